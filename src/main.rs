@@ -1,0 +1,3 @@
+//! The `roundel` binary.
+
+fn main() {}
