@@ -374,7 +374,6 @@ impl Config {
             listeners: Listeners { mqtts: Some(8883), http: Some(9883), ..Listeners::none() },
             limits: Limits::aws(),
             aws: AwsRules::on(),
-            overlapping: Overlapping::CopyEach,
             sys_interval: None,
             ..Self::standard()
         }
