@@ -1,2 +1,6 @@
 //! Roundel: an MQTT 5 and 3.1.1 broker to run in-process or as a binary, and a local stand-in for
 //! AWS IoT Core.
+
+pub(crate) mod codec;
+
+pub use codec::{QoS, ReasonCode, Version};
