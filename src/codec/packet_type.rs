@@ -1,0 +1,149 @@
+//! Control packet types and the fixed-header flags that go with them.
+
+use std::fmt;
+
+use super::error::DecodeError;
+
+/// The type of a control packet; the discriminant is the high nibble of its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum PacketType {
+    Connect = 1,
+    Connack = 2,
+    Publish = 3,
+    Puback = 4,
+    Pubrec = 5,
+    Pubrel = 6,
+    Pubcomp = 7,
+    Subscribe = 8,
+    Suback = 9,
+    Unsubscribe = 10,
+    Unsuback = 11,
+    Pingreq = 12,
+    Pingresp = 13,
+    Disconnect = 14,
+    Auth = 15,
+}
+
+impl PacketType {
+    /// Reads the first byte of a packet and checks the flags in its low nibble.
+    ///
+    /// # Errors
+    ///
+    /// Type 0, reserved flags with another value than the standard tables (MQTT-2.1.3-1), QoS 3
+    /// (MQTT-3.3.1-4), and DUP with QoS 0 (MQTT-3.3.1-2).
+    #[inline]
+    pub(crate) fn from_first_byte(first: u8) -> Result<Self, DecodeError> {
+        match first {
+            0x30..=0x35 | 0x3a..=0x3d => Ok(Self::Publish),
+            0x40 => Ok(Self::Puback),
+            0x10 => Ok(Self::Connect),
+            0x20 => Ok(Self::Connack),
+            0x50 => Ok(Self::Pubrec),
+            0x62 => Ok(Self::Pubrel),
+            0x70 => Ok(Self::Pubcomp),
+            0x82 => Ok(Self::Subscribe),
+            0x90 => Ok(Self::Suback),
+            0xa2 => Ok(Self::Unsubscribe),
+            0xb0 => Ok(Self::Unsuback),
+            0xc0 => Ok(Self::Pingreq),
+            0xd0 => Ok(Self::Pingresp),
+            0xe0 => Ok(Self::Disconnect),
+            0xf0 => Ok(Self::Auth),
+            _ => Err(Self::illegal_first_byte(first)),
+        }
+    }
+
+    /// The first byte of a packet of this type, without the flags of PUBLISH.
+    #[inline]
+    pub(crate) const fn first_byte(self) -> u8 {
+        let reserved_flags = match self {
+            Self::Pubrel | Self::Subscribe | Self::Unsubscribe => 0b0010,
+            _ => 0,
+        };
+        (self as u8) << 4 | reserved_flags
+    }
+
+    /// The name in the standard's spelling, such as `PUBLISH`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "CONNECT",
+            Self::Connack => "CONNACK",
+            Self::Publish => "PUBLISH",
+            Self::Puback => "PUBACK",
+            Self::Pubrec => "PUBREC",
+            Self::Pubrel => "PUBREL",
+            Self::Pubcomp => "PUBCOMP",
+            Self::Subscribe => "SUBSCRIBE",
+            Self::Suback => "SUBACK",
+            Self::Unsubscribe => "UNSUBSCRIBE",
+            Self::Unsuback => "UNSUBACK",
+            Self::Pingreq => "PINGREQ",
+            Self::Pingresp => "PINGRESP",
+            Self::Disconnect => "DISCONNECT",
+            Self::Auth => "AUTH",
+        }
+    }
+
+    #[cold]
+    fn illegal_first_byte(first: u8) -> DecodeError {
+        let flags = first & 0x0f;
+        // Clearing the flags leaves a legal first byte, save for the types with fixed flags 0010.
+        match first & 0xf0 {
+            0x00 => DecodeError::ReservedPacketType { value: 0 },
+            high => {
+                match Self::from_first_byte(high).or_else(|_| Self::from_first_byte(high | 2)) {
+                    Ok(packet) => DecodeError::FixedHeaderFlags { packet, flags },
+                    Err(error) => error,
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for PacketType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// MQTT-2.1.3-1, MQTT-3.3.1-2, MQTT-3.3.1-4: exactly these 24 first bytes are legal.
+    #[test]
+    fn first_byte_is_legal_only_with_the_flags_of_its_type() {
+        let legal: Vec<u8> = (0..=255)
+            .filter(|&b| PacketType::from_first_byte(b).is_ok())
+            .collect();
+        let expected = [
+            0x10, 0x20, 0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x3a, 0x3b, 0x3c, 0x3d, 0x40, 0x50,
+            0x62, 0x70, 0x82, 0x90, 0xa2, 0xb0, 0xc0, 0xd0, 0xe0, 0xf0,
+        ];
+        assert_eq!(legal, expected);
+    }
+
+    #[test]
+    fn first_byte_round_trips() {
+        for byte in (0..=255u8).filter(|&b| !(0x31..=0x3f).contains(&b)) {
+            if let Ok(packet) = PacketType::from_first_byte(byte) {
+                assert_eq!(packet.first_byte(), byte);
+            }
+        }
+    }
+
+    #[test]
+    fn illegal_first_byte_names_the_packet_and_its_flags() {
+        let text = |byte| PacketType::from_first_byte(byte).unwrap_err().to_string();
+        assert_eq!(
+            text(0x80),
+            "fixed header flags 0b0000 are not allowed in SUBSCRIBE"
+        );
+        assert_eq!(
+            text(0x36),
+            "fixed header flags 0b0110 are not allowed in PUBLISH"
+        );
+        assert_eq!(text(0x0f), "packet type 0 is reserved");
+    }
+}
