@@ -1,2 +1,14 @@
 //! Roundel: an MQTT 5 and 3.1.1 broker to run in-process or as a binary, and a local stand-in for
 //! AWS IoT Core.
+
+pub(crate) mod topic;
+
+/// Internal items for the benches of this repository; not part of the public API.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::topic::{
+        Changes, Filter, HashParent, Names, TopicError, Trie, check_topic_name, levels, matches,
+        slashes,
+    };
+}
