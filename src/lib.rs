@@ -4,7 +4,19 @@
 pub(crate) mod broker;
 pub(crate) mod codec;
 pub mod config;
+pub(crate) mod conn;
 pub(crate) mod session;
+pub(crate) mod topic;
 
 pub use codec::{QoS, ReasonCode, Version};
 pub use config::Config;
+
+/// Internal items for the benches of this repository; not part of the public API.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::topic::{
+        Changes, Filter, HashParent, Names, TopicError, Trie, check_topic_name, levels, matches,
+        slashes,
+    };
+}

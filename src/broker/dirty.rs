@@ -11,6 +11,8 @@ use super::session::Session;
 #[derive(Default)]
 pub(crate) struct Dirty {
     sessions: Vec<Arc<Session>>,
+    /// Sessions whose queue is full, to be disconnected.
+    overflowed: Vec<Arc<Session>>,
     /// Messages handed to receivers, by which a turn is bounded.
     pub(crate) deliveries: usize,
 }
@@ -30,12 +32,21 @@ impl Dirty {
         }
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Arc<Session>> {
+    #[cold]
+    pub(super) fn note_overflow(&mut self, session: &Arc<Session>) {
+        self.overflowed.push(session.clone());
+    }
+
+    pub(super) fn pop_overflowed(&mut self) -> Option<Arc<Session>> {
+        self.overflowed.pop()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Arc<Session>> {
         self.sessions.pop()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
+        self.sessions.is_empty() && self.overflowed.is_empty()
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::codec::{self, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
 use crate::session::delivery::{Delivery, SubscriptionIds};
@@ -20,6 +20,7 @@ use super::context::Context;
 use super::group::Group;
 use super::link::{Link, Written};
 use super::output::Output;
+use super::subscribe::Replay;
 
 /// Queued messages are encoded only while fewer bytes than this wait for the socket.
 const PUMP_MARK: usize = 256 * 1024;
@@ -120,6 +121,10 @@ pub(super) struct Outbox {
     pub(super) persistent: bool,
     /// A group was refused for want of room and waits for this session to make some.
     wanted: bool,
+    /// Whose turn it is when own messages and a group wait for the same single place.
+    group_turn: bool,
+    /// Retained messages on their way to new subscriptions.
+    replays: VecDeque<Replay>,
     pub(super) connected: Option<Connected>,
     pub(super) sent: Sent,
 }
@@ -247,7 +252,7 @@ impl Outbox {
         let entry = Entry {
             phase: Phase::Published(delivery),
             origin,
-            sent_at: context.seconds(),
+            opened_at: context.seconds(),
         };
         let Some(id) = self.window.open(entry) else { return Wake::Nobody };
         if let Some(Entry { phase: Phase::Published(delivery), .. }) = self.window.get(id) {
@@ -321,21 +326,15 @@ impl Outbox {
                 self.sent.expired += 1;
                 continue;
             }
-            let publication = delivery.message.publication();
-            let grant = Grant {
-                qos: delivery.qos,
-                retain: delivery.retain,
-                subscription_ids: delivery.subscription_ids.clone(),
-            };
             let fits = self
                 .connected
                 .as_ref()
-                .is_some_and(|connected| fits(&publication, &grant, connected, context));
+                .is_some_and(|connected| delivery_fits(&delivery, connected, context));
             if !fits {
                 self.sent.dropped += 1;
                 continue;
             }
-            if self.send(delivery.clone(), None, context) == Wake::Writer {
+            if self.send(delivery, None, context) == Wake::Writer {
                 wake = Wake::Writer;
             }
         }
@@ -363,8 +362,73 @@ impl Outbox {
         self.wanted && self.has_room(context) && std::mem::take(&mut self.wanted)
     }
 
-    pub(super) fn is_wanted(&self) -> bool {
+    /// A group stopped before everything was handed over: it goes on when these bytes are written.
+    pub(super) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// Whether anything waits for this session to make room.
+    pub(super) fn is_waiting(&self) -> bool {
         self.wanted
+            || !self.queue.is_empty()
+            || !self.replays.is_empty()
+            || self.connected.as_ref().is_some_and(|connected| !connected.resend.is_empty())
+    }
+
+    /// The part of the free places that own messages may take while a group waits too: half, and a
+    /// single one in turn, so that neither starves.
+    pub(super) fn own_share(&mut self, slots: usize) -> usize {
+        if self.queue.is_empty() {
+            return 0;
+        }
+        if slots % 2 == 1 {
+            self.group_turn = !self.group_turn;
+        }
+        slots / 2 + usize::from(slots % 2 == 1 && !self.group_turn)
+    }
+
+    /// The groups that this session is, or was, a member of.
+    pub(super) fn groups(&self) -> Vec<(u32, Arc<Group>)> {
+        let members = self.memberships.iter().enumerate();
+        members
+            .filter_map(|(index, slot)| {
+                Some((u32::try_from(index).ok()?, slot.as_ref()?.group.clone()))
+            })
+            .collect()
+    }
+
+    pub(super) fn enqueue_replays(&mut self, replays: Vec<Replay>, bound: usize) {
+        let room = bound.saturating_sub(self.replays.len());
+        self.sent.dropped += replays.len().saturating_sub(room) as u64;
+        self.replays.extend(replays.into_iter().take(room));
+    }
+
+    pub(super) fn has_replays(&self) -> bool {
+        !self.replays.is_empty()
+    }
+
+    /// The next retained message to send, if the connection can take it now.
+    pub(super) fn next_replay(&mut self, context: &Context<'_>) -> Option<Replay> {
+        let next = self.replays.front()?;
+        let needs_window = next.grant().is_some_and(|grant| grant.qos > QoS::AtMostOnce);
+        let can = self
+            .connected
+            .as_ref()
+            .is_some_and(|connected| connected.out.len() < PUMP_MARK)
+            && (!needs_window || (self.queue.is_empty() && self.has_room(context)));
+        if can { self.replays.pop_front() } else { None }
+    }
+
+    pub(super) fn offer_replay(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: Grant,
+        context: &Context<'_>,
+    ) -> Wake {
+        match self.offer(publication, grant, context) {
+            Offered::Sent(wake) => wake,
+            Offered::Queued | Offered::Dropped | Offered::Overflow => Wake::Nobody,
+        }
     }
 
     /// Installs a new connection: CONNACK first, then what an earlier connection left open, in the
@@ -390,6 +454,7 @@ impl Outbox {
     fn pump_resend(&mut self, context: &Context<'_>) -> Wake {
         let Some(connected) = &mut self.connected else { return Wake::Nobody };
         let mut appended = false;
+        let mut too_large = Vec::new();
         while let Some(&id) = connected.resend.front() {
             let on_wire = self.window.len() - connected.resend.len().min(self.window.len());
             if on_wire >= connected.peer.window || connected.out.len() >= PUMP_MARK {
@@ -397,15 +462,24 @@ impl Outbox {
             }
             connected.resend.pop_front();
             let Some(entry) = self.window.get(id) else { continue };
-            entry.sent_at = context.seconds();
             match &entry.phase {
                 Phase::Published(delivery) => {
                     let dup = !context.aws.never_dup;
+                    if !delivery_fits(delivery, connected, context) {
+                        too_large.push(id);
+                        continue;
+                    }
                     connected.append_delivery(delivery, id, dup, context.now);
                 }
                 Phase::Released => connected.append_pubrel(id),
             }
             appended = true;
+        }
+        for id in too_large {
+            if let Some(entry) = self.window.close(id) {
+                self.sent.dropped += 1;
+                self.forget_origin(entry.origin);
+            }
         }
         if appended { self.wake() } else { Wake::Nobody }
     }
@@ -425,7 +499,7 @@ impl Outbox {
         let entry = Entry {
             phase: Phase::Published(delivery),
             origin: Some(origin),
-            sent_at: context.seconds(),
+            opened_at: context.seconds(),
         };
         if let Err(entry) = self.window.reopen(id, entry) {
             return match entry.phase {
@@ -495,20 +569,33 @@ impl Outbox {
     }
 
     /// Sends again what has waited for its PUBACK for `interval` on a live connection, and gives up
-    /// on what waits for `period` (AWS-MQTT-08, -09).
-    pub(super) fn resend_overdue(&mut self, interval: u32, context: &Context<'_>) -> Wake {
+    /// on what has waited for `period` in all (AWS-MQTT-08, -09).
+    pub(super) fn resend_overdue(
+        &mut self,
+        interval: Duration,
+        period: Option<Duration>,
+        context: &Context<'_>,
+    ) -> Wake {
         let Some(connected) = &mut self.connected else { return Wake::Nobody };
         let now = context.seconds();
+        let mut given_up = Vec::new();
         let mut appended = false;
         self.window.visit(|id, entry| {
-            if let Phase::Published(delivery) = &entry.phase
-                && now.saturating_sub(entry.sent_at) >= interval
-            {
-                entry.sent_at = now;
+            let Phase::Published(delivery) = &entry.phase else { return };
+            let age = Duration::from_secs(u64::from(now.saturating_sub(entry.opened_at)));
+            if period.is_some_and(|period| age >= period) {
+                given_up.push(id);
+            } else if age >= interval {
                 connected.append_delivery(delivery, id, !context.aws.never_dup, context.now);
                 appended = true;
             }
         });
+        for id in given_up {
+            if let Some(entry) = self.window.close(id) {
+                self.sent.dropped += 1;
+                self.forget_origin(entry.origin);
+            }
+        }
         if appended { self.wake() } else { Wake::Nobody }
     }
 
@@ -543,6 +630,10 @@ impl Outbox {
             link.wake();
         }
         self.wanted = false;
+        let keeps = |replay: &Replay| {
+            replay.grant().is_some_and(|grant| grant.qos > QoS::AtMostOnce)
+        };
+        self.replays.retain(keeps);
     }
 
     /// Takes the exchanges of one membership out of the window, to go to other members.
@@ -635,6 +726,7 @@ impl Outbox {
         let lost = self.queue.len() + self.window.len();
         self.queue = VecDeque::new();
         self.queue_bytes = 0;
+        self.replays = VecDeque::new();
         self.window = Window::default();
         self.memberships = Vec::new();
         self.persistent = false;
@@ -786,6 +878,16 @@ fn fits(
     let id = PacketId::new(1).filter(|_| grant.qos > QoS::AtMostOnce);
     let packet = outgoing(publication, grant, id, false, context.now);
     packet.encoded_len(connected.peer.version) <= connected.peer.packet_size
+}
+
+/// The same for a message that waited.
+fn delivery_fits(delivery: &Delivery, connected: &Connected, context: &Context<'_>) -> bool {
+    let grant = Grant {
+        qos: delivery.qos,
+        retain: delivery.retain,
+        subscription_ids: delivery.subscription_ids.clone(),
+    };
+    fits(&delivery.message.publication(), &grant, connected, context)
 }
 
 fn outgoing<'a>(

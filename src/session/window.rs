@@ -16,8 +16,8 @@ pub(crate) struct Entry {
     pub(crate) phase: Phase,
     /// The shared group that the message came from, and its number there.
     pub(crate) origin: Option<Origin>,
-    /// Whole seconds on the broker's clock when it was last sent.
-    pub(crate) sent_at: u32,
+    /// Whole seconds on the broker's clock when it was opened.
+    pub(crate) opened_at: u32,
 }
 
 /// How far an exchange is.
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     fn entry() -> Entry {
-        Entry { phase: Phase::Released, origin: None, sent_at: 0 }
+        Entry { phase: Phase::Released, origin: None, opened_at: 0 }
     }
 
     /// MQTT-2.2.1-4.
@@ -285,7 +285,7 @@ mod tests {
             for (stamp, (kind, index)) in steps.into_iter().enumerate() {
                 if kind > 0 || model.is_empty() {
                     let mut new = entry();
-                    new.sent_at = stamp as u32;
+                    new.opened_at = stamp as u32;
                     let id = window.open(new).unwrap().get();
                     prop_assert!(!model.contains(&id));
                     model.push(id);
@@ -293,7 +293,7 @@ mod tests {
                 } else {
                     let id = model.remove(index.index(model.len()));
                     let closed = window.close(PacketId::new(id).unwrap()).unwrap();
-                    prop_assert_eq!(closed.sent_at, stamps[&id]);
+                    prop_assert_eq!(closed.opened_at, stamps[&id]);
                 }
                 prop_assert_eq!(window.len(), model.len());
             }
