@@ -76,6 +76,11 @@ impl Mailbox {
         self.0.lock().take_if(|farewell| !farewell.writing)
     }
 
+    /// The reason that the farewell gives, if there is one.
+    pub(crate) fn peek_reason(&self) -> Option<Option<ReasonCode>> {
+        self.0.lock().as_ref().map(|farewell| farewell.reason)
+    }
+
     /// Whether the session has left this connection.
     pub(crate) fn is_retired(&self) -> bool {
         self.0.lock().is_some()

@@ -28,6 +28,7 @@ mod snapshot;
 mod subscribe;
 mod sys;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -37,6 +38,7 @@ use parking_lot::Mutex;
 
 use crate::codec::ReasonCode;
 use crate::config::Config;
+use crate::conn::rate::Rate;
 use crate::topic::HashParent;
 
 pub(crate) use connection::{Connection, Credentials, Flow, Received};
@@ -66,8 +68,6 @@ pub(crate) struct Counters {
     pub(super) bytes_sent: AtomicU64,
     pub(super) dropped: AtomicU64,
     pub(super) expired: AtomicU64,
-    /// Publishes of QoS 1 and 2 that were refused for want of memory.
-    pub(super) refused: AtomicU64,
 }
 
 /// An MQTT broker without any IO.
@@ -80,6 +80,7 @@ pub(crate) struct Broker {
     schedule: Schedule,
     budget: Budget,
     random: Mutex<SplitMix>,
+    connect_rates: Mutex<HashMap<Box<str>, Rate>>,
     session_ids: AtomicU64,
     /// Subscriptions of all sessions.
     subscriptions: AtomicUsize,
@@ -105,6 +106,7 @@ impl Broker {
             schedule: Schedule::new(alarm),
             sessions: DashMap::default(),
             random: Mutex::new(random),
+            connect_rates: Mutex::default(),
             session_ids: AtomicU64::new(1),
             subscriptions: AtomicUsize::new(0),
             groups: AtomicUsize::new(0),
@@ -163,6 +165,33 @@ impl Broker {
     /// Writes all outboxes of `dirty`, for callers whose turn is not bounded.
     pub(crate) fn flush_all(&self, context: &Context<'_>, mut dirty: Dirty) {
         while !self.flush_some(usize::MAX, context, &mut dirty) {}
+    }
+
+    /// A client identifier for a client that sent none (MQTT-3.1.3-6, AWS-CONN-03).
+    fn assign_client_id(&self) -> Box<str> {
+        let prefix = if self.config.aws.generated_client_ids { "$GEN/" } else { "auto-" };
+        format!("{prefix}{}", self.uuid()).into()
+    }
+
+    /// A random identifier from the broker's seed.
+    fn uuid(&self) -> uuid::Uuid {
+        let mut random = self.random.lock();
+        let bytes = (u128::from(random.next()) << 64 | u128::from(random.next())).to_be_bytes();
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    /// AWS-CONN-15: how often one client identifier may connect.
+    fn allows_connect(&self, client_id: &str, context: &Context<'_>) -> bool {
+        let Some(limit) = self.config.limits.connect_rate else { return true };
+        let mut rates = self.connect_rates.lock();
+        // Buckets that are full again say nothing.
+        if rates.len() > 10_000 {
+            rates.clear();
+        }
+        let rate = rates
+            .entry(client_id.into())
+            .or_insert_with(|| Rate::new(limit, context.now));
+        rate.allows(1.0, context.now)
     }
 
     fn count(counter: &AtomicU64, by: u64) {

@@ -75,8 +75,6 @@ pub(crate) struct Peer {
     pub(crate) packet_size: usize,
     /// Topic Alias Maximum that is used towards it.
     pub(crate) topic_aliases: u16,
-    /// Request Problem Information (MQTT-3.1.2-29).
-    pub(crate) problem_information: bool,
 }
 
 /// The half of an outbox that ends with the connection.
@@ -608,6 +606,16 @@ impl Outbox {
             }
             _ => Wake::Nobody,
         }
+    }
+
+    /// Answers to the peer's own packets that have not left yet, in bytes.
+    pub(super) fn unsent_answers(&self) -> usize {
+        self.connected.as_ref().map_or(0, |connected| connected.out.unsent_answers())
+    }
+
+    /// Whether the connection of `epoch` still has the session.
+    pub(super) fn is_connected_as(&self, epoch: u64) -> bool {
+        self.connected.as_ref().is_some_and(|connected| connected.epoch == epoch)
     }
 
     /// Marks the outbox dirty, if nobody is about to write it.

@@ -30,6 +30,12 @@ pub(super) enum Timer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TimerKey(Instant, u64);
 
+impl TimerKey {
+    pub(super) fn is_due(self, now: Instant) -> bool {
+        self.0 <= now
+    }
+}
+
 pub(super) struct Schedule {
     timers: Mutex<Timers>,
     alarm: Arc<dyn Alarm>,
