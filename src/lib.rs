@@ -2,5 +2,10 @@
 //! AWS IoT Core.
 
 pub mod config;
+mod net;
 
 pub use config::Config;
+#[cfg(feature = "tls")]
+pub use net::ca::{Authority, CertError, Issued, IssuedPem, KeyKind};
+#[cfg(feature = "tls")]
+pub use net::tls::TlsError;
