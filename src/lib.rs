@@ -5,11 +5,19 @@ pub(crate) mod broker;
 pub(crate) mod codec;
 pub mod config;
 pub(crate) mod conn;
+mod net;
+mod server;
 pub(crate) mod session;
+pub(crate) mod time;
 pub(crate) mod topic;
 
 pub use codec::{QoS, ReasonCode, Version};
 pub use config::Config;
+#[cfg(feature = "tls")]
+pub use net::ca::{Authority, CertError, Issued, IssuedPem, KeyKind};
+#[cfg(feature = "tls")]
+pub use net::tls::TlsError;
+pub use server::{Addrs, Server, StartError};
 
 /// Internal items for the benches of this repository; not part of the public API.
 #[cfg(feature = "internals")]
