@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::codec::{
-    self, Connack, ConnectError, DecodeError, Disconnect, ReasonCode, Split, Version, connect,
+    self, Connack, ConnectError, DecodeError, ReasonCode, Split, Version, connect,
     encode_connack,
 };
 use crate::conn::alias::InboundAliases;
@@ -30,14 +30,14 @@ use super::context::Context;
 use super::dirty::Dirty;
 use super::facts::{ConnectionFacts, TrafficTotals};
 use super::lifecycle::{ConnectRequest, Departure};
-use super::link::Link;
+use super::link::{Farewell, Link};
 use super::outbox::Peer;
 use super::route::RouteCache;
 use super::schedule::{Timer, TimerKey};
 use super::session::Session;
 
 /// Unsent answers beyond this stop the reading of their cause.
-const UNSENT_ANSWERS: usize = 64 * 1024;
+pub(crate) const UNSENT_ANSWERS: usize = 64 * 1024;
 
 /// Messages that one turn delivers before others get theirs.
 const DELIVERIES_PER_TURN: usize = 4096;
@@ -436,7 +436,7 @@ impl Connection {
     /// Ends a connection that never had a session.
     fn retire(&mut self, broker: &Broker, version: Version, bytes: Vec<u8>) {
         Broker::count(&broker.counters.connections_refused, 1);
-        self.link.mailbox().retire(version, bytes, false, None, None);
+        self.link.mailbox().retire(Farewell::bytes(version, bytes));
         self.end(broker);
     }
 
@@ -502,15 +502,19 @@ impl Connection {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Flow {
-        if let Some(farewell) = self.link.mailbox().peek_reason() {
+        if let Some(reason) = self.link.mailbox().peek_reason() {
             if let Phase::Active(active) = &self.phase {
-                let why = farewell.map_or_else(|| "ended".to_owned(), |reason| reason.to_string());
+                let why = reason.map_or_else(|| "ended".to_owned(), |reason| reason.to_string());
                 self.log_end(active, &why);
             }
             self.end(broker);
             return Flow::End;
         }
         match &self.phase {
+            Phase::Connecting { .. } if broker.is_stopping() => {
+                self.reject_unread(broker, "the broker is stopping");
+                Flow::End
+            }
             Phase::Connecting { deadline } if *deadline <= context.now => {
                 self.reject_unread(broker, "no CONNECT in time");
                 Flow::End
@@ -539,15 +543,10 @@ impl Connection {
         }
     }
 
-    /// Whether the keep-alive, or the wait for CONNECT, has run out.
-    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
-        match &self.phase {
-            Phase::Connecting { deadline } => *deadline <= now,
-            Phase::Active(active) => {
-                !active.keep_alive.is_zero() && active.heard_at + active.keep_alive <= now
-            }
-            Phase::Authenticating(_) | Phase::Ended => false,
-        }
+    /// Looks again when a socket that is full now would have been full for too long.
+    pub(crate) fn watch_stall(&self, broker: &Broker, now: Instant) {
+        let at = now + broker.config().limits.write_stall;
+        broker.schedule.arm(at, Timer::Owner(Arc::downgrade(&self.link)));
     }
 
     /// Arms the keep-alive timer from the last packet on: it is moved only when it fires.
@@ -579,10 +578,6 @@ impl Connection {
         }
     }
 
-    /// Whether the connection waits for a client to be accepted.
-    pub(crate) fn is_ended(&self) -> bool {
-        matches!(self.phase, Phase::Ended)
-    }
 }
 
 impl Received {

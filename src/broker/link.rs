@@ -43,8 +43,24 @@ pub(crate) struct Farewell {
     pub(crate) reason: Option<ReasonCode>,
     /// Goes with the DISCONNECT as Reason String.
     pub(crate) reason_string: Option<String>,
+    /// The client's Maximum Packet Size.
+    pub(crate) packet_size: usize,
     /// Another task is in the middle of a write and will return what is left.
-    writing: bool,
+    pub(super) writing: bool,
+}
+
+impl Farewell {
+    /// Just these bytes, and the end.
+    pub(super) fn bytes(version: Version, bytes: Vec<u8>) -> Self {
+        Self {
+            version,
+            bytes,
+            reason: None,
+            reason_string: None,
+            packet_size: usize::MAX,
+            writing: false,
+        }
+    }
 }
 
 /// Holds a connection's farewell until its owner takes it.
@@ -52,15 +68,8 @@ pub(crate) struct Farewell {
 pub(crate) struct Mailbox(Mutex<Option<Farewell>>);
 
 impl Mailbox {
-    pub(super) fn retire(
-        &self,
-        version: Version,
-        bytes: Vec<u8>,
-        writing: bool,
-        reason: Option<ReasonCode>,
-        reason_string: Option<String>,
-    ) {
-        *self.0.lock() = Some(Farewell { version, bytes, reason, reason_string, writing });
+    pub(super) fn retire(&self, farewell: Farewell) {
+        *self.0.lock() = Some(farewell);
     }
 
     /// A write that was under way when the connection retired has ended.

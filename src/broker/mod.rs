@@ -30,7 +30,7 @@ mod sys;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use dashmap::DashMap;
@@ -41,11 +41,12 @@ use crate::config::Config;
 use crate::conn::rate::Rate;
 use crate::topic::HashParent;
 
-pub(crate) use connection::{Connection, Credentials, Flow, Received};
+pub(crate) use connection::{Connection, Credentials, Flow, UNSENT_ANSWERS};
 pub(crate) use context::Context;
 pub(crate) use dirty::Dirty;
-pub(crate) use facts::{ConnectionFacts, TlsFacts};
+pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
 pub(crate) use link::{Farewell, Link, Mailbox, Written};
+pub(crate) use outbox::OutputState;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
 pub(crate) use snapshot::{ClientSnapshot, RetainedSnapshot, Stats, TopicSnapshot};
@@ -88,6 +89,7 @@ pub(crate) struct Broker {
     /// Sessions with a connection.
     connected: AtomicUsize,
     pub(crate) counters: Counters,
+    stopping: AtomicBool,
 }
 
 impl Broker {
@@ -112,6 +114,7 @@ impl Broker {
             groups: AtomicUsize::new(0),
             connected: AtomicUsize::new(0),
             counters: Counters::default(),
+            stopping: AtomicBool::new(false),
             started: now,
             config,
         }
@@ -135,6 +138,39 @@ impl Broker {
     /// When [`handle_deadline`](Self::handle_deadline) is due next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.schedule.next()
+    }
+
+    /// How the outbound side of a session's connection stands.
+    pub(crate) fn output_state(&self, session: &Session) -> OutputState {
+        session.outbox().state()
+    }
+
+    /// The socket that was full takes bytes again.
+    pub(crate) fn socket_has_room(&self, session: &Session) {
+        if let Some(connected) = &mut session.outbox().connected {
+            connected.out.full = false;
+        }
+    }
+
+    /// Disconnects everybody with 0x8B and lets nobody in any more.
+    pub(crate) fn stop(&self, now: Instant, dirty: &mut Dirty) {
+        self.stopping.store(true, Ordering::Release);
+        let context = self.context(now);
+        for session in self.all_sessions() {
+            let reason = Some(ReasonCode::ServerShuttingDown);
+            self.disconnect(&session, reason, "", &context, dirty);
+        }
+        self.schedule.wake_owners();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Removes retained messages whose expiry ran out.
+    pub(crate) fn sweep(&self, now: Instant) {
+        let removed = self.retained.remove_expired(&self.context(now));
+        Self::count(&self.counters.expired, removed as u64);
     }
 
     /// Writes one session's outbox and then whatever the room that this made lets through.

@@ -18,7 +18,7 @@ use super::alias::OutboundAliases;
 use super::budget::Charge;
 use super::context::Context;
 use super::group::Group;
-use super::link::{Link, Written};
+use super::link::{Farewell, Link, Written};
 use super::output::Output;
 use super::subscribe::Replay;
 
@@ -95,6 +95,19 @@ pub(super) struct Membership {
     pub(super) in_flight: u32,
     /// Cleared by UNSUBSCRIBE.
     pub(super) joined: bool,
+}
+
+/// How the outbound side of a connection stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OutputState {
+    /// The socket takes no more.
+    pub(crate) full: bool,
+    /// A write failed.
+    pub(crate) broken: bool,
+    /// Bytes wait.
+    pub(crate) waiting: bool,
+    /// Bytes of answers to the client's own packets that have not left.
+    pub(crate) unsent_answers: usize,
 }
 
 /// What a receiver got and did not get, for statistics.
@@ -613,6 +626,16 @@ impl Outbox {
         self.connected.as_ref().map_or(0, |connected| connected.out.unsent_answers())
     }
 
+    /// How the outbound side stands, for the connection's owner.
+    pub(super) fn state(&self) -> OutputState {
+        self.connected.as_ref().map_or_else(OutputState::default, |connected| OutputState {
+            full: connected.out.full,
+            broken: connected.out.broken,
+            waiting: connected.out.len() > 0,
+            unsent_answers: connected.out.unsent_answers(),
+        })
+    }
+
     /// Whether the connection of `epoch` still has the session.
     pub(super) fn is_connected_as(&self, epoch: u64) -> bool {
         self.connected.as_ref().is_some_and(|connected| connected.epoch == epoch)
@@ -633,8 +656,14 @@ impl Outbox {
     pub(super) fn detach(&mut self, reason: Option<ReasonCode>, text: Option<String>) {
         if let Some(connected) = self.connected.take() {
             let Connected { link, peer, out, .. } = connected;
-            let writing = out.writing;
-            link.mailbox().retire(peer.version, out.into_unwritten(), writing, reason, text);
+            link.mailbox().retire(Farewell {
+                version: peer.version,
+                writing: out.writing,
+                bytes: out.into_unwritten(),
+                reason,
+                reason_string: text,
+                packet_size: peer.packet_size,
+            });
             link.wake();
         }
         self.wanted = false;

@@ -69,6 +69,17 @@ impl Schedule {
         self.timers.lock().map.remove(&key);
     }
 
+    /// Tells every owner that waits for a timer to look now.
+    pub(super) fn wake_owners(&self) {
+        for timer in self.timers.lock().map.values() {
+            if let Timer::Owner(link) = timer
+                && let Some(link) = link.upgrade()
+            {
+                link.wake();
+            }
+        }
+    }
+
     pub(super) fn next(&self) -> Option<Instant> {
         self.timers.lock().map.first_key_value().map(|(key, _)| key.0)
     }

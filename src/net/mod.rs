@@ -1,6 +1,19 @@
-//! What touches sockets and certificates: listeners, transports, TLS.
+//! What touches sockets and certificates: listeners, transports, TLS, and the task that drives each
+//! connection.
 
 #[cfg(feature = "tls")]
 pub(crate) mod ca;
+mod driver;
+mod farewell;
+pub(crate) mod listener;
+mod shared;
+mod signal;
+mod socket;
+mod tcp;
+pub(crate) mod timekeeper;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
+#[cfg(feature = "tls")]
+mod tls_link;
+
+pub(crate) use shared::Shared;
