@@ -26,6 +26,11 @@ mod unsubscribe;
 mod version;
 mod write;
 
+#[cfg(test)]
+pub(crate) mod client;
+#[cfg(test)]
+mod tests;
+
 pub use qos::QoS;
 pub use reason::ReasonCode;
 pub use version::Version;
