@@ -4,6 +4,17 @@ use std::fmt;
 
 use super::error::DecodeError;
 
+/// The packet type for each first byte that is legal: one load for every packet that arrives.
+static FIRST_BYTES: [Option<PacketType>; 256] = {
+    let mut table = [None; 256];
+    let mut first = 0;
+    while first < table.len() {
+        table[first] = PacketType::of_first_byte(first as u8);
+        first += 1;
+    }
+    table
+};
+
 /// The type of a control packet; the discriminant is the high nibble of its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -53,23 +64,31 @@ impl PacketType {
     /// (MQTT-3.3.1-4), and DUP with QoS 0 (MQTT-3.3.1-2).
     #[inline]
     pub(crate) fn from_first_byte(first: u8) -> Result<Self, DecodeError> {
+        match FIRST_BYTES[usize::from(first)] {
+            Some(packet) => Ok(packet),
+            None => Err(Self::illegal_first_byte(first)),
+        }
+    }
+
+    /// The rule behind [`FIRST_BYTES`].
+    const fn of_first_byte(first: u8) -> Option<Self> {
         match first {
-            0x30..=0x35 | 0x3a..=0x3d => Ok(Self::Publish),
-            0x40 => Ok(Self::Puback),
-            0x10 => Ok(Self::Connect),
-            0x20 => Ok(Self::Connack),
-            0x50 => Ok(Self::Pubrec),
-            0x62 => Ok(Self::Pubrel),
-            0x70 => Ok(Self::Pubcomp),
-            0x82 => Ok(Self::Subscribe),
-            0x90 => Ok(Self::Suback),
-            0xa2 => Ok(Self::Unsubscribe),
-            0xb0 => Ok(Self::Unsuback),
-            0xc0 => Ok(Self::Pingreq),
-            0xd0 => Ok(Self::Pingresp),
-            0xe0 => Ok(Self::Disconnect),
-            0xf0 => Ok(Self::Auth),
-            _ => Err(Self::illegal_first_byte(first)),
+            0x10 => Some(Self::Connect),
+            0x20 => Some(Self::Connack),
+            0x30..=0x35 | 0x3a..=0x3d => Some(Self::Publish),
+            0x40 => Some(Self::Puback),
+            0x50 => Some(Self::Pubrec),
+            0x62 => Some(Self::Pubrel),
+            0x70 => Some(Self::Pubcomp),
+            0x82 => Some(Self::Subscribe),
+            0x90 => Some(Self::Suback),
+            0xa2 => Some(Self::Unsubscribe),
+            0xb0 => Some(Self::Unsuback),
+            0xc0 => Some(Self::Pingreq),
+            0xd0 => Some(Self::Pingresp),
+            0xe0 => Some(Self::Disconnect),
+            0xf0 => Some(Self::Auth),
+            _ => None,
         }
     }
 
@@ -149,7 +168,11 @@ mod tests {
 
     #[test]
     fn illegal_first_byte_names_the_packet_and_its_flags() {
-        let text = |byte| PacketType::from_first_byte(byte).unwrap_err().to_string();
+        let text = |byte| {
+            PacketType::from_first_byte(byte)
+                .expect_err("illegal")
+                .to_string()
+        };
         assert_eq!(
             text(0x80),
             "fixed header flags 0b0000 are not allowed in SUBSCRIBE"

@@ -443,7 +443,7 @@ fn suback_and_unsuback_round_trip() {
     assert_eq!(unsuback.reasons, removed);
 }
 
-/// MQTT-3.9.3-2 and MQTT-3.11.2 of 3.1.1.
+/// MQTT-3.9.3-2 of 3.1.1, whose UNSUBACK has no payload.
 #[test]
 fn old_suback_knows_one_failure_and_old_unsuback_no_payload() {
     let reasons = [ReasonCode::GrantedQoS1, ReasonCode::NotAuthorized];
