@@ -118,9 +118,8 @@ pub(crate) struct Will<'a> {
     pub(crate) correlation_data: Option<&'a [u8]>,
     /// Bytes in all names and values of User Properties.
     pub(crate) user_properties_len: usize,
-    pub(crate) user_properties: UserProperties<'a>,
     /// The property section as received, without its length.
-    raw: &'a [u8],
+    pub(super) raw: &'a [u8],
 }
 
 /// A CONNECT that cannot be served.
@@ -318,10 +317,15 @@ impl<'a> ConnectProperties<'a> {
 }
 
 impl<'a> Will<'a> {
+    /// The User Properties in the order in which they were sent.
+    pub(crate) fn user_properties(&self) -> UserProperties<'a> {
+        UserProperties::new(self.raw)
+    }
+
     /// The properties to publish with the will: all but Will Delay Interval and Message Expiry
-    /// Interval, User Properties in their order (MQTT-3.1.3-10). Without these two this is the
-    /// section as received; otherwise it is composed in `scratch`, whose former content is lost.
-    pub(crate) fn forward<'s>(&'s self, scratch: &'s mut Vec<u8>) -> &'s [u8] {
+    /// Interval, User Properties in their order (MQTT-3.1.3-10). They are composed in `scratch`,
+    /// whose former content is lost.
+    pub(crate) fn forward<'s>(&self, scratch: &'s mut Vec<u8>) -> &'s [u8] {
         scratch.clear();
         property::copy_without(self.raw, scratch, |property| {
             matches!(
@@ -351,7 +355,6 @@ impl<'a> Will<'a> {
             response_topic: None,
             correlation_data: None,
             user_properties_len: 0,
-            user_properties: UserProperties::default(),
             raw: &[],
         };
         if version == Version::V5 {
@@ -365,7 +368,6 @@ impl<'a> Will<'a> {
     fn decode_properties(&mut self, cursor: &mut Cursor<'a>) -> Result<(), DecodeError> {
         let mut reader = PropertyReader::open(cursor, Section::Will)?;
         self.raw = reader.raw();
-        self.user_properties = UserProperties::new(self.raw);
         while let Some(property) = reader.next()? {
             match property {
                 Property::WillDelayInterval => self.delay_secs = reader.u32(property)?,

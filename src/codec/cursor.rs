@@ -160,11 +160,26 @@ pub(super) fn variable_byte_integer(bytes: &[u8]) -> VariableByteInteger {
     }
 }
 
-/// Whether a zero byte is among `bytes`. Looks at all of them without branching, which beats a
-/// search for strings as short as topic names.
+/// Whether a zero byte is among `bytes`. Looks at eight at a time, the last eight overlapping those
+/// before, which beats a search for strings as short as topic names.
 #[inline]
 fn has_nul(bytes: &[u8]) -> bool {
-    bytes.iter().fold(false, |found, &byte| found | (byte == 0))
+    match bytes.last_chunk() {
+        Some(&last) => {
+            let (chunks, _) = bytes.as_chunks();
+            chunks.iter().any(|&chunk| word_has_nul(chunk)) || word_has_nul(last)
+        }
+        None => bytes.contains(&0),
+    }
+}
+
+/// Subtracting 1 from each byte sets a top bit that was clear only if a byte was zero.
+#[inline]
+const fn word_has_nul(bytes: [u8; 8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    let word = u64::from_ne_bytes(bytes);
+    word.wrapping_sub(ONES) & !word & TOPS != 0
 }
 
 #[cfg(test)]
@@ -216,6 +231,19 @@ mod tests {
             Err(DecodeError::Truncated { field: "name" })
         );
         assert_eq!(cursor.rest(), b"ab");
+    }
+
+    /// MQTT-1.5.4-2.
+    #[test]
+    fn nul_is_found_at_every_place_of_strings_of_every_length() {
+        for len in 0..40 {
+            assert!(!has_nul(&vec![1; len]) && !has_nul(&vec![0xff; len]));
+            for at in 0..len {
+                let mut bytes = vec![0x80; len];
+                bytes[at] = 0;
+                assert!(has_nul(&bytes), "{at} of {len}");
+            }
+        }
     }
 
     /// MQTT-1.5.4-3.

@@ -24,7 +24,7 @@ pub(crate) enum DecodeError {
     #[error("{field} is cut short")]
     Truncated { field: &'static str },
     /// Bytes after the last field of the packet.
-    #[error("{packet} has {count} surplus bytes")]
+    #[error("surplus bytes in {packet}: {count}")]
     SurplusBytes { packet: PacketType, count: usize },
     /// MQTT-1.5.4-1.
     #[error("{field} is not valid UTF-8")]

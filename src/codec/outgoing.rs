@@ -42,23 +42,48 @@ impl OutgoingPublish<'_> {
     pub(crate) fn encode(&self, version: Version, out: &mut Vec<u8>) {
         debug_assert_eq!(self.packet_id.is_some(), self.qos > QoS::AtMostOnce);
         let lengths = self.lengths(version);
-        let topic = shorten(self.topic).as_bytes();
         out.reserve(5 + lengths.body);
-        out.push(self.first_byte());
-        variable_byte_integer(out, lengths.body);
-        out.extend_from_slice(&(topic.len() as u16).to_be_bytes());
-        out.extend_from_slice(topic);
+        self.encode_topic(lengths.body, out);
         if let Some(id) = self.packet_id {
             out.extend_from_slice(&id.get().to_be_bytes());
         }
         if version == Version::V5 {
-            variable_byte_integer(out, lengths.properties);
-            if lengths.own_properties > 0 {
-                self.encode_own_properties(out);
-            }
-            out.extend_from_slice(self.properties);
+            self.encode_properties(lengths.properties, out);
         }
         out.extend_from_slice(self.payload);
+    }
+
+    /// Writes the fixed header and the Topic Name. The short forms of the header and the length of
+    /// the topic go out in one piece.
+    #[inline]
+    fn encode_topic(&self, body_len: usize, out: &mut Vec<u8>) {
+        let first = self.first_byte();
+        let topic = shorten(self.topic).as_bytes();
+        let [high, low] = (topic.len() as u16).to_be_bytes();
+        match body_len {
+            0..0x80 => out.extend_from_slice(&[first, body_len as u8, high, low]),
+            0x80..0x4000 => {
+                let digits = [body_len as u8 | 0x80, (body_len >> 7) as u8];
+                out.extend_from_slice(&[first, digits[0], digits[1], high, low]);
+            }
+            _ => {
+                out.push(first);
+                variable_byte_integer(out, body_len);
+                out.extend_from_slice(&[high, low]);
+            }
+        }
+        out.extend_from_slice(topic);
+    }
+
+    #[inline]
+    fn encode_properties(&self, len: usize, out: &mut Vec<u8>) {
+        variable_byte_integer(out, len);
+        if len > self.properties.len() {
+            self.encode_own_properties(out);
+        }
+        if !self.properties.is_empty() {
+            out.extend_from_slice(self.properties);
+        }
     }
 
     #[inline]
@@ -70,6 +95,7 @@ impl OutgoingPublish<'_> {
     }
 
     /// Writes the properties that belong to this receiver rather than to the message.
+    #[inline(never)]
     fn encode_own_properties(&self, out: &mut Vec<u8>) {
         if let Some(alias) = self.topic_alias {
             let [high, low] = alias.to_be_bytes();
@@ -91,19 +117,13 @@ impl OutgoingPublish<'_> {
         let common = 2 + shorten(self.topic).len() + packet_id_len + self.payload.len();
         if version == Version::V311 {
             return Lengths {
-                own_properties: 0,
                 properties: 0,
                 body: common,
             };
         }
-        let own_properties = self.own_properties_len();
-        let properties = own_properties + self.properties.len();
+        let properties = self.own_properties_len() + self.properties.len();
         let body = common + variable_byte_integer_len(properties) + properties;
-        Lengths {
-            own_properties,
-            properties,
-            body,
-        }
+        Lengths { properties, body }
     }
 
     #[inline]
@@ -121,8 +141,6 @@ impl OutgoingPublish<'_> {
 
 /// Lengths of parts of the packet, in bytes.
 struct Lengths {
-    /// Topic Alias, Message Expiry Interval and Subscription Identifiers.
-    own_properties: usize,
     /// All properties, without their length.
     properties: usize,
     /// Everything behind the fixed header.

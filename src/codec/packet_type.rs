@@ -4,6 +4,17 @@ use std::fmt;
 
 use super::error::DecodeError;
 
+/// The packet type for each first byte that is legal: one load for every packet that arrives.
+static FIRST_BYTES: [Option<PacketType>; 256] = {
+    let mut table = [None; 256];
+    let mut first = 0;
+    while first < table.len() {
+        table[first] = PacketType::of_first_byte(first as u8);
+        first += 1;
+    }
+    table
+};
+
 /// The type of a control packet; the discriminant is the high nibble of its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -26,6 +37,25 @@ pub(crate) enum PacketType {
 }
 
 impl PacketType {
+    /// Every type, in the order of the standard.
+    pub(crate) const ALL: [Self; 15] = [
+        Self::Connect,
+        Self::Connack,
+        Self::Publish,
+        Self::Puback,
+        Self::Pubrec,
+        Self::Pubrel,
+        Self::Pubcomp,
+        Self::Subscribe,
+        Self::Suback,
+        Self::Unsubscribe,
+        Self::Unsuback,
+        Self::Pingreq,
+        Self::Pingresp,
+        Self::Disconnect,
+        Self::Auth,
+    ];
+
     /// Reads the first byte of a packet and checks the flags in its low nibble.
     ///
     /// # Errors
@@ -34,23 +64,31 @@ impl PacketType {
     /// (MQTT-3.3.1-4), and DUP with QoS 0 (MQTT-3.3.1-2).
     #[inline]
     pub(crate) fn from_first_byte(first: u8) -> Result<Self, DecodeError> {
+        match FIRST_BYTES[usize::from(first)] {
+            Some(packet) => Ok(packet),
+            None => Err(Self::illegal_first_byte(first)),
+        }
+    }
+
+    /// The rule behind [`FIRST_BYTES`].
+    const fn of_first_byte(first: u8) -> Option<Self> {
         match first {
-            0x30..=0x35 | 0x3a..=0x3d => Ok(Self::Publish),
-            0x40 => Ok(Self::Puback),
-            0x10 => Ok(Self::Connect),
-            0x20 => Ok(Self::Connack),
-            0x50 => Ok(Self::Pubrec),
-            0x62 => Ok(Self::Pubrel),
-            0x70 => Ok(Self::Pubcomp),
-            0x82 => Ok(Self::Subscribe),
-            0x90 => Ok(Self::Suback),
-            0xa2 => Ok(Self::Unsubscribe),
-            0xb0 => Ok(Self::Unsuback),
-            0xc0 => Ok(Self::Pingreq),
-            0xd0 => Ok(Self::Pingresp),
-            0xe0 => Ok(Self::Disconnect),
-            0xf0 => Ok(Self::Auth),
-            _ => Err(Self::illegal_first_byte(first)),
+            0x10 => Some(Self::Connect),
+            0x20 => Some(Self::Connack),
+            0x30..=0x35 | 0x3a..=0x3d => Some(Self::Publish),
+            0x40 => Some(Self::Puback),
+            0x50 => Some(Self::Pubrec),
+            0x62 => Some(Self::Pubrel),
+            0x70 => Some(Self::Pubcomp),
+            0x82 => Some(Self::Subscribe),
+            0x90 => Some(Self::Suback),
+            0xa2 => Some(Self::Unsubscribe),
+            0xb0 => Some(Self::Unsuback),
+            0xc0 => Some(Self::Pingreq),
+            0xd0 => Some(Self::Pingresp),
+            0xe0 => Some(Self::Disconnect),
+            0xf0 => Some(Self::Auth),
+            _ => None,
         }
     }
 
@@ -88,15 +126,12 @@ impl PacketType {
     #[cold]
     fn illegal_first_byte(first: u8) -> DecodeError {
         let flags = first & 0x0f;
-        // Clearing the flags leaves a legal first byte, save for the types with fixed flags 0010.
-        match first & 0xf0 {
-            0x00 => DecodeError::ReservedPacketType { value: 0 },
-            high => {
-                match Self::from_first_byte(high).or_else(|_| Self::from_first_byte(high | 2)) {
-                    Ok(packet) => DecodeError::FixedHeaderFlags { packet, flags },
-                    Err(error) => error,
-                }
-            }
+        match Self::ALL
+            .into_iter()
+            .find(|&packet| packet as u8 == first >> 4)
+        {
+            Some(packet) => DecodeError::FixedHeaderFlags { packet, flags },
+            None => DecodeError::ReservedPacketType { value: first >> 4 },
         }
     }
 }
@@ -126,16 +161,18 @@ mod tests {
 
     #[test]
     fn first_byte_round_trips() {
-        for byte in (0..=255u8).filter(|&b| !(0x31..=0x3f).contains(&b)) {
-            if let Ok(packet) = PacketType::from_first_byte(byte) {
-                assert_eq!(packet.first_byte(), byte);
-            }
+        for packet in PacketType::ALL {
+            assert_eq!(PacketType::from_first_byte(packet.first_byte()), Ok(packet));
         }
     }
 
     #[test]
     fn illegal_first_byte_names_the_packet_and_its_flags() {
-        let text = |byte| PacketType::from_first_byte(byte).unwrap_err().to_string();
+        let text = |byte| {
+            PacketType::from_first_byte(byte)
+                .expect_err("illegal")
+                .to_string()
+        };
         assert_eq!(
             text(0x80),
             "fixed header flags 0b0000 are not allowed in SUBSCRIBE"

@@ -27,7 +27,9 @@ pub(crate) struct Publish<'a> {
 }
 
 impl<'a> Publish<'a> {
-    #[inline]
+    /// Inlined so that the packet is composed where the caller wants it: a copy of its 128 bytes
+    /// would cost as much as finding its fields.
+    #[inline(always)]
     pub(super) fn decode(
         frame: &Frame<'a>,
         version: Version,
@@ -44,22 +46,26 @@ impl<'a> Publish<'a> {
             QoS::AtMostOnce => None,
             QoS::AtLeastOnce | QoS::ExactlyOnce => Some(cursor.packet_id()?),
         };
-        let properties = match version {
-            Version::V311 => PublishProperties::EMPTY,
-            Version::V5 => PublishProperties::decode(&mut cursor, sender)?,
-        };
-        if topic.is_empty() && properties.topic_alias.is_none() {
-            return Err(DecodeError::EmptyTopicName);
-        }
-        Ok(Self {
+        let mut publish = Self {
             dup: flags & DUP != 0,
             qos,
             retain: flags & RETAIN != 0,
             topic,
             packet_id,
-            properties,
-            payload: cursor.rest(),
-        })
+            properties: PublishProperties::EMPTY,
+            payload: &[],
+        };
+        if version == Version::V5 {
+            let reader = PropertyReader::open(&mut cursor, Section::Publish)?;
+            if !reader.raw().is_empty() {
+                publish.properties.read(reader, sender)?;
+            }
+        }
+        if topic.is_empty() && publish.properties.topic_alias.is_none() {
+            return Err(DecodeError::EmptyTopicName);
+        }
+        publish.payload = cursor.rest();
+        Ok(publish)
     }
 }
 
@@ -124,42 +130,32 @@ impl<'a> PublishProperties<'a> {
         scratch
     }
 
-    #[inline]
-    fn decode(cursor: &mut Cursor<'a>, sender: Sender) -> Result<Self, DecodeError> {
-        let reader = PropertyReader::open(cursor, Section::Publish)?;
-        match reader.raw().is_empty() {
-            true => Ok(Self::EMPTY),
-            false => Self::read(reader, sender),
-        }
-    }
-
-    fn read(mut reader: PropertyReader<'a>, sender: Sender) -> Result<Self, DecodeError> {
-        let mut properties = Self {
-            raw: reader.raw(),
-            ..Self::EMPTY
-        };
+    /// Kept out of line, so that a PUBLISH without properties does not pay for those with.
+    #[inline(never)]
+    fn read(&mut self, mut reader: PropertyReader<'a>, sender: Sender) -> Result<(), DecodeError> {
+        self.raw = reader.raw();
         while let Some(property) = reader.next()? {
             match property {
                 Property::PayloadFormatIndicator => {
-                    properties.payload_format_is_utf8 = reader.flag(property)?;
+                    self.payload_format_is_utf8 = reader.flag(property)?;
                 }
                 Property::MessageExpiryInterval => {
-                    properties.message_expiry = Some(reader.u32(property)?);
+                    self.message_expiry = Some(reader.u32(property)?);
                 }
                 Property::TopicAlias => match reader.u16(property)? {
                     0 => return Err(DecodeError::TopicAliasInvalid),
-                    alias => properties.topic_alias = Some(alias),
+                    alias => self.topic_alias = Some(alias),
                 },
                 Property::ResponseTopic => {
-                    properties.response_topic = Some(reader.utf8(property)?);
+                    self.response_topic = Some(reader.utf8(property)?);
                 }
                 Property::CorrelationData => {
-                    properties.correlation_data = Some(reader.binary(property)?);
+                    self.correlation_data = Some(reader.binary(property)?);
                 }
-                Property::ContentType => properties.content_type = Some(reader.utf8(property)?),
+                Property::ContentType => self.content_type = Some(reader.utf8(property)?),
                 Property::UserProperty => {
                     let (name, value) = reader.user_property()?;
-                    properties.user_properties_len += name.len() + value.len();
+                    self.user_properties_len += name.len() + value.len();
                 }
                 Property::SubscriptionIdentifier if sender == Sender::Client => {
                     return Err(DecodeError::SubscriptionIdentifierFromClient);
@@ -170,6 +166,6 @@ impl<'a> PublishProperties<'a> {
                 _ => reader.skip(property)?,
             }
         }
-        Ok(properties)
+        Ok(())
     }
 }
