@@ -194,13 +194,9 @@ fn check_users(config: &Config, said: &Said) -> Result<(), ConfigError> {
             .take(index)
             .position(|other| other.name == user.name);
         if let Some(earlier) = earlier {
-            let first = said.origin(&format!("users.{earlier}"));
+            let (first, second) = (format!("users.{earlier}"), format!("users.{index}"));
             let reason = format!("both are named `{}`", user.name);
-            return Err(ConfigError::Conflict {
-                first,
-                second: origin,
-                reason,
-            });
+            return Err(conflict(said, &first, &second, reason));
         }
     }
     Ok(())
@@ -229,8 +225,8 @@ fn zero(origin: Origin) -> ConfigError {
 
 fn conflict(said: &Said, first: &str, second: &str, reason: String) -> ConfigError {
     ConfigError::Conflict {
-        first: said.origin(first),
-        second: said.origin(second),
+        first: Box::new(said.origin(first)),
+        second: Box::new(said.origin(second)),
         reason,
     }
 }
