@@ -1,6 +1,7 @@
 //! Roundel: an MQTT 5 and 3.1.1 broker to run in-process or as a binary, and a local stand-in for
 //! AWS IoT Core.
 
+mod auth;
 pub(crate) mod broker;
 pub(crate) mod codec;
 pub mod config;
@@ -11,6 +12,8 @@ pub(crate) mod session;
 pub(crate) mod time;
 pub(crate) mod topic;
 
+#[cfg(feature = "tls")]
+pub use auth::password::{PasswordHash, PasswordHashError};
 pub use codec::{QoS, ReasonCode, Version};
 pub use config::Config;
 #[cfg(feature = "tls")]

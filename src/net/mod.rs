@@ -15,5 +15,8 @@ pub(crate) mod timekeeper;
 pub(crate) mod tls;
 #[cfg(feature = "tls")]
 mod tls_link;
+mod users;
+#[cfg(feature = "websocket")]
+mod ws;
 
 pub(crate) use shared::Shared;

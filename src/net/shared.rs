@@ -25,7 +25,7 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicUsize,
     /// Handshakes that compute at the same time.
     #[cfg(feature = "tls")]
-    pub(crate) handshakes: tokio::sync::Semaphore,
+    pub(crate) handshakes: Arc<tokio::sync::Semaphore>,
 }
 
 impl Shared {
