@@ -152,6 +152,18 @@ impl Broker {
         }
     }
 
+    /// Takes the bytes that wait for a link which only its owner writes to.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn take_output(&self, session: &Session) -> Option<Vec<u8>> {
+        let mut outbox = session.outbox();
+        let (link, epoch, mut bytes, from) = outbox.take_output()?;
+        let taken = Written::Bytes(bytes.len() - from);
+        outbox.report_write(&link, epoch, Vec::new(), 0, taken);
+        drop(outbox);
+        bytes.drain(..from);
+        Some(bytes)
+    }
+
     /// Disconnects everybody with 0x8B and lets nobody in any more.
     pub(crate) fn stop(&self, now: Instant, dirty: &mut Dirty) {
         self.stopping.store(true, Ordering::Release);
