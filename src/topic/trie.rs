@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::HashParent;
 use super::filter::has_wildcard;
 use super::hashing::Hashing;
-use super::levels::first_level;
+use super::levels::{after, first_level};
 use super::matching::{Compared, compare, ends_in_parent, wildcards_reach};
 use super::text::Text;
 use super::tree::{NodeId, Tree};
@@ -157,13 +157,13 @@ impl<T> Trie<T> {
             f,
             ways: SmallVec::new(),
         };
-        if wildcards_reach(topic) {
-            walk.ways.push((NodeId::ROOT, Some(topic)));
+        let mut way = if wildcards_reach(topic) {
+            Some((NodeId::ROOT, Some(topic)))
         } else {
-            walk.follow_named(NodeId::ROOT, topic);
-        }
-        while let Some((node, rest)) = walk.ways.pop() {
-            walk.visit(node, rest);
+            walk.follow_named(NodeId::ROOT, topic)
+        };
+        while let Some((node, rest)) = way {
+            way = walk.visit(node, rest).or_else(|| walk.ways.pop());
         }
     }
 }
@@ -187,8 +187,8 @@ struct Walk<'s, 'c, T, F> {
 type Way<'c> = (NodeId, Option<&'c [u8]>);
 
 impl<'s, 'c, T, F: FnMut(&'s T)> Walk<'s, 'c, T, F> {
-    /// Takes what matches at `id` and goes on to the children.
-    fn visit(&mut self, id: NodeId, rest: Option<&'c [u8]>) {
+    /// Takes what matches at `id` and returns the way to its named child; others wait in `ways`.
+    fn visit(&mut self, id: NodeId, rest: Option<&'c [u8]>) -> Option<Way<'c>> {
         let node = self.tree.node(id);
         let Some(rest) = rest else {
             self.take(id);
@@ -197,40 +197,50 @@ impl<'s, 'c, T, F: FnMut(&'s T)> Walk<'s, 'c, T, F> {
             {
                 self.take(hash);
             }
-            return;
+            return None;
         };
         if let Some(hash) = node.hash() {
             self.take(hash);
         }
         if let Some(plus) = node.plus() {
-            self.follow(plus, rest);
+            let left = after(rest, first_level(rest).len());
+            let way = self.follow(plus, b"+".len(), left);
+            self.ways.extend(way);
         }
-        self.follow_named(id, rest);
+        self.follow_named(id, rest)
     }
 
-    fn follow_named(&mut self, id: NodeId, rest: &'c [u8]) {
-        if let Some(child) = self.tree.named_child(id, first_level(rest)) {
-            self.follow(child, rest);
-        }
+    fn follow_named(&mut self, id: NodeId, rest: &'c [u8]) -> Option<Way<'c>> {
+        let level = first_level(rest);
+        let child = self.tree.named_child(id, level)?;
+        self.follow(child, level.len(), after(rest, level.len()))
     }
 
-    /// Goes along the label of `id`, as far as the topic matches it.
-    fn follow(&mut self, id: NodeId, topic: &'c [u8]) {
-        match compare(self.tree.node(id).label(), topic) {
+    /// Goes along the label of `id` as far as the topic matches it. Its first level, of `len`
+    /// bytes, did; `left` is what follows in the topic.
+    fn follow(&mut self, id: NodeId, len: usize, left: Option<&'c [u8]>) -> Option<Way<'c>> {
+        let label = after(self.tree.node(id).label(), len);
+        let compared = match (label, left) {
+            (Some(label), Some(left)) => compare(label, left),
+            (filter, topic) => Compared::Left { filter, topic },
+        };
+        match compared {
             Compared::Differ => {}
             Compared::Everything => self.take(id),
             Compared::Left {
                 filter: None,
                 topic,
-            } => self.ways.push((id, topic)),
+            } => return Some((id, topic)),
             Compared::Left {
-                filter: Some(left), ..
+                filter: Some(label),
+                ..
             } => {
-                if ends_in_parent(left, self.parent) {
+                if ends_in_parent(label, self.parent) {
                     self.take(id);
                 }
             }
         }
+        None
     }
 
     fn take(&mut self, id: NodeId) {
