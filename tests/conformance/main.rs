@@ -8,3 +8,9 @@
 mod support;
 
 mod connect;
+mod flow;
+mod publish;
+mod qos;
+mod session;
+mod subscribe;
+mod topics;

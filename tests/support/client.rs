@@ -1,7 +1,7 @@
 //! A client that sends any bytes and checks whatever comes back.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     io::{ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     time::{Duration, Instant},
@@ -26,6 +26,8 @@ pub(crate) struct Client {
     version: Version,
     /// Bytes that were read and not yet taken as packets.
     unread: Vec<u8>,
+    /// Messages that came in the middle of a whole exchange; the next packets to take.
+    passed: VecDeque<Delivery>,
     /// The packet identifier that was used last.
     last_id: u16,
     connack_seen: bool,
@@ -62,6 +64,7 @@ impl Client {
             stream,
             version,
             unread: Vec::new(),
+            passed: VecDeque::new(),
             last_id: 0,
             connack_seen: false,
             disconnect_seen: false,
@@ -135,6 +138,9 @@ impl Client {
 
     /// The next packet or the end of the stream; `None` when `patience` ran out.
     pub(crate) fn next_within(&mut self, patience: Duration) -> Option<Option<Packet>> {
+        if let Some(delivery) = self.passed.pop_front() {
+            return Some(Some(Packet::Publish(delivery)));
+        }
         let end = Instant::now() + patience;
         loop {
             if let Some(length) = packet_length(&self.unread)
@@ -174,6 +180,21 @@ impl Client {
     #[track_caller]
     pub(crate) fn drain(&mut self) -> Vec<Packet> {
         std::iter::from_fn(|| self.next_or_end()).collect()
+    }
+
+    /// The next packet that is not a PUBLISH; messages before it stay to be taken.
+    #[track_caller]
+    fn next_answer(&mut self) -> Packet {
+        let mut passed = VecDeque::new();
+        loop {
+            match self.next_packet() {
+                Packet::Publish(delivery) => passed.push_back(delivery),
+                answer => {
+                    self.passed = passed;
+                    return answer;
+                }
+            }
+        }
     }
 
     // Expecting.
@@ -237,10 +258,11 @@ impl Client {
         self.send(ack);
     }
 
-    /// Reads an acknowledgement of the given kind and identifier and returns its reason.
+    /// Reads an acknowledgement of the given kind and identifier, past messages, and returns its
+    /// reason.
     #[track_caller]
     pub(crate) fn expect_ack(&mut self, kind: PacketType, id: u16) -> u8 {
-        match self.next_packet() {
+        match self.next_answer() {
             Packet::Ack {
                 kind: got,
                 id: its,
@@ -271,10 +293,10 @@ impl Client {
         self.expect_ack(PacketType::Pubcomp, id)
     }
 
-    /// Reads the SUBACK of this identifier and returns its reasons.
+    /// Reads the SUBACK of this identifier, past messages, and returns its reasons.
     #[track_caller]
     pub(crate) fn expect_suback(&mut self, id: u16) -> Vec<u8> {
-        match self.next_packet() {
+        match self.next_answer() {
             Packet::Suback {
                 id: its, reasons, ..
             } if its == id => reasons,
@@ -282,10 +304,11 @@ impl Client {
         }
     }
 
-    /// Reads the UNSUBACK of this identifier and returns its reasons; in 3.1.1 there are none.
+    /// Reads the UNSUBACK of this identifier, past messages, and returns its reasons; in 3.1.1 there are
+    /// none.
     #[track_caller]
     pub(crate) fn expect_unsuback(&mut self, id: u16) -> Vec<u8> {
-        match self.next_packet() {
+        match self.next_answer() {
             Packet::Unsuback {
                 id: its, reasons, ..
             } if its == id => reasons,
@@ -332,6 +355,18 @@ impl Client {
             Version::V5 => {
                 self.expect_disconnect(reason);
             }
+        }
+    }
+
+    /// Like [`expect_error`](Self::expect_error) where the standard leaves the choice of the reason.
+    #[track_caller]
+    pub(crate) fn expect_error_among(&mut self, reasons: &[u8]) {
+        match (self.version, self.next_or_end()) {
+            (Version::V3, None) => {}
+            (Version::V5, Some(Packet::Disconnect { reason, .. })) if reasons.contains(&reason) => {
+                self.expect_closed();
+            }
+            (_, other) => panic!("expected an error among {reasons:02x?}, got {other:02x?}"),
         }
     }
 

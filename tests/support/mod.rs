@@ -34,5 +34,7 @@ pub(crate) use packet::{
     Will, binary, frame, puback, pubcomp, pubrec, pubrel, utf8, varint,
 };
 pub(crate) use property::*;
-pub(crate) use script::{both, connect, connect3, connect5, eventually, fresh, open, watcher};
+pub(crate) use script::{
+    both, connect, connect3, connect5, elapse, eventually, fresh, open, watcher,
+};
 pub(crate) use wire::{Delivery, Packet, PacketType};

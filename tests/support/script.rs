@@ -79,3 +79,9 @@ pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
         thread::sleep(Duration::from_millis(5));
     }
 }
+
+/// Lets time pass on the broker's clock. Only where time is what the test is about: to wait for
+/// something to happen there are deadlines.
+pub(crate) fn elapse(time: Duration) {
+    thread::sleep(time);
+}
