@@ -382,7 +382,11 @@ fn aliases_end_with_the_connection() {
 /// A client that takes packets of 30 bytes: enough for CONNACK and for answers without a Reason
 /// String.
 fn connect_small() -> Client {
-    open(Version::V5, &Connect::new(fresh("small")).with(maximum_packet_size(30))).0
+    open(
+        Version::V5,
+        &Connect::new(fresh("small")).with(maximum_packet_size(30)),
+    )
+    .0
 }
 
 /// A client and the Topic Alias Maximum it may use, which has to be above zero.

@@ -8,9 +8,14 @@
 mod support;
 
 mod connect;
+mod ending;
 mod flow;
+mod malformed;
 mod publish;
 mod qos;
+mod retained;
 mod session;
+mod shared;
 mod subscribe;
 mod topics;
+mod will;

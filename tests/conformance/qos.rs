@@ -19,7 +19,10 @@ fn open_deliveries_have_distinct_identifiers() {
         // The reader refuses identifier 0 and one that is open already.
         for number in 0..300_u16 {
             let delivery = reader.expect_publish();
-            assert_eq!((delivery.qos, delivery.dup), (1 + (number % 2) as u8, false));
+            assert_eq!(
+                (delivery.qos, delivery.dup),
+                (1 + (number % 2) as u8, false)
+            );
         }
     });
 }
@@ -444,7 +447,10 @@ fn order_survives_a_small_window_and_a_spell_offline() {
                 let before = last.get(&(author.to_owned(), delivery.qos)).copied();
                 // What was open when the connection ended comes once more.
                 if !delivery.dup || before.is_none_or(|before| before < number) {
-                    assert!(before.is_none_or(|before| before < number), "{before:?}, then {number}");
+                    assert!(
+                        before.is_none_or(|before| before < number),
+                        "{before:?}, then {number}"
+                    );
                     last.insert((author.to_owned(), delivery.qos), number);
                 }
             }

@@ -409,6 +409,7 @@ fn begun_deliveries_are_completed_after_unsubscribe() {
         client.expect_pubrel(released.id);
         client.vanish();
         let (mut client, _) = open(version, &Connect::new(&id).durable());
+        client.expect_pubrel(released.id);
         for begun in [one, two] {
             let again = client.expect_publish();
             assert_eq!(
@@ -416,7 +417,6 @@ fn begun_deliveries_are_completed_after_unsubscribe() {
                 (begun.id, true, begun.payload)
             );
         }
-        client.expect_pubrel(released.id);
         client.send(pubcomp(released.id));
         client.expect_silence();
     });

@@ -460,8 +460,7 @@ impl Client {
     /// noticed. What was on its way is read and forgotten.
     #[track_caller]
     pub(crate) fn vanish(mut self) {
-        // A broker that has closed first is fine too.
-        let _ = self.stream.shutdown(Shutdown::Write);
+        self.half_close();
         self.drain();
     }
 
