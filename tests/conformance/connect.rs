@@ -338,7 +338,7 @@ fn user_name_is_a_string_and_password_is_not() {
     });
 }
 
-/// 5:MQTT-3.1.4-1 3:MQTT-3.1.4-1
+/// 5:MQTT-3.1.4-1 3:MQTT-3.1.4-1 3:MQTT-3.2.2-6
 /// A CONNECT with bytes behind its last field is refused and makes no session.
 #[test]
 fn surplus_bytes_are_refused() {
@@ -587,6 +587,32 @@ fn packets_may_be_cut_anywhere() {
             assert_eq!(client.next_packet(), Packet::Pingresp);
         }
     });
+}
+
+/// 3:MQTT-7.0.0-2
+/// A client that knows nothing but 3.1.1 is served in full under default settings.
+#[test]
+fn plain_3_1_1_client_is_served_in_full() {
+    let (id, topic) = (fresh("plain"), fresh("plain"));
+    let will = Will::new(format!("{topic}/will"), "will").qos(1);
+    let (mut client, _) = open(
+        Version::V3,
+        &Connect::new(&id).resume().keep_alive(60).will(will),
+    );
+    assert_eq!(client.subscribe(&format!("{topic}/#"), 2), 2);
+    let mut author = connect3(&fresh("author"));
+    for qos in [0, 1, 2] {
+        author.retain(&topic, format!("at {qos}"), qos);
+        assert_eq!(client.receive().text(), format!("at {qos}"));
+    }
+    assert_eq!(watcher(Version::V3, &topic).receive().text(), "at 2");
+    client.vanish();
+    author.publish(&topic, "queued", 1);
+    let (mut client, session_present) = open(Version::V3, &Connect::new(&id).resume());
+    assert!(session_present);
+    assert_eq!(client.receive_texts(2), ["will", "queued"]);
+    client.unsubscribe(&format!("{topic}/#"));
+    client.disconnect();
 }
 
 /// A CONNECT with any protocol name and level and nothing else special.

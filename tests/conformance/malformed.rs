@@ -27,6 +27,27 @@ fn wrong_flags_end_the_connection() {
     });
 }
 
+/// 5:MQTT-2.1.3-1 3:MQTT-2.2.2-1
+/// Every packet of the broker but PUBLISH has the flags of its type.
+#[test]
+fn packets_of_the_broker_have_their_flags() {
+    both(|version| {
+        let topic = fresh("flags");
+        let mut client = connect(version, &fresh("client"));
+        client.subscribe(&topic, 2);
+        for qos in [1, 2] {
+            // The reader knows each type by its whole first byte: SUBACK 0x90, PUBACK 0x40, PUBREC
+            // 0x50, PUBREL 0x62, PUBCOMP 0x70, UNSUBACK 0xB0, PINGRESP 0xD0, DISCONNECT 0xE0.
+            client.publish(&topic, "x", qos);
+            client.receive();
+        }
+        client.unsubscribe(&topic);
+        client.expect_silence();
+        client.send(Subscribe::new(1));
+        client.expect_error(PROTOCOL_ERROR);
+    });
+}
+
 /// 5:MQTT-2.1.3-1 3:MQTT-2.2.2-2
 /// A CONNECT with flags is refused.
 #[test]

@@ -37,4 +37,4 @@ pub(crate) use property::*;
 pub(crate) use script::{
     both, connect, connect3, connect5, elapse, eventually, fresh, open, watcher,
 };
-pub(crate) use wire::{Delivery, Packet, PacketType};
+pub(crate) use wire::{Delivery, Packet, PacketType, packet_length, read_packet};
