@@ -234,8 +234,9 @@ fn will_above_the_maximum_qos_is_refused() {
     client.expect_refusal(0x9B);
 }
 
-/// PBKDF2 of `secret`.
-const HASH_OF_SECRET: &str = "";
+/// The hash of `secret` as a configuration file has it: PBKDF2 with a thousand iterations.
+const HASH_OF_SECRET: &str =
+    "$pbkdf2-sha256$i=1000$c2l4dGVlbiBieXRlcyBvaw$Yic6xB2Azj4fBhKstNB7WLaiOcN8ifBRJ7emnjo3D3c";
 
 /// A broker of profile `standard` with this configuration.
 fn standard(config: &str) -> TestBroker {

@@ -238,7 +238,7 @@ fn returning_client_stops_its_delayed_will() {
     let (id, topic) = (fresh("returning"), fresh("will"));
     let mut watcher = watcher(Version::V5, &topic);
     let will = Will::new(&topic, "x").with(will_delay(1));
-    open(Version::V5, &Connect::new(&id).durable().will(will.clone()))
+    open(Version::V5, &Connect::new(&id).durable().will(will))
         .0
         .vanish();
     let (client, session_present) = open(Version::V5, &Connect::new(&id).durable());
