@@ -204,6 +204,20 @@ fn wrong_passwords_are_refused() {
     });
 }
 
+/// 5:MQTT-3.14.0-1
+/// A connection without a CONNECT is closed after the connect timeout, without a word.
+#[test]
+fn connection_without_connect_is_closed_without_a_word() {
+    let own = standard("[limits]\nconnect_timeout = \"1s\"\n");
+    let mut silent = Client::dial(own.mqtt(), Version::V5);
+    let mut slow = Client::dial(own.mqtt(), Version::V5);
+    slow.send(Connect::new(fresh("slow")).encode(Version::V5)[..10].to_vec());
+    let (mut served, _) = connect_to(&own, Version::V5);
+    silent.expect_closed();
+    slow.expect_closed();
+    served.expect_silence();
+}
+
 /// 5:MQTT-3.2.2-9
 /// A broker without QoS 2 says so in CONNACK.
 #[test]
