@@ -1,0 +1,440 @@
+//! What a broker is told to be: resolved, checked, ready to use.
+//!
+//! [`Config::aws`] and [`Config::standard`] are the two starting points; every field is public, so
+//! that a program changes what it needs. The file, the environment and the command line end up
+//! here as well, through `raw` and `load`. Nothing below this module knows where a value came from.
+
+mod check;
+mod error;
+mod file;
+mod load;
+mod raw;
+mod value;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use self::error::{ConfigError, Origin, Place};
+pub use self::load::{Loaded, Program, Ready, Sources};
+
+/// Everything that a [`Server`](crate::Server) can be told.
+///
+/// There is no default: a user chooses [`Config::aws`] or [`Config::standard`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which of the two sets of defaults this configuration started from.
+    pub profile: Profile,
+    /// Where the broker listens.
+    pub listeners: Listeners,
+    /// Certificates and the rules of TLS listeners.
+    pub tls: Tls,
+    /// Bounds on what clients may send, hold and queue.
+    pub limits: Limits,
+    /// Behaviour of the service that differs from the standard; all off in `standard`.
+    pub aws: AwsRules,
+    /// How a shared group chooses the next member.
+    pub share_strategy: ShareStrategy,
+    /// One copy or several for a client whose plain subscriptions overlap (MQTT-3.3.4-2).
+    pub overlapping: Overlapping,
+    /// What happens to a session whose queue is full.
+    pub on_overflow: Overflow,
+    /// User names and passwords; anyone may connect while the list is empty (`standard` only).
+    pub users: Vec<User>,
+    /// Publish counters under `$SYS/` this often; `None` turns them off.
+    pub sys_interval: Option<Duration>,
+    /// Further names that a `Host` header of the HTTP API may carry.
+    pub http_allowed_hosts: Vec<String>,
+    /// Seeds everything that is random in the core; `None` takes a fresh seed.
+    pub seed: Option<u64>,
+}
+
+/// The set of defaults a configuration starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// The behaviour, limits and refusals of AWS IoT Core.
+    Aws,
+    /// All that MQTT 5 and 3.1.1 define.
+    Standard,
+}
+
+impl Profile {
+    /// The name used on the command line and in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aws => "aws",
+            Self::Standard => "standard",
+        }
+    }
+}
+
+/// Addresses of the listeners. A port of 0 means any free port, `None` no listener.
+#[derive(Clone, Debug)]
+pub struct Listeners {
+    /// The address that every listener binds to, except HTTP.
+    pub host: IpAddr,
+    /// The address of the HTTP API: loopback unless told otherwise.
+    pub http_host: IpAddr,
+    /// MQTT over TCP.
+    pub mqtt: Option<u16>,
+    /// MQTT over TLS.
+    pub mqtts: Option<u16>,
+    /// MQTT over WebSocket, path `/mqtt`.
+    pub ws: Option<u16>,
+    /// MQTT over WebSocket over TLS, path `/mqtt`.
+    pub wss: Option<u16>,
+    /// The HTTP control API.
+    pub http: Option<u16>,
+}
+
+/// Certificates and handshake rules of the TLS listeners.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Folder with `ca.pem`, `ca.key`, `server.pem`, `server.key`; what is missing is made at start.
+    pub certs: PathBuf,
+    /// Whether clients show a certificate.
+    pub client_cert: ClientCert,
+    /// Further names and addresses in a server certificate that is made at start.
+    pub san: Vec<String>,
+    /// A handshake that takes longer is ended.
+    pub handshake_timeout: Duration,
+}
+
+/// Whether clients of a TLS listener show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCert {
+    /// Not asked for.
+    None,
+    /// Checked when shown.
+    Optional,
+    /// No connection without one.
+    Required,
+}
+
+/// How a shared group chooses among the members that can take a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShareStrategy {
+    /// In join order, in turn, exactly.
+    RoundRobin,
+    /// Uniformly, from the seed of the configuration.
+    Random,
+}
+
+/// Copies for a client whose plain subscriptions overlap (MQTT-3.3.4-2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlapping {
+    /// One copy, at the highest QoS, with all subscription identifiers.
+    OneCopy,
+    /// A copy for each matching subscription.
+    CopyEach,
+}
+
+/// What happens to a session whose queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// The newest message is dropped and counted.
+    DropNewest,
+    /// As `DropNewest`, and a connected client is disconnected with 0x97 (quota exceeded).
+    Disconnect,
+}
+
+/// A user name with its hashed password.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The User Name of CONNECT.
+    pub name: String,
+    /// `$pbkdf2-sha256$i=ITERATIONS$SALT$HASH`, base64 without padding, as `roundel passwd` prints it.
+    pub password_hash: String,
+}
+
+/// Bounds on what clients may send, hold and queue. Sizes are bytes.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Network connections at one time, all listeners together.
+    pub connections: usize,
+    /// From accept to a complete CONNECT.
+    pub connect_timeout: Duration,
+    /// Largest packet accepted; announced as Maximum Packet Size where it is below the protocol's.
+    pub packet_size: u32,
+    /// Largest payload of a PUBLISH (AWS-LIM-01).
+    pub payload_size: Option<u32>,
+    /// QoS 1 and 2 messages that a client may have unacknowledged (Receive Maximum in CONNACK).
+    pub receive_maximum: u16,
+    /// QoS 1 and 2 messages that the broker has unacknowledged with one client, at most its own
+    /// Receive Maximum.
+    pub in_flight: u16,
+    /// Topic Alias Maximum in CONNACK; 0 turns inbound aliases off.
+    pub topic_alias_maximum: u16,
+    /// Topic aliases that the broker uses towards a client that allows them; 0 turns them off.
+    pub topic_alias_outbound: u16,
+    /// Length of a topic name or filter, not counting `$share/name/` (AWS-LIM-04).
+    pub topic_length: usize,
+    /// Slashes in a topic name or filter, not counting `$share/name/` (AWS-LIM-05).
+    pub topic_slashes: Option<usize>,
+    /// Length of a share name (AWS-SHARE-02).
+    pub share_name_length: Option<usize>,
+    /// Filters in one SUBSCRIBE or UNSUBSCRIBE (AWS-LIM-07).
+    pub filters_per_packet: Option<usize>,
+    /// Subscriptions of one session (AWS-LIM-08).
+    pub subscriptions_per_session: usize,
+    /// Subscriptions of all sessions together.
+    pub subscriptions: usize,
+    /// Sessions, connected or not.
+    pub sessions: usize,
+    /// Shared groups (AWS-LIM-22).
+    pub groups: Option<usize>,
+    /// Members of one shared group (AWS-LIM-22).
+    pub group_members: Option<usize>,
+    /// Client identifier length (AWS-CONN-01).
+    pub client_id_length: Option<usize>,
+    /// User properties of one packet, names and values together (AWS-LIM-16).
+    pub user_properties_size: Option<usize>,
+    /// Content Type of a message (AWS-LIM-17).
+    pub content_type_length: Option<usize>,
+    /// Correlation Data of a message (AWS-LIM-17).
+    pub correlation_data_length: Option<usize>,
+    /// Shortest and longest keep-alive, in seconds; one outside (0 included) is replaced
+    /// (AWS-CONN-07, -08).
+    pub keep_alive: Option<(u16, u16)>,
+    /// Longest Session Expiry Interval (AWS-SESS-04).
+    pub session_expiry: Option<Duration>,
+    /// Shortest and longest Message Expiry Interval, in seconds; one outside is clamped (AWS-LIM-18).
+    pub message_expiry: Option<(u32, u32)>,
+    /// Smallest Maximum Packet Size that a client may announce (AWS-CONN-29).
+    pub client_packet_size_min: Option<u32>,
+    /// Messages in a session's queue, with those in flight.
+    pub session_queue: usize,
+    /// Bytes in a session's queue, with those in flight.
+    pub session_queue_bytes: usize,
+    /// Messages that wait in a group's queue; returned ones always enter.
+    pub group_queue: usize,
+    /// Bytes that wait in a group's queue; returned ones always enter.
+    pub group_queue_bytes: usize,
+    /// Encoded bytes that wait for one client's socket; above it QoS 0 is dropped, QoS 1 and 2 queue.
+    pub outbox: usize,
+    /// All queues, outboxes and retained messages together; above it QoS 0 is dropped and QoS 1 and
+    /// 2 are refused with 0x97.
+    pub memory: usize,
+    /// Retained messages.
+    pub retained: usize,
+    /// A socket that takes no byte for so long while data waits is closed.
+    pub write_stall: Duration,
+    /// PUBLISH packets per second and connection; the rest is discarded (AWS-LIM-10).
+    pub publish_rate: Option<u32>,
+    /// Bytes per second and connection, in both directions; reading waits (AWS-LIM-11).
+    pub byte_rate: Option<u32>,
+    /// CONNECT packets per second and client identifier (AWS-CONN-15).
+    pub connect_rate: Option<u32>,
+    /// Retained messages per second and topic (AWS-LIM-19).
+    pub retained_rate: Option<u32>,
+    /// Resend an unacknowledged QoS 1 PUBLISH on a live connection this often (AWS-MQTT-08).
+    pub resend_interval: Option<Duration>,
+    /// Give up on an unacknowledged QoS 1 PUBLISH after so long, on MQTT 3.1.1 and on MQTT 5
+    /// (AWS-MQTT-09).
+    pub resend_period: Option<(Duration, Duration)>,
+}
+
+/// Behaviour of the service that differs from the standard, one switch each.
+#[derive(Clone, Debug, Default)]
+pub struct AwsRules {
+    /// QoS 2 is refused everywhere (AWS-MQTT-01 to -04, AWS-CONN-22).
+    pub refuse_qos2: bool,
+    /// SUBSCRIBE with a Subscription Identifier ends the connection with 0xA1 (AWS-MQTT-26).
+    pub refuse_subscription_identifiers: bool,
+    /// Publishing to, and subscribing to, unknown topics that start with `$` is refused
+    /// (AWS-MQTT-16 to -19, AWS-FAIL-08, -09).
+    pub refuse_reserved_topics: bool,
+    /// Retained messages on topics that start with `$` are refused (AWS-RET-07).
+    pub refuse_reserved_retain: bool,
+    /// Client identifiers that start with `$` are refused (AWS-CONN-02, -04).
+    pub refuse_reserved_client_ids: bool,
+    /// A subscription with a wildcard gets no retained messages (AWS-RET-01).
+    pub retained_exact_only: bool,
+    /// `a/#` does not match `a` (AWS-MQTT-12).
+    pub hash_excludes_parent: bool,
+    /// DUP stays 0 when a message is sent again (AWS-MQTT-06).
+    pub never_dup: bool,
+    /// A session made with one protocol version is not resumed with the other (AWS-CONN-32).
+    pub protocol_change_ends_session: bool,
+    /// CONNACK states every limit, even where it is the standard's default (AWS-M5-01 to -09).
+    pub announce_all: bool,
+    /// PUBACK and UNSUBACK use no 0x10 and 0x11 (AWS-RC-05, -06).
+    pub plain_acks: bool,
+    /// Breaking a limit over MQTT 3.1.1 closes the connection without an answer (section 10.1).
+    pub close_on_refusal_v3: bool,
+    /// An assigned client identifier has the form `$GEN/uuid` (AWS-CONN-03).
+    pub generated_client_ids: bool,
+    /// Reason strings have the form `PACKET:text:trace id` (AWS-M5-12).
+    pub traced_reason_strings: bool,
+}
+
+impl AwsRules {
+    /// All switches on, as the service behaves.
+    #[must_use]
+    pub fn on() -> Self {
+        Self {
+            refuse_qos2: true,
+            refuse_subscription_identifiers: true,
+            refuse_reserved_topics: true,
+            refuse_reserved_retain: true,
+            refuse_reserved_client_ids: true,
+            retained_exact_only: true,
+            hash_excludes_parent: true,
+            never_dup: true,
+            protocol_change_ends_session: true,
+            announce_all: true,
+            plain_acks: true,
+            close_on_refusal_v3: true,
+            generated_client_ids: true,
+            traced_reason_strings: true,
+        }
+    }
+}
+
+const MIB: usize = 1 << 20;
+
+impl Limits {
+    /// High bounds that refuse nothing the standard allows.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self {
+            connections: 100_000,
+            connect_timeout: Duration::from_secs(10),
+            packet_size: 268_435_460,
+            payload_size: None,
+            receive_maximum: 65_535,
+            in_flight: 65_535,
+            topic_alias_maximum: 65_535,
+            topic_alias_outbound: 16,
+            topic_length: 65_535,
+            topic_slashes: None,
+            share_name_length: None,
+            filters_per_packet: None,
+            subscriptions_per_session: 1_000_000,
+            subscriptions: 5_000_000,
+            sessions: 1_000_000,
+            groups: None,
+            group_members: None,
+            client_id_length: None,
+            user_properties_size: None,
+            content_type_length: None,
+            correlation_data_length: None,
+            keep_alive: None,
+            session_expiry: None,
+            message_expiry: None,
+            client_packet_size_min: None,
+            session_queue: 100_000,
+            session_queue_bytes: 64 * MIB,
+            group_queue: 500_000,
+            group_queue_bytes: 256 * MIB,
+            outbox: 64 * MIB,
+            memory: 1024 * MIB,
+            retained: 1_000_000,
+            write_stall: Duration::from_secs(60),
+            publish_rate: None,
+            byte_rate: None,
+            connect_rate: None,
+            retained_rate: None,
+            resend_interval: None,
+            resend_period: None,
+        }
+    }
+
+    /// The quotas of the service. Rates per second and the resend of unacknowledged messages are
+    /// off: they slow tests down and change nothing that a client's logic sees.
+    #[must_use]
+    pub fn aws() -> Self {
+        Self {
+            packet_size: 149_504,
+            payload_size: Some(131_072),
+            receive_maximum: 100,
+            in_flight: 100,
+            topic_alias_maximum: 8,
+            topic_alias_outbound: 0,
+            topic_length: 256,
+            topic_slashes: Some(7),
+            share_name_length: Some(128),
+            filters_per_packet: Some(8),
+            subscriptions_per_session: 50,
+            subscriptions: 500_000,
+            sessions: 500_000,
+            groups: Some(100),
+            group_members: Some(100),
+            client_id_length: Some(128),
+            user_properties_size: Some(8 * 1024),
+            content_type_length: Some(256),
+            correlation_data_length: Some(8 * 1024),
+            keep_alive: Some((30, 1200)),
+            session_expiry: Some(Duration::from_secs(3600)),
+            message_expiry: Some((1, 604_800)),
+            client_packet_size_min: Some(512),
+            retained: 500_000,
+            ..Self::standard()
+        }
+    }
+}
+
+impl Config {
+    /// The service: MQTT over TLS on 8883 with client certificates, its limits and refusals.
+    #[must_use]
+    pub fn aws() -> Self {
+        Self {
+            profile: Profile::Aws,
+            listeners: Listeners {
+                mqtts: Some(8883),
+                http: Some(9883),
+                ..Listeners::none()
+            },
+            limits: Limits::aws(),
+            aws: AwsRules::on(),
+            sys_interval: None,
+            ..Self::standard()
+        }
+    }
+
+    /// The standard: MQTT over TCP on 1883 and over TLS on 8883, nothing refused that it allows.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self {
+            profile: Profile::Standard,
+            listeners: Listeners {
+                mqtt: Some(1883),
+                mqtts: Some(8883),
+                http: Some(9883),
+                ..Listeners::none()
+            },
+            tls: Tls {
+                certs: PathBuf::from("certs"),
+                client_cert: ClientCert::Required,
+                san: Vec::new(),
+                handshake_timeout: Duration::from_secs(10),
+            },
+            limits: Limits::standard(),
+            aws: AwsRules::default(),
+            share_strategy: ShareStrategy::RoundRobin,
+            overlapping: Overlapping::OneCopy,
+            on_overflow: Overflow::DropNewest,
+            users: Vec::new(),
+            sys_interval: Some(Duration::from_secs(10)),
+            http_allowed_hosts: Vec::new(),
+            seed: None,
+        }
+    }
+}
+
+impl Listeners {
+    /// No listener at all, on 127.0.0.1.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            http_host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            mqtt: None,
+            mqtts: None,
+            ws: None,
+            wss: None,
+            http: None,
+        }
+    }
+}
