@@ -15,6 +15,7 @@ mod dirty;
 mod facts;
 mod group;
 mod lifecycle;
+mod local;
 mod link;
 mod outbox;
 mod output;
@@ -46,6 +47,7 @@ pub(crate) use context::Context;
 pub(crate) use dirty::Dirty;
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
 pub(crate) use link::{Farewell, Link, Mailbox, Written};
+pub(crate) use local::LocalSession;
 pub(crate) use outbox::OutputState;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
@@ -150,6 +152,18 @@ impl Broker {
         if let Some(connected) = &mut session.outbox().connected {
             connected.out.full = false;
         }
+    }
+
+    /// Takes the bytes that wait for a link which only its owner writes to.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn take_output(&self, session: &Session) -> Option<Vec<u8>> {
+        let mut outbox = session.outbox();
+        let (link, epoch, mut bytes, from) = outbox.take_output()?;
+        let taken = Written::Bytes(bytes.len() - from);
+        outbox.report_write(&link, epoch, Vec::new(), 0, taken);
+        drop(outbox);
+        bytes.drain(..from);
+        Some(bytes)
     }
 
     /// Disconnects everybody with 0x8B and lets nobody in any more.

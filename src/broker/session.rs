@@ -12,6 +12,7 @@ use crate::session::will::Will;
 
 use super::facts::ConnectionFacts;
 use super::group::Group;
+use super::link::Written;
 use super::outbox::Outbox;
 use super::schedule::TimerKey;
 
@@ -119,6 +120,9 @@ impl Session {
             drop(outbox);
             if full || broken {
                 link.wake();
+                return;
+            }
+            if outcome == Written::Deferred {
                 return;
             }
         }

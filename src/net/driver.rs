@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::broker::{
-    Connection, ConnectionFacts, Credentials, Dirty, Flow, Link, OutputState, UNSENT_ANSWERS,
+    Connection, ConnectionFacts, Credentials, Dirty, Flow, Link, OutputState, UNSENT_ANSWERS, Written,
 };
 
 use super::socket::{Inbound, Socket};
@@ -235,7 +235,8 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             return Some(self.lost("the client took no byte for too long"));
         }
         if !state.full && state.waiting {
-            broker.flush(&session, &context, &mut self.dirty);
+            let broker = &self.shared.broker;
+            broker.flush(&session, &broker.context(now), &mut self.dirty);
         }
         None
     }
@@ -247,7 +248,7 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         }
         let Some(session) = self.connection.session().cloned() else { return };
         let broker = &self.shared.broker;
-        if self.full_since.is_some() && self.socket.poll_writable(cx).is_ready() {
+        if self.full_since.is_some() && self.poll_drained(cx) {
             self.full_since = None;
             let context = broker.context(self.shared.clock.now());
             broker.socket_has_room(&session);
@@ -255,6 +256,16 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         }
         let state = broker.output_state(&session);
         self.note_output(&state, self.shared.clock.now());
+    }
+
+    /// Whether the socket has room and the link holds nothing back any more.
+    fn poll_drained(&self, cx: &mut Context<'_>) -> bool {
+        while self.socket.poll_writable(cx).is_ready() {
+            if !matches!(self.socket.try_write(&[]), Written::Full(_)) {
+                return true;
+            }
+        }
+        false
     }
 
     fn note_output(&mut self, state: &OutputState, now: Instant) {
