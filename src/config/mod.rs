@@ -371,7 +371,11 @@ impl Config {
     pub fn aws() -> Self {
         Self {
             profile: Profile::Aws,
-            listeners: Listeners { mqtts: Some(8883), http: Some(9883), ..Listeners::none() },
+            listeners: Listeners {
+                mqtts: Some(8883),
+                http: Some(9883),
+                ..Listeners::none()
+            },
             limits: Limits::aws(),
             aws: AwsRules::on(),
             sys_interval: None,

@@ -16,9 +16,9 @@ from awsiot import mqtt5_client_builder
 from cases import DEADLINE_S, check, report
 
 PARSER = argparse.ArgumentParser(description=__doc__)
-PARSER.add_argument("--host", required=True)
+PARSER.add_argument("--endpoint", required=True)
 PARSER.add_argument("--port", type=int, required=True)
-PARSER.add_argument("--ca", required=True)
+PARSER.add_argument("--ca_file", required=True)
 PARSER.add_argument("--cert", required=True)
 PARSER.add_argument("--key", required=True)
 ARGS = PARSER.parse_args()
@@ -34,11 +34,11 @@ class Client:
         self.messages = queue.Queue()
         connect.setdefault("client_id", f"test-{uuid.uuid4().hex}")
         self._client = mqtt5_client_builder.mtls_from_path(
-            endpoint=ARGS.host,
+            endpoint=ARGS.endpoint,
             port=ARGS.port,
             cert_filepath=ARGS.cert,
             pri_key_filepath=ARGS.key,
-            ca_filepath=ARGS.ca,
+            ca_filepath=ARGS.ca_file,
             connect_options=mqtt5.ConnectPacket(**connect),
             session_behavior=session_behavior,
             on_publish=lambda data: self.messages.put(data.publish_packet.payload),

@@ -58,7 +58,7 @@ class Member:
         while self._running and self._client.socket() is not None:
             connection = self._client.socket()
             writes = [connection] if self._client.want_write() else []
-            readable, writable, _ = select.select([connection, sys.stdin], writes, [], 1)
+            readable, writable, _ = select.select([connection, sys.stdin], writes, [], 0.25)
             if connection in readable:
                 self._client.loop_read()
             if writable:
