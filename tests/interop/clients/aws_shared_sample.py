@@ -15,7 +15,7 @@ from uuid import uuid4
 from awscrt import mqtt5
 from awsiot import mqtt5_client_builder
 
-DEADLINE_S = 60
+DEADLINE_S = 30
 
 
 def arguments():
@@ -48,7 +48,7 @@ class SampleClient:
             pri_key_filepath=args.key,
             ca_filepath=args.ca_file,
             client_id=args.client_id + suffix,
-            on_publish=lambda data: received(data.publish_packet),
+            on_publish_received=lambda data: received(data.publish_packet),
             on_lifecycle_stopped=self._stopped.set_result,
             on_lifecycle_connection_success=self._connected.set_result,
             on_lifecycle_connection_failure=lambda d: self._connected.set_exception(d.exception),
