@@ -1,6 +1,35 @@
 //! Roundel: an MQTT 5 and 3.1.1 broker to run in-process or as a binary, and a local stand-in for
 //! AWS IoT Core.
 
+mod auth;
+pub(crate) mod broker;
+pub(crate) mod codec;
 pub mod config;
+pub(crate) mod conn;
+mod local;
+mod net;
+mod server;
+pub(crate) mod session;
+pub(crate) mod time;
+pub(crate) mod topic;
 
+#[cfg(feature = "tls")]
+pub use auth::password::{PasswordHash, PasswordHashError};
+pub use codec::{QoS, ReasonCode, Version};
 pub use config::Config;
+pub use local::{Message, Refused, Subscription};
+#[cfg(feature = "tls")]
+pub use net::ca::{Authority, CertError, Issued, IssuedPem, KeyKind};
+#[cfg(feature = "tls")]
+pub use net::tls::TlsError;
+pub use server::{Addrs, Server, StartError};
+
+/// Internal items for the benches of this repository; not part of the public API.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::topic::{
+        Changes, Filter, HashParent, Names, TopicError, Trie, check_topic_name, levels, matches,
+        slashes,
+    };
+}

@@ -4,9 +4,19 @@
 //! that a program changes what it needs. The file, the environment and the command line end up
 //! here as well, through `raw` and `load`. Nothing below this module knows where a value came from.
 
+mod check;
+mod error;
+mod file;
+mod load;
+mod raw;
+mod value;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use self::error::{ConfigError, Origin, Place};
+pub use self::load::{Loaded, Program, Ready, Sources};
 
 /// Everything that a [`Server`](crate::Server) can be told.
 ///

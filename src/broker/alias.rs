@@ -1,0 +1,42 @@
+//! Topic aliases towards one client (MQTT-3.1.2-26, -27): the first topics that are sent get one
+//! each, for the life of the connection.
+
+use std::collections::HashMap;
+
+use crate::codec::{OutgoingPublish, Version};
+
+/// A shorter topic costs no more than the alias that would replace it.
+const WORTHWHILE: usize = 4;
+
+pub(super) struct OutboundAliases {
+    maximum: u16,
+    by_topic: HashMap<Box<str>, u16, foldhash::fast::RandomState>,
+}
+
+impl OutboundAliases {
+    /// `None` when the client takes no aliases.
+    pub(super) fn new(maximum: u16) -> Option<Box<Self>> {
+        (maximum > 0).then(|| Box::new(Self { maximum, by_topic: HashMap::default() }))
+    }
+
+    /// Replaces a known topic by its alias, and binds an alias to a new one while there are some.
+    pub(super) fn apply(&mut self, packet: &mut OutgoingPublish<'_>, packet_size: usize) {
+        if packet.topic.len() < WORTHWHILE {
+            return;
+        }
+        if let Some(alias) = self.by_topic.get(packet.topic) {
+            packet.topic_alias = Some(*alias);
+            packet.topic = "";
+            return;
+        }
+        let Ok(used) = u16::try_from(self.by_topic.len()) else { return };
+        if used < self.maximum {
+            packet.topic_alias = Some(used + 1);
+            if packet.encoded_len(Version::V5) > packet_size {
+                packet.topic_alias = None;
+                return;
+            }
+            self.by_topic.insert(packet.topic.into(), used + 1);
+        }
+    }
+}

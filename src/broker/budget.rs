@@ -1,0 +1,89 @@
+//! The bound on everything that queues hold together.
+//!
+//! Holders account in whole steps, so that the shared counter is written when a queue grows by a step
+//! and not for every message; less than a step is not counted, so that ten thousand idle outboxes
+//! weigh nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const STEP: usize = 8 * 1024;
+
+/// Bytes that all queues may hold together.
+#[derive(Clone)]
+pub(crate) struct Budget(Arc<Inner>);
+
+struct Inner {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self(Arc::new(Inner { limit, used: AtomicUsize::new(0) }))
+    }
+
+    /// Whether the bound is reached: QoS 0 is dropped and QoS 1 and 2 are refused.
+    #[inline]
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.0.used.load(Ordering::Relaxed) >= self.0.limit
+    }
+
+    /// Bytes accounted for, in steps of 8 KiB per holder.
+    pub(crate) fn used(&self) -> usize {
+        self.0.used.load(Ordering::Relaxed)
+    }
+}
+
+/// One holder's part of the budget.
+#[derive(Default)]
+pub(crate) struct Charge(usize);
+
+impl Charge {
+    /// Brings the account to `held` bytes, if it moved by a step.
+    #[inline]
+    pub(crate) fn settle(&mut self, held: usize, budget: &Budget) {
+        if held >= self.0 + STEP || held + 2 * STEP <= self.0 {
+            self.adjust(held, budget);
+        }
+    }
+
+    #[cold]
+    fn adjust(&mut self, held: usize, budget: &Budget) {
+        let target = held / STEP * STEP;
+        if target > self.0 {
+            budget.0.used.fetch_add(target - self.0, Ordering::Relaxed);
+        } else {
+            budget.0.used.fetch_sub(self.0 - target, Ordering::Relaxed);
+        }
+        self.0 = target;
+    }
+
+    /// Gives everything back.
+    pub(crate) fn clear(&mut self, budget: &Budget) {
+        budget.0.used.fetch_sub(self.0, Ordering::Relaxed);
+        self.0 = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn charges_move_in_steps_and_come_back() {
+        let budget = Budget::new(STEP * 2);
+        let mut charge = Charge::default();
+        charge.settle(STEP - 1, &budget);
+        assert_eq!(budget.used(), 0);
+        charge.settle(2 * STEP + 1, &budget);
+        assert!(budget.is_exhausted());
+        charge.settle(STEP, &budget);
+        assert!(budget.is_exhausted(), "a step of slack keeps the counter still");
+        charge.settle(0, &budget);
+        assert_eq!(budget.used(), 0);
+        charge.settle(STEP, &budget);
+        charge.clear(&budget);
+        assert_eq!(budget.used(), 0);
+    }
+}

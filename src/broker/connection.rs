@@ -1,0 +1,602 @@
+//! One client's connection, from its bytes to calls of the broker and back, without a socket.
+//!
+//! The driver that owns the socket feeds what it read to [`Connection::receive`], in order, and does
+//! what the returned [`Flow`] says. Answers collect during a batch and enter the outbox at its end.
+//!
+//! ```text
+//!   Connecting ──CONNECT──► Authenticating ──► Active ──► Ended
+//!        └───────────────────────┴───────────────┴─────────┘  refusal, violation, DISCONNECT, close
+//! ```
+
+mod answers;
+mod inbound;
+mod publishing;
+mod subscribing;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::codec::{
+    self, Connack, ConnectError, DecodeError, ReasonCode, Split, Version, connect,
+    encode_connack,
+};
+use crate::conn::alias::InboundAliases;
+use crate::conn::handshake::{self, Accepted};
+use crate::conn::rate::Rate;
+use crate::conn::violation::Violation;
+
+use super::Broker;
+use super::context::Context;
+use super::dirty::Dirty;
+use super::facts::{ConnectionFacts, TrafficTotals};
+use super::lifecycle::{ConnectRequest, Departure};
+use super::link::{Farewell, Link};
+use super::outbox::Peer;
+use super::route::RouteCache;
+use super::schedule::{Timer, TimerKey};
+use super::session::Session;
+
+/// Unsent answers beyond this stop the reading of their cause.
+pub(crate) const UNSENT_ANSWERS: usize = 64 * 1024;
+
+/// Messages that one turn delivers before others get theirs.
+const DELIVERIES_PER_TURN: usize = 4096;
+
+/// What a batch of bytes came to.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// Bytes that were handled and can go.
+    pub(crate) consumed: usize,
+    /// Bytes that the next packet needs in all, as far as that is known.
+    pub(crate) needed: usize,
+    pub(crate) flow: Flow,
+}
+
+/// How to go on.
+#[derive(Debug)]
+pub(crate) enum Flow {
+    /// Read more.
+    Continue,
+    /// The turn is over, but the buffer may hold more: flush, let others run, come back.
+    Yield,
+    /// Too many answers are unsent: read on when they have left.
+    Stall,
+    /// Wait so long before reading on (AWS-LIM-11).
+    Pause(Duration),
+    /// Check these and call [`Connection::authenticated`].
+    Authenticate(Credentials),
+    /// The connection is over; its farewell is in the link's mailbox.
+    End,
+}
+
+/// User name and password of a CONNECT.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) username: Option<Box<str>>,
+    pub(crate) password: Option<Box<[u8]>>,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// A connection's inbound half. It belongs to one task and needs no lock.
+pub(crate) struct Connection {
+    link: Arc<dyn Link>,
+    facts: Arc<ConnectionFacts>,
+    phase: Phase,
+    timer: Option<TimerKey>,
+}
+
+enum Phase {
+    Connecting { deadline: Instant },
+    Authenticating(Box<Accepted>),
+    Active(Box<Active>),
+    Ended,
+}
+
+/// What a connection knows about its client after CONNECT.
+struct Active {
+    session: Arc<Session>,
+    epoch: u64,
+    version: Version,
+    keep_alive: Duration,
+    /// When the last packet came.
+    heard_at: Instant,
+    /// The Session Expiry Interval in force is 0 and cannot become more (MQTT-3.14.2-2).
+    ends_with_connection: bool,
+    packet_size: usize,
+    problem_information: bool,
+    aliases: InboundAliases,
+    routes: RouteCache,
+    /// Encoded answers of this batch.
+    answers: Vec<u8>,
+    /// QoS 1 messages of this batch, whose PUBACK cannot have left yet.
+    unanswered: usize,
+    publish_rate: Option<Rate>,
+    byte_rate: Option<Rate>,
+    batch: TrafficTotals,
+}
+
+/// Why a batch stopped before its end.
+enum Stop {
+    /// The client broke a rule.
+    Violation(Violation),
+    /// DISCONNECT came.
+    Disconnect(Departure),
+    /// Another connection has the session.
+    Stale,
+}
+
+impl From<Violation> for Stop {
+    fn from(violation: Violation) -> Self {
+        Self::Violation(violation)
+    }
+}
+
+impl From<DecodeError> for Stop {
+    fn from(error: DecodeError) -> Self {
+        Self::Violation(error.into())
+    }
+}
+
+impl Connection {
+    /// A connection that waits for CONNECT.
+    pub(crate) fn new(
+        broker: &Broker,
+        link: Arc<dyn Link>,
+        facts: ConnectionFacts,
+        now: Instant,
+    ) -> Self {
+        let deadline = now + broker.config().limits.connect_timeout;
+        let timer = broker.schedule.arm(deadline, Timer::Owner(Arc::downgrade(&link)));
+        Self {
+            link,
+            facts: Arc::new(facts),
+            phase: Phase::Connecting { deadline },
+            timer: Some(timer),
+        }
+    }
+
+    /// Handles the packets at the front of `buf`.
+    pub(crate) fn receive(
+        &mut self,
+        broker: &Broker,
+        buf: &[u8],
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Received {
+        match &mut self.phase {
+            Phase::Connecting { .. } => self.receive_connect(broker, buf, context, dirty),
+            Phase::Authenticating(_) => {
+                Received { consumed: 0, needed: buf.len() + 1, flow: Flow::Stall }
+            }
+            Phase::Active(active) => {
+                if self.link.mailbox().is_retired() {
+                    self.end(broker);
+                    return Received::end(buf.len());
+                }
+                active.heard_at = context.now;
+                let mut at = 0;
+                let result = active.receive(broker, buf, &mut at, context, dirty);
+                self.finish_batch(broker, at, result, context, dirty)
+            }
+            Phase::Ended => Received::end(buf.len()),
+        }
+    }
+
+    /// Accounts for a batch, sends its answers, and carries out what stopped it.
+    fn finish_batch(
+        &mut self,
+        broker: &Broker,
+        consumed: usize,
+        result: Result<Received, Stop>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Received {
+        let Phase::Active(active) = &mut self.phase else { return Received::end(consumed) };
+        active.batch.bytes += consumed as u64;
+        self.facts.traffic.add(std::mem::take(&mut active.batch));
+        active.unanswered = 0;
+        let unsent = active.send_answers(dirty);
+        match result {
+            Ok(mut received) => {
+                if unsent > UNSENT_ANSWERS && matches!(received.flow, Flow::Continue | Flow::Yield)
+                {
+                    received.flow = Flow::Stall;
+                }
+                if let Some(rate) = &mut active.byte_rate {
+                    let wait = rate.charge(consumed as f64, context.now);
+                    if !wait.is_zero() {
+                        received.flow = Flow::Pause(wait);
+                    }
+                }
+                received
+            }
+            Err(Stop::Violation(violation)) => {
+                self.refuse(broker, &violation, context, dirty);
+                Received::end(consumed)
+            }
+            Err(Stop::Disconnect(departure)) => {
+                self.depart(broker, "client disconnected", departure, context, dirty);
+                Received::end(consumed)
+            }
+            Err(Stop::Stale) => {
+                self.end(broker);
+                Received::end(consumed)
+            }
+        }
+    }
+
+    fn receive_connect(
+        &mut self,
+        broker: &Broker,
+        buf: &[u8],
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Received {
+        let frame = match codec::split(buf, broker.config().limits.packet_size) {
+            Ok(Split::Partial { needed }) => {
+                return Received { consumed: 0, needed, flow: Flow::Continue };
+            }
+            Ok(Split::Frame(frame)) => frame,
+            Err(error) => {
+                self.reject_unread(broker, &error.to_string());
+                return Received::end(buf.len());
+            }
+        };
+        if frame.packet_type != codec::PacketType::Connect {
+            self.reject_unread(broker, &format!("{:?} before CONNECT", frame.packet_type));
+            return Received::end(buf.len());
+        }
+        let connect = match connect::decode(&frame) {
+            Ok(connect) => connect,
+            Err(error) => {
+                self.reject_undecoded(broker, &error);
+                return Received::end(buf.len());
+            }
+        };
+        let accepted =
+            handshake::accept(&connect, broker.config(), || broker.assign_client_id());
+        let flow = match accepted {
+            Err(violation) => {
+                self.reject(broker, connect.version, connect.client_id, &violation);
+                Flow::End
+            }
+            Ok(accepted) if broker.config().users.is_empty() => {
+                self.establish(broker, accepted, context, dirty)
+            }
+            Ok(accepted) => {
+                self.phase = Phase::Authenticating(Box::new(accepted));
+                Flow::Authenticate(Credentials {
+                    username: connect.username.map(Into::into),
+                    password: connect.password.map(Into::into),
+                })
+            }
+        };
+        Received { consumed: frame.len, needed: 0, flow }
+    }
+
+    /// Goes on after [`Flow::Authenticate`].
+    pub(crate) fn authenticated(
+        &mut self,
+        broker: &Broker,
+        is_valid: bool,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Flow {
+        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
+        let Phase::Authenticating(accepted) = phase else { return Flow::End };
+        if is_valid {
+            return self.establish(broker, *accepted, context, dirty);
+        }
+        let violation = Violation::new(
+            ReasonCode::BadUserNameOrPassword,
+            "MQTT-3.1.4-2",
+            "bad user name or password",
+        );
+        self.reject(broker, accepted.version, &accepted.client_id, &violation);
+        Flow::End
+    }
+
+    fn establish(
+        &mut self,
+        broker: &Broker,
+        mut accepted: Accepted,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Flow {
+        let will = accepted.will.take();
+        let version = accepted.version;
+        let request = ConnectRequest {
+            client_id: &accepted.client_id,
+            version,
+            clean_start: accepted.clean_start,
+            expiry: accepted.session_expiry,
+            will,
+            peer: Peer {
+                version,
+                window: accepted.window,
+                packet_size: accepted.packet_size,
+                topic_aliases: accepted.topic_aliases,
+            },
+            facts: self.facts.clone(),
+        };
+        let config = broker.config();
+        let connack = |session_present| {
+            let mut bytes = Vec::new();
+            encode_connack(&mut bytes, version, &accepted.connack(session_present, config));
+            bytes
+        };
+        if !broker.allows_connect(&accepted.client_id, context) {
+            let violation = Violation::new(
+                ReasonCode::QuotaExceeded,
+                "AWS-CONN-15",
+                "too many connects of this client identifier",
+            );
+            self.reject(broker, version, &accepted.client_id, &violation);
+            return Flow::End;
+        }
+        let attached = match broker.connect(request, &self.link, connack, context, dirty) {
+            Ok(attached) => attached,
+            Err(reason) => {
+                let violation = Violation::new(reason, "limits.sessions", "too many sessions");
+                self.reject(broker, version, &accepted.client_id, &violation);
+                return Flow::End;
+            }
+        };
+        tracing::info!(
+            client_id = %accepted.client_id,
+            peer = ?self.facts.peer,
+            listener = self.facts.listener,
+            protocol = version.level(),
+            clean_start = accepted.clean_start,
+            session_present = attached.session_present,
+            keep_alive = accepted.keep_alive,
+            "connected"
+        );
+        let limits = &config.limits;
+        self.phase = Phase::Active(Box::new(Active {
+            session: attached.session,
+            epoch: attached.epoch,
+            version,
+            keep_alive: Duration::from_secs(u64::from(accepted.keep_alive)) * 3 / 2,
+            heard_at: context.now,
+            ends_with_connection: accepted.session_expiry == 0,
+            packet_size: accepted.packet_size,
+            problem_information: accepted.problem_information,
+            aliases: InboundAliases::default(),
+            routes: RouteCache::default(),
+            answers: Vec::new(),
+            unanswered: 0,
+            publish_rate: limits.publish_rate.map(|rate| Rate::new(rate, context.now)),
+            byte_rate: limits.byte_rate.map(|rate| Rate::new(rate, context.now)),
+            batch: TrafficTotals::default(),
+        }));
+        self.rearm(broker, context.now);
+        Flow::Continue
+    }
+
+    /// Before a client is known there is nobody to answer.
+    fn reject_unread(&mut self, broker: &Broker, text: &str) {
+        tracing::debug!(peer = ?self.facts.peer, listener = self.facts.listener, "refused: {text}");
+        self.retire(broker, Version::V311, Vec::new());
+    }
+
+    /// A CONNECT that cannot be decoded, or whose version is not served (MQTT-3.1.2-1, -2,
+    /// MQTT-3.1.4-1; MQTT 3.1.1: MQTT-3.1.2-2).
+    fn reject_undecoded(&mut self, broker: &Broker, error: &ConnectError) {
+        tracing::info!(peer = ?self.facts.peer, listener = self.facts.listener, "refused: {error}");
+        let version = match error {
+            ConnectError::UnsupportedVersion { name_ok: true, level } if *level > 5 => {
+                Some(Version::V5)
+            }
+            // Code 1, in the format that all versions up to 3.1.1 share.
+            ConnectError::UnsupportedVersion { .. } => Some(Version::V311),
+            // MQTT 3.1.1 has no return code for a malformed packet: it closes.
+            ConnectError::Invalid { .. } => error.version().filter(|v| *v == Version::V5),
+        };
+        let mut bytes = Vec::new();
+        if let Some(version) = version {
+            encode_connack(&mut bytes, version, &Connack::new(error.reason()));
+        }
+        self.retire(broker, version.unwrap_or(Version::V311), bytes);
+    }
+
+    /// A CONNECT that is refused for what it asks.
+    fn reject(
+        &mut self,
+        broker: &Broker,
+        version: Version,
+        client_id: &str,
+        violation: &Violation,
+    ) {
+        tracing::info!(
+            client_id,
+            peer = ?self.facts.peer,
+            listener = self.facts.listener,
+            protocol = version.level(),
+            rule = violation.rule,
+            "refused: {}", violation.text
+        );
+        let mut bytes = Vec::new();
+        let text = broker.reason_string("CONNACK", &violation.text);
+        let silent = version == Version::V311
+            && (broker.config().aws.close_on_refusal_v3 || !has_return_code(violation.reason));
+        if !silent {
+            let connack =
+                Connack { reason_string: Some(&text), ..Connack::new(violation.reason) };
+            encode_connack(&mut bytes, version, &connack);
+        }
+        self.retire(broker, version, bytes);
+    }
+
+    /// Ends a connection that never had a session.
+    fn retire(&mut self, broker: &Broker, version: Version, bytes: Vec<u8>) {
+        Broker::count(&broker.counters.connections_refused, 1);
+        self.link.mailbox().retire(Farewell::bytes(version, bytes));
+        self.end(broker);
+    }
+
+    /// A violation ends an established connection: DISCONNECT with its reason in MQTT 5
+    /// (MQTT-4.13.1-1), just the end in MQTT 3.1.1 (MQTT-4.8.0-1).
+    fn refuse(
+        &mut self,
+        broker: &Broker,
+        violation: &Violation,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        let text = broker.reason_string("DISCONNECT", &violation.text);
+        let departure = Departure {
+            reason: Some(violation.reason),
+            reason_string: Some(text),
+            ..Departure::default()
+        };
+        let why = format!("{} ({})", violation.text, violation.rule);
+        self.depart(broker, &why, departure, context, dirty);
+    }
+
+    fn depart(
+        &mut self,
+        broker: &Broker,
+        why: &str,
+        departure: Departure,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        if let Phase::Active(active) = &self.phase {
+            self.log_end(active, why);
+            broker.detach(&active.session, active.epoch, departure, context, dirty);
+        }
+        self.end(broker);
+    }
+
+    fn log_end(&self, active: &Active, why: &str) {
+        tracing::info!(
+            client_id = active.session.client_id(),
+            peer = ?self.facts.peer,
+            listener = self.facts.listener,
+            protocol = active.version.level(),
+            "disconnected: {why}"
+        );
+    }
+
+    /// The peer closed, or the connection broke, and all that had arrived was handled.
+    pub(crate) fn closed(
+        &mut self,
+        broker: &Broker,
+        why: &str,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        self.depart(broker, why, Departure::default(), context, dirty);
+    }
+
+    /// The owner was woken: by its timer, or because the session left.
+    pub(crate) fn handle_wake(
+        &mut self,
+        broker: &Broker,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Flow {
+        if let Some(reason) = self.link.mailbox().peek_reason() {
+            if let Phase::Active(active) = &self.phase {
+                let why = reason.map_or_else(|| "ended".to_owned(), |reason| reason.to_string());
+                self.log_end(active, &why);
+            }
+            self.end(broker);
+            return Flow::End;
+        }
+        match &self.phase {
+            Phase::Connecting { .. } if broker.is_stopping() => {
+                self.reject_unread(broker, "the broker is stopping");
+                Flow::End
+            }
+            Phase::Connecting { deadline } if *deadline <= context.now => {
+                self.reject_unread(broker, "no CONNECT in time");
+                Flow::End
+            }
+            Phase::Active(active)
+                if !active.keep_alive.is_zero()
+                    && active.heard_at + active.keep_alive <= context.now =>
+            {
+                let violation = Violation::new(
+                    ReasonCode::KeepAliveTimeout,
+                    "MQTT-3.1.2-22",
+                    "keep alive timeout",
+                );
+                self.refuse(broker, &violation, context, dirty);
+                Flow::End
+            }
+            Phase::Active(_) => {
+                if self.timer.is_some_and(|timer| timer.is_due(context.now)) {
+                    self.timer = None;
+                    self.rearm(broker, context.now);
+                }
+                Flow::Continue
+            }
+            Phase::Connecting { .. } | Phase::Authenticating(_) => Flow::Continue,
+            Phase::Ended => Flow::End,
+        }
+    }
+
+    /// Looks again when a socket that is full now would have been full for too long.
+    pub(crate) fn watch_stall(&self, broker: &Broker, now: Instant) {
+        let at = now + broker.config().limits.write_stall;
+        broker.schedule.arm(at, Timer::Owner(Arc::downgrade(&self.link)));
+    }
+
+    /// Arms the keep-alive timer from the last packet on: it is moved only when it fires.
+    fn rearm(&mut self, broker: &Broker, now: Instant) {
+        if let Some(timer) = self.timer.take() {
+            broker.schedule.cancel(timer);
+        }
+        if let Phase::Active(active) = &self.phase
+            && !active.keep_alive.is_zero()
+        {
+            let at = (active.heard_at + active.keep_alive).max(now);
+            let timer = Timer::Owner(Arc::downgrade(&self.link));
+            self.timer = Some(broker.schedule.arm(at, timer));
+        }
+    }
+
+    fn end(&mut self, broker: &Broker) {
+        if let Some(timer) = self.timer.take() {
+            broker.schedule.cancel(timer);
+        }
+        self.phase = Phase::Ended;
+    }
+
+    /// The session, once there is one.
+    pub(crate) fn session(&self) -> Option<&Arc<Session>> {
+        match &self.phase {
+            Phase::Active(active) => Some(&active.session),
+            _ => None,
+        }
+    }
+
+}
+
+impl Received {
+    fn end(consumed: usize) -> Self {
+        Self { consumed, needed: 0, flow: Flow::End }
+    }
+}
+
+/// Whether MQTT 3.1.1 has a return code for it; otherwise it closes without CONNACK.
+fn has_return_code(reason: ReasonCode) -> bool {
+    matches!(
+        reason,
+        ReasonCode::UnsupportedProtocolVersion
+            | ReasonCode::ClientIdentifierNotValid
+            | ReasonCode::ServerUnavailable
+            | ReasonCode::ServerBusy
+            | ReasonCode::QuotaExceeded
+            | ReasonCode::BadUserNameOrPassword
+            | ReasonCode::NotAuthorized
+            | ReasonCode::Banned
+    )
+}

@@ -1,0 +1,283 @@
+//! PUBLISH from a client: decoded, checked, gathered into runs, published, acknowledged.
+
+use smallvec::SmallVec;
+
+use crate::codec::{
+    self, AckKind, Frame, Packet, PacketId, PacketType, Publish, QoS, ReasonCode, Split, Version,
+    encode_ack,
+};
+use crate::conn::handshake::clamp_message_expiry;
+use crate::conn::rules;
+use crate::conn::violation::Violation;
+use crate::session::message::{Publication, expiry_deadline};
+
+use super::super::publish::Published;
+use super::{Active, Broker, Context, Dirty, Stop};
+
+/// Messages that are published under one set of locks.
+const RUN: usize = 32;
+
+/// Messages to one topic that stand one after the other in the buffer.
+type Run<'a> = SmallVec<[Publication<'a>; RUN]>;
+
+impl Active {
+    /// Handles the PUBLISH in `first` and those after it in `buf` that go the same way. Returns the
+    /// bytes they took.
+    pub(super) fn receive_publishes(
+        &mut self,
+        broker: &Broker,
+        buf: &[u8],
+        first: &Frame<'_>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<usize, Stop> {
+        let publish = self.decode_publish(first)?;
+        if let Err(violation) = self.check_publish(broker, &publish, context) {
+            self.refuse_publish(broker, &publish, violation)?;
+            return Ok(first.len);
+        }
+        if !self.within_rate(context) {
+            return Ok(first.len);
+        }
+        let expiry = clamp_message_expiry(publish.properties.message_expiry, broker.config());
+        if publish.properties.topic_alias.is_none() && expiry.is_none() && publish.qos < QoS::ExactlyOnce
+        {
+            return self.publish_run(broker, buf, first, &publish, context, dirty);
+        }
+        self.publish_single(broker, &publish, expiry, context, dirty)?;
+        Ok(first.len)
+    }
+
+    fn decode_publish<'a>(&mut self, frame: &Frame<'a>) -> Result<Publish<'a>, Stop> {
+        self.batch.packets += 1;
+        self.batch.messages += 1;
+        match codec::decode(frame, self.version)? {
+            Packet::Publish(publish) => Ok(publish),
+            _ => Err(Violation::protocol("MQTT-2.1.2", "not a PUBLISH").into()),
+        }
+    }
+
+    /// Whether a PUBLISH is acceptable. Its topic is checked once an alias is resolved.
+    fn check_publish(
+        &self,
+        broker: &Broker,
+        publish: &Publish<'_>,
+        context: &Context<'_>,
+    ) -> Result<(), Violation> {
+        rules::check_message(publish, broker.config())?;
+        if !publish.topic.is_empty() {
+            rules::check_topic(publish.topic, broker.config())?;
+        }
+        if publish.qos > QoS::AtMostOnce && context.budget.is_exhausted() {
+            return Err(Violation::new(
+                ReasonCode::QuotaExceeded,
+                "limits.memory",
+                "the broker's memory bound is reached",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What a PUBLISH that is not acceptable comes to: an error in its acknowledgement where the
+    /// version and the QoS have one and the packet was sound, else the end of the connection.
+    fn refuse_publish(
+        &mut self,
+        broker: &Broker,
+        publish: &Publish<'_>,
+        violation: Violation,
+    ) -> Result<(), Stop> {
+        let is_answerable = matches!(
+            violation.reason,
+            ReasonCode::TopicNameInvalid | ReasonCode::QuotaExceeded | ReasonCode::NotAuthorized
+        ) && !violation.rule.starts_with("MQTT-");
+        let Some(id) = publish.packet_id.filter(|_| is_answerable && self.version == Version::V5)
+        else {
+            return Err(violation.into());
+        };
+        tracing::info!(
+            client_id = self.session.client_id(),
+            rule = violation.rule,
+            "PUBLISH refused: {}", violation.text
+        );
+        let (kind, name) = match publish.qos {
+            QoS::ExactlyOnce => (AckKind::Pubrec, "PUBREC"),
+            QoS::AtMostOnce | QoS::AtLeastOnce => (AckKind::Puback, "PUBACK"),
+        };
+        let text = broker.reason_string(name, &violation.text);
+        let version = self.version;
+        self.answer(Some(&text), |out, text| {
+            encode_ack(out, version, kind, id, violation.reason, text);
+        })?;
+        Ok(())
+    }
+
+    /// AWS-LIM-10: what exceeds the rate is discarded.
+    fn within_rate(&mut self, context: &Context<'_>) -> bool {
+        match &mut self.publish_rate {
+            Some(rate) => rate.allows(1.0, context.now),
+            None => true,
+        }
+    }
+
+    /// One message whose properties have to be rewritten or whose exchange has more steps.
+    fn publish_single(
+        &mut self,
+        broker: &Broker,
+        publish: &Publish<'_>,
+        expiry: Option<u32>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<(), Stop> {
+        let topic = match publish.properties.topic_alias {
+            Some(alias) => {
+                let maximum = broker.config().limits.topic_alias_maximum;
+                self.aliases.resolve(publish.topic, alias, maximum)?
+            }
+            None => publish.topic,
+        };
+        if publish.qos == QoS::ExactlyOnce
+            && let Some(id) = publish.packet_id
+        {
+            let mut received = self.session.received();
+            if received.contains(&id.get()) {
+                drop(received);
+                // Sent again, and published when it came first (MQTT-4.3.3-10).
+                self.acknowledge(AckKind::Pubrec, id, ReasonCode::Success)?;
+                return Ok(());
+            }
+            if received.len() >= usize::from(broker.config().limits.receive_maximum) {
+                return Err(exceeded_receive_maximum());
+            }
+            received.insert(id.get());
+        }
+        let mut scratch = Vec::new();
+        let mut publication = Publication::new(topic, publish.payload, publish.qos);
+        publication.properties = publish.properties.forward(&mut scratch);
+        publication.retain = publish.retain;
+        publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
+        let route = broker.routing.route(topic, &mut self.routes);
+        let run = std::slice::from_ref(&publication);
+        let published = broker.publish(route, run, self.session.id, context, dirty);
+        if let Some(id) = publish.packet_id {
+            let kind = match publish.qos {
+                QoS::ExactlyOnce => AckKind::Pubrec,
+                QoS::AtMostOnce | QoS::AtLeastOnce => AckKind::Puback,
+            };
+            if kind == AckKind::Puback {
+                self.count_unanswered(broker)?;
+            }
+            self.acknowledge(kind, id, ack_reason(broker, published))?;
+        }
+        Ok(())
+    }
+
+    /// The usual case: a message, and those after it with the same topic and QoS.
+    fn publish_run(
+        &mut self,
+        broker: &Broker,
+        buf: &[u8],
+        first: &Frame<'_>,
+        publish: &Publish<'_>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<usize, Stop> {
+        let limit = broker.config().limits.packet_size;
+        let mut run: Run<'_> = SmallVec::new();
+        let mut ids: SmallVec<[PacketId; RUN]> = SmallVec::new();
+        run.push(plain_publication(publish, first, self.version));
+        ids.extend(publish.packet_id);
+        let mut at = first.len;
+        // A retained message stands alone: each replaces the one before.
+        while run.len() < RUN && !publish.retain && self.publish_rate.is_none() {
+            let Ok(Split::Frame(frame)) = codec::split(buf.get(at..).unwrap_or_default(), limit)
+            else {
+                break;
+            };
+            if frame.packet_type != PacketType::Publish {
+                break;
+            }
+            // What cannot be decoded ends the run; it is met again as the first of the next.
+            let Ok(Packet::Publish(next)) = codec::decode(&frame, self.version) else { break };
+            if !goes_the_same_way(&next, publish) || rules::check_message(&next, broker.config()).is_err()
+            {
+                break;
+            }
+            self.batch.packets += 1;
+            self.batch.messages += 1;
+            run.push(plain_publication(&next, &frame, self.version));
+            ids.extend(next.packet_id);
+            at += frame.len;
+        }
+        let route = broker.routing.route(publish.topic, &mut self.routes);
+        let published = broker.publish(route, &run, self.session.id, context, dirty);
+        let reason = ack_reason(broker, published);
+        for id in ids {
+            self.count_unanswered(broker)?;
+            self.acknowledge(AckKind::Puback, id, reason)?;
+        }
+        Ok(at)
+    }
+
+    fn acknowledge(
+        &mut self,
+        kind: AckKind,
+        id: PacketId,
+        reason: ReasonCode,
+    ) -> Result<(), Violation> {
+        let version = self.version;
+        self.answer(None, |out, text| {
+            encode_ack(out, version, kind, id, reason, text);
+        })
+    }
+
+    /// A client that has more QoS 1 messages open than Receive Maximum (MQTT-3.3.4-7, AWS-M5-22). None
+    /// of this batch can have been acknowledged to its eyes, because the answers leave after it.
+    fn count_unanswered(&mut self, broker: &Broker) -> Result<(), Stop> {
+        self.unanswered += 1;
+        let maximum = usize::from(broker.config().limits.receive_maximum);
+        if self.version == Version::V5 && self.unanswered > maximum {
+            return Err(exceeded_receive_maximum());
+        }
+        Ok(())
+    }
+}
+
+fn exceeded_receive_maximum() -> Stop {
+    Violation::new(
+        ReasonCode::ReceiveMaximumExceeded,
+        "MQTT-3.3.4-7",
+        "more open messages than receive maximum",
+    )
+    .into()
+}
+
+/// Whether `next` can be part of the run that `first` started.
+fn goes_the_same_way(next: &Publish<'_>, first: &Publish<'_>) -> bool {
+    next.qos == first.qos
+        && !next.retain
+        && next.properties.topic_alias.is_none()
+        && next.properties.message_expiry.is_none()
+        && next.topic == first.topic
+}
+
+/// A message without alias and expiry, whose bytes may go on as they are.
+fn plain_publication<'a>(
+    publish: &Publish<'a>,
+    frame: &Frame<'a>,
+    version: Version,
+) -> Publication<'a> {
+    let mut publication = Publication::new(publish.topic, publish.payload, publish.qos);
+    publication.properties = publish.properties.raw;
+    publication.retain = publish.retain;
+    publication.verbatim = (publish.qos == QoS::AtMostOnce).then_some((version, frame.bytes));
+    publication
+}
+
+fn ack_reason(broker: &Broker, published: Published) -> ReasonCode {
+    match published {
+        Published::Matched => ReasonCode::Success,
+        Published::Unmatched if broker.config().aws.plain_acks => ReasonCode::Success,
+        Published::Unmatched => ReasonCode::NoMatchingSubscribers,
+        Published::NotRetained => ReasonCode::QuotaExceeded,
+    }
+}

@@ -1,0 +1,125 @@
+//! SUBSCRIBE and UNSUBSCRIBE from a client.
+
+use std::borrow::Cow;
+
+use crate::codec::{
+    ReasonCode, Subscribe, Unsubscribe, UserProperties, Version, encode_suback, encode_unsuback,
+};
+use crate::conn::rules;
+use crate::conn::violation::Violation;
+use crate::topic::Filter;
+
+use super::super::subscribe::Request;
+use super::{Active, Broker, Context, Dirty, Stop};
+
+impl Active {
+    pub(super) fn receive_subscribe(
+        &mut self,
+        broker: &Broker,
+        subscribe: &Subscribe<'_>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<(), Stop> {
+        let config = broker.config();
+        check_user_properties(&subscribe.user_properties, broker)?;
+        rules::check_subscribe(subscribe.filters(), subscribe.subscription_id, config)?;
+        let mut reasons = Vec::new();
+        let mut replays = Vec::new();
+        let mut text: Option<Cow<'static, str>> = None;
+        for (full, options) in subscribe.filters() {
+            let reason = match rules::check_filter(full, config) {
+                Ok(filter) => {
+                    let request = Request { filter, options, id: subscribe.subscription_id };
+                    broker.subscribe(
+                        &self.session, self.epoch, &request, &mut replays, context, dirty,
+                    )
+                }
+                Err(violation) if self.closes_on(broker, &violation) => {
+                    return Err(violation.into());
+                }
+                Err(violation) => {
+                    self.log_refusal("SUBSCRIBE", &violation);
+                    let reason = violation.reason;
+                    text.get_or_insert(violation.text);
+                    reason
+                }
+            };
+            if reason == ReasonCode::QuotaExceeded {
+                text.get_or_insert(Cow::Borrowed("too many subscriptions"));
+            }
+            reasons.push(reason);
+        }
+        let text = text.map(|text| broker.reason_string("SUBACK", &text));
+        let (version, id) = (self.version, subscribe.packet_id);
+        self.answer(text.as_deref(), |out, text| {
+            encode_suback(out, version, id, &reasons, text);
+        })?;
+        // SUBACK goes ahead of the retained messages.
+        self.send_answers(dirty);
+        broker.start_replay(&self.session, replays, context, dirty);
+        Ok(())
+    }
+
+    pub(super) fn receive_unsubscribe(
+        &mut self,
+        broker: &Broker,
+        unsubscribe: &Unsubscribe<'_>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<(), Stop> {
+        check_user_properties(&unsubscribe.user_properties, broker)?;
+        let count = unsubscribe.filters().count();
+        let limits = &broker.config().limits;
+        if let Err(violation) = rules::check_filter_count(count, "AWS-MQTT-22", limits) {
+            if self.version == Version::V5 {
+                return Err(violation.into());
+            }
+            // The service neither executes nor answers it and keeps the connection.
+            self.log_refusal("UNSUBSCRIBE", &violation);
+            return Ok(());
+        }
+        let reasons: Vec<ReasonCode> = unsubscribe
+            .filters()
+            .map(|full| match Filter::parse(full) {
+                Ok(filter) => {
+                    broker.unsubscribe(&self.session, self.epoch, &filter, context, dirty)
+                }
+                Err(_) => ReasonCode::TopicFilterInvalid,
+            })
+            .map(|reason| match reason {
+                ReasonCode::NoSubscriptionExisted if broker.config().aws.plain_acks => {
+                    ReasonCode::Success
+                }
+                reason => reason,
+            })
+            .collect();
+        let (version, id) = (self.version, unsubscribe.packet_id);
+        self.answer(None, |out, text| {
+            encode_unsuback(out, version, id, &reasons, text);
+        })?;
+        Ok(())
+    }
+
+    /// MQTT 3.1.1 clients of the service are cut off where MQTT 5 ones get a code (section 10.1).
+    fn closes_on(&self, broker: &Broker, violation: &Violation) -> bool {
+        self.version == Version::V311
+            && broker.config().aws.close_on_refusal_v3
+            && violation.rule.starts_with("AWS-")
+    }
+
+    fn log_refusal(&self, packet: &str, violation: &Violation) {
+        tracing::info!(
+            client_id = self.session.client_id(),
+            rule = violation.rule,
+            "{packet} refused: {}", violation.text
+        );
+    }
+}
+
+fn check_user_properties(
+    properties: &UserProperties<'_>,
+    broker: &Broker,
+) -> Result<(), Violation> {
+    let length = properties.iter().map(|(name, value)| name.len() + value.len()).sum();
+    rules::check_user_properties(length, &broker.config().limits)
+}

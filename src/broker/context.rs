@@ -1,0 +1,27 @@
+//! What every step of the broker is handed: the time, the bounds, and the budget.
+
+use std::time::Instant;
+
+use crate::config::{AwsRules, Limits, Overflow};
+
+use super::budget::Budget;
+
+/// The circumstances of one call. The core reads no clock: `now` comes from the caller.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    /// When the broker started.
+    pub(super) started: Instant,
+    pub(super) limits: &'a Limits,
+    pub(super) aws: &'a AwsRules,
+    pub(super) on_overflow: Overflow,
+    pub(super) budget: &'a Budget,
+}
+
+impl Context<'_> {
+    /// Whole seconds since the broker started.
+    pub(super) fn seconds(&self) -> u32 {
+        let elapsed = self.now.saturating_duration_since(self.started);
+        u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX)
+    }
+}

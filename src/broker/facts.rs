@@ -1,0 +1,61 @@
+//! What is known about a connection besides its MQTT state.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Facts of one connection, for logs and the HTTP API.
+#[derive(Debug)]
+pub(crate) struct ConnectionFacts {
+    /// The listener: `mqtt`, `mqtts`, `ws`, `wss` or `local`.
+    pub(crate) listener: &'static str,
+    /// `None` for a client in the same process.
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) tls: Option<TlsFacts>,
+    pub(crate) traffic: Traffic,
+}
+
+/// What came in on one connection. Written by its owner only, once per batch, on a cache line that
+/// nobody else writes; summed up when somebody asks.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    messages: AtomicU64,
+}
+
+/// Sums of [`Traffic`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TrafficTotals {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) messages: u64,
+}
+
+impl Traffic {
+    pub(super) fn add(&self, batch: TrafficTotals) {
+        self.packets.fetch_add(batch.packets, Ordering::Relaxed);
+        self.bytes.fetch_add(batch.bytes, Ordering::Relaxed);
+        self.messages.fetch_add(batch.messages, Ordering::Relaxed);
+    }
+
+    pub(super) fn totals(&self) -> TrafficTotals {
+        TrafficTotals {
+            packets: self.packets.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            messages: self.messages.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// What the TLS handshake settled.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFacts {
+    pub(crate) version: &'static str,
+    pub(crate) cipher: String,
+    /// The server name that the client asked for.
+    pub(crate) sni: Option<String>,
+    pub(crate) alpn: Option<String>,
+    /// SHA-256 of the client certificate, as the service's certificate id.
+    pub(crate) certificate_id: Option<String>,
+    pub(crate) common_name: Option<String>,
+}

@@ -1,0 +1,435 @@
+//! Sessions coming and going: CONNECT, resume, takeover, the end of connections, expiry, wills.
+//!
+//! ```text
+//!            connect                     detach
+//!   New ───────────────► Connected ───────────────► Away
+//!                          ▲   │ expiry 0             │ expiry, clean start
+//!                          │   ▼                      ▼
+//!                          │  Ended ◄─────────────────┘
+//!                          └── connect (resume) ── Away
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use parking_lot::MutexGuard;
+
+use crate::codec::{ReasonCode, Version};
+use crate::session::will::Will;
+
+use super::context::Context;
+use super::dirty::Dirty;
+use super::facts::ConnectionFacts;
+use super::link::Link;
+use super::outbox::Peer;
+use super::schedule::Timer;
+use super::session::{Session, Slot, State};
+use super::Broker;
+
+/// A Session Expiry Interval that never runs out (MQTT-3.1.2.11.2).
+pub(crate) const NEVER: u32 = u32::MAX;
+
+/// A CONNECT that was found acceptable.
+pub(super) struct ConnectRequest<'a> {
+    pub(super) client_id: &'a str,
+    pub(super) version: Version,
+    pub(super) clean_start: bool,
+    pub(super) expiry: u32,
+    pub(super) will: Option<Box<Will>>,
+    pub(super) peer: Peer,
+    pub(super) facts: Arc<ConnectionFacts>,
+}
+
+/// A session that has a connection, as that connection knows it.
+pub(super) struct Attached {
+    pub(super) session: Arc<Session>,
+    pub(super) epoch: u64,
+    pub(super) session_present: bool,
+}
+
+/// How a connection ends, as far as its session is concerned.
+#[derive(Debug, Default)]
+pub(super) struct Departure {
+    /// DISCONNECT 0x00 came: the will is removed (MQTT-3.14.4-3).
+    pub(super) discard_will: bool,
+    /// Session Expiry Interval of DISCONNECT.
+    pub(super) expiry: Option<u32>,
+    /// Sent to the client before the connection closes.
+    pub(super) reason: Option<ReasonCode>,
+    pub(super) reason_string: Option<String>,
+}
+
+impl Broker {
+    /// Connects a client: finds or makes its session, takes it over if it is connected, and puts
+    /// CONNACK, then what is due to it, into its outbox.
+    pub(super) fn connect(
+        &self,
+        request: ConnectRequest<'_>,
+        link: &Arc<dyn Link>,
+        connack: impl FnOnce(bool) -> Vec<u8>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<Attached, ReasonCode> {
+        let mut wills = Vec::new();
+        let attached = loop {
+            let session = self.find_or_create(request.client_id)?;
+            let mut slot = session.slot();
+            if slot.state == State::Ended {
+                drop(slot);
+                self.forget(&session);
+                continue;
+            }
+            if slot.state == State::Connected {
+                let departure = Departure {
+                    reason: Some(ReasonCode::SessionTakenOver),
+                    ..Departure::default()
+                };
+                wills.extend(self.detach_locked(&session, &mut slot, departure, context, dirty));
+            }
+            let other_version = slot.version != request.version && slot.state == State::Away;
+            let fresh = request.clean_start
+                || slot.state == State::Ended
+                || (other_version && context.aws.protocol_change_ends_session);
+            if fresh && slot.state != State::New {
+                wills.extend(self.end_locked(&session, &mut slot, context, dirty));
+                drop(slot);
+                continue;
+            }
+            break self.attach(&session, slot, request, link, connack, context, dirty);
+        };
+        for (session, will) in wills {
+            self.publish_will(&session, &will, context, dirty);
+        }
+        Ok(attached)
+    }
+
+    fn find_or_create(&self, client_id: &str) -> Result<Arc<Session>, ReasonCode> {
+        if let Some(session) = self.sessions.get(client_id).map(|found| found.value().clone()) {
+            return Ok(session);
+        }
+        if self.sessions.len() >= self.config.limits.sessions {
+            return Err(ReasonCode::QuotaExceeded);
+        }
+        let id = self.session_ids.fetch_add(1, Ordering::Relaxed);
+        let made = Session::new(id, client_id);
+        Ok(self.sessions.entry(client_id.into()).or_insert(made).value().clone())
+    }
+
+    /// Removes a session from the registry, unless another took its place.
+    fn forget(&self, session: &Arc<Session>) {
+        self.sessions.remove_if(session.client_id(), |_, found| Arc::ptr_eq(found, session));
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the second half of connect")]
+    fn attach(
+        &self,
+        session: &Arc<Session>,
+        mut slot: MutexGuard<'_, Slot>,
+        request: ConnectRequest<'_>,
+        link: &Arc<dyn Link>,
+        connack: impl FnOnce(bool) -> Vec<u8>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Attached {
+        let session_present = slot.state == State::Away;
+        self.cancel_timers(&mut slot);
+        slot.epoch += 1;
+        slot.state = State::Connected;
+        slot.version = request.version;
+        slot.expiry = request.expiry;
+        slot.will = request.will;
+        slot.facts = Some(request.facts);
+        slot.connected_at = Some(context.now);
+        self.connected.fetch_add(1, Ordering::Relaxed);
+        Self::count(&self.counters.connections_opened, 1);
+        let epoch = slot.epoch;
+        let connack = connack(session_present);
+        let groups = {
+            let mut outbox = session.outbox();
+            outbox.persistent = request.expiry > 0;
+            let wake = outbox.attach(epoch, link.clone(), request.peer, &connack, context);
+            dirty.note(session, wake);
+            let groups = outbox.groups();
+            // Half of the window is left to the groups, if there are any.
+            let slots = outbox.free_slots();
+            let own = if groups.is_empty() { slots } else { slots.div_ceil(2) };
+            let wake = outbox.pump(own, context);
+            dirty.note(session, wake);
+            groups
+        };
+        for (_, group) in groups {
+            group.resume(session, context, dirty);
+        }
+        self.arm_resend(session, epoch, context);
+        drop(slot);
+        self.make_room(session, context, dirty);
+        Attached { session: session.clone(), epoch, session_present }
+    }
+
+    /// Ends a connection's hold on its session, if it still has it.
+    pub(super) fn detach(
+        &self,
+        session: &Arc<Session>,
+        epoch: u64,
+        departure: Departure,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        let mut slot = session.slot();
+        if slot.epoch != epoch {
+            return;
+        }
+        let will = self.detach_locked(session, &mut slot, departure, context, dirty);
+        drop(slot);
+        if let Some((session, will)) = will {
+            self.publish_will(&session, &will, context, dirty);
+        }
+    }
+
+    /// Disconnects a client from outside: an operator, a full queue, a shutdown.
+    pub(crate) fn disconnect(
+        &self,
+        session: &Arc<Session>,
+        reason: Option<ReasonCode>,
+        text: &str,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> bool {
+        let epoch = session.slot().epoch;
+        let connected = session.outbox().connected.is_some();
+        let reason_string = (!text.is_empty()).then(|| text.to_owned());
+        let departure = Departure { reason, reason_string, ..Departure::default() };
+        self.detach(session, epoch, departure, context, dirty);
+        connected
+    }
+
+    /// Ends the connection under the slot's lock. Returns a will that is due now.
+    fn detach_locked(
+        &self,
+        session: &Arc<Session>,
+        slot: &mut Slot,
+        departure: Departure,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Option<(Arc<Session>, Box<Will>)> {
+        if slot.state != State::Connected {
+            return None;
+        }
+        // MQTT-3.14.2-2: zero cannot become more; the connection has refused that already.
+        if let Some(expiry) = departure.expiry {
+            slot.expiry = expiry;
+        }
+        let groups = {
+            let mut outbox = session.outbox();
+            outbox.persistent = slot.expiry > 0;
+            outbox.groups()
+        };
+        // Group by group; only then does the outbox close, so that no message is between the two.
+        for (membership, group) in groups {
+            group.depart(session, membership, context, dirty);
+        }
+        session.outbox().detach(departure.reason, departure.reason_string);
+        slot.epoch += 1;
+        slot.state = State::Away;
+        slot.facts = None;
+        slot.connected_at = None;
+        self.connected.fetch_sub(1, Ordering::Relaxed);
+        self.cancel_timers(slot);
+        if departure.discard_will {
+            slot.will = None;
+        }
+        if slot.expiry == 0 {
+            return self.end_locked(session, slot, context, dirty);
+        }
+        if slot.expiry != NEVER {
+            let at = deadline(context.now, slot.expiry);
+            let timer =
+                Timer::SessionExpiry { session: Arc::downgrade(session), epoch: slot.epoch };
+            slot.timers[0] = Some(self.schedule.arm(at, timer));
+        }
+        let will = slot.will.take()?;
+        if will.delay.is_zero() {
+            return Some((session.clone(), will));
+        }
+        let delay = u32::try_from(will.delay.as_secs()).unwrap_or(NEVER);
+        let timer = Timer::Will { session: Arc::downgrade(session), epoch: slot.epoch };
+        slot.will = Some(will);
+        slot.timers[1] = Some(self.schedule.arm(deadline(context.now, delay), timer));
+        None
+    }
+
+    /// Ends a session: its subscriptions, queue and place in the registry go. Returns its will, which
+    /// is due at the latest now (MQTT-3.1.2-8).
+    fn end_locked(
+        &self,
+        session: &Arc<Session>,
+        slot: &mut Slot,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Option<(Arc<Session>, Box<Will>)> {
+        self.cancel_timers(slot);
+        slot.state = State::Ended;
+        slot.epoch += 1;
+        self.unsubscribe_all(session, slot, context, dirty);
+        let sent = {
+            let mut outbox = session.outbox();
+            let lost = outbox.end(context) as u64;
+            outbox.sent.dropped += lost;
+            outbox.sent
+        };
+        session.received().clear();
+        Self::count(&self.counters.messages_sent, sent.messages);
+        Self::count(&self.counters.bytes_sent, sent.bytes);
+        Self::count(&self.counters.dropped, sent.dropped);
+        Self::count(&self.counters.expired, sent.expired);
+        self.forget(session);
+        slot.will.take().map(|will| (session.clone(), will))
+    }
+
+    fn cancel_timers(&self, slot: &mut Slot) {
+        for timer in &mut slot.timers {
+            if let Some(key) = timer.take() {
+                self.schedule.cancel(key);
+            }
+        }
+    }
+
+    fn publish_will(
+        &self,
+        session: &Session,
+        will: &Will,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        let publication = will.publication(context.now);
+        let route = self.routing.route_once(publication.topic);
+        // A will that cannot be retained for want of room is still delivered.
+        let _ = self.publish(&route, std::slice::from_ref(&publication), session.id, context, dirty);
+    }
+
+    /// Carries out everything that is due.
+    pub(crate) fn handle_deadline(&self, now: Instant, dirty: &mut Dirty) {
+        let context = self.context(now);
+        while let Some(timer) = self.schedule.pop_due(now) {
+            self.handle_timer(&timer, &context, dirty);
+        }
+    }
+
+    fn handle_timer(&self, timer: &Timer, context: &Context<'_>, dirty: &mut Dirty) {
+        match timer {
+            Timer::Owner(link) => {
+                if let Some(link) = link.upgrade() {
+                    link.wake();
+                }
+            }
+            Timer::SessionExpiry { session, epoch } => {
+                let Some(session) = session.upgrade() else { return };
+                let mut slot = session.slot();
+                if slot.epoch != *epoch {
+                    return;
+                }
+                slot.timers[0] = None;
+                let will = self.end_locked(&session, &mut slot, context, dirty);
+                drop(slot);
+                if let Some((session, will)) = will {
+                    self.publish_will(&session, &will, context, dirty);
+                }
+            }
+            Timer::Will { session, epoch } => {
+                let Some(session) = session.upgrade() else { return };
+                let mut slot = session.slot();
+                if slot.epoch != *epoch {
+                    return;
+                }
+                slot.timers[1] = None;
+                let will = slot.will.take();
+                drop(slot);
+                if let Some(will) = will {
+                    self.publish_will(&session, &will, context, dirty);
+                }
+            }
+            Timer::Resend { session, epoch } => {
+                let Some(session) = session.upgrade() else { return };
+                self.resend(&session, *epoch, context, dirty);
+            }
+        }
+    }
+
+    /// One timer per session resends what a live client does not acknowledge (AWS-MQTT-08).
+    fn arm_resend(&self, session: &Arc<Session>, epoch: u64, context: &Context<'_>) {
+        if let Some(interval) = context.limits.resend_interval {
+            let timer = Timer::Resend { session: Arc::downgrade(session), epoch };
+            self.schedule.arm(context.now + interval, timer);
+        }
+    }
+
+    fn resend(
+        &self,
+        session: &Arc<Session>,
+        epoch: u64,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        let Some(interval) = context.limits.resend_interval else { return };
+        let version = {
+            let slot = session.slot();
+            if slot.epoch != epoch {
+                return;
+            }
+            slot.version
+        };
+        let period = context.limits.resend_period.map(|(v311, v5)| match version {
+            Version::V311 => v311,
+            Version::V5 => v5,
+        });
+        let wake = session.outbox().resend_overdue(interval, period, context);
+        dirty.note(session, wake);
+        self.make_room(session, context, dirty);
+        self.arm_resend(session, epoch, context);
+    }
+
+    /// Sends what waited for the room that an acknowledgement, a write or a resume made: the session's
+    /// own queue and the groups that wanted it, half and half.
+    pub(super) fn make_room(
+        &self,
+        session: &Arc<Session>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        let groups = {
+            let mut outbox = session.outbox();
+            if !outbox.is_waiting() {
+                return;
+            }
+            let wanted = outbox.take_wanted(context);
+            let slots = outbox.free_slots();
+            let own = if wanted { outbox.own_share(slots) } else { slots };
+            let wake = outbox.pump(own, context);
+            dirty.note(session, wake);
+            if wanted { outbox.groups() } else { Vec::new() }
+        };
+        let mut more = false;
+        for (_, group) in groups {
+            more |= group.drain(context, dirty);
+        }
+        let replays = {
+            let mut outbox = session.outbox();
+            let slots = outbox.free_slots();
+            if more {
+                outbox.want();
+            } else if slots > 0 {
+                let wake = outbox.pump(slots, context);
+                dirty.note(session, wake);
+            }
+            outbox.has_replays()
+        };
+        if replays {
+            self.replay(session, context, dirty);
+        }
+    }
+}
+
+fn deadline(now: Instant, secs: u32) -> Instant {
+    now + Duration::from_secs(u64::from(secs))
+}

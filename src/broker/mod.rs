@@ -1,0 +1,252 @@
+//! The broker: everything that connections share. Calls are synchronous and take the time from the
+//! caller, so that a test can drive many clients through years in a second.
+//!
+//! # Locks
+//!
+//! From outer to inner: session slot → subscription tables → retained messages → group → outbox. A
+//! task holds at most one outbox. The registry's shards, the schedule and the budget are leaves:
+//! nothing is locked inside them. No lock is held across an await or a write to a socket.
+
+mod alias;
+mod budget;
+mod connection;
+mod context;
+mod dirty;
+mod facts;
+mod group;
+mod lifecycle;
+mod local;
+mod link;
+mod outbox;
+mod output;
+mod publish;
+mod random;
+mod retained;
+mod route;
+mod schedule;
+mod session;
+mod snapshot;
+mod subscribe;
+mod sys;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+
+use crate::codec::ReasonCode;
+use crate::config::Config;
+use crate::conn::rate::Rate;
+use crate::topic::HashParent;
+
+pub(crate) use connection::{Connection, Credentials, Flow, UNSENT_ANSWERS};
+pub(crate) use context::Context;
+pub(crate) use dirty::Dirty;
+pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
+pub(crate) use link::{Farewell, Link, Mailbox, Written};
+pub(crate) use local::LocalSession;
+pub(crate) use outbox::OutputState;
+pub(crate) use schedule::Alarm;
+pub(crate) use session::Session;
+pub(crate) use snapshot::{ClientSnapshot, RetainedSnapshot, Stats, TopicSnapshot};
+
+use budget::Budget;
+use random::SplitMix;
+use retained::Retained;
+use schedule::Schedule;
+
+/// Counters that outlive the sessions and connections they were counted for.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(super) connections_opened: AtomicU64,
+    pub(super) connections_refused: AtomicU64,
+    pub(super) messages_received: AtomicU64,
+    pub(super) bytes_received: AtomicU64,
+    pub(super) packets_received: AtomicU64,
+    /// Of sessions that ended.
+    pub(super) messages_sent: AtomicU64,
+    pub(super) bytes_sent: AtomicU64,
+    pub(super) dropped: AtomicU64,
+    pub(super) expired: AtomicU64,
+}
+
+/// An MQTT broker without any IO.
+pub(crate) struct Broker {
+    config: Config,
+    started: Instant,
+    sessions: DashMap<Box<str>, Arc<Session>, foldhash::fast::RandomState>,
+    routing: route::Routing,
+    retained: Retained,
+    schedule: Schedule,
+    budget: Budget,
+    random: Mutex<SplitMix>,
+    connect_rates: Mutex<HashMap<Box<str>, Rate>>,
+    session_ids: AtomicU64,
+    /// Subscriptions of all sessions.
+    subscriptions: AtomicUsize,
+    groups: AtomicUsize,
+    /// Sessions with a connection.
+    connected: AtomicUsize,
+    pub(crate) counters: Counters,
+    stopping: AtomicBool,
+}
+
+impl Broker {
+    /// A broker with nobody connected. `seed` drives everything random in it; `alarm` is told when
+    /// [`next_deadline`](Self::next_deadline) moved forward.
+    pub(crate) fn new(config: Config, seed: u64, now: Instant, alarm: Arc<dyn Alarm>) -> Self {
+        let parent = match config.aws.hash_excludes_parent {
+            true => HashParent::Excluded,
+            false => HashParent::Matches,
+        };
+        let mut random = SplitMix::new(seed);
+        Self {
+            routing: route::Routing::new(random.next(), parent, config.overlapping),
+            retained: Retained::new(random.next(), parent),
+            budget: Budget::new(config.limits.memory),
+            schedule: Schedule::new(alarm),
+            sessions: DashMap::default(),
+            random: Mutex::new(random),
+            connect_rates: Mutex::default(),
+            session_ids: AtomicU64::new(1),
+            subscriptions: AtomicUsize::new(0),
+            groups: AtomicUsize::new(0),
+            connected: AtomicUsize::new(0),
+            counters: Counters::default(),
+            stopping: AtomicBool::new(false),
+            started: now,
+            config,
+        }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn context(&self, now: Instant) -> Context<'_> {
+        Context {
+            now,
+            started: self.started,
+            limits: &self.config.limits,
+            aws: &self.config.aws,
+            on_overflow: self.config.on_overflow,
+            budget: &self.budget,
+        }
+    }
+
+    /// When [`handle_deadline`](Self::handle_deadline) is due next.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.schedule.next()
+    }
+
+    /// How the outbound side of a session's connection stands.
+    pub(crate) fn output_state(&self, session: &Session) -> OutputState {
+        session.outbox().state()
+    }
+
+    /// The socket that was full takes bytes again.
+    pub(crate) fn socket_has_room(&self, session: &Session) {
+        if let Some(connected) = &mut session.outbox().connected {
+            connected.out.full = false;
+        }
+    }
+
+    /// Takes the bytes that wait for a link which only its owner writes to.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn take_output(&self, session: &Session) -> Option<Vec<u8>> {
+        let mut outbox = session.outbox();
+        let (link, epoch, mut bytes, from) = outbox.take_output()?;
+        let taken = Written::Bytes(bytes.len() - from);
+        outbox.report_write(&link, epoch, Vec::new(), 0, taken);
+        drop(outbox);
+        bytes.drain(..from);
+        Some(bytes)
+    }
+
+    /// Disconnects everybody with 0x8B and lets nobody in any more.
+    pub(crate) fn stop(&self, now: Instant, dirty: &mut Dirty) {
+        self.stopping.store(true, Ordering::Release);
+        let context = self.context(now);
+        for session in self.all_sessions() {
+            let reason = Some(ReasonCode::ServerShuttingDown);
+            self.disconnect(&session, reason, "", &context, dirty);
+        }
+        self.schedule.wake_owners();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Removes retained messages whose expiry ran out.
+    pub(crate) fn sweep(&self, now: Instant) {
+        let removed = self.retained.remove_expired(&self.context(now));
+        Self::count(&self.counters.expired, removed as u64);
+    }
+
+    /// Writes one session's outbox and then whatever the room that this made lets through.
+    pub(crate) fn flush(&self, session: &Arc<Session>, context: &Context<'_>, dirty: &mut Dirty) {
+        session.flush();
+        self.make_room(session, context, dirty);
+    }
+
+    /// Writes the outboxes of `dirty`, at most `limit` of them; overflowing sessions are
+    /// disconnected. Returns whether all is done.
+    pub(crate) fn flush_some(
+        &self,
+        limit: usize,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> bool {
+        for _ in 0..limit {
+            let Some(session) = dirty.pop() else { break };
+            self.flush(&session, context, dirty);
+        }
+        while let Some(session) = dirty.pop_overflowed() {
+            let reason = Some(ReasonCode::QuotaExceeded);
+            self.disconnect(&session, reason, "session queue is full", context, dirty);
+        }
+        dirty.is_empty()
+    }
+
+    /// Writes all outboxes of `dirty`, for callers whose turn is not bounded.
+    pub(crate) fn flush_all(&self, context: &Context<'_>, mut dirty: Dirty) {
+        while !self.flush_some(usize::MAX, context, &mut dirty) {}
+    }
+
+    /// A client identifier for a client that sent none (MQTT-3.1.3-6, AWS-CONN-03).
+    fn assign_client_id(&self) -> Box<str> {
+        let prefix = if self.config.aws.generated_client_ids { "$GEN/" } else { "auto-" };
+        format!("{prefix}{}", self.uuid()).into()
+    }
+
+    /// A random identifier from the broker's seed.
+    fn uuid(&self) -> uuid::Uuid {
+        let mut random = self.random.lock();
+        let bytes = (u128::from(random.next()) << 64 | u128::from(random.next())).to_be_bytes();
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    /// AWS-CONN-15: how often one client identifier may connect.
+    fn allows_connect(&self, client_id: &str, context: &Context<'_>) -> bool {
+        let Some(limit) = self.config.limits.connect_rate else { return true };
+        let mut rates = self.connect_rates.lock();
+        // Buckets that are full again say nothing.
+        if rates.len() > 10_000 {
+            rates.clear();
+        }
+        let rate = rates
+            .entry(client_id.into())
+            .or_insert_with(|| Rate::new(limit, context.now));
+        rate.allows(1.0, context.now)
+    }
+
+    fn count(counter: &AtomicU64, by: u64) {
+        if by > 0 {
+            counter.fetch_add(by, Ordering::Relaxed);
+        }
+    }
+}

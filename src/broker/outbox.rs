@@ -1,0 +1,949 @@
+//! One receiver's outbound half: window, queue and encoded bytes under one short lock.
+//!
+//! Every packet to a client is composed here. The session half (window, queue, memberships) survives
+//! the connection; the connection half ([`Connected`]) does not. Callers hold the lock for as long as
+//! it takes to append a packet and tell the writer afterwards: methods that make the connection need
+//! one return [`Wake::Writer`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::codec::{self, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
+use crate::session::delivery::{Delivery, SubscriptionIds};
+use crate::session::message::{Publication, remaining_expiry};
+use crate::session::window::{Entry, Origin, Phase, Window};
+
+use super::alias::OutboundAliases;
+use super::budget::Charge;
+use super::context::Context;
+use super::group::Group;
+use super::link::{Farewell, Link, Written};
+use super::output::Output;
+use super::subscribe::Replay;
+
+/// Queued messages are encoded only while fewer bytes than this wait for the socket.
+const PUMP_MARK: usize = 256 * 1024;
+
+/// Whether an append made the connection need a writer.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wake {
+    /// The caller puts the session into its dirty set.
+    Writer,
+    Nobody,
+}
+
+/// What became of a message for one receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offered {
+    Sent(Wake),
+    Queued,
+    /// Dropped and counted.
+    Dropped,
+    /// The session's queue is full and the configuration says to disconnect.
+    Overflow,
+}
+
+/// What became of a message that a group offered to one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HandOver {
+    Taken(Wake),
+    /// Not for want of will: the member's `wanted` mark is set.
+    NoRoom,
+    /// The packet exceeds the member's Maximum Packet Size (MQTT-3.1.2-24).
+    TooLarge,
+    /// Not connected.
+    Absent,
+}
+
+/// What the receiver's subscriptions make of a message.
+#[derive(Clone, Debug)]
+pub(super) struct Grant {
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) subscription_ids: SubscriptionIds,
+}
+
+/// What the client said about itself in CONNECT.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    pub(crate) version: Version,
+    /// Open QoS 1 and 2 exchanges that it allows: its Receive Maximum, at most ours.
+    pub(crate) window: usize,
+    /// Its Maximum Packet Size.
+    pub(crate) packet_size: usize,
+    /// Topic Alias Maximum that is used towards it.
+    pub(crate) topic_aliases: u16,
+}
+
+/// The half of an outbox that ends with the connection.
+pub(super) struct Connected {
+    pub(super) epoch: u64,
+    pub(super) link: Arc<dyn Link>,
+    pub(super) peer: Peer,
+    pub(super) out: Output,
+    aliases: Option<Box<OutboundAliases>>,
+    /// Identifiers of exchanges of an earlier connection that this one has not sent again yet.
+    resend: VecDeque<PacketId>,
+}
+
+/// A place in a shared group, kept until the last message handed over for it is done with.
+pub(super) struct Membership {
+    pub(super) group: Arc<Group>,
+    /// Messages of the group in this session's window.
+    pub(super) in_flight: u32,
+    /// Cleared by UNSUBSCRIBE.
+    pub(super) joined: bool,
+}
+
+/// How the outbound side of a connection stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OutputState {
+    /// The socket takes no more.
+    pub(crate) full: bool,
+    /// A write failed.
+    pub(crate) broken: bool,
+    /// Bytes wait.
+    pub(crate) waiting: bool,
+    /// Bytes of answers to the client's own packets that have not left.
+    pub(crate) unsent_answers: usize,
+}
+
+/// What a receiver got and did not get, for statistics.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    /// Messages dropped for want of room, because they were too large, or on overflow.
+    pub(crate) dropped: u64,
+    /// Messages whose expiry ran out in the queue.
+    pub(crate) expired: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Outbox {
+    pub(super) window: Window,
+    queue: VecDeque<Delivery>,
+    queue_bytes: usize,
+    charge: Charge,
+    pub(super) memberships: Vec<Option<Membership>>,
+    /// The session stays when the connection ends, so that messages are kept for it.
+    pub(super) persistent: bool,
+    /// A group was refused for want of room and waits for this session to make some.
+    wanted: bool,
+    /// Whose turn it is when own messages and a group wait for the same single place.
+    group_turn: bool,
+    /// Retained messages on their way to new subscriptions.
+    replays: VecDeque<Replay>,
+    pub(super) connected: Option<Connected>,
+    pub(super) sent: Sent,
+}
+
+impl Outbox {
+    /// Takes a message for this receiver: sends it, queues it, or drops it.
+    #[inline]
+    pub(super) fn offer(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: Grant,
+        context: &Context<'_>,
+    ) -> Offered {
+        if grant.qos == QoS::AtMostOnce {
+            return self.offer_at_most_once(publication, &grant, context);
+        }
+        let has_room = self.queue.is_empty() && self.has_room(context);
+        let Some(connected) = &self.connected else {
+            return self.enqueue(publication, grant, context);
+        };
+        if !fits(publication, &grant, connected, context) {
+            self.sent.dropped += 1;
+            return Offered::Dropped;
+        }
+        if !has_room {
+            return self.enqueue(publication, grant, context);
+        }
+        let delivery = Delivery {
+            message: publication.message().clone(),
+            qos: grant.qos,
+            retain: grant.retain,
+            subscription_ids: grant.subscription_ids,
+        };
+        let wake = self.send(delivery, None, context);
+        self.settle(context);
+        Offered::Sent(wake)
+    }
+
+    #[inline]
+    fn offer_at_most_once(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: &Grant,
+        context: &Context<'_>,
+    ) -> Offered {
+        let Some(connected) = &mut self.connected else { return Offered::Dropped };
+        if connected.out.len() >= context.limits.outbox || context.budget.is_exhausted() {
+            self.sent.dropped += 1;
+            return Offered::Dropped;
+        }
+        match connected.append_at_most_once(publication, grant, context.now) {
+            Some(bytes) => {
+                self.sent.messages += 1;
+                self.sent.bytes += bytes as u64;
+                self.settle(context);
+                Offered::Sent(self.wake())
+            }
+            None => {
+                self.sent.dropped += 1;
+                Offered::Dropped
+            }
+        }
+    }
+
+    /// A group's message, for a member that can take it now or not at all (design 3, rule 1).
+    pub(super) fn hand_over(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: Grant,
+        origin: Origin,
+        context: &Context<'_>,
+    ) -> HandOver {
+        let Some(connected) = &mut self.connected else { return HandOver::Absent };
+        if connected.out.broken {
+            return HandOver::Absent;
+        }
+        if !fits(publication, &grant, connected, context) {
+            return HandOver::TooLarge;
+        }
+        if grant.qos == QoS::AtMostOnce {
+            if connected.out.len() >= context.limits.outbox {
+                self.wanted = true;
+                return HandOver::NoRoom;
+            }
+            return match self.offer_at_most_once(publication, &grant, context) {
+                Offered::Sent(wake) => HandOver::Taken(wake),
+                Offered::Queued | Offered::Dropped | Offered::Overflow => HandOver::NoRoom,
+            };
+        }
+        if !self.has_room(context) {
+            self.wanted = true;
+            return HandOver::NoRoom;
+        }
+        let delivery = Delivery {
+            message: publication.message().clone(),
+            qos: grant.qos,
+            retain: grant.retain,
+            subscription_ids: grant.subscription_ids,
+        };
+        if let Some(membership) = self.membership(origin.membership) {
+            membership.in_flight += 1;
+        }
+        let wake = self.send(delivery, Some(origin), context);
+        self.settle(context);
+        HandOver::Taken(wake)
+    }
+
+    /// Whether a QoS 1 or 2 message can be sent now.
+    fn has_room(&self, context: &Context<'_>) -> bool {
+        self.connected.as_ref().is_some_and(|connected| {
+            self.window.len() - connected.resend.len().min(self.window.len())
+                < connected.peer.window
+                && connected.out.len() < context.limits.outbox
+        })
+    }
+
+    /// Opens an exchange and appends its PUBLISH. The caller has seen that there is room.
+    fn send(
+        &mut self,
+        delivery: Delivery,
+        origin: Option<Origin>,
+        context: &Context<'_>,
+    ) -> Wake {
+        let Some(connected) = &mut self.connected else { return Wake::Nobody };
+        let entry = Entry {
+            phase: Phase::Published(delivery),
+            origin,
+            opened_at: context.seconds(),
+        };
+        let Some(id) = self.window.open(entry) else { return Wake::Nobody };
+        if let Some(Entry { phase: Phase::Published(delivery), .. }) = self.window.get(id) {
+            self.sent.messages += 1;
+            self.sent.bytes += connected.append_delivery(delivery, id, false, context.now) as u64;
+        }
+        self.wake()
+    }
+
+    fn enqueue(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: Grant,
+        context: &Context<'_>,
+    ) -> Offered {
+        if self.connected.is_none() && !self.persistent {
+            return Offered::Dropped;
+        }
+        if self.is_full(context) {
+            self.drop_expired(context.now);
+        }
+        if self.is_full(context) {
+            self.sent.dropped += 1;
+            return match context.on_overflow {
+                crate::config::Overflow::Disconnect if self.connected.is_some() => {
+                    Offered::Overflow
+                }
+                _ => Offered::Dropped,
+            };
+        }
+        let delivery = Delivery {
+            message: publication.message().clone(),
+            qos: grant.qos,
+            retain: grant.retain,
+            subscription_ids: grant.subscription_ids,
+        };
+        self.queue_bytes += delivery.message.footprint();
+        self.queue.push_back(delivery);
+        self.settle(context);
+        Offered::Queued
+    }
+
+    fn is_full(&self, context: &Context<'_>) -> bool {
+        self.queue.len() + self.window.len() >= context.limits.session_queue
+            || self.queue_bytes + self.window.bytes() >= context.limits.session_queue_bytes
+    }
+
+    fn drop_expired(&mut self, now: Instant) {
+        let before = self.queue.len();
+        self.queue.retain(|delivery| !delivery.message.is_expired(now));
+        self.sent.expired += (before - self.queue.len()) as u64;
+        self.queue_bytes = self.queue.iter().map(|queued| queued.message.footprint()).sum();
+    }
+
+    /// Messages that wait in the session's own queue.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Sends what waits for room: first exchanges of an earlier connection, then the queue. At most
+    /// `limit` new exchanges are opened.
+    pub(super) fn pump(&mut self, limit: usize, context: &Context<'_>) -> Wake {
+        let mut wake = self.pump_resend(context);
+        for _ in 0..limit {
+            if !self.can_pump(context) {
+                break;
+            }
+            let Some(delivery) = self.queue.pop_front() else { break };
+            self.queue_bytes -= delivery.message.footprint();
+            if delivery.message.is_expired(context.now) {
+                self.sent.expired += 1;
+                continue;
+            }
+            let fits = self
+                .connected
+                .as_ref()
+                .is_some_and(|connected| delivery_fits(&delivery, connected, context));
+            if !fits {
+                self.sent.dropped += 1;
+                continue;
+            }
+            if self.send(delivery, None, context) == Wake::Writer {
+                wake = Wake::Writer;
+            }
+        }
+        if self.queue.is_empty() && self.queue.capacity() > 64 {
+            self.queue = VecDeque::new();
+        }
+        self.settle(context);
+        wake
+    }
+
+    fn can_pump(&self, context: &Context<'_>) -> bool {
+        self.has_room(context)
+            && self.connected.as_ref().is_some_and(|connected| connected.out.len() < PUMP_MARK)
+    }
+
+    /// Free places in the window.
+    pub(super) fn free_slots(&self) -> usize {
+        self.connected.as_ref().map_or(0, |connected| {
+            connected.peer.window.saturating_sub(self.window.len() - connected.resend.len())
+        })
+    }
+
+    /// Takes the mark that a group left when it was refused for want of room.
+    pub(super) fn take_wanted(&mut self, context: &Context<'_>) -> bool {
+        self.wanted && self.has_room(context) && std::mem::take(&mut self.wanted)
+    }
+
+    /// A group stopped before everything was handed over: it goes on when these bytes are written.
+    pub(super) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// Whether anything waits for this session to make room.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.wanted
+            || !self.queue.is_empty()
+            || !self.replays.is_empty()
+            || self.connected.as_ref().is_some_and(|connected| !connected.resend.is_empty())
+    }
+
+    /// The part of the free places that own messages may take while a group waits too: half, and a
+    /// single one in turn, so that neither starves.
+    pub(super) fn own_share(&mut self, slots: usize) -> usize {
+        if self.queue.is_empty() {
+            return 0;
+        }
+        if slots % 2 == 1 {
+            self.group_turn = !self.group_turn;
+        }
+        slots / 2 + usize::from(slots % 2 == 1 && !self.group_turn)
+    }
+
+    /// The groups that this session is, or was, a member of.
+    pub(super) fn groups(&self) -> Vec<(u32, Arc<Group>)> {
+        let members = self.memberships.iter().enumerate();
+        members
+            .filter_map(|(index, slot)| {
+                Some((u32::try_from(index).ok()?, slot.as_ref()?.group.clone()))
+            })
+            .collect()
+    }
+
+    pub(super) fn enqueue_replays(&mut self, replays: Vec<Replay>, bound: usize) {
+        let room = bound.saturating_sub(self.replays.len());
+        self.sent.dropped += replays.len().saturating_sub(room) as u64;
+        self.replays.extend(replays.into_iter().take(room));
+    }
+
+    pub(super) fn has_replays(&self) -> bool {
+        !self.replays.is_empty()
+    }
+
+    /// The next retained message to send, if the connection can take it now.
+    pub(super) fn next_replay(&mut self, context: &Context<'_>) -> Option<Replay> {
+        let next = self.replays.front()?;
+        let needs_window = next.grant().is_some_and(|grant| grant.qos > QoS::AtMostOnce);
+        let can = self
+            .connected
+            .as_ref()
+            .is_some_and(|connected| connected.out.len() < PUMP_MARK)
+            && (!needs_window || (self.queue.is_empty() && self.has_room(context)));
+        if can { self.replays.pop_front() } else { None }
+    }
+
+    pub(super) fn offer_replay(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: Grant,
+        context: &Context<'_>,
+    ) -> Wake {
+        match self.offer(publication, grant, context) {
+            Offered::Sent(wake) => wake,
+            Offered::Queued | Offered::Dropped | Offered::Overflow => Wake::Nobody,
+        }
+    }
+
+    /// Installs a new connection: CONNACK first, then what an earlier connection left open, in the
+    /// order it was sent first (MQTT-4.4.0-1, MQTT-4.6.0-1).
+    pub(super) fn attach(
+        &mut self,
+        epoch: u64,
+        link: Arc<dyn Link>,
+        peer: Peer,
+        connack: &[u8],
+        context: &Context<'_>,
+    ) -> Wake {
+        let mut out = Output::default();
+        out.answer(connack);
+        let aliases = OutboundAliases::new(peer.topic_aliases);
+        let mut resend = VecDeque::with_capacity(self.window.len());
+        self.window.visit(|id, _| resend.push_back(id));
+        self.connected = Some(Connected { epoch, link, peer, out, aliases, resend });
+        let _ = self.pump_resend(context);
+        self.wake()
+    }
+
+    fn pump_resend(&mut self, context: &Context<'_>) -> Wake {
+        let Some(connected) = &mut self.connected else { return Wake::Nobody };
+        let mut appended = false;
+        let mut too_large = Vec::new();
+        while let Some(&id) = connected.resend.front() {
+            let on_wire = self.window.len() - connected.resend.len().min(self.window.len());
+            if on_wire >= connected.peer.window || connected.out.len() >= PUMP_MARK {
+                break;
+            }
+            connected.resend.pop_front();
+            let Some(entry) = self.window.get(id) else { continue };
+            match &entry.phase {
+                Phase::Published(delivery) => {
+                    let dup = !context.aws.never_dup;
+                    if !delivery_fits(delivery, connected, context) {
+                        too_large.push(id);
+                        continue;
+                    }
+                    connected.append_delivery(delivery, id, dup, context.now);
+                }
+                Phase::Released => connected.append_pubrel(id),
+            }
+            appended = true;
+        }
+        for id in too_large {
+            if let Some(entry) = self.window.close(id) {
+                self.sent.dropped += 1;
+                self.forget_origin(entry.origin);
+            }
+        }
+        if appended { self.wake() } else { Wake::Nobody }
+    }
+
+    /// A message of a group comes back to the session that had it, under the identifier it had
+    /// (design 3, rule 4).
+    pub(super) fn take_back(
+        &mut self,
+        id: PacketId,
+        delivery: Delivery,
+        origin: Origin,
+        context: &Context<'_>,
+    ) -> Result<Wake, Delivery> {
+        if !self.has_room(context) {
+            return Err(delivery);
+        }
+        let entry = Entry {
+            phase: Phase::Published(delivery),
+            origin: Some(origin),
+            opened_at: context.seconds(),
+        };
+        if let Err(entry) = self.window.reopen(id, entry) {
+            return match entry.phase {
+                Phase::Published(delivery) => Err(delivery),
+                Phase::Released => Ok(Wake::Nobody),
+            };
+        }
+        if let Some(membership) = self.membership(origin.membership) {
+            membership.in_flight += 1;
+        }
+        if let (Some(connected), Some(entry)) = (&mut self.connected, self.window.get(id))
+            && let Phase::Published(delivery) = &entry.phase
+        {
+            connected.append_delivery(delivery, id, !context.aws.never_dup, context.now);
+        }
+        Ok(self.wake())
+    }
+
+    /// PUBACK, or PUBREC with an error: the exchange is over (MQTT-4.3.2-3, MQTT-4.8.2-6).
+    pub(super) fn acknowledge(&mut self, id: PacketId, expected: QoS) -> bool {
+        match self.window.get(id) {
+            Some(Entry { phase: Phase::Published(delivery), .. }) if delivery.qos == expected => {}
+            _ => return false,
+        }
+        if let Some(entry) = self.window.close(id) {
+            self.forget_origin(entry.origin);
+        }
+        self.forget_resend(id);
+        true
+    }
+
+    /// PUBREC: the message has arrived; PUBREL follows (MQTT-4.3.3-4). Unknown identifiers get a
+    /// PUBREL with 0x92, so that a peer that remembers more than we do comes to an end.
+    pub(super) fn receive_pubrec(&mut self, id: PacketId) -> bool {
+        let known = match self.window.get(id) {
+            Some(Entry { phase: Phase::Published(delivery), .. }) => {
+                delivery.qos == QoS::ExactlyOnce
+            }
+            Some(Entry { phase: Phase::Released, .. }) => true,
+            None => false,
+        };
+        if known {
+            let origin = self.window.get(id).and_then(|entry| entry.origin);
+            self.window.release(id);
+            self.forget_origin(origin);
+            self.forget_resend(id);
+        }
+        known
+    }
+
+    /// PUBCOMP: the exchange is over.
+    pub(super) fn receive_pubcomp(&mut self, id: PacketId) -> bool {
+        if !matches!(self.window.get(id), Some(Entry { phase: Phase::Released, .. })) {
+            return false;
+        }
+        self.window.close(id);
+        self.forget_resend(id);
+        true
+    }
+
+    fn forget_resend(&mut self, id: PacketId) {
+        if let Some(connected) = &mut self.connected
+            && !connected.resend.is_empty()
+        {
+            connected.resend.retain(|waiting| *waiting != id);
+        }
+    }
+
+    /// Sends again what has waited for its PUBACK for `interval` on a live connection, and gives up
+    /// on what has waited for `period` in all (AWS-MQTT-08, -09).
+    pub(super) fn resend_overdue(
+        &mut self,
+        interval: Duration,
+        period: Option<Duration>,
+        context: &Context<'_>,
+    ) -> Wake {
+        let Some(connected) = &mut self.connected else { return Wake::Nobody };
+        let now = context.seconds();
+        let mut given_up = Vec::new();
+        let mut appended = false;
+        self.window.visit(|id, entry| {
+            let Phase::Published(delivery) = &entry.phase else { return };
+            let age = Duration::from_secs(u64::from(now.saturating_sub(entry.opened_at)));
+            if period.is_some_and(|period| age >= period) {
+                given_up.push(id);
+            } else if age >= interval {
+                connected.append_delivery(delivery, id, !context.aws.never_dup, context.now);
+                appended = true;
+            }
+        });
+        for id in given_up {
+            if let Some(entry) = self.window.close(id) {
+                self.sent.dropped += 1;
+                self.forget_origin(entry.origin);
+            }
+        }
+        if appended { self.wake() } else { Wake::Nobody }
+    }
+
+    /// Appends answers to the peer's own packets, if it is still the same connection.
+    pub(super) fn answer(&mut self, epoch: u64, bytes: &[u8]) -> Wake {
+        match &mut self.connected {
+            Some(connected) if connected.epoch == epoch => {
+                connected.out.answer(bytes);
+                self.wake()
+            }
+            _ => Wake::Nobody,
+        }
+    }
+
+    /// Answers to the peer's own packets that have not left yet, in bytes.
+    pub(super) fn unsent_answers(&self) -> usize {
+        self.connected.as_ref().map_or(0, |connected| connected.out.unsent_answers())
+    }
+
+    /// How the outbound side stands, for the connection's owner.
+    pub(super) fn state(&self) -> OutputState {
+        self.connected.as_ref().map_or_else(OutputState::default, |connected| OutputState {
+            full: connected.out.full,
+            broken: connected.out.broken,
+            waiting: connected.out.len() > 0,
+            unsent_answers: connected.out.unsent_answers(),
+        })
+    }
+
+    /// Whether the connection of `epoch` still has the session.
+    pub(super) fn is_connected_as(&self, epoch: u64) -> bool {
+        self.connected.as_ref().is_some_and(|connected| connected.epoch == epoch)
+    }
+
+    /// Marks the outbox dirty, if nobody is about to write it.
+    pub(super) fn wake(&mut self) -> Wake {
+        match &mut self.connected {
+            Some(connected) if connected.out.needs_writer() => {
+                connected.out.dirty = true;
+                Wake::Writer
+            }
+            _ => Wake::Nobody,
+        }
+    }
+
+    /// The connection half leaves; what it had not written goes to the link's owner.
+    pub(super) fn detach(&mut self, reason: Option<ReasonCode>, text: Option<String>) {
+        if let Some(connected) = self.connected.take() {
+            let Connected { link, peer, out, .. } = connected;
+            link.mailbox().retire(Farewell {
+                version: peer.version,
+                writing: out.writing,
+                bytes: out.into_unwritten(),
+                reason,
+                reason_string: text,
+                packet_size: peer.packet_size,
+            });
+            link.wake();
+        }
+        self.wanted = false;
+        let keeps = |replay: &Replay| {
+            replay.grant().is_some_and(|grant| grant.qos > QoS::AtMostOnce)
+        };
+        self.replays.retain(keeps);
+    }
+
+    /// Takes the exchanges of one membership out of the window, to go to other members.
+    ///
+    /// QoS 2 stays: once PUBLISH was sent it belongs to this session (MQTT-4.8.2-4, -5).
+    pub(super) fn surrender(&mut self, membership: u32) -> Vec<(PacketId, u64, Delivery)> {
+        let entries = self.window.extract(|entry| {
+            entry.origin.is_some_and(|origin| origin.membership == membership)
+                && matches!(&entry.phase,
+                    Phase::Published(delivery) if delivery.qos == QoS::AtLeastOnce)
+        });
+        self.keep(membership);
+        entries
+            .into_iter()
+            .filter_map(|(id, entry)| match (entry.phase, entry.origin) {
+                (Phase::Published(delivery), Some(origin)) => {
+                    Some((id, origin.sequence, delivery))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The group is gone or has no claim: what it handed over becomes the session's own.
+    pub(super) fn keep(&mut self, membership: u32) {
+        self.window.visit(|_, entry| {
+            if entry.origin.is_some_and(|origin| origin.membership == membership) {
+                entry.origin = None;
+            }
+        });
+        if let Some(slot) = self.memberships.get_mut(membership as usize)
+            && let Some(kept) = slot
+        {
+            kept.in_flight = 0;
+            if !kept.joined {
+                *slot = None;
+            }
+        }
+    }
+
+    fn forget_origin(&mut self, origin: Option<Origin>) {
+        let Some(origin) = origin else { return };
+        if let Some(slot) = self.memberships.get_mut(origin.membership as usize)
+            && let Some(membership) = slot
+        {
+            membership.in_flight = membership.in_flight.saturating_sub(1);
+            if !membership.joined && membership.in_flight == 0 {
+                *slot = None;
+            }
+        }
+    }
+
+    pub(super) fn membership(&mut self, index: u32) -> Option<&mut Membership> {
+        self.memberships.get_mut(index as usize)?.as_mut()
+    }
+
+    /// Gives the session a place in `group`, the old one if messages of it are still open.
+    pub(super) fn join(&mut self, group: &Arc<Group>) -> u32 {
+        let known = self.memberships.iter_mut().position(|slot| {
+            slot.as_ref().is_some_and(|membership| Arc::ptr_eq(&membership.group, group))
+        });
+        let index = known.unwrap_or_else(|| {
+            let free = self.memberships.iter().position(Option::is_none);
+            free.unwrap_or_else(|| {
+                self.memberships.push(None);
+                self.memberships.len() - 1
+            })
+        });
+        let in_flight = self.memberships.get(index).and_then(Option::as_ref).map_or(0, |m| m.in_flight);
+        if let Some(slot) = self.memberships.get_mut(index) {
+            *slot = Some(Membership { group: group.clone(), in_flight, joined: true });
+        }
+        u32::try_from(index).unwrap_or(u32::MAX)
+    }
+
+    /// The place is given up; it is forgotten once nothing of it is in flight.
+    pub(super) fn leave(&mut self, index: u32) {
+        if let Some(slot) = self.memberships.get_mut(index as usize)
+            && let Some(membership) = slot
+        {
+            membership.joined = false;
+            if membership.in_flight == 0 {
+                *slot = None;
+            }
+        }
+    }
+
+    /// Forgets everything; returns how many QoS 1 and 2 messages were lost with it.
+    pub(super) fn end(&mut self, context: &Context<'_>) -> usize {
+        let lost = self.queue.len() + self.window.len();
+        self.queue = VecDeque::new();
+        self.queue_bytes = 0;
+        self.replays = VecDeque::new();
+        self.window = Window::default();
+        self.memberships = Vec::new();
+        self.persistent = false;
+        self.charge.clear(context.budget);
+        lost
+    }
+
+    /// Bytes that this receiver makes the broker hold.
+    pub(super) fn footprint(&self) -> usize {
+        self.queue_bytes
+            + self.window.bytes()
+            + self.connected.as_ref().map_or(0, |connected| connected.out.len())
+    }
+
+    /// Brings the account with the budget up to date.
+    #[inline]
+    pub(super) fn settle(&mut self, context: &Context<'_>) {
+        let held = self.footprint();
+        self.charge.settle(held, context.budget);
+    }
+
+    /// Takes the bytes for a write, with the link to write them to.
+    pub(super) fn take_output(&mut self) -> Option<(Arc<dyn Link>, u64, Vec<u8>, usize)> {
+        let connected = self.connected.as_mut()?;
+        connected.out.dirty = false;
+        if connected.out.full {
+            return None;
+        }
+        let (bytes, from) = connected.out.take()?;
+        Some((connected.link.clone(), connected.epoch, bytes, from))
+    }
+
+    /// Reports a write; bytes of a connection that is gone are returned to its owner.
+    pub(super) fn report_write(
+        &mut self,
+        link: &Arc<dyn Link>,
+        epoch: u64,
+        bytes: Vec<u8>,
+        from: usize,
+        outcome: Written,
+    ) {
+        match &mut self.connected {
+            Some(connected) if connected.epoch == epoch => {
+                connected.out.put_back(bytes, from, outcome);
+            }
+            _ => {
+                let taken = match outcome {
+                    Written::Bytes(n) | Written::Full(n) => n,
+                    Written::Deferred => 0,
+                    Written::Broken => bytes.len(),
+                };
+                link.mailbox().return_unwritten(bytes.get(from + taken..).unwrap_or_default());
+                link.wake();
+            }
+        }
+    }
+}
+
+impl Connected {
+    /// Appends a QoS 0 PUBLISH; `None` when it exceeds the client's Maximum Packet Size.
+    #[inline]
+    fn append_at_most_once(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: &Grant,
+        now: Instant,
+    ) -> Option<usize> {
+        let ids = grant.subscription_ids.as_slice();
+        if let Some((version, frame)) = publication.verbatim
+            && version == self.peer.version
+            && grant.retain == publication.retain
+            && ids.is_empty()
+            && self.aliases.is_none()
+        {
+            if frame.len() > self.peer.packet_size {
+                return None;
+            }
+            self.out.buffer().extend_from_slice(frame);
+            return Some(frame.len());
+        }
+        let packet = outgoing(publication, grant, None, false, now);
+        if packet.encoded_len(self.peer.version) > self.peer.packet_size {
+            return None;
+        }
+        Some(self.append(packet))
+    }
+
+    fn append_delivery(
+        &mut self,
+        delivery: &Delivery,
+        id: PacketId,
+        dup: bool,
+        now: Instant,
+    ) -> usize {
+        let message = &delivery.message;
+        self.append(OutgoingPublish {
+            dup,
+            qos: delivery.qos,
+            retain: delivery.retain,
+            topic: message.topic(),
+            packet_id: Some(id),
+            topic_alias: None,
+            message_expiry: remaining_expiry(message.expires_at(), now),
+            subscription_ids: delivery.subscription_ids.as_slice(),
+            properties: message.properties(),
+            payload: message.payload(),
+        })
+    }
+
+    /// Appends a PUBLISH, with a topic alias where the client takes them.
+    fn append(&mut self, mut packet: OutgoingPublish<'_>) -> usize {
+        if let Some(aliases) = &mut self.aliases {
+            aliases.apply(&mut packet, self.peer.packet_size);
+        }
+        let buffer = self.out.buffer();
+        let before = buffer.len();
+        packet.encode(self.peer.version, buffer);
+        buffer.len() - before
+    }
+
+    fn append_pubrel(&mut self, id: PacketId) {
+        codec::encode_ack(
+            self.out.buffer(),
+            self.peer.version,
+            codec::AckKind::Pubrel,
+            id,
+            ReasonCode::Success,
+            None,
+        );
+    }
+}
+
+/// Whether a PUBLISH of `publication` stays within the client's Maximum Packet Size (MQTT-3.1.2-24).
+fn fits(
+    publication: &Publication<'_>,
+    grant: &Grant,
+    connected: &Connected,
+    context: &Context<'_>,
+) -> bool {
+    // Nearly every packet is far below: the bound is computed only when it might matter.
+    let rough = publication.topic.len()
+        + publication.properties.len()
+        + publication.payload.len()
+        + 5 * grant.subscription_ids.as_slice().len()
+        + 32;
+    if rough <= connected.peer.packet_size {
+        return true;
+    }
+    let id = PacketId::new(1).filter(|_| grant.qos > QoS::AtMostOnce);
+    let packet = outgoing(publication, grant, id, false, context.now);
+    packet.encoded_len(connected.peer.version) <= connected.peer.packet_size
+}
+
+/// The same for a message that waited.
+fn delivery_fits(delivery: &Delivery, connected: &Connected, context: &Context<'_>) -> bool {
+    let grant = Grant {
+        qos: delivery.qos,
+        retain: delivery.retain,
+        subscription_ids: delivery.subscription_ids.clone(),
+    };
+    fits(&delivery.message.publication(), &grant, connected, context)
+}
+
+fn outgoing<'a>(
+    publication: &'a Publication<'_>,
+    grant: &'a Grant,
+    packet_id: Option<PacketId>,
+    dup: bool,
+    now: Instant,
+) -> OutgoingPublish<'a> {
+    OutgoingPublish {
+        dup,
+        qos: grant.qos,
+        retain: grant.retain,
+        topic: publication.topic,
+        packet_id,
+        topic_alias: None,
+        message_expiry: remaining_expiry(publication.expires_at, now),
+        subscription_ids: grant.subscription_ids.as_slice(),
+        properties: publication.properties,
+        payload: publication.payload,
+    }
+}

@@ -1,0 +1,123 @@
+//! The hot path: a message from one client to all that subscribe to its topic.
+
+use smallvec::SmallVec;
+
+use crate::codec::QoS;
+use crate::session::delivery::SubscriptionIds;
+use crate::session::message::Publication;
+
+use super::Broker;
+use super::context::Context;
+use super::dirty::Dirty;
+use super::outbox::{Grant, Offered, Wake};
+use super::retained::Full;
+use super::route::{Receiver, Route};
+
+/// What became of a publish as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Published {
+    /// Somebody subscribes to it.
+    Matched,
+    /// Nobody does (0x10).
+    Unmatched,
+    /// It was delivered but could not be retained: the limit is reached (0x97).
+    NotRetained,
+}
+
+impl Broker {
+    /// Publishes messages to one topic, in order, on behalf of session `publisher` (0: nobody).
+    ///
+    /// Consecutive messages to one topic come as a run, so that each receiver's lock is taken once.
+    pub(super) fn publish(
+        &self,
+        route: &Route,
+        run: &[Publication<'_>],
+        publisher: u64,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Published {
+        let mut result = match route.plain.is_empty() && route.groups.is_empty() {
+            true => Published::Unmatched,
+            false => Published::Matched,
+        };
+        for publication in run.iter().filter(|publication| publication.retain) {
+            if self.retained.store(publication, context) == Err(Full) {
+                result = Published::NotRetained;
+            }
+        }
+        for receiver in &route.plain {
+            deliver(receiver, run, publisher, context, dirty);
+        }
+        for group in &route.groups {
+            for publication in run {
+                group.publish(publication, context, dirty);
+            }
+        }
+        result
+    }
+}
+
+/// Offers a run of messages to one receiver under one lock.
+#[inline]
+fn deliver(
+    receiver: &Receiver,
+    run: &[Publication<'_>],
+    publisher: u64,
+    context: &Context<'_>,
+    dirty: &mut Dirty,
+) {
+    let mut outbox = receiver.session.outbox();
+    let (mut wake, mut overflowed) = (Wake::Nobody, false);
+    for publication in run {
+        let Some(grant) = receiver.grant(publication, publisher) else { continue };
+        match outbox.offer(publication, grant, context) {
+            Offered::Sent(Wake::Writer) => wake = Wake::Writer,
+            Offered::Overflow => overflowed = true,
+            Offered::Sent(Wake::Nobody) | Offered::Queued | Offered::Dropped => {}
+        }
+    }
+    drop(outbox);
+    dirty.deliveries += run.len();
+    dirty.note(&receiver.session, wake);
+    if overflowed {
+        dirty.note_overflow(&receiver.session);
+    }
+}
+
+impl Receiver {
+    /// What this receiver's standing subscriptions make of a message; `None` if none wants it.
+    #[inline]
+    fn grant(&self, publication: &Publication<'_>, publisher: u64) -> Option<Grant> {
+        let own = self.session.id == publisher;
+        if let [subscription] = self.subscriptions.as_slice() {
+            let options = subscription.options()?;
+            if own && options.no_local {
+                return None;
+            }
+            return Some(Grant {
+                qos: publication.qos.min(options.qos),
+                retain: publication.retain && options.retain_as_published,
+                subscription_ids: options.id.map_or(SubscriptionIds::None, SubscriptionIds::One),
+            });
+        }
+        self.grant_overlapping(publication, own)
+    }
+
+    /// One copy for several subscriptions: the highest QoS and all identifiers (MQTT-3.3.4-2, -4).
+    fn grant_overlapping(&self, publication: &Publication<'_>, own: bool) -> Option<Grant> {
+        let standing = self.subscriptions.iter().filter_map(|subscription| subscription.options());
+        let mut qos: Option<QoS> = None;
+        let mut retain = false;
+        let mut ids: SmallVec<[u32; 8]> = SmallVec::new();
+        for options in standing.filter(|options| !(own && options.no_local)) {
+            qos = qos.max(Some(options.qos));
+            retain |= options.retain_as_published;
+            ids.extend(options.id);
+        }
+        Some(Grant {
+            qos: publication.qos.min(qos?),
+            retain: retain && publication.retain,
+            subscription_ids: SubscriptionIds::from_slice(&ids),
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! Retained messages: the last one of each topic, and their replay to new subscriptions.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::{RwLock, RwLockReadGuard};
+
+use crate::session::message::{Message, Publication};
+use crate::topic::{HashParent, Names};
+
+use super::budget::Charge;
+use super::context::Context;
+
+/// The last retained message of each topic (MQTT-3.3.1-5).
+pub(super) struct Retained {
+    store: RwLock<Store>,
+    parent: HashParent,
+    count: AtomicUsize,
+}
+
+pub(super) struct Store {
+    names: Names<Message>,
+    bytes: usize,
+    charge: Charge,
+}
+
+/// There are as many retained messages as the limit allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+impl Retained {
+    pub(super) fn new(seed: u64, parent: HashParent) -> Self {
+        let store = Store { names: Names::new(seed), bytes: 0, charge: Charge::default() };
+        Self { store: RwLock::new(store), parent, count: AtomicUsize::new(0) }
+    }
+
+    /// Keeps a message in place of the one before, or removes that if the payload is empty
+    /// (MQTT-3.3.1-6, -7).
+    pub(super) fn store(
+        &self,
+        publication: &Publication<'_>,
+        context: &Context<'_>,
+    ) -> Result<(), Full> {
+        let mut store = self.store.write();
+        let removed = if publication.payload.is_empty() {
+            store.names.remove(publication.topic)
+        } else {
+            let is_new = store.names.get(publication.topic).is_none();
+            if is_new && store.names.len() >= context.limits.retained {
+                return Err(Full);
+            }
+            let message = publication.message().clone();
+            store.bytes += message.footprint();
+            store.names.insert(publication.topic, message)
+        };
+        if let Some(removed) = removed {
+            store.bytes -= removed.footprint();
+        }
+        let bytes = store.bytes;
+        store.charge.settle(bytes, context.budget);
+        self.count.store(store.names.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The messages whose topics match `filter`, expired ones left out.
+    pub(super) fn matching(&self, filter: &str, context: &Context<'_>) -> Vec<Message> {
+        let mut found = Vec::new();
+        self.store.read().names.visit_matches(filter, self.parent, |message| {
+            if !message.is_expired(context.now) {
+                found.push(message.clone());
+            }
+        });
+        found
+    }
+
+    /// Locks the store against changes, so that what is replayed is still the current message.
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Store> {
+        self.store.read()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Removes what has expired; returns how many.
+    pub(super) fn remove_expired(&self, context: &Context<'_>) -> usize {
+        let mut expired = Vec::new();
+        self.store.read().names.visit_all(|topic, message| {
+            if message.is_expired(context.now) {
+                expired.push(topic.to_owned());
+            }
+        });
+        let mut store = self.store.write();
+        let mut removed = 0;
+        for topic in expired {
+            let is_expired =
+                store.names.get(&topic).is_some_and(|message| message.is_expired(context.now));
+            if is_expired && let Some(message) = store.names.remove(&topic) {
+                store.bytes -= message.footprint();
+                removed += 1;
+            }
+        }
+        let bytes = store.bytes;
+        store.charge.settle(bytes, context.budget);
+        self.count.store(store.names.len(), Ordering::Relaxed);
+        removed
+    }
+}
+
+impl Store {
+    /// Whether `message` is still the retained one of its topic.
+    pub(super) fn is_current(&self, message: &Message) -> bool {
+        self.names.get(message.topic()).is_some_and(|current| current.is_same(message))
+    }
+
+    pub(super) fn visit(&self, mut f: impl FnMut(&str, &Message)) {
+        self.names.visit_all(|topic, message| f(topic, message));
+    }
+}

@@ -1,0 +1,145 @@
+//! One client's session, shared by everybody who sends to it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::codec::Version;
+use crate::session::subscription::Subscription;
+use crate::session::will::Will;
+
+use super::facts::ConnectionFacts;
+use super::group::Group;
+use super::link::Written;
+use super::outbox::Outbox;
+use super::schedule::TimerKey;
+
+/// Writes per flush before others get their turn; more comes only while somebody keeps appending.
+const FLUSH_ROUNDS: usize = 8;
+
+/// A session: what the broker remembers of a client, with or without a connection.
+///
+/// Three locks, taken in this order where more than one is needed: `slot` (who is connected,
+/// subscriptions, will), then whatever groups are concerned, then `outbox` (everything outbound).
+/// `received` is a leaf of its own.
+pub(crate) struct Session {
+    /// Unique in this broker, never 0.
+    pub(super) id: u64,
+    client_id: Box<str>,
+    slot: Mutex<Slot>,
+    outbox: Mutex<Outbox>,
+    /// Identifiers of the client's QoS 2 messages that await PUBREL (MQTT-4.3.3-10).
+    received: Mutex<HashSet<u16, foldhash::fast::FixedState>>,
+}
+
+/// What of a session changes by its own packets only.
+pub(super) struct Slot {
+    /// Counts connections and disconnections: a task that knows an older one has lost the session.
+    pub(super) epoch: u64,
+    pub(super) state: State,
+    pub(super) version: Version,
+    pub(super) subscriptions: HashMap<Box<str>, Subscribed, foldhash::fast::RandomState>,
+    pub(super) will: Option<Box<Will>>,
+    /// Session Expiry Interval in seconds: 0 ends with the connection, `u32::MAX` never.
+    pub(super) expiry: u32,
+    pub(super) facts: Option<Arc<ConnectionFacts>>,
+    pub(super) connected_at: Option<Instant>,
+    /// Session expiry or delayed will.
+    pub(super) timers: [Option<TimerKey>; 2],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Made for a CONNECT that is being handled.
+    New,
+    Connected,
+    Away,
+    /// Gone from the registry; whoever still finds it looks again.
+    Ended,
+}
+
+/// A subscription as its session sees it.
+pub(super) struct Subscribed {
+    pub(super) subscription: Arc<Subscription>,
+    /// The group, if the filter was `$share/…`.
+    pub(super) group: Option<Arc<Group>>,
+}
+
+impl Session {
+    pub(super) fn new(id: u64, client_id: &str) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            client_id: client_id.into(),
+            slot: Mutex::new(Slot {
+                epoch: 0,
+                state: State::New,
+                version: Version::V5,
+                subscriptions: HashMap::default(),
+                will: None,
+                expiry: 0,
+                facts: None,
+                connected_at: None,
+                timers: [None, None],
+            }),
+            outbox: Mutex::default(),
+            received: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    pub(super) fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock()
+    }
+
+    #[inline]
+    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock()
+    }
+
+    pub(super) fn received(&self) -> MutexGuard<'_, HashSet<u16, foldhash::fast::FixedState>> {
+        self.received.lock()
+    }
+
+    /// Writes what the outbox holds to the socket, unless another task is at it.
+    pub(super) fn flush(&self) {
+        for _ in 0..FLUSH_ROUNDS {
+            let Some((link, epoch, bytes, from)) = self.outbox().take_output() else { return };
+            // The lock is free while the kernel copies: others go on appending.
+            let outcome = link.try_write(bytes.get(from..).unwrap_or_default());
+            let mut outbox = self.outbox();
+            outbox.report_write(&link, epoch, bytes, from, outcome);
+            let (full, broken) = outbox
+                .connected
+                .as_ref()
+                .map_or((false, false), |connected| (connected.out.full, connected.out.broken));
+            drop(outbox);
+            if full || broken {
+                link.wake();
+                return;
+            }
+            if outcome == Written::Deferred {
+                return;
+            }
+        }
+        self.wake_owner();
+    }
+
+    /// Tells the owner of the connection, if there is one, to look at the outbox.
+    pub(super) fn wake_owner(&self) {
+        let link = {
+            let mut outbox = self.outbox();
+            outbox.connected.as_mut().map(|connected| {
+                connected.out.dirty = false;
+                connected.link.clone()
+            })
+        };
+        if let Some(link) = link {
+            link.wake();
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! SUBSCRIBE and UNSUBSCRIBE: sessions, the trie, groups and retained messages brought into line.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::codec::{QoS, ReasonCode, RetainHandling, SubscribeOptions};
+use crate::session::delivery::SubscriptionIds;
+use crate::session::message::Message;
+use crate::session::subscription::{Options, Subscription};
+use crate::topic::Filter;
+
+use super::Broker;
+use super::context::Context;
+use super::dirty::Dirty;
+use super::group::{Group, JoinError};
+use super::outbox::Grant;
+use super::route::{Leaf, Target};
+use super::session::{Session, Slot, Subscribed};
+
+/// Retained messages handed to one receiver per lock hold.
+const REPLAY_BATCH: usize = 256;
+
+/// One filter of a SUBSCRIBE.
+pub(super) struct Request<'a> {
+    pub(super) filter: Filter<'a>,
+    pub(super) options: SubscribeOptions,
+    pub(super) id: Option<u32>,
+}
+
+/// A retained message on its way to one new subscription.
+#[derive(Clone)]
+pub(super) struct Replay {
+    pub(super) message: Message,
+    pub(super) subscription: Arc<Subscription>,
+}
+
+impl Replay {
+    /// What the subscription makes of it: RETAIN 1 (MQTT-3.3.1-8); `None` once it has ended.
+    pub(super) fn grant(&self) -> Option<Grant> {
+        let options = self.subscription.options()?;
+        Some(Grant {
+            qos: self.message.qos().min(options.qos),
+            retain: true,
+            subscription_ids: options.id.map_or(SubscriptionIds::None, SubscriptionIds::One),
+        })
+    }
+}
+
+impl Broker {
+    /// Subscribes a connected session. The caller sends the answer and then calls
+    /// [`start_replay`](Self::start_replay) with what `replays` holds.
+    pub(super) fn subscribe(
+        &self,
+        session: &Arc<Session>,
+        epoch: u64,
+        request: &Request<'_>,
+        replays: &mut Vec<Replay>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> ReasonCode {
+        let mut slot = session.slot();
+        if slot.epoch != epoch {
+            return ReasonCode::UnspecifiedError;
+        }
+        let options = Options {
+            qos: request.options.qos,
+            no_local: request.options.no_local,
+            retain_as_published: request.options.retain_as_published,
+            id: request.id,
+        };
+        let existing = slot.subscriptions.get(request.filter.full);
+        let is_new = existing.is_none();
+        let subscription = match existing {
+            Some(subscribed) => {
+                let group = subscribed.group.clone();
+                let subscription = subscribed.subscription.clone();
+                self.resubscribe(session, &subscription, options, group.as_deref(), context, dirty);
+                subscription
+            }
+            None => match self.subscribe_new(session, &mut slot, request, options, context, dirty) {
+                Ok(subscription) => subscription,
+                Err(reason) => return reason,
+            },
+        };
+        drop(slot);
+        let wants_retained = match request.options.retain_handling {
+            RetainHandling::Send => true,
+            RetainHandling::SendIfNew => is_new,
+            RetainHandling::DoNotSend => false,
+        };
+        let exact_only = context.aws.retained_exact_only && request.filter.has_wildcard();
+        if wants_retained && request.filter.share.is_none() && !exact_only && self.retained.len() > 0
+        {
+            let found = self.retained.matching(request.filter.filter, context);
+            replays.extend(
+                found.into_iter().map(|message| Replay { message, subscription: subscription.clone() }),
+            );
+        }
+        match options.qos {
+            QoS::AtMostOnce => ReasonCode::Success,
+            QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+            QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+        }
+    }
+
+    /// A repeated SUBSCRIBE changes the options in place (MQTT-3.8.4-3); a member keeps its turn.
+    fn resubscribe(
+        &self,
+        session: &Session,
+        subscription: &Subscription,
+        options: Options,
+        group: Option<&Group>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        {
+            // Options are read under this lock when a message is handed over.
+            let _outbox = session.outbox();
+            subscription.change(options);
+        }
+        if let Some(group) = group {
+            while group.drain(context, dirty) {}
+        }
+    }
+
+    fn subscribe_new(
+        &self,
+        session: &Arc<Session>,
+        slot: &mut Slot,
+        request: &Request<'_>,
+        options: Options,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<Arc<Subscription>, ReasonCode> {
+        if slot.subscriptions.len() >= context.limits.subscriptions_per_session
+            || self.subscriptions.load(Ordering::Relaxed) >= context.limits.subscriptions
+        {
+            return Err(ReasonCode::QuotaExceeded);
+        }
+        let subscription = Arc::new(Subscription::new(options));
+        let group = match request.filter.share {
+            None => {
+                let target =
+                    Target { session: session.clone(), subscription: subscription.clone() };
+                self.routing.change(request.filter.filter, |tables| {
+                    let leaf = tables.trie.get_or_insert_with(request.filter.filter, Leaf::default);
+                    leaf.plain.push(target);
+                });
+                None
+            }
+            Some(share) => {
+                let group = self.join(session, &subscription, share, request.filter.filter, context)?;
+                while group.drain(context, dirty) {}
+                Some(group)
+            }
+        };
+        self.subscriptions.fetch_add(1, Ordering::Relaxed);
+        let subscribed = Subscribed { subscription: subscription.clone(), group };
+        slot.subscriptions.insert(request.filter.full.into(), subscribed);
+        Ok(subscription)
+    }
+
+    /// Makes the session a member of the group of (`share`, `filter`), which it makes if need be.
+    fn join(
+        &self,
+        session: &Arc<Session>,
+        subscription: &Arc<Subscription>,
+        share: &str,
+        filter: &str,
+        context: &Context<'_>,
+    ) -> Result<Arc<Group>, ReasonCode> {
+        let seed = self.random.lock().next();
+        self.routing.change(filter, |tables| {
+            let leaf = tables.trie.get_or_insert_with(filter, Leaf::default);
+            let known = leaf.groups.iter().find(|group| *group.share == *share).cloned();
+            let group = match known {
+                Some(group) => group,
+                None => {
+                    let groups = self.groups.load(Ordering::Relaxed);
+                    if context.limits.groups.is_some_and(|limit| groups >= limit) {
+                        if leaf.plain.is_empty() && leaf.groups.is_empty() {
+                            tables.trie.remove(filter);
+                        }
+                        return Err(ReasonCode::QuotaExceeded);
+                    }
+                    self.groups.fetch_add(1, Ordering::Relaxed);
+                    let group =
+                        Arc::new(Group::new(share, filter, self.config.share_strategy, seed));
+                    leaf.groups.push(group.clone());
+                    group
+                }
+            };
+            // Groups end under this lock, so one that the trie holds has not ended.
+            match group.join(session, subscription, context.limits.group_members) {
+                Ok(_) => Ok(group),
+                Err(JoinError::Full | JoinError::Ended) => Err(ReasonCode::QuotaExceeded),
+            }
+        })
+    }
+
+    /// Ends a subscription of a connected session.
+    pub(super) fn unsubscribe(
+        &self,
+        session: &Arc<Session>,
+        epoch: u64,
+        filter: &Filter<'_>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> ReasonCode {
+        let mut slot = session.slot();
+        if slot.epoch != epoch {
+            return ReasonCode::UnspecifiedError;
+        }
+        match slot.subscriptions.remove(filter.full) {
+            Some(subscribed) => {
+                self.end_subscription(session, filter.filter, &subscribed, context, dirty);
+                ReasonCode::Success
+            }
+            None => ReasonCode::NoSubscriptionExisted,
+        }
+    }
+
+    /// Ends every subscription of a session.
+    pub(super) fn unsubscribe_all(
+        &self,
+        session: &Arc<Session>,
+        slot: &mut Slot,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        for (full, subscribed) in std::mem::take(&mut slot.subscriptions) {
+            if let Ok(filter) = Filter::parse(&full) {
+                self.end_subscription(session, filter.filter, &subscribed, context, dirty);
+            }
+        }
+    }
+
+    fn end_subscription(
+        &self,
+        session: &Arc<Session>,
+        filter: &str,
+        subscribed: &Subscribed,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        self.subscriptions.fetch_sub(1, Ordering::Relaxed);
+        {
+            // No message is handed over once this lock is free again (MQTT-3.10.4-2).
+            let _outbox = session.outbox();
+            subscribed.subscription.end();
+        }
+        self.routing.change(filter, |tables| {
+            let Some(leaf) = tables.trie.get_mut(filter) else { return };
+            match &subscribed.group {
+                None => {
+                    let place = leaf.plain.iter().position(|target| {
+                        Arc::ptr_eq(&target.subscription, &subscribed.subscription)
+                    });
+                    if let Some(place) = place {
+                        leaf.plain.swap_remove(place);
+                    }
+                }
+                Some(group) => {
+                    if group.leave(session, context, dirty) {
+                        leaf.groups.retain(|found| !Arc::ptr_eq(found, group));
+                        self.groups.fetch_sub(1, Ordering::Relaxed);
+                    }
+                }
+            }
+            if leaf.plain.is_empty() && leaf.groups.is_empty() {
+                tables.trie.remove(filter);
+            }
+        });
+    }
+
+    /// Sends retained messages to the new subscriptions of a session, as fast as it takes them.
+    pub(super) fn start_replay(
+        &self,
+        session: &Arc<Session>,
+        replays: Vec<Replay>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        if replays.is_empty() {
+            return;
+        }
+        // A client that subscribes again and again without reading must not pile up the store.
+        let bound = self.retained.len() + context.limits.session_queue;
+        session.outbox().enqueue_replays(replays, bound);
+        self.replay(session, context, dirty);
+    }
+
+    /// Sends retained messages that wait, while there is room.
+    ///
+    /// The store stays locked against writers meanwhile: a message that is still current cannot be
+    /// overtaken by its successor, which is delivered only after it was stored.
+    pub(super) fn replay(&self, session: &Arc<Session>, context: &Context<'_>, dirty: &mut Dirty) {
+        loop {
+            let store = self.retained.read();
+            let mut outbox = session.outbox();
+            for _ in 0..REPLAY_BATCH {
+                let Some(replay) = outbox.next_replay(context) else { return };
+                let Some(grant) = replay.grant() else { continue };
+                if replay.message.is_expired(context.now) || !store.is_current(&replay.message) {
+                    continue;
+                }
+                let publication = replay.message.publication();
+                let wake = outbox.offer_replay(&publication, grant, context);
+                dirty.delivered(session, wake);
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `$SYS` topics: the usual counters, as retained messages.
+
+use std::time::Instant;
+
+use crate::codec::QoS;
+use crate::session::message::Publication;
+
+use super::Broker;
+use super::dirty::Dirty;
+
+impl Broker {
+    /// Publishes the counters under `$SYS/broker/`.
+    pub(crate) fn publish_sys(&self, now: Instant, dirty: &mut Dirty) {
+        let stats = self.stats(now);
+        let version = concat!("roundel ", env!("CARGO_PKG_VERSION")).to_owned();
+        let values = [
+            ("$SYS/broker/version", version),
+            ("$SYS/broker/uptime", format!("{} seconds", stats.uptime.as_secs())),
+            ("$SYS/broker/clients/connected", stats.clients_connected.to_string()),
+            ("$SYS/broker/clients/total", stats.sessions.to_string()),
+            (
+                "$SYS/broker/clients/disconnected",
+                stats.sessions.saturating_sub(stats.clients_connected).to_string(),
+            ),
+            ("$SYS/broker/subscriptions/count", stats.subscriptions.to_string()),
+            ("$SYS/broker/shared_subscriptions/count", stats.groups.to_string()),
+            ("$SYS/broker/retained messages/count", stats.retained.to_string()),
+            ("$SYS/broker/messages/received", stats.messages_received.to_string()),
+            ("$SYS/broker/messages/sent", stats.messages_sent.to_string()),
+            ("$SYS/broker/messages/dropped", stats.dropped.to_string()),
+            ("$SYS/broker/messages/inflight", stats.in_flight.to_string()),
+            ("$SYS/broker/messages/stored", (stats.queued + stats.group_queued).to_string()),
+            ("$SYS/broker/bytes/received", stats.bytes_received.to_string()),
+            ("$SYS/broker/bytes/sent", stats.bytes_sent.to_string()),
+        ];
+        let context = self.context(now);
+        for (topic, value) in &values {
+            let mut publication = Publication::new(topic, value.as_bytes(), QoS::AtMostOnce);
+            publication.retain = true;
+            let route = self.routing.route_once(topic);
+            let run = std::slice::from_ref(&publication);
+            // Nobody waits for these: one that cannot be retained is seen by live subscribers only.
+            let _ = self.publish(&route, run, 0, &context, dirty);
+        }
+    }
+}

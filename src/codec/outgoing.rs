@@ -1,0 +1,148 @@
+//! PUBLISH as it is sent: the packet that the broker writes most.
+
+use super::packet_id::PacketId;
+use super::packet_type::PacketType;
+use super::property::Property;
+use super::qos::QoS;
+use super::version::Version;
+use super::write::{shorten, variable_byte_integer, variable_byte_integer_len};
+
+/// A PUBLISH to one receiver. In MQTT 3.1.1 everything that is a property is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OutgoingPublish<'a> {
+    pub(crate) dup: bool,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    /// Empty if `topic_alias` stands for it.
+    pub(crate) topic: &'a str,
+    /// There if and only if `qos` is 1 or 2.
+    pub(crate) packet_id: Option<PacketId>,
+    pub(crate) topic_alias: Option<u16>,
+    /// What is left of the Message Expiry Interval, in seconds.
+    pub(crate) message_expiry: Option<u32>,
+    /// Identifiers of the subscriptions that the message matched.
+    pub(crate) subscription_ids: &'a [u32],
+    /// Properties of the publisher in wire format, without the three above and without a length;
+    /// see [`super::publish::PublishProperties::forward`].
+    pub(crate) properties: &'a [u8],
+    pub(crate) payload: &'a [u8],
+}
+
+impl OutgoingPublish<'_> {
+    /// The size of the whole packet in bytes. Only a packet of at most [`super::MAX_PACKET_SIZE`]
+    /// and of at most the receiver's Maximum Packet Size may be encoded (MQTT-3.1.2-24).
+    #[inline]
+    pub(crate) fn encoded_len(&self, version: Version) -> usize {
+        let body_len = self.lengths(version).body;
+        1 + variable_byte_integer_len(body_len) + body_len
+    }
+
+    /// Appends the packet.
+    #[inline]
+    pub(crate) fn encode(&self, version: Version, out: &mut Vec<u8>) {
+        debug_assert_eq!(self.packet_id.is_some(), self.qos > QoS::AtMostOnce);
+        let lengths = self.lengths(version);
+        out.reserve(5 + lengths.body);
+        self.encode_topic(lengths.body, out);
+        if let Some(id) = self.packet_id {
+            out.extend_from_slice(&id.get().to_be_bytes());
+        }
+        if version == Version::V5 {
+            self.encode_properties(lengths.properties, out);
+        }
+        out.extend_from_slice(self.payload);
+    }
+
+    /// Writes the fixed header and the Topic Name. The short forms of the header and the length of
+    /// the topic go out in one piece.
+    #[inline]
+    fn encode_topic(&self, body_len: usize, out: &mut Vec<u8>) {
+        let first = self.first_byte();
+        let topic = shorten(self.topic).as_bytes();
+        let [high, low] = (topic.len() as u16).to_be_bytes();
+        match body_len {
+            0..0x80 => out.extend_from_slice(&[first, body_len as u8, high, low]),
+            0x80..0x4000 => {
+                let digits = [body_len as u8 | 0x80, (body_len >> 7) as u8];
+                out.extend_from_slice(&[first, digits[0], digits[1], high, low]);
+            }
+            _ => {
+                out.push(first);
+                variable_byte_integer(out, body_len);
+                out.extend_from_slice(&[high, low]);
+            }
+        }
+        out.extend_from_slice(topic);
+    }
+
+    #[inline]
+    fn encode_properties(&self, len: usize, out: &mut Vec<u8>) {
+        variable_byte_integer(out, len);
+        if len > self.properties.len() {
+            self.encode_own_properties(out);
+        }
+        if !self.properties.is_empty() {
+            out.extend_from_slice(self.properties);
+        }
+    }
+
+    #[inline]
+    fn first_byte(&self) -> u8 {
+        PacketType::Publish.first_byte()
+            | u8::from(self.dup) << 3
+            | self.qos.bits() << 1
+            | u8::from(self.retain)
+    }
+
+    /// Writes the properties that belong to this receiver rather than to the message.
+    #[inline(never)]
+    fn encode_own_properties(&self, out: &mut Vec<u8>) {
+        if let Some(alias) = self.topic_alias {
+            let [high, low] = alias.to_be_bytes();
+            out.extend_from_slice(&[Property::TopicAlias as u8, high, low]);
+        }
+        if let Some(expiry) = self.message_expiry {
+            out.push(Property::MessageExpiryInterval as u8);
+            out.extend_from_slice(&expiry.to_be_bytes());
+        }
+        for &id in self.subscription_ids {
+            out.push(Property::SubscriptionIdentifier as u8);
+            variable_byte_integer(out, id as usize);
+        }
+    }
+
+    #[inline]
+    fn lengths(&self, version: Version) -> Lengths {
+        let packet_id_len = if self.packet_id.is_some() { 2 } else { 0 };
+        let common = 2 + shorten(self.topic).len() + packet_id_len + self.payload.len();
+        if version == Version::V311 {
+            return Lengths {
+                properties: 0,
+                body: common,
+            };
+        }
+        let properties = self.own_properties_len() + self.properties.len();
+        let body = common + variable_byte_integer_len(properties) + properties;
+        Lengths { properties, body }
+    }
+
+    #[inline]
+    fn own_properties_len(&self) -> usize {
+        let alias = if self.topic_alias.is_some() { 3 } else { 0 };
+        let expiry = if self.message_expiry.is_some() { 5 } else { 0 };
+        let ids: usize = self
+            .subscription_ids
+            .iter()
+            .map(|&id| 1 + variable_byte_integer_len(id as usize))
+            .sum();
+        alias + expiry + ids
+    }
+}
+
+/// Lengths of parts of the packet, in bytes.
+struct Lengths {
+    /// All properties, without their length.
+    properties: usize,
+    /// Everything behind the fixed header.
+    body: usize,
+}

@@ -1,0 +1,171 @@
+//! PUBLISH as it is received (section 3.3). For sending see [`super::outgoing`].
+
+use super::Sender;
+use super::cursor::Cursor;
+use super::error::DecodeError;
+use super::frame::Frame;
+use super::packet_id::PacketId;
+use super::property::{self, Property, PropertyReader, Section, UserProperties};
+use super::qos::QoS;
+use super::version::Version;
+
+const DUP: u8 = 0b1000;
+const RETAIN: u8 = 0b0001;
+
+/// A PUBLISH. Whether the topic has wildcards is not checked here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Publish<'a> {
+    pub(crate) dup: bool,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    /// Empty only if a Topic Alias stands for it.
+    pub(crate) topic: &'a str,
+    /// There for QoS 1 and 2 (MQTT-2.2.1-2).
+    pub(crate) packet_id: Option<PacketId>,
+    pub(crate) properties: PublishProperties<'a>,
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> Publish<'a> {
+    /// Inlined so that the packet is composed where the caller wants it: a copy of its 128 bytes
+    /// would cost as much as finding its fields.
+    #[inline(always)]
+    pub(super) fn decode(
+        frame: &Frame<'a>,
+        version: Version,
+        sender: Sender,
+    ) -> Result<Self, DecodeError> {
+        let flags = frame.first & 0x0f;
+        let qos = QoS::from_bits(flags >> 1 & 0b11).ok_or(DecodeError::FixedHeaderFlags {
+            packet: frame.packet_type,
+            flags,
+        })?;
+        let mut cursor = Cursor::new(frame.body);
+        let topic = cursor.utf8("topic name")?;
+        let packet_id = match qos {
+            QoS::AtMostOnce => None,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => Some(cursor.packet_id()?),
+        };
+        let mut publish = Self {
+            dup: flags & DUP != 0,
+            qos,
+            retain: flags & RETAIN != 0,
+            topic,
+            packet_id,
+            properties: PublishProperties::EMPTY,
+            payload: &[],
+        };
+        if version == Version::V5 {
+            let reader = PropertyReader::open(&mut cursor, Section::Publish)?;
+            if !reader.raw().is_empty() {
+                publish.properties.read(reader, sender)?;
+            }
+        }
+        if topic.is_empty() && publish.properties.topic_alias.is_none() {
+            return Err(DecodeError::EmptyTopicName);
+        }
+        publish.payload = cursor.rest();
+        Ok(publish)
+    }
+}
+
+/// The properties of a PUBLISH; all are absent in MQTT 3.1.1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PublishProperties<'a> {
+    /// Payload Format Indicator: whether the sender says that the payload is UTF-8.
+    pub(crate) payload_format_is_utf8: bool,
+    /// Message Expiry Interval in seconds.
+    pub(crate) message_expiry: Option<u32>,
+    /// Topic Alias, not 0 (MQTT-3.3.2-8).
+    pub(crate) topic_alias: Option<u16>,
+    /// Response Topic; whether it has wildcards is not checked here.
+    pub(crate) response_topic: Option<&'a str>,
+    pub(crate) correlation_data: Option<&'a [u8]>,
+    pub(crate) content_type: Option<&'a str>,
+    /// Bytes in all names and values of User Properties.
+    pub(crate) user_properties_len: usize,
+    /// The property section as received, without its length.
+    pub(crate) raw: &'a [u8],
+}
+
+impl<'a> PublishProperties<'a> {
+    /// No properties.
+    pub(crate) const EMPTY: Self = Self {
+        payload_format_is_utf8: false,
+        message_expiry: None,
+        topic_alias: None,
+        response_topic: None,
+        correlation_data: None,
+        content_type: None,
+        user_properties_len: 0,
+        raw: &[],
+    };
+
+    /// The User Properties in the order in which they were sent.
+    pub(crate) fn user_properties(&self) -> UserProperties<'a> {
+        UserProperties::new(self.raw)
+    }
+
+    /// The Subscription Identifiers; a PUBLISH from a client has none.
+    pub(crate) fn subscription_ids(&self) -> impl Iterator<Item = u32> + '_ {
+        property::subscription_ids(self.raw)
+    }
+
+    /// The properties to pass on to subscribers unchanged: all but Topic Alias, which belongs to
+    /// one connection (MQTT-3.3.2-7), and Message Expiry Interval, which counts down
+    /// (MQTT-3.3.2-6). Without these two, as usual, this is the section as received; otherwise it
+    /// is composed in `scratch`, whose former content is lost.
+    #[inline]
+    pub(crate) fn forward<'s>(&'s self, scratch: &'s mut Vec<u8>) -> &'s [u8] {
+        if self.message_expiry.is_none() && self.topic_alias.is_none() {
+            return self.raw;
+        }
+        scratch.clear();
+        property::copy_without(self.raw, scratch, |property| {
+            matches!(
+                property,
+                Property::TopicAlias | Property::MessageExpiryInterval
+            )
+        });
+        scratch
+    }
+
+    /// Kept out of line, so that a PUBLISH without properties does not pay for those with.
+    #[inline(never)]
+    fn read(&mut self, mut reader: PropertyReader<'a>, sender: Sender) -> Result<(), DecodeError> {
+        self.raw = reader.raw();
+        while let Some(property) = reader.next()? {
+            match property {
+                Property::PayloadFormatIndicator => {
+                    self.payload_format_is_utf8 = reader.flag(property)?;
+                }
+                Property::MessageExpiryInterval => {
+                    self.message_expiry = Some(reader.u32(property)?);
+                }
+                Property::TopicAlias => match reader.u16(property)? {
+                    0 => return Err(DecodeError::TopicAliasInvalid),
+                    alias => self.topic_alias = Some(alias),
+                },
+                Property::ResponseTopic => {
+                    self.response_topic = Some(reader.utf8(property)?);
+                }
+                Property::CorrelationData => {
+                    self.correlation_data = Some(reader.binary(property)?);
+                }
+                Property::ContentType => self.content_type = Some(reader.utf8(property)?),
+                Property::UserProperty => {
+                    let (name, value) = reader.user_property()?;
+                    self.user_properties_len += name.len() + value.len();
+                }
+                Property::SubscriptionIdentifier if sender == Sender::Client => {
+                    return Err(DecodeError::SubscriptionIdentifierFromClient);
+                }
+                Property::SubscriptionIdentifier => {
+                    reader.positive_variable_byte_integer(property)?;
+                }
+                _ => reader.skip(property)?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of the codec as a whole: wire cases, round trips, and arbitrary bytes.
+
+mod arbitrary_bytes;
+mod round_trip;
+mod summary;
+mod wire_cases;

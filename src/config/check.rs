@@ -1,0 +1,346 @@
+//! What no single value shows: combinations that cannot work, and numbers out of any sense.
+
+use std::net::IpAddr;
+
+use super::error::{ConfigError, Origin};
+use super::load::Said;
+use super::{Config, Limits, Profile};
+
+/// The largest packet of the protocol: a fixed header of 5 bytes and what it can announce.
+const PACKET_SIZE_MAX: u32 = 268_435_460;
+
+/// The longest string of the protocol.
+const STRING_MAX: usize = 65_535;
+
+/// Refuses what cannot work, and names who asked for it.
+pub(super) fn check(config: &mut Config, said: &Said) -> Result<(), ConfigError> {
+    leave_out_what_is_not_built(config, said)?;
+    check_listeners(config, said)?;
+    check_limits(&config.limits, said)?;
+    if config.tls.handshake_timeout.is_zero() {
+        return Err(zero(said.origin("tls.handshake_timeout")));
+    }
+    check_users(config, said)
+}
+
+/// A listener that this build lacks is an error if somebody asked for it, and off otherwise.
+fn leave_out_what_is_not_built(config: &mut Config, said: &Said) -> Result<(), ConfigError> {
+    let listeners = &mut config.listeners;
+    let (tls, websocket) = (cfg!(feature = "tls"), cfg!(feature = "websocket"));
+    for (key, port, is_built, feature) in [
+        ("mqtts_port", &mut listeners.mqtts, tls, "tls"),
+        ("ws_port", &mut listeners.ws, websocket, "websocket"),
+        (
+            "wss_port",
+            &mut listeners.wss,
+            tls && websocket,
+            "tls, websocket",
+        ),
+        (
+            "http_port",
+            &mut listeners.http,
+            cfg!(feature = "http"),
+            "http",
+        ),
+    ] {
+        if is_built || port.is_none() {
+            continue;
+        }
+        if said.has(key) {
+            let reason = format!("this build lacks the feature {feature}");
+            return Err(ConfigError::Value {
+                origin: said.origin(key),
+                reason,
+            });
+        }
+        *port = None;
+    }
+    Ok(())
+}
+
+fn check_listeners(config: &Config, said: &Said) -> Result<(), ConfigError> {
+    let listeners = &config.listeners;
+    let all = [
+        ("mqtt_port", listeners.host, listeners.mqtt),
+        ("mqtts_port", listeners.host, listeners.mqtts),
+        ("ws_port", listeners.host, listeners.ws),
+        ("wss_port", listeners.host, listeners.wss),
+        ("http_port", listeners.http_host, listeners.http),
+    ];
+    if all
+        .iter()
+        .all(|(key, _, port)| port.is_none() || *key == "http_port")
+    {
+        return Err(ConfigError::NoListener);
+    }
+    for (index, (key, host, port)) in all.iter().enumerate() {
+        let Some(port) = port.filter(|port| *port != 0) else {
+            continue;
+        };
+        let others = all.iter().skip(index + 1);
+        let mut same = others.filter(|other| other.2 == Some(port) && overlap(*host, other.1));
+        if let Some((other, ..)) = same.next() {
+            let reason = format!("both are to listen on port {port}");
+            return Err(conflict(said, key, other, reason));
+        }
+    }
+    Ok(())
+}
+
+/// Whether one port cannot be bound at both addresses.
+fn overlap(a: IpAddr, b: IpAddr) -> bool {
+    a == b || a.is_unspecified() || b.is_unspecified()
+}
+
+fn check_limits(limits: &Limits, said: &Said) -> Result<(), ConfigError> {
+    for (key, is_zero) in [
+        ("limits.connections", limits.connections == 0),
+        ("limits.connect_timeout", limits.connect_timeout.is_zero()),
+        ("limits.packet_size", limits.packet_size == 0),
+        ("limits.receive_maximum", limits.receive_maximum == 0),
+        ("limits.in_flight", limits.in_flight == 0),
+        ("limits.topic_length", limits.topic_length == 0),
+        ("limits.sessions", limits.sessions == 0),
+        ("limits.write_stall", limits.write_stall.is_zero()),
+        ("limits.publish_rate", limits.publish_rate == Some(0)),
+        ("limits.byte_rate", limits.byte_rate == Some(0)),
+        ("limits.connect_rate", limits.connect_rate == Some(0)),
+        ("limits.retained_rate", limits.retained_rate == Some(0)),
+        (
+            "limits.resend_interval",
+            limits.resend_interval.is_some_and(|time| time.is_zero()),
+        ),
+    ] {
+        if is_zero {
+            return Err(zero(said.origin(key)));
+        }
+    }
+    for (key, is_too_large, largest) in [
+        (
+            "limits.packet_size",
+            limits.packet_size > PACKET_SIZE_MAX,
+            PACKET_SIZE_MAX as usize,
+        ),
+        (
+            "limits.topic_length",
+            limits.topic_length > STRING_MAX,
+            STRING_MAX,
+        ),
+    ] {
+        if is_too_large {
+            let reason = format!("the protocol allows no more than {largest}");
+            return Err(ConfigError::Value {
+                origin: said.origin(key),
+                reason,
+            });
+        }
+    }
+    for (key, is_reversed) in [
+        (
+            "limits.keep_alive",
+            limits.keep_alive.is_some_and(|(min, max)| min > max),
+        ),
+        (
+            "limits.message_expiry",
+            limits.message_expiry.is_some_and(|(min, max)| min > max),
+        ),
+    ] {
+        if is_reversed {
+            let reason = "the shortest is longer than the longest".to_owned();
+            return Err(ConfigError::Value {
+                origin: said.origin(key),
+                reason,
+            });
+        }
+    }
+    match limits.payload_size {
+        Some(payload) if payload > limits.packet_size => {
+            let reason = format!(
+                "a payload of {payload} bytes fits in no packet of {}",
+                limits.packet_size
+            );
+            Err(conflict(
+                said,
+                "limits.payload_size",
+                "limits.packet_size",
+                reason,
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_users(config: &Config, said: &Said) -> Result<(), ConfigError> {
+    if config.users.is_empty() {
+        return Ok(());
+    }
+    if config.profile == Profile::Aws {
+        let reason = "user names are for profile `standard`".to_owned();
+        return Err(conflict(said, "users", "profile", reason));
+    }
+    for (index, user) in config.users.iter().enumerate() {
+        let origin = said.origin(&format!("users.{index}"));
+        if user.name.is_empty() {
+            let reason = "a user needs a `name`".to_owned();
+            return Err(ConfigError::Value { origin, reason });
+        }
+        if let Err(reason) = check_hash(&user.password_hash) {
+            let reason = format!("`password_hash` of `{}`: {reason}", user.name);
+            return Err(ConfigError::Value { origin, reason });
+        }
+        let earlier = config
+            .users
+            .iter()
+            .take(index)
+            .position(|other| other.name == user.name);
+        if let Some(earlier) = earlier {
+            let (first, second) = (format!("users.{earlier}"), format!("users.{index}"));
+            let reason = format!("both are named `{}`", user.name);
+            return Err(conflict(said, &first, &second, reason));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(feature = "tls")]
+fn check_hash(hash: &str) -> Result<(), String> {
+    match hash.parse::<crate::auth::password::PasswordHash>() {
+        _ if hash.is_empty() => Err("it is missing: `roundel passwd` makes one".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+fn check_hash(_: &str) -> Result<(), String> {
+    Err("this build lacks the feature tls, which checks passwords".to_owned())
+}
+
+fn zero(origin: Origin) -> ConfigError {
+    ConfigError::Value {
+        origin,
+        reason: "it must not be zero".to_owned(),
+    }
+}
+
+fn conflict(said: &Said, first: &str, second: &str, reason: String) -> ConfigError {
+    ConfigError::Conflict {
+        first: Box::new(said.origin(first)),
+        second: Box::new(said.origin(second)),
+        reason,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        let text = format!("profile = 'standard'\n{text}");
+        Config::from_toml_str(&text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_conflict_names_both_origins() {
+        let message = error("mqtt_port = 8883");
+        assert!(
+            message.contains("configuration:2: `mqtt_port`"),
+            "{message}"
+        );
+        assert!(message.contains("`mqtts_port` (default)"), "{message}");
+        assert!(
+            message.ends_with("both are to listen on port 8883"),
+            "{message}"
+        );
+
+        let message = error("[limits]\npacket_size = 100\npayload_size = \"1KiB\"");
+        assert!(
+            message.contains("configuration:3: `limits.packet_size`"),
+            "{message}"
+        );
+        assert!(
+            message.contains("configuration:4: `limits.payload_size`"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn one_port_at_two_addresses_is_fine() {
+        let text =
+            "profile = 'standard'\nhost = '127.0.0.2'\nmqtt_port = 9883\nhttp_host = '127.0.0.1'";
+        Config::from_toml_str(text).unwrap();
+        let text = text.replace("127.0.0.2", "0.0.0.0");
+        Config::from_toml_str(&text).unwrap_err();
+    }
+
+    #[test]
+    fn any_free_port_may_be_asked_for_twice() {
+        Config::from_toml_str("profile = 'standard'\nmqtt_port = 0\nmqtts_port = 0").unwrap();
+    }
+
+    #[test]
+    fn a_broker_without_listeners_is_refused() {
+        let message = error("mqtt_port = 'off'\nmqtts_port = 'off'");
+        assert!(message.contains("mqtts_port"), "{message}");
+    }
+
+    #[test]
+    fn numbers_out_of_any_sense_are_refused() {
+        for (line, key) in [
+            ("receive_maximum = 0", "limits.receive_maximum"),
+            ("connect_timeout = 0", "limits.connect_timeout"),
+            ("topic_length = 65536", "limits.topic_length"),
+            ("packet_size = \"1GiB\"", "limits.packet_size"),
+            ("keep_alive = [60, 30]", "limits.keep_alive"),
+            ("publish_rate = 0", "limits.publish_rate"),
+        ] {
+            let message = error(&format!("[limits]\n{line}"));
+            assert!(
+                message.starts_with(&format!("configuration:3: `{key}`: ")),
+                "{message}"
+            );
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    mod users {
+        use super::*;
+
+        const HASH: &str = "$7$101$c2FsdA==$YWJjZGVmZ2hpamtsbW5vcA==";
+
+        fn user(name: &str, hash: &str) -> String {
+            format!("[[users]]\nname = '{name}'\npassword_hash = '{hash}'\n")
+        }
+
+        #[test]
+        fn a_hash_that_cannot_be_read_is_named_by_user_and_line() {
+            let message = error(&user("anna", "secret"));
+            assert!(
+                message.starts_with("configuration:2: `users.0`: "),
+                "{message}"
+            );
+            assert!(
+                message.contains("`anna`") && !message.contains("secret"),
+                "{message}"
+            );
+            let message = error("[[users]]\nname = 'anna'");
+            assert!(message.contains("roundel passwd"), "{message}");
+            let message = error(&format!("[[users]]\npassword_hash = '{HASH}'"));
+            assert!(message.contains("`name`"), "{message}");
+        }
+
+        #[test]
+        fn two_users_of_one_name_are_refused() {
+            let message = error(&format!("{}{}", user("anna", HASH), user("anna", HASH)));
+            assert!(message.contains("configuration:5: `users.1`"), "{message}");
+        }
+
+        #[test]
+        fn users_are_for_the_standard_profile() {
+            let text = format!("profile = 'aws'\n{}", user("anna", HASH));
+            let message = Config::from_toml_str(&text).unwrap_err().to_string();
+            assert!(message.contains("configuration:1: `profile`"), "{message}");
+        }
+    }
+}

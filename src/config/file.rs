@@ -1,0 +1,363 @@
+//! Reading one configuration file: keys first, so that a wrong one is answered with the right one,
+//! then values.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::Deserialize as _;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, Place};
+use super::raw::{RawAws, RawFile, RawLimits, RawTls, RawUser, SETTINGS};
+
+/// A file whose keys all exist and whose values have the right kinds.
+#[derive(Debug)]
+pub(super) struct File {
+    /// How it is named in messages.
+    pub(super) name: String,
+    /// The settings it gives, as text: `mqtts_port = 8883` is the same as `"8883"`.
+    pub(super) settings: BTreeMap<&'static str, String>,
+    /// Everything else.
+    pub(super) raw: RawFile,
+    /// The line of each key, named as `mqtts_port`, `limits.in_flight` or `users.0`.
+    pub(super) lines: BTreeMap<String, usize>,
+}
+
+/// Reads the text of a file.
+pub(super) fn read(name: &str, text: &str) -> Result<File, ConfigError> {
+    let reader = Reader { name, text };
+    let table = DeTable::parse(text).map_err(|error| reader.syntax(&error))?;
+    let span = table.span();
+    let mut lines = BTreeMap::new();
+    let mut table = reader.with_underscores(table.into_inner())?;
+    reader.check_keys(&table, &mut lines)?;
+    let settings = reader.take_settings(&mut table)?;
+    let rest = toml::de::Deserializer::from(Spanned::new(span, table));
+    let raw = RawFile::deserialize(rest).map_err(|error| reader.syntax(&error))?;
+    Ok(File {
+        name: name.to_owned(),
+        settings,
+        raw,
+        lines,
+    })
+}
+
+/// Answers where an offset of the text is.
+struct Reader<'t> {
+    name: &'t str,
+    text: &'t str,
+}
+
+impl<'t> Reader<'t> {
+    /// Spells the keys at the top with underscores: as flags they have hyphens.
+    fn with_underscores(&self, table: DeTable<'t>) -> Result<DeTable<'t>, ConfigError> {
+        let mut result = DeTable::new();
+        for (key, value) in table {
+            let span = key.span();
+            let name = key.as_ref().replace('-', "_");
+            if result.contains_key(name.as_str()) {
+                let key = key.into_inner().into_owned();
+                return Err(ConfigError::DuplicateKey {
+                    place: self.place(&span),
+                    key,
+                });
+            }
+            result.insert(Spanned::new(span, Cow::Owned(name)), value);
+        }
+        Ok(result)
+    }
+
+    fn check_keys(
+        &self,
+        top: &DeTable<'_>,
+        lines: &mut BTreeMap<String, usize>,
+    ) -> Result<(), ConfigError> {
+        self.check_table(top, None, lines)?;
+        for (table, _) in TABLES {
+            match top.get(*table).map(Spanned::as_ref) {
+                Some(DeValue::Table(inner)) => self.check_table(inner, Some(table), lines)?,
+                Some(DeValue::Array(list)) => {
+                    for (index, item) in list.iter().enumerate() {
+                        lines.insert(format!("{table}.{index}"), self.place(&item.span()).line);
+                        if let DeValue::Table(inner) = item.as_ref() {
+                            self.check_table(inner, Some(table), lines)?;
+                        }
+                    }
+                }
+                _ => {} // of the wrong kind, which reading the values reports
+            }
+        }
+        Ok(())
+    }
+
+    fn check_table(
+        &self,
+        keys: &DeTable<'_>,
+        table: Option<&str>,
+        lines: &mut BTreeMap<String, usize>,
+    ) -> Result<(), ConfigError> {
+        for key in keys.keys() {
+            let (name, place) = (key.as_ref().as_ref(), self.place(&key.span()));
+            if table == Some("users") && name == "password" {
+                return Err(ConfigError::PlainPassword { place });
+            }
+            if !is_known(table, name) {
+                let hint = hint(table, name);
+                return Err(ConfigError::UnknownKey {
+                    place,
+                    key: name.to_owned(),
+                    hint,
+                });
+            }
+            lines.insert(dotted(table, name), place.line);
+        }
+        Ok(())
+    }
+
+    fn take_settings(
+        &self,
+        table: &mut DeTable<'_>,
+    ) -> Result<BTreeMap<&'static str, String>, ConfigError> {
+        let mut settings = BTreeMap::new();
+        for &key in SETTINGS {
+            if let Some(value) = table.remove(key) {
+                let text = as_text(value.as_ref()).ok_or_else(|| ConfigError::Syntax {
+                    place: self.place(&value.span()),
+                    message: format!("`{key}` cannot be a {}", value.as_ref().type_str()),
+                })?;
+                settings.insert(key, text);
+            }
+        }
+        Ok(settings)
+    }
+
+    fn syntax(&self, error: &toml::de::Error) -> ConfigError {
+        let place = self.place(&error.span().unwrap_or_default());
+        let message = error.message().trim().replace('\n', ", ");
+        // What stands left of the equals sign names the key. The value stays out of messages: it
+        // may be a secret.
+        let line = self.text.lines().nth(place.line - 1).unwrap_or_default();
+        let message = match line.split_once('=') {
+            Some((key, _)) if !key.trim_start().starts_with('#') => {
+                format!("`{}`: {message}", key.trim())
+            }
+            _ => message,
+        };
+        ConfigError::Syntax { place, message }
+    }
+
+    fn place(&self, span: &Range<usize>) -> Place {
+        let before = self.text.as_bytes().iter().take(span.start);
+        Place {
+            file: self.name.to_owned(),
+            line: 1 + before.filter(|byte| **byte == b'\n').count(),
+        }
+    }
+}
+
+/// Every table and the keys it has.
+const TABLES: &[(&str, &[&str])] = &[
+    ("limits", RawLimits::KEYS),
+    ("aws", RawAws::KEYS),
+    ("tls", RawTls::KEYS),
+    ("users", RawUser::KEYS),
+];
+
+/// All keys of all tables; `None` is the top of the file.
+pub(super) fn known_keys() -> impl Iterator<Item = (Option<&'static str>, &'static str)> {
+    let top = SETTINGS.iter().chain(RawFile::KEYS).map(|key| (None, *key));
+    top.chain(
+        TABLES
+            .iter()
+            .flat_map(|(table, keys)| keys.iter().map(|key| (Some(*table), *key))),
+    )
+}
+
+/// The name of a key in messages.
+pub(super) fn dotted(table: Option<&str>, key: &str) -> String {
+    table.map_or_else(|| key.to_owned(), |table| format!("{table}.{key}"))
+}
+
+fn is_known(table: Option<&str>, name: &str) -> bool {
+    known_keys().any(|known| known == (table, name))
+}
+
+/// Finds what was meant: the same key elsewhere, else the nearest one, here or elsewhere.
+fn hint(table: Option<&str>, name: &str) -> String {
+    let wanted = name.to_ascii_lowercase().replace('-', "_");
+    if let Some((place, key)) = known_keys().find(|(_, key)| *key == wanted) {
+        return match place {
+            _ if place == table => format!(": it is spelled `{key}`"),
+            None => format!(": `{key}` belongs to the top of the file, above all tables"),
+            Some(place) => format!(": `{key}` belongs to [{place}]"),
+        };
+    }
+    let nearest = known_keys()
+        .map(|(place, key)| (edits(&wanted, key), place != table, place, key))
+        .min()
+        .filter(|(edits, ..)| *edits <= 2.max(wanted.len() / 3));
+    nearest.map_or_else(String::new, |(_, _, place, key)| {
+        format!(
+            ": did you mean `{}`?",
+            dotted(place.filter(|_| place != table), key)
+        )
+    })
+}
+
+/// Insertions, deletions and replacements that make one word the other (Levenshtein).
+fn edits(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, b) in row.iter_mut().skip(1).zip(to.bytes()) {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = *cell;
+            left = replaced.min(left + 1).min(diagonal + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(from.len())
+}
+
+/// A setting as it would be written on the command line; a list with commas.
+fn as_text(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.clone().into_owned()),
+        DeValue::Integer(number) => Some(number.as_str().to_owned()),
+        DeValue::Boolean(value) => Some(value.to_string()),
+        DeValue::Array(items) => {
+            let items: Option<Vec<_>> = items.iter().map(|item| item.as_ref().as_str()).collect();
+            items.map(|items| items.join(","))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        read("r.toml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn settings_take_numbers_words_lists_and_both_spellings() {
+        let file = read(
+            "r.toml",
+            "mqtts-port = 8884\nws_port = \"off\"\nsan = [\"a\", \"b\"]\ndie-with-parent = true",
+        )
+        .unwrap();
+        let settings: Vec<_> = file
+            .settings
+            .iter()
+            .map(|(k, v)| (*k, v.as_str()))
+            .collect();
+        assert_eq!(
+            settings,
+            [
+                ("die_with_parent", "true"),
+                ("mqtts_port", "8884"),
+                ("san", "a,b"),
+                ("ws_port", "off")
+            ]
+        );
+        assert_eq!(file.lines.get("die_with_parent"), Some(&4));
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_its_line_and_the_nearest_key() {
+        for (text, message) in [
+            (
+                "\nmqtss_port = 1",
+                "r.toml:2: unknown key `mqtss_port`: did you mean `mqtts_port`?",
+            ),
+            (
+                "[limits]\ntopic_lenght = 1",
+                "r.toml:2: unknown key `topic_lenght`: did you mean `topic_length`?",
+            ),
+            (
+                "[limits]\ntopic-length = 1",
+                "r.toml:2: unknown key `topic-length`: it is spelled `topic_length`",
+            ),
+            (
+                "in_flight = 1",
+                "r.toml:1: unknown key `in_flight`: `in_flight` belongs to [limits]",
+            ),
+            (
+                "[limits]\nmqtt_port = 1",
+                "r.toml:2: unknown key `mqtt_port`: `mqtt_port` belongs to the top of the file, \
+                 above all tables",
+            ),
+            (
+                "[limit]\n",
+                "r.toml:1: unknown key `limit`: did you mean `limits`?",
+            ),
+            ("zzzzzzzzz = 1", "r.toml:1: unknown key `zzzzzzzzz`"),
+        ] {
+            assert_eq!(error(text), message);
+        }
+    }
+
+    #[test]
+    fn a_key_in_both_spellings_is_there_twice() {
+        let message = error("mqtt-port = 1\nmqtt_port = 2");
+        assert_eq!(message, "r.toml:2: `mqtt_port` is there already");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_named_with_key_and_line() {
+        for (text, line, key) in [
+            ("[limits]\n\nconnections = -1", 3, "connections"),
+            ("[limits]\nin_flight = 70000", 2, "in_flight"),
+            ("[limits]\nconnect_timeout = \"soon\"", 2, "connect_timeout"),
+            ("[limits]\npayload_size = \"128KB\"", 2, "payload_size"),
+            ("[limits]\nkeep_alive = [30]", 2, "keep_alive"),
+            (
+                "[limits]\nkeep_alive = [\"30s\", \"500ms\"]",
+                2,
+                "keep_alive",
+            ),
+            ("overlapping = \"twice\"", 1, "overlapping"),
+            ("seed = -1", 1, "seed"),
+            ("limits = 1", 1, "limits"),
+            ("[aws]\nnever_dup = \"off\"", 2, "never_dup"),
+            ("mqtt_port = 1.5", 1, "mqtt_port"),
+            ("mqtt_port = ", 1, "mqtt_port"),
+        ] {
+            let message = error(text);
+            assert!(
+                message.starts_with(&format!("r.toml:{line}: `{key}`")),
+                "{message}"
+            );
+            assert!(!message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_the_clear_is_refused_and_not_repeated() {
+        let message = error("[[users]]\nname = \"a\"\npassword = \"secret\"");
+        assert!(message.starts_with("r.toml:3: `password`"), "{message}");
+        assert!(message.contains("roundel passwd"), "{message}");
+        assert!(!message.contains("secret"), "{message}");
+    }
+
+    #[test]
+    fn edits_are_counted() {
+        for (from, to, count) in [
+            ("", "", 0),
+            ("abc", "abc", 0),
+            ("abc", "", 3),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(edits(from, to), count, "{from} {to}");
+        }
+    }
+}

@@ -1,0 +1,518 @@
+//! From file, environment and command line to one [`Config`].
+//!
+//! Later sources win: the defaults of the profile, then the file, then the environment, then
+//! flags. Each value keeps its origin until all is checked, so that a message names the flag,
+//! variable or key to change.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::check;
+use super::error::{ConfigError, Origin, Place};
+use super::file::{self, File};
+use super::raw::SETTINGS;
+use super::value::{parse_address, parse_names, parse_port, parse_word};
+use super::{Config, Profile};
+
+/// Gathers what was said about a configuration, and by whom.
+///
+/// The `roundel` program uses this; so may another that offers the same flags.
+///
+/// ```
+/// use roundel::config::Sources;
+///
+/// let loaded = Sources::new()
+///     .environment([("ROUNDEL_MQTT_PORT".to_owned(), "1884".to_owned())])
+///     .flag("mqtts_port", "off")
+///     .load()?;
+/// assert_eq!(loaded.config.listeners.mqtt, Some(1884));
+/// assert_eq!(loaded.config.listeners.mqtts, None);
+/// # Ok::<(), roundel::config::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    file: Option<PathBuf>,
+    variables: BTreeMap<&'static str, String>,
+    flags: BTreeMap<&'static str, String>,
+}
+
+/// A configuration, and what it says about the program around the broker.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What the broker is told.
+    pub config: Config,
+    /// What the program is told.
+    pub program: Program,
+}
+
+/// Settings of the `roundel` program that are none of the broker's.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// What is printed once every listener accepts.
+    pub ready: Ready,
+    /// Whether the end of standard input ends the program.
+    pub die_with_parent: bool,
+    /// The filter of log messages, and who gave it.
+    pub log: Option<(String, Origin)>,
+}
+
+/// What is printed on standard output once every listener accepts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ready {
+    /// One line of JSON, for programs.
+    Json,
+    /// Addresses and examples, for people.
+    #[default]
+    Text,
+}
+
+impl super::value::Named for Ready {
+    const NAMES: &[(&str, Self)] = &[("json", Self::Json), ("text", Self::Text)];
+}
+
+impl Sources {
+    /// Starts with nothing but defaults: those of profile `aws`, unless a source says otherwise.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the configuration file.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Some(path.into());
+        self
+    }
+
+    /// Adds environment variables: `ROUNDEL_MQTTS_PORT` is `--mqtts-port`. Others, and empty ones,
+    /// are passed over.
+    #[must_use]
+    pub fn environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        for (name, value) in variables {
+            let setting = SETTINGS.iter().find(|key| variable_name(key) == name);
+            if let Some(key) = setting.filter(|_| !value.is_empty()) {
+                self.variables.insert(key, value);
+            }
+        }
+        self
+    }
+
+    /// Adds a flag by its key, `mqtts_port` for `--mqtts-port`. One that may be repeated (`san`)
+    /// takes several values, or one with commas. A key that is no setting is passed over.
+    #[must_use]
+    pub fn flag(mut self, key: &str, value: impl Into<String>) -> Self {
+        if let Some(key) = SETTINGS.iter().find(|setting| **setting == key) {
+            let value = value.into();
+            self.flags
+                .entry(key)
+                .and_modify(|values| *values = format!("{values},{value}"))
+                .or_insert(value);
+        }
+        self
+    }
+
+    /// Reads, layers and checks everything.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, with the flag, variable, or file and key to change.
+    pub fn load(self) -> Result<Loaded, ConfigError> {
+        let file = self.file.as_deref().map(read_file).transpose()?;
+        self.layer(file)
+    }
+
+    fn layer(self, file: Option<File>) -> Result<Loaded, ConfigError> {
+        let (raw, lines, settings, name) = match file {
+            Some(file) => (Some(file.raw), file.lines, file.settings, file.name),
+            None => Default::default(),
+        };
+        let mut said = Said {
+            file: name,
+            lines,
+            settings: BTreeMap::new(),
+        };
+        for (key, text) in settings {
+            said.settings.insert(key, (text, said.in_file(key)));
+        }
+        for (key, text) in self.variables {
+            said.settings.insert(
+                key,
+                (
+                    text,
+                    Origin::Variable {
+                        name: variable_name(key),
+                    },
+                ),
+            );
+        }
+        for (key, text) in self.flags {
+            said.settings.insert(
+                key,
+                (
+                    text,
+                    Origin::Flag {
+                        name: flag_name(key),
+                    },
+                ),
+            );
+        }
+        let profile = said.read("profile", parse_word)?.unwrap_or(Profile::Aws);
+        let mut config = match profile {
+            Profile::Aws => Config::aws(),
+            Profile::Standard => Config::standard(),
+        };
+        if let Some(raw) = raw {
+            raw.apply(&mut config);
+        }
+        let program = apply_settings(&said, &mut config)?;
+        check::check(&mut config, &said)?;
+        Ok(Loaded { config, program })
+    }
+}
+
+impl Config {
+    /// Reads a configuration file, without regard to the environment.
+    ///
+    /// The file must name its `profile`. Keys about the program (`ready`, `die_with_parent`,
+    /// `log`) are checked and have no effect.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, with its line and key.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        from_toml(read_file(path.as_ref())?)
+    }
+
+    /// Reads a configuration from the text of a file.
+    ///
+    /// ```
+    /// use roundel::Config;
+    ///
+    /// let config = Config::from_toml_str("profile = 'standard'\nmqtt_port = 0")?;
+    /// assert_eq!(config.listeners.mqtt, Some(0));
+    /// # Ok::<(), roundel::config::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Config::from_file`].
+    pub fn from_toml_str(text: &str) -> Result<Self, ConfigError> {
+        from_toml(file::read("configuration", text)?)
+    }
+}
+
+/// What the sources said, and who said it.
+pub(super) struct Said {
+    file: String,
+    lines: BTreeMap<String, usize>,
+    settings: BTreeMap<&'static str, (String, Origin)>,
+}
+
+impl Said {
+    /// Who gave a value; `key` is that of a setting, or `table.key` of the file.
+    pub(super) fn origin(&self, key: &str) -> Origin {
+        match self.settings.get(key) {
+            Some((_, origin)) => origin.clone(),
+            None => self.in_file(key),
+        }
+    }
+
+    /// Whether anybody gave a value.
+    pub(super) fn has(&self, key: &str) -> bool {
+        !matches!(self.origin(key), Origin::Default { .. })
+    }
+
+    fn in_file(&self, key: &str) -> Origin {
+        let key = key.to_owned();
+        match self.lines.get(&key) {
+            Some(&line) => Origin::File {
+                place: Place {
+                    file: self.file.clone(),
+                    line,
+                },
+                key,
+            },
+            None => Origin::Default { key },
+        }
+    }
+
+    fn read<T>(
+        &self,
+        key: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some((text, origin)) = self.settings.get(key) else {
+            return Ok(None);
+        };
+        parse(text).map(Some).map_err(|reason| ConfigError::Value {
+            origin: origin.clone(),
+            reason,
+        })
+    }
+
+    fn set<T>(
+        &self,
+        key: &str,
+        target: &mut T,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<(), ConfigError> {
+        if let Some(value) = self.read(key, parse)? {
+            *target = value;
+        }
+        Ok(())
+    }
+}
+
+fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigError> {
+    let listeners = &mut config.listeners;
+    said.set("host", &mut listeners.host, parse_address)?;
+    said.set("mqtt_port", &mut listeners.mqtt, parse_port)?;
+    said.set("mqtts_port", &mut listeners.mqtts, parse_port)?;
+    said.set("ws_port", &mut listeners.ws, parse_port)?;
+    said.set("wss_port", &mut listeners.wss, parse_port)?;
+    said.set("http_port", &mut listeners.http, parse_port)?;
+    said.set("certs", &mut config.tls.certs, parse_path)?;
+    said.set("client_cert", &mut config.tls.client_cert, parse_word)?;
+    said.set("san", &mut config.tls.san, parse_names)?;
+    said.set("share_strategy", &mut config.share_strategy, parse_word)?;
+
+    let mut program = Program::default();
+    said.set("ready", &mut program.ready, parse_word)?;
+    said.set("die_with_parent", &mut program.die_with_parent, parse_word)?;
+    program.log = said.settings.get("log").cloned();
+    Ok(program)
+}
+
+fn read_file(path: &Path) -> Result<File, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    file::read(&path.display().to_string(), &text)
+}
+
+fn from_toml(file: File) -> Result<Config, ConfigError> {
+    if !file.settings.contains_key("profile") {
+        return Err(ConfigError::NoProfile { file: file.name });
+    }
+    Ok(Sources::new().layer(Some(file))?.config)
+}
+
+fn parse_path(text: &str) -> Result<PathBuf, String> {
+    match text.is_empty() {
+        true => Err("the path is empty".to_owned()),
+        false => Ok(PathBuf::from(text)),
+    }
+}
+
+fn variable_name(key: &str) -> String {
+    format!("ROUNDEL_{}", key.to_ascii_uppercase())
+}
+
+fn flag_name(key: &str) -> String {
+    format!("--{}", key.replace('_', "-"))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::config::ClientCert;
+
+    fn sources(
+        file: &str,
+        variables: &[(&str, &str)],
+        flags: &[(&str, &str)],
+    ) -> Result<Loaded, ConfigError> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let sources = Sources::new().environment(variables.iter().map(owned));
+        let sources = flags
+            .iter()
+            .fold(sources, |s, (key, value)| s.flag(key, *value));
+        sources.layer(Some(file::read("r.toml", file)?))
+    }
+
+    fn error(file: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> String {
+        sources(file, variables, flags).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nothing_said_means_aws() {
+        let loaded = Sources::new().load().unwrap();
+        assert_eq!(
+            format!("{:?}", loaded.config),
+            format!("{:?}", Config::aws())
+        );
+    }
+
+    #[test]
+    fn flags_win_over_variables_and_variables_over_the_file() {
+        let file = "mqtt_port = 1\nmqtts_port = 1\nws_port = 1";
+        let variables = [("ROUNDEL_MQTTS_PORT", "2"), ("ROUNDEL_WS_PORT", "2")];
+        let listeners = sources(file, &variables, &[("ws_port", "3")])
+            .unwrap()
+            .config
+            .listeners;
+        assert_eq!(
+            (listeners.mqtt, listeners.mqtts, listeners.ws),
+            (Some(1), Some(2), Some(3))
+        );
+    }
+
+    #[test]
+    fn the_profile_of_a_later_source_brings_its_own_defaults() {
+        let config = sources("profile = 'aws'", &[("ROUNDEL_PROFILE", "standard")], &[])
+            .unwrap()
+            .config;
+        assert_eq!(config.profile, Profile::Standard);
+        assert_eq!(config.listeners.mqtt, Some(1883));
+        assert_eq!(config.limits.topic_slashes, None);
+    }
+
+    #[test]
+    fn every_setting_reaches_its_place() {
+        let values = [
+            ("profile", "standard"),
+            ("host", "::1"),
+            ("mqtts_port", "1"),
+            ("client_cert", "optional"),
+            ("san", "a.test"),
+            ("san", "10.0.0.7"),
+            ("mqtt_port", "2"),
+            ("ws_port", "3"),
+            ("wss_port", "4"),
+            ("http_port", "5"),
+            ("certs", "/somewhere"),
+            ("share_strategy", "random"),
+            ("ready", "json"),
+            ("die_with_parent", "true"),
+            ("log", "debug"),
+        ];
+        assert!(
+            SETTINGS
+                .iter()
+                .all(|key| values.iter().any(|(name, _)| name == key))
+        );
+        let Loaded { config, program } = sources("", &[], &values).unwrap();
+        assert_eq!(config.profile, Profile::Standard);
+        assert_eq!(config.listeners.host.to_string(), "::1");
+        assert_eq!(config.listeners.mqtts, Some(1));
+        assert_eq!(config.listeners.mqtt, Some(2));
+        assert_eq!(config.listeners.ws, Some(3));
+        assert_eq!(config.listeners.wss, Some(4));
+        assert_eq!(config.listeners.http, Some(5));
+        assert_eq!(config.tls.client_cert, ClientCert::Optional);
+        assert_eq!(config.tls.san, ["a.test", "10.0.0.7"]);
+        assert_eq!(config.tls.certs, Path::new("/somewhere"));
+        assert_eq!(config.share_strategy, crate::config::ShareStrategy::Random);
+        assert_eq!(program.ready, Ready::Json);
+        assert!(program.die_with_parent);
+        assert_eq!(program.log.unwrap().0, "debug");
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_by_who_gave_it() {
+        for (file, variables, flags, start) in [
+            ("", &[][..], &[("mqtts_port", "x")][..], "--mqtts-port: `x`"),
+            (
+                "",
+                &[("ROUNDEL_MQTTS_PORT", "x")],
+                &[],
+                "ROUNDEL_MQTTS_PORT: `x`",
+            ),
+            (
+                "\nmqtts_port = 'x'",
+                &[],
+                &[],
+                "r.toml:2: `mqtts_port`: `x`",
+            ),
+            (
+                "",
+                &[],
+                &[("profile", "azure")],
+                "--profile: `azure` is none of aws, standard",
+            ),
+            (
+                "",
+                &[],
+                &[("host", "example.org")],
+                "--host: `example.org` is no IP address",
+            ),
+            ("", &[], &[("san", "a b")], "--san: `a b`"),
+        ] {
+            let message = error(file, variables, flags);
+            assert!(message.starts_with(start), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_says_nothing() {
+        let loaded = sources("", &[("ROUNDEL_MQTTS_PORT", "")], &[]).unwrap();
+        assert_eq!(loaded.config.listeners.mqtts, Some(8883));
+    }
+
+    #[test]
+    fn the_library_has_no_default_profile() {
+        let message = Config::from_toml_str("mqtt_port = 0")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.starts_with("configuration: no `profile`"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let message = Config::from_file("/nowhere/r.toml")
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            message,
+            "cannot read the configuration file `/nowhere/r.toml`"
+        );
+    }
+
+    fn shipped(name: &str) -> String {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        std::fs::read_to_string(folder.join(name)).unwrap()
+    }
+
+    #[cfg(all(feature = "tls", feature = "http"))]
+    #[test]
+    fn the_shipped_files_state_the_defaults() {
+        for (name, defaults) in [
+            ("default-standard.toml", Config::standard()),
+            ("default-aws.toml", Config::aws()),
+        ] {
+            let config = Config::from_toml_str(&shipped(name)).unwrap();
+            assert_eq!(format!("{config:#?}"), format!("{defaults:#?}"), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_shipped_files_have_every_key() {
+        for name in ["default-standard.toml", "default-aws.toml"] {
+            let lines = file::read(name, &shipped(name)).unwrap().lines;
+            for (table, key) in file::known_keys() {
+                // A user in a file of defaults would lock everybody else out.
+                let is_of_users = key == "users" || table == Some("users");
+                let key = file::dotted(table, key);
+                assert!(
+                    is_of_users || lines.contains_key(&key),
+                    "{name} lacks {key}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_shipped_minimal_file_listens_on_one_free_port() {
+        let config = Config::from_toml_str(&shipped("minimal.toml")).unwrap();
+        assert_eq!(config.listeners.mqtt, Some(0));
+        assert_eq!(
+            (config.listeners.mqtts, config.listeners.http),
+            (None, None)
+        );
+    }
+}

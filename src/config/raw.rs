@@ -1,0 +1,182 @@
+//! The configuration file as it is written: every key, each of them optional.
+//!
+//! A key that is a flag as well is not here but in [`SETTINGS`]: those three sources share one
+//! reader, in `load`. Everything else has a field below, in the table where the file has it.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+use super::value::{OrOff, Resolve as _, Seconds, Seed, Size, Span, Word};
+use super::{AwsRules, Config, Limits, Overflow, Overlapping, User};
+
+/// What can be said on the command line, in a variable and at the top of the file.
+///
+/// `mqtts_port` here is `--mqtts-port`, `ROUNDEL_MQTTS_PORT` and `mqtts_port` or `mqtts-port`.
+pub(super) const SETTINGS: &[&str] = &[
+    "profile",
+    "host",
+    "mqtts_port",
+    "client_cert",
+    "san",
+    "mqtt_port",
+    "ws_port",
+    "wss_port",
+    "http_port",
+    "certs",
+    "share_strategy",
+    "ready",
+    "die_with_parent",
+    "log",
+];
+
+/// Defines a table of the file, the list of its keys, and how it changes the configuration.
+///
+/// With `for Target`, a field of the target without a key in the table does not compile.
+macro_rules! table {
+    ($raw:ident for $target:ident { $($key:ident: $kind:ty,)* }) => {
+        table!($raw { $($key: $kind,)* });
+
+        impl $raw {
+            fn apply(self, target: &mut $target) {
+                let $target { $($key: _),* } = target;
+                $(if let Some(value) = self.$key {
+                    target.$key = value.resolve();
+                })*
+            }
+        }
+    };
+    ($raw:ident { $($key:ident: $kind:ty,)* }) => {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub(super) struct $raw {
+            $(pub(super) $key: Option<$kind>,)*
+        }
+
+        impl $raw {
+            pub(super) const KEYS: &[&str] = &[$(stringify!($key)),*];
+        }
+    };
+}
+
+table!(RawFile {
+    http_host: IpAddr,
+    http_allowed_hosts: Vec<String>,
+    overlapping: Word<Overlapping>,
+    on_overflow: Word<Overflow>,
+    sys_interval: OrOff<Span>,
+    seed: Seed,
+    tls: RawTls,
+    limits: RawLimits,
+    aws: RawAws,
+    users: Vec<RawUser>,
+});
+
+table!(RawTls {
+    handshake_timeout: Span,
+});
+
+table!(RawUser {
+    name: String,
+    password_hash: String,
+});
+
+table!(RawLimits for Limits {
+    connections: usize,
+    connect_timeout: Span,
+    packet_size: Size<u32>,
+    payload_size: OrOff<Size<u32>>,
+    receive_maximum: u16,
+    in_flight: u16,
+    topic_alias_maximum: u16,
+    topic_alias_outbound: u16,
+    topic_length: usize,
+    topic_slashes: OrOff<usize>,
+    share_name_length: OrOff<usize>,
+    filters_per_packet: OrOff<usize>,
+    subscriptions_per_session: usize,
+    subscriptions: usize,
+    sessions: usize,
+    groups: OrOff<usize>,
+    group_members: OrOff<usize>,
+    client_id_length: OrOff<usize>,
+    user_properties_size: OrOff<Size<usize>>,
+    content_type_length: OrOff<usize>,
+    correlation_data_length: OrOff<Size<usize>>,
+    keep_alive: OrOff<(Seconds<u16>, Seconds<u16>)>,
+    session_expiry: OrOff<Span>,
+    message_expiry: OrOff<(Seconds<u32>, Seconds<u32>)>,
+    client_packet_size_min: OrOff<Size<u32>>,
+    session_queue: usize,
+    session_queue_bytes: Size<usize>,
+    group_queue: usize,
+    group_queue_bytes: Size<usize>,
+    outbox: Size<usize>,
+    memory: Size<usize>,
+    retained: usize,
+    write_stall: Span,
+    publish_rate: OrOff<u32>,
+    byte_rate: OrOff<Size<u32>>,
+    connect_rate: OrOff<u32>,
+    retained_rate: OrOff<u32>,
+    resend_interval: OrOff<Span>,
+    resend_period: OrOff<(Span, Span)>,
+});
+
+table!(RawAws for AwsRules {
+    refuse_qos2: bool,
+    refuse_subscription_identifiers: bool,
+    refuse_reserved_topics: bool,
+    refuse_reserved_retain: bool,
+    refuse_reserved_client_ids: bool,
+    retained_exact_only: bool,
+    hash_excludes_parent: bool,
+    never_dup: bool,
+    protocol_change_ends_session: bool,
+    announce_all: bool,
+    plain_acks: bool,
+    close_on_refusal_v3: bool,
+    generated_client_ids: bool,
+    traced_reason_strings: bool,
+});
+
+impl RawFile {
+    /// Writes what the file says over the defaults of its profile.
+    pub(super) fn apply(self, config: &mut Config) {
+        if let Some(address) = self.http_host {
+            config.listeners.http_host = address;
+        }
+        if let Some(hosts) = self.http_allowed_hosts {
+            config.http_allowed_hosts = hosts;
+        }
+        if let Some(overlapping) = self.overlapping {
+            config.overlapping = overlapping.resolve();
+        }
+        if let Some(on_overflow) = self.on_overflow {
+            config.on_overflow = on_overflow.resolve();
+        }
+        if let Some(interval) = self.sys_interval {
+            config.sys_interval = interval.resolve();
+        }
+        if let Some(seed) = self.seed {
+            config.seed = seed.resolve();
+        }
+        if let Some(timeout) = self.tls.and_then(|tls| tls.handshake_timeout) {
+            config.tls.handshake_timeout = timeout.resolve();
+        }
+        self.limits.unwrap_or_default().apply(&mut config.limits);
+        self.aws.unwrap_or_default().apply(&mut config.aws);
+        let users = self.users.unwrap_or_default();
+        config.users = users.into_iter().map(RawUser::resolve).collect();
+    }
+}
+
+impl RawUser {
+    /// A name or hash that is missing stays empty, and `check` refuses it with its place.
+    fn resolve(self) -> User {
+        User {
+            name: self.name.unwrap_or_default(),
+            password_hash: self.password_hash.unwrap_or_default(),
+        }
+    }
+}

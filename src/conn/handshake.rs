@@ -1,0 +1,195 @@
+//! What a CONNECT settles: whether the client is welcome, and the limits of the connection.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::codec::{Connack, Connect, QoS, ReasonCode, Version};
+use crate::config::Config;
+use crate::session::will::Will;
+
+use super::rules;
+use super::violation::Violation;
+
+/// A Session Expiry Interval that never runs out.
+const NEVER: u32 = u32::MAX;
+
+/// A CONNECT that was found acceptable, with what the broker makes of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Accepted {
+    pub(crate) version: Version,
+    pub(crate) client_id: Box<str>,
+    /// The client sent none and got this one.
+    pub(crate) is_assigned: bool,
+    pub(crate) clean_start: bool,
+    /// Keep-alive in force, in seconds; 0 is none.
+    pub(crate) keep_alive: u16,
+    keep_alive_asked: u16,
+    /// Session Expiry Interval in force, in seconds; `u32::MAX` is never.
+    pub(crate) session_expiry: u32,
+    session_expiry_asked: Option<u32>,
+    pub(crate) will: Option<Box<Will>>,
+    /// Open exchanges towards the client.
+    pub(crate) window: usize,
+    /// Largest packet that the client takes.
+    pub(crate) packet_size: usize,
+    /// Aliases used towards the client.
+    pub(crate) topic_aliases: u16,
+    pub(crate) problem_information: bool,
+}
+
+/// Checks a CONNECT against the standard and the configuration. `assign` makes a client identifier
+/// for a client that sent none.
+///
+/// # Errors
+///
+/// A [`Violation`] whose reason is one of CONNACK.
+pub(crate) fn accept(
+    connect: &Connect<'_>,
+    config: &Config,
+    assign: impl FnOnce() -> Box<str>,
+) -> Result<Accepted, Violation> {
+    let properties = &connect.properties;
+    if let Some(method) = properties.authentication_method {
+        return Err(Violation::new(
+            ReasonCode::BadAuthenticationMethod,
+            "MQTT-4.12.0-1",
+            format!("authentication method '{method}' is not supported"),
+        ));
+    }
+    check_client_id(connect, config)?;
+    let user_properties: usize =
+        properties.user_properties.iter().map(|(name, value)| name.len() + value.len()).sum();
+    rules::check_user_properties(user_properties, &config.limits)?;
+    if let (Some(size), Some(least)) =
+        (properties.maximum_packet_size, config.limits.client_packet_size_min)
+        && size < least
+    {
+        return Err(Violation::new(
+            ReasonCode::QuotaExceeded,
+            "AWS-CONN-29",
+            format!("maximum packet size {size} is below {least}"),
+        ));
+    }
+    let will = connect.will.as_ref().map(|will| take_will(will, config)).transpose()?;
+    let is_assigned = connect.client_id.is_empty();
+    Ok(Accepted {
+        version: connect.version,
+        client_id: if is_assigned { assign() } else { connect.client_id.into() },
+        is_assigned,
+        clean_start: connect.clean_start,
+        keep_alive: keep_alive(connect.keep_alive, config),
+        keep_alive_asked: connect.keep_alive,
+        session_expiry: session_expiry(connect, config),
+        session_expiry_asked: properties.session_expiry,
+        will,
+        window: usize::from(
+            properties.receive_maximum.unwrap_or(u16::MAX).min(config.limits.in_flight),
+        ),
+        packet_size: properties.maximum_packet_size.map_or(usize::MAX, |size| size as usize),
+        topic_aliases: properties
+            .topic_alias_maximum
+            .unwrap_or(0)
+            .min(config.limits.topic_alias_outbound),
+        problem_information: properties.request_problem_information,
+    })
+}
+
+fn check_client_id(connect: &Connect<'_>, config: &Config) -> Result<(), Violation> {
+    let refuse = |source, text: Cow<'static, str>| {
+        Err(Violation::new(ReasonCode::ClientIdentifierNotValid, source, text))
+    };
+    let id = connect.client_id;
+    if id.is_empty() && connect.version == Version::V311 && !connect.clean_start {
+        return refuse("MQTT-3.1.3-8", "empty client identifier without clean session".into());
+    }
+    if config.aws.refuse_reserved_client_ids && id.starts_with('$') {
+        return refuse("AWS-CONN-02", format!("client identifier '{id}' starts with $").into());
+    }
+    match config.limits.client_id_length {
+        Some(limit) if id.len() > limit => refuse(
+            "AWS-CONN-01",
+            format!("client identifier has {} bytes, the limit is {limit}", id.len()).into(),
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn take_will(will: &crate::codec::Will<'_>, config: &Config) -> Result<Box<Will>, Violation> {
+    rules::check_will(will, config)?;
+    let mut scratch = Vec::new();
+    let properties = will.forward(&mut scratch).into();
+    Ok(Box::new(Will {
+        topic: will.topic.into(),
+        payload: will.payload.into(),
+        properties,
+        qos: will.qos,
+        retain: will.retain,
+        delay: Duration::from_secs(u64::from(will.delay_secs)),
+        message_expiry: clamp_message_expiry(will.message_expiry, config),
+    }))
+}
+
+/// The Message Expiry Interval that counts (AWS-LIM-18, AWS-SESS-15).
+#[inline]
+pub(crate) fn clamp_message_expiry(secs: Option<u32>, config: &Config) -> Option<u32> {
+    match config.limits.message_expiry {
+        Some((least, most)) => secs.map(|secs| secs.clamp(least, most)),
+        None => secs,
+    }
+}
+
+/// AWS-CONN-07, -08.
+fn keep_alive(asked: u16, config: &Config) -> u16 {
+    match config.limits.keep_alive {
+        Some((_, most)) if asked == 0 => most,
+        Some((least, most)) => asked.clamp(least, most),
+        None => asked,
+    }
+}
+
+/// The Session Expiry Interval in force (AWS-SESS-01, -03, -04; MQTT-3.1.2-23).
+fn session_expiry(connect: &Connect<'_>, config: &Config) -> u32 {
+    let asked = match connect.version {
+        Version::V5 => connect.properties.session_expiry.unwrap_or(0),
+        Version::V311 if connect.clean_start => 0,
+        Version::V311 => NEVER,
+    };
+    clamp_session_expiry(asked, config)
+}
+
+/// At most what the configuration allows.
+pub(crate) fn clamp_session_expiry(asked: u32, config: &Config) -> u32 {
+    let most = config.limits.session_expiry.map(|most| most.as_secs());
+    most.map_or(asked, |most| asked.min(u32::try_from(most).unwrap_or(NEVER)))
+}
+
+impl Accepted {
+    /// The CONNACK for this connection.
+    pub(crate) fn connack(&self, session_present: bool, config: &Config) -> Connack<'_> {
+        let limits = &config.limits;
+        let all = config.aws.announce_all;
+        let expiry_changed =
+            self.session_expiry_asked.unwrap_or(0) != self.session_expiry;
+        let keep_alive_changed = self.keep_alive != self.keep_alive_asked;
+        let packet_size = (limits.packet_size < crate::codec::MAX_PACKET_SIZE || all)
+            .then_some(limits.packet_size);
+        Connack {
+            session_present,
+            session_expiry: (expiry_changed || all).then_some(self.session_expiry),
+            receive_maximum: (limits.receive_maximum < u16::MAX || all)
+                .then_some(limits.receive_maximum),
+            maximum_qos: config.aws.refuse_qos2.then_some(QoS::AtLeastOnce),
+            retain_available: all.then_some(true),
+            maximum_packet_size: packet_size,
+            assigned_client_id: self.is_assigned.then_some(&self.client_id),
+            topic_alias_maximum: (limits.topic_alias_maximum > 0 || all)
+                .then_some(limits.topic_alias_maximum),
+            wildcard_subscription_available: all.then_some(true),
+            subscription_ids_available: (config.aws.refuse_subscription_identifiers || all)
+                .then_some(!config.aws.refuse_subscription_identifiers),
+            shared_subscription_available: all.then_some(true),
+            server_keep_alive: (keep_alive_changed || all).then_some(self.keep_alive),
+            ..Connack::new(ReasonCode::Success)
+        }
+    }
+}

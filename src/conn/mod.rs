@@ -1,0 +1,8 @@
+//! One client's protocol, as rules without IO: what a CONNECT settles, which packets are acceptable,
+//! and how a refusal looks in either version.
+
+pub(crate) mod alias;
+pub(crate) mod handshake;
+pub(crate) mod rate;
+pub(crate) mod rules;
+pub(crate) mod violation;

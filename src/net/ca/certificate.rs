@@ -1,0 +1,226 @@
+//! What stands in the certificates of the development authority.
+//!
+//! Every certificate carries the extensions that strict verifiers insist on (RFC 5280: subject and
+//! authority key identifiers, basic constraints, key usage), as OpenSSL with
+//! `X509_V_FLAG_X509_STRICT` does, and Python from 3.13 on.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::SystemTime;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SanType,
+};
+use rustls::client::verify_server_name;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ParsedCertificate;
+use time::{Duration, OffsetDateTime};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate, X509Error};
+
+use super::{CertError, IssuedPem, KeyKind, files};
+
+/// A certificate is valid from a day before it is made: clocks of containers and devices differ.
+const BACKDATED: Duration = Duration::DAY;
+
+/// 2049-12-31T23:59:59Z, when certificates issued by AWS IoT Core expire (AWS-TLS-10).
+const FAR_END: i64 = 2_524_607_999;
+
+/// Apple's verifiers refuse server certificates valid for more than 825 days, also from an
+/// authority that the user installed. Go on macOS asks the same verifier. One day is kept back for
+/// the rounding of part days.
+const SERVER_VALIDITY: Duration = Duration::days(824);
+
+/// Largest Common Name (RFC 5280, `ub-common-name`).
+const COMMON_NAME_MAX: usize = 64;
+
+/// A new authority, which may sign leaf certificates only.
+pub(super) fn authority() -> Result<(IssuedPem, Issuer<'static, KeyPair>), CertError> {
+    let mut params = params("Roundel development CA", far_end());
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let key = key_pair(KeyKind::Ecdsa)?;
+    let pem = in_pem(&params.self_signed(&key)?, &key);
+    Ok((pem, Issuer::new(params, key)))
+}
+
+/// A certificate for this machine's listeners.
+pub(super) fn server(san: &[String], issuer: &Issuer<'_, KeyPair>) -> Result<IssuedPem, CertError> {
+    let mut params = params("localhost", now() - BACKDATED + SERVER_VALIDITY);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.subject_alt_names = server_names(san)?;
+    leaf(params, KeyKind::Ecdsa, issuer)
+}
+
+/// A client's certificate.
+pub(super) fn client(
+    name: &str,
+    kind: KeyKind,
+    issuer: &Issuer<'_, KeyPair>,
+) -> Result<IssuedPem, CertError> {
+    let mut params = params(name, far_end());
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    leaf(params, kind, issuer)
+}
+
+/// Checks that a name can be a Common Name and the start of a file name.
+pub(super) fn check_name(name: &str) -> Result<(), CertError> {
+    let reason = if name.is_empty() {
+        "it is empty"
+    } else if name.len() > COMMON_NAME_MAX {
+        "it is longer than 64 bytes"
+    } else if name.starts_with('.') {
+        "it starts with a dot"
+    } else if name.contains(['/', '\\']) {
+        "it contains a path separator"
+    } else if name.contains(char::is_control) {
+        "it contains a control character"
+    } else {
+        return Ok(());
+    };
+    Err(CertError::Name {
+        name: name.to_owned(),
+        reason,
+    })
+}
+
+/// Checks that a server certificate has every name of `san`; warns when its time is over.
+pub(super) fn check_server(path: &Path, san: &[String]) -> Result<(), CertError> {
+    let der = CertificateDer::from_pem_slice(&files::read(path)?)
+        .map_err(|error| CertError::invalid(path, error))?;
+    let (_, certificate) =
+        X509Certificate::from_der(&der).map_err(|error| CertError::invalid(path, error))?;
+    let end = certificate.validity().not_after;
+    if end.timestamp() < now().unix_timestamp() {
+        tracing::warn!(path = %path.display(), %end, "server certificate has expired");
+    }
+    for name in san {
+        if !is_valid_for(&certificate, &der, name)? {
+            return Err(CertError::NotCovered {
+                name: name.clone(),
+                path: path.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The public key in a certificate, as [`rcgen::PublicKeyData::der_bytes`] gives it.
+pub(super) fn public_key(
+    der: &CertificateDer<'_>,
+) -> Result<Vec<u8>, x509_parser::nom::Err<X509Error>> {
+    let (_, certificate) = X509Certificate::from_der(der)?;
+    Ok(certificate.public_key().subject_public_key.data.to_vec())
+}
+
+fn params(common_name: &str, not_after: OffsetDateTime) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, common_name);
+    params.not_before = now() - BACKDATED;
+    params.not_after = not_after;
+    params
+}
+
+fn leaf(
+    mut params: CertificateParams,
+    kind: KeyKind,
+    issuer: &Issuer<'_, KeyPair>,
+) -> Result<IssuedPem, CertError> {
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    if kind == KeyKind::Rsa {
+        params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
+    }
+    let key = key_pair(kind)?;
+    Ok(in_pem(&params.signed_by(&key, issuer)?, &key))
+}
+
+fn key_pair(kind: KeyKind) -> Result<KeyPair, CertError> {
+    Ok(match kind {
+        KeyKind::Ecdsa => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?,
+        KeyKind::Rsa => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?,
+    })
+}
+
+fn in_pem(certificate: &rcgen::Certificate, key: &KeyPair) -> IssuedPem {
+    IssuedPem {
+        certificate: certificate.pem(),
+        private_key: key.serialize_pem(),
+        certificate_id: crate::net::tls::fingerprint(certificate.der()),
+    }
+}
+
+/// The names that every server certificate has, and those asked for.
+fn server_names(san: &[String]) -> Result<Vec<SanType>, CertError> {
+    let host = gethostname::gethostname()
+        .into_string()
+        .ok()
+        .filter(|name| is_name(name));
+    let always = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let mut names = Vec::new();
+    for name in always.into_iter().chain(host).chain(san.iter().cloned()) {
+        let name = san_type(&name).ok_or(CertError::San { name })?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn san_type(name: &str) -> Option<SanType> {
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return Some(SanType::IpAddress(address));
+    }
+    if !is_name(name) {
+        return None;
+    }
+    name.try_into().ok().map(SanType::DnsName)
+}
+
+/// A host name, also one whose first label is a wildcard.
+fn is_name(name: &str) -> bool {
+    ServerName::try_from(name.strip_prefix("*.").unwrap_or(name)).is_ok()
+}
+
+fn is_valid_for(
+    certificate: &X509Certificate<'_>,
+    der: &CertificateDer<'_>,
+    name: &str,
+) -> Result<bool, CertError> {
+    if san_type(name).is_none() {
+        return Err(CertError::San {
+            name: name.to_owned(),
+        });
+    }
+    let Ok(server_name) = ServerName::try_from(name) else {
+        return Ok(has_literally(certificate, name));
+    };
+    let parsed = ParsedCertificate::try_from(der);
+    Ok(parsed.is_ok_and(|parsed| verify_server_name(&parsed, &server_name).is_ok()))
+}
+
+/// A name with a wildcard is not one that a client could ask for, so it is compared as text.
+fn has_literally(certificate: &X509Certificate<'_>, name: &str) -> bool {
+    let Ok(Some(san)) = certificate.subject_alternative_name() else {
+        return false;
+    };
+    san.value.general_names.iter().any(|general| match general {
+        GeneralName::DNSName(dns) => dns.eq_ignore_ascii_case(name),
+        _ => false,
+    })
+}
+
+fn now() -> OffsetDateTime {
+    // The machine's own time: it is what the clients' verifiers compare with, whatever a test
+    // makes of the broker's clock.
+    OffsetDateTime::from(SystemTime::now())
+}
+
+fn far_end() -> OffsetDateTime {
+    OffsetDateTime::UNIX_EPOCH + Duration::seconds(FAR_END)
+}

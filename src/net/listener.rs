@@ -1,0 +1,168 @@
+//! Listeners: bind, accept, and hand each connection to a task of its own.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::broker::{ConnectionFacts, TlsFacts, Traffic};
+
+use super::{Shared, driver, tcp};
+
+/// Connections that the kernel keeps ready for us.
+const BACKLOG: i32 = 4096;
+
+/// Pause after an accept that failed for want of a resource, such as file descriptors.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// What a listener speaks.
+#[derive(Clone)]
+pub(crate) enum Kind {
+    Mqtt,
+    #[cfg(feature = "tls")]
+    Mqtts(Arc<rustls::ServerConfig>),
+    #[cfg(feature = "websocket")]
+    Ws,
+    #[cfg(all(feature = "websocket", feature = "tls"))]
+    Wss(Arc<rustls::ServerConfig>),
+}
+
+impl Kind {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            #[cfg(feature = "tls")]
+            Self::Mqtts(_) => "mqtts",
+            #[cfg(feature = "websocket")]
+            Self::Ws => "ws",
+            #[cfg(all(feature = "websocket", feature = "tls"))]
+            Self::Wss(_) => "wss",
+        }
+    }
+}
+
+/// Binds a listening socket; port 0 takes any free one.
+pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = RawSocket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // On Windows the option would let two brokers share a port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts connections until the server stops.
+pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, kind: Kind) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.stopping.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => take(&shared, stream, peer, kind.clone()),
+            Err(error) if is_transient(&error) => {}
+            Err(error) => {
+                tracing::error!(listener = kind.name(), "cannot accept: {error}");
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+/// The connection ended before it was accepted; the next may be fine.
+fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
+    let limit = shared.broker.config().limits.connections;
+    if shared.connections.fetch_add(1, Ordering::Relaxed) >= limit {
+        shared.connections.fetch_sub(1, Ordering::Relaxed);
+        tracing::warn!(%peer, listener = kind.name(), limit, "refused: too many connections");
+        return;
+    }
+    // A socket that fails here fails at its first read as well.
+    let _ = stream.set_nodelay(true);
+    let place = Place(shared.clone());
+    let shared = shared.clone();
+    shared.clone().spawn(async move {
+        let _place = place;
+        serve(shared, stream, peer, kind).await;
+    });
+}
+
+/// Counts a connection for as long as it lives.
+struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
+    let name = kind.name();
+    match kind {
+        Kind::Mqtt => {
+            let (inbound, link) = tcp::split(stream);
+            driver::drive(shared, inbound, Arc::new(link), facts(name, peer, None)).await;
+        }
+        #[cfg(feature = "tls")]
+        Kind::Mqtts(config) => {
+            let Some((inbound, link, tls)) =
+                Box::pin(shake_hands(&shared, stream, peer, name, config)).await
+            else {
+                return;
+            };
+            driver::drive(shared, inbound, link, facts(name, peer, Some(tls))).await;
+        }
+        #[cfg(feature = "websocket")]
+        Kind::Ws => super::ws::serve(shared, stream, facts(name, peer, None)).await,
+        #[cfg(all(feature = "websocket", feature = "tls"))]
+        Kind::Wss(config) => super::ws::serve_tls(shared, stream, peer, config).await,
+    }
+}
+
+/// What is known of a connection before its first packet.
+pub(super) fn facts(
+    listener: &'static str,
+    peer: SocketAddr,
+    tls: Option<TlsFacts>,
+) -> ConnectionFacts {
+    ConnectionFacts { listener, peer: Some(peer), tls, traffic: Traffic::default() }
+}
+
+#[cfg(feature = "tls")]
+async fn shake_hands(
+    shared: &Shared,
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: &'static str,
+    config: Arc<rustls::ServerConfig>,
+) -> Option<(super::tls_link::TlsInbound, Arc<super::tls_link::TlsLink>, TlsFacts)> {
+    let limit = shared.broker.config().tls.handshake_timeout;
+    let handshake = super::tls_link::accept(stream, config, shared.handshakes.clone());
+    match tokio::time::timeout(limit, handshake).await {
+        Ok(Ok(done)) => Some(done),
+        Ok(Err(error)) => {
+            tracing::info!(%peer, listener, "TLS handshake failed: {error}");
+            None
+        }
+        Err(_) => {
+            tracing::info!(%peer, listener, "TLS handshake took longer than {limit:?}");
+            None
+        }
+    }
+}

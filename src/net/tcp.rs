@@ -1,0 +1,66 @@
+//! A connection over plain TCP.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::broker::{Link, Mailbox, Written};
+
+use super::signal::Signal;
+use super::socket::{Inbound, Socket, write_outcome};
+
+/// The half that anybody may write to.
+pub(super) struct TcpLink {
+    stream: OwnedWriteHalf,
+    signal: Signal,
+    mailbox: Mailbox,
+}
+
+/// The half that the owner reads.
+pub(super) struct TcpInbound(OwnedReadHalf);
+
+pub(super) fn split(stream: TcpStream) -> (TcpInbound, TcpLink) {
+    let (read, write) = stream.into_split();
+    let link = TcpLink { stream: write, signal: Signal::default(), mailbox: Mailbox::default() };
+    (TcpInbound(read), link)
+}
+
+impl Link for TcpLink {
+    fn try_write(&self, bytes: &[u8]) -> Written {
+        write_outcome(bytes, |bytes| self.stream.try_write(bytes))
+    }
+
+    fn wake(&self) {
+        self.signal.set();
+    }
+
+    fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+}
+
+impl Socket for TcpLink {
+    fn signal(&self) -> &Signal {
+        &self.signal
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.as_ref().poll_write_ready(cx).map(|_| ())
+    }
+
+    fn shut_down(&self) {
+        // The peer may have gone already; there is nobody left to tell.
+        let _ = socket2::SockRef::from(self.stream.as_ref()).shutdown(std::net::Shutdown::Write);
+    }
+}
+
+impl Inbound for TcpInbound {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(buf);
+        Pin::new(&mut self.0).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
+    }
+}

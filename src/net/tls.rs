@@ -1,0 +1,408 @@
+//! TLS of the listeners: one server configuration, and the facts about a peer after its handshake.
+//!
+//! The cryptographic provider is chosen per configuration and never installed for the process, so
+//! that an embedding program may use another. TLS types do not leave this module and the
+//! transports.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{ProtocolVersion, RootCertStore, ServerConfig, ServerConnection};
+use time::OffsetDateTime;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::ca::Authority;
+use crate::config::{self, ClientCert};
+
+/// Why the TLS listeners cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file that holds no certificate or key that can be read.
+    #[error("cannot read a {what} from `{}`", path.display())]
+    Read {
+        /// Certificate or private key.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A certificate or key that cannot be used, or the two do not belong together.
+    #[error("cannot use `{}`", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The TLS library refused the versions or algorithms.
+    #[error("cannot set up TLS")]
+    Setup {
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// What a handshake told about the peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PeerTls {
+    /// The host name the client asked for (SNI).
+    pub(crate) sni: Option<String>,
+    /// The application protocol agreed on (ALPN).
+    pub(crate) alpn: Option<String>,
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub(crate) version: &'static str,
+    /// The cipher suite, in IANA's spelling.
+    pub(crate) cipher: String,
+    /// The client's certificate, if it showed one.
+    pub(crate) certificate: Option<ClientCertificate>,
+}
+
+/// A verified client certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientCertificate {
+    /// SHA-256 in lower-case hexadecimal: AWS's certificate id.
+    pub(crate) fingerprint: String,
+    /// The first Common Name of the subject.
+    pub(crate) common_name: Option<String>,
+    /// The end of its validity.
+    pub(crate) not_after: OffsetDateTime,
+}
+
+/// Sets up TLS 1.2 and 1.3 with the server's certificate and the rules for clients' ones.
+///
+/// No session is resumed: each connection makes a full handshake (AWS-TLS-04), and nothing is kept
+/// for one that has ended. No ALPN is set, so a client may offer what it likes.
+pub(crate) fn server_config(
+    tls: &config::Tls,
+    authority: &Authority,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let setup = |error: rustls::Error| TlsError::Setup {
+        source: error.into(),
+    };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(setup)?;
+    let builder = match client_verifier(tls.client_cert, authority, provider)? {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let (certificate, key) = (authority.server_certificate(), authority.server_key());
+    let mut config = builder
+        .with_single_cert(read_certificates(&certificate)?, read_key(&key)?)
+        .map_err(|error| TlsError::Invalid {
+            path: match error {
+                rustls::Error::InvalidCertificate(_) => certificate,
+                _ => key,
+            },
+            source: error.into(),
+        })?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    // Certificates are small and connections live long: no cache for compressed ones.
+    config.cert_compressors = Vec::new();
+    config.cert_compression_cache = Arc::new(rustls::compress::CompressionCache::Disabled);
+    Ok(Arc::new(config))
+}
+
+/// Reads what a finished handshake told about the peer.
+pub(crate) fn peer_facts(connection: &ServerConnection) -> PeerTls {
+    PeerTls {
+        sni: connection.server_name().map(str::to_owned),
+        alpn: connection
+            .alpn_protocol()
+            .map(|name| String::from_utf8_lossy(name).into_owned()),
+        version: match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "unknown",
+        },
+        cipher: connection
+            .negotiated_cipher_suite()
+            .map_or_else(String::new, |suite| {
+                // rustls marks the suites of TLS 1.3, IANA does not.
+                let name = suite.suite().as_str().unwrap_or("unknown");
+                name.replacen("TLS13_", "TLS_", 1)
+            }),
+        certificate: connection
+            .peer_certificates()
+            .and_then(<[_]>::first)
+            .and_then(client_certificate),
+    }
+}
+
+/// SHA-256 of a certificate in lower-case hexadecimal.
+pub(crate) fn fingerprint(der: &CertificateDer<'_>) -> String {
+    use std::fmt::Write as _;
+
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
+    digest
+        .as_ref()
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}"); // a String takes whatever is written
+            text
+        })
+}
+
+fn client_verifier(
+    client_cert: ClientCert,
+    authority: &Authority,
+    provider: Arc<rustls::crypto::CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+    let path = authority.ca_file();
+    let mut roots = RootCertStore::empty();
+    for root in read_certificates(&path)? {
+        roots.add(root).map_err(|error| TlsError::Invalid {
+            path: path.clone(),
+            source: error.into(),
+        })?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let verifier = match client_cert {
+        ClientCert::None => return Ok(None),
+        ClientCert::Optional => builder.allow_unauthenticated().build(),
+        ClientCert::Required => builder.build(),
+    };
+    verifier.map(Some).map_err(|error| TlsError::Invalid {
+        path,
+        source: error.into(),
+    })
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unreadable = |error: rustls::pki_types::pem::Error| TlsError::Read {
+        what: "certificate",
+        path: path.to_owned(),
+        source: error.into(),
+    };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(unreadable)?;
+    if chain.is_empty() {
+        return Err(unreadable(rustls::pki_types::pem::Error::NoItemsFound));
+    }
+    Ok(chain)
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError::Read {
+        what: "private key",
+        path: path.to_owned(),
+        source: error.into(),
+    })
+}
+
+/// `None` for a certificate that the verifier passed and this parser does not understand.
+fn client_certificate(der: &CertificateDer<'_>) -> Option<ClientCertificate> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(ClientCertificate {
+        fingerprint: fingerprint(der),
+        common_name: certificate
+            .subject()
+            .iter_common_name()
+            .find_map(|name| name.as_str().ok())
+            .map(str::to_owned),
+        not_after: certificate.validity().not_after.to_datetime(),
+    })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use rustls::{
+        ClientConfig, ClientConnection, HandshakeKind, SupportedProtocolVersion, version,
+    };
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::Config;
+    use crate::net::ca::{self, IssuedPem, KeyKind};
+
+    fn authority(folder: &TempDir) -> (config::Tls, Authority) {
+        let tls = config::Tls {
+            certs: folder.path().into(),
+            ..Config::standard().tls
+        };
+        let authority = ca::ensure(&tls).unwrap();
+        (tls, authority)
+    }
+
+    fn client_config(
+        authority: &Authority,
+        version: &'static SupportedProtocolVersion,
+        identity: Option<&IssuedPem>,
+    ) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(authority.ca_file()).unwrap())
+            .unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots);
+        match identity {
+            None => builder.with_no_client_auth(),
+            Some(pem) => builder
+                .with_client_auth_cert(
+                    vec![CertificateDer::from_pem_slice(pem.certificate.as_bytes()).unwrap()],
+                    PrivateKeyDer::from_pem_slice(pem.private_key.as_bytes()).unwrap(),
+                )
+                .unwrap(),
+        }
+    }
+
+    /// Passes bytes between the two until neither has any left.
+    fn handshake(
+        server: &Arc<ServerConfig>,
+        client: &Arc<ClientConfig>,
+        name: &'static str,
+    ) -> Result<(ClientConnection, ServerConnection), rustls::Error> {
+        let mut client =
+            ClientConnection::new(Arc::clone(client), name.try_into().unwrap()).unwrap();
+        let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
+        while client.wants_write() || server.wants_write() {
+            let mut bytes = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut bytes).unwrap();
+            }
+            server.read_tls(&mut bytes.as_slice()).unwrap();
+            server.process_new_packets()?;
+            let mut bytes = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut bytes).unwrap();
+            }
+            client.read_tls(&mut bytes.as_slice()).unwrap();
+            client.process_new_packets()?;
+        }
+        Ok((client, server))
+    }
+
+    /// AWS-TLS-01, -08.
+    #[test]
+    fn both_versions_and_both_kinds_of_key_are_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tls, authority) = authority(&folder);
+        let server = server_config(&tls, &authority).unwrap();
+        for (version, expected) in [(&version::TLS12, "TLSv1.2"), (&version::TLS13, "TLSv1.3")] {
+            for kind in [KeyKind::Ecdsa, KeyKind::Rsa] {
+                let pem = authority.issue_pem("thing-1", kind).unwrap();
+                let client = Arc::new(client_config(&authority, version, Some(&pem)));
+                let (_, server) = handshake(&server, &client, "localhost").unwrap();
+                let facts = peer_facts(&server);
+                assert_eq!(facts.version, expected);
+                assert!(facts.cipher.starts_with("TLS_"), "{}", facts.cipher);
+                assert_eq!(facts.sni.as_deref(), Some("localhost"));
+                assert_eq!(facts.alpn, None);
+                let certificate = facts.certificate.unwrap();
+                assert_eq!(certificate.fingerprint, pem.certificate_id);
+                assert_eq!(certificate.common_name.as_deref(), Some("thing-1"));
+                assert_eq!(certificate.not_after.year(), 2049);
+            }
+        }
+    }
+
+    #[test]
+    fn the_server_certificate_is_valid_for_loopback_addresses() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut tls, authority) = authority(&folder);
+        tls.client_cert = ClientCert::None;
+        let server = server_config(&tls, &authority).unwrap();
+        let client = Arc::new(client_config(&authority, &version::TLS13, None));
+        for name in ["localhost", "127.0.0.1", "::1"] {
+            handshake(&server, &client, name).unwrap();
+        }
+        handshake(&server, &client, "elsewhere.test").unwrap_err();
+    }
+
+    #[test]
+    fn a_required_certificate_cannot_be_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tls, authority) = authority(&folder);
+        let server = server_config(&tls, &authority).unwrap();
+        let client = Arc::new(client_config(&authority, &version::TLS13, None));
+        handshake(&server, &client, "localhost").unwrap_err();
+    }
+
+    #[test]
+    fn an_optional_certificate_may_be_left_out_but_not_be_foreign() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mut tls, authority) = authority(&folder);
+        tls.client_cert = ClientCert::Optional;
+        let server = server_config(&tls, &authority).unwrap();
+
+        let anonymous = Arc::new(client_config(&authority, &version::TLS13, None));
+        let (_, connection) = handshake(&server, &anonymous, "localhost").unwrap();
+        assert_eq!(peer_facts(&connection).certificate, None);
+
+        let stranger = Authority::open(elsewhere.path()).unwrap();
+        let pem = stranger.issue_pem("stranger", KeyKind::Ecdsa).unwrap();
+        let client = Arc::new(client_config(&authority, &version::TLS13, Some(&pem)));
+        handshake(&server, &client, "localhost").unwrap_err();
+    }
+
+    /// The server's certificate is of our authority, but not for clients.
+    #[test]
+    fn a_server_certificate_does_not_pass_for_a_clients() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tls, authority) = authority(&folder);
+        let server = server_config(&tls, &authority).unwrap();
+        let read = |path| std::fs::read_to_string(path).unwrap();
+        let pem = IssuedPem {
+            certificate: read(authority.server_certificate()),
+            private_key: read(authority.server_key()),
+            certificate_id: String::new(),
+        };
+        let client = Arc::new(client_config(&authority, &version::TLS13, Some(&pem)));
+        handshake(&server, &client, "localhost").unwrap_err();
+    }
+
+    /// AWS-TLS-04.
+    #[test]
+    fn no_session_is_resumed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut tls, authority) = authority(&folder);
+        tls.client_cert = ClientCert::None;
+        let server = server_config(&tls, &authority).unwrap();
+        for version in [&version::TLS12, &version::TLS13] {
+            let client = Arc::new(client_config(&authority, version, None));
+            for _ in 0..2 {
+                let (client, _) = handshake(&server, &client, "localhost").unwrap();
+                assert_eq!(client.handshake_kind(), Some(HandshakeKind::Full));
+                assert_eq!(client.tls13_tickets_received(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn an_offered_alpn_is_no_reason_to_refuse() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut tls, authority) = authority(&folder);
+        tls.client_cert = ClientCert::None;
+        let server = server_config(&tls, &authority).unwrap();
+        let mut client = client_config(&authority, &version::TLS13, None);
+        client.alpn_protocols = vec![b"mqtt".to_vec()];
+        handshake(&server, &Arc::new(client), "localhost").unwrap();
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tls, authority) = authority(&folder);
+        std::fs::write(authority.server_key(), "no key").unwrap();
+        let message = server_config(&tls, &authority).unwrap_err().to_string();
+        assert!(message.contains("server.key"), "{message}");
+
+        let other = authority.issue_pem("other", KeyKind::Ecdsa).unwrap();
+        std::fs::write(authority.server_key(), other.private_key).unwrap();
+        let message = server_config(&tls, &authority).unwrap_err().to_string();
+        assert!(message.contains("server.key"), "{message}");
+    }
+}

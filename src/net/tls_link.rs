@@ -1,0 +1,291 @@
+//! A connection over TLS.
+//!
+//! tokio-rustls makes the handshake; afterwards socket and TLS state are taken apart, so that any
+//! task can encrypt and write while the owner reads. The state lies behind a leaf lock that is held
+//! for cryptography only. A writer that finds it taken leaves its bytes to the holder, who looks again
+//! after letting go.
+
+use std::cell::RefCell;
+use std::io::{self, Read, Write};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use parking_lot::Mutex;
+use rustls::{ServerConfig, ServerConnection};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::PollSemaphore;
+
+use crate::broker::{Link, Mailbox, TlsFacts, Written};
+
+use super::signal::Signal;
+use super::socket::{Inbound, Socket};
+use super::tls;
+
+/// Ciphertext read in one go: with a record that was left from before, its plaintext fits into any
+/// buffer that the driver offers.
+const CIPHERTEXT: usize = 30 * 1024;
+
+/// Ciphertext that may wait inside rustls; the rest of the plaintext stays in the outbox.
+const PENDING_CIPHERTEXT: usize = 64 * 1024;
+
+thread_local! {
+    static CIPHERTEXT_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The half that anybody may write to.
+pub(super) struct TlsLink {
+    stream: OwnedWriteHalf,
+    state: Mutex<ServerConnection>,
+    /// A writer found the state locked.
+    deferred: AtomicBool,
+    signal: Signal,
+    mailbox: Mailbox,
+}
+
+/// The half that the owner reads.
+pub(super) struct TlsInbound {
+    stream: OwnedReadHalf,
+    link: Arc<TlsLink>,
+    /// What came with the end of the handshake has been read.
+    primed: bool,
+}
+
+/// Makes the handshake. Its steps of cryptography, not its waits, are bounded by `steps`.
+pub(super) async fn accept(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    steps: Arc<tokio::sync::Semaphore>,
+) -> io::Result<(TlsInbound, Arc<TlsLink>, TlsFacts)> {
+    let mut handshake = pin!(TlsAcceptor::from(config).accept(stream));
+    let mut steps = PollSemaphore::new(steps);
+    let stream = std::future::poll_fn(|cx| {
+        let Poll::Ready(permit) = steps.poll_acquire(cx) else { return Poll::Pending };
+        let result = handshake.as_mut().poll(cx);
+        drop(permit);
+        result
+    })
+    .await?;
+    let (stream, mut state) = stream.into_inner();
+    state.set_buffer_limit(Some(PENDING_CIPHERTEXT));
+    let facts = facts(&state);
+    let (read, write) = stream.into_split();
+    let link = Arc::new(TlsLink {
+        stream: write,
+        state: Mutex::new(state),
+        deferred: AtomicBool::new(false),
+        signal: Signal::default(),
+        mailbox: Mailbox::default(),
+    });
+    Ok((TlsInbound { stream: read, link: link.clone(), primed: false }, link, facts))
+}
+
+/// What the handshake settled.
+pub(super) fn facts(state: &ServerConnection) -> TlsFacts {
+    let peer = tls::peer_facts(state);
+    let certificate = peer.certificate;
+    TlsFacts {
+        version: peer.version,
+        cipher: peer.cipher,
+        sni: peer.sni,
+        alpn: peer.alpn,
+        common_name: certificate.as_ref().and_then(|found| found.common_name.clone()),
+        certificate_id: certificate.map(|found| found.fingerprint),
+    }
+}
+
+impl TlsLink {
+    /// Lets go of the state and sees to a writer that came meanwhile.
+    fn release(&self) {
+        if self.deferred.swap(false, Ordering::SeqCst) {
+            self.signal.set();
+        }
+    }
+
+    fn write(&self, state: &mut ServerConnection, bytes: &[u8]) -> Written {
+        let mut taken = 0;
+        loop {
+            match self.push(state) {
+                Ok(true) => {}
+                Ok(false) => return Written::Full(taken),
+                Err(_) => return Written::Broken,
+            }
+            let rest = bytes.get(taken..).unwrap_or_default();
+            if rest.is_empty() {
+                return Written::Bytes(taken);
+            }
+            match state.writer().write(rest) {
+                Ok(0) | Err(_) => return Written::Broken,
+                Ok(n) => taken += n,
+            }
+        }
+    }
+
+    /// Writes pending ciphertext. Returns whether all of it left.
+    fn push(&self, state: &mut ServerConnection) -> io::Result<bool> {
+        while state.wants_write() {
+            match state.write_tls(&mut Raw(&self.stream)) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The socket as rustls writes to it.
+struct Raw<'a>(&'a OwnedWriteHalf);
+
+impl Write for Raw<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Link for TlsLink {
+    fn try_write(&self, bytes: &[u8]) -> Written {
+        let state = self.state.try_lock().or_else(|| {
+            // Announced first, tried once more then: the holder lets go before it looks.
+            self.deferred.store(true, Ordering::SeqCst);
+            self.state.try_lock()
+        });
+        let Some(mut state) = state else { return Written::Deferred };
+        let written = self.write(&mut state, bytes);
+        drop(state);
+        self.release();
+        written
+    }
+
+    fn wake(&self) {
+        self.signal.set();
+    }
+
+    fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+}
+
+impl Socket for TlsLink {
+    fn signal(&self) -> &Signal {
+        &self.signal
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.as_ref().poll_write_ready(cx).map(|_| ())
+    }
+
+    fn shut_down(&self) {
+        let mut state = self.state.lock();
+        state.send_close_notify();
+        // Best effort: the peer may be gone, or take nothing any more.
+        let _ = self.push(&mut state);
+        let _ = socket2::SockRef::from(self.stream.as_ref()).shutdown(std::net::Shutdown::Write);
+    }
+
+    fn holds_bytes(&self) -> bool {
+        self.state.lock().wants_write()
+    }
+}
+
+impl Inbound for TlsInbound {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if !self.primed {
+            self.primed = true;
+            let found = read_plaintext(&mut self.link.state.lock(), buf)?;
+            self.link.release();
+            if found > 0 {
+                return Poll::Ready(Ok(found));
+            }
+        }
+        CIPHERTEXT_BUFFER.with_borrow_mut(|ciphertext| {
+            if ciphertext.is_empty() {
+                ciphertext.resize(CIPHERTEXT, 0);
+            }
+            self.poll_decrypt(cx, ciphertext, buf)
+        })
+    }
+}
+
+impl TlsInbound {
+    fn poll_decrypt(
+        &mut self,
+        cx: &mut Context<'_>,
+        ciphertext: &mut [u8],
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut read = ReadBuf::new(ciphertext);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) if read.filled().is_empty() => return Poll::Ready(Ok(0)),
+                Poll::Ready(Ok(())) => {}
+            }
+            let mut state = self.link.state.lock();
+            let result = decrypt(&mut state, read.filled(), buf);
+            // Alerts and key updates; what does not fit goes with the next write.
+            let _ = self.link.push(&mut state);
+            drop(state);
+            self.link.release();
+            match result {
+                // Records without data, such as a key update.
+                Ok(Decrypted { bytes: 0, closed: false }) => {}
+                Ok(decrypted) => return Poll::Ready(Ok(decrypted.bytes)),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+struct Decrypted {
+    bytes: usize,
+    /// close_notify came.
+    closed: bool,
+}
+
+/// Decrypts all of `ciphertext` into `buf`, which is large enough for it.
+fn decrypt(
+    state: &mut ServerConnection,
+    mut ciphertext: &[u8],
+    buf: &mut [u8],
+) -> io::Result<Decrypted> {
+    let mut bytes = 0;
+    let mut closed = false;
+    while !ciphertext.is_empty() && !closed {
+        state.read_tls(&mut ciphertext)?;
+        let seen = state
+            .process_new_packets()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        closed = seen.peer_has_closed();
+        bytes += read_plaintext(state, buf.get_mut(bytes..).unwrap_or_default())?;
+    }
+    Ok(Decrypted { bytes, closed })
+}
+
+fn read_plaintext(state: &mut ServerConnection, buf: &mut [u8]) -> io::Result<usize> {
+    let mut bytes = 0;
+    while bytes < buf.len() {
+        match state.reader().read(buf.get_mut(bytes..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(n) => bytes += n,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
+}

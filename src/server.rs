@@ -1,0 +1,269 @@
+//! A broker with its listeners, started and stopped from code.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::broker::{Broker, Dirty};
+use crate::codec::QoS;
+use crate::config::Config;
+use crate::local::{Refused, Subscription};
+use crate::net::{Shared, listener, timekeeper};
+use crate::time::Clock;
+
+/// Connections have so long to read their DISCONNECT when the server stops.
+const STOP_LIMIT: Duration = Duration::from_millis(1500);
+
+/// Where a server listens; `None` where it has no such listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Addrs {
+    /// MQTT over TCP.
+    pub mqtt: Option<SocketAddr>,
+    /// MQTT over TLS.
+    pub mqtts: Option<SocketAddr>,
+    /// MQTT over WebSocket, path `/mqtt`.
+    pub ws: Option<SocketAddr>,
+    /// MQTT over WebSocket over TLS, path `/mqtt`.
+    pub wss: Option<SocketAddr>,
+    /// The HTTP control API.
+    pub http: Option<SocketAddr>,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address of a listener cannot be had.
+    #[error("cannot listen on {addr} (--{listener}-port): {source}")]
+    Bind {
+        /// `mqtt`, `mqtts`, `ws`, `wss` or `http`.
+        listener: &'static str,
+        /// What was asked for.
+        addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A listener needs a feature of the crate that was left out.
+    #[error("--{listener}-port needs the crate's feature `{feature}`")]
+    Feature {
+        /// The listener.
+        listener: &'static str,
+        /// The feature.
+        feature: &'static str,
+    },
+    /// The certificates cannot be made or read.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Certificates(#[from] crate::CertError),
+    /// TLS cannot be set up with them.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] crate::TlsError),
+}
+
+/// A running broker.
+///
+/// Dropping it ends all its tasks at once; [`stop`](Self::stop) lets clients know first. Any number
+/// can run in one process.
+pub struct Server {
+    shared: Arc<Shared>,
+    addrs: Addrs,
+    ca_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("addrs", &self.addrs).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Starts a broker: binds every listener of `config`, makes missing certificates, and returns
+    /// when all of them accept.
+    ///
+    /// # Errors
+    ///
+    /// An address that is taken, certificates that cannot be made or read, or a listener whose
+    /// feature was left out of the crate.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let listeners = bind_all(&config)?;
+        #[cfg(feature = "tls")]
+        let (tls, ca_file) = match listeners.mqtts.is_some() || listeners.wss.is_some() {
+            true => {
+                let (tls, ca_file) = prepare_tls(&config.tls)?;
+                (Some(tls), Some(ca_file))
+            }
+            false => (None, None),
+        };
+        #[cfg(not(feature = "tls"))]
+        let ca_file = None;
+        let addrs = listeners.addrs();
+        let shared = share(config);
+        shared.spawn(timekeeper::keep_time(shared.clone()));
+        listeners.serve(
+            &shared,
+            #[cfg(feature = "tls")]
+            tls.as_ref(),
+        );
+        Ok(Self { shared, addrs, ca_file })
+    }
+
+    /// Where it listens, with the ports that the system chose for port 0.
+    #[must_use]
+    pub fn addrs(&self) -> &Addrs {
+        &self.addrs
+    }
+
+    /// The CA certificate that clients of the TLS listeners trust; absolute. `None` without TLS.
+    #[must_use]
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+
+    /// Subscribes in this process, to a plain or a shared filter; retained messages come first.
+    ///
+    /// # Errors
+    ///
+    /// A filter that is not valid or not allowed, or a limit that is reached.
+    pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<Subscription, Refused> {
+        Subscription::open(self.shared.clone(), filter, qos)
+    }
+
+    /// Stops: closes the listeners, sends every client DISCONNECT 0x8B, and returns when the last
+    /// task has ended, after two seconds at most.
+    pub async fn stop(self) {
+        let shared = &self.shared;
+        shared.stopping.cancel();
+        let now = shared.clock.now();
+        let mut dirty = Dirty::default();
+        shared.broker.stop(now, &mut dirty);
+        shared.broker.flush_all(&shared.broker.context(now), dirty);
+        shared.tasks.close();
+        if tokio::time::timeout(STOP_LIMIT, shared.tasks.wait()).await.is_err() {
+            shared.killed.cancel();
+            shared.tasks.wait().await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stopping.cancel();
+        self.shared.killed.cancel();
+    }
+}
+
+fn share(config: Config) -> Arc<Shared> {
+    let clock = Clock::default();
+    let timekeeper = Arc::new(timekeeper::Timekeeper::default());
+    let seed = config.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
+    let broker = Broker::new(config, seed, clock.now(), timekeeper.clone());
+    Arc::new(Shared {
+        broker,
+        clock,
+        timekeeper,
+        tasks: TaskTracker::new(),
+        stopping: CancellationToken::new(),
+        killed: CancellationToken::new(),
+        connections: AtomicUsize::new(0),
+        #[cfg(feature = "tls")]
+        handshakes: Arc::new(tokio::sync::Semaphore::new(handshake_steps())),
+    })
+}
+
+/// One worker stays free for traffic while clients connect.
+#[cfg(feature = "tls")]
+fn handshake_steps() -> usize {
+    let workers = tokio::runtime::Handle::current().metrics().num_workers();
+    workers.saturating_sub(1).max(1)
+}
+
+#[cfg(feature = "tls")]
+fn prepare_tls(
+    tls: &crate::config::Tls,
+) -> Result<(Arc<rustls::ServerConfig>, PathBuf), StartError> {
+    let authority = crate::net::ca::ensure(tls)?;
+    let ca_file = authority.ca_file();
+    let ca_file = std::path::absolute(&ca_file).unwrap_or(ca_file);
+    Ok((crate::net::tls::server_config(tls, &authority)?, ca_file))
+}
+
+/// The bound sockets of a configuration.
+#[derive(Default)]
+struct Listeners {
+    mqtt: Option<TcpListener>,
+    mqtts: Option<TcpListener>,
+    ws: Option<TcpListener>,
+    wss: Option<TcpListener>,
+    http: Option<TcpListener>,
+}
+
+fn bind_all(config: &Config) -> Result<Listeners, StartError> {
+    let wanted = &config.listeners;
+    let bind = |listener, host, port: Option<u16>, feature: Option<&'static str>| {
+        let Some(port) = port else { return Ok(None) };
+        if let Some(feature) = feature {
+            return Err(StartError::Feature { listener, feature });
+        }
+        let addr = SocketAddr::new(host, port);
+        match listener::bind(addr) {
+            Ok(bound) => Ok(Some(bound)),
+            Err(source) => Err(StartError::Bind { listener, addr, source }),
+        }
+    };
+    let tls = (!cfg!(feature = "tls")).then_some("tls");
+    let websocket = (!cfg!(feature = "websocket")).then_some("websocket");
+    let http = (!cfg!(feature = "http")).then_some("http");
+    Ok(Listeners {
+        mqtt: bind("mqtt", wanted.host, wanted.mqtt, None)?,
+        mqtts: bind("mqtts", wanted.host, wanted.mqtts, tls)?,
+        ws: bind("ws", wanted.host, wanted.ws, websocket)?,
+        wss: bind("wss", wanted.host, wanted.wss, tls.or(websocket))?,
+        http: bind("http", wanted.http_host, wanted.http, http)?,
+    })
+}
+
+impl Listeners {
+    fn addrs(&self) -> Addrs {
+        let addr = |listener: &Option<TcpListener>| {
+            listener.as_ref().and_then(|listener| listener.local_addr().ok())
+        };
+        Addrs {
+            mqtt: addr(&self.mqtt),
+            mqtts: addr(&self.mqtts),
+            ws: addr(&self.ws),
+            wss: addr(&self.wss),
+            http: addr(&self.http),
+        }
+    }
+
+    fn serve(
+        self,
+        shared: &Arc<Shared>,
+        #[cfg(feature = "tls")] tls: Option<&Arc<rustls::ServerConfig>>,
+    ) {
+        let serve = |listener: Option<TcpListener>, kind: Option<listener::Kind>| {
+            if let (Some(listener), Some(kind)) = (listener, kind) {
+                shared.spawn(listener::accept(shared.clone(), listener, kind));
+            }
+        };
+        serve(self.mqtt, Some(listener::Kind::Mqtt));
+        #[cfg(feature = "tls")]
+        serve(self.mqtts, tls.cloned().map(listener::Kind::Mqtts));
+        #[cfg(feature = "websocket")]
+        serve(self.ws, Some(listener::Kind::Ws));
+        #[cfg(all(feature = "websocket", feature = "tls"))]
+        serve(self.wss, tls.cloned().map(listener::Kind::Wss));
+        #[cfg(feature = "http")]
+        if let Some(listener) = self.http {
+            shared.spawn(crate::http::serve(shared.clone(), listener));
+        }
+    }
+}

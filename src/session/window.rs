@@ -1,0 +1,305 @@
+//! What was sent at QoS 1 and 2 and is not yet acknowledged: packet identifiers, and the messages
+//! behind them in the order they were sent.
+//!
+//! Identifiers are given out in rising order and mostly come back in that order, so the window is a
+//! ring indexed by identifier. An exchange that stays open while thousands after it complete would
+//! stretch the ring; it is moved aside to `stragglers`, and its identifier is skipped until it ends
+//! (MQTT-2.2.1-4).
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use crate::codec::PacketId;
+use crate::session::delivery::Delivery;
+
+/// An open exchange.
+pub(crate) struct Entry {
+    pub(crate) phase: Phase,
+    /// The shared group that the message came from, and its number there.
+    pub(crate) origin: Option<Origin>,
+    /// Whole seconds on the broker's clock when it was opened.
+    pub(crate) opened_at: u32,
+}
+
+/// How far an exchange is.
+pub(crate) enum Phase {
+    /// PUBLISH sent; PUBACK or PUBREC is due.
+    Published(Delivery),
+    /// PUBREL sent; PUBCOMP is due. The message is gone (MQTT-4.3.3-8).
+    Released,
+}
+
+/// Where a message of a shared group belongs if its receiver goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Index of the membership in the receiver's session.
+    pub(crate) membership: u32,
+    /// The message's number in its group.
+    pub(crate) sequence: u64,
+}
+
+/// The ring is tidied when it is longer than this and mostly holes.
+const SPARSE: usize = 1024;
+
+#[derive(Default)]
+pub(crate) struct Window {
+    /// Identifier of the first slot of the ring.
+    first: u16,
+    ring: VecDeque<Option<Entry>>,
+    /// Open exchanges older than the ring, in the order they were sent.
+    stragglers: BTreeMap<u64, (u16, Entry)>,
+    straggler_ids: HashMap<u16, u64, foldhash::fast::FixedState>,
+    straggler_count: u64,
+    open: usize,
+    bytes: usize,
+}
+
+impl Window {
+    /// Open exchanges.
+    pub(crate) fn len(&self) -> usize {
+        self.open
+    }
+
+    /// Bytes of the messages that are held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Opens an exchange and gives it an identifier that no open one has; `None` when all 65,535 are
+    /// in use.
+    pub(crate) fn open(&mut self, entry: Entry) -> Option<PacketId> {
+        if self.open >= usize::from(u16::MAX) {
+            return None;
+        }
+        if self.ring.len() > SPARSE && self.ring.len() > 4 * self.open {
+            self.set_stragglers_aside();
+        }
+        loop {
+            if self.ring.is_empty() && self.first == 0 {
+                self.first = 1;
+            }
+            if self.ring.len() >= usize::from(u16::MAX) {
+                self.set_stragglers_aside();
+            }
+            let id = advance(self.first, self.ring.len());
+            if self.straggler_ids.is_empty() || !self.straggler_ids.contains_key(&id) {
+                self.open += 1;
+                self.bytes += footprint(&entry);
+                self.ring.push_back(Some(entry));
+                return PacketId::new(id);
+            }
+            self.ring.push_back(None);
+            self.trim();
+        }
+    }
+
+    /// Ends an exchange.
+    pub(crate) fn close(&mut self, id: PacketId) -> Option<Entry> {
+        let entry = match self.slot(id.get()) {
+            Some(slot) if slot.is_some() => slot.take(),
+            _ => {
+                let order = self.straggler_ids.remove(&id.get())?;
+                self.stragglers.remove(&order).map(|(_, entry)| entry)
+            }
+        }?;
+        self.open -= 1;
+        self.bytes -= footprint(&entry);
+        self.trim();
+        Some(entry)
+    }
+
+    pub(crate) fn get(&mut self, id: PacketId) -> Option<&mut Entry> {
+        if let Some(order) = self.straggler_ids.get(&id.get()) {
+            return self.stragglers.get_mut(order).map(|(_, entry)| entry);
+        }
+        self.slot(id.get())?.as_mut()
+    }
+
+    /// PUBREC came: the message is let go and the exchange waits for PUBCOMP (MQTT-4.3.3-4).
+    /// Returns the delivery that ended, `None` if it had been released already.
+    pub(crate) fn release(&mut self, id: PacketId) -> Option<Delivery> {
+        let entry = self.get(id)?;
+        let Phase::Published(delivery) = std::mem::replace(&mut entry.phase, Phase::Released) else {
+            return None;
+        };
+        entry.origin = None;
+        self.bytes -= delivery.message.footprint();
+        Some(delivery)
+    }
+
+    /// Every open exchange in the order it was sent.
+    pub(crate) fn visit(&mut self, mut f: impl FnMut(PacketId, &mut Entry)) {
+        for (id, entry) in self.stragglers.values_mut() {
+            if let Some(id) = PacketId::new(*id) {
+                f(id, entry);
+            }
+        }
+        let first = self.first;
+        for (index, slot) in self.ring.iter_mut().enumerate() {
+            if let (Some(entry), Some(id)) = (slot, PacketId::new(advance(first, index))) {
+                f(id, entry);
+            }
+        }
+    }
+
+    /// Ends the exchanges that `which` picks and returns them in the order they were sent.
+    pub(crate) fn extract(
+        &mut self,
+        mut which: impl FnMut(&Entry) -> bool,
+    ) -> Vec<(PacketId, Entry)> {
+        let mut ids = Vec::new();
+        self.visit(|id, entry| {
+            if which(entry) {
+                ids.push(id);
+            }
+        });
+        ids.into_iter().filter_map(|id| Some((id, self.close(id)?))).collect()
+    }
+
+    /// Puts a message back under the identifier it had, when its receiver resumes (MQTT-4.4.0-1).
+    /// Fails when the identifier is in use again.
+    pub(crate) fn reopen(&mut self, id: PacketId, entry: Entry) -> Result<(), Entry> {
+        if self.straggler_ids.contains_key(&id.get()) {
+            return Err(entry);
+        }
+        match self.slot(id.get()) {
+            Some(slot) if slot.is_some() => return Err(entry),
+            Some(_) | None => {}
+        }
+        self.open += 1;
+        self.bytes += footprint(&entry);
+        if let Some(slot) = self.slot(id.get()) {
+            *slot = Some(entry);
+        } else {
+            self.set_aside(id.get(), entry);
+        }
+        Ok(())
+    }
+
+    fn slot(&mut self, id: u16) -> Option<&mut Option<Entry>> {
+        self.ring.get_mut(distance(self.first, id)?)
+    }
+
+    /// Drops holes at the front; the next identifier goes on from where it was.
+    fn trim(&mut self) {
+        while let Some(None) = self.ring.front() {
+            self.ring.pop_front();
+            self.first = advance(self.first, 1);
+        }
+        if self.ring.is_empty() && self.ring.capacity() > SPARSE {
+            self.ring = VecDeque::new();
+        }
+    }
+
+    /// Moves what is open at the front of the ring aside, up to the first long stretch of holes.
+    fn set_stragglers_aside(&mut self) {
+        let target = self.ring.len() / 2;
+        while self.ring.len() > target {
+            let Some(slot) = self.ring.pop_front() else { break };
+            let id = self.first;
+            self.first = advance(self.first, 1);
+            if let Some(entry) = slot {
+                self.set_aside(id, entry);
+            }
+        }
+        self.trim();
+    }
+
+    fn set_aside(&mut self, id: u16, entry: Entry) {
+        self.straggler_count += 1;
+        self.stragglers.insert(self.straggler_count, (id, entry));
+        self.straggler_ids.insert(id, self.straggler_count);
+    }
+}
+
+fn footprint(entry: &Entry) -> usize {
+    match &entry.phase {
+        Phase::Published(delivery) => delivery.message.footprint(),
+        Phase::Released => 0,
+    }
+}
+
+/// The identifier `steps` after `id`; 0 is no identifier and is jumped over.
+fn advance(id: u16, steps: usize) -> u16 {
+    let zero_based = (usize::from(id.max(1)) - 1 + steps) % usize::from(u16::MAX);
+    zero_based as u16 + 1
+}
+
+/// Steps from `from` to `to`.
+fn distance(from: u16, to: u16) -> Option<usize> {
+    let (from, to) = (usize::from(from).checked_sub(1)?, usize::from(to).checked_sub(1)?);
+    let span = usize::from(u16::MAX);
+    Some((to + span - from) % span)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry() -> Entry {
+        Entry { phase: Phase::Released, origin: None, opened_at: 0 }
+    }
+
+    /// MQTT-2.2.1-4.
+    #[test]
+    fn identifiers_wrap_and_skip_those_in_use() {
+        let mut window = Window::default();
+        let held = window.open(entry()).unwrap();
+        assert_eq!(held.get(), 1);
+        let mut last = 1;
+        for _ in 0..200_000u32 {
+            let id = window.open(entry()).unwrap();
+            assert_ne!(id, held);
+            last = id.get();
+            assert!(window.close(id).is_some());
+        }
+        assert!(last > 1);
+        assert_eq!(window.len(), 1);
+        assert!(window.close(held).is_some());
+        assert!(window.close(held).is_none());
+    }
+
+    #[test]
+    fn all_identifiers_can_be_open_and_not_one_more() {
+        let mut window = Window::default();
+        for _ in 0..65_535 {
+            assert!(window.open(entry()).is_some());
+        }
+        assert!(window.open(entry()).is_none());
+        let id = PacketId::new(40_000).unwrap();
+        assert!(window.close(id).is_some());
+        assert_eq!(window.open(entry()), Some(id));
+    }
+
+    proptest! {
+        #[test]
+        fn window_behaves_as_a_map_in_sending_order(
+            steps in proptest::collection::vec((0u8..4, any::<prop::sample::Index>()), 1..3000)
+        ) {
+            let mut window = Window::default();
+            let mut model: Vec<u16> = Vec::new();
+            let mut stamps: HashMap<u16, u32> = HashMap::new();
+            for (stamp, (kind, index)) in steps.into_iter().enumerate() {
+                if kind > 0 || model.is_empty() {
+                    let mut new = entry();
+                    new.opened_at = stamp as u32;
+                    let id = window.open(new).unwrap().get();
+                    prop_assert!(!model.contains(&id));
+                    model.push(id);
+                    stamps.insert(id, stamp as u32);
+                } else {
+                    let id = model.remove(index.index(model.len()));
+                    let closed = window.close(PacketId::new(id).unwrap()).unwrap();
+                    prop_assert_eq!(closed.opened_at, stamps[&id]);
+                }
+                prop_assert_eq!(window.len(), model.len());
+            }
+            let mut seen = Vec::new();
+            window.visit(|id, _| seen.push(id.get()));
+            prop_assert_eq!(seen, model);
+        }
+    }
+}

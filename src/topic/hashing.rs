@@ -1,0 +1,40 @@
+//! Seeded hashing, since clients choose the keys.
+
+use std::hash::Hasher;
+
+use foldhash::SharedSeed;
+use foldhash::fast::FoldHasher;
+
+/// Hashes topics and levels with a seed that the peers do not know.
+///
+/// The shared seed of `foldhash` is made from the same secret: with its published default, keys
+/// that collide under every seed could be computed beforehand.
+#[derive(Debug)]
+pub(super) struct Hashing {
+    seed: u64,
+    shared: SharedSeed,
+}
+
+impl Hashing {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            shared: SharedSeed::from_u64(seed),
+        }
+    }
+
+    /// Hash of a whole topic or filter.
+    pub(super) fn text(&self, text: &[u8]) -> u64 {
+        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
+        hasher.write(text);
+        hasher.finish()
+    }
+
+    /// Hash of one level under a parent.
+    pub(super) fn level(&self, parent: u32, level: &[u8]) -> u64 {
+        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
+        hasher.write(level);
+        hasher.write_u32(parent);
+        hasher.finish()
+    }
+}

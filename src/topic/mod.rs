@@ -1,0 +1,32 @@
+//! Topic Names and Topic Filters: what is legal, what matches what, and the two collections that
+//! answer it for many at once.
+//!
+//! [`Trie`] holds filters and is asked with a topic (who gets this PUBLISH), [`Names`] holds topics
+//! and is asked with a filter (which retained messages does this SUBSCRIBE get), and [`Changes`]
+//! tells whether an earlier answer of the trie still stands. All compare bytes: nothing is
+//! normalised (MQTT-4.7.3-4). The collections take their hash seed from the caller and never
+//! recurse, because the shape of a filter is the client's choice.
+
+// Nothing outside the crate sees these items, except the benches through the feature `internals`.
+#![cfg_attr(not(feature = "internals"), allow(unreachable_pub))]
+
+mod changes;
+mod error;
+mod filter;
+mod hashing;
+mod levels;
+mod matching;
+mod names;
+#[cfg(test)]
+mod strategies;
+mod text;
+mod tree;
+mod trie;
+
+pub use changes::Changes;
+pub use error::TopicError;
+pub use filter::{Filter, check_topic_name};
+pub use levels::{levels, slashes};
+pub use matching::{HashParent, matches};
+pub use names::Names;
+pub use trie::Trie;

@@ -1,0 +1,276 @@
+//! What a server may restrict, with brokers that are configured to: Maximum QoS, Receive Maximum,
+//! Maximum Packet Size, Topic Alias Maximum, users, and bounds that refuse a message.
+
+use crate::support::*;
+
+/// 5:MQTT-3.2.2-15
+/// A packet of just the Maximum Packet Size is served; one byte more is refused by 0x95 on its length
+/// alone.
+#[test]
+fn packets_above_the_announced_size_are_refused() {
+    let own = standard("[limits]\npacket_size = 1000\n");
+    let topic = fresh("size");
+    let overhead = 3 + 2 + topic.len();
+    both(|version| {
+        let (mut client, props) = connect_to(&own, version);
+        let no_properties = usize::from(version == Version::V5);
+        if version == Version::V5 {
+            assert_eq!(props.number(MAXIMUM_PACKET_SIZE), Some(1000));
+        }
+        client.send(Publish::new(
+            &topic,
+            "x".repeat(1000 - overhead - no_properties),
+        ));
+        client.expect_silence();
+        // 3 bytes of fixed header; the body is never sent.
+        client.send([&[0x30][..], &varint(1000 - 3 + 1)].concat());
+        client.expect_error(0x95);
+    });
+}
+
+/// 5:MQTT-3.3.4-7
+/// More open QoS 2 exchanges than the Receive Maximum of CONNACK are refused by 0x93.
+#[test]
+fn exchanges_above_the_receive_maximum_are_refused() {
+    let own = standard("[limits]\nreceive_maximum = 3\n");
+    let (mut client, props) = connect_to(&own, Version::V5);
+    assert_eq!(props.number(RECEIVE_MAXIMUM), Some(3));
+    for round in 0..3 {
+        for id in 1..=3 {
+            client.send(Publish::new("a", "x").qos(2, id));
+            client.expect_pubrec(id);
+        }
+        for id in 1..=3 {
+            if round < 2 {
+                client.send(pubrel(id));
+                client.expect_pubcomp(id);
+            }
+        }
+    }
+    client.send(Publish::new("a", "x").qos(2, 4));
+    client.expect_disconnect(0x93);
+}
+
+/// 5:MQTT-3.2.2-18
+/// Without a Topic Alias Maximum in CONNACK any alias is refused by 0x94.
+#[test]
+fn aliases_are_refused_where_they_are_off() {
+    let own = standard("[limits]\ntopic_alias_maximum = 0\n");
+    let (mut client, props) = connect_to(&own, Version::V5);
+    assert_eq!(props.number(TOPIC_ALIAS_MAXIMUM).unwrap_or(0), 0);
+    client.send(Publish::new("a", "x").with(topic_alias(1)));
+    client.expect_disconnect(0x94);
+}
+
+/// 5:MQTT-3.1.3-8 3:MQTT-3.1.3-9
+/// A client identifier that is too long is refused by 0x85, in 3.1.1 by code 2.
+#[test]
+fn long_client_identifiers_are_refused() {
+    let own = standard("[limits]\nclient_id_length = 10\n");
+    both(|version| {
+        let mut client = Client::dial(own.mqtt(), version);
+        client.send_connect(&Connect::new("eleven byte"));
+        let (session_present, reason, _) = client.expect_connack();
+        assert_eq!(
+            (session_present, reason),
+            (false, if version == Version::V5 { 0x85 } else { 2 })
+        );
+        client.expect_closed();
+    });
+}
+
+/// 5:MQTT-3.3.4-5
+/// Where the broker is told to send a copy for each overlapping subscription, each copy has the
+/// identifier and the QoS of its own.
+#[test]
+fn copies_have_the_identifier_of_their_own_subscription() {
+    let own = standard("overlapping = \"copy-each\"\n");
+    let (mut reader, _) = connect_to(&own, Version::V5);
+    for (id, filter, qos) in [(1, "a/#", 0), (2, "a/+", 2), (3, "a/b", 1)] {
+        let mut subscribe = Subscribe::new(id).filter(filter, qos);
+        if id < 3 {
+            subscribe = subscribe.with(subscription_identifier(u32::from(id)));
+        }
+        assert_eq!(reader.subscribe_with(&subscribe, id), qos);
+    }
+    connect_to(&own, Version::V5).0.publish("a/b", "x", 2);
+    let mut copies: Vec<(Vec<u32>, u8)> = (0..3)
+        .map(|_| {
+            let copy = reader.receive();
+            (copy.props.subscription_identifiers(), copy.qos)
+        })
+        .collect();
+    copies.sort();
+    assert_eq!(copies, [(vec![], 1), (vec![1], 0), (vec![2], 2)]);
+    reader.expect_silence();
+}
+
+/// 5:MQTT-4.3.3-9
+/// After a PUBREC of 0x80 or more the identifier is a new message.
+#[test]
+fn identifier_of_a_refused_message_is_free() {
+    let own = standard("[limits]\ntopic_length = 10\n");
+    let (mut reader, _) = connect_to(&own, Version::V5);
+    reader.subscribe("#", 2);
+    let (mut author, _) = connect_to(&own, Version::V5);
+    author.send(Publish::new("longer than ten", "refused").qos(2, 5));
+    assert_eq!(author.expect_pubrec(5), 0x90);
+    author.send(Publish::new("short", "taken").qos(2, 5));
+    assert_eq!(author.expect_pubrec(5), 0);
+    author.send(pubrel(5));
+    assert_eq!(author.expect_pubcomp(5), 0);
+    assert_eq!(reader.receive().text(), "taken");
+    reader.expect_silence();
+}
+
+/// 3:MQTT-3.3.5-2 5:MQTT-3.4.2-1 5:MQTT-3.5.2-1
+/// A PUBLISH that is refused is never delivered: MQTT 5 says why, 3.1.1 ends the connection.
+#[test]
+fn refused_publish_is_never_delivered() {
+    let own = standard("[limits]\ntopic_length = 10\n");
+    both(|version| {
+        let (mut reader, _) = connect_to(&own, version);
+        reader.subscribe("#", 2);
+        for qos in [0, 1, 2] {
+            let (mut author, _) = connect_to(&own, version);
+            let message = Publish::new("longer than ten", "x");
+            author.send(if qos == 0 {
+                message
+            } else {
+                message.qos(qos, 7)
+            });
+            match (version, qos) {
+                (Version::V5, 1) => assert_eq!(author.expect_puback(7), 0x90),
+                (Version::V5, 2) => assert_eq!(author.expect_pubrec(7), 0x90),
+                _ => author.expect_error(0x90),
+            }
+        }
+        reader.expect_silence();
+    });
+}
+
+/// 3:MQTT-4.8.0-2
+/// A PUBLISH that the broker cannot keep ends the 3.1.1 connection it came on, unacknowledged; MQTT 5
+/// says 0x97; others stay.
+#[test]
+fn message_without_room_ends_its_connection_only() {
+    let own = standard("[limits]\nmemory = 20000\n");
+    let (mut absent, _) = connect_as(&own, Version::V5, &Connect::new("absent").durable());
+    absent.subscribe("a", 1);
+    absent.disconnect();
+    let (mut bystander, _) = connect_to(&own, Version::V3);
+    let (mut author, _) = connect_to(&own, Version::V5);
+    let mut taken = 0;
+    while author.publish_message(Publish::new("a", "x".repeat(1000)), 1) != 0x97 {
+        taken += 1;
+        assert!(taken < 100, "the bound is reached");
+    }
+    let (mut old, _) = connect_to(&own, Version::V3);
+    old.send(Publish::new("a", "x").qos(1, 1));
+    old.expect_closed();
+    bystander.expect_silence();
+    author.expect_silence();
+}
+
+/// 5:MQTT-3.1.4-2 3:MQTT-3.2.2-4 3:MQTT-3.2.2-5 5:MQTT-3.2.2-6 5:MQTT-3.1.3-1 3:MQTT-3.1.3-1
+/// Wrong user names and passwords are refused by 0x86, in 3.1.1 by code 4, without Session Present and
+/// without harm to a stored session.
+#[test]
+fn wrong_passwords_are_refused() {
+    let own = standard(&format!(
+        "[[users]]\nname = \"ann\"\npassword_hash = \"{HASH_OF_SECRET}\"\n"
+    ));
+    both(|version| {
+        let id = fresh("stored");
+        let right = Connect::new(&id).durable().user("ann").password("secret");
+        connect_as(&own, version, &right).0.disconnect();
+        let wrong = [
+            Connect::new(&id).durable(),
+            Connect::new(&id).durable().user("ann"),
+            Connect::new(&id).durable().user("ann").password("Secret"),
+            Connect::new(&id).durable().user("bob").password("secret"),
+            Connect::new(&id).durable().user("secret").password("ann"),
+        ];
+        for connect in wrong {
+            let mut client = Client::dial(own.mqtt(), version);
+            client.send_connect(&connect);
+            let (session_present, reason, _) = client.expect_connack();
+            assert!(!session_present);
+            assert_eq!(reason, if version == Version::V5 { 0x86 } else { 4 });
+            client.expect_closed();
+        }
+        let (_, session_present) = connect_as(&own, version, &right);
+        assert!(session_present);
+    });
+}
+
+/// 5:MQTT-3.14.0-1
+/// A connection without a CONNECT is closed after the connect timeout, without a word.
+#[test]
+fn connection_without_connect_is_closed_without_a_word() {
+    let own = standard("[limits]\nconnect_timeout = \"1s\"\n");
+    let mut silent = Client::dial(own.mqtt(), Version::V5);
+    let mut slow = Client::dial(own.mqtt(), Version::V5);
+    slow.send(Connect::new(fresh("slow")).encode(Version::V5)[..10].to_vec());
+    let (mut served, _) = connect_to(&own, Version::V5);
+    silent.expect_closed();
+    slow.expect_closed();
+    served.expect_silence();
+}
+
+/// 5:MQTT-3.2.2-9
+/// A broker without QoS 2 says so in CONNACK.
+#[test]
+fn maximum_qos_is_announced() {
+    let (_, props) = connect_to(aws_broker(), Version::V5);
+    assert_eq!(props.number(MAXIMUM_QOS), Some(1));
+}
+
+/// 5:MQTT-3.2.2-11
+/// A PUBLISH above the Maximum QoS is refused by 0x9B and not delivered.
+#[test]
+fn publish_above_the_maximum_qos_is_refused() {
+    let topic = fresh("above");
+    let (mut watcher, _) = connect_to(aws_broker(), Version::V5);
+    watcher.subscribe(&topic, 1);
+    let (mut author, _) = connect_to(aws_broker(), Version::V5);
+    author.send(Publish::new(&topic, "x").qos(2, 1));
+    author.expect_disconnect(0x9B);
+    watcher.expect_silence();
+}
+
+/// 5:MQTT-3.2.2-12
+/// A will above the Maximum QoS is refused by 0x9B.
+#[test]
+fn will_above_the_maximum_qos_is_refused() {
+    let mut client = Client::dial(aws_broker().mqtt(), Version::V5);
+    client.send_connect(&Connect::new(fresh("will")).will(Will::new("a", "x").qos(2)));
+    client.expect_refusal(0x9B);
+}
+
+/// The hash of `secret` as a configuration file has it: PBKDF2 with a thousand iterations.
+const HASH_OF_SECRET: &str =
+    "$pbkdf2-sha256$i=1000$c2l4dGVlbiBieXRlcyBvaw$Yic6xB2Azj4fBhKstNB7WLaiOcN8ifBRJ7emnjo3D3c";
+
+/// A broker of profile `standard` with this configuration.
+fn standard(config: &str) -> TestBroker {
+    TestBroker::start_with_config(&["--profile", "standard"], config)
+}
+
+/// A new client of this broker, with the properties of CONNACK.
+fn connect_to(broker: &TestBroker, version: Version) -> (Client, Props) {
+    let mut client = Client::dial(broker.mqtt(), version);
+    client.send_connect(&Connect::new(fresh("c")));
+    let (_, reason, props) = client.expect_connack();
+    assert_eq!(reason, 0);
+    (client, props)
+}
+
+/// Connects to this broker; also tells whether a session was present.
+fn connect_as(broker: &TestBroker, version: Version, connect: &Connect) -> (Client, bool) {
+    let mut client = Client::dial(broker.mqtt(), version);
+    client.send_connect(connect);
+    let (session_present, reason, _) = client.expect_connack();
+    assert_eq!(reason, 0);
+    (client, session_present)
+}

@@ -1,0 +1,290 @@
+//! MQTT over WebSocket: section 6 of both standards.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    sync::OnceLock,
+};
+
+use crate::support::*;
+
+const CONTINUATION: u8 = 0;
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+const PONG: u8 = 10;
+
+/// 5:MQTT-6.0.0-4 3:MQTT-6.0.0-4
+/// The sub-protocol that the broker selects is mqtt, alone or after other names.
+#[test]
+fn selected_sub_protocol_is_mqtt() {
+    for offer in ["mqtt", "soap, mqtt", "mqttv3.1, mqtt, other"] {
+        let (response, _) = handshake(Some(offer));
+        assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
+        assert_eq!(
+            header(&response, "sec-websocket-protocol").as_deref(),
+            Some("mqtt")
+        );
+        // The answer to the key that every handshake of these tests sends (RFC 6455, section 1.3).
+        let accept = header(&response, "sec-websocket-accept");
+        assert_eq!(accept.as_deref(), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    }
+}
+
+/// 5:MQTT-6.0.0-1 3:MQTT-6.0.0-1
+/// MQTT travels in binary frames: a text frame, first or later, ends the connection.
+#[test]
+fn text_frames_end_the_connection() {
+    both(|version| {
+        let connect = Connect::new(fresh("text")).encode(version);
+        let mut client = WebSocket::open(version);
+        client.send(TEXT, &connect);
+        client.expect_closed();
+        let mut client = WebSocket::connect(version);
+        client.send(TEXT, &PINGREQ);
+        client.expect_closed();
+    });
+}
+
+/// 5:MQTT-6.0.0-1 3:MQTT-6.0.0-1
+/// What the broker sends is in binary frames.
+#[test]
+fn broker_sends_binary_frames() {
+    both(|version| {
+        let topic = fresh("binary");
+        let mut client = WebSocket::connect(version);
+        client.send(BINARY, &Subscribe::new(1).filter(&topic, 1).encode(version));
+        client.send(BINARY, &Publish::new(&topic, "x").qos(1, 2).encode(version));
+        client.send(BINARY, &PINGREQ);
+        // The reader fails on any other frame.
+        let answers: Vec<Packet> = (0..4).map(|_| client.next_packet()).collect();
+        assert!(matches!(answers[0], Packet::Suback { .. }));
+        assert!(
+            answers
+                .iter()
+                .any(|packet| matches!(packet, Packet::Publish(got) if got.text() == "x"))
+        );
+        assert!(answers.contains(&Packet::Pingresp));
+    });
+}
+
+/// 5:MQTT-6.0.0-2 3:MQTT-6.0.0-2
+/// Frames and packets need not agree: a byte per frame, many packets in one, a packet over several, and
+/// messages in fragments.
+#[test]
+fn frames_and_packets_need_not_agree() {
+    both(|version| {
+        let topic = fresh("frames");
+        let mut client = WebSocket::open(version);
+        for byte in Connect::new(fresh("frames")).encode(version) {
+            client.send(BINARY, &[byte]);
+        }
+        assert!(matches!(
+            client.next_packet(),
+            Packet::Connack { reason: 0, .. }
+        ));
+        let subscribe = Subscribe::new(1).filter(&topic, 0).encode(version);
+        let publish = Publish::new(&topic, "one").encode(version);
+        client.send(BINARY, &[subscribe, publish].concat());
+        assert!(matches!(client.next_packet(), Packet::Suback { .. }));
+        assert!(matches!(client.next_packet(), Packet::Publish(got) if got.text() == "one"));
+        let publish = Publish::new(&topic, "two").encode(version);
+        let (start, end) = publish.split_at(5);
+        client.send(BINARY, start);
+        client.send(BINARY, &[end, &PINGREQ].concat());
+        assert!(matches!(client.next_packet(), Packet::Publish(got) if got.text() == "two"));
+        assert_eq!(client.next_packet(), Packet::Pingresp);
+        let publish = Publish::new(&topic, "x".repeat(70_000)).encode(version);
+        client.send_fragment(BINARY, &publish[..100], false);
+        client.send_fragment(CONTINUATION, &publish[100..66_000], false);
+        client.send(PING, b"between");
+        client.send_fragment(CONTINUATION, &publish[66_000..], true);
+        assert!(
+            matches!(client.next_packet(), Packet::Publish(got) if got.payload.len() == 70_000)
+        );
+    });
+}
+
+/// A Close frame is answered, and the will is published: only DISCONNECT discards it.
+#[test]
+fn close_frame_is_answered() {
+    both(|version| {
+        let topic = fresh("will");
+        let mut watcher = WebSocket::connect(version);
+        watcher.send(BINARY, &Subscribe::new(1).filter(&topic, 0).encode(version));
+        watcher.next_packet();
+        let mut client = WebSocket::open(version);
+        let connect = Connect::new(fresh("closing")).will(Will::new(&topic, "x"));
+        client.send(BINARY, &connect.encode(version));
+        client.next_packet();
+        client.send(CLOSE, &1000_u16.to_be_bytes());
+        client.expect_closed();
+        assert!(matches!(watcher.next_packet(), Packet::Publish(got) if got.text() == "x"));
+    });
+}
+
+/// The broker of these tests.
+fn web_broker() -> &'static TestBroker {
+    static SHARED: OnceLock<TestBroker> = OnceLock::new();
+    SHARED.get_or_init(|| TestBroker::start(&["--profile", "standard", "--ws-port", "0"]))
+}
+
+/// Asks for an upgrade and returns the head of the response.
+fn handshake(protocols: Option<&str>) -> (String, TcpStream) {
+    let address = web_broker()
+        .address("ws")
+        .expect("the WebSocket listener is on");
+    let mut stream = TcpStream::connect(address).expect("the broker accepts");
+    stream
+        .set_read_timeout(Some(DEADLINE))
+        .expect("a socket option");
+    let protocols = protocols.map_or(String::new(), |names| {
+        format!("Sec-WebSocket-Protocol: {names}\r\n")
+    });
+    let request = format!(
+        "GET /mqtt HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocols}\r\n"
+    );
+    stream
+        .write_all(request.as_bytes())
+        .expect("the broker reads");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a response");
+        head.extend(byte);
+    }
+    (String::from_utf8(head).expect("a head of text"), stream)
+}
+
+/// The value of a header, whose name is given in lower case.
+fn header(head: &str, name: &str) -> Option<String> {
+    head.lines().find_map(|line| {
+        let (its_name, value) = line.split_once(':')?;
+        (its_name.to_ascii_lowercase() == name).then(|| value.trim().to_owned())
+    })
+}
+
+/// A client that speaks in frames.
+struct WebSocket {
+    stream: TcpStream,
+    version: Version,
+    /// Payload of binary frames that was not yet taken as packets.
+    unread: Vec<u8>,
+}
+
+impl WebSocket {
+    /// Upgrades a connection and sends no packet.
+    fn open(version: Version) -> Self {
+        let (response, stream) = handshake(Some("mqtt"));
+        assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
+        Self {
+            stream,
+            version,
+            unread: Vec::new(),
+        }
+    }
+
+    /// Upgrades a connection and connects with a clean session.
+    fn connect(version: Version) -> Self {
+        let mut client = Self::open(version);
+        client.send(BINARY, &Connect::new(fresh("web")).encode(version));
+        let answer = client.next_packet();
+        assert!(
+            matches!(answer, Packet::Connack { reason: 0, .. }),
+            "{answer:?}"
+        );
+        client
+    }
+
+    /// Sends one whole message.
+    fn send(&mut self, opcode: u8, payload: &[u8]) {
+        self.send_fragment(opcode, payload, true);
+    }
+
+    /// Sends one frame, masked as clients have to.
+    fn send_fragment(&mut self, opcode: u8, payload: &[u8], last: bool) {
+        let mask = [0x11, 0x22, 0x33, 0x44];
+        let mut bytes = vec![u8::from(last) << 7 | opcode];
+        match u16::try_from(payload.len()) {
+            Ok(length @ ..126) => bytes.push(0x80 | length as u8),
+            Ok(length) => {
+                bytes.push(0x80 | 126);
+                bytes.extend(length.to_be_bytes());
+            }
+            Err(_) => {
+                bytes.push(0x80 | 127);
+                bytes.extend((payload.len() as u64).to_be_bytes());
+            }
+        }
+        bytes.extend(mask);
+        bytes.extend(
+            payload
+                .iter()
+                .zip(mask.iter().cycle())
+                .map(|(byte, mask)| byte ^ mask),
+        );
+        self.stream.write_all(&bytes).expect("the broker reads");
+    }
+
+    /// The next frame as opcode and payload, or `None` at the end of the stream.
+    fn next_frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut head = [0; 2];
+        self.stream.read_exact(&mut head).ok()?;
+        assert_eq!(head[0] & 0x70, 0, "reserved bits are 0");
+        assert_eq!(head[1] & 0x80, 0, "a server does not mask");
+        let length = match head[1] {
+            126 => u64::from(u16::from_be_bytes(self.read_array())),
+            127 => u64::from_be_bytes(self.read_array()),
+            short => u64::from(short),
+        };
+        let mut payload = vec![0; usize::try_from(length).expect("a length in memory")];
+        self.stream
+            .read_exact(&mut payload)
+            .expect("the payload of the frame");
+        Some((head[0] & 0x0F, payload))
+    }
+
+    /// The next packet; PONG frames before it are passed over.
+    fn next_packet(&mut self) -> Packet {
+        loop {
+            if let Some(length) = packet_length(&self.unread)
+                && self.unread.len() >= length
+            {
+                let bytes: Vec<u8> = self.unread.drain(..length).collect();
+                return read_packet(self.version, &bytes);
+            }
+            match self
+                .next_frame()
+                .expect("a frame before the end of the stream")
+            {
+                (BINARY | CONTINUATION, payload) => self.unread.extend(payload),
+                (PONG, _) => {}
+                (opcode, payload) => panic!("frame of opcode {opcode}: {payload:02x?}"),
+            }
+        }
+    }
+
+    /// Reads the end of the stream; a DISCONNECT and a Close frame may come first.
+    fn expect_closed(&mut self) {
+        while let Some((opcode, payload)) = self.next_frame() {
+            match opcode {
+                CLOSE => {}
+                BINARY => {
+                    let packet = read_packet(self.version, &payload);
+                    assert!(matches!(packet, Packet::Disconnect { .. }), "{packet:?}");
+                }
+                other => panic!("frame of opcode {other}: {payload:02x?}"),
+            }
+        }
+    }
+
+    fn read_array<const LENGTH: usize>(&mut self) -> [u8; LENGTH] {
+        let mut bytes = [0; LENGTH];
+        self.stream
+            .read_exact(&mut bytes)
+            .expect("the length of the frame");
+        bytes
+    }
+}

@@ -1,0 +1,163 @@
+//! The broker under test as a child process.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::OnceLock,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Names the address of another broker to run the shared tests against.
+const ADDRESS_VARIABLE: &str = "ROUNDEL_TEST_ADDR";
+
+/// Sets the log filter of the brokers that the tests start.
+const LOG_VARIABLE: &str = "ROUNDEL_TEST_LOG";
+
+/// A running broker on free ports of the loopback interface; it ends with its handle or, where the
+/// handle is never dropped, with the test process, whose end closes its standard input.
+pub(crate) struct TestBroker {
+    process: Option<Process>,
+    mqtt: SocketAddr,
+    ready: Value,
+}
+
+struct Process {
+    child: Child,
+    /// Held open: the broker stops when it closes.
+    stdin: Option<ChildStdin>,
+    directory: TempDir,
+}
+
+impl TestBroker {
+    /// Starts a broker with plain MQTT on a free port and the given further flags.
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        Self::start_with_config(flags, "")
+    }
+
+    /// Starts a broker that reads `config` (TOML) besides the given flags.
+    pub(crate) fn start_with_config(flags: &[&str], config: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_roundel"));
+        command.args(["serve", "--ready", "json", "--die-with-parent"]);
+        command.args([
+            "--mqtt-port",
+            "0",
+            "--http-port",
+            "off",
+            "--mqtts-port",
+            "off",
+        ]);
+        command.arg("--certs").arg(directory.path().join("certs"));
+        if !config.is_empty() {
+            let file = directory.path().join("roundel.toml");
+            std::fs::write(&file, config).expect("a configuration file");
+            command.arg("--config").arg(file);
+        }
+        let filter = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| "error".to_owned());
+        command.args(["--log", &filter]).args(flags);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+
+        let mut child = command.spawn().expect("the broker binary starts");
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().expect("standard output is piped");
+        let mut line = String::new();
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("a ready line");
+        let ready: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("ready line of {flags:?} is {line:?}: {error}"));
+        assert_eq!(
+            ready["event"], "ready",
+            "first line of standard output: {line}"
+        );
+        let mqtt = listener(&ready, "mqtt").expect("the plain MQTT listener is on");
+        Self {
+            process: Some(Process {
+                child,
+                stdin,
+                directory,
+            }),
+            mqtt,
+            ready,
+        }
+    }
+
+    /// Takes a broker that somebody else runs.
+    fn foreign(address: &str) -> Self {
+        let mqtt = address.parse().expect("an address such as 127.0.0.1:1883");
+        Self {
+            process: None,
+            mqtt,
+            ready: Value::Null,
+        }
+    }
+
+    /// Where it takes MQTT over plain TCP.
+    pub(crate) fn mqtt(&self) -> SocketAddr {
+        self.mqtt
+    }
+
+    /// Where the named listener of the ready line takes connections, if it is on.
+    pub(crate) fn address(&self, name: &str) -> Option<SocketAddr> {
+        listener(&self.ready, name)
+    }
+
+    /// The directory that lives as long as this broker; its certificates are in `certs` below it.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.process
+            .as_ref()
+            .map(|process| process.directory.path())
+    }
+
+    /// Closes the broker's standard input, which asks it to shut down, and returns its exit code.
+    pub(crate) fn stop(mut self) -> Option<i32> {
+        let process = self.process.as_mut()?;
+        process.stdin.take();
+        process
+            .child
+            .wait()
+            .expect("the broker can be waited for")
+            .code()
+    }
+
+    /// Asks for a shutdown like [`stop`](Self::stop), without waiting for it to finish.
+    pub(crate) fn begin_stop(&mut self) {
+        if let Some(process) = self.process.as_mut() {
+            process.stdin.take();
+        }
+    }
+}
+
+impl Drop for TestBroker {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.as_mut() {
+            // Both fail only when the process is gone already.
+            let _ = process.child.kill();
+            let _ = process.child.wait();
+        }
+    }
+}
+
+/// The broker of profile `standard` that the tests of one binary share, or the one that
+/// `ROUNDEL_TEST_ADDR` names.
+pub(crate) fn broker() -> &'static TestBroker {
+    static SHARED: OnceLock<TestBroker> = OnceLock::new();
+    SHARED.get_or_init(|| match std::env::var(ADDRESS_VARIABLE) {
+        Ok(address) => TestBroker::foreign(&address),
+        Err(_) => TestBroker::start(&["--profile", "standard"]),
+    })
+}
+
+/// The broker of profile `aws` that the tests of one binary share.
+pub(crate) fn aws_broker() -> &'static TestBroker {
+    static SHARED: OnceLock<TestBroker> = OnceLock::new();
+    SHARED.get_or_init(|| TestBroker::start(&["--profile", "aws"]))
+}
+
+fn listener(ready: &Value, name: &str) -> Option<SocketAddr> {
+    ready["listeners"][name].as_str()?.parse().ok()
+}

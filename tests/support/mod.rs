@@ -1,0 +1,40 @@
+//! What the black-box tests share: a broker as a child process, a client that speaks in bytes, and a
+//! strict reader of what comes back. Nothing here uses the crate's own codec, so that a mistake in
+//! it cannot hide itself.
+//!
+//! A test reads like a script:
+//!
+//! ```ignore
+//! let mut watcher = connect5(&fresh("watcher"));
+//! watcher.subscribe("a/b", 1);
+//! connect5(&fresh("author")).publish("a/b", "hello", 1);
+//! assert_eq!(watcher.receive().payload, b"hello");
+//! watcher.expect_silence();
+//! ```
+//!
+//! Waiting is always for something: every read has a deadline, and silence is proved by a PINGREQ
+//! whose PINGRESP is the next packet.
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "every test binary uses a part of its own"
+)]
+
+mod broker;
+mod client;
+mod packet;
+mod property;
+mod script;
+mod wire;
+
+pub(crate) use broker::{TestBroker, aws_broker, broker};
+pub(crate) use client::{Client, DEADLINE};
+pub(crate) use packet::{
+    Ack, Auth, Connect, Disconnect, Encode, PINGREQ, Publish, Subscribe, Unsubscribe, Version,
+    Will, binary, frame, puback, pubcomp, pubrec, pubrel, utf8, varint,
+};
+pub(crate) use property::*;
+pub(crate) use script::{
+    both, connect, connect3, connect5, elapse, eventually, fresh, open, watcher,
+};
+pub(crate) use wire::{Delivery, Packet, PacketType, packet_length, read_packet};
