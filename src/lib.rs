@@ -6,6 +6,7 @@ pub(crate) mod broker;
 pub(crate) mod codec;
 pub mod config;
 pub(crate) mod conn;
+mod local;
 mod net;
 mod server;
 pub(crate) mod session;
@@ -16,6 +17,7 @@ pub(crate) mod topic;
 pub use auth::password::{PasswordHash, PasswordHashError};
 pub use codec::{QoS, ReasonCode, Version};
 pub use config::Config;
+pub use local::{Message, Refused, Subscription};
 #[cfg(feature = "tls")]
 pub use net::ca::{Authority, CertError, Issued, IssuedPem, KeyKind};
 #[cfg(feature = "tls")]

@@ -12,7 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::{Broker, Dirty};
+use crate::codec::QoS;
 use crate::config::Config;
+use crate::local::{Refused, Subscription};
 use crate::net::{Shared, listener, timekeeper};
 use crate::time::Clock;
 
@@ -123,6 +125,15 @@ impl Server {
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()
+    }
+
+    /// Subscribes in this process, to a plain or a shared filter; retained messages come first.
+    ///
+    /// # Errors
+    ///
+    /// A filter that is not valid or not allowed, or a limit that is reached.
+    pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<Subscription, Refused> {
+        Subscription::open(self.shared.clone(), filter, qos)
     }
 
     /// Stops: closes the listeners, sends every client DISCONNECT 0x8B, and returns when the last
@@ -252,7 +263,7 @@ impl Listeners {
         serve(self.wss, tls.cloned().map(listener::Kind::Wss));
         #[cfg(feature = "http")]
         if let Some(listener) = self.http {
-            shared.spawn(crate::http::serve(shared.clone(), listener));
+            drop(listener);
         }
     }
 }

@@ -11,19 +11,39 @@ pub fn levels(topic: &str) -> usize {
     slashes(topic) + 1
 }
 
-/// The first level, and what follows its separator if it has one.
-///
-/// `None` is the end; `Some` of nothing is one more level, an empty one.
-pub(super) fn split_level(path: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match path.iter().position(|&byte| byte == b'/') {
-        Some(end) => (&path[..end], Some(&path[end + 1..])),
-        None => (path, None),
-    }
-}
-
 /// The first level.
 pub(super) fn first_level(path: &[u8]) -> &[u8] {
-    split_level(path).0
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
+    const SEPARATORS: u64 = u64::from_le_bytes([b'/'; 8]);
+    let mut end = 0;
+    for eight in path.as_chunks().0 {
+        // Zero bytes are separators. The lowest high bit set below is that of the first of them.
+        let bytes = u64::from_le_bytes(*eight) ^ SEPARATORS;
+        let zeros = bytes.wrapping_sub(ONES) & !bytes & HIGHS;
+        if zeros != 0 {
+            return &path[..end + (zeros.trailing_zeros() / 8) as usize];
+        }
+        end += 8;
+    }
+    while path.get(end).is_some_and(|&byte| byte != b'/') {
+        end += 1;
+    }
+    &path[..end]
+}
+
+/// The number of bytes that both begin with.
+pub(super) fn common_prefix(one: &[u8], other: &[u8]) -> usize {
+    let mut len = 0;
+    for (eight, others) in one.as_chunks().0.iter().zip(other.as_chunks().0) {
+        let differences = u64::from_le_bytes(*eight) ^ u64::from_le_bytes(*others);
+        if differences != 0 {
+            return len + (differences.trailing_zeros() / 8) as usize;
+        }
+        len += 8;
+    }
+    let tails = one[len..].iter().zip(&other[len..]);
+    len + tails.take_while(|(byte, other)| byte == other).count()
 }
 
 /// Whether `path` begins with the level `level`.
@@ -35,20 +55,19 @@ pub(super) fn begins_with(path: &[u8], level: &[u8]) -> bool {
 ///
 /// Also 0 when they share an empty first level; callers know that the first levels are equal.
 pub(super) fn shared_levels(one: &[u8], other: &[u8]) -> usize {
-    let mut shared = 0;
-    for at in 0.. {
-        let pair = (one.get(at), other.get(at));
-        if let (None | Some(b'/'), None | Some(b'/')) = pair {
-            shared = at;
-        }
-        if pair.0 != pair.1 || pair.0.is_none() {
-            break;
-        }
+    let same = common_prefix(one, other);
+    if let (None | Some(b'/'), None | Some(b'/')) = (one.get(same), other.get(same)) {
+        return same;
     }
-    shared
+    one[..same]
+        .iter()
+        .rposition(|&byte| byte == b'/')
+        .unwrap_or(0)
 }
 
 /// What follows the first `len` bytes of `path`, which end at a level's end.
+///
+/// `None` is the end; `Some` of nothing is one more level, an empty one.
 pub(super) fn after(path: &[u8], len: usize) -> Option<&[u8]> {
     path.get(len + 1..)
 }
@@ -63,6 +82,33 @@ mod tests {
         assert_eq!(levels("/"), 2);
         assert_eq!(levels("a//b"), 3);
         assert_eq!(slashes("a/b/c/d/e/f/g/h"), 7);
+    }
+
+    #[test]
+    fn first_level_ends_at_the_first_separator_wherever_it_is() {
+        for length in 0..40 {
+            let level = "\u{ae}.0x"
+                .bytes()
+                .cycle()
+                .take(length)
+                .collect::<Vec<u8>>();
+            assert_eq!(first_level(&level), level);
+            for rest in ["/", "//", "/a/b", "/0123456789/x"] {
+                assert_eq!(first_level(&[&level, rest.as_bytes()].concat()), level);
+            }
+        }
+    }
+
+    #[test]
+    fn common_prefix_ends_at_the_first_difference() {
+        let text = b"0123456789abcdefghijklmnopqrstuvwxyz";
+        for at in 0..text.len() {
+            assert_eq!(common_prefix(&text[..at], text), at);
+            let mut other = *text;
+            other[at] = 0xff;
+            assert_eq!(common_prefix(&other, text), at);
+        }
+        assert_eq!(common_prefix(text, text), text.len());
     }
 
     #[test]

@@ -17,6 +17,8 @@ mod hashing;
 mod levels;
 mod matching;
 mod names;
+#[cfg(test)]
+mod strategies;
 mod text;
 mod tree;
 mod trie;

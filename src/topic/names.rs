@@ -125,3 +125,127 @@ enum Siblings {
     Too,
     Apart,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::super::matches;
+    use super::super::strategies::{self, Step};
+    use super::*;
+
+    fn found(names: &Names<&'static str>, filter: &str, parent: HashParent) -> Vec<&'static str> {
+        let mut found = Vec::new();
+        names.visit_matches(filter, parent, |topic| found.push(*topic));
+        found.sort_unstable();
+        found
+    }
+
+    /// MQTT-4.7.1-1, MQTT-4.7.1-2, MQTT-4.7.2-1, AWS-MQTT-12
+    #[test]
+    fn filter_finds_the_topics_that_it_matches() {
+        let mut names = Names::new(7);
+        for topic in [
+            "a", "a/", "a/b", "a/b/c", "a/x/c", "/b", "$SYS/b", "$SYS/a/c",
+        ] {
+            assert_eq!(names.insert(topic, topic), None);
+        }
+        let standard = |filter| found(&names, filter, HashParent::Matches);
+        assert_eq!(standard("#"), ["/b", "a", "a/", "a/b", "a/b/c", "a/x/c"]);
+        assert_eq!(standard("+/b"), ["/b", "a/b"]);
+        assert_eq!(standard("a/+/c"), ["a/b/c", "a/x/c"]);
+        assert_eq!(standard("a/b/#"), ["a/b", "a/b/c"]);
+        assert_eq!(standard("$SYS/#"), ["$SYS/a/c", "$SYS/b"]);
+        assert_eq!(standard("$SYS/+"), ["$SYS/b"]);
+        assert_eq!(standard("a/b"), ["a/b"]);
+        assert_eq!(found(&names, "a/b/#", HashParent::Excluded), ["a/b/c"]);
+    }
+
+    #[test]
+    fn one_value_per_topic() {
+        let mut names = Names::new(7);
+        assert_eq!(names.insert("a/b", 1), None);
+        assert_eq!(names.insert("a/b", 2), Some(1));
+        assert_eq!(
+            (names.get("a/b"), names.get("a"), names.len()),
+            (Some(&2), None, 1)
+        );
+        assert_eq!((names.remove("a/b"), names.remove("a/b")), (Some(2), None));
+        assert!(names.is_empty());
+    }
+
+    #[test]
+    fn topic_of_32000_levels_is_inserted_found_removed_and_dropped() {
+        let mut names = Names::new(7);
+        let mut topics = vec!["/".repeat(32_000), "a/".repeat(32_000)];
+        // Each of these ends at a node below that of the one before.
+        topics.extend((1..2_000).map(|depth| "b/".repeat(depth)));
+        for topic in &topics {
+            names.insert(topic, topic.clone());
+        }
+        for (filter, expected) in [
+            ("#".to_owned(), 2_001),
+            ("+/".repeat(32_000), 2),
+            ("b/#".to_owned(), 1_999),
+        ] {
+            let mut count = 0;
+            names.visit_matches(&filter, HashParent::Matches, |_| count += 1);
+            assert_eq!(count, expected);
+        }
+        names.visit_all(|topic, value| assert_eq!(topic, value));
+        for topic in topics.iter().step_by(2) {
+            assert_eq!(names.remove(topic).as_ref(), Some(topic));
+        }
+        drop(names);
+    }
+
+    proptest! {
+        /// MQTT-4.7.1-1, MQTT-4.7.1-2, MQTT-4.7.2-1, AWS-MQTT-12
+        #[test]
+        fn names_agree_with_matching_one_by_one(
+            steps in strategies::steps(strategies::topic()),
+            filters in proptest::collection::vec(strategies::filter(), 8),
+            parent in strategies::parent(),
+            seed: u64,
+        ) {
+            let mut names = Names::new(seed);
+            let mut model = BTreeMap::new();
+            for (number, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Insert(topic) => {
+                        let old = model.insert(topic.clone(), number);
+                        prop_assert_eq!(names.insert(&topic, number), old);
+                    }
+                    Step::Remove(topic) => {
+                        prop_assert_eq!(names.remove(&topic), model.remove(&topic));
+                    }
+                }
+                prop_assert_eq!(names.len(), model.len());
+            }
+            for filter in filters {
+                let mut expected: Vec<usize> = model
+                    .iter()
+                    .filter(|(topic, _)| matches(&filter, topic, parent))
+                    .map(|(_, &value)| value)
+                    .collect();
+                let mut found = Vec::new();
+                names.visit_matches(&filter, parent, |&value| found.push(value));
+                expected.sort_unstable();
+                found.sort_unstable();
+                prop_assert_eq!(found, expected, "filter {}", filter);
+            }
+            let mut all = BTreeMap::new();
+            names.visit_all(|topic, &value| {
+                all.insert(topic.to_owned(), value);
+            });
+            prop_assert_eq!(&all, &model);
+            for (topic, value) in model {
+                prop_assert_eq!(names.get(&topic), Some(&value));
+                prop_assert_eq!(names.remove(&topic), Some(value));
+            }
+            prop_assert_eq!(names.tree.nodes_used(), 0);
+        }
+    }
+}

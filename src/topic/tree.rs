@@ -84,6 +84,12 @@ impl<V> Tree<V> {
         self.values
     }
 
+    /// The number of nodes without the root.
+    #[cfg(test)]
+    pub(super) fn nodes_used(&self) -> usize {
+        self.used
+    }
+
     pub(super) fn node(&self, id: NodeId) -> &Node<V> {
         &self.nodes[id.index()]
     }

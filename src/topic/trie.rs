@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::HashParent;
 use super::filter::has_wildcard;
 use super::hashing::Hashing;
-use super::levels::first_level;
+use super::levels::{after, first_level};
 use super::matching::{Compared, compare, ends_in_parent, wildcards_reach};
 use super::text::Text;
 use super::tree::{NodeId, Tree};
@@ -157,13 +157,13 @@ impl<T> Trie<T> {
             f,
             ways: SmallVec::new(),
         };
-        if wildcards_reach(topic) {
-            walk.ways.push((NodeId::ROOT, Some(topic)));
+        let mut way = if wildcards_reach(topic) {
+            Some((NodeId::ROOT, Some(topic)))
         } else {
-            walk.follow_named(NodeId::ROOT, topic);
-        }
-        while let Some((node, rest)) = walk.ways.pop() {
-            walk.visit(node, rest);
+            walk.follow_named(NodeId::ROOT, topic)
+        };
+        while let Some((node, rest)) = way {
+            way = walk.visit(node, rest).or_else(|| walk.ways.pop());
         }
     }
 }
@@ -187,8 +187,8 @@ struct Walk<'s, 'c, T, F> {
 type Way<'c> = (NodeId, Option<&'c [u8]>);
 
 impl<'s, 'c, T, F: FnMut(&'s T)> Walk<'s, 'c, T, F> {
-    /// Takes what matches at `id` and goes on to the children.
-    fn visit(&mut self, id: NodeId, rest: Option<&'c [u8]>) {
+    /// Takes what matches at `id` and returns the way to its named child; others wait in `ways`.
+    fn visit(&mut self, id: NodeId, rest: Option<&'c [u8]>) -> Option<Way<'c>> {
         let node = self.tree.node(id);
         let Some(rest) = rest else {
             self.take(id);
@@ -197,45 +197,212 @@ impl<'s, 'c, T, F: FnMut(&'s T)> Walk<'s, 'c, T, F> {
             {
                 self.take(hash);
             }
-            return;
+            return None;
         };
         if let Some(hash) = node.hash() {
             self.take(hash);
         }
         if let Some(plus) = node.plus() {
-            self.follow(plus, rest);
+            let left = after(rest, first_level(rest).len());
+            let way = self.follow(plus, b"+".len(), left);
+            self.ways.extend(way);
         }
-        self.follow_named(id, rest);
+        self.follow_named(id, rest)
     }
 
-    fn follow_named(&mut self, id: NodeId, rest: &'c [u8]) {
-        if let Some(child) = self.tree.named_child(id, first_level(rest)) {
-            self.follow(child, rest);
-        }
+    fn follow_named(&mut self, id: NodeId, rest: &'c [u8]) -> Option<Way<'c>> {
+        let level = first_level(rest);
+        let child = self.tree.named_child(id, level)?;
+        self.follow(child, level.len(), after(rest, level.len()))
     }
 
-    /// Goes along the label of `id`, as far as the topic matches it.
-    fn follow(&mut self, id: NodeId, topic: &'c [u8]) {
-        match compare(self.tree.node(id).label(), topic) {
+    /// Goes along the label of `id` as far as the topic matches it. Its first level, of `len`
+    /// bytes, did; `left` is what follows in the topic.
+    fn follow(&mut self, id: NodeId, len: usize, left: Option<&'c [u8]>) -> Option<Way<'c>> {
+        let label = after(self.tree.node(id).label(), len);
+        let compared = match (label, left) {
+            (Some(label), Some(left)) => compare(label, left),
+            (filter, topic) => Compared::Left { filter, topic },
+        };
+        match compared {
             Compared::Differ => {}
             Compared::Everything => self.take(id),
             Compared::Left {
                 filter: None,
                 topic,
-            } => self.ways.push((id, topic)),
+            } => return Some((id, topic)),
             Compared::Left {
-                filter: Some(left), ..
+                filter: Some(label),
+                ..
             } => {
-                if ends_in_parent(left, self.parent) {
+                if ends_in_parent(label, self.parent) {
                     self.take(id);
                 }
             }
         }
+        None
     }
 
     fn take(&mut self, id: NodeId) {
         if let Some(value) = self.tree.value(id) {
             (self.f)(value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::super::matches;
+    use super::super::strategies::{self, Step};
+    use super::*;
+
+    fn trie_of(filters: &[&'static str]) -> Trie<&'static str> {
+        let mut trie = Trie::new(7);
+        for &filter in filters {
+            trie.get_or_insert_with(filter, || filter);
+        }
+        trie
+    }
+
+    fn found(trie: &Trie<&'static str>, topic: &str, parent: HashParent) -> Vec<&'static str> {
+        let mut found = Vec::new();
+        trie.visit_matches(topic, parent, &mut |filter| found.push(*filter));
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn one_value_per_filter() {
+        let mut trie = Trie::new(7);
+        for filter in ["a/b", "a/+"] {
+            assert_eq!(*trie.get_or_insert_with(filter, || 1), 1);
+            assert_eq!(*trie.get_or_insert_with(filter, || 2), 1);
+            *trie.get_mut(filter).expect("present") = 3;
+            assert_eq!(trie.get(filter), Some(&3));
+        }
+        assert_eq!(trie.len(), 2);
+        assert_eq!(trie.get("a"), None);
+        assert_eq!(trie.remove("a"), None);
+        assert_eq!((trie.remove("a/b"), trie.remove("a/+")), (Some(3), Some(3)));
+        assert!(trie.is_empty());
+    }
+
+    /// MQTT-4.7.1-1, MQTT-4.7.1-2, AWS-MQTT-12
+    #[test]
+    fn wildcards_match_their_levels() {
+        let trie = trie_of(&[
+            "a/b", "a/+", "a/#", "a/b/#", "+/b", "#", "a/+/#", "/b", "+", "b/#",
+        ]);
+        let with_parent = ["#", "+/b", "a/#", "a/+", "a/+/#", "a/b", "a/b/#"];
+        assert_eq!(found(&trie, "a/b", HashParent::Matches), with_parent);
+        let without_parent = ["#", "+/b", "a/#", "a/+", "a/b"];
+        assert_eq!(found(&trie, "a/b", HashParent::Excluded), without_parent);
+        assert_eq!(found(&trie, "/b", HashParent::Matches), ["#", "+/b", "/b"]);
+        assert_eq!(found(&trie, "a", HashParent::Excluded), ["#", "+"]);
+    }
+
+    /// MQTT-4.7.2-1
+    #[test]
+    fn leading_wildcards_do_not_match_dollar_topics() {
+        let trie = trie_of(&["#", "+/x", "+/#", "$SYS/#", "$SYS/+", "$SYS/x"]);
+        assert_eq!(
+            found(&trie, "$SYS/x", HashParent::Matches),
+            ["$SYS/#", "$SYS/+", "$SYS/x"]
+        );
+    }
+
+    #[test]
+    fn filter_of_32000_levels_is_inserted_matched_removed_and_dropped() {
+        let deep = |last: &str| format!("{}{last}", "/".repeat(32_000));
+        let alternating = format!("{}#", "+/a/".repeat(16_000));
+        let mut trie = Trie::new(7);
+        let mut filters = vec![deep(""), deep("a"), deep("+"), deep("#"), alternating];
+        // Each of these ends at a node below that of the one before.
+        filters.extend((1..2_000).map(|depth| format!("{}+", "+/".repeat(depth))));
+        for filter in &filters {
+            trie.get_or_insert_with(filter, || filter.clone());
+        }
+        let mut count = 0;
+        trie.visit_matches(&deep("a"), HashParent::Matches, &mut |_| count += 1);
+        assert_eq!(count, 3);
+        trie.visit_matches(&"x/".repeat(1_999), HashParent::Matches, &mut |_| {
+            count += 1
+        });
+        assert_eq!(count, 4);
+        trie.visit_all(|filter, value| assert_eq!(filter, value));
+        for filter in filters.iter().step_by(2) {
+            assert_eq!(trie.remove(filter).as_ref(), Some(filter));
+        }
+        drop(trie);
+    }
+
+    #[test]
+    fn memory_follows_removals() {
+        let mut trie = Trie::new(7);
+        let filter = |number: usize| match number % 3 {
+            0 => format!("dev/{number}/#"),
+            1 => format!("+/{number}/a/b"),
+            _ => format!("dev/{number}/state"),
+        };
+        for number in 0..3_000 {
+            trie.get_or_insert_with(&filter(number), || number);
+        }
+        for number in 0..3_000 {
+            assert_eq!(trie.remove(&filter(number)), Some(number));
+        }
+        assert_eq!((trie.len(), trie.wild.nodes_used()), (0, 0));
+        assert!(trie.exact.capacity() <= SMALL);
+    }
+
+    proptest! {
+        /// MQTT-4.7.1-1, MQTT-4.7.1-2, MQTT-4.7.2-1, AWS-MQTT-12
+        #[test]
+        fn trie_agrees_with_matching_one_by_one(
+            steps in strategies::steps(strategies::filter()),
+            topics in proptest::collection::vec(strategies::topic(), 8),
+            parent in strategies::parent(),
+            seed: u64,
+        ) {
+            let mut trie = Trie::new(seed);
+            let mut model = BTreeMap::new();
+            for (number, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Insert(filter) => {
+                        let expected = *model.entry(filter.clone()).or_insert(number);
+                        prop_assert_eq!(*trie.get_or_insert_with(&filter, || number), expected);
+                    }
+                    Step::Remove(filter) => {
+                        prop_assert_eq!(trie.remove(&filter), model.remove(&filter));
+                    }
+                }
+                prop_assert_eq!(trie.len(), model.len());
+            }
+            for topic in topics {
+                let mut expected: Vec<usize> = model
+                    .iter()
+                    .filter(|(filter, _)| matches(filter, &topic, parent))
+                    .map(|(_, &value)| value)
+                    .collect();
+                let mut found = Vec::new();
+                trie.visit_matches(&topic, parent, &mut |&value| found.push(value));
+                expected.sort_unstable();
+                found.sort_unstable();
+                prop_assert_eq!(found, expected, "topic {}", topic);
+            }
+            let mut all = BTreeMap::new();
+            trie.visit_all(|filter, &value| {
+                all.insert(filter.to_owned(), value);
+            });
+            prop_assert_eq!(&all, &model);
+            for (filter, value) in model {
+                prop_assert_eq!(trie.get(&filter), Some(&value));
+                prop_assert_eq!(trie.remove(&filter), Some(value));
+            }
+            prop_assert_eq!(trie.wild.nodes_used(), 0);
         }
     }
 }

@@ -1,0 +1,107 @@
+//! A subscriber in the same process: a session like any other, whose link is not a socket.
+
+use std::sync::Arc;
+
+use crate::codec::{PacketId, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version};
+use crate::conn::rules;
+use crate::conn::violation::Violation;
+
+use super::Broker;
+use super::context::Context;
+use super::dirty::Dirty;
+use super::facts::{ConnectionFacts, Traffic};
+use super::lifecycle::{ConnectRequest, Departure};
+use super::link::Link;
+use super::outbox::Peer;
+use super::session::Session;
+use super::subscribe::Request;
+
+/// A session without a network connection. It ends with [`Broker::close_local`].
+pub(crate) struct LocalSession {
+    pub(crate) session: Arc<Session>,
+    epoch: u64,
+}
+
+impl Broker {
+    /// Opens a session for one subscription and subscribes it.
+    pub(crate) fn open_local(
+        &self,
+        filter: &str,
+        qos: QoS,
+        link: &Arc<dyn Link>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<LocalSession, Violation> {
+        let filter = rules::check_filter(filter, &self.config)?;
+        let request = ConnectRequest {
+            client_id: &format!("local-{}", self.uuid()),
+            version: Version::V5,
+            clean_start: true,
+            expiry: 0,
+            will: None,
+            peer: Peer {
+                version: Version::V5,
+                window: usize::from(self.config.limits.in_flight),
+                packet_size: usize::MAX,
+                topic_aliases: 0,
+            },
+            facts: Arc::new(ConnectionFacts {
+                listener: "local",
+                peer: None,
+                tls: None,
+                traffic: Traffic::default(),
+            }),
+        };
+        let refused = |reason: ReasonCode| Violation::new(reason, "limits", reason.name());
+        let attached =
+            self.connect(request, link, |_| Vec::new(), context, dirty).map_err(refused)?;
+        let local = LocalSession { session: attached.session, epoch: attached.epoch };
+        let options = SubscribeOptions {
+            qos,
+            no_local: false,
+            retain_as_published: true,
+            retain_handling: RetainHandling::Send,
+        };
+        let request = Request { filter, options, id: None };
+        let mut replays = Vec::new();
+        let reason =
+            self.subscribe(&local.session, local.epoch, &request, &mut replays, context, dirty);
+        if reason.is_error() {
+            self.close_local(&local, context, dirty);
+            return Err(refused(reason));
+        }
+        self.start_replay(&local.session, replays, context, dirty);
+        Ok(local)
+    }
+
+    /// The subscriber has taken a message of QoS 1 or 2.
+    pub(crate) fn acknowledge_local(
+        &self,
+        local: &LocalSession,
+        id: PacketId,
+        qos: QoS,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        {
+            let mut outbox = local.session.outbox();
+            if qos == QoS::ExactlyOnce {
+                outbox.receive_pubrec(id);
+                outbox.receive_pubcomp(id);
+            } else {
+                outbox.acknowledge(id, qos);
+            }
+        }
+        self.make_room(&local.session, context, dirty);
+    }
+
+    /// Ends the session.
+    pub(crate) fn close_local(
+        &self,
+        local: &LocalSession,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        self.detach(&local.session, local.epoch, Departure::default(), context, dirty);
+    }
+}

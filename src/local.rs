@@ -1,0 +1,206 @@
+//! Subscriptions in the same process, as streams of messages.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::broker::{Dirty, Link, LocalSession, Mailbox, Written};
+use crate::codec::{self, Packet, PacketId, QoS, ReasonCode, Sender, Split, Version};
+use crate::net::Shared;
+
+/// Messages that wait for the program; more stay in the broker, bounded as for any client.
+const WAITING: usize = 1024;
+
+/// A message that a [`Subscription`] received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Message {
+    /// The topic it was published to.
+    pub topic: String,
+    /// The Application Message.
+    pub payload: Bytes,
+    /// The QoS it was delivered at.
+    pub qos: QoS,
+    /// Whether it was published as retained, or came because of this subscription.
+    pub retain: bool,
+    /// Content Type, if the publisher gave one.
+    pub content_type: Option<String>,
+    /// Response Topic, if the publisher gave one.
+    pub response_topic: Option<String>,
+    /// Correlation Data, if the publisher gave some.
+    pub correlation_data: Option<Bytes>,
+    /// User Properties in the publisher's order.
+    pub user_properties: Vec<(String, String)>,
+}
+
+/// Why a subscription or a publish in the same process was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+#[non_exhaustive]
+pub struct Refused {
+    /// What a client on the network would be told.
+    pub reason: ReasonCode,
+    /// What is wrong.
+    pub text: String,
+}
+
+/// A subscription in the same process. Dropping it unsubscribes.
+///
+/// A message of QoS 1 or 2 counts as acknowledged once [`next`](Self::next) returned it: a shared
+/// group hands what was not taken to its other members.
+pub struct Subscription {
+    shared: Arc<Shared>,
+    inbox: Arc<Inbox>,
+    local: LocalSession,
+}
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription").finish_non_exhaustive()
+    }
+}
+
+impl Subscription {
+    pub(crate) fn open(shared: Arc<Shared>, filter: &str, qos: QoS) -> Result<Self, Refused> {
+        let inbox = Arc::new(Inbox::default());
+        let link: Arc<dyn Link> = inbox.clone();
+        let broker = &shared.broker;
+        let context = broker.context(shared.clock.now());
+        let mut dirty = Dirty::default();
+        let opened = broker.open_local(filter, qos, &link, &context, &mut dirty);
+        broker.flush_all(&context, dirty);
+        let local = opened.map_err(|violation| Refused {
+            reason: violation.reason,
+            text: violation.text.into_owned(),
+        })?;
+        Ok(Self { shared, inbox, local })
+    }
+
+    /// The next message; `None` once the broker has stopped or ended the subscription.
+    ///
+    /// Cancel-safe: a message is taken only when it is returned.
+    pub async fn next(&mut self) -> Option<Message> {
+        let inbox = self.inbox.clone();
+        loop {
+            if let Some(message) = self.take() {
+                return Some(message);
+            }
+            if inbox.mailbox.is_retired() {
+                return None;
+            }
+            // A notification that came since the look is kept for this wait.
+            inbox.notify.notified().await;
+        }
+    }
+
+    /// The next message if there is one already.
+    pub fn take(&mut self) -> Option<Message> {
+        let arrived = self.inbox.pop();
+        let broker = &self.shared.broker;
+        let context = broker.context(self.shared.clock.now());
+        let mut dirty = Dirty::default();
+        if let Some(Arrived { message, id: Some(id) }) = &arrived {
+            broker.acknowledge_local(&self.local, *id, message.qos, &context, &mut dirty);
+        }
+        let session = &self.local.session;
+        let refill = self.inbox.has_room() && broker.output_state(session).full;
+        if refill {
+            broker.socket_has_room(session);
+            broker.flush(session, &context, &mut dirty);
+        }
+        broker.flush_all(&context, dirty);
+        match arrived {
+            None if refill => self.take(),
+            arrived => arrived.map(|arrived| arrived.message),
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let broker = &self.shared.broker;
+        let context = broker.context(self.shared.clock.now());
+        let mut dirty = Dirty::default();
+        broker.close_local(&self.local, &context, &mut dirty);
+        broker.flush_all(&context, dirty);
+    }
+}
+
+struct Arrived {
+    message: Message,
+    id: Option<PacketId>,
+}
+
+/// A link that ends in memory.
+#[derive(Default)]
+struct Inbox {
+    waiting: Mutex<VecDeque<Arrived>>,
+    notify: Notify,
+    mailbox: Mailbox,
+}
+
+impl Inbox {
+    fn pop(&self) -> Option<Arrived> {
+        self.waiting.lock().pop_front()
+    }
+
+    fn has_room(&self) -> bool {
+        self.waiting.lock().len() <= WAITING / 2
+    }
+}
+
+impl Link for Inbox {
+    fn try_write(&self, bytes: &[u8]) -> Written {
+        let mut waiting = self.waiting.lock();
+        let mut taken = 0;
+        while let Ok(Split::Frame(frame)) =
+            codec::split(bytes.get(taken..).unwrap_or_default(), codec::MAX_PACKET_SIZE)
+        {
+            if waiting.len() >= WAITING {
+                return Written::Full(taken);
+            }
+            taken += frame.len;
+            if let Ok(Packet::Publish(publish)) =
+                codec::decode_from(Sender::Server, &frame, Version::V5)
+            {
+                waiting.push_back(arrived(&publish));
+            }
+        }
+        drop(waiting);
+        self.notify.notify_one();
+        Written::Bytes(taken)
+    }
+
+    fn wake(&self) {
+        self.notify.notify_one();
+    }
+
+    fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+}
+
+fn arrived(publish: &codec::Publish<'_>) -> Arrived {
+    let properties = &publish.properties;
+    let owned = |text: &str| text.to_owned();
+    Arrived {
+        id: publish.packet_id,
+        message: Message {
+            topic: publish.topic.to_owned(),
+            payload: Bytes::copy_from_slice(publish.payload),
+            qos: publish.qos,
+            retain: publish.retain,
+            content_type: properties.content_type.map(owned),
+            response_topic: properties.response_topic.map(owned),
+            correlation_data: properties.correlation_data.map(Bytes::copy_from_slice),
+            user_properties: properties
+                .user_properties()
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+        },
+    }
+}
