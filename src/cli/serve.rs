@@ -33,7 +33,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
 /// Reads the filter of log messages.
 pub(crate) fn log_filter(program: &Program) -> Result<EnvFilter, Failure> {
     let Some((filter, origin)) = &program.log else {
-        return Ok(EnvFilter::new("warn"));
+        return Ok(EnvFilter::new("info"));
     };
     EnvFilter::try_new(filter)
         .map_err(|error| Failure::misused(format!("{origin}: `{filter}` is no filter: {error}")))

@@ -410,7 +410,7 @@ fn old_connack_has_a_return_code_or_is_not_sent() {
         encode(ReasonCode::ClientIdentifierNotValid),
         [0x20, 2, 0, 2]
     );
-    assert_eq!(encode(ReasonCode::MalformedPacket), []);
+    assert_eq!(encode(ReasonCode::MalformedPacket), [0u8; 0]);
 }
 
 #[test]
