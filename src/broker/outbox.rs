@@ -458,8 +458,11 @@ impl Outbox {
         let mut resend = VecDeque::with_capacity(self.window.len());
         self.window.visit(|id, _| resend.push_back(id));
         self.connected = Some(Connected { epoch, link, peer, out, aliases, resend });
-        let _ = self.pump_resend(context);
-        self.wake()
+        // CONNACK needs a writer even if nothing follows it; only the first to ask gets to know.
+        match self.pump_resend(context) {
+            Wake::Writer => Wake::Writer,
+            Wake::Nobody => self.wake(),
+        }
     }
 
     fn pump_resend(&mut self, context: &Context<'_>) -> Wake {
