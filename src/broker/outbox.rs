@@ -499,7 +499,7 @@ impl Outbox {
     }
 
     /// A message of a group comes back to the session that had it, under the identifier it had
-    /// (design 3, rule 4).
+    /// (design 3, rule 4). The new connection may take fewer or smaller packets than the old one.
     pub(super) fn take_back(
         &mut self,
         id: PacketId,
@@ -507,7 +507,11 @@ impl Outbox {
         origin: Origin,
         context: &Context<'_>,
     ) -> Result<Wake, Delivery> {
-        if !self.has_room(context) {
+        let fits = self
+            .connected
+            .as_ref()
+            .is_some_and(|connected| delivery_fits(&delivery, connected, context));
+        if !fits || !self.has_room(context) {
             return Err(delivery);
         }
         let entry = Entry {
