@@ -547,3 +547,6 @@ fn grant(options: Options, qos: QoS, retain: bool) -> Grant {
         subscription_ids: options.id.map_or(SubscriptionIds::None, SubscriptionIds::One),
     }
 }
+
+#[cfg(test)]
+mod tests;

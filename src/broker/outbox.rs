@@ -458,8 +458,11 @@ impl Outbox {
         let mut resend = VecDeque::with_capacity(self.window.len());
         self.window.visit(|id, _| resend.push_back(id));
         self.connected = Some(Connected { epoch, link, peer, out, aliases, resend });
-        let _ = self.pump_resend(context);
-        self.wake()
+        // CONNACK needs a writer even if nothing follows it; only the first to ask gets to know.
+        match self.pump_resend(context) {
+            Wake::Writer => Wake::Writer,
+            Wake::Nobody => self.wake(),
+        }
     }
 
     fn pump_resend(&mut self, context: &Context<'_>) -> Wake {
@@ -496,7 +499,7 @@ impl Outbox {
     }
 
     /// A message of a group comes back to the session that had it, under the identifier it had
-    /// (design 3, rule 4).
+    /// (design 3, rule 4). The new connection may take fewer or smaller packets than the old one.
     pub(super) fn take_back(
         &mut self,
         id: PacketId,
@@ -504,7 +507,11 @@ impl Outbox {
         origin: Origin,
         context: &Context<'_>,
     ) -> Result<Wake, Delivery> {
-        if !self.has_room(context) {
+        let fits = self
+            .connected
+            .as_ref()
+            .is_some_and(|connected| delivery_fits(&delivery, connected, context));
+        if !fits || !self.has_room(context) {
             return Err(delivery);
         }
         let entry = Entry {
