@@ -158,12 +158,14 @@ impl Broker {
     #[cfg(feature = "websocket")]
     pub(crate) fn take_output(&self, session: &Session) -> Option<Vec<u8>> {
         let mut outbox = session.outbox();
-        let (link, epoch, mut bytes, from) = outbox.take_output()?;
-        let taken = Written::Bytes(bytes.len() - from);
-        outbox.report_write(&link, epoch, Vec::new(), 0, taken);
-        drop(outbox);
-        bytes.drain(..from);
-        Some(bytes)
+        let mut writing = outbox.take_output()?;
+        let mut taken = Vec::new();
+        let outcome = writing.batch.write(|bytes| {
+            taken.extend_from_slice(bytes);
+            Written::Bytes(bytes.len())
+        });
+        outbox.report_write(writing, outcome);
+        Some(taken)
     }
 
     /// Disconnects everybody with 0x8B and lets nobody in any more.
