@@ -51,7 +51,7 @@ pub(crate) use group::{GroupSnapshot, MemberSnapshot};
 pub(crate) use link::{Farewell, Link, Mailbox, Written};
 pub(crate) use local::LocalSession;
 pub(crate) use outbox::OutputState;
-pub(crate) use outside::{OutsideMessage, Reach};
+pub(crate) use outside::OutsideMessage;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
 pub(crate) use snapshot::{ClientSnapshot, RetainedSnapshot, Stats, TopicSnapshot};
@@ -161,12 +161,14 @@ impl Broker {
     #[cfg(feature = "websocket")]
     pub(crate) fn take_output(&self, session: &Session) -> Option<Vec<u8>> {
         let mut outbox = session.outbox();
-        let (link, epoch, mut bytes, from) = outbox.take_output()?;
-        let taken = Written::Bytes(bytes.len() - from);
-        outbox.report_write(&link, epoch, Vec::new(), 0, taken);
-        drop(outbox);
-        bytes.drain(..from);
-        Some(bytes)
+        let mut writing = outbox.take_output()?;
+        let mut taken = Vec::new();
+        let outcome = writing.batch.write(|bytes| {
+            taken.extend_from_slice(bytes);
+            Written::Bytes(bytes.len())
+        });
+        outbox.report_write(writing, outcome);
+        Some(taken)
     }
 
     /// Disconnects everybody with 0x8B and lets nobody in any more.

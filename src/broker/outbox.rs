@@ -18,8 +18,8 @@ use super::alias::OutboundAliases;
 use super::budget::Charge;
 use super::context::Context;
 use super::group::Group;
-use super::link::{Farewell, Link, Written};
-use super::output::Output;
+use super::link::{Farewell, Link};
+use super::output::{Batch, Outcome, Output};
 use super::subscribe::Replay;
 
 /// Queued messages are encoded only while fewer bytes than this wait for the socket.
@@ -786,40 +786,38 @@ impl Outbox {
     }
 
     /// Takes the bytes for a write, with the link to write them to.
-    pub(super) fn take_output(&mut self) -> Option<(Arc<dyn Link>, u64, Vec<u8>, usize)> {
+    pub(super) fn take_output(&mut self) -> Option<Writing> {
         let connected = self.connected.as_mut()?;
         connected.out.dirty = false;
         if connected.out.full {
             return None;
         }
-        let (bytes, from) = connected.out.take()?;
-        Some((connected.link.clone(), connected.epoch, bytes, from))
+        let batch = connected.out.take()?;
+        Some(Writing { link: connected.link.clone(), epoch: connected.epoch, batch })
     }
 
     /// Reports a write; bytes of a connection that is gone are returned to its owner.
-    pub(super) fn report_write(
-        &mut self,
-        link: &Arc<dyn Link>,
-        epoch: u64,
-        bytes: Vec<u8>,
-        from: usize,
-        outcome: Written,
-    ) {
+    pub(super) fn report_write(&mut self, writing: Writing, outcome: Outcome) {
+        let Writing { link, epoch, batch } = writing;
         match &mut self.connected {
-            Some(connected) if connected.epoch == epoch => {
-                connected.out.put_back(bytes, from, outcome);
-            }
+            Some(connected) if connected.epoch == epoch => connected.out.put_back(batch, outcome),
             _ => {
-                let taken = match outcome {
-                    Written::Bytes(n) | Written::Full(n) => n,
-                    Written::Deferred => 0,
-                    Written::Broken => bytes.len(),
+                let rest = match outcome {
+                    Outcome::Broken => Vec::new(),
+                    Outcome::Done | Outcome::Full | Outcome::Deferred => batch.into_bytes(),
                 };
-                link.mailbox().return_unwritten(bytes.get(from + taken..).unwrap_or_default());
+                link.mailbox().return_unwritten(&rest);
                 link.wake();
             }
         }
     }
+}
+
+/// A write under way, outside the lock.
+pub(super) struct Writing {
+    pub(super) link: Arc<dyn Link>,
+    epoch: u64,
+    pub(super) batch: Batch,
 }
 
 impl Connected {

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::codec::{
-    self, AckKind, Frame, Packet, PacketId, PacketType, Publish, QoS, ReasonCode, Split, Version,
+    self, AckKind, Frame, PacketId, PacketType, Publish, QoS, ReasonCode, Split, Version,
     encode_ack,
 };
 use crate::conn::handshake::clamp_message_expiry;
@@ -51,10 +51,7 @@ impl Active {
     fn decode_publish<'a>(&mut self, frame: &Frame<'a>) -> Result<Publish<'a>, Stop> {
         self.batch.packets += 1;
         self.batch.messages += 1;
-        match codec::decode(frame, self.version)? {
-            Packet::Publish(publish) => Ok(publish),
-            _ => Err(Violation::protocol("MQTT-2.1.2", "not a PUBLISH").into()),
-        }
+        Ok(codec::decode_publish(frame, self.version)?)
     }
 
     /// Whether a PUBLISH is acceptable. Its topic is checked once an alias is resolved.
@@ -197,7 +194,7 @@ impl Active {
                 break;
             }
             // What cannot be decoded ends the run; it is met again as the first of the next.
-            let Ok(Packet::Publish(next)) = codec::decode(&frame, self.version) else { break };
+            let Ok(next) = codec::decode_publish(&frame, self.version) else { break };
             if !goes_the_same_way(&next, publish) || rules::check_message(&next, broker.config()).is_err()
             {
                 break;

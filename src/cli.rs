@@ -1,0 +1,266 @@
+//! The command line: what may be typed, and what it leads to.
+//!
+//! Flags of `serve` are handed on as text: [`roundel::config::Sources`] reads them in the same way
+//! as variables and the file, and knows how to complain about each.
+
+#[cfg(feature = "tls")]
+mod cert;
+mod failure;
+#[cfg(feature = "tls")]
+mod passwd;
+mod ready;
+mod serve;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use roundel::config::Sources;
+
+use self::failure::Failure;
+
+/// MQTT 5 and 3.1.1 broker for local use: a stand-in for AWS IoT Core.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+const AFTER_HELP: &str = "\
+Every flag of serve is also an environment variable (ROUNDEL_MQTTS_PORT) and a key of the file
+(mqtts_port). Flags win over variables, and variables over the file.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the broker; what happens without a command, too
+    #[command(after_help = AFTER_HELP)]
+    Serve(Box<ServeArgs>),
+    /// Issues client certificates: NAME.certificate.pem and NAME.private.key
+    #[cfg(feature = "tls")]
+    Cert(cert::CertArgs),
+    /// Checks a configuration file
+    CheckConfig {
+        /// The file to check
+        file: PathBuf,
+    },
+    /// Reads a password from standard input and prints the [[users]] entry for it
+    #[cfg(feature = "tls")]
+    Passwd {
+        /// The user name
+        #[arg(default_value = "user")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// What the rest starts from: aws or standard [default: aws]
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to bind [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDR")]
+    host: Option<String>,
+    /// MQTT over TLS [default: 8883]
+    #[arg(long, value_name = "N|off")]
+    mqtts_port: Option<String>,
+    /// Client certificates of TLS listeners: required, optional or none [default: required]
+    #[arg(long, value_name = "RULE")]
+    client_cert: Option<String>,
+    /// Further name or address in the server certificate; may be repeated
+    #[arg(long, value_name = "NAME")]
+    san: Vec<String>,
+    /// MQTT over TCP [default: off in aws, 1883 in standard]
+    #[arg(long, value_name = "N|off")]
+    mqtt_port: Option<String>,
+    /// MQTT over WebSocket, path /mqtt [default: off]
+    #[arg(long, value_name = "N|off")]
+    ws_port: Option<String>,
+    /// MQTT over WebSocket over TLS, path /mqtt [default: off]
+    #[arg(long, value_name = "N|off")]
+    wss_port: Option<String>,
+    /// Control API, on loopback [default: 9883]
+    #[arg(long, value_name = "N|off")]
+    http_port: Option<String>,
+    /// Folder of CA, server and client certificates [default: certs]
+    #[arg(long, value_name = "DIR")]
+    certs: Option<String>,
+    /// How a shared group chooses: round-robin or random [default: round-robin]
+    #[arg(long, value_name = "STRATEGY")]
+    share_strategy: Option<String>,
+    /// What to print once every listener accepts: json or text [default: text]
+    #[arg(long, value_name = "FORM")]
+    ready: Option<String>,
+    /// Stop when standard input closes
+    #[arg(long)]
+    die_with_parent: bool,
+    /// Filter of log messages on standard error, such as info or roundel=debug [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+/// Does what the command line says. Status 0: done; 1: the machine refused; 2: it was misused.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
+        Command::Serve(args) => serve::run(&args),
+        #[cfg(feature = "tls")]
+        Command::Cert(args) => cert::run(&args),
+        Command::CheckConfig { file } => check_config(file),
+        #[cfg(feature = "tls")]
+        Command::Passwd { name } => passwd::run(&name),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+impl ServeArgs {
+    /// Everything that was said: by the file, the environment and these flags.
+    fn sources(&self) -> Sources {
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let mut sources = Sources::new().environment(variables);
+        if let Some(file) = self
+            .config
+            .clone()
+            .or_else(|| path_variable("ROUNDEL_CONFIG"))
+        {
+            sources = sources.file(file);
+        }
+        let san = (!self.san.is_empty()).then(|| self.san.join(","));
+        let die_with_parent = self.die_with_parent.then(|| "true".to_owned());
+        for (key, value) in [
+            ("profile", &self.profile),
+            ("host", &self.host),
+            ("mqtts_port", &self.mqtts_port),
+            ("client_cert", &self.client_cert),
+            ("san", &san),
+            ("mqtt_port", &self.mqtt_port),
+            ("ws_port", &self.ws_port),
+            ("wss_port", &self.wss_port),
+            ("http_port", &self.http_port),
+            ("certs", &self.certs),
+            ("share_strategy", &self.share_strategy),
+            ("ready", &self.ready),
+            ("die_with_parent", &die_with_parent),
+            ("log", &self.log),
+        ] {
+            if let Some(value) = value {
+                sources = sources.flag(key, value);
+            }
+        }
+        sources
+    }
+}
+
+fn check_config(file: PathBuf) -> Result<(), Failure> {
+    let name = file.display().to_string();
+    let loaded = Sources::new().file(file).load().map_err(Failure::misuse)?;
+    serve::log_filter(&loaded.program)?;
+    print(&format!(
+        "{name}: valid, profile {}\n",
+        loaded.config.profile.name()
+    ))
+}
+
+/// Writes to standard output at once.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut output = io::stdout().lock();
+    output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+        .map_err(|error| Failure::refused(format!("cannot write to standard output: {error}")))
+}
+
+/// A variable with a path; an empty one says nothing.
+fn path_variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+/// A word as a shell reads it.
+fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use clap::CommandFactory as _;
+    use roundel::config::Ready;
+
+    use super::*;
+
+    fn serve_args(line: &str) -> ServeArgs {
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        match cli.command {
+            None => cli.serve,
+            Some(Command::Serve(args)) => *args,
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[cfg(all(feature = "tls", feature = "websocket", feature = "http"))]
+    #[test]
+    fn flags_mean_the_same_with_and_without_the_word_serve() {
+        let flags = "--profile standard --host ::1 --mqtts-port 1 --mqtt-port 2 --ws-port 3 \
+            --wss-port 4 --http-port 5 --client-cert none --san a --san b --certs /c \
+            --share-strategy random --ready json --die-with-parent --log debug";
+        for start in ["roundel", "roundel serve"] {
+            let loaded = serve_args(&format!("{start} {flags}"))
+                .sources()
+                .load()
+                .unwrap();
+            let (config, program) = (loaded.config, loaded.program);
+            let ports = &config.listeners;
+            assert_eq!(config.profile, roundel::config::Profile::Standard);
+            assert_eq!(ports.host.to_string(), "::1");
+            assert_eq!(
+                [ports.mqtts, ports.mqtt, ports.ws, ports.wss, ports.http],
+                [Some(1), Some(2), Some(3), Some(4), Some(5)]
+            );
+            assert_eq!(config.tls.client_cert, roundel::config::ClientCert::None);
+            assert_eq!(config.tls.san, ["a", "b"]);
+            assert_eq!(config.tls.certs.to_str(), Some("/c"));
+            assert_eq!(
+                config.share_strategy,
+                roundel::config::ShareStrategy::Random
+            );
+            assert_eq!(program.ready, Ready::Json);
+            assert!(program.die_with_parent);
+            assert_eq!(program.log.unwrap().0, "debug");
+        }
+    }
+
+    #[test]
+    fn flags_of_serve_do_not_go_with_another_command() {
+        assert!(Cli::try_parse_from(["roundel", "--mqtt-port", "1", "cert", "a"]).is_err());
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell_where_they_must() {
+        assert_eq!(shell_word("certs/ca.pem"), "certs/ca.pem");
+        assert_eq!(shell_word("my certs"), "'my certs'");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        assert_eq!(shell_word(""), "''");
+    }
+}

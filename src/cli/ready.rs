@@ -1,0 +1,266 @@
+//! What is printed once every listener accepts: a line for programs, or a page for people.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use roundel::Addrs;
+use roundel::config::{ClientCert, Config};
+use serde::Serialize;
+
+use super::shell_word;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The ready event: one line of JSON. Scripts rely on its keys.
+pub(crate) fn json(config: &Config, addrs: &Addrs, ca_file: Option<&Path>) -> String {
+    let ready = Ready {
+        event: "ready",
+        pid: std::process::id(),
+        version: VERSION,
+        profile: config.profile.name(),
+        listeners: Listeners {
+            mqtts: addrs.mqtts,
+            mqtt: addrs.mqtt,
+            ws: addrs.ws,
+            wss: addrs.wss,
+            alpn: None,
+            https: None,
+            http: addrs.http,
+        },
+        ca_file: ca_file.map(|path| path.display().to_string()),
+    };
+    let mut line = serde_json::to_string(&ready).expect("invariant: only strings and numbers");
+    line.push('\n');
+    line
+}
+
+#[derive(Serialize)]
+struct Ready {
+    event: &'static str,
+    pid: u32,
+    version: &'static str,
+    profile: &'static str,
+    listeners: Listeners,
+    ca_file: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Listeners {
+    mqtts: Option<SocketAddr>,
+    mqtt: Option<SocketAddr>,
+    ws: Option<SocketAddr>,
+    wss: Option<SocketAddr>,
+    alpn: Option<SocketAddr>,
+    https: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+}
+
+/// What listens where, and commands to copy that work against this very broker.
+///
+/// `program` is what a shell calls this program by.
+pub(crate) fn text(
+    config: &Config,
+    addrs: &Addrs,
+    ca_file: Option<&Path>,
+    program: &str,
+) -> String {
+    let mut page = format!("Roundel {VERSION}, profile {}\n\n", config.profile.name());
+    for (name, address, what) in [
+        ("mqtt", addrs.mqtt, "MQTT"),
+        ("mqtts", addrs.mqtts, "MQTT over TLS"),
+        ("ws", addrs.ws, "MQTT over WebSocket, path /mqtt"),
+        ("wss", addrs.wss, "MQTT over WebSocket over TLS, path /mqtt"),
+        ("http", addrs.http, "control API"),
+    ] {
+        if let Some(address) = address {
+            let address = address.to_string();
+            let _ = writeln!(page, "  {name:6} {address:22} {what}");
+        }
+    }
+    page.push('\n');
+    for line in examples(config, addrs, ca_file, program) {
+        let _ = writeln!(page, "  {line}");
+    }
+    page.push_str("\nCtrl-C stops it.\n");
+    page
+}
+
+/// Commands for the simplest listener there is; none where only browsers can connect.
+fn examples(config: &Config, addrs: &Addrs, ca_file: Option<&Path>, program: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (address, tls) = match (addrs.mqtt, addrs.mqtts, ca_file) {
+        (Some(address), ..) => (address, String::new()),
+        (None, Some(address), Some(ca_file)) => {
+            lines.extend(make_certificate(config, program));
+            (address, tls_flags(config, ca_file))
+        }
+        _ => return lines,
+    };
+    let user = match config.users.first() {
+        Some(user) => format!(" -u {} -P PASSWORD", shell_word(&user.name)),
+        None => String::new(),
+    };
+    let to = format!(
+        "{}-p {}{tls}{user}",
+        host_flag(address.ip()),
+        address.port()
+    );
+    lines.push(format!("mosquitto_sub {to} -t 'demo/#' -v"));
+    lines.push(format!("mosquitto_pub {to} -t demo/hello -m 'hello'"));
+    lines
+}
+
+/// The command that makes the client certificate of the examples, unless it is there.
+fn make_certificate(config: &Config, program: &str) -> Option<String> {
+    let certs = &config.tls.certs;
+    if config.tls.client_cert == ClientCert::None || certs.join(CERTIFICATE).exists() {
+        return None;
+    }
+    let mut line = format!("{} cert demo", shell_word(program));
+    if certs != Path::new("certs") {
+        let _ = write!(
+            line,
+            " --certs {}",
+            shell_word(&certs.display().to_string())
+        );
+    }
+    Some(line)
+}
+
+const CERTIFICATE: &str = "demo.certificate.pem";
+const PRIVATE_KEY: &str = "demo.private.key";
+
+fn tls_flags(config: &Config, ca_file: &Path) -> String {
+    let quote = |path: &Path| shell_word(&path.display().to_string());
+    let mut flags = format!(" --cafile {}", quote(ca_file));
+    if config.tls.client_cert != ClientCert::None {
+        let certificate = quote(&config.tls.certs.join(CERTIFICATE));
+        let key = quote(&config.tls.certs.join(PRIVATE_KEY));
+        let _ = write!(flags, " --cert {certificate} --key {key}");
+    }
+    flags
+}
+
+/// mosquitto's own default host is localhost, a name in every server certificate.
+fn host_flag(ip: IpAddr) -> String {
+    let is_localhost = ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
+    if is_localhost || ip.is_unspecified() {
+        String::new()
+    } else {
+        format!("-h {ip} ")
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use roundel::config::User;
+
+    use super::*;
+
+    fn at(address: &str) -> Option<SocketAddr> {
+        Some(address.parse().unwrap())
+    }
+
+    #[test]
+    fn the_json_line_has_every_key_in_order() {
+        let addrs = Addrs {
+            mqtts: at("127.0.0.1:8883"),
+            http: at("[::1]:9883"),
+            ..Addrs::default()
+        };
+        let line = json(&Config::aws(), &addrs, Some(Path::new("/abs/certs/ca.pem")));
+        let pid = std::process::id();
+        assert_eq!(
+            line,
+            format!(
+                "{{\"event\":\"ready\",\"pid\":{pid},\"version\":\"{VERSION}\",\"profile\":\"aws\",\
+                 \"listeners\":{{\"mqtts\":\"127.0.0.1:8883\",\"mqtt\":null,\"ws\":null,\
+                 \"wss\":null,\"alpn\":null,\"https\":null,\"http\":\"[::1]:9883\"}},\
+                 \"ca_file\":\"/abs/certs/ca.pem\"}}\n"
+            )
+        );
+    }
+
+    #[test]
+    fn without_tls_there_is_no_ca_file() {
+        let line = json(&Config::standard(), &Addrs::default(), None);
+        assert!(line.ends_with("\"ca_file\":null}\n"), "{line}");
+    }
+
+    #[test]
+    fn the_plain_listener_needs_nothing_but_its_port() {
+        let addrs = Addrs {
+            mqtt: at("0.0.0.0:1883"),
+            mqtts: at("0.0.0.0:8883"),
+            ..Addrs::default()
+        };
+        let page = text(
+            &Config::standard(),
+            &addrs,
+            Some(Path::new("/c/ca.pem")),
+            "roundel",
+        );
+        assert!(
+            page.contains("\n  mosquitto_sub -p 1883 -t 'demo/#' -v\n"),
+            "{page}"
+        );
+        assert!(
+            page.contains("\n  mosquitto_pub -p 1883 -t demo/hello -m 'hello'\n"),
+            "{page}"
+        );
+        assert!(page.contains("mqtts  0.0.0.0:8883"), "{page}");
+        assert!(!page.contains("cert demo"), "{page}");
+    }
+
+    #[test]
+    fn client_certificates_are_made_first_and_then_used() {
+        let addrs = Addrs {
+            mqtts: at("127.0.0.1:40001"),
+            ..Addrs::default()
+        };
+        let mut config = Config::aws();
+        config.tls.certs = "/no such/certs".into();
+        let page = text(
+            &config,
+            &addrs,
+            Some(Path::new("/no such/certs/ca.pem")),
+            "./roundel",
+        );
+        assert!(
+            page.contains("\n  ./roundel cert demo --certs '/no such/certs'\n"),
+            "{page}"
+        );
+        let flags = "-p 40001 --cafile '/no such/certs/ca.pem' \
+            --cert '/no such/certs/demo.certificate.pem' --key '/no such/certs/demo.private.key'";
+        assert!(
+            page.contains(&format!("mosquitto_sub {flags} -t 'demo/#' -v")),
+            "{page}"
+        );
+
+        config.tls.client_cert = ClientCert::None;
+        let page = text(&config, &addrs, Some(Path::new("/ca.pem")), "roundel");
+        assert!(
+            page.contains("mosquitto_sub -p 40001 --cafile /ca.pem -t 'demo/#' -v"),
+            "{page}"
+        );
+        assert!(!page.contains("cert demo"), "{page}");
+    }
+
+    #[test]
+    fn another_address_and_users_are_part_of_the_command() {
+        let addrs = Addrs {
+            mqtt: at("192.0.2.1:1883"),
+            ..Addrs::default()
+        };
+        let mut config = Config::standard();
+        config.users.push(User {
+            name: "anna b".into(),
+            password_hash: String::new(),
+        });
+        let page = text(&config, &addrs, None, "roundel");
+        let command = "mosquitto_sub -h 192.0.2.1 -p 1883 -u 'anna b' -P PASSWORD -t 'demo/#' -v";
+        assert!(page.contains(command), "{page}");
+    }
+}

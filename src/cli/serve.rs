@@ -1,0 +1,147 @@
+//! `roundel serve`: a broker from start to signal.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use roundel::Server;
+use roundel::config::{Config, Loaded, Program, Ready};
+use tokio::sync::mpsc;
+use tracing_subscriber::EnvFilter;
+
+use super::failure::Failure;
+use super::{ServeArgs, print, ready};
+
+/// However many connections there are to close, the program ends after this.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What shells expect of a program that a signal ended.
+const KILLED_BY_SIGNAL: i32 = 130;
+
+pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
+    let Loaded { config, program } = args.sources().load().map_err(Failure::misuse)?;
+    start_logging(&program)?;
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::refused(format!("cannot start threads: {error}")))?;
+    let result = runtime.block_on(serve(config, &program));
+    runtime.shutdown_background();
+    result
+}
+
+/// Reads the filter of log messages.
+pub(crate) fn log_filter(program: &Program) -> Result<EnvFilter, Failure> {
+    let Some((filter, origin)) = &program.log else {
+        return Ok(EnvFilter::new("info"));
+    };
+    EnvFilter::try_new(filter)
+        .map_err(|error| Failure::misused(format!("{origin}: `{filter}` is no filter: {error}")))
+}
+
+async fn serve(config: Config, program: &Program) -> Result<(), Failure> {
+    // First of all, so that a signal during the start is not lost.
+    let mut ends = Ends::watch(program.die_with_parent)
+        .map_err(|error| Failure::refused(format!("cannot listen for signals: {error}")))?;
+    let server = Server::start(config.clone())
+        .await
+        .map_err(Failure::machine)?;
+    print(&match program.ready {
+        Ready::Json => ready::json(&config, server.addrs(), server.ca_file()),
+        Ready::Text => ready::text(&config, server.addrs(), server.ca_file(), &program_name()),
+    })?;
+    ends.next().await;
+    tokio::select! {
+        () = server.stop() => {}
+        () = tokio::time::sleep(STOP_TIMEOUT) => tracing::warn!("not everything stopped in time"),
+        () = ends.next() => std::process::exit(KILLED_BY_SIGNAL),
+    }
+    Ok(())
+}
+
+fn start_logging(program: &Program) -> Result<(), Failure> {
+    let filter = log_filter(program)?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    Ok(())
+}
+
+/// Each connection is a file: the soft limit is raised to the hard one.
+fn raise_file_limit() {
+    #[cfg(unix)]
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::debug!(limit, "open files"),
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
+}
+
+/// What this program was called by.
+fn program_name() -> String {
+    std::env::args()
+        .next()
+        .unwrap_or_else(|| "roundel".to_owned())
+}
+
+/// Whatever asks the program to end, one after the other: signals, and the end of the parent.
+struct Ends {
+    asked: mpsc::UnboundedReceiver<()>,
+}
+
+impl Ends {
+    fn watch(die_with_parent: bool) -> std::io::Result<Self> {
+        let (ask, asked) = mpsc::unbounded_channel();
+        watch_signals(&ask)?;
+        if die_with_parent {
+            // A thread, because a read from standard input cannot be called off; it ends with the
+            // process.
+            std::thread::Builder::new()
+                .name("parent".into())
+                .spawn(move || {
+                    wait_for_end_of_input();
+                    let _ = ask.send(()); // nobody listens: the program is ending
+                })?;
+        }
+        Ok(Self { asked })
+    }
+
+    async fn next(&mut self) {
+        if self.asked.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(unix)]
+fn watch_signals(ask: &mpsc::UnboundedSender<()>) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let (mut signal, ask) = (signal(kind)?, ask.clone());
+        tokio::spawn(async move { while signal.recv().await.is_some() && ask.send(()).is_ok() {} });
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn watch_signals(ask: &mpsc::UnboundedSender<()>) -> std::io::Result<()> {
+    let ask = ask.clone();
+    tokio::spawn(
+        async move { while tokio::signal::ctrl_c().await.is_ok() && ask.send(()).is_ok() {} },
+    );
+    Ok(())
+}
+
+fn wait_for_end_of_input() {
+    let mut input = std::io::stdin().lock();
+    let mut ignored = [0; 512];
+    loop {
+        match input.read(&mut ignored) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! `roundel check-config`.
+
+use std::fs;
+
+use super::{Outcome, run};
+
+fn check(text: &str) -> Outcome {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("r.toml"), text).unwrap();
+    run(folder.path(), &["check-config", "r.toml"])
+}
+
+#[test]
+fn a_valid_file_is_called_so() {
+    let outcome = check("profile = \"standard\"\n[limits]\nin_flight = 10");
+    outcome.assert_done();
+    assert_eq!(outcome.stdout, "r.toml: valid, profile standard\n");
+}
+
+#[test]
+fn what_is_wrong_is_named_by_line_and_key() {
+    for (text, words) in [
+        (
+            "\nmqtss-port = 1",
+            &["r.toml:2", "`mqtss_port`", "`mqtts_port`"][..],
+        ),
+        ("[limits]\nin_flight = 70000", &["r.toml:2", "`in_flight`"]),
+        (
+            "mqtts_port = 1\nmqtt_port = 1",
+            &["r.toml:1", "r.toml:2", "port 1"],
+        ),
+        ("log = \"=\"", &["r.toml:1", "`log`"]),
+        (
+            "[[users]]\nname = \"a\"\npassword = \"b\"",
+            &["r.toml:3", "roundel passwd"],
+        ),
+        ("= 1", &["r.toml:1"]),
+    ] {
+        check(text).assert_failed(2, words);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &["check-config", "no.toml"]).assert_failed(2, &["`no.toml`"]);
+}

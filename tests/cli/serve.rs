@@ -1,0 +1,237 @@
+//! `roundel serve`: ready, stop, and what keeps it from starting.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{finish, roundel, run};
+
+/// A running broker, killed when the test is over.
+struct Broker {
+    child: Child,
+    input: Option<ChildStdin>,
+    ready: Value,
+}
+
+impl Broker {
+    fn start(folder: &Path, flags: &[&str]) -> Self {
+        let mut child = roundel(folder, &["serve", "--ready", "json", "--http-port", "off"])
+            .args(flags)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let ready = serde_json::from_str(&line).unwrap();
+        Self {
+            input: child.stdin.take(),
+            child,
+            ready,
+        }
+    }
+
+    fn address(&self, listener: &str) -> &str {
+        self.ready["listeners"][listener].as_str().unwrap()
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for the end, which must come within two seconds and some of the machine's slowness.
+    fn wait(mut self) -> ExitStatus {
+        let start = Instant::now();
+        let status = self.child.wait().unwrap();
+        assert!(
+            start.elapsed() < Duration::from_secs(4),
+            "{:?}",
+            start.elapsed()
+        );
+        status
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_ready_line_tells_where_it_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::start(folder.path(), &["--mqtts-port", "0"]);
+    assert_eq!(broker.ready["event"], "ready");
+    assert_eq!(broker.ready["pid"], broker.child.id());
+    assert_eq!(broker.ready["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(broker.ready["profile"], "aws");
+    assert_eq!(broker.ready["listeners"]["mqtt"], Value::Null);
+    let ca_file = Path::new(broker.ready["ca_file"].as_str().unwrap());
+    assert!(ca_file.is_absolute() && ca_file.ends_with("certs/ca.pem") && ca_file.exists());
+    TcpStream::connect(broker.address("mqtts")).unwrap();
+}
+
+#[test]
+fn signals_stop_it_with_status_0() {
+    for signal in ["-INT", "-TERM"] {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = Broker::start(folder.path(), &["--mqtts-port", "off", "--mqtt-port", "0"]);
+        let _client = TcpStream::connect(broker.address("mqtt")).unwrap();
+        broker.signal(signal);
+        assert_eq!(broker.wait().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn the_end_of_the_parent_stops_it_only_when_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--mqtts-port", "off", "--mqtt-port", "0"];
+    let mut stays = Broker::start(folder.path(), &flags);
+    stays.input = None;
+
+    let mut goes = Broker::start(
+        folder.path(),
+        &[&flags[..], &["--die-with-parent"]].concat(),
+    );
+    goes.input = None;
+    assert_eq!(goes.wait().code(), Some(0));
+    assert_eq!(stays.child.try_wait().unwrap(), None);
+}
+
+#[test]
+fn a_taken_port_is_named_by_its_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let line = [
+        "--profile",
+        "standard",
+        "--mqtts-port",
+        "off",
+        "--mqtt-port",
+        port.as_str(),
+    ];
+    run(folder.path(), &line).assert_failed(1, &["--mqtt-port", &port]);
+}
+
+#[test]
+fn an_unusable_key_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Broker::start(folder.path(), &["--mqtts-port", "0"]));
+    fs::write(folder.path().join("certs/server.key"), "nothing").unwrap();
+    let outcome = run(folder.path(), &["--mqtts-port", "0", "--http-port", "off"]);
+    outcome.assert_failed(1, &["certs/server.key"]);
+}
+
+#[test]
+fn a_name_that_the_server_certificate_lacks_is_named_by_flag_and_file() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Broker::start(
+        folder.path(),
+        &["--mqtts-port", "0", "--san", "a.test"],
+    ));
+    drop(Broker::start(
+        folder.path(),
+        &["--mqtts-port", "0", "--san", "a.test"],
+    ));
+    let line = ["--mqtts-port", "0", "--http-port", "off", "--san", "b.test"];
+    run(folder.path(), &line).assert_failed(1, &["--san", "`b.test`", "certs/server.pem"]);
+}
+
+#[test]
+fn brokers_that_start_at_once_share_one_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| Broker::start(folder.path(), &["--mqtts-port", "0"])))
+            .collect();
+        let brokers: Vec<_> = starts
+            .into_iter()
+            .map(|start| start.join().unwrap())
+            .collect();
+        assert!(
+            brokers
+                .iter()
+                .all(|broker| broker.ready["ca_file"] == brokers[0].ready["ca_file"])
+        );
+    });
+}
+
+#[test]
+fn wrong_flags_and_variables_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    for (line, words) in [
+        (&["--mqtts-port", "x"][..], &["--mqtts-port", "`x`"][..]),
+        (
+            &["serve", "--client-cert", "maybe"],
+            &["--client-cert", "`maybe`", "optional"],
+        ),
+        (&["--mqtts-port", "off"], &["mqtts_port"]),
+        (
+            &["--mqtt-port", "8883"],
+            &["--mqtt-port", "mqtts_port", "8883"],
+        ),
+        (&["--config", "no.toml"], &["`no.toml`"]),
+        (&["--log", "="], &["--log"]),
+    ] {
+        run(folder.path(), line).assert_failed(2, words);
+    }
+    let mut command = roundel(folder.path(), &[]);
+    let outcome = finish(command.env("ROUNDEL_MQTTS_PORT", "x"));
+    outcome.assert_failed(2, &["ROUNDEL_MQTTS_PORT", "`x`"]);
+    let mut command = roundel(folder.path(), &[]);
+    finish(command.env("ROUNDEL_CONFIG", "no.toml")).assert_failed(2, &["`no.toml`"]);
+}
+
+#[test]
+fn an_unknown_flag_ends_with_status_2() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(run(folder.path(), &["--data-dir", "x"]).status, Some(2));
+}
+
+#[test]
+fn flags_win_over_variables_and_variables_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("r.toml"),
+        "profile = 'standard'\nmqtts_port = 'off'\nmqtt_port = 'off'\nready = 'text'",
+    )
+    .unwrap();
+    let mut command = roundel(folder.path(), &["--config", "r.toml", "--ready", "json"]);
+    let mut child = command
+        .env("ROUNDEL_MQTT_PORT", "0")
+        .env("ROUNDEL_HTTP_PORT", "off")
+        .env("ROUNDEL_READY", "text")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    let broker = Broker {
+        input: None,
+        child,
+        ready,
+    };
+    assert_eq!(broker.ready["profile"], "standard");
+    assert_eq!(broker.ready["ca_file"], Value::Null);
+    TcpStream::connect(broker.address("mqtt")).unwrap();
+}

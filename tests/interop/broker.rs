@@ -1,0 +1,189 @@
+//! The broker under test, as a child process with its own folder and free ports.
+
+use std::env;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::Process;
+
+/// The name under which clients reach the broker; the server certificate carries it.
+pub(crate) const HOST: &str = "localhost";
+
+/// Names another binary than the one cargo built, for example a released one.
+const BINARY: &str = "ROUNDEL_BIN";
+
+/// A running broker. It stops when dropped.
+pub(crate) struct Broker {
+    // Fields are dropped in this order: the process first, then its folder.
+    process: Process,
+    folder: TempDir,
+    ready: Value,
+}
+
+/// The two profiles of the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    Aws,
+    Standard,
+}
+
+/// How a client reaches the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    Tls,
+    Ws,
+    Wss,
+}
+
+/// What a client needs to connect.
+pub(crate) struct Endpoint {
+    pub(crate) transport: Transport,
+    pub(crate) port: u16,
+    pub(crate) identity: Identity,
+}
+
+/// A client certificate and the authority that both sides trust.
+pub(crate) struct Identity {
+    pub(crate) ca: PathBuf,
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl Broker {
+    /// Starts a broker and returns when all its listeners accept.
+    ///
+    /// `aws` has the service's one door, MQTT over TLS; `standard` has all four.
+    #[track_caller]
+    pub(crate) fn start(profile: Profile) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let mut command = roundel();
+        command
+            .arg("serve")
+            .args(["--ready", "json", "--die-with-parent", "--http-port", "0"]);
+        command.arg("--certs").arg(folder.path());
+        command.args(match profile {
+            Profile::Aws => &["--profile", "aws", "--mqtts-port", "0"][..],
+            Profile::Standard => &[
+                "--profile",
+                "standard",
+                "--mqtt-port",
+                "0",
+                "--mqtts-port",
+                "0",
+                "--ws-port",
+                "0",
+                "--wss-port",
+                "0",
+            ],
+        });
+        let mut process = Process::start("roundel", &mut command);
+        let line = process.wait_for("the ready line", |line| line.starts_with('{'));
+        let ready = serde_json::from_str(&line).expect("the ready line is JSON");
+        Self {
+            process,
+            folder,
+            ready,
+        }
+    }
+
+    /// The port of a listener.
+    #[track_caller]
+    pub(crate) fn port(&self, transport: Transport) -> u16 {
+        let listener = match transport {
+            Transport::Tcp => "mqtt",
+            Transport::Tls => "mqtts",
+            Transport::Ws => "ws",
+            Transport::Wss => "wss",
+        };
+        let address = self.ready["listeners"][listener]
+            .as_str()
+            .expect("the listener is on");
+        let (_, port) = address.rsplit_once(':').expect("an address has a port");
+        port.parse().expect("a port is a number")
+    }
+
+    /// Issues a client certificate with `roundel cert`.
+    #[track_caller]
+    pub(crate) fn issue(&self, name: &str) -> Identity {
+        let mut command = roundel();
+        command
+            .args(["cert", name, "--certs"])
+            .arg(self.folder.path());
+        Process::start("roundel cert", &mut command).finish();
+        Identity {
+            ca: self.ready["ca_file"]
+                .as_str()
+                .expect("the ready line names the authority")
+                .into(),
+            cert: self.folder.path().join(format!("{name}.certificate.pem")),
+            key: self.folder.path().join(format!("{name}.private.key")),
+        }
+    }
+
+    /// All that a client needs for one transport, with a certificate of its own.
+    #[track_caller]
+    pub(crate) fn endpoint(&self, transport: Transport) -> Endpoint {
+        Endpoint {
+            transport,
+            port: self.port(transport),
+            identity: self.issue("device"),
+        }
+    }
+
+    /// What the broker logged, for a failure message.
+    pub(crate) fn log(&self) -> String {
+        self.process.transcript()
+    }
+}
+
+impl Transport {
+    /// Its name in arguments and in the printed matrix.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+
+    /// Whether the client shows a certificate.
+    pub(crate) fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Aws => "aws",
+            Self::Standard => "standard",
+        })
+    }
+}
+
+fn roundel() -> Command {
+    let binary = env::var_os(BINARY).unwrap_or_else(|| env!("CARGO_BIN_EXE_roundel").into());
+    Command::new(binary)
+}
+
+/// A file of this folder, such as a client script.
+pub(crate) fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/interop")
+        .join(name)
+}
+
+/// Python with the packages of `requirements.txt`, as `tests/run` installs it.
+pub(crate) fn python() -> Command {
+    let mut command =
+        Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.env/bin/python"));
+    // Keeps the source folders free of compiled files.
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}

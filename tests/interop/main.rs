@@ -1,0 +1,64 @@
+//! The broker with clients that other people wrote: their programs and libraries, unchanged.
+//!
+//! Each test starts its own broker from the binary and drives clients as child processes (in this
+//! process only rumqttc, which is a Rust library). `tests/run interop` installs the clients and
+//! sets `ROUNDEL_INTEROP`; without that variable every test here counts as ignored. With it, a
+//! missing client is a failure.
+//!
+//! | module | what it shows |
+//! |---|---|
+//! | `blog` | the walk-through of the announcement of shared subscriptions, with its exact flags |
+//! | `sdk` | the SDK's shared-subscription sample, and what its client negotiates |
+//! | `failover` | QoS 1 messages of a group whose members die |
+//! | `matrix` | every client: QoS 0, 1, 2, shared, will, retained, resume, over every transport |
+
+mod blog;
+mod broker;
+mod failover;
+mod matrix;
+mod mosquitto;
+mod process;
+mod report;
+mod rumqttc;
+mod script;
+mod sdk;
+
+use std::env;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// Set by `tests/run` once all clients are installed.
+const ENABLED: &str = "ROUNDEL_INTEROP";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let enabled = env::var_os(ENABLED).is_some();
+    if !enabled && !arguments.list {
+        eprintln!("{ENABLED} is not set: ignoring the tests with third-party clients.");
+        eprintln!("`tests/run interop` installs the clients and runs these tests.");
+    }
+    let trials: Vec<Trial> = [
+        blog::trials(),
+        sdk::trials(),
+        failover::trials(),
+        matrix::trials(),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|trial| trial.with_ignored_flag(!enabled))
+    .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if report::print().is_err() {
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
+}
+
+/// A test named `name` that fails when `body` panics.
+fn trial(name: impl Into<String>, body: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        body();
+        Ok(())
+    })
+}
