@@ -263,7 +263,7 @@ impl Listeners {
         serve(self.wss, tls.cloned().map(listener::Kind::Wss));
         #[cfg(feature = "http")]
         if let Some(listener) = self.http {
-            drop(listener);
+            shared.spawn(crate::http::serve(shared.clone(), listener));
         }
     }
 }

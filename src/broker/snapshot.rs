@@ -128,23 +128,30 @@ impl Broker {
         filters
     }
 
-    /// Retained messages, at most `limit`, ordered by topic.
-    pub(crate) fn retained_messages(&self, now: Instant, limit: usize) -> Vec<RetainedSnapshot> {
-        let mut found = Vec::new();
-        self.retained.read().visit(|topic, message| {
-            if !message.is_expired(now) {
-                found.push((topic.to_owned(), message.clone()));
+    /// The first `limit` retained messages, by topic, whose topics match `filter`, a valid one; and
+    /// how many match in all.
+    pub(crate) fn retained_messages(
+        &self,
+        filter: Option<&str>,
+        limit: usize,
+        now: Instant,
+    ) -> (Vec<RetainedSnapshot>, usize) {
+        let mut found = match filter {
+            Some(filter) => self.retained.matching(filter, &self.context(now)),
+            None => {
+                let mut all = Vec::new();
+                self.retained.read().visit(|_, message| all.push(message.clone()));
+                all.retain(|message| !message.is_expired(now));
+                all
             }
+        };
+        found.sort_by(|a, b| a.topic().cmp(b.topic()));
+        let shown = found.iter().take(limit).map(|message| RetainedSnapshot {
+            topic: message.topic().to_owned(),
+            qos: message.qos(),
+            payload: message.payload().to_vec(),
         });
-        found.sort_by(|a, b| a.0.cmp(&b.0));
-        let shown = found.into_iter().take(limit);
-        shown
-            .map(|(topic, message)| RetainedSnapshot {
-                topic,
-                qos: message.qos(),
-                payload: message.payload().to_vec(),
-            })
-            .collect()
+        (shown.collect(), found.len())
     }
 
     pub(crate) fn stats(&self, now: Instant) -> Stats {
