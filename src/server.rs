@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::broker::{Broker, Dirty};
 use crate::codec::QoS;
 use crate::config::Config;
-use crate::local::{Refused, Subscription};
+use crate::local::{Message, Refused, Subscription};
 use crate::net::{Shared, listener, timekeeper};
 use crate::time::Clock;
 
@@ -72,6 +72,24 @@ pub enum StartError {
 ///
 /// Dropping it ends all its tasks at once; [`stop`](Self::stop) lets clients know first. Any number
 /// can run in one process.
+///
+/// ```
+/// use roundel::{Config, Message, QoS, Server};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut config = Config::standard();
+/// config.listeners = roundel::config::Listeners { mqtt: Some(0), ..roundel::config::Listeners::none() };
+/// let server = Server::start(config).await?;
+/// assert!(server.addrs().mqtt.is_some());
+///
+/// let mut messages = server.subscribe("cars/+", QoS::AtLeastOnce)?;
+/// server.publish(&Message::new("cars/1", "hello").with_qos(QoS::AtLeastOnce))?;
+/// assert_eq!(messages.next().await.map(|message| message.payload), Some("hello".into()));
+/// server.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Server {
     shared: Arc<Shared>,
     addrs: Addrs,
@@ -125,6 +143,15 @@ impl Server {
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()
+    }
+
+    /// Publishes a message in this process, under the rules that hold for clients.
+    ///
+    /// # Errors
+    ///
+    /// What a client would be told: a topic that is not valid or not allowed, a limit.
+    pub fn publish(&self, message: &Message) -> Result<(), Refused> {
+        message.publish(&self.shared)
     }
 
     /// Subscribes in this process, to a plain or a shared filter; retained messages come first.

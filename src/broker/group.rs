@@ -24,7 +24,7 @@ use crate::session::window::Origin;
 use super::budget::Charge;
 use super::context::Context;
 use super::dirty::Dirty;
-use super::outbox::{Grant, HandOver, Wake};
+use super::outbox::{Grant, HandOver};
 use super::random::SplitMix;
 use super::session::Session;
 
@@ -265,11 +265,6 @@ impl Group {
     /// Hands waiting messages to whoever can take them. Returns whether more could go at once.
     pub(super) fn drain(&self, context: &Context<'_>, dirty: &mut Dirty) -> bool {
         self.state.lock().drain_some(DRAIN_BATCH, self.strategy, context, dirty)
-    }
-
-    /// Whether messages wait.
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.state.lock().queue.is_empty()
     }
 
     pub(super) fn snapshot(&self) -> GroupSnapshot {

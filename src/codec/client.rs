@@ -43,16 +43,6 @@ pub(crate) fn will<'a>(topic: &'a str, payload: &'a [u8]) -> Will<'a> {
     }
 }
 
-/// Subscription Options with nothing but a Maximum QoS.
-pub(crate) fn options(qos: QoS) -> SubscribeOptions {
-    SubscribeOptions {
-        qos,
-        no_local: false,
-        retain_as_published: false,
-        retain_handling: RetainHandling::Send,
-    }
-}
-
 /// Splits and decodes everything in `bytes`, which a server sent.
 ///
 /// # Panics
