@@ -19,6 +19,7 @@ mod local;
 mod link;
 mod outbox;
 mod output;
+#[cfg(feature = "http")]
 mod outside;
 mod publish;
 mod random;
@@ -47,10 +48,12 @@ pub(crate) use connection::{Connection, Credentials, Flow, UNSENT_ANSWERS};
 pub(crate) use context::Context;
 pub(crate) use dirty::Dirty;
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
+#[cfg(feature = "http")]
 pub(crate) use group::{GroupSnapshot, MemberSnapshot};
 pub(crate) use link::{Farewell, Link, Mailbox, Written};
 pub(crate) use local::LocalSession;
 pub(crate) use outbox::OutputState;
+#[cfg(feature = "http")]
 pub(crate) use outside::OutsideMessage;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
