@@ -64,7 +64,10 @@ impl Message {
     /// The same message, to be kept for later subscriptions.
     #[must_use]
     pub fn retained(self) -> Self {
-        Self { retain: true, ..self }
+        Self {
+            retain: true,
+            ..self
+        }
     }
 
     /// Publishes the message on behalf of nobody.
@@ -104,7 +107,10 @@ pub struct Refused {
 
 impl From<Violation> for Refused {
     fn from(violation: Violation) -> Self {
-        Self { reason: violation.reason, text: violation.text.into_owned() }
+        Self {
+            reason: violation.reason,
+            text: violation.text.into_owned(),
+        }
     }
 }
 
@@ -134,7 +140,11 @@ impl Subscription {
         let opened = broker.open_local(filter, qos, &link, &context, &mut dirty);
         broker.flush_all(&context, dirty);
         let local = opened?;
-        Ok(Self { shared, inbox, local })
+        Ok(Self {
+            shared,
+            inbox,
+            local,
+        })
     }
 
     /// The next message; `None` once the broker has stopped or ended the subscription.
@@ -160,7 +170,11 @@ impl Subscription {
         let broker = &self.shared.broker;
         let context = broker.context(self.shared.clock.now());
         let mut dirty = Dirty::default();
-        if let Some(Arrived { message, id: Some(id) }) = &arrived {
+        if let Some(Arrived {
+            message,
+            id: Some(id),
+        }) = &arrived
+        {
             broker.acknowledge_local(&self.local, *id, message.qos, &context, &mut dirty);
         }
         let session = &self.local.session;
@@ -214,9 +228,10 @@ impl Link for Inbox {
     fn try_write(&self, bytes: &[u8]) -> Written {
         let mut waiting = self.waiting.lock();
         let mut taken = 0;
-        while let Ok(Split::Frame(frame)) =
-            codec::split(bytes.get(taken..).unwrap_or_default(), codec::MAX_PACKET_SIZE)
-        {
+        while let Ok(Split::Frame(frame)) = codec::split(
+            bytes.get(taken..).unwrap_or_default(),
+            codec::MAX_PACKET_SIZE,
+        ) {
             if waiting.len() >= WAITING {
                 return Written::Full(taken);
             }

@@ -98,7 +98,9 @@ pub struct Server {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("addrs", &self.addrs).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("addrs", &self.addrs)
+            .finish_non_exhaustive()
     }
 }
 
@@ -130,7 +132,11 @@ impl Server {
             #[cfg(feature = "tls")]
             tls.as_ref(),
         );
-        Ok(Self { shared, addrs, ca_file })
+        Ok(Self {
+            shared,
+            addrs,
+            ca_file,
+        })
     }
 
     /// Where it listens, with the ports that the system chose for port 0.
@@ -173,7 +179,10 @@ impl Server {
         shared.broker.stop(now, &mut dirty);
         shared.broker.flush_all(&shared.broker.context(now), dirty);
         shared.tasks.close();
-        if tokio::time::timeout(STOP_LIMIT, shared.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(STOP_LIMIT, shared.tasks.wait())
+            .await
+            .is_err()
+        {
             shared.killed.cancel();
             shared.tasks.wait().await;
         }
@@ -190,7 +199,9 @@ impl Drop for Server {
 fn share(config: Config) -> Arc<Shared> {
     let clock = Clock::default();
     let timekeeper = Arc::new(timekeeper::Timekeeper::default());
-    let seed = config.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
+    let seed = config
+        .seed
+        .unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
     let broker = Broker::new(config, seed, clock.now(), timekeeper.clone());
     Arc::new(Shared {
         broker,
@@ -242,7 +253,11 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
         let addr = SocketAddr::new(host, port);
         match listener::bind(addr) {
             Ok(bound) => Ok(Some(bound)),
-            Err(source) => Err(StartError::Bind { listener, addr, source }),
+            Err(source) => Err(StartError::Bind {
+                listener,
+                addr,
+                source,
+            }),
         }
     };
     let tls = (!cfg!(feature = "tls")).then_some("tls");
@@ -260,7 +275,9 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
 impl Listeners {
     fn addrs(&self) -> Addrs {
         let addr = |listener: &Option<TcpListener>| {
-            listener.as_ref().and_then(|listener| listener.local_addr().ok())
+            listener
+                .as_ref()
+                .and_then(|listener| listener.local_addr().ok())
         };
         Addrs {
             mqtt: addr(&self.mqtt),

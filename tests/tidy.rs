@@ -19,12 +19,14 @@ fn layer(module: &str) -> usize {
     LAYERS
         .iter()
         .position(|layer| layer.contains(&module))
-        .unwrap_or_else(|| panic!("module `{module}` has no layer: add it here and to the document"))
+        .unwrap_or_else(|| {
+            panic!("module `{module}` has no layer: add it here and to the document")
+        })
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry of it").path();
         if path.is_dir() {
             sources(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -35,12 +37,16 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 
 /// The top-level modules that a file names behind `crate::`.
 fn uses(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|line| {
-        line.match_indices("crate::").map(|(at, found)| {
-            let rest = &line[at + found.len()..];
-            rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| {
+            line.match_indices("crate::").map(|(at, found)| {
+                let rest = &line[at + found.len()..];
+                rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .next()
+                    .unwrap_or_default()
+            })
         })
-    })
 }
 
 #[test]
@@ -52,7 +58,13 @@ fn no_module_uses_a_layer_above_its_own() {
     let mut edges = Vec::new();
     for file in files {
         let relative = file.strip_prefix(&root).unwrap();
-        let module = relative.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        let module = relative
+            .iter()
+            .next()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".rs");
         let own = layer(module);
         for used in uses(&fs::read_to_string(&file).unwrap()) {
             let is_module = LAYERS.iter().any(|layer| layer.contains(&used));

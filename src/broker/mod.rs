@@ -15,8 +15,8 @@ mod dirty;
 mod facts;
 mod group;
 mod lifecycle;
-mod local;
 mod link;
+mod local;
 mod outbox;
 mod output;
 #[cfg(feature = "http")]
@@ -227,7 +227,11 @@ impl Broker {
 
     /// A client identifier for a client that sent none (MQTT-3.1.3-6, AWS-CONN-03).
     fn assign_client_id(&self) -> Box<str> {
-        let prefix = if self.config.aws.generated_client_ids { "$GEN/" } else { "auto-" };
+        let prefix = if self.config.aws.generated_client_ids {
+            "$GEN/"
+        } else {
+            "auto-"
+        };
         format!("{prefix}{}", self.uuid()).into()
     }
 
@@ -240,7 +244,9 @@ impl Broker {
 
     /// AWS-CONN-15: how often one client identifier may connect.
     fn allows_connect(&self, client_id: &str, context: &Context<'_>) -> bool {
-        let Some(limit) = self.config.limits.connect_rate else { return true };
+        let Some(limit) = self.config.limits.connect_rate else {
+            return true;
+        };
         let mut rates = self.connect_rates.lock();
         // Buckets that are full again say nothing.
         if rates.len() > 10_000 {

@@ -73,7 +73,8 @@ impl Output {
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         if self.last.len() >= CHUNK {
             self.behind += self.last.len();
-            self.full_chunks.push_back(std::mem::replace(&mut self.last, pooled()));
+            self.full_chunks
+                .push_back(std::mem::replace(&mut self.last, pooled()));
         } else if self.last.capacity() == 0 {
             self.last = pooled();
         }
@@ -124,7 +125,11 @@ impl Output {
         self.taken = 0;
         self.full |= outcome == Outcome::Full;
         self.broken |= outcome == Outcome::Broken;
-        let Batch { mut chunks, last, written } = batch;
+        let Batch {
+            mut chunks,
+            last,
+            written,
+        } = batch;
         if !last.is_empty() {
             chunks.push_back(last);
         } else {
@@ -202,7 +207,11 @@ impl Batch {
 
     /// What was not written, in one piece.
     pub(super) fn into_bytes(self) -> Vec<u8> {
-        let Self { mut chunks, last, written } = self;
+        let Self {
+            mut chunks,
+            last,
+            written,
+        } = self;
         chunks.push_back(last);
         let mut bytes = chunks.pop_front().unwrap_or_default();
         bytes.drain(..written.min(bytes.len()));
@@ -261,7 +270,11 @@ mod tests {
                 let n = bytes.len().min(room);
                 seen.extend_from_slice(&bytes[..n]);
                 room -= n;
-                if n < bytes.len() { Written::Full(n) } else { Written::Bytes(n) }
+                if n < bytes.len() {
+                    Written::Full(n)
+                } else {
+                    Written::Bytes(n)
+                }
             });
             output.put_back(batch, outcome);
         }

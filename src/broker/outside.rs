@@ -46,6 +46,7 @@ impl Broker {
         dirty: &mut Dirty,
     ) -> Result<Reach, Violation> {
         rules::check_topic(message.topic, &self.config)?;
+        rules::check_retain(message.topic, message.retain, &self.config)?;
         let section = message
             .properties
             .encode()

@@ -108,7 +108,9 @@ impl Session {
     /// Writes what the outbox holds to the socket, unless another task is at it.
     pub(super) fn flush(&self) {
         for _ in 0..FLUSH_ROUNDS {
-            let Some(mut writing) = self.outbox().take_output() else { return };
+            let Some(mut writing) = self.outbox().take_output() else {
+                return;
+            };
             let link = writing.link.clone();
             // The lock is free while the kernel copies: others go on appending.
             let outcome = writing.batch.write(|bytes| link.try_write(bytes));

@@ -7,7 +7,7 @@ use super::packet_type::PacketType;
 use super::property::{Property as P, UserProperties};
 use super::qos::QoS;
 use super::reason::ReasonCode;
-use super::subscribe::{RetainHandling, SubscribeOptions};
+use super::subscribe::SubscribeOptions;
 use super::version::Version;
 use super::{MAX_PACKET_SIZE, Packet, Sender, Split, decode_from, split, write};
 
