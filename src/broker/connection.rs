@@ -404,7 +404,7 @@ impl Connection {
         };
         tracing::info!(
             client_id = %accepted.client_id,
-            peer = ?self.facts.peer,
+            peer = %self.facts.peer_name(),
             listener = self.facts.listener,
             protocol = version.level(),
             clean_start = accepted.clean_start,
@@ -436,14 +436,14 @@ impl Connection {
 
     /// Before a client is known there is nobody to answer.
     fn reject_unread(&mut self, broker: &Broker, text: &str) {
-        tracing::debug!(peer = ?self.facts.peer, listener = self.facts.listener, "refused: {text}");
+        tracing::debug!(peer = %self.facts.peer_name(), listener = self.facts.listener, "refused: {text}");
         self.retire(broker, Version::V311, Vec::new());
     }
 
     /// A CONNECT that cannot be decoded, or whose version is not served (MQTT-3.1.2-1, -2,
     /// MQTT-3.1.4-1; MQTT 3.1.1: MQTT-3.1.2-2).
     fn reject_undecoded(&mut self, broker: &Broker, error: &ConnectError) {
-        tracing::info!(peer = ?self.facts.peer, listener = self.facts.listener, "refused: {error}");
+        tracing::info!(peer = %self.facts.peer_name(), listener = self.facts.listener, "refused: {error}");
         let version = match error {
             ConnectError::UnsupportedVersion { level, .. } if *level >= 5 => Some(Version::V5),
             // Code 1, in the format that all versions up to 3.1.1 share.
@@ -467,7 +467,7 @@ impl Connection {
         } = *applicant;
         tracing::info!(
             client_id,
-            peer = ?self.facts.peer,
+            peer = %self.facts.peer_name(),
             listener = self.facts.listener,
             protocol = version.level(),
             rule = violation.rule,
@@ -542,10 +542,11 @@ impl Connection {
     fn log_end(&self, active: &Active, why: &str) {
         tracing::info!(
             client_id = active.session.client_id(),
-            peer = ?self.facts.peer,
+            peer = %self.facts.peer_name(),
             listener = self.facts.listener,
             protocol = active.version.level(),
-            "disconnected: {why}"
+            reason = why,
+            "disconnected"
         );
     }
 

@@ -105,7 +105,7 @@ async fn finish_upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         Ok(Some(stream)) => drive(shared, stream, facts).await,
         Ok(None) => {}
         Err(_) => {
-            tracing::info!(peer = ?facts.peer, listener = facts.listener, "no upgrade in time");
+            tracing::info!(peer = %facts.peer_name(), listener = facts.listener, "no upgrade in time");
         }
     }
 }
