@@ -19,7 +19,6 @@ mod link;
 mod local;
 mod outbox;
 mod output;
-#[cfg(feature = "http")]
 mod outside;
 mod publish;
 mod random;
@@ -53,10 +52,10 @@ pub(crate) use group::{GroupSnapshot, MemberSnapshot};
 pub(crate) use link::{Farewell, Link, Mailbox, Written};
 pub(crate) use local::LocalSession;
 pub(crate) use outbox::OutputState;
-#[cfg(feature = "http")]
 pub(crate) use outside::OutsideMessage;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
+#[cfg(feature = "http")]
 pub(crate) use snapshot::{ClientSnapshot, RetainedSnapshot, Stats, TopicSnapshot};
 
 use budget::Budget;

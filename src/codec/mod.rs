@@ -14,7 +14,6 @@ mod cursor;
 mod disconnect;
 mod error;
 mod frame;
-#[cfg(feature = "http")]
 mod message_properties;
 mod outgoing;
 mod packet_id;
@@ -46,7 +45,6 @@ pub(crate) use connect::{Connect, ConnectError, Will};
 pub(crate) use disconnect::{Disconnect, encode_disconnect};
 pub(crate) use error::DecodeError;
 pub(crate) use frame::{Frame, MAX_PACKET_SIZE, Split, split};
-#[cfg(feature = "http")]
 pub(crate) use message_properties::MessageProperties;
 pub(crate) use outgoing::OutgoingPublish;
 pub(crate) use packet_id::PacketId;

@@ -106,7 +106,6 @@ impl<'a> PublishProperties<'a> {
     /// # Errors
     ///
     /// As for a PUBLISH that arrives with it.
-    #[cfg(feature = "http")]
     pub(crate) fn parse(raw: &'a [u8]) -> Result<Self, DecodeError> {
         let mut properties = Self::EMPTY;
         properties.read(PropertyReader::over(raw, Section::Publish), Sender::Client)?;

@@ -7,6 +7,7 @@ pub fn slashes(topic: &str) -> usize {
 
 /// The number of levels of a topic or filter: one more than it has separators, as levels may be
 /// empty.
+#[cfg(any(test, feature = "internals"))]
 pub fn levels(topic: &str) -> usize {
     slashes(topic) + 1
 }

@@ -26,7 +26,9 @@ mod trie;
 pub use changes::Changes;
 pub use error::TopicError;
 pub use filter::{Filter, check_topic_name};
-pub use levels::{levels, slashes};
+#[cfg(any(test, feature = "internals"))]
+pub use levels::levels;
+pub use levels::slashes;
 pub use matching::{HashParent, matches};
 pub use names::Names;
 pub use trie::Trie;
