@@ -30,8 +30,8 @@ fn topic(number: usize) -> String {
     }
 }
 
-/// Numbers below `count` in an order that no cache foresees, each once if `count` is no multiple of
-/// the step.
+/// The numbers below `count`, a power of ten, in an order that no cache foresees; the step has no
+/// factor 2 or 5, so that each comes once.
 fn scattered(count: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |index| index * 7_368_787 % count)
 }

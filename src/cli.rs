@@ -100,7 +100,7 @@ struct ServeArgs {
     /// Stop when standard input closes
     #[arg(long)]
     die_with_parent: bool,
-    /// Filter of log messages on standard error, such as info or roundel=debug [default: warn]
+    /// Filter of log messages on standard error, such as info or roundel=debug [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! `roundel serve`: a broker from start to signal.
 
+use std::io::IsTerminal as _;
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
 /// Reads the filter of log messages.
 pub(crate) fn log_filter(program: &Program) -> Result<EnvFilter, Failure> {
     let Some((filter, origin)) = &program.log else {
-        return Ok(EnvFilter::new("warn"));
+        return Ok(EnvFilter::new("info"));
     };
     EnvFilter::try_new(filter)
         .map_err(|error| Failure::misused(format!("{origin}: `{filter}` is no filter: {error}")))
@@ -64,6 +65,8 @@ fn start_logging(program: &Program) -> Result<(), Failure> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
         .init();
     Ok(())
 }

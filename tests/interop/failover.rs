@@ -24,9 +24,9 @@ const TOPIC: &str = "failover/data";
 const RECEIVE_MAXIMUM: usize = 100;
 /// Messages that a member keeps unacknowledged, when it acknowledges at all.
 const HELD: usize = 20;
-/// Messages that are published and not yet acknowledged: few enough that the publishers are still
-/// at it when members die, more than two members can hold.
-const AHEAD: usize = 1_000;
+/// Messages on their way: published, and neither acknowledged nor held by a member. Few, so that the
+/// time to redelivery is the broker's and not that of clients that read a backlog.
+const ON_THEIR_WAY: usize = 100;
 /// In seconds; the broker waits one and a half times as long.
 const KEEP_ALIVE: u32 = 3;
 
@@ -122,19 +122,21 @@ impl Group {
         }
     }
 
-    /// Publishes as much as may be ahead of the members.
+    /// Publishes what may be on its way.
     fn publish(&mut self) {
-        let ahead = MESSAGES.min(self.ledger.acknowledged + AHEAD);
-        for n in self.ledger.published..ahead {
+        let ledger = &mut self.ledger;
+        let held: usize = ledger.held.iter().sum();
+        let ahead = MESSAGES.min(ledger.acknowledged + held + ON_THEIR_WAY);
+        for n in ledger.published..ahead {
             self.publishers[n % PUBLISHERS].send(&n.to_string());
         }
-        self.ledger.published = self.ledger.published.max(ahead);
+        ledger.published = ledger.published.max(ahead);
     }
 
     fn cut(&mut self, victim: usize) {
         self.ledger.cuts.push((victim, nanoseconds()));
         match self.cut {
-            Cut::Kill => self.members[victim].signal("KILL"),
+            Cut::Kill => self.members[victim].kill(),
             Cut::Reset => self.members[victim].send("reset"),
             Cut::KeepAlive => self.members[victim].signal("STOP"),
             Cut::Takeover => {

@@ -145,6 +145,13 @@ impl Process {
         std::mem::take(&mut self.seen)
     }
 
+    /// Sends SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child
+            .kill()
+            .expect("the child was not waited for before");
+    }
+
     /// Sends a signal, by its name without `SIG`.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
