@@ -445,6 +445,8 @@ impl Broker {
             if !outbox.is_waiting() {
                 return;
             }
+            let wake = outbox.pump_resend(context);
+            dirty.note(session, wake);
             let wanted = outbox.take_wanted(context);
             let slots = outbox.free_slots();
             let own = if wanted {

@@ -247,11 +247,12 @@ impl Outbox {
         HandOver::Taken(wake)
     }
 
-    /// Whether a QoS 1 or 2 message can be sent now.
+    /// Whether a new QoS 1 or 2 message can be sent now: one that was sent before goes first
+    /// (MQTT-4.6.0-1).
     fn has_room(&self, context: &Context<'_>) -> bool {
         self.connected.as_ref().is_some_and(|connected| {
-            self.window.len() - connected.resend.len().min(self.window.len())
-                < connected.peer.window
+            connected.resend.is_empty()
+                && self.window.len() < connected.peer.window
                 && connected.out.len() < context.limits.outbox
         })
     }
@@ -380,12 +381,12 @@ impl Outbox {
 
     /// Free places in the window.
     pub(super) fn free_slots(&self) -> usize {
-        self.connected.as_ref().map_or(0, |connected| {
-            connected
-                .peer
-                .window
-                .saturating_sub(self.window.len() - connected.resend.len())
-        })
+        self.connected
+            .as_ref()
+            .filter(|connected| connected.resend.is_empty())
+            .map_or(0, |connected| {
+                connected.peer.window.saturating_sub(self.window.len())
+            })
     }
 
     /// Takes the mark that a group left when it was refused for want of room.
@@ -497,14 +498,15 @@ impl Outbox {
         }
     }
 
-    fn pump_resend(&mut self, context: &Context<'_>) -> Wake {
+    /// Sends what an earlier connection left open, as far as this one takes it.
+    pub(super) fn pump_resend(&mut self, context: &Context<'_>) -> Wake {
         let Some(connected) = &mut self.connected else {
             return Wake::Nobody;
         };
         let mut appended = false;
-        let mut too_large = Vec::new();
+        let mut dropped = Vec::new();
         while let Some(&id) = connected.resend.front() {
-            let on_wire = self.window.len() - connected.resend.len().min(self.window.len());
+            let on_wire = self.window.len().saturating_sub(connected.resend.len());
             if on_wire >= connected.peer.window || connected.out.len() >= PUMP_MARK {
                 break;
             }
@@ -516,7 +518,7 @@ impl Outbox {
                 Phase::Published(delivery) => {
                     let dup = !context.aws.never_dup;
                     if !delivery_fits(delivery, connected, context) {
-                        too_large.push(id);
+                        dropped.extend(self.window.close(id));
                         continue;
                     }
                     connected.append_delivery(delivery, id, dup, context.now);
@@ -525,11 +527,9 @@ impl Outbox {
             }
             appended = true;
         }
-        for id in too_large {
-            if let Some(entry) = self.window.close(id) {
-                self.sent.dropped += 1;
-                self.forget_origin(entry.origin);
-            }
+        self.sent.dropped += dropped.len() as u64;
+        for entry in dropped {
+            self.forget_origin(entry.origin);
         }
         if appended { self.wake() } else { Wake::Nobody }
     }

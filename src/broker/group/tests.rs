@@ -145,6 +145,8 @@ struct Open {
     of_group: bool,
     /// It was sent on the present connection.
     on_wire: bool,
+    /// It came back under an identifier older than those in use.
+    aside: bool,
 }
 
 struct Waiting {
@@ -175,6 +177,21 @@ impl Client {
 
     fn fits(&self, note: Note) -> bool {
         !(self.small && note.large)
+    }
+
+    /// Takes a message back under the identifier it had; identifiers tell the order of sending.
+    fn take_back(&mut self, mut open: Open) {
+        open.aside = !self
+            .open
+            .iter()
+            .any(|other| !other.aside && other.id < open.id);
+        let is_after = |other: &Open| !other.aside && (open.aside || other.id > open.id);
+        let place = self
+            .open
+            .iter()
+            .position(is_after)
+            .unwrap_or(self.open.len());
+        self.open.insert(place, open);
     }
 }
 
@@ -209,6 +226,7 @@ impl Model {
                     released: false,
                     of_group: true,
                     on_wire: true,
+                    aside: false,
                 });
             }
             self.sent.push((
@@ -361,13 +379,14 @@ impl Model {
             let to = &mut self.clients[client];
             if to.has_room() && to.fits(note) {
                 let qos = QoS::AtLeastOnce;
-                to.open.push(Open {
+                to.take_back(Open {
                     note,
                     qos,
                     id: Some(id),
                     released: false,
                     of_group: true,
                     on_wire: true,
+                    aside: false,
                 });
                 self.sent.push((
                     client,
