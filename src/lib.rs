@@ -6,6 +6,8 @@ pub(crate) mod broker;
 pub(crate) mod codec;
 pub mod config;
 pub(crate) mod conn;
+#[cfg(feature = "http")]
+mod http;
 mod local;
 mod net;
 mod server;

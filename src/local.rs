@@ -1,4 +1,4 @@
-//! Subscriptions in the same process, as streams of messages.
+//! Publishing and subscribing in the same process.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,8 +7,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::broker::{Dirty, Link, LocalSession, Mailbox, Written};
-use crate::codec::{self, Packet, PacketId, QoS, ReasonCode, Sender, Split, Version};
+use crate::broker::{Dirty, Link, LocalSession, Mailbox, OutsideMessage, Written};
+use crate::codec::{
+    self, MessageProperties, Packet, PacketId, QoS, ReasonCode, Sender, Split, Version,
+};
+use crate::conn::violation::Violation;
 use crate::net::Shared;
 
 /// Messages that wait for the program; more stay in the broker, bounded as for any client.
@@ -36,6 +39,61 @@ pub struct Message {
     pub user_properties: Vec<(String, String)>,
 }
 
+impl Message {
+    /// A message of QoS 0, not retained, without properties.
+    #[must_use]
+    pub fn new(topic: impl Into<String>, payload: impl Into<Bytes>) -> Self {
+        Self {
+            topic: topic.into(),
+            payload: payload.into(),
+            qos: QoS::AtMostOnce,
+            retain: false,
+            content_type: None,
+            response_topic: None,
+            correlation_data: None,
+            user_properties: Vec::new(),
+        }
+    }
+
+    /// The same message at another QoS.
+    #[must_use]
+    pub fn with_qos(self, qos: QoS) -> Self {
+        Self { qos, ..self }
+    }
+
+    /// The same message, to be kept for later subscriptions.
+    #[must_use]
+    pub fn retained(self) -> Self {
+        Self {
+            retain: true,
+            ..self
+        }
+    }
+
+    /// Publishes the message on behalf of nobody.
+    pub(crate) fn publish(&self, shared: &Shared) -> Result<(), Refused> {
+        let broker = &shared.broker;
+        let context = broker.context(shared.clock.now());
+        let mut dirty = Dirty::default();
+        let message = OutsideMessage {
+            topic: &self.topic,
+            payload: &self.payload,
+            qos: self.qos,
+            retain: self.retain,
+            properties: MessageProperties {
+                content_type: self.content_type.as_deref(),
+                response_topic: self.response_topic.as_deref(),
+                correlation_data: self.correlation_data.as_deref(),
+                user_properties: &self.user_properties,
+                ..MessageProperties::default()
+            },
+        };
+        let published = broker.publish_message(&message, &context, &mut dirty);
+        broker.flush_all(&context, dirty);
+        published.map(|_| ()).map_err(Refused::from)
+    }
+}
+
 /// Why a subscription or a publish in the same process was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
@@ -45,6 +103,15 @@ pub struct Refused {
     pub reason: ReasonCode,
     /// What is wrong.
     pub text: String,
+}
+
+impl From<Violation> for Refused {
+    fn from(violation: Violation) -> Self {
+        Self {
+            reason: violation.reason,
+            text: violation.text.into_owned(),
+        }
+    }
 }
 
 /// A subscription in the same process. Dropping it unsubscribes.
@@ -72,11 +139,12 @@ impl Subscription {
         let mut dirty = Dirty::default();
         let opened = broker.open_local(filter, qos, &link, &context, &mut dirty);
         broker.flush_all(&context, dirty);
-        let local = opened.map_err(|violation| Refused {
-            reason: violation.reason,
-            text: violation.text.into_owned(),
-        })?;
-        Ok(Self { shared, inbox, local })
+        let local = opened?;
+        Ok(Self {
+            shared,
+            inbox,
+            local,
+        })
     }
 
     /// The next message; `None` once the broker has stopped or ended the subscription.
@@ -102,7 +170,11 @@ impl Subscription {
         let broker = &self.shared.broker;
         let context = broker.context(self.shared.clock.now());
         let mut dirty = Dirty::default();
-        if let Some(Arrived { message, id: Some(id) }) = &arrived {
+        if let Some(Arrived {
+            message,
+            id: Some(id),
+        }) = &arrived
+        {
             broker.acknowledge_local(&self.local, *id, message.qos, &context, &mut dirty);
         }
         let session = &self.local.session;
@@ -156,9 +228,10 @@ impl Link for Inbox {
     fn try_write(&self, bytes: &[u8]) -> Written {
         let mut waiting = self.waiting.lock();
         let mut taken = 0;
-        while let Ok(Split::Frame(frame)) =
-            codec::split(bytes.get(taken..).unwrap_or_default(), codec::MAX_PACKET_SIZE)
-        {
+        while let Ok(Split::Frame(frame)) = codec::split(
+            bytes.get(taken..).unwrap_or_default(),
+            codec::MAX_PACKET_SIZE,
+        ) {
             if waiting.len() >= WAITING {
                 return Written::Full(taken);
             }

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::broker::{Broker, Dirty};
 use crate::codec::QoS;
 use crate::config::Config;
-use crate::local::{Refused, Subscription};
+use crate::local::{Message, Refused, Subscription};
 use crate::net::{Shared, listener, timekeeper};
 use crate::time::Clock;
 
@@ -72,6 +72,24 @@ pub enum StartError {
 ///
 /// Dropping it ends all its tasks at once; [`stop`](Self::stop) lets clients know first. Any number
 /// can run in one process.
+///
+/// ```
+/// use roundel::{Config, Message, QoS, Server};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut config = Config::standard();
+/// config.listeners = roundel::config::Listeners { mqtt: Some(0), ..roundel::config::Listeners::none() };
+/// let server = Server::start(config).await?;
+/// assert!(server.addrs().mqtt.is_some());
+///
+/// let mut messages = server.subscribe("cars/+", QoS::AtLeastOnce)?;
+/// server.publish(&Message::new("cars/1", "hello").with_qos(QoS::AtLeastOnce))?;
+/// assert_eq!(messages.next().await.map(|message| message.payload), Some("hello".into()));
+/// server.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Server {
     shared: Arc<Shared>,
     addrs: Addrs,
@@ -80,7 +98,9 @@ pub struct Server {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("addrs", &self.addrs).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("addrs", &self.addrs)
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,7 +132,11 @@ impl Server {
             #[cfg(feature = "tls")]
             tls.as_ref(),
         );
-        Ok(Self { shared, addrs, ca_file })
+        Ok(Self {
+            shared,
+            addrs,
+            ca_file,
+        })
     }
 
     /// Where it listens, with the ports that the system chose for port 0.
@@ -125,6 +149,15 @@ impl Server {
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()
+    }
+
+    /// Publishes a message in this process, under the rules that hold for clients.
+    ///
+    /// # Errors
+    ///
+    /// What a client would be told: a topic that is not valid or not allowed, a limit.
+    pub fn publish(&self, message: &Message) -> Result<(), Refused> {
+        message.publish(&self.shared)
     }
 
     /// Subscribes in this process, to a plain or a shared filter; retained messages come first.
@@ -146,7 +179,10 @@ impl Server {
         shared.broker.stop(now, &mut dirty);
         shared.broker.flush_all(&shared.broker.context(now), dirty);
         shared.tasks.close();
-        if tokio::time::timeout(STOP_LIMIT, shared.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(STOP_LIMIT, shared.tasks.wait())
+            .await
+            .is_err()
+        {
             shared.killed.cancel();
             shared.tasks.wait().await;
         }
@@ -163,7 +199,9 @@ impl Drop for Server {
 fn share(config: Config) -> Arc<Shared> {
     let clock = Clock::default();
     let timekeeper = Arc::new(timekeeper::Timekeeper::default());
-    let seed = config.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
+    let seed = config
+        .seed
+        .unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
     let broker = Broker::new(config, seed, clock.now(), timekeeper.clone());
     Arc::new(Shared {
         broker,
@@ -215,7 +253,11 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
         let addr = SocketAddr::new(host, port);
         match listener::bind(addr) {
             Ok(bound) => Ok(Some(bound)),
-            Err(source) => Err(StartError::Bind { listener, addr, source }),
+            Err(source) => Err(StartError::Bind {
+                listener,
+                addr,
+                source,
+            }),
         }
     };
     let tls = (!cfg!(feature = "tls")).then_some("tls");
@@ -233,7 +275,9 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
 impl Listeners {
     fn addrs(&self) -> Addrs {
         let addr = |listener: &Option<TcpListener>| {
-            listener.as_ref().and_then(|listener| listener.local_addr().ok())
+            listener
+                .as_ref()
+                .and_then(|listener| listener.local_addr().ok())
         };
         Addrs {
             mqtt: addr(&self.mqtt),
@@ -263,7 +307,7 @@ impl Listeners {
         serve(self.wss, tls.cloned().map(listener::Kind::Wss));
         #[cfg(feature = "http")]
         if let Some(listener) = self.http {
-            drop(listener);
+            shared.spawn(crate::http::serve(shared.clone(), listener));
         }
     }
 }

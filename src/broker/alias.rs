@@ -16,7 +16,12 @@ pub(super) struct OutboundAliases {
 impl OutboundAliases {
     /// `None` when the client takes no aliases.
     pub(super) fn new(maximum: u16) -> Option<Box<Self>> {
-        (maximum > 0).then(|| Box::new(Self { maximum, by_topic: HashMap::default() }))
+        (maximum > 0).then(|| {
+            Box::new(Self {
+                maximum,
+                by_topic: HashMap::default(),
+            })
+        })
     }
 
     /// Replaces a known topic by its alias, and binds an alias to a new one while there are some.
@@ -29,7 +34,9 @@ impl OutboundAliases {
             packet.topic = "";
             return;
         }
-        let Ok(used) = u16::try_from(self.by_topic.len()) else { return };
+        let Ok(used) = u16::try_from(self.by_topic.len()) else {
+            return;
+        };
         if used < self.maximum {
             packet.topic_alias = Some(used + 1);
             if packet.encoded_len(Version::V5) > packet_size {

@@ -20,7 +20,10 @@ struct Inner {
 
 impl Budget {
     pub(crate) fn new(limit: usize) -> Self {
-        Self(Arc::new(Inner { limit, used: AtomicUsize::new(0) }))
+        Self(Arc::new(Inner {
+            limit,
+            used: AtomicUsize::new(0),
+        }))
     }
 
     /// Whether the bound is reached: QoS 0 is dropped and QoS 1 and 2 are refused.
@@ -79,7 +82,10 @@ mod tests {
         charge.settle(2 * STEP + 1, &budget);
         assert!(budget.is_exhausted());
         charge.settle(STEP, &budget);
-        assert!(budget.is_exhausted(), "a step of slack keeps the counter still");
+        assert!(
+            budget.is_exhausted(),
+            "a step of slack keeps the counter still"
+        );
         charge.settle(0, &budget);
         assert_eq!(budget.used(), 0);
         charge.settle(STEP, &budget);

@@ -17,8 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::codec::{
-    self, Connack, ConnectError, DecodeError, ReasonCode, Split, Version, connect,
-    encode_connack,
+    self, Connack, ConnectError, DecodeError, ReasonCode, Split, Version, connect, encode_connack,
 };
 use crate::conn::alias::InboundAliases;
 use crate::conn::handshake::{self, Accepted};
@@ -78,7 +77,9 @@ pub(crate) struct Credentials {
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+        f.debug_struct("Credentials")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
     }
 }
 
@@ -120,6 +121,24 @@ struct Active {
     batch: TrafficTotals,
 }
 
+/// A client that is refused.
+struct Applicant<'a> {
+    version: Version,
+    client_id: &'a str,
+    /// Its Maximum Packet Size.
+    packet_size: usize,
+}
+
+impl<'a> From<&'a Accepted> for Applicant<'a> {
+    fn from(accepted: &'a Accepted) -> Self {
+        Self {
+            version: accepted.version,
+            client_id: &accepted.client_id,
+            packet_size: accepted.packet_size,
+        }
+    }
+}
+
 /// Why a batch stopped before its end.
 enum Stop {
     /// The client broke a rule.
@@ -151,7 +170,9 @@ impl Connection {
         now: Instant,
     ) -> Self {
         let deadline = now + broker.config().limits.connect_timeout;
-        let timer = broker.schedule.arm(deadline, Timer::Owner(Arc::downgrade(&link)));
+        let timer = broker
+            .schedule
+            .arm(deadline, Timer::Owner(Arc::downgrade(&link)));
         Self {
             link,
             facts: Arc::new(facts),
@@ -170,9 +191,11 @@ impl Connection {
     ) -> Received {
         match &mut self.phase {
             Phase::Connecting { .. } => self.receive_connect(broker, buf, context, dirty),
-            Phase::Authenticating(_) => {
-                Received { consumed: 0, needed: buf.len() + 1, flow: Flow::Stall }
-            }
+            Phase::Authenticating(_) => Received {
+                consumed: 0,
+                needed: buf.len() + 1,
+                flow: Flow::Stall,
+            },
             Phase::Active(active) => {
                 if self.link.mailbox().is_retired() {
                     self.end(broker);
@@ -196,7 +219,9 @@ impl Connection {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Received {
-        let Phase::Active(active) = &mut self.phase else { return Received::end(consumed) };
+        let Phase::Active(active) = &mut self.phase else {
+            return Received::end(consumed);
+        };
         active.batch.bytes += consumed as u64;
         self.facts.traffic.add(std::mem::take(&mut active.batch));
         active.unanswered = 0;
@@ -239,7 +264,11 @@ impl Connection {
     ) -> Received {
         let frame = match codec::split(buf, broker.config().limits.packet_size) {
             Ok(Split::Partial { needed }) => {
-                return Received { consumed: 0, needed, flow: Flow::Continue };
+                return Received {
+                    consumed: 0,
+                    needed,
+                    flow: Flow::Continue,
+                };
             }
             Ok(Split::Frame(frame)) => frame,
             Err(error) => {
@@ -258,11 +287,18 @@ impl Connection {
                 return Received::end(buf.len());
             }
         };
-        let accepted =
-            handshake::accept(&connect, broker.config(), || broker.assign_client_id());
+        let accepted = handshake::accept(&connect, broker.config(), || broker.assign_client_id());
         let flow = match accepted {
             Err(violation) => {
-                self.reject(broker, connect.version, connect.client_id, &violation);
+                let applicant = Applicant {
+                    version: connect.version,
+                    client_id: connect.client_id,
+                    packet_size: connect
+                        .properties
+                        .maximum_packet_size
+                        .map_or(usize::MAX, |size| size as usize),
+                };
+                self.reject(broker, &applicant, &violation);
                 Flow::End
             }
             Ok(accepted) if broker.config().users.is_empty() => {
@@ -276,7 +312,11 @@ impl Connection {
                 })
             }
         };
-        Received { consumed: frame.len, needed: 0, flow }
+        Received {
+            consumed: frame.len,
+            needed: 0,
+            flow,
+        }
     }
 
     /// Goes on after [`Flow::Authenticate`].
@@ -288,7 +328,9 @@ impl Connection {
         dirty: &mut Dirty,
     ) -> Flow {
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);
-        let Phase::Authenticating(accepted) = phase else { return Flow::End };
+        let Phase::Authenticating(accepted) = phase else {
+            return Flow::End;
+        };
         if is_valid {
             return self.establish(broker, *accepted, context, dirty);
         }
@@ -297,7 +339,7 @@ impl Connection {
             "MQTT-3.1.4-2",
             "bad user name or password",
         );
-        self.reject(broker, accepted.version, &accepted.client_id, &violation);
+        self.reject(broker, &Applicant::from(&*accepted), &violation);
         Flow::End
     }
 
@@ -327,7 +369,11 @@ impl Connection {
         let config = broker.config();
         let connack = |session_present| {
             let mut bytes = Vec::new();
-            encode_connack(&mut bytes, version, &accepted.connack(session_present, config));
+            encode_connack(
+                &mut bytes,
+                version,
+                &accepted.connack(session_present, config),
+            );
             bytes
         };
         if !broker.allows_connect(&accepted.client_id, context) {
@@ -336,20 +382,29 @@ impl Connection {
                 "AWS-CONN-15",
                 "too many connects of this client identifier",
             );
-            self.reject(broker, version, &accepted.client_id, &violation);
+            self.reject(broker, &Applicant::from(&accepted), &violation);
+            return Flow::End;
+        }
+        if connack(false).len() > accepted.packet_size {
+            let violation = Violation::new(
+                ReasonCode::PacketTooLarge,
+                "MQTT-3.1.2-24",
+                "CONNACK exceeds the client's maximum packet size",
+            );
+            self.reject(broker, &Applicant::from(&accepted), &violation);
             return Flow::End;
         }
         let attached = match broker.connect(request, &self.link, connack, context, dirty) {
             Ok(attached) => attached,
             Err(reason) => {
                 let violation = Violation::new(reason, "limits.sessions", "too many sessions");
-                self.reject(broker, version, &accepted.client_id, &violation);
+                self.reject(broker, &Applicant::from(&accepted), &violation);
                 return Flow::End;
             }
         };
         tracing::info!(
             client_id = %accepted.client_id,
-            peer = ?self.facts.peer,
+            peer = %self.facts.peer_name(),
             listener = self.facts.listener,
             protocol = version.level(),
             clean_start = accepted.clean_start,
@@ -381,18 +436,16 @@ impl Connection {
 
     /// Before a client is known there is nobody to answer.
     fn reject_unread(&mut self, broker: &Broker, text: &str) {
-        tracing::debug!(peer = ?self.facts.peer, listener = self.facts.listener, "refused: {text}");
+        tracing::debug!(peer = %self.facts.peer_name(), listener = self.facts.listener, "refused: {text}");
         self.retire(broker, Version::V311, Vec::new());
     }
 
     /// A CONNECT that cannot be decoded, or whose version is not served (MQTT-3.1.2-1, -2,
     /// MQTT-3.1.4-1; MQTT 3.1.1: MQTT-3.1.2-2).
     fn reject_undecoded(&mut self, broker: &Broker, error: &ConnectError) {
-        tracing::info!(peer = ?self.facts.peer, listener = self.facts.listener, "refused: {error}");
+        tracing::info!(peer = %self.facts.peer_name(), listener = self.facts.listener, "refused: {error}");
         let version = match error {
-            ConnectError::UnsupportedVersion { name_ok: true, level } if *level > 5 => {
-                Some(Version::V5)
-            }
+            ConnectError::UnsupportedVersion { level, .. } if *level >= 5 => Some(Version::V5),
             // Code 1, in the format that all versions up to 3.1.1 share.
             ConnectError::UnsupportedVersion { .. } => Some(Version::V311),
             // MQTT 3.1.1 has no return code for a malformed packet: it closes.
@@ -406,16 +459,15 @@ impl Connection {
     }
 
     /// A CONNECT that is refused for what it asks.
-    fn reject(
-        &mut self,
-        broker: &Broker,
-        version: Version,
-        client_id: &str,
-        violation: &Violation,
-    ) {
+    fn reject(&mut self, broker: &Broker, applicant: &Applicant<'_>, violation: &Violation) {
+        let Applicant {
+            version,
+            client_id,
+            packet_size,
+        } = *applicant;
         tracing::info!(
             client_id,
-            peer = ?self.facts.peer,
+            peer = %self.facts.peer_name(),
             listener = self.facts.listener,
             protocol = version.level(),
             rule = violation.rule,
@@ -426,9 +478,19 @@ impl Connection {
         let silent = version == Version::V311
             && (broker.config().aws.close_on_refusal_v3 || !has_return_code(violation.reason));
         if !silent {
-            let connack =
-                Connack { reason_string: Some(&text), ..Connack::new(violation.reason) };
-            encode_connack(&mut bytes, version, &connack);
+            let plain = Connack::new(violation.reason);
+            let explained = Connack {
+                reason_string: Some(&text),
+                ..plain.clone()
+            };
+            // Within the client's Maximum Packet Size, without words if need be (MQTT-3.2.2-19).
+            let fits = |connack: &Connack<'_>| {
+                let mut bytes = Vec::new();
+                (encode_connack(&mut bytes, version, connack) <= packet_size).then_some(bytes)
+            };
+            bytes = fits(&explained)
+                .or_else(|| fits(&plain))
+                .unwrap_or_default();
         }
         self.retire(broker, version, bytes);
     }
@@ -470,6 +532,9 @@ impl Connection {
         if let Phase::Active(active) = &self.phase {
             self.log_end(active, why);
             broker.detach(&active.session, active.epoch, departure, context, dirty);
+        } else if !matches!(self.phase, Phase::Ended) {
+            // Nobody to say farewell to; the owner still waits for the word that it is over.
+            self.retire(broker, Version::V311, Vec::new());
         }
         self.end(broker);
     }
@@ -477,10 +542,11 @@ impl Connection {
     fn log_end(&self, active: &Active, why: &str) {
         tracing::info!(
             client_id = active.session.client_id(),
-            peer = ?self.facts.peer,
+            peer = %self.facts.peer_name(),
             listener = self.facts.listener,
             protocol = active.version.level(),
-            "disconnected: {why}"
+            reason = why,
+            "disconnected"
         );
     }
 
@@ -546,7 +612,9 @@ impl Connection {
     /// Looks again when a socket that is full now would have been full for too long.
     pub(crate) fn watch_stall(&self, broker: &Broker, now: Instant) {
         let at = now + broker.config().limits.write_stall;
-        broker.schedule.arm(at, Timer::Owner(Arc::downgrade(&self.link)));
+        broker
+            .schedule
+            .arm(at, Timer::Owner(Arc::downgrade(&self.link)));
     }
 
     /// Arms the keep-alive timer from the last packet on: it is moved only when it fires.
@@ -577,12 +645,15 @@ impl Connection {
             _ => None,
         }
     }
-
 }
 
 impl Received {
     fn end(consumed: usize) -> Self {
-        Self { consumed, needed: 0, flow: Flow::End }
+        Self {
+            consumed,
+            needed: 0,
+            flow: Flow::End,
+        }
     }
 }
 

@@ -14,6 +14,14 @@ pub(crate) struct ConnectionFacts {
     pub(crate) traffic: Traffic,
 }
 
+impl ConnectionFacts {
+    /// Where the client is, for people.
+    pub(crate) fn peer_name(&self) -> String {
+        self.peer
+            .map_or_else(|| "this process".to_owned(), |peer| peer.to_string())
+    }
+}
+
 /// What came in on one connection. Written by its owner only, once per batch, on a cache line that
 /// nobody else writes; summed up when somebody asks.
 #[derive(Debug, Default)]

@@ -24,7 +24,7 @@ use crate::session::window::Origin;
 use super::budget::Charge;
 use super::context::Context;
 use super::dirty::Dirty;
-use super::outbox::{Grant, HandOver, Wake};
+use super::outbox::{Grant, HandOver};
 use super::random::SplitMix;
 use super::session::Session;
 
@@ -116,8 +116,16 @@ pub(crate) struct MemberSnapshot {
 
 impl Group {
     pub(super) fn new(share: &str, filter: &str, strategy: ShareStrategy, seed: u64) -> Self {
-        let state = State { random: SplitMix::new(seed), ..State::default() };
-        Self { share: share.into(), filter: filter.into(), strategy, state: Mutex::new(state) }
+        let state = State {
+            random: SplitMix::new(seed),
+            ..State::default()
+        };
+        Self {
+            share: share.into(),
+            filter: filter.into(),
+            strategy,
+            state: Mutex::new(state),
+        }
     }
 
     /// Hands a message to the member whose turn it is, or keeps or drops it by rule 7.
@@ -174,7 +182,7 @@ impl Group {
         Ok(membership)
     }
 
-    /// UNSUBSCRIBE or the end of a session. Returns whether the group ended with its last member.
+    /// UNSUBSCRIBE or the end of a session. Tells if the group ended with its last member.
     ///
     /// Messages that the leaver had and did not acknowledge stay with it for now: it may still
     /// acknowledge them (design 3, rule 8).
@@ -183,9 +191,9 @@ impl Group {
         session: &Session,
         context: &Context<'_>,
         dirty: &mut Dirty,
-    ) -> bool {
+    ) -> Option<Ended> {
         let mut state = self.state.lock();
-        let Some(place) = state.place(session) else { return false };
+        let place = state.place(session)?;
         let member = state.members.remove(place);
         if place < state.cursor {
             state.cursor -= 1;
@@ -208,7 +216,10 @@ impl Group {
             state.drain_some(DRAIN_BATCH, self.strategy, context, dirty);
             state.drop_queue_if_hopeless(context);
         }
-        ended
+        ended.then_some(Ended {
+            dropped: state.dropped,
+            expired: state.expired,
+        })
     }
 
     /// A member's connection ended: it is absent from the ring, and what it had not acknowledged goes
@@ -234,42 +245,43 @@ impl Group {
         let resumable = outbox.persistent;
         let surrendered = outbox.surrender(membership);
         drop(outbox);
-        let returned = surrendered.into_iter().map(|(packet_id, sequence, delivery)| Waiting {
-            sequence,
-            message: delivery.message,
-            returned: Some(Returned { session: if resumable { session.id } else { 0 }, packet_id }),
-        });
+        let returned = surrendered
+            .into_iter()
+            .map(|(packet_id, sequence, delivery)| Waiting {
+                sequence,
+                message: delivery.message,
+                returned: Some(Returned {
+                    session: if resumable { session.id } else { 0 },
+                    packet_id,
+                }),
+            });
         state.merge(returned.collect());
         state.settle(context);
-        while state.drain_some(DRAIN_BATCH, self.strategy, context, dirty) {}
-        state.drop_queue_if_hopeless(context);
+        drop(state);
+        while self.drain(context, dirty) {}
+        self.state.lock().drop_queue_if_hopeless(context);
     }
 
     /// A member's session has a connection again: what it had and still waits comes first, then the
     /// queue drains.
-    pub(super) fn resume(
-        &self,
-        session: &Arc<Session>,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) {
+    pub(super) fn resume(&self, session: &Arc<Session>, context: &Context<'_>, dirty: &mut Dirty) {
         let mut state = self.state.lock();
-        let Some(place) = state.place(session) else { return };
+        let Some(place) = state.place(session) else {
+            return;
+        };
         if let Some(member) = state.members.get_mut(place) {
             member.connected = true;
         }
         state.give_back(place, context, dirty);
-        state.drain_some(DRAIN_BATCH, self.strategy, context, dirty);
+        drop(state);
+        while self.drain(context, dirty) {}
     }
 
     /// Hands waiting messages to whoever can take them. Returns whether more could go at once.
     pub(super) fn drain(&self, context: &Context<'_>, dirty: &mut Dirty) -> bool {
-        self.state.lock().drain_some(DRAIN_BATCH, self.strategy, context, dirty)
-    }
-
-    /// Whether messages wait.
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.state.lock().queue.is_empty()
+        self.state
+            .lock()
+            .drain_some(DRAIN_BATCH, self.strategy, context, dirty)
     }
 
     pub(super) fn snapshot(&self) -> GroupSnapshot {
@@ -297,6 +309,13 @@ impl Group {
     }
 }
 
+/// What a group that ended had not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) dropped: u64,
+    pub(super) expired: u64,
+}
+
 /// Why a session did not become a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum JoinError {
@@ -308,7 +327,9 @@ pub(super) enum JoinError {
 
 impl State {
     fn place(&self, session: &Session) -> Option<usize> {
-        self.members.iter().position(|member| member.session.id == session.id)
+        self.members
+            .iter()
+            .position(|member| member.session.id == session.id)
     }
 
     /// Offers a message around the ring, from the cursor on, until somebody takes it.
@@ -328,8 +349,14 @@ impl State {
         };
         let (mut full, mut too_large) = (false, false);
         for step in 0..count {
-            let place = if start + step < count { start + step } else { start + step - count };
-            let Some(member) = self.members.get_mut(place) else { break };
+            let place = if start + step < count {
+                start + step
+            } else {
+                start + step - count
+            };
+            let Some(member) = self.members.get_mut(place) else {
+                break;
+            };
             match member.offer(publication, sequence, context, dirty) {
                 HandOver::Taken(_) => {
                     member.delivered += 1;
@@ -366,7 +393,11 @@ impl State {
         }
         let message = publication.message().clone();
         self.queue_bytes += message.footprint();
-        self.queue.push_back(Waiting { sequence, message, returned: None });
+        self.queue.push_back(Waiting {
+            sequence,
+            message,
+            returned: None,
+        });
         self.settle(context);
     }
 
@@ -380,7 +411,10 @@ impl State {
     fn may_wait(&self) -> bool {
         self.members.iter().any(|member| {
             member.connected
-                || member.subscription.options().is_some_and(|o| o.qos > QoS::AtMostOnce)
+                || member
+                    .subscription
+                    .options()
+                    .is_some_and(|o| o.qos > QoS::AtMostOnce)
         })
     }
 
@@ -399,9 +433,14 @@ impl State {
 
     fn remove_expired(&mut self, context: &Context<'_>) {
         let before = self.queue.len();
-        self.queue.retain(|waiting| !waiting.message.is_expired(context.now));
+        self.queue
+            .retain(|waiting| !waiting.message.is_expired(context.now));
         self.expired += (before - self.queue.len()) as u64;
-        self.queue_bytes = self.queue.iter().map(|waiting| waiting.message.footprint()).sum();
+        self.queue_bytes = self
+            .queue
+            .iter()
+            .map(|waiting| waiting.message.footprint())
+            .sum();
     }
 
     fn settle(&mut self, context: &Context<'_>) {
@@ -410,11 +449,19 @@ impl State {
 
     /// Merges returned messages, themselves in order, into the queue by number. They always enter.
     fn merge(&mut self, returned: Vec<Waiting>) {
-        let Some(last) = returned.iter().map(|waiting| waiting.sequence).max() else { return };
+        let Some(last) = returned.iter().map(|waiting| waiting.sequence).max() else {
+            return;
+        };
         let mut merged: Vec<Waiting> = returned;
-        self.queue_bytes +=
-            merged.iter().map(|waiting| waiting.message.footprint()).sum::<usize>();
-        while self.queue.front().is_some_and(|waiting| waiting.sequence < last) {
+        self.queue_bytes += merged
+            .iter()
+            .map(|waiting| waiting.message.footprint())
+            .sum::<usize>();
+        while self
+            .queue
+            .front()
+            .is_some_and(|waiting| waiting.sequence < last)
+        {
             merged.extend(self.queue.pop_front());
         }
         merged.sort_by_key(|waiting| waiting.sequence);
@@ -432,7 +479,9 @@ impl State {
         dirty: &mut Dirty,
     ) -> bool {
         for _ in 0..limit {
-            let Some(waiting) = self.queue.pop_front() else { break };
+            let Some(waiting) = self.queue.pop_front() else {
+                break;
+            };
             if waiting.message.is_expired(context.now) {
                 self.expired += 1;
                 self.queue_bytes -= waiting.message.footprint();
@@ -440,7 +489,14 @@ impl State {
             }
             let publication = waiting.message.publication();
             let redelivery = waiting.returned.is_some();
-            match self.pick(&publication, waiting.sequence, redelivery, strategy, context, dirty) {
+            match self.pick(
+                &publication,
+                waiting.sequence,
+                redelivery,
+                strategy,
+                context,
+                dirty,
+            ) {
                 Pick::Taken => {}
                 Pick::TooLarge => self.dropped += 1,
                 Pick::NoRoom | Pick::Nobody => {
@@ -461,9 +517,13 @@ impl State {
 
     /// Sends a resumed member the messages it had before, as far as they still wait.
     fn give_back(&mut self, place: usize, context: &Context<'_>, dirty: &mut Dirty) {
-        let Some(member) = self.members.get_mut(place) else { return };
+        let Some(member) = self.members.get_mut(place) else {
+            return;
+        };
         let mine = |waiting: &Waiting| {
-            waiting.returned.is_some_and(|returned| returned.session == member.session.id)
+            waiting
+                .returned
+                .is_some_and(|returned| returned.session == member.session.id)
         };
         if !self.queue.iter().any(mine) {
             return;
@@ -475,7 +535,10 @@ impl State {
                 .filter(|returned| returned.session == member.session.id)
                 .map(|returned| returned.packet_id);
             if let Some(packet_id) = packet_id {
-                waiting.returned = Some(Returned { session: 0, packet_id });
+                waiting.returned = Some(Returned {
+                    session: 0,
+                    packet_id,
+                });
                 if !waiting.message.is_expired(context.now)
                     && member.take_back(&waiting, packet_id, context, dirty)
                 {
@@ -501,9 +564,14 @@ impl Member {
             return HandOver::Absent;
         }
         let mut outbox = self.session.outbox();
-        let Some(options) = self.subscription.options() else { return HandOver::Absent };
+        let Some(options) = self.subscription.options() else {
+            return HandOver::Absent;
+        };
         let grant = grant(options, publication.qos, publication.retain);
-        let origin = Origin { membership: self.membership, sequence };
+        let origin = Origin {
+            membership: self.membership,
+            sequence,
+        };
         let result = outbox.hand_over(publication, grant, origin, context);
         drop(outbox);
         if let HandOver::Taken(wake) = result {
@@ -520,17 +588,27 @@ impl Member {
         dirty: &mut Dirty,
     ) -> bool {
         let mut outbox = self.session.outbox();
-        let Some(options) = self.subscription.options() else { return false };
-        let Grant { retain, subscription_ids, .. } =
-            grant(options, waiting.message.qos(), waiting.message.retain());
+        let Some(options) = self.subscription.options() else {
+            return false;
+        };
+        let Grant {
+            retain,
+            subscription_ids,
+            ..
+        } = grant(options, waiting.message.qos(), waiting.message.retain());
         let delivery = Delivery {
             message: waiting.message.clone(),
             qos: QoS::AtLeastOnce,
             retain,
             subscription_ids,
         };
-        let origin = Origin { membership: self.membership, sequence: waiting.sequence };
-        let Ok(wake) = outbox.take_back(packet_id, delivery, origin, context) else { return false };
+        let origin = Origin {
+            membership: self.membership,
+            sequence: waiting.sequence,
+        };
+        let Ok(wake) = outbox.take_back(packet_id, delivery, origin, context) else {
+            return false;
+        };
         drop(outbox);
         self.delivered += 1;
         self.redelivered += 1;
@@ -544,6 +622,11 @@ fn grant(options: Options, qos: QoS, retain: bool) -> Grant {
     Grant {
         qos: qos.min(options.qos),
         retain: retain && options.retain_as_published,
-        subscription_ids: options.id.map_or(SubscriptionIds::None, SubscriptionIds::One),
+        subscription_ids: options
+            .id
+            .map_or(SubscriptionIds::None, SubscriptionIds::One),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ use parking_lot::MutexGuard;
 use crate::codec::{ReasonCode, Version};
 use crate::session::will::Will;
 
+use super::Broker;
 use super::context::Context;
 use super::dirty::Dirty;
 use super::facts::ConnectionFacts;
@@ -25,7 +26,6 @@ use super::link::Link;
 use super::outbox::Peer;
 use super::schedule::Timer;
 use super::session::{Session, Slot, State};
-use super::Broker;
 
 /// A Session Expiry Interval that never runs out (MQTT-3.1.2.11.2).
 pub(crate) const NEVER: u32 = u32::MAX;
@@ -105,7 +105,11 @@ impl Broker {
     }
 
     fn find_or_create(&self, client_id: &str) -> Result<Arc<Session>, ReasonCode> {
-        if let Some(session) = self.sessions.get(client_id).map(|found| found.value().clone()) {
+        if let Some(session) = self
+            .sessions
+            .get(client_id)
+            .map(|found| found.value().clone())
+        {
             return Ok(session);
         }
         if self.sessions.len() >= self.config.limits.sessions {
@@ -113,12 +117,18 @@ impl Broker {
         }
         let id = self.session_ids.fetch_add(1, Ordering::Relaxed);
         let made = Session::new(id, client_id);
-        Ok(self.sessions.entry(client_id.into()).or_insert(made).value().clone())
+        Ok(self
+            .sessions
+            .entry(client_id.into())
+            .or_insert(made)
+            .value()
+            .clone())
     }
 
     /// Removes a session from the registry, unless another took its place.
     fn forget(&self, session: &Arc<Session>) {
-        self.sessions.remove_if(session.client_id(), |_, found| Arc::ptr_eq(found, session));
+        self.sessions
+            .remove_if(session.client_id(), |_, found| Arc::ptr_eq(found, session));
     }
 
     #[expect(clippy::too_many_arguments, reason = "the second half of connect")]
@@ -153,7 +163,11 @@ impl Broker {
             let groups = outbox.groups();
             // Half of the window is left to the groups, if there are any.
             let slots = outbox.free_slots();
-            let own = if groups.is_empty() { slots } else { slots.div_ceil(2) };
+            let own = if groups.is_empty() {
+                slots
+            } else {
+                slots.div_ceil(2)
+            };
             let wake = outbox.pump(own, context);
             dirty.note(session, wake);
             groups
@@ -164,7 +178,11 @@ impl Broker {
         self.arm_resend(session, epoch, context);
         drop(slot);
         self.make_room(session, context, dirty);
-        Attached { session: session.clone(), epoch, session_present }
+        Attached {
+            session: session.clone(),
+            epoch,
+            session_present,
+        }
     }
 
     /// Ends a connection's hold on its session, if it still has it.
@@ -199,7 +217,11 @@ impl Broker {
         let epoch = session.slot().epoch;
         let connected = session.outbox().connected.is_some();
         let reason_string = (!text.is_empty()).then(|| text.to_owned());
-        let departure = Departure { reason, reason_string, ..Departure::default() };
+        let departure = Departure {
+            reason,
+            reason_string,
+            ..Departure::default()
+        };
         self.detach(session, epoch, departure, context, dirty);
         connected
     }
@@ -229,7 +251,9 @@ impl Broker {
         for (membership, group) in groups {
             group.depart(session, membership, context, dirty);
         }
-        session.outbox().detach(departure.reason, departure.reason_string);
+        session
+            .outbox()
+            .detach(departure.reason, departure.reason_string);
         slot.epoch += 1;
         slot.state = State::Away;
         slot.facts = None;
@@ -244,8 +268,10 @@ impl Broker {
         }
         if slot.expiry != NEVER {
             let at = deadline(context.now, slot.expiry);
-            let timer =
-                Timer::SessionExpiry { session: Arc::downgrade(session), epoch: slot.epoch };
+            let timer = Timer::SessionExpiry {
+                session: Arc::downgrade(session),
+                epoch: slot.epoch,
+            };
             slot.timers[0] = Some(self.schedule.arm(at, timer));
         }
         let will = slot.will.take()?;
@@ -253,7 +279,10 @@ impl Broker {
             return Some((session.clone(), will));
         }
         let delay = u32::try_from(will.delay.as_secs()).unwrap_or(NEVER);
-        let timer = Timer::Will { session: Arc::downgrade(session), epoch: slot.epoch };
+        let timer = Timer::Will {
+            session: Arc::downgrade(session),
+            epoch: slot.epoch,
+        };
         slot.will = Some(will);
         slot.timers[1] = Some(self.schedule.arm(deadline(context.now, delay), timer));
         None
@@ -305,7 +334,13 @@ impl Broker {
         let publication = will.publication(context.now);
         let route = self.routing.route_once(publication.topic);
         // A will that cannot be retained for want of room is still delivered.
-        let _ = self.publish(&route, std::slice::from_ref(&publication), session.id, context, dirty);
+        let _ = self.publish(
+            &route,
+            std::slice::from_ref(&publication),
+            session.id,
+            context,
+            dirty,
+        );
     }
 
     /// Carries out everything that is due.
@@ -324,7 +359,9 @@ impl Broker {
                 }
             }
             Timer::SessionExpiry { session, epoch } => {
-                let Some(session) = session.upgrade() else { return };
+                let Some(session) = session.upgrade() else {
+                    return;
+                };
                 let mut slot = session.slot();
                 if slot.epoch != *epoch {
                     return;
@@ -337,7 +374,9 @@ impl Broker {
                 }
             }
             Timer::Will { session, epoch } => {
-                let Some(session) = session.upgrade() else { return };
+                let Some(session) = session.upgrade() else {
+                    return;
+                };
                 let mut slot = session.slot();
                 if slot.epoch != *epoch {
                     return;
@@ -350,7 +389,9 @@ impl Broker {
                 }
             }
             Timer::Resend { session, epoch } => {
-                let Some(session) = session.upgrade() else { return };
+                let Some(session) = session.upgrade() else {
+                    return;
+                };
                 self.resend(&session, *epoch, context, dirty);
             }
         }
@@ -359,19 +400,18 @@ impl Broker {
     /// One timer per session resends what a live client does not acknowledge (AWS-MQTT-08).
     fn arm_resend(&self, session: &Arc<Session>, epoch: u64, context: &Context<'_>) {
         if let Some(interval) = context.limits.resend_interval {
-            let timer = Timer::Resend { session: Arc::downgrade(session), epoch };
+            let timer = Timer::Resend {
+                session: Arc::downgrade(session),
+                epoch,
+            };
             self.schedule.arm(context.now + interval, timer);
         }
     }
 
-    fn resend(
-        &self,
-        session: &Arc<Session>,
-        epoch: u64,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) {
-        let Some(interval) = context.limits.resend_interval else { return };
+    fn resend(&self, session: &Arc<Session>, epoch: u64, context: &Context<'_>, dirty: &mut Dirty) {
+        let Some(interval) = context.limits.resend_interval else {
+            return;
+        };
         let version = {
             let slot = session.slot();
             if slot.epoch != epoch {
@@ -379,10 +419,13 @@ impl Broker {
             }
             slot.version
         };
-        let period = context.limits.resend_period.map(|(v311, v5)| match version {
-            Version::V311 => v311,
-            Version::V5 => v5,
-        });
+        let period = context
+            .limits
+            .resend_period
+            .map(|(v311, v5)| match version {
+                Version::V311 => v311,
+                Version::V5 => v5,
+            });
         let wake = session.outbox().resend_overdue(interval, period, context);
         dirty.note(session, wake);
         self.make_room(session, context, dirty);
@@ -404,7 +447,11 @@ impl Broker {
             }
             let wanted = outbox.take_wanted(context);
             let slots = outbox.free_slots();
-            let own = if wanted { outbox.own_share(slots) } else { slots };
+            let own = if wanted {
+                outbox.own_share(slots)
+            } else {
+                slots
+            };
             let wake = outbox.pump(own, context);
             dirty.note(session, wake);
             if wanted { outbox.groups() } else { Vec::new() }

@@ -53,19 +53,33 @@ impl Broker {
             }),
         };
         let refused = |reason: ReasonCode| Violation::new(reason, "limits", reason.name());
-        let attached =
-            self.connect(request, link, |_| Vec::new(), context, dirty).map_err(refused)?;
-        let local = LocalSession { session: attached.session, epoch: attached.epoch };
+        let attached = self
+            .connect(request, link, |_| Vec::new(), context, dirty)
+            .map_err(refused)?;
+        let local = LocalSession {
+            session: attached.session,
+            epoch: attached.epoch,
+        };
         let options = SubscribeOptions {
             qos,
             no_local: false,
             retain_as_published: true,
             retain_handling: RetainHandling::Send,
         };
-        let request = Request { filter, options, id: None };
+        let request = Request {
+            filter,
+            options,
+            id: None,
+        };
         let mut replays = Vec::new();
-        let reason =
-            self.subscribe(&local.session, local.epoch, &request, &mut replays, context, dirty);
+        let reason = self.subscribe(
+            &local.session,
+            local.epoch,
+            &request,
+            &mut replays,
+            context,
+            dirty,
+        );
         if reason.is_error() {
             self.close_local(&local, context, dirty);
             return Err(refused(reason));
@@ -102,6 +116,12 @@ impl Broker {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
-        self.detach(&local.session, local.epoch, Departure::default(), context, dirty);
+        self.detach(
+            &local.session,
+            local.epoch,
+            Departure::default(),
+            context,
+            dirty,
+        );
     }
 }

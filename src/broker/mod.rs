@@ -15,10 +15,12 @@ mod dirty;
 mod facts;
 mod group;
 mod lifecycle;
-mod local;
 mod link;
+mod local;
 mod outbox;
 mod output;
+#[cfg(feature = "http")]
+mod outside;
 mod publish;
 mod random;
 mod retained;
@@ -46,9 +48,13 @@ pub(crate) use connection::{Connection, Credentials, Flow, UNSENT_ANSWERS};
 pub(crate) use context::Context;
 pub(crate) use dirty::Dirty;
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
+#[cfg(feature = "http")]
+pub(crate) use group::{GroupSnapshot, MemberSnapshot};
 pub(crate) use link::{Farewell, Link, Mailbox, Written};
 pub(crate) use local::LocalSession;
 pub(crate) use outbox::OutputState;
+#[cfg(feature = "http")]
+pub(crate) use outside::OutsideMessage;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
 pub(crate) use snapshot::{ClientSnapshot, RetainedSnapshot, Stats, TopicSnapshot};
@@ -158,12 +164,14 @@ impl Broker {
     #[cfg(feature = "websocket")]
     pub(crate) fn take_output(&self, session: &Session) -> Option<Vec<u8>> {
         let mut outbox = session.outbox();
-        let (link, epoch, mut bytes, from) = outbox.take_output()?;
-        let taken = Written::Bytes(bytes.len() - from);
-        outbox.report_write(&link, epoch, Vec::new(), 0, taken);
-        drop(outbox);
-        bytes.drain(..from);
-        Some(bytes)
+        let mut writing = outbox.take_output()?;
+        let mut taken = Vec::new();
+        let outcome = writing.batch.write(|bytes| {
+            taken.extend_from_slice(bytes);
+            Written::Bytes(bytes.len())
+        });
+        outbox.report_write(writing, outcome);
+        Some(taken)
     }
 
     /// Disconnects everybody with 0x8B and lets nobody in any more.
@@ -219,7 +227,11 @@ impl Broker {
 
     /// A client identifier for a client that sent none (MQTT-3.1.3-6, AWS-CONN-03).
     fn assign_client_id(&self) -> Box<str> {
-        let prefix = if self.config.aws.generated_client_ids { "$GEN/" } else { "auto-" };
+        let prefix = if self.config.aws.generated_client_ids {
+            "$GEN/"
+        } else {
+            "auto-"
+        };
         format!("{prefix}{}", self.uuid()).into()
     }
 
@@ -232,7 +244,9 @@ impl Broker {
 
     /// AWS-CONN-15: how often one client identifier may connect.
     fn allows_connect(&self, client_id: &str, context: &Context<'_>) -> bool {
-        let Some(limit) = self.config.limits.connect_rate else { return true };
+        let Some(limit) = self.config.limits.connect_rate else {
+            return true;
+        };
         let mut rates = self.connect_rates.lock();
         // Buckets that are full again say nothing.
         if rates.len() > 10_000 {

@@ -18,8 +18,8 @@ use super::alias::OutboundAliases;
 use super::budget::Charge;
 use super::context::Context;
 use super::group::Group;
-use super::link::{Farewell, Link, Written};
-use super::output::Output;
+use super::link::{Farewell, Link};
+use super::output::{Batch, Outcome, Output};
 use super::subscribe::Replay;
 
 /// Queued messages are encoded only while fewer bytes than this wait for the socket.
@@ -181,7 +181,9 @@ impl Outbox {
         grant: &Grant,
         context: &Context<'_>,
     ) -> Offered {
-        let Some(connected) = &mut self.connected else { return Offered::Dropped };
+        let Some(connected) = &mut self.connected else {
+            return Offered::Dropped;
+        };
         if connected.out.len() >= context.limits.outbox || context.budget.is_exhausted() {
             self.sent.dropped += 1;
             return Offered::Dropped;
@@ -208,7 +210,9 @@ impl Outbox {
         origin: Origin,
         context: &Context<'_>,
     ) -> HandOver {
-        let Some(connected) = &mut self.connected else { return HandOver::Absent };
+        let Some(connected) = &mut self.connected else {
+            return HandOver::Absent;
+        };
         if connected.out.broken {
             return HandOver::Absent;
         }
@@ -253,20 +257,23 @@ impl Outbox {
     }
 
     /// Opens an exchange and appends its PUBLISH. The caller has seen that there is room.
-    fn send(
-        &mut self,
-        delivery: Delivery,
-        origin: Option<Origin>,
-        context: &Context<'_>,
-    ) -> Wake {
-        let Some(connected) = &mut self.connected else { return Wake::Nobody };
+    fn send(&mut self, delivery: Delivery, origin: Option<Origin>, context: &Context<'_>) -> Wake {
+        let Some(connected) = &mut self.connected else {
+            return Wake::Nobody;
+        };
         let entry = Entry {
             phase: Phase::Published(delivery),
             origin,
             opened_at: context.seconds(),
         };
-        let Some(id) = self.window.open(entry) else { return Wake::Nobody };
-        if let Some(Entry { phase: Phase::Published(delivery), .. }) = self.window.get(id) {
+        let Some(id) = self.window.open(entry) else {
+            return Wake::Nobody;
+        };
+        if let Some(Entry {
+            phase: Phase::Published(delivery),
+            ..
+        }) = self.window.get(id)
+        {
             self.sent.messages += 1;
             self.sent.bytes += connected.append_delivery(delivery, id, false, context.now) as u64;
         }
@@ -313,9 +320,14 @@ impl Outbox {
 
     fn drop_expired(&mut self, now: Instant) {
         let before = self.queue.len();
-        self.queue.retain(|delivery| !delivery.message.is_expired(now));
+        self.queue
+            .retain(|delivery| !delivery.message.is_expired(now));
         self.sent.expired += (before - self.queue.len()) as u64;
-        self.queue_bytes = self.queue.iter().map(|queued| queued.message.footprint()).sum();
+        self.queue_bytes = self
+            .queue
+            .iter()
+            .map(|queued| queued.message.footprint())
+            .sum();
     }
 
     /// Messages that wait in the session's own queue.
@@ -331,7 +343,9 @@ impl Outbox {
             if !self.can_pump(context) {
                 break;
             }
-            let Some(delivery) = self.queue.pop_front() else { break };
+            let Some(delivery) = self.queue.pop_front() else {
+                break;
+            };
             self.queue_bytes -= delivery.message.footprint();
             if delivery.message.is_expired(context.now) {
                 self.sent.expired += 1;
@@ -358,13 +372,19 @@ impl Outbox {
 
     fn can_pump(&self, context: &Context<'_>) -> bool {
         self.has_room(context)
-            && self.connected.as_ref().is_some_and(|connected| connected.out.len() < PUMP_MARK)
+            && self
+                .connected
+                .as_ref()
+                .is_some_and(|connected| connected.out.len() < PUMP_MARK)
     }
 
     /// Free places in the window.
     pub(super) fn free_slots(&self) -> usize {
         self.connected.as_ref().map_or(0, |connected| {
-            connected.peer.window.saturating_sub(self.window.len() - connected.resend.len())
+            connected
+                .peer
+                .window
+                .saturating_sub(self.window.len() - connected.resend.len())
         })
     }
 
@@ -383,7 +403,10 @@ impl Outbox {
         self.wanted
             || !self.queue.is_empty()
             || !self.replays.is_empty()
-            || self.connected.as_ref().is_some_and(|connected| !connected.resend.is_empty())
+            || self
+                .connected
+                .as_ref()
+                .is_some_and(|connected| !connected.resend.is_empty())
     }
 
     /// The part of the free places that own messages may take while a group waits too: half, and a
@@ -421,7 +444,9 @@ impl Outbox {
     /// The next retained message to send, if the connection can take it now.
     pub(super) fn next_replay(&mut self, context: &Context<'_>) -> Option<Replay> {
         let next = self.replays.front()?;
-        let needs_window = next.grant().is_some_and(|grant| grant.qos > QoS::AtMostOnce);
+        let needs_window = next
+            .grant()
+            .is_some_and(|grant| grant.qos > QoS::AtMostOnce);
         let can = self
             .connected
             .as_ref()
@@ -457,13 +482,25 @@ impl Outbox {
         let aliases = OutboundAliases::new(peer.topic_aliases);
         let mut resend = VecDeque::with_capacity(self.window.len());
         self.window.visit(|id, _| resend.push_back(id));
-        self.connected = Some(Connected { epoch, link, peer, out, aliases, resend });
-        let _ = self.pump_resend(context);
-        self.wake()
+        self.connected = Some(Connected {
+            epoch,
+            link,
+            peer,
+            out,
+            aliases,
+            resend,
+        });
+        // CONNACK needs a writer even if nothing follows it; only the first to ask gets to know.
+        match self.pump_resend(context) {
+            Wake::Writer => Wake::Writer,
+            Wake::Nobody => self.wake(),
+        }
     }
 
     fn pump_resend(&mut self, context: &Context<'_>) -> Wake {
-        let Some(connected) = &mut self.connected else { return Wake::Nobody };
+        let Some(connected) = &mut self.connected else {
+            return Wake::Nobody;
+        };
         let mut appended = false;
         let mut too_large = Vec::new();
         while let Some(&id) = connected.resend.front() {
@@ -472,7 +509,9 @@ impl Outbox {
                 break;
             }
             connected.resend.pop_front();
-            let Some(entry) = self.window.get(id) else { continue };
+            let Some(entry) = self.window.get(id) else {
+                continue;
+            };
             match &entry.phase {
                 Phase::Published(delivery) => {
                     let dup = !context.aws.never_dup;
@@ -496,7 +535,7 @@ impl Outbox {
     }
 
     /// A message of a group comes back to the session that had it, under the identifier it had
-    /// (design 3, rule 4).
+    /// (design 3, rule 4). The new connection may take fewer or smaller packets than the old one.
     pub(super) fn take_back(
         &mut self,
         id: PacketId,
@@ -504,7 +543,11 @@ impl Outbox {
         origin: Origin,
         context: &Context<'_>,
     ) -> Result<Wake, Delivery> {
-        if !self.has_room(context) {
+        let fits = self
+            .connected
+            .as_ref()
+            .is_some_and(|connected| delivery_fits(&delivery, connected, context));
+        if !fits || !self.has_room(context) {
             return Err(delivery);
         }
         let entry = Entry {
@@ -532,7 +575,10 @@ impl Outbox {
     /// PUBACK, or PUBREC with an error: the exchange is over (MQTT-4.3.2-3, MQTT-4.8.2-6).
     pub(super) fn acknowledge(&mut self, id: PacketId, expected: QoS) -> bool {
         match self.window.get(id) {
-            Some(Entry { phase: Phase::Published(delivery), .. }) if delivery.qos == expected => {}
+            Some(Entry {
+                phase: Phase::Published(delivery),
+                ..
+            }) if delivery.qos == expected => {}
             _ => return false,
         }
         if let Some(entry) = self.window.close(id) {
@@ -546,10 +592,14 @@ impl Outbox {
     /// PUBREL with 0x92, so that a peer that remembers more than we do comes to an end.
     pub(super) fn receive_pubrec(&mut self, id: PacketId) -> bool {
         let known = match self.window.get(id) {
-            Some(Entry { phase: Phase::Published(delivery), .. }) => {
-                delivery.qos == QoS::ExactlyOnce
-            }
-            Some(Entry { phase: Phase::Released, .. }) => true,
+            Some(Entry {
+                phase: Phase::Published(delivery),
+                ..
+            }) => delivery.qos == QoS::ExactlyOnce,
+            Some(Entry {
+                phase: Phase::Released,
+                ..
+            }) => true,
             None => false,
         };
         if known {
@@ -563,7 +613,13 @@ impl Outbox {
 
     /// PUBCOMP: the exchange is over.
     pub(super) fn receive_pubcomp(&mut self, id: PacketId) -> bool {
-        if !matches!(self.window.get(id), Some(Entry { phase: Phase::Released, .. })) {
+        if !matches!(
+            self.window.get(id),
+            Some(Entry {
+                phase: Phase::Released,
+                ..
+            })
+        ) {
             return false;
         }
         self.window.close(id);
@@ -587,12 +643,16 @@ impl Outbox {
         period: Option<Duration>,
         context: &Context<'_>,
     ) -> Wake {
-        let Some(connected) = &mut self.connected else { return Wake::Nobody };
+        let Some(connected) = &mut self.connected else {
+            return Wake::Nobody;
+        };
         let now = context.seconds();
         let mut given_up = Vec::new();
         let mut appended = false;
         self.window.visit(|id, entry| {
-            let Phase::Published(delivery) = &entry.phase else { return };
+            let Phase::Published(delivery) = &entry.phase else {
+                return;
+            };
             let age = Duration::from_secs(u64::from(now.saturating_sub(entry.opened_at)));
             if period.is_some_and(|period| age >= period) {
                 given_up.push(id);
@@ -623,22 +683,28 @@ impl Outbox {
 
     /// Answers to the peer's own packets that have not left yet, in bytes.
     pub(super) fn unsent_answers(&self) -> usize {
-        self.connected.as_ref().map_or(0, |connected| connected.out.unsent_answers())
+        self.connected
+            .as_ref()
+            .map_or(0, |connected| connected.out.unsent_answers())
     }
 
     /// How the outbound side stands, for the connection's owner.
     pub(super) fn state(&self) -> OutputState {
-        self.connected.as_ref().map_or_else(OutputState::default, |connected| OutputState {
-            full: connected.out.full,
-            broken: connected.out.broken,
-            waiting: connected.out.len() > 0,
-            unsent_answers: connected.out.unsent_answers(),
-        })
+        self.connected
+            .as_ref()
+            .map_or_else(OutputState::default, |connected| OutputState {
+                full: connected.out.full,
+                broken: connected.out.broken,
+                waiting: connected.out.len() > 0,
+                unsent_answers: connected.out.unsent_answers(),
+            })
     }
 
     /// Whether the connection of `epoch` still has the session.
     pub(super) fn is_connected_as(&self, epoch: u64) -> bool {
-        self.connected.as_ref().is_some_and(|connected| connected.epoch == epoch)
+        self.connected
+            .as_ref()
+            .is_some_and(|connected| connected.epoch == epoch)
     }
 
     /// Marks the outbox dirty, if nobody is about to write it.
@@ -655,7 +721,9 @@ impl Outbox {
     /// The connection half leaves; what it had not written goes to the link's owner.
     pub(super) fn detach(&mut self, reason: Option<ReasonCode>, text: Option<String>) {
         if let Some(connected) = self.connected.take() {
-            let Connected { link, peer, out, .. } = connected;
+            let Connected {
+                link, peer, out, ..
+            } = connected;
             link.mailbox().retire(Farewell {
                 version: peer.version,
                 writing: out.writing,
@@ -668,7 +736,9 @@ impl Outbox {
         }
         self.wanted = false;
         let keeps = |replay: &Replay| {
-            replay.grant().is_some_and(|grant| grant.qos > QoS::AtMostOnce)
+            replay
+                .grant()
+                .is_some_and(|grant| grant.qos > QoS::AtMostOnce)
         };
         self.replays.retain(keeps);
     }
@@ -678,7 +748,9 @@ impl Outbox {
     /// QoS 2 stays: once PUBLISH was sent it belongs to this session (MQTT-4.8.2-4, -5).
     pub(super) fn surrender(&mut self, membership: u32) -> Vec<(PacketId, u64, Delivery)> {
         let entries = self.window.extract(|entry| {
-            entry.origin.is_some_and(|origin| origin.membership == membership)
+            entry
+                .origin
+                .is_some_and(|origin| origin.membership == membership)
                 && matches!(&entry.phase,
                     Phase::Published(delivery) if delivery.qos == QoS::AtLeastOnce)
         });
@@ -686,9 +758,7 @@ impl Outbox {
         entries
             .into_iter()
             .filter_map(|(id, entry)| match (entry.phase, entry.origin) {
-                (Phase::Published(delivery), Some(origin)) => {
-                    Some((id, origin.sequence, delivery))
-                }
+                (Phase::Published(delivery), Some(origin)) => Some((id, origin.sequence, delivery)),
                 _ => None,
             })
             .collect()
@@ -697,7 +767,10 @@ impl Outbox {
     /// The group is gone or has no claim: what it handed over becomes the session's own.
     pub(super) fn keep(&mut self, membership: u32) {
         self.window.visit(|_, entry| {
-            if entry.origin.is_some_and(|origin| origin.membership == membership) {
+            if entry
+                .origin
+                .is_some_and(|origin| origin.membership == membership)
+            {
                 entry.origin = None;
             }
         });
@@ -730,7 +803,8 @@ impl Outbox {
     /// Gives the session a place in `group`, the old one if messages of it are still open.
     pub(super) fn join(&mut self, group: &Arc<Group>) -> u32 {
         let known = self.memberships.iter_mut().position(|slot| {
-            slot.as_ref().is_some_and(|membership| Arc::ptr_eq(&membership.group, group))
+            slot.as_ref()
+                .is_some_and(|membership| Arc::ptr_eq(&membership.group, group))
         });
         let index = known.unwrap_or_else(|| {
             let free = self.memberships.iter().position(Option::is_none);
@@ -739,9 +813,17 @@ impl Outbox {
                 self.memberships.len() - 1
             })
         });
-        let in_flight = self.memberships.get(index).and_then(Option::as_ref).map_or(0, |m| m.in_flight);
+        let in_flight = self
+            .memberships
+            .get(index)
+            .and_then(Option::as_ref)
+            .map_or(0, |m| m.in_flight);
         if let Some(slot) = self.memberships.get_mut(index) {
-            *slot = Some(Membership { group: group.clone(), in_flight, joined: true });
+            *slot = Some(Membership {
+                group: group.clone(),
+                in_flight,
+                joined: true,
+            });
         }
         u32::try_from(index).unwrap_or(u32::MAX)
     }
@@ -775,7 +857,10 @@ impl Outbox {
     pub(super) fn footprint(&self) -> usize {
         self.queue_bytes
             + self.window.bytes()
-            + self.connected.as_ref().map_or(0, |connected| connected.out.len())
+            + self
+                .connected
+                .as_ref()
+                .map_or(0, |connected| connected.out.len())
     }
 
     /// Brings the account with the budget up to date.
@@ -786,40 +871,42 @@ impl Outbox {
     }
 
     /// Takes the bytes for a write, with the link to write them to.
-    pub(super) fn take_output(&mut self) -> Option<(Arc<dyn Link>, u64, Vec<u8>, usize)> {
+    pub(super) fn take_output(&mut self) -> Option<Writing> {
         let connected = self.connected.as_mut()?;
         connected.out.dirty = false;
         if connected.out.full {
             return None;
         }
-        let (bytes, from) = connected.out.take()?;
-        Some((connected.link.clone(), connected.epoch, bytes, from))
+        let batch = connected.out.take()?;
+        Some(Writing {
+            link: connected.link.clone(),
+            epoch: connected.epoch,
+            batch,
+        })
     }
 
     /// Reports a write; bytes of a connection that is gone are returned to its owner.
-    pub(super) fn report_write(
-        &mut self,
-        link: &Arc<dyn Link>,
-        epoch: u64,
-        bytes: Vec<u8>,
-        from: usize,
-        outcome: Written,
-    ) {
+    pub(super) fn report_write(&mut self, writing: Writing, outcome: Outcome) {
+        let Writing { link, epoch, batch } = writing;
         match &mut self.connected {
-            Some(connected) if connected.epoch == epoch => {
-                connected.out.put_back(bytes, from, outcome);
-            }
+            Some(connected) if connected.epoch == epoch => connected.out.put_back(batch, outcome),
             _ => {
-                let taken = match outcome {
-                    Written::Bytes(n) | Written::Full(n) => n,
-                    Written::Deferred => 0,
-                    Written::Broken => bytes.len(),
+                let rest = match outcome {
+                    Outcome::Broken => Vec::new(),
+                    Outcome::Done | Outcome::Full | Outcome::Deferred => batch.into_bytes(),
                 };
-                link.mailbox().return_unwritten(bytes.get(from + taken..).unwrap_or_default());
+                link.mailbox().return_unwritten(&rest);
                 link.wake();
             }
         }
     }
+}
+
+/// A write under way, outside the lock.
+pub(super) struct Writing {
+    pub(super) link: Arc<dyn Link>,
+    epoch: u64,
+    pub(super) batch: Batch,
 }
 
 impl Connected {

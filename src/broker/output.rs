@@ -1,14 +1,20 @@
 //! Encoded bytes on their way to one socket.
 //!
-//! Buffers come from a small pool of the thread and go back to it, so that a connection that has
-//! nothing to say holds none, and the buffers in use stay in the cache.
+//! They lie in chunks, so that a long backlog is neither moved nor grown in one piece. Chunks come
+//! from a small pool of the thread and go back to it: a connection that has nothing to say holds none,
+//! and those in use stay in the cache.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 
 use super::link::Written;
 
+/// A chunk that holds as much takes no further packet.
+const CHUNK: usize = 64 * 1024;
+
+/// Chunks that a thread keeps, and the largest worth keeping.
 const POOLED: usize = 64;
-const POOLED_CAPACITY: usize = 256 * 1024;
+const POOLED_CAPACITY: usize = 2 * CHUNK;
 
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
@@ -18,12 +24,12 @@ fn pooled() -> Vec<u8> {
     POOL.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
-fn recycle(mut buffer: Vec<u8>) {
-    if (1..=POOLED_CAPACITY).contains(&buffer.capacity()) {
+fn recycle(mut chunk: Vec<u8>) {
+    if (1..=POOLED_CAPACITY).contains(&chunk.capacity()) {
         POOL.with_borrow_mut(|pool| {
             if pool.len() < POOLED {
-                buffer.clear();
-                pool.push(buffer);
+                chunk.clear();
+                pool.push(chunk);
             }
         });
     }
@@ -32,9 +38,14 @@ fn recycle(mut buffer: Vec<u8>) {
 /// Bytes composed and not yet written, and who is to write them.
 #[derive(Default)]
 pub(super) struct Output {
-    bytes: Vec<u8>,
-    /// Bytes at the front that were written already.
+    /// The chunk that is appended to; the last one.
+    last: Vec<u8>,
+    /// Those before it, oldest first.
+    full_chunks: VecDeque<Vec<u8>>,
+    /// Bytes at the front of the oldest chunk that were written already.
     written: usize,
+    /// Bytes in `full_chunks`.
+    behind: usize,
     /// Bytes that a writer took away and has not reported on.
     taken: usize,
     /// Answers to the peer's own packets among the bytes, until all is written.
@@ -49,13 +60,25 @@ pub(super) struct Output {
     pub(super) broken: bool,
 }
 
+/// Chunks that a writer took, and how much of the first had been written before.
+pub(super) struct Batch {
+    chunks: VecDeque<Vec<u8>>,
+    last: Vec<u8>,
+    written: usize,
+}
+
 impl Output {
     /// Where encoders append.
+    #[inline]
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
-        if self.bytes.capacity() == 0 {
-            self.bytes = pooled();
+        if self.last.len() >= CHUNK {
+            self.behind += self.last.len();
+            self.full_chunks
+                .push_back(std::mem::replace(&mut self.last, pooled()));
+        } else if self.last.capacity() == 0 {
+            self.last = pooled();
         }
-        &mut self.bytes
+        &mut self.last
     }
 
     /// Appends answers to the peer's own packets.
@@ -65,8 +88,9 @@ impl Output {
     }
 
     /// Bytes that wait for the socket.
+    #[inline]
     pub(super) fn len(&self) -> usize {
-        self.bytes.len() - self.written + self.taken
+        self.behind + self.last.len() - self.written + self.taken
     }
 
     /// Bytes of unsent answers, at most.
@@ -75,59 +99,126 @@ impl Output {
     }
 
     /// Whether somebody has to be found who writes: there are bytes, and nobody is about to.
+    #[inline]
     pub(super) fn needs_writer(&self) -> bool {
         !self.dirty && !self.writing && !self.full && !self.broken
     }
 
     /// Takes the bytes for a write, if there are any and nobody else writes.
-    pub(super) fn take(&mut self) -> Option<(Vec<u8>, usize)> {
-        if self.writing || self.broken || self.bytes.len() == self.written {
+    pub(super) fn take(&mut self) -> Option<Batch> {
+        if self.writing || self.broken || self.behind + self.last.len() == self.written {
             return None;
         }
         self.writing = true;
-        let written = std::mem::take(&mut self.written);
-        let bytes = std::mem::take(&mut self.bytes);
-        self.taken = bytes.len() - written;
-        Some((bytes, written))
+        self.taken = self.behind + self.last.len() - self.written;
+        self.behind = 0;
+        Some(Batch {
+            chunks: std::mem::take(&mut self.full_chunks),
+            last: std::mem::take(&mut self.last),
+            written: std::mem::take(&mut self.written),
+        })
     }
 
-    /// Puts back what a write left.
-    pub(super) fn put_back(&mut self, mut bytes: Vec<u8>, mut from: usize, outcome: Written) {
+    /// Puts back what a write left, in front of what was appended meanwhile.
+    pub(super) fn put_back(&mut self, batch: Batch, outcome: Outcome) {
         self.writing = false;
         self.taken = 0;
-        match outcome {
-            Written::Bytes(n) => from += n,
-            Written::Full(n) => {
-                from += n;
-                self.full = true;
-            }
-            Written::Deferred => {}
-            Written::Broken => {
-                self.broken = true;
-                from = bytes.len();
-            }
+        self.full |= outcome == Outcome::Full;
+        self.broken |= outcome == Outcome::Broken;
+        let Batch {
+            mut chunks,
+            last,
+            written,
+        } = batch;
+        if !last.is_empty() {
+            chunks.push_back(last);
+        } else {
+            recycle(last);
         }
-        if from >= bytes.len() {
-            recycle(bytes);
-            if self.bytes.is_empty() {
+        if outcome == Outcome::Broken {
+            chunks.clear();
+        }
+        if chunks.is_empty() {
+            if self.last.is_empty() && self.full_chunks.is_empty() {
                 self.answers = 0;
             }
             return;
         }
-        // Written bytes are shed once they outweigh the rest: amortised, each byte moves once.
-        if from > bytes.len() / 2 {
-            bytes.drain(..from);
-            from = 0;
-        }
-        bytes.extend_from_slice(&self.bytes);
-        recycle(std::mem::replace(&mut self.bytes, bytes));
-        self.written = from;
+        self.written = written;
+        self.behind += chunks.iter().map(Vec::len).sum::<usize>();
+        chunks.append(&mut self.full_chunks);
+        self.full_chunks = chunks;
     }
 
     /// What is left when the connection ends.
     pub(super) fn into_unwritten(mut self) -> Vec<u8> {
-        self.bytes.drain(..self.written);
-        std::mem::take(&mut self.bytes)
+        let batch = Batch {
+            chunks: std::mem::take(&mut self.full_chunks),
+            last: std::mem::take(&mut self.last),
+            written: self.written,
+        };
+        batch.into_bytes()
+    }
+}
+
+/// How a write of a batch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// All was taken, or the link asks for another try.
+    Done,
+    /// The socket is full.
+    Full,
+    /// Somebody else writes the rest.
+    Deferred,
+    Broken,
+}
+
+impl Batch {
+    /// Writes chunk by chunk until the link takes no more. What was taken goes back to the pool.
+    pub(super) fn write(&mut self, mut write: impl FnMut(&[u8]) -> Written) -> Outcome {
+        loop {
+            let chunk = match self.chunks.front() {
+                Some(chunk) => chunk,
+                None => &self.last,
+            };
+            let rest = chunk.get(self.written..).unwrap_or_default();
+            let (taken, outcome) = match write(rest) {
+                Written::Bytes(taken) => (taken, Outcome::Done),
+                Written::Full(taken) => (taken, Outcome::Full),
+                Written::Deferred => return Outcome::Deferred,
+                Written::Broken => return Outcome::Broken,
+            };
+            self.written += taken;
+            if self.written >= chunk.len() {
+                self.written = 0;
+                match self.chunks.pop_front() {
+                    Some(chunk) => recycle(chunk),
+                    None => {
+                        recycle(std::mem::take(&mut self.last));
+                        return outcome;
+                    }
+                }
+            }
+            if outcome != Outcome::Done || (self.chunks.is_empty() && self.last.is_empty()) {
+                return outcome;
+            }
+        }
+    }
+
+    /// What was not written, in one piece.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        let Self {
+            mut chunks,
+            last,
+            written,
+        } = self;
+        chunks.push_back(last);
+        let mut bytes = chunks.pop_front().unwrap_or_default();
+        bytes.drain(..written.min(bytes.len()));
+        for chunk in chunks {
+            bytes.extend_from_slice(&chunk);
+        }
+        bytes
     }
 }
 
@@ -139,11 +230,12 @@ mod tests {
     fn bytes_appended_during_a_write_follow_what_it_left() {
         let mut output = Output::default();
         output.buffer().extend_from_slice(b"abcdef");
-        let (bytes, from) = output.take().unwrap();
+        let mut batch = output.take().unwrap();
         assert!(output.take().is_none());
         output.buffer().extend_from_slice(b"gh");
         assert_eq!(output.len(), 8);
-        output.put_back(bytes, from, Written::Full(2));
+        let outcome = batch.write(|_| Written::Full(2));
+        output.put_back(batch, outcome);
         assert_eq!(output.len(), 6);
         assert!(output.full && !output.needs_writer());
         assert_eq!(output.into_unwritten(), b"cdefgh");
@@ -153,10 +245,39 @@ mod tests {
     fn a_failed_write_leaves_nothing_to_write() {
         let mut output = Output::default();
         output.buffer().extend_from_slice(b"abc");
-        let (bytes, from) = output.take().unwrap();
-        output.put_back(bytes, from, Written::Broken);
+        let mut batch = output.take().unwrap();
+        let outcome = batch.write(|_| Written::Broken);
+        output.put_back(batch, outcome);
         output.buffer().extend_from_slice(b"def");
         assert!(output.take().is_none());
         assert!(!output.needs_writer());
+    }
+
+    #[test]
+    fn a_long_backlog_leaves_in_order_however_it_is_cut() {
+        let mut output = Output::default();
+        let mut expected = Vec::new();
+        for n in 0..100_000u32 {
+            output.buffer().extend_from_slice(&n.to_be_bytes());
+            expected.extend_from_slice(&n.to_be_bytes());
+        }
+        let mut seen = Vec::new();
+        while output.len() > 0 {
+            output.full = false;
+            let mut batch = output.take().unwrap();
+            let mut room = 77_777;
+            let outcome = batch.write(|bytes| {
+                let n = bytes.len().min(room);
+                seen.extend_from_slice(&bytes[..n]);
+                room -= n;
+                if n < bytes.len() {
+                    Written::Full(n)
+                } else {
+                    Written::Bytes(n)
+                }
+            });
+            output.put_back(batch, outcome);
+        }
+        assert_eq!(seen, expected);
     }
 }

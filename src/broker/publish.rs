@@ -69,7 +69,9 @@ fn deliver(
     let mut outbox = receiver.session.outbox();
     let (mut wake, mut overflowed) = (Wake::Nobody, false);
     for publication in run {
-        let Some(grant) = receiver.grant(publication, publisher) else { continue };
+        let Some(grant) = receiver.grant(publication, publisher) else {
+            continue;
+        };
         match outbox.offer(publication, grant, context) {
             Offered::Sent(Wake::Writer) => wake = Wake::Writer,
             Offered::Overflow => overflowed = true,
@@ -97,7 +99,9 @@ impl Receiver {
             return Some(Grant {
                 qos: publication.qos.min(options.qos),
                 retain: publication.retain && options.retain_as_published,
-                subscription_ids: options.id.map_or(SubscriptionIds::None, SubscriptionIds::One),
+                subscription_ids: options
+                    .id
+                    .map_or(SubscriptionIds::None, SubscriptionIds::One),
             });
         }
         self.grant_overlapping(publication, own)
@@ -105,7 +109,10 @@ impl Receiver {
 
     /// One copy for several subscriptions: the highest QoS and all identifiers (MQTT-3.3.4-2, -4).
     fn grant_overlapping(&self, publication: &Publication<'_>, own: bool) -> Option<Grant> {
-        let standing = self.subscriptions.iter().filter_map(|subscription| subscription.options());
+        let standing = self
+            .subscriptions
+            .iter()
+            .filter_map(|subscription| subscription.options());
         let mut qos: Option<QoS> = None;
         let mut retain = false;
         let mut ids: SmallVec<[u32; 8]> = SmallVec::new();

@@ -29,8 +29,16 @@ pub(super) struct Full;
 
 impl Retained {
     pub(super) fn new(seed: u64, parent: HashParent) -> Self {
-        let store = Store { names: Names::new(seed), bytes: 0, charge: Charge::default() };
-        Self { store: RwLock::new(store), parent, count: AtomicUsize::new(0) }
+        let store = Store {
+            names: Names::new(seed),
+            bytes: 0,
+            charge: Charge::default(),
+        };
+        Self {
+            store: RwLock::new(store),
+            parent,
+            count: AtomicUsize::new(0),
+        }
     }
 
     /// Keeps a message in place of the one before, or removes that if the payload is empty
@@ -64,11 +72,14 @@ impl Retained {
     /// The messages whose topics match `filter`, expired ones left out.
     pub(super) fn matching(&self, filter: &str, context: &Context<'_>) -> Vec<Message> {
         let mut found = Vec::new();
-        self.store.read().names.visit_matches(filter, self.parent, |message| {
-            if !message.is_expired(context.now) {
-                found.push(message.clone());
-            }
-        });
+        self.store
+            .read()
+            .names
+            .visit_matches(filter, self.parent, |message| {
+                if !message.is_expired(context.now) {
+                    found.push(message.clone());
+                }
+            });
         found
     }
 
@@ -92,8 +103,10 @@ impl Retained {
         let mut store = self.store.write();
         let mut removed = 0;
         for topic in expired {
-            let is_expired =
-                store.names.get(&topic).is_some_and(|message| message.is_expired(context.now));
+            let is_expired = store
+                .names
+                .get(&topic)
+                .is_some_and(|message| message.is_expired(context.now));
             if is_expired && let Some(message) = store.names.remove(&topic) {
                 store.bytes -= message.footprint();
                 removed += 1;
@@ -109,7 +122,9 @@ impl Retained {
 impl Store {
     /// Whether `message` is still the retained one of its topic.
     pub(super) fn is_current(&self, message: &Message) -> bool {
-        self.names.get(message.topic()).is_some_and(|current| current.is_same(message))
+        self.names
+            .get(message.topic())
+            .is_some_and(|current| current.is_same(message))
     }
 
     pub(super) fn visit(&self, mut f: impl FnMut(&str, &Message)) {

@@ -61,7 +61,10 @@ pub(super) struct Receiver {
 impl Routing {
     pub(super) fn new(seed: u64, parent: HashParent, overlapping: Overlapping) -> Self {
         Self {
-            tables: RwLock::new(Tables { trie: Trie::new(seed), changes: Changes::new() }),
+            tables: RwLock::new(Tables {
+                trie: Trie::new(seed),
+                changes: Changes::new(),
+            }),
             generation: AtomicU64::new(0),
             parent,
             overlapping,
@@ -108,7 +111,11 @@ impl Routing {
     fn renew(&self, cached: &mut Cached) -> bool {
         let tables = self.tables.read();
         let generation = tables.changes.generation();
-        if tables.changes.touches(cached.generation, &cached.topic, self.parent) != Some(false) {
+        if tables
+            .changes
+            .touches(cached.generation, &cached.topic, self.parent)
+            != Some(false)
+        {
             self.collect(&tables.trie, &cached.topic, &mut cached.route);
         }
         cached.generation = generation;
@@ -125,12 +132,18 @@ impl Routing {
         }
         let tables = self.tables.read();
         let tag = (hash >> 32) as u32;
-        let Some(seen) = cache.seen.get_mut(slot) else { return };
+        let Some(seen) = cache.seen.get_mut(slot) else {
+            return;
+        };
         if std::mem::replace(seen, tag) == tag {
             let mut route = Route::default();
             self.collect(&tables.trie, topic, &mut route);
             let generation = tables.changes.generation();
-            let cached = Box::new(Cached { topic: topic.into(), generation, route });
+            let cached = Box::new(Cached {
+                topic: topic.into(),
+                generation,
+                route,
+            });
             if let Some(place) = cache.slots.get_mut(slot) {
                 *place = Some(cached);
             }

@@ -19,9 +19,18 @@ pub(crate) trait Alarm: Send + Sync {
 
 /// Something that is due.
 pub(super) enum Timer {
-    SessionExpiry { session: Weak<Session>, epoch: u64 },
-    Will { session: Weak<Session>, epoch: u64 },
-    Resend { session: Weak<Session>, epoch: u64 },
+    SessionExpiry {
+        session: Weak<Session>,
+        epoch: u64,
+    },
+    Will {
+        session: Weak<Session>,
+        epoch: u64,
+    },
+    Resend {
+        session: Weak<Session>,
+        epoch: u64,
+    },
     /// The owner of a connection looks at its own timers.
     Owner(Weak<dyn Link>),
 }
@@ -49,14 +58,20 @@ struct Timers {
 
 impl Schedule {
     pub(super) fn new(alarm: Arc<dyn Alarm>) -> Self {
-        Self { timers: Mutex::default(), alarm }
+        Self {
+            timers: Mutex::default(),
+            alarm,
+        }
     }
 
     pub(super) fn arm(&self, at: Instant, timer: Timer) -> TimerKey {
         let mut timers = self.timers.lock();
         timers.count += 1;
         let key = TimerKey(at, timers.count);
-        let is_first = timers.map.first_key_value().is_none_or(|(first, _)| key < *first);
+        let is_first = timers
+            .map
+            .first_key_value()
+            .is_none_or(|(first, _)| key < *first);
         timers.map.insert(key, timer);
         drop(timers);
         if is_first {
@@ -81,7 +96,11 @@ impl Schedule {
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
-        self.timers.lock().map.first_key_value().map(|(key, _)| key.0)
+        self.timers
+            .lock()
+            .map
+            .first_key_value()
+            .map(|(key, _)| key.0)
     }
 
     /// Takes one timer that is due.

@@ -12,8 +12,8 @@ use crate::session::will::Will;
 
 use super::facts::ConnectionFacts;
 use super::group::Group;
-use super::link::Written;
 use super::outbox::Outbox;
+use super::output::Outcome;
 use super::schedule::TimerKey;
 
 /// Writes per flush before others get their turn; more comes only while somebody keeps appending.
@@ -108,22 +108,17 @@ impl Session {
     /// Writes what the outbox holds to the socket, unless another task is at it.
     pub(super) fn flush(&self) {
         for _ in 0..FLUSH_ROUNDS {
-            let Some((link, epoch, bytes, from)) = self.outbox().take_output() else { return };
+            let Some(mut writing) = self.outbox().take_output() else {
+                return;
+            };
+            let link = writing.link.clone();
             // The lock is free while the kernel copies: others go on appending.
-            let outcome = link.try_write(bytes.get(from..).unwrap_or_default());
-            let mut outbox = self.outbox();
-            outbox.report_write(&link, epoch, bytes, from, outcome);
-            let (full, broken) = outbox
-                .connected
-                .as_ref()
-                .map_or((false, false), |connected| (connected.out.full, connected.out.broken));
-            drop(outbox);
-            if full || broken {
-                link.wake();
-                return;
-            }
-            if outcome == Written::Deferred {
-                return;
+            let outcome = writing.batch.write(|bytes| link.try_write(bytes));
+            self.outbox().report_write(writing, outcome);
+            match outcome {
+                Outcome::Done => {}
+                Outcome::Full | Outcome::Broken => return link.wake(),
+                Outcome::Deferred => return,
             }
         }
         self.wake_owner();

@@ -82,8 +82,11 @@ pub(crate) struct Stats {
 impl Broker {
     /// Every session, ordered by client identifier.
     pub(crate) fn clients(&self, now: Instant) -> Vec<ClientSnapshot> {
-        let mut clients: Vec<_> =
-            self.all_sessions().iter().filter_map(|session| session.snapshot(now)).collect();
+        let mut clients: Vec<_> = self
+            .all_sessions()
+            .iter()
+            .filter_map(|session| session.snapshot(now))
+            .collect();
         clients.sort_by(|a, b| a.client_id.cmp(&b.client_id));
         clients
     }
@@ -93,12 +96,17 @@ impl Broker {
     }
 
     pub(crate) fn find(&self, client_id: &str) -> Option<Arc<Session>> {
-        self.sessions.get(client_id).map(|found| found.value().clone())
+        self.sessions
+            .get(client_id)
+            .map(|found| found.value().clone())
     }
 
     /// All sessions at this moment; the registry is not locked while they are looked at.
     pub(crate) fn all_sessions(&self) -> Vec<Arc<Session>> {
-        self.sessions.iter().map(|entry| entry.value().clone()).collect()
+        self.sessions
+            .iter()
+            .map(|entry| entry.value().clone())
+            .collect()
     }
 
     /// Every shared group, ordered by filter and share name.
@@ -128,23 +136,32 @@ impl Broker {
         filters
     }
 
-    /// Retained messages, at most `limit`, ordered by topic.
-    pub(crate) fn retained_messages(&self, now: Instant, limit: usize) -> Vec<RetainedSnapshot> {
-        let mut found = Vec::new();
-        self.retained.read().visit(|topic, message| {
-            if !message.is_expired(now) {
-                found.push((topic.to_owned(), message.clone()));
+    /// The first `limit` retained messages, by topic, whose topics match `filter`, a valid one; and
+    /// how many match in all.
+    pub(crate) fn retained_messages(
+        &self,
+        filter: Option<&str>,
+        limit: usize,
+        now: Instant,
+    ) -> (Vec<RetainedSnapshot>, usize) {
+        let mut found = match filter {
+            Some(filter) => self.retained.matching(filter, &self.context(now)),
+            None => {
+                let mut all = Vec::new();
+                self.retained
+                    .read()
+                    .visit(|_, message| all.push(message.clone()));
+                all.retain(|message| !message.is_expired(now));
+                all
             }
+        };
+        found.sort_by(|a, b| a.topic().cmp(b.topic()));
+        let shown = found.iter().take(limit).map(|message| RetainedSnapshot {
+            topic: message.topic().to_owned(),
+            qos: message.qos(),
+            payload: message.payload().to_vec(),
         });
-        found.sort_by(|a, b| a.0.cmp(&b.0));
-        let shown = found.into_iter().take(limit);
-        shown
-            .map(|(topic, message)| RetainedSnapshot {
-                topic,
-                qos: message.qos(),
-                payload: message.payload().to_vec(),
-            })
-            .collect()
+        (shown.collect(), found.len())
     }
 
     pub(crate) fn stats(&self, now: Instant) -> Stats {
@@ -192,7 +209,10 @@ impl Session {
             .iter()
             .filter_map(|(filter, subscribed)| {
                 let options = subscribed.subscription.options()?;
-                Some(SubscriptionSnapshot { filter: filter.to_string(), qos: options.qos })
+                Some(SubscriptionSnapshot {
+                    filter: filter.to_string(),
+                    qos: options.qos,
+                })
             })
             .collect();
         subscriptions.sort_by(|a, b| a.filter.cmp(&b.filter));
@@ -201,11 +221,17 @@ impl Session {
             client_id: self.client_id().to_owned(),
             connected: slot.state == State::Connected,
             version: slot.version,
-            traffic: slot.facts.as_ref().map(|facts| facts.traffic.totals()).unwrap_or_default(),
+            traffic: slot
+                .facts
+                .as_ref()
+                .map(|facts| facts.traffic.totals())
+                .unwrap_or_default(),
             facts: slot.facts.clone(),
             session_expiry: (slot.expiry != NEVER)
                 .then(|| Duration::from_secs(u64::from(slot.expiry))),
-            connected_for: slot.connected_at.map(|at| now.saturating_duration_since(at)),
+            connected_for: slot
+                .connected_at
+                .map(|at| now.saturating_duration_since(at)),
             subscriptions,
             in_flight: outbox.window.len(),
             queued: outbox.queued(),
@@ -217,7 +243,10 @@ impl Session {
     fn add_to(&self, stats: &mut Stats) {
         let traffic = {
             let slot = self.slot();
-            slot.facts.as_ref().map(|facts| facts.traffic.totals()).unwrap_or_default()
+            slot.facts
+                .as_ref()
+                .map(|facts| facts.traffic.totals())
+                .unwrap_or_default()
         };
         stats.packets_received += traffic.packets;
         stats.bytes_received += traffic.bytes;

@@ -41,7 +41,9 @@ impl Replay {
         Some(Grant {
             qos: self.message.qos().min(options.qos),
             retain: true,
-            subscription_ids: options.id.map_or(SubscriptionIds::None, SubscriptionIds::One),
+            subscription_ids: options
+                .id
+                .map_or(SubscriptionIds::None, SubscriptionIds::One),
         })
     }
 }
@@ -74,13 +76,22 @@ impl Broker {
             Some(subscribed) => {
                 let group = subscribed.group.clone();
                 let subscription = subscribed.subscription.clone();
-                self.resubscribe(session, &subscription, options, group.as_deref(), context, dirty);
+                self.resubscribe(
+                    session,
+                    &subscription,
+                    options,
+                    group.as_deref(),
+                    context,
+                    dirty,
+                );
                 subscription
             }
-            None => match self.subscribe_new(session, &mut slot, request, options, context, dirty) {
-                Ok(subscription) => subscription,
-                Err(reason) => return reason,
-            },
+            None => {
+                match self.subscribe_new(session, &mut slot, request, options, context, dirty) {
+                    Ok(subscription) => subscription,
+                    Err(reason) => return reason,
+                }
+            }
         };
         drop(slot);
         let wants_retained = match request.options.retain_handling {
@@ -89,12 +100,16 @@ impl Broker {
             RetainHandling::DoNotSend => false,
         };
         let exact_only = context.aws.retained_exact_only && request.filter.has_wildcard();
-        if wants_retained && request.filter.share.is_none() && !exact_only && self.retained.len() > 0
+        if wants_retained
+            && request.filter.share.is_none()
+            && !exact_only
+            && self.retained.len() > 0
         {
             let found = self.retained.matching(request.filter.filter, context);
-            replays.extend(
-                found.into_iter().map(|message| Replay { message, subscription: subscription.clone() }),
-            );
+            replays.extend(found.into_iter().map(|message| Replay {
+                message,
+                subscription: subscription.clone(),
+            }));
         }
         match options.qos {
             QoS::AtMostOnce => ReasonCode::Success,
@@ -140,23 +155,37 @@ impl Broker {
         let subscription = Arc::new(Subscription::new(options));
         let group = match request.filter.share {
             None => {
-                let target =
-                    Target { session: session.clone(), subscription: subscription.clone() };
+                let target = Target {
+                    session: session.clone(),
+                    subscription: subscription.clone(),
+                };
                 self.routing.change(request.filter.filter, |tables| {
-                    let leaf = tables.trie.get_or_insert_with(request.filter.filter, Leaf::default);
+                    let leaf = tables
+                        .trie
+                        .get_or_insert_with(request.filter.filter, Leaf::default);
                     leaf.plain.push(target);
                 });
                 None
             }
             Some(share) => {
-                let group = self.join(session, &subscription, share, request.filter.filter, context)?;
+                let group = self.join(
+                    session,
+                    &subscription,
+                    share,
+                    request.filter.filter,
+                    context,
+                )?;
                 while group.drain(context, dirty) {}
                 Some(group)
             }
         };
         self.subscriptions.fetch_add(1, Ordering::Relaxed);
-        let subscribed = Subscribed { subscription: subscription.clone(), group };
-        slot.subscriptions.insert(request.filter.full.into(), subscribed);
+        let subscribed = Subscribed {
+            subscription: subscription.clone(),
+            group,
+        };
+        slot.subscriptions
+            .insert(request.filter.full.into(), subscribed);
         Ok(subscription)
     }
 
@@ -172,7 +201,11 @@ impl Broker {
         let seed = self.random.lock().next();
         self.routing.change(filter, |tables| {
             let leaf = tables.trie.get_or_insert_with(filter, Leaf::default);
-            let known = leaf.groups.iter().find(|group| *group.share == *share).cloned();
+            let known = leaf
+                .groups
+                .iter()
+                .find(|group| *group.share == *share)
+                .cloned();
             let group = match known {
                 Some(group) => group,
                 None => {
@@ -250,7 +283,9 @@ impl Broker {
             subscribed.subscription.end();
         }
         self.routing.change(filter, |tables| {
-            let Some(leaf) = tables.trie.get_mut(filter) else { return };
+            let Some(leaf) = tables.trie.get_mut(filter) else {
+                return;
+            };
             match &subscribed.group {
                 None => {
                     let place = leaf.plain.iter().position(|target| {
@@ -261,7 +296,9 @@ impl Broker {
                     }
                 }
                 Some(group) => {
-                    if group.leave(session, context, dirty) {
+                    if let Some(ended) = group.leave(session, context, dirty) {
+                        Self::count(&self.counters.dropped, ended.dropped);
+                        Self::count(&self.counters.expired, ended.expired);
                         leaf.groups.retain(|found| !Arc::ptr_eq(found, group));
                         self.groups.fetch_sub(1, Ordering::Relaxed);
                     }
@@ -299,8 +336,12 @@ impl Broker {
             let store = self.retained.read();
             let mut outbox = session.outbox();
             for _ in 0..REPLAY_BATCH {
-                let Some(replay) = outbox.next_replay(context) else { return };
-                let Some(grant) = replay.grant() else { continue };
+                let Some(replay) = outbox.next_replay(context) else {
+                    return;
+                };
+                let Some(grant) = replay.grant() else {
+                    continue;
+                };
                 if replay.message.is_expired(context.now) || !store.is_current(&replay.message) {
                     continue;
                 }

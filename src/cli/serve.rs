@@ -1,5 +1,6 @@
 //! `roundel serve`: a broker from start to signal.
 
+use std::io::IsTerminal as _;
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ fn start_logging(program: &Program) -> Result<(), Failure> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
         .init();
     Ok(())
 }

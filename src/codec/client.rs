@@ -7,7 +7,7 @@ use super::packet_type::PacketType;
 use super::property::{Property as P, UserProperties};
 use super::qos::QoS;
 use super::reason::ReasonCode;
-use super::subscribe::{RetainHandling, SubscribeOptions};
+use super::subscribe::SubscribeOptions;
 use super::version::Version;
 use super::{MAX_PACKET_SIZE, Packet, Sender, Split, decode_from, split, write};
 
@@ -40,16 +40,6 @@ pub(crate) fn will<'a>(topic: &'a str, payload: &'a [u8]) -> Will<'a> {
         correlation_data: None,
         user_properties_len: 0,
         raw: &[],
-    }
-}
-
-/// Subscription Options with nothing but a Maximum QoS.
-pub(crate) fn options(qos: QoS) -> SubscribeOptions {
-    SubscribeOptions {
-        qos,
-        no_local: false,
-        retain_as_published: false,
-        retain_handling: RetainHandling::Send,
     }
 }
 

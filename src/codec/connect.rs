@@ -318,6 +318,7 @@ impl<'a> ConnectProperties<'a> {
 
 impl<'a> Will<'a> {
     /// The User Properties in the order in which they were sent.
+    #[cfg(test)]
     pub(crate) fn user_properties(&self) -> UserProperties<'a> {
         UserProperties::new(self.raw)
     }

@@ -14,6 +14,8 @@ mod cursor;
 mod disconnect;
 mod error;
 mod frame;
+#[cfg(feature = "http")]
+mod message_properties;
 mod outgoing;
 mod packet_id;
 mod packet_type;
@@ -38,16 +40,19 @@ pub use version::Version;
 pub(crate) use ack::{Ack, AckKind, encode_ack};
 pub(crate) use auth::Auth;
 pub(crate) use connack::{Connack, encode_connack};
-pub(crate) use connect::{Connect, ConnectError, ConnectProperties, Will};
+#[cfg(test)]
+pub(crate) use connect::ConnectProperties;
+pub(crate) use connect::{Connect, ConnectError, Will};
 pub(crate) use disconnect::{Disconnect, encode_disconnect};
 pub(crate) use error::DecodeError;
 pub(crate) use frame::{Frame, MAX_PACKET_SIZE, Split, split};
+#[cfg(feature = "http")]
+pub(crate) use message_properties::MessageProperties;
 pub(crate) use outgoing::OutgoingPublish;
 pub(crate) use packet_id::PacketId;
 pub(crate) use packet_type::PacketType;
 pub(crate) use property::UserProperties;
 pub(crate) use publish::{Publish, PublishProperties};
-pub(crate) use reason::connect_return_code;
 pub(crate) use subscribe::{RetainHandling, Suback, Subscribe, SubscribeOptions, encode_suback};
 pub(crate) use unsubscribe::{Unsuback, Unsubscribe, encode_unsuback};
 

@@ -177,11 +177,17 @@ impl<'a> PropertyReader<'a> {
     pub(super) fn open(packet: &mut Cursor<'a>, section: Section) -> Result<Self, DecodeError> {
         let len = packet.variable_byte_integer("property length")?;
         let raw = packet.take(len as usize, "property section")?;
-        Ok(Self {
+        Ok(Self::over(raw, section))
+    }
+
+    /// Reads `raw`, a property section without its length.
+    #[inline]
+    pub(super) const fn over(raw: &'a [u8], section: Section) -> Self {
+        Self {
             cursor: Cursor::new(raw),
             section,
             seen: 0,
-        })
+        }
     }
 
     /// The bytes that were not read; right after `open` the whole section without its length.
@@ -325,6 +331,7 @@ impl PartialEq for UserProperties<'_> {
 impl Eq for UserProperties<'_> {}
 
 /// The Subscription Identifiers in the property section `raw` of a PUBLISH that was checked.
+#[cfg(test)]
 pub(super) fn subscription_ids(raw: &[u8]) -> impl Iterator<Item = u32> + '_ {
     CheckedSection::new(raw)
         .filter(|&(property, _)| property == Property::SubscriptionIdentifier)

@@ -101,12 +101,25 @@ impl<'a> PublishProperties<'a> {
         raw: &[],
     };
 
+    /// Reads `raw`, a property section without its length, as if a client had sent it.
+    ///
+    /// # Errors
+    ///
+    /// As for a PUBLISH that arrives with it.
+    #[cfg(feature = "http")]
+    pub(crate) fn parse(raw: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut properties = Self::EMPTY;
+        properties.read(PropertyReader::over(raw, Section::Publish), Sender::Client)?;
+        Ok(properties)
+    }
+
     /// The User Properties in the order in which they were sent.
     pub(crate) fn user_properties(&self) -> UserProperties<'a> {
         UserProperties::new(self.raw)
     }
 
     /// The Subscription Identifiers; a PUBLISH from a client has none.
+    #[cfg(test)]
     pub(crate) fn subscription_ids(&self) -> impl Iterator<Item = u32> + '_ {
         property::subscription_ids(self.raw)
     }

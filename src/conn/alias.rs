@@ -28,9 +28,16 @@ impl InboundAliases {
         }
         let place = usize::from(alias);
         if topic.is_empty() {
-            return self.topics.get(place).and_then(Option::as_deref).ok_or_else(|| {
-                Violation::protocol("MQTT-3.3.2-12", format!("topic alias {alias} is not bound"))
-            });
+            return self
+                .topics
+                .get(place)
+                .and_then(Option::as_deref)
+                .ok_or_else(|| {
+                    Violation::protocol(
+                        "MQTT-3.3.2-12",
+                        format!("topic alias {alias} is not bound"),
+                    )
+                });
         }
         if self.topics.len() <= place {
             self.topics.resize_with(place + 1, || None);
@@ -61,7 +68,13 @@ mod tests {
     #[test]
     fn unknown_and_too_high_aliases_are_refused() {
         let mut aliases = InboundAliases::default();
-        assert_eq!(aliases.resolve("", 1, 8).unwrap_err().reason, ReasonCode::ProtocolError);
-        assert_eq!(aliases.resolve("a", 9, 8).unwrap_err().reason, ReasonCode::TopicAliasInvalid);
+        assert_eq!(
+            aliases.resolve("", 1, 8).unwrap_err().reason,
+            ReasonCode::ProtocolError
+        );
+        assert_eq!(
+            aliases.resolve("a", 9, 8).unwrap_err().reason,
+            ReasonCode::TopicAliasInvalid
+        );
     }
 }

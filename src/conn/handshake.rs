@@ -57,12 +57,16 @@ pub(crate) fn accept(
         ));
     }
     check_client_id(connect, config)?;
-    let user_properties: usize =
-        properties.user_properties.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let user_properties: usize = properties
+        .user_properties
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
     rules::check_user_properties(user_properties, &config.limits)?;
-    if let (Some(size), Some(least)) =
-        (properties.maximum_packet_size, config.limits.client_packet_size_min)
-        && size < least
+    if let (Some(size), Some(least)) = (
+        properties.maximum_packet_size,
+        config.limits.client_packet_size_min,
+    ) && size < least
     {
         return Err(Violation::new(
             ReasonCode::QuotaExceeded,
@@ -70,11 +74,19 @@ pub(crate) fn accept(
             format!("maximum packet size {size} is below {least}"),
         ));
     }
-    let will = connect.will.as_ref().map(|will| take_will(will, config)).transpose()?;
+    let will = connect
+        .will
+        .as_ref()
+        .map(|will| take_will(will, config))
+        .transpose()?;
     let is_assigned = connect.client_id.is_empty();
     Ok(Accepted {
         version: connect.version,
-        client_id: if is_assigned { assign() } else { connect.client_id.into() },
+        client_id: if is_assigned {
+            assign()
+        } else {
+            connect.client_id.into()
+        },
         is_assigned,
         clean_start: connect.clean_start,
         keep_alive: keep_alive(connect.keep_alive, config),
@@ -83,9 +95,14 @@ pub(crate) fn accept(
         session_expiry_asked: properties.session_expiry,
         will,
         window: usize::from(
-            properties.receive_maximum.unwrap_or(u16::MAX).min(config.limits.in_flight),
+            properties
+                .receive_maximum
+                .unwrap_or(u16::MAX)
+                .min(config.limits.in_flight),
         ),
-        packet_size: properties.maximum_packet_size.map_or(usize::MAX, |size| size as usize),
+        packet_size: properties
+            .maximum_packet_size
+            .map_or(usize::MAX, |size| size as usize),
         topic_aliases: properties
             .topic_alias_maximum
             .unwrap_or(0)
@@ -96,19 +113,33 @@ pub(crate) fn accept(
 
 fn check_client_id(connect: &Connect<'_>, config: &Config) -> Result<(), Violation> {
     let refuse = |source, text: Cow<'static, str>| {
-        Err(Violation::new(ReasonCode::ClientIdentifierNotValid, source, text))
+        Err(Violation::new(
+            ReasonCode::ClientIdentifierNotValid,
+            source,
+            text,
+        ))
     };
     let id = connect.client_id;
     if id.is_empty() && connect.version == Version::V311 && !connect.clean_start {
-        return refuse("MQTT-3.1.3-8", "empty client identifier without clean session".into());
+        return refuse(
+            "MQTT-3.1.3-8",
+            "empty client identifier without clean session".into(),
+        );
     }
     if config.aws.refuse_reserved_client_ids && id.starts_with('$') {
-        return refuse("AWS-CONN-02", format!("client identifier '{id}' starts with $").into());
+        return refuse(
+            "AWS-CONN-02",
+            format!("client identifier '{id}' starts with $").into(),
+        );
     }
     match config.limits.client_id_length {
         Some(limit) if id.len() > limit => refuse(
             "AWS-CONN-01",
-            format!("client identifier has {} bytes, the limit is {limit}", id.len()).into(),
+            format!(
+                "client identifier has {} bytes, the limit is {limit}",
+                id.len()
+            )
+            .into(),
         ),
         _ => Ok(()),
     }
@@ -160,7 +191,9 @@ fn session_expiry(connect: &Connect<'_>, config: &Config) -> u32 {
 /// At most what the configuration allows.
 pub(crate) fn clamp_session_expiry(asked: u32, config: &Config) -> u32 {
     let most = config.limits.session_expiry.map(|most| most.as_secs());
-    most.map_or(asked, |most| asked.min(u32::try_from(most).unwrap_or(NEVER)))
+    most.map_or(asked, |most| {
+        asked.min(u32::try_from(most).unwrap_or(NEVER))
+    })
 }
 
 impl Accepted {
@@ -168,8 +201,7 @@ impl Accepted {
     pub(crate) fn connack(&self, session_present: bool, config: &Config) -> Connack<'_> {
         let limits = &config.limits;
         let all = config.aws.announce_all;
-        let expiry_changed =
-            self.session_expiry_asked.unwrap_or(0) != self.session_expiry;
+        let expiry_changed = self.session_expiry_asked.unwrap_or(0) != self.session_expiry;
         let keep_alive_changed = self.keep_alive != self.keep_alive_asked;
         let packet_size = (limits.packet_size < crate::codec::MAX_PACKET_SIZE || all)
             .then_some(limits.packet_size);

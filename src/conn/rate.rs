@@ -13,7 +13,11 @@ pub(crate) struct Rate {
 impl Rate {
     pub(crate) fn new(per_second: u32, now: Instant) -> Self {
         let per_second = f64::from(per_second);
-        Self { per_second, tokens: per_second, at: now }
+        Self {
+            per_second,
+            tokens: per_second,
+            at: now,
+        }
     }
 
     /// Takes `amount` if the rate allows it now.

@@ -10,7 +10,11 @@ use super::violation::Violation;
 /// A topic that a client may publish to (MQTT-3.3.2-2, AWS-LIM-04, -05, AWS-FAIL-08).
 pub(crate) fn check_topic(topic: &str, config: &Config) -> Result<(), Violation> {
     check_topic_name(topic).map_err(|error| {
-        Violation::new(ReasonCode::TopicNameInvalid, "MQTT-3.3.2-2", error.to_string())
+        Violation::new(
+            ReasonCode::TopicNameInvalid,
+            "MQTT-3.3.2-2",
+            error.to_string(),
+        )
     })?;
     if config.aws.refuse_reserved_topics && topic.starts_with('$') {
         return Err(Violation::new(
@@ -24,7 +28,11 @@ pub(crate) fn check_topic(topic: &str, config: &Config) -> Result<(), Violation>
 
 fn check_extent(topic: &str, limits: &Limits, reason: ReasonCode) -> Result<(), Violation> {
     if topic.len() > limits.topic_length {
-        let text = format!("topic has {} bytes, the limit is {}", topic.len(), limits.topic_length);
+        let text = format!(
+            "topic has {} bytes, the limit is {}",
+            topic.len(),
+            limits.topic_length
+        );
         return Err(Violation::new(reason, "AWS-LIM-04", text));
     }
     match limits.topic_slashes {
@@ -35,6 +43,18 @@ fn check_extent(topic: &str, limits: &Limits, reason: ReasonCode) -> Result<(), 
         )),
         _ => Ok(()),
     }
+}
+
+/// A message that is to be retained (AWS-RET-07).
+pub(crate) fn check_retain(topic: &str, retain: bool, config: &Config) -> Result<(), Violation> {
+    if config.aws.refuse_reserved_retain && retain && topic.starts_with('$') {
+        return Err(Violation::new(
+            ReasonCode::TopicNameInvalid,
+            "AWS-RET-07",
+            format!("reserved topic '{topic}' retains nothing"),
+        ));
+    }
+    Ok(())
 }
 
 /// A PUBLISH beyond its topic: QoS, sizes, Response Topic.
@@ -67,6 +87,7 @@ pub(crate) fn check_will(will: &Will<'_>, config: &Config) -> Result<(), Violati
         ));
     }
     check_topic(will.topic, config)?;
+    check_retain(will.topic, will.retain, config)?;
     check_payload(will.payload.len(), &config.limits)?;
     check_properties(
         will.user_properties_len,
@@ -105,11 +126,28 @@ fn check_properties(
     };
     check_user_properties(user_properties, limits)?;
     let content_type = content_type.map_or(0, str::len);
-    over(content_type, limits.content_type_length, "AWS-LIM-17", "content type")?;
+    over(
+        content_type,
+        limits.content_type_length,
+        "AWS-LIM-17",
+        "content type",
+    )?;
     let correlation_data = correlation_data.map_or(0, <[u8]>::len);
-    over(correlation_data, limits.correlation_data_length, "AWS-LIM-17", "correlation data")?;
-    let Some(response_topic) = response_topic else { return Ok(()) };
-    over(response_topic.len(), Some(limits.topic_length), "AWS-LIM-17", "response topic")?;
+    over(
+        correlation_data,
+        limits.correlation_data_length,
+        "AWS-LIM-17",
+        "correlation data",
+    )?;
+    let Some(response_topic) = response_topic else {
+        return Ok(());
+    };
+    over(
+        response_topic.len(),
+        Some(limits.topic_length),
+        "AWS-LIM-17",
+        "response topic",
+    )?;
     check_topic_name(response_topic)
         .map_err(|error| Violation::protocol("MQTT-3.3.2-14", format!("response topic: {error}")))
 }
@@ -128,21 +166,29 @@ pub(crate) fn check_user_properties(length: usize, limits: &Limits) -> Result<()
 
 /// A filter that a client may subscribe to (MQTT-4.7.*, MQTT-4.8.2-1, -2, AWS-FAIL-07, -09).
 pub(crate) fn check_filter<'a>(full: &'a str, config: &Config) -> Result<Filter<'a>, Violation> {
-    let invalid = |source, text: String| {
-        Violation::new(ReasonCode::TopicFilterInvalid, source, text)
-    };
-    let filter =
-        Filter::parse(full).map_err(|error| invalid("MQTT-4.7.1-1", error.to_string()))?;
+    let invalid =
+        |source, text: String| Violation::new(ReasonCode::TopicFilterInvalid, source, text);
+    let filter = Filter::parse(full).map_err(|error| invalid("MQTT-4.7.1-1", error.to_string()))?;
     if config.aws.refuse_reserved_topics && filter.filter.starts_with('$') {
-        return Err(invalid("AWS-FAIL-09", format!("filter '{full}' is reserved")));
+        return Err(invalid(
+            "AWS-FAIL-09",
+            format!("filter '{full}' is reserved"),
+        ));
     }
     let share_limit = config.limits.share_name_length;
     if let (Some(share), Some(limit)) = (filter.share, share_limit)
         && share.chars().count() > limit
     {
-        return Err(invalid("AWS-SHARE-02", format!("share name has more than {limit} characters")));
+        return Err(invalid(
+            "AWS-SHARE-02",
+            format!("share name has more than {limit} characters"),
+        ));
     }
-    check_extent(filter.filter, &config.limits, ReasonCode::TopicFilterInvalid)?;
+    check_extent(
+        filter.filter,
+        &config.limits,
+        ReasonCode::TopicFilterInvalid,
+    )?;
     Ok(filter)
 }
 

@@ -21,7 +21,11 @@ impl Violation {
         rule: &'static str,
         text: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { reason, text: text.into(), rule }
+        Self {
+            reason,
+            text: text.into(),
+            rule,
+        }
     }
 
     /// Breaks the protocol itself (0x82).

@@ -13,7 +13,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::broker::{
-    Connection, ConnectionFacts, Credentials, Dirty, Flow, Link, OutputState, UNSENT_ANSWERS, Written,
+    Connection, ConnectionFacts, Credentials, Dirty, Flow, Link, OutputState, UNSENT_ANSWERS,
+    Written,
 };
 
 use super::socket::{Inbound, Socket};
@@ -113,7 +114,10 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
                 self.poll_room(cx);
             }
             let context = self.shared.broker.context(self.shared.clock.now());
-            let flushed = self.shared.broker.flush_some(WRITES_PER_TURN, &context, &mut self.dirty);
+            let flushed = self
+                .shared
+                .broker
+                .flush_some(WRITES_PER_TURN, &context, &mut self.dirty);
             match step {
                 Some(Turn::Over(step)) => return Poll::Ready(step),
                 _ if !flushed => return Poll::Ready(Step::Yield),
@@ -181,7 +185,9 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         let broker = &self.shared.broker;
         let context = broker.context(self.shared.clock.now());
         self.dirty.deliveries = 0;
-        let received = self.connection.receive(broker, input, &context, &mut self.dirty);
+        let received = self
+            .connection
+            .receive(broker, input, &context, &mut self.dirty);
         let rest = input.get(received.consumed..).unwrap_or_default();
         self.needed = received.needed;
         // An idle connection keeps no buffer.
@@ -192,7 +198,11 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             self.tail.extend_from_slice(rest);
         }
         match received.flow {
-            Flow::Continue => Turn::Again,
+            Flow::Continue => {
+                // Packets behind CONNECT wait for the session that it made.
+                self.unhandled = !rest.is_empty() && received.needed == 0;
+                Turn::Again
+            }
             Flow::Yield => {
                 self.unhandled = !rest.is_empty();
                 Turn::Over(Step::Yield)
@@ -219,7 +229,10 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         let broker = &self.shared.broker;
         let now = self.shared.clock.now();
         let context = broker.context(now);
-        if let Flow::End = self.connection.handle_wake(broker, &context, &mut self.dirty) {
+        if let Flow::End = self
+            .connection
+            .handle_wake(broker, &context, &mut self.dirty)
+        {
             return Some(Turn::Over(Step::End));
         }
         let session = self.connection.session()?.clone();
@@ -246,7 +259,9 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         if self.full_since.is_none() && !self.stalled {
             return;
         }
-        let Some(session) = self.connection.session().cloned() else { return };
+        let Some(session) = self.connection.session().cloned() else {
+            return;
+        };
         let broker = &self.shared.broker;
         if self.full_since.is_some() && self.poll_drained(cx) {
             self.full_since = None;
@@ -280,14 +295,16 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
 
     fn is_stuck(&self, now: Instant) -> bool {
         let limit = self.shared.broker.config().limits.write_stall;
-        self.full_since.is_some_and(|since| now.saturating_duration_since(since) >= limit)
+        self.full_since
+            .is_some_and(|since| now.saturating_duration_since(since) >= limit)
     }
 
     /// The connection is gone; everything that arrived was handled.
     fn lost(&mut self, why: &str) -> Turn {
         let broker = &self.shared.broker;
         let context = broker.context(self.shared.clock.now());
-        self.connection.closed(broker, why, &context, &mut self.dirty);
+        self.connection
+            .closed(broker, why, &context, &mut self.dirty);
         Turn::Over(Step::End)
     }
 
@@ -300,7 +317,9 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         let is_valid = check.await.unwrap_or(false);
         let broker = &self.shared.broker;
         let context = broker.context(self.shared.clock.now());
-        let flow = self.connection.authenticated(broker, is_valid, &context, &mut self.dirty);
+        let flow = self
+            .connection
+            .authenticated(broker, is_valid, &context, &mut self.dirty);
         if let Flow::End = flow {
             self.socket.signal().set();
         }

@@ -35,7 +35,14 @@ pub(super) async fn say(inbound: &mut impl Inbound, socket: &impl Socket) {
 
 /// What is left to send, DISCONNECT included.
 pub(super) fn last_bytes(farewell: Farewell) -> Vec<u8> {
-    let Farewell { version, mut bytes, reason, reason_string, packet_size, .. } = farewell;
+    let Farewell {
+        version,
+        mut bytes,
+        reason,
+        reason_string,
+        packet_size,
+        ..
+    } = farewell;
     if let Some(reason) = reason.filter(|_| version == Version::V5) {
         append_disconnect(&mut bytes, reason, reason_string.as_deref(), packet_size);
     }

@@ -141,7 +141,12 @@ pub(super) fn facts(
     peer: SocketAddr,
     tls: Option<TlsFacts>,
 ) -> ConnectionFacts {
-    ConnectionFacts { listener, peer: Some(peer), tls, traffic: Traffic::default() }
+    ConnectionFacts {
+        listener,
+        peer: Some(peer),
+        tls,
+        traffic: Traffic::default(),
+    }
 }
 
 #[cfg(feature = "tls")]
@@ -151,7 +156,11 @@ async fn shake_hands(
     peer: SocketAddr,
     listener: &'static str,
     config: Arc<rustls::ServerConfig>,
-) -> Option<(super::tls_link::TlsInbound, Arc<super::tls_link::TlsLink>, TlsFacts)> {
+) -> Option<(
+    super::tls_link::TlsInbound,
+    Arc<super::tls_link::TlsLink>,
+    TlsFacts,
+)> {
     let limit = shared.broker.config().tls.handshake_timeout;
     let handshake = super::tls_link::accept(stream, config, shared.handshakes.clone());
     match tokio::time::timeout(limit, handshake).await {

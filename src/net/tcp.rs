@@ -25,7 +25,11 @@ pub(super) struct TcpInbound(OwnedReadHalf);
 
 pub(super) fn split(stream: TcpStream) -> (TcpInbound, TcpLink) {
     let (read, write) = stream.into_split();
-    let link = TcpLink { stream: write, signal: Signal::default(), mailbox: Mailbox::default() };
+    let link = TcpLink {
+        stream: write,
+        signal: Signal::default(),
+        mailbox: Mailbox::default(),
+    };
     (TcpInbound(read), link)
 }
 
@@ -61,6 +65,8 @@ impl Socket for TcpLink {
 impl Inbound for TcpInbound {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(buf);
-        Pin::new(&mut self.0).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
+        Pin::new(&mut self.0)
+            .poll_read(cx, &mut buf)
+            .map_ok(|()| buf.filled().len())
     }
 }

@@ -48,11 +48,9 @@ pub(crate) async fn keep_time(shared: Arc<Shared>) {
         }
         shared.broker.flush_all(&shared.broker.context(now), dirty);
         let due = [shared.broker.next_deadline(), next_sys, Some(next_sweep)];
-        let sleep = due
-            .into_iter()
-            .flatten()
-            .min()
-            .map_or(LONGEST, |at| at.saturating_duration_since(shared.clock.now()));
+        let sleep = due.into_iter().flatten().min().map_or(LONGEST, |at| {
+            at.saturating_duration_since(shared.clock.now())
+        });
         tokio::select! {
             () = shared.timekeeper.moved.notified() => {}
             () = tokio::time::sleep(sleep.min(LONGEST)) => {}

@@ -64,7 +64,9 @@ pub(super) async fn accept(
     let mut handshake = pin!(TlsAcceptor::from(config).accept(stream));
     let mut steps = PollSemaphore::new(steps);
     let stream = std::future::poll_fn(|cx| {
-        let Poll::Ready(permit) = steps.poll_acquire(cx) else { return Poll::Pending };
+        let Poll::Ready(permit) = steps.poll_acquire(cx) else {
+            return Poll::Pending;
+        };
         let result = handshake.as_mut().poll(cx);
         drop(permit);
         result
@@ -81,7 +83,15 @@ pub(super) async fn accept(
         signal: Signal::default(),
         mailbox: Mailbox::default(),
     });
-    Ok((TlsInbound { stream: read, link: link.clone(), primed: false }, link, facts))
+    Ok((
+        TlsInbound {
+            stream: read,
+            link: link.clone(),
+            primed: false,
+        },
+        link,
+        facts,
+    ))
 }
 
 /// What the handshake settled.
@@ -93,7 +103,9 @@ pub(super) fn facts(state: &ServerConnection) -> TlsFacts {
         cipher: peer.cipher,
         sni: peer.sni,
         alpn: peer.alpn,
-        common_name: certificate.as_ref().and_then(|found| found.common_name.clone()),
+        common_name: certificate
+            .as_ref()
+            .and_then(|found| found.common_name.clone()),
         certificate_id: certificate.map(|found| found.fingerprint),
     }
 }
@@ -164,7 +176,9 @@ impl Link for TlsLink {
             self.deferred.store(true, Ordering::SeqCst);
             self.state.try_lock()
         });
-        let Some(mut state) = state else { return Written::Deferred };
+        let Some(mut state) = state else {
+            return Written::Deferred;
+        };
         let written = self.write(&mut state, bytes);
         drop(state);
         self.release();
@@ -244,7 +258,10 @@ impl TlsInbound {
             self.link.release();
             match result {
                 // Records without data, such as a key update.
-                Ok(Decrypted { bytes: 0, closed: false }) => {}
+                Ok(Decrypted {
+                    bytes: 0,
+                    closed: false,
+                }) => {}
                 Ok(decrypted) => return Poll::Ready(Ok(decrypted.bytes)),
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -280,7 +297,10 @@ fn decrypt(
 fn read_plaintext(state: &mut ServerConnection, buf: &mut [u8]) -> io::Result<usize> {
     let mut bytes = 0;
     while bytes < buf.len() {
-        match state.reader().read(buf.get_mut(bytes..).unwrap_or_default()) {
+        match state
+            .reader()
+            .read(buf.get_mut(bytes..).unwrap_or_default())
+        {
             Ok(0) => break,
             Ok(n) => bytes += n,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,

@@ -105,7 +105,7 @@ async fn finish_upgrade<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         Ok(Some(stream)) => drive(shared, stream, facts).await,
         Ok(None) => {}
         Err(_) => {
-            tracing::info!(peer = ?facts.peer, listener = facts.listener, "no upgrade in time");
+            tracing::info!(peer = %facts.peer_name(), listener = facts.listener, "no upgrade in time");
         }
     }
 }
@@ -135,8 +135,17 @@ where
         tracing::debug!("upgrade: {error}");
         return None;
     }
-    let parts = receiver.await.ok()?.await.ok()?.downcast::<TokioIo<S>>().ok()?;
-    Some(Rejoined { front: parts.read_buf, stream: parts.io.into_inner() })
+    let parts = receiver
+        .await
+        .ok()?
+        .await
+        .ok()?
+        .downcast::<TokioIo<S>>()
+        .ok()?;
+    Some(Rejoined {
+        front: parts.read_buf,
+        stream: parts.io.into_inner(),
+    })
 }
 
 /// 101 for a proper upgrade of the right path and subprotocol, else what is wrong with it.
@@ -155,10 +164,12 @@ fn answer(request: &Request<Incoming>) -> Response<String> {
     {
         return refuse(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket endpoint");
     }
-    if request.headers().get(header::SEC_WEBSOCKET_VERSION)
-        != Some(&HeaderValue::from_static("13"))
+    if request.headers().get(header::SEC_WEBSOCKET_VERSION) != Some(&HeaderValue::from_static("13"))
     {
-        return refuse(StatusCode::UPGRADE_REQUIRED, "the WebSocket version must be 13");
+        return refuse(
+            StatusCode::UPGRADE_REQUIRED,
+            "the WebSocket version must be 13",
+        );
     }
     if !has_token(request, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
         return refuse(StatusCode::BAD_REQUEST, "the subprotocol must be mqtt");
@@ -171,7 +182,10 @@ fn answer(request: &Request<Incoming>) -> Response<String> {
     let headers = response.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    headers.insert(
+        header::SEC_WEBSOCKET_PROTOCOL,
+        HeaderValue::from_static(SUBPROTOCOL),
+    );
     if let Ok(accept) = HeaderValue::from_str(&accept_key(key.as_bytes())) {
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     }
@@ -282,8 +296,7 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     facts: ConnectionFacts,
 ) {
     let link = Arc::new(WsLink::default());
-    let connection =
-        Connection::new(&shared.broker, link.clone(), facts, shared.clock.now());
+    let connection = Connection::new(&shared.broker, link.clone(), facts, shared.clock.now());
     let stream = ServerBuilder::new()
         .limits(Limits::default().max_payload_len(Some(FRAME_SIZE)))
         .serve(stream);
@@ -321,7 +334,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         let context = broker.context(self.shared.clock.now());
         if step.is_none()
             && woken
-            && let Flow::End = self.connection.handle_wake(broker, &context, &mut self.dirty)
+            && let Flow::End = self
+                .connection
+                .handle_wake(broker, &context, &mut self.dirty)
         {
             step = Some(Step::End);
         }
@@ -369,15 +384,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         let context = broker.context(self.shared.clock.now());
         self.dirty.deliveries = 0;
         let was_connecting = self.connection.session().is_none();
-        let received = self.connection.receive(broker, &input, &context, &mut self.dirty);
+        let received = self
+            .connection
+            .receive(broker, &input, &context, &mut self.dirty);
         if was_connecting && self.connection.session().is_some() {
             let size = broker.config().limits.packet_size as usize;
-            self.stream.limits_mut().set_max_payload_len(Some(size.max(FRAME_SIZE)));
+            self.stream
+                .limits_mut()
+                .set_max_payload_len(Some(size.max(FRAME_SIZE)));
         }
         self.tail = input.get(received.consumed..).unwrap_or_default().to_vec();
         let is_left = !self.tail.is_empty();
         match received.flow {
-            Flow::Continue => {}
+            Flow::Continue => self.unhandled = is_left && received.needed == 0,
             Flow::Yield => self.unhandled = is_left,
             Flow::Stall => {
                 self.stalled = true;
@@ -401,14 +420,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         let describe = |error: tokio_websockets::Error| error.to_string();
         loop {
             if self.flushing {
-                match Pin::new(&mut self.stream).poll_flush(cx).map_err(describe)? {
+                match Pin::new(&mut self.stream)
+                    .poll_flush(cx)
+                    .map_err(describe)?
+                {
                     Poll::Pending => return self.check_stall(),
                     Poll::Ready(()) => self.flushing = false,
                 }
                 self.flushing_since = None;
             }
-            let Some(session) = self.connection.session() else { return Ok(()) };
-            match Pin::new(&mut self.stream).poll_ready(cx).map_err(describe)? {
+            let Some(session) = self.connection.session() else {
+                return Ok(());
+            };
+            match Pin::new(&mut self.stream)
+                .poll_ready(cx)
+                .map_err(describe)?
+            {
                 Poll::Pending => return self.check_stall(),
                 Poll::Ready(()) => {}
             }
@@ -418,7 +445,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
                 return Ok(());
             };
             let message = Message::binary(Bytes::from(bytes));
-            Pin::new(&mut self.stream).start_send(message).map_err(describe)?;
+            Pin::new(&mut self.stream)
+                .start_send(message)
+                .map_err(describe)?;
             self.flushing = true;
             self.flushing_since = Some(self.shared.clock.now());
             self.connection.watch_stall(broker, self.shared.clock.now());
@@ -442,7 +471,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
     fn lost(&mut self, why: &str) -> Step {
         let broker = &self.shared.broker;
         let context = broker.context(self.shared.clock.now());
-        self.connection.closed(broker, why, &context, &mut self.dirty);
+        self.connection
+            .closed(broker, why, &context, &mut self.dirty);
         Step::End
     }
 
@@ -454,7 +484,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         let is_valid = check.await.unwrap_or(false);
         let broker = &self.shared.broker;
         let context = broker.context(self.shared.clock.now());
-        let flow = self.connection.authenticated(broker, is_valid, &context, &mut self.dirty);
+        let flow = self
+            .connection
+            .authenticated(broker, is_valid, &context, &mut self.dirty);
         if let Flow::End = flow {
             self.link.signal.set();
         }
@@ -465,7 +497,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         let dirty = std::mem::take(&mut self.dirty);
         let broker = &self.shared.broker;
         broker.flush_all(&broker.context(self.shared.clock.now()), dirty);
-        let Some(farewell) = self.link.mailbox.take() else { return };
+        let Some(farewell) = self.link.mailbox.take() else {
+            return;
+        };
         let closing = tokio::time::timeout(CLOSE_LIMIT, close(&mut self.stream, farewell));
         // Whether the client is slow or gone, the connection closes now.
         let _ = closing.await;

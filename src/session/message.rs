@@ -95,19 +95,27 @@ impl Message {
     pub(crate) fn topic(&self) -> &str {
         let bytes = self.0.slice.get(..usize::from(self.0.header.header.topic));
         // The bytes were a str when they were copied.
-        bytes.and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+        bytes
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .unwrap_or_default()
     }
 
     /// Property bytes to forward, Message Expiry Interval left out.
     pub(crate) fn properties(&self) -> &[u8] {
         let head = &self.0.header.header;
         let from = usize::from(head.topic);
-        self.0.slice.get(from..from + head.properties as usize).unwrap_or_default()
+        self.0
+            .slice
+            .get(from..from + head.properties as usize)
+            .unwrap_or_default()
     }
 
     pub(crate) fn payload(&self) -> &[u8] {
         let head = &self.0.header.header;
-        self.0.slice.get(usize::from(head.topic) + head.properties as usize..).unwrap_or_default()
+        self.0
+            .slice
+            .get(usize::from(head.topic) + head.properties as usize..)
+            .unwrap_or_default()
     }
 
     /// The QoS it was published at.
@@ -187,7 +195,10 @@ mod tests {
         let now = Instant::now();
         let at = expiry_deadline(10, now);
         assert_eq!(remaining_expiry(at, now), Some(10));
-        assert_eq!(remaining_expiry(at, now + Duration::from_millis(2500)), Some(8));
+        assert_eq!(
+            remaining_expiry(at, now + Duration::from_millis(2500)),
+            Some(8)
+        );
         assert_eq!(remaining_expiry(at, now + Duration::from_secs(11)), Some(0));
         assert_eq!(remaining_expiry(None, now), None);
     }

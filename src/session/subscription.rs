@@ -61,7 +61,11 @@ impl Subscription {
 fn pack(options: Options) -> u64 {
     u64::from(options.qos.bits())
         | if options.no_local { NO_LOCAL } else { 0 }
-        | if options.retain_as_published { RETAIN_AS_PUBLISHED } else { 0 }
+        | if options.retain_as_published {
+            RETAIN_AS_PUBLISHED
+        } else {
+            0
+        }
         | u64::from(options.id.unwrap_or(0)) << ID_SHIFT
 }
 
@@ -79,7 +83,11 @@ mod tests {
         };
         let subscription = Subscription::new(options);
         assert_eq!(subscription.options(), Some(options));
-        let changed = Options { qos: QoS::AtMostOnce, id: None, ..options };
+        let changed = Options {
+            qos: QoS::AtMostOnce,
+            id: None,
+            ..options
+        };
         subscription.change(changed);
         assert_eq!(subscription.options(), Some(changed));
         subscription.end();

@@ -26,7 +26,9 @@ impl Will {
         let mut publication = Publication::new(&self.topic, &self.payload, self.qos);
         publication.properties = &self.properties;
         publication.retain = self.retain;
-        publication.expires_at = self.message_expiry.and_then(|secs| expiry_deadline(secs, now));
+        publication.expires_at = self
+            .message_expiry
+            .and_then(|secs| expiry_deadline(secs, now));
         publication
     }
 }

@@ -118,7 +118,8 @@ impl Window {
     /// Returns the delivery that ended, `None` if it had been released already.
     pub(crate) fn release(&mut self, id: PacketId) -> Option<Delivery> {
         let entry = self.get(id)?;
-        let Phase::Published(delivery) = std::mem::replace(&mut entry.phase, Phase::Released) else {
+        let Phase::Published(delivery) = std::mem::replace(&mut entry.phase, Phase::Released)
+        else {
             return None;
         };
         entry.origin = None;
@@ -152,7 +153,9 @@ impl Window {
                 ids.push(id);
             }
         });
-        ids.into_iter().filter_map(|id| Some((id, self.close(id)?))).collect()
+        ids.into_iter()
+            .filter_map(|id| Some((id, self.close(id)?)))
+            .collect()
     }
 
     /// Puts a message back under the identifier it had, when its receiver resumes (MQTT-4.4.0-1).
@@ -194,7 +197,9 @@ impl Window {
     fn set_stragglers_aside(&mut self) {
         let target = self.ring.len() / 2;
         while self.ring.len() > target {
-            let Some(slot) = self.ring.pop_front() else { break };
+            let Some(slot) = self.ring.pop_front() else {
+                break;
+            };
             let id = self.first;
             self.first = advance(self.first, 1);
             if let Some(entry) = slot {
@@ -226,7 +231,10 @@ fn advance(id: u16, steps: usize) -> u16 {
 
 /// Steps from `from` to `to`.
 fn distance(from: u16, to: u16) -> Option<usize> {
-    let (from, to) = (usize::from(from).checked_sub(1)?, usize::from(to).checked_sub(1)?);
+    let (from, to) = (
+        usize::from(from).checked_sub(1)?,
+        usize::from(to).checked_sub(1)?,
+    );
     let span = usize::from(u16::MAX);
     Some((to + span - from) % span)
 }
@@ -240,7 +248,11 @@ mod tests {
     use super::*;
 
     fn entry() -> Entry {
-        Entry { phase: Phase::Released, origin: None, opened_at: 0 }
+        Entry {
+            phase: Phase::Released,
+            origin: None,
+            opened_at: 0,
+        }
     }
 
     /// MQTT-2.2.1-4.

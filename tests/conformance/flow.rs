@@ -379,12 +379,12 @@ fn aliases_end_with_the_connection() {
     client.expect_error_among(&[0x82, 0x94]);
 }
 
-/// A client that takes packets of 30 bytes: enough for CONNACK and for answers without a Reason
-/// String.
+/// A client that takes packets of 12 bytes: enough for CONNACK and for answers with a reason, too
+/// little for a Reason String.
 fn connect_small() -> Client {
     open(
         Version::V5,
-        &Connect::new(fresh("small")).with(maximum_packet_size(30)),
+        &Connect::new(fresh("small")).with(maximum_packet_size(12)),
     )
     .0
 }

@@ -505,7 +505,7 @@ fn problem_information_is_left_out_on_request() {
     let topic = fresh("problem");
     let connect = Connect::new(fresh("quiet")).with(byte(REQUEST_PROBLEM_INFORMATION, 0));
     let (mut client, _) = open(Version::V5, &connect);
-    client.send(Subscribe::new(1).filter(&topic, 1));
+    client.send(Subscribe::new(1).filter(&topic, 1).filter("$share/g", 1));
     client.send(Unsubscribe::new(2).filter("never/subscribed"));
     client.send(Publish::new(fresh("nobody"), "x").qos(1, 3));
     client.send(Publish::new(fresh("nobody"), "x").qos(2, 4));

@@ -107,7 +107,7 @@ fn empty_filters_are_refused() {
         client.send(Unsubscribe::new(1).filter(""));
         match client.next_or_end() {
             None => {}
-            Some(Packet::Unsuback { reasons, .. }) => assert_eq!(reasons, [0x8F]),
+            Some(Packet::Unsuback { reasons, .. }) => assert_eq!(reasons, [0x8F], "{version:?}"),
             Some(Packet::Disconnect {
                 reason: 0x81 | 0x82 | 0x8F,
                 ..

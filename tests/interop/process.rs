@@ -147,7 +147,9 @@ impl Process {
 
     /// Sends SIGKILL.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("the child was not waited for before");
+        self.child
+            .kill()
+            .expect("the child was not waited for before");
     }
 
     /// Sends a signal, by its name without `SIG`.

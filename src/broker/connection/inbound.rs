@@ -25,16 +25,28 @@ impl Active {
         loop {
             let rest = buf.get(*at..).unwrap_or_default();
             if rest.is_empty() {
-                return Ok(Received { consumed: *at, needed: 0, flow: Flow::Continue });
+                return Ok(Received {
+                    consumed: *at,
+                    needed: 0,
+                    flow: Flow::Continue,
+                });
             }
             let frame = match codec::split(rest, limit)? {
                 Split::Partial { needed } => {
-                    return Ok(Received { consumed: *at, needed, flow: Flow::Continue });
+                    return Ok(Received {
+                        consumed: *at,
+                        needed,
+                        flow: Flow::Continue,
+                    });
                 }
                 Split::Frame(frame) => frame,
             };
             if dirty.deliveries >= DELIVERIES_PER_TURN {
-                return Ok(Received { consumed: *at, needed: 0, flow: Flow::Yield });
+                return Ok(Received {
+                    consumed: *at,
+                    needed: 0,
+                    flow: Flow::Yield,
+                });
             }
             match frame.packet_type {
                 PacketType::Publish => {
@@ -77,7 +89,9 @@ impl Active {
                 broker.make_room(&self.session, context, dirty);
                 Ok(())
             }
-            Packet::Subscribe(subscribe) => self.receive_subscribe(broker, subscribe, context, dirty),
+            Packet::Subscribe(subscribe) => {
+                self.receive_subscribe(broker, subscribe, context, dirty)
+            }
             Packet::Unsubscribe(unsubscribe) => {
                 self.receive_unsubscribe(broker, unsubscribe, context, dirty)
             }
@@ -86,9 +100,7 @@ impl Active {
                 Ok(())
             }
             Packet::Disconnect(disconnect) => Err(self.receive_disconnect(broker, disconnect)),
-            Packet::Connect(_) => {
-                Err(Violation::protocol("MQTT-3.1.0-2", "second CONNECT").into())
-            }
+            Packet::Connect(_) => Err(Violation::protocol("MQTT-3.1.0-2", "second CONNECT").into()),
             // Enhanced authentication is not offered, so no AUTH can be due (MQTT-4.12.0-1).
             Packet::Auth(_) => Err(Violation::protocol("MQTT-4.12.0-6", "unexpected AUTH").into()),
             Packet::Connack(_)
@@ -130,7 +142,9 @@ impl Active {
                 if frame.packet_type != PacketType::Puback {
                     break;
                 }
-                let Packet::Puback(ack) = codec::decode(&frame, self.version)? else { break };
+                let Packet::Puback(ack) = codec::decode(&frame, self.version)? else {
+                    break;
+                };
                 // One for an unknown identifier is a late or a repeated one: nothing is left to do.
                 outbox.acknowledge(ack.packet_id, QoS::AtLeastOnce);
                 self.batch.packets += 1;
@@ -165,7 +179,14 @@ impl Active {
             true => ReasonCode::Success,
             false => ReasonCode::PacketIdentifierNotFound,
         };
-        encode_ack(&mut self.answers, self.version, AckKind::Pubrel, id, answer, None);
+        encode_ack(
+            &mut self.answers,
+            self.version,
+            AckKind::Pubrel,
+            id,
+            answer,
+            None,
+        );
     }
 
     /// The client lets go of a QoS 2 message that it sent (MQTT-4.3.3-11, -12).
@@ -175,13 +196,23 @@ impl Active {
             true => ReasonCode::Success,
             false => ReasonCode::PacketIdentifierNotFound,
         };
-        encode_ack(&mut self.answers, self.version, AckKind::Pubcomp, id, answer, None);
+        encode_ack(
+            &mut self.answers,
+            self.version,
+            AckKind::Pubcomp,
+            id,
+            answer,
+            None,
+        );
     }
 
     /// DISCONNECT, with or without will and a new Session Expiry Interval (MQTT-3.14.4-3).
     fn receive_disconnect(&self, broker: &Broker, disconnect: &Disconnect<'_>) -> Stop {
-        let length: usize =
-            disconnect.user_properties.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let length: usize = disconnect
+            .user_properties
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
         if let Err(violation) = rules::check_user_properties(length, &broker.config().limits) {
             return violation.into();
         }

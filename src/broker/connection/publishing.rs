@@ -40,7 +40,9 @@ impl Active {
             return Ok(first.len);
         }
         let expiry = clamp_message_expiry(publish.properties.message_expiry, broker.config());
-        if publish.properties.topic_alias.is_none() && expiry.is_none() && publish.qos < QoS::ExactlyOnce
+        if publish.properties.topic_alias.is_none()
+            && expiry.is_none()
+            && publish.qos < QoS::ExactlyOnce
         {
             return self.publish_run(broker, buf, first, &publish, context, dirty);
         }
@@ -64,6 +66,7 @@ impl Active {
         rules::check_message(publish, broker.config())?;
         if !publish.topic.is_empty() {
             rules::check_topic(publish.topic, broker.config())?;
+            rules::check_retain(publish.topic, publish.retain, broker.config())?;
         }
         if publish.qos > QoS::AtMostOnce && context.budget.is_exhausted() {
             return Err(Violation::new(
@@ -87,14 +90,17 @@ impl Active {
             violation.reason,
             ReasonCode::TopicNameInvalid | ReasonCode::QuotaExceeded | ReasonCode::NotAuthorized
         ) && !violation.rule.starts_with("MQTT-");
-        let Some(id) = publish.packet_id.filter(|_| is_answerable && self.version == Version::V5)
+        let Some(id) = publish
+            .packet_id
+            .filter(|_| is_answerable && self.version == Version::V5)
         else {
             return Err(violation.into());
         };
         tracing::info!(
             client_id = self.session.client_id(),
             rule = violation.rule,
-            "PUBLISH refused: {}", violation.text
+            "PUBLISH refused: {}",
+            violation.text
         );
         let (kind, name) = match publish.qos {
             QoS::ExactlyOnce => (AckKind::Pubrec, "PUBREC"),
@@ -194,8 +200,11 @@ impl Active {
                 break;
             }
             // What cannot be decoded ends the run; it is met again as the first of the next.
-            let Ok(next) = codec::decode_publish(&frame, self.version) else { break };
-            if !goes_the_same_way(&next, publish) || rules::check_message(&next, broker.config()).is_err()
+            let Ok(next) = codec::decode_publish(&frame, self.version) else {
+                break;
+            };
+            if !goes_the_same_way(&next, publish)
+                || rules::check_message(&next, broker.config()).is_err()
             {
                 break;
             }

@@ -29,9 +29,18 @@ impl Active {
         for (full, options) in subscribe.filters() {
             let reason = match rules::check_filter(full, config) {
                 Ok(filter) => {
-                    let request = Request { filter, options, id: subscribe.subscription_id };
+                    let request = Request {
+                        filter,
+                        options,
+                        id: subscribe.subscription_id,
+                    };
                     broker.subscribe(
-                        &self.session, self.epoch, &request, &mut replays, context, dirty,
+                        &self.session,
+                        self.epoch,
+                        &request,
+                        &mut replays,
+                        context,
+                        dirty,
                     )
                 }
                 Err(violation) if self.closes_on(broker, &violation) => {
@@ -78,6 +87,16 @@ impl Active {
             self.log_refusal("UNSUBSCRIBE", &violation);
             return Ok(());
         }
+        if self.version == Version::V311
+            && let Some(Err(error)) = unsubscribe
+                .filters()
+                .map(Filter::parse)
+                .find(Result::is_err)
+        {
+            // UNSUBACK could not say which one.
+            let reason = ReasonCode::TopicFilterInvalid;
+            return Err(Violation::new(reason, "MQTT-4.7.3-1", error.to_string()).into());
+        }
         let reasons: Vec<ReasonCode> = unsubscribe
             .filters()
             .map(|full| match Filter::parse(full) {
@@ -111,7 +130,8 @@ impl Active {
         tracing::info!(
             client_id = self.session.client_id(),
             rule = violation.rule,
-            "{packet} refused: {}", violation.text
+            "{packet} refused: {}",
+            violation.text
         );
     }
 }
@@ -120,6 +140,9 @@ fn check_user_properties(
     properties: &UserProperties<'_>,
     broker: &Broker,
 ) -> Result<(), Violation> {
-    let length = properties.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let length = properties
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
     rules::check_user_properties(length, &broker.config().limits)
 }

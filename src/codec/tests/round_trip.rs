@@ -410,7 +410,7 @@ fn old_connack_has_a_return_code_or_is_not_sent() {
         encode(ReasonCode::ClientIdentifierNotValid),
         [0x20, 2, 0, 2]
     );
-    assert_eq!(encode(ReasonCode::MalformedPacket), [0u8; 0]);
+    assert!(encode(ReasonCode::MalformedPacket).is_empty());
 }
 
 #[test]
@@ -465,10 +465,8 @@ fn disconnect_of_the_server_takes_its_shortest_form() {
         );
         out
     };
-    assert_eq!(
-        encode(Version::V311, ReasonCode::SessionTakenOver, Some("x")),
-        []
-    );
+    let refusal = encode(Version::V311, ReasonCode::SessionTakenOver, Some("x"));
+    assert!(refusal.is_empty());
     assert_eq!(encode(Version::V5, ReasonCode::Success, None), [0xe0, 0]);
     assert_eq!(
         encode(Version::V5, ReasonCode::SessionTakenOver, None),

@@ -1,0 +1,735 @@
+//! A group against a model of its rules: random members, messages, acknowledgements and losses,
+//! compared step by step with what the rules say, down to packet identifier and cursor.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use proptest::prelude::*;
+
+use crate::codec::{
+    Packet, PacketId, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version, client,
+};
+use crate::config::Config;
+use crate::session::message::Publication;
+use crate::topic::Filter;
+
+use super::super::lifecycle::{Attached, ConnectRequest, Departure};
+use super::super::outbox::Peer;
+use super::super::subscribe::Request;
+use super::super::{Alarm, Broker, ConnectionFacts, Dirty, Link, Mailbox, Session, Written};
+
+const CLIENTS: usize = 4;
+const FILTER: &str = "$share/g/t";
+const QUEUE_BOUND: usize = 6;
+/// Maximum Packet Size of a client that takes small messages only, and the payload of a large one.
+const SMALL: usize = 64;
+const LARGE_PAYLOAD: usize = 100;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Connect {
+        client: usize,
+        clean_start: bool,
+        persistent: bool,
+        window: usize,
+        small: bool,
+    },
+    /// The connection is lost.
+    Disconnect {
+        client: usize,
+    },
+    /// Joins, or changes the options of a member.
+    Subscribe {
+        client: usize,
+        qos: QoS,
+    },
+    Unsubscribe {
+        client: usize,
+    },
+    Publish {
+        qos: QoS,
+        large: bool,
+    },
+    /// The next packet that completes one of the client's open exchanges; `refused`: with an error.
+    Acknowledge {
+        client: usize,
+        which: prop::sample::Index,
+        refused: bool,
+    },
+}
+
+fn qos() -> impl Strategy<Value = QoS> {
+    prop_oneof![
+        1 => Just(QoS::AtMostOnce),
+        4 => Just(QoS::AtLeastOnce),
+        1 => Just(QoS::ExactlyOnce),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let client = 0..CLIENTS;
+    prop_oneof![
+        2 => (client.clone(), prop::bool::weighted(0.2), any::<bool>(), 1..4usize, any::<bool>())
+            .prop_map(|(client, clean_start, persistent, window, small)| Step::Connect {
+                client, clean_start, persistent, window, small,
+            }),
+        1 => client.clone().prop_map(|client| Step::Disconnect { client }),
+        2 => (client.clone(), qos()).prop_map(|(client, qos)| Step::Subscribe { client, qos }),
+        1 => client.clone().prop_map(|client| Step::Unsubscribe { client }),
+        8 => (qos(), prop::bool::weighted(0.15))
+            .prop_map(|(qos, large)| Step::Publish { qos, large }),
+        6 => (client, any::<prop::sample::Index>(), prop::bool::weighted(0.1))
+            .prop_map(|(client, which, refused)| Step::Acknowledge { client, which, refused }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Design rules 1 to 8; MQTT-4.8.2-3 to -6, MQTT-4.4.0-1.
+    #[test]
+    fn group_follows_its_rules(steps in proptest::collection::vec(step(), 1..120)) {
+        let mut harness = Harness::new();
+        let mut model = Model::default();
+        for step in steps {
+            model.sent.clear();
+            harness.carry_out(&step, &mut model);
+            harness.check_deliveries(&mut model)?;
+            harness.check_state(&model)?;
+        }
+    }
+}
+
+/// A message, by the order it was published in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Note {
+    number: u64,
+    qos: QoS,
+    large: bool,
+}
+
+/// What the rules say.
+#[derive(Default)]
+struct Model {
+    clients: [Client; CLIENTS],
+    /// The ring in join order: client and granted QoS.
+    members: Vec<(usize, QoS)>,
+    cursor: usize,
+    queue: Vec<Waiting>,
+    published: u64,
+    dropped: u64,
+    /// What this step sends: to whom, and what.
+    sent: Vec<(usize, Sent)>,
+}
+
+#[derive(Default)]
+struct Client {
+    connected: bool,
+    persistent: bool,
+    window: usize,
+    small: bool,
+    /// In the order they were sent.
+    open: Vec<Open>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    note: Note,
+    qos: QoS,
+    /// Known once it has been seen.
+    id: Option<PacketId>,
+    released: bool,
+    /// It goes back to the group if the connection ends.
+    of_group: bool,
+    /// It was sent on the present connection.
+    on_wire: bool,
+}
+
+struct Waiting {
+    note: Note,
+    /// Who had it, and under which identifier.
+    returned: Option<(usize, PacketId)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    New { number: u64, qos: QoS },
+    Again { number: u64, qos: QoS, id: PacketId },
+    Pubrel(PacketId),
+}
+
+#[derive(PartialEq, Eq)]
+enum Pick {
+    Taken,
+    NoRoom,
+    TooLarge,
+    Nobody,
+}
+
+impl Client {
+    fn has_room(&self) -> bool {
+        self.open.iter().filter(|open| open.on_wire).count() < self.window
+    }
+
+    fn fits(&self, note: Note) -> bool {
+        !(self.small && note.large)
+    }
+}
+
+impl Model {
+    fn is_member(&self, client: usize) -> bool {
+        self.members.iter().any(|(member, _)| *member == client)
+    }
+
+    /// Rule 1.
+    fn pick(&mut self, note: Note) -> Pick {
+        let (mut verdict, count) = (Pick::Nobody, self.members.len());
+        for place in (0..count).map(|step| (self.cursor + step) % count) {
+            let (member, granted) = self.members[place];
+            let client = &mut self.clients[member];
+            let qos = note.qos.min(granted);
+            if !client.connected {
+                continue;
+            } else if !client.fits(note) {
+                if verdict == Pick::Nobody {
+                    verdict = Pick::TooLarge;
+                }
+                continue;
+            } else if qos > QoS::AtMostOnce && !client.has_room() {
+                verdict = Pick::NoRoom;
+                continue;
+            }
+            if qos > QoS::AtMostOnce {
+                client.open.push(Open {
+                    note,
+                    qos,
+                    id: None,
+                    released: false,
+                    of_group: true,
+                    on_wire: true,
+                });
+            }
+            self.sent.push((
+                member,
+                Sent::New {
+                    number: note.number,
+                    qos,
+                },
+            ));
+            self.cursor = (place + 1) % count;
+            return Pick::Taken;
+        }
+        verdict
+    }
+
+    /// Rule 7.
+    fn publish(&mut self, qos: QoS, large: bool) -> Note {
+        self.published += 1;
+        let note = Note {
+            number: self.published,
+            qos,
+            large,
+        };
+        if self.members.is_empty() {
+            return note;
+        }
+        let behind_others = qos > QoS::AtMostOnce && !self.queue.is_empty();
+        let pick = if behind_others {
+            Pick::NoRoom
+        } else {
+            self.pick(note)
+        };
+        match pick {
+            Pick::Taken => {}
+            Pick::NoRoom | Pick::Nobody
+                if qos > QoS::AtMostOnce && self.may_wait() && self.queue.len() < QUEUE_BOUND =>
+            {
+                self.queue.push(Waiting {
+                    note,
+                    returned: None,
+                });
+            }
+            _ => self.dropped += 1,
+        }
+        note
+    }
+
+    fn may_wait(&self) -> bool {
+        self.members
+            .iter()
+            .any(|(member, qos)| self.clients[*member].connected || *qos > QoS::AtMostOnce)
+    }
+
+    fn drain(&mut self) {
+        while let Some(waiting) = self.queue.first() {
+            match self.pick(waiting.note) {
+                Pick::Taken => {}
+                Pick::TooLarge => self.dropped += 1,
+                Pick::NoRoom | Pick::Nobody => break,
+            }
+            self.queue.remove(0);
+        }
+        if !self.may_wait() {
+            self.dropped += self.queue.drain(..).len() as u64;
+        }
+    }
+
+    /// Rule 4.
+    fn disconnect(&mut self, client: usize) {
+        if !self.clients[client].connected {
+            return;
+        }
+        self.clients[client].connected = false;
+        let persistent = self.clients[client].persistent;
+        let open = std::mem::take(&mut self.clients[client].open);
+        for mut open in open {
+            if open.of_group && open.qos == QoS::AtLeastOnce {
+                let returned = open.id.filter(|_| persistent).map(|id| (client, id));
+                self.queue.push(Waiting {
+                    note: open.note,
+                    returned,
+                });
+            } else {
+                open.of_group = false;
+                self.clients[client].open.push(open);
+            }
+        }
+        self.queue.sort_by_key(|waiting| waiting.note.number);
+        self.drain();
+        if !persistent {
+            self.end_session(client);
+        }
+    }
+
+    fn end_session(&mut self, client: usize) {
+        self.leave(client);
+        self.clients[client] = Client::default();
+    }
+
+    /// Rule 8.
+    fn leave(&mut self, client: usize) {
+        let Some(place) = self
+            .members
+            .iter()
+            .position(|(member, _)| *member == client)
+        else {
+            return;
+        };
+        self.members.remove(place);
+        self.cursor -= usize::from(place < self.cursor);
+        if self.cursor >= self.members.len() {
+            self.cursor = 0;
+        }
+        self.drain();
+        if self.members.is_empty() {
+            self.dropped = 0;
+            for open in self.clients.iter_mut().flat_map(|client| &mut client.open) {
+                open.of_group = false;
+            }
+        }
+    }
+
+    /// MQTT-4.4.0-1, and the resumption of rule 4.
+    fn connect(&mut self, client: usize, persistent: bool, window: usize, small: bool) {
+        let open = std::mem::take(&mut self.clients[client].open);
+        let open = open
+            .into_iter()
+            .map(|open| Open {
+                on_wire: false,
+                ..open
+            })
+            .collect();
+        self.clients[client] = Client {
+            connected: true,
+            persistent,
+            window,
+            small,
+            open,
+        };
+        self.resend(client);
+        let mine = |waiting: &Waiting| waiting.returned.is_some_and(|(who, _)| who == client);
+        for index in 0..self.queue.len() {
+            if !self.is_member(client) || !mine(&self.queue[index]) {
+                continue;
+            }
+            let Waiting { note, returned } = &mut self.queue[index];
+            let (note, Some((_, id))) = (*note, returned.take()) else {
+                continue;
+            };
+            let to = &mut self.clients[client];
+            if to.has_room() && to.fits(note) {
+                let qos = QoS::AtLeastOnce;
+                to.open.push(Open {
+                    note,
+                    qos,
+                    id: Some(id),
+                    released: false,
+                    of_group: true,
+                    on_wire: true,
+                });
+                self.sent.push((
+                    client,
+                    Sent::Again {
+                        number: note.number,
+                        qos,
+                        id,
+                    },
+                ));
+            }
+        }
+        let taken: HashSet<u64> = self.clients[client]
+            .open
+            .iter()
+            .map(|open| open.note.number)
+            .collect();
+        self.queue
+            .retain(|waiting| !taken.contains(&waiting.note.number));
+        self.drain();
+    }
+
+    fn resend(&mut self, client: usize) {
+        let to = &mut self.clients[client];
+        let small = to.small;
+        while to.has_room() {
+            let Some(place) = to.open.iter().position(|open| !open.on_wire) else {
+                break;
+            };
+            let open = &mut to.open[place];
+            if !open.released && small && open.note.large {
+                to.open.remove(place);
+                continue;
+            }
+            open.on_wire = true;
+            let (number, qos) = (open.note.number, open.qos);
+            let Some(id) = open.id else { continue };
+            self.sent.push((
+                client,
+                match open.released {
+                    true => Sent::Pubrel(id),
+                    false => Sent::Again { number, qos, id },
+                },
+            ));
+        }
+    }
+
+    /// Returns what the client sends: the exchange, as it was before.
+    fn acknowledge(
+        &mut self,
+        client: usize,
+        which: prop::sample::Index,
+        refused: bool,
+    ) -> Option<Open> {
+        let on_wire: Vec<usize> = (0..self.clients[client].open.len())
+            .filter(|place| self.clients[client].open[*place].on_wire)
+            .collect();
+        if !self.clients[client].connected || on_wire.is_empty() {
+            return None;
+        }
+        let place = on_wire[which.index(on_wire.len())];
+        let open = self.clients[client].open[place];
+        if open.qos == QoS::ExactlyOnce && !open.released && !refused {
+            let open = &mut self.clients[client].open[place];
+            (open.released, open.of_group) = (true, false);
+        } else {
+            self.clients[client].open.remove(place);
+            self.resend(client);
+            self.drain();
+        }
+        Some(open)
+    }
+}
+
+/// The broker, and what its clients' sockets got.
+struct Harness {
+    broker: Broker,
+    now: Instant,
+    links: Vec<Arc<Wire>>,
+    attached: Vec<Option<Attached>>,
+}
+
+/// A socket that takes everything.
+#[derive(Default)]
+struct Wire {
+    bytes: Mutex<Vec<u8>>,
+    mailbox: Mailbox,
+}
+
+impl Link for Wire {
+    fn try_write(&self, bytes: &[u8]) -> Written {
+        self.bytes.lock().extend_from_slice(bytes);
+        Written::Bytes(bytes.len())
+    }
+
+    fn wake(&self) {}
+
+    fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+}
+
+struct NoAlarm;
+
+impl Alarm for NoAlarm {
+    fn deadline_moved(&self) {}
+}
+
+impl Harness {
+    fn new() -> Self {
+        let now = Instant::now();
+        let mut config = Config::standard();
+        config.limits.group_queue = QUEUE_BOUND;
+        Self {
+            broker: Broker::new(config, 1, now, Arc::new(NoAlarm)),
+            now,
+            links: (0..CLIENTS).map(|_| Arc::default()).collect(),
+            attached: (0..CLIENTS).map(|_| None).collect(),
+        }
+    }
+
+    /// Takes one step, in the broker and in the model.
+    fn carry_out(&mut self, step: &Step, model: &mut Model) {
+        let mut dirty = Dirty::default();
+        match *step {
+            Step::Connect {
+                client,
+                clean_start,
+                persistent,
+                window,
+                small,
+            } => {
+                model.disconnect(client);
+                if clean_start {
+                    model.end_session(client);
+                }
+                model.connect(client, persistent, window, small);
+                self.connect(client, clean_start, persistent, window, small, &mut dirty);
+            }
+            Step::Disconnect { client } => {
+                model.disconnect(client);
+                self.disconnect(client, &mut dirty);
+            }
+            Step::Subscribe { client, qos } if model.clients[client].connected => {
+                match model
+                    .members
+                    .iter_mut()
+                    .find(|(member, _)| *member == client)
+                {
+                    Some((_, granted)) => *granted = qos,
+                    None => model.members.push((client, qos)),
+                }
+                model.drain();
+                self.subscribe(client, qos, &mut dirty);
+            }
+            Step::Unsubscribe { client } if model.clients[client].connected => {
+                model.leave(client);
+                self.unsubscribe(client, &mut dirty);
+            }
+            Step::Publish { qos, large } => {
+                let note = model.publish(qos, large);
+                self.publish(note, &mut dirty);
+            }
+            Step::Acknowledge {
+                client,
+                which,
+                refused,
+            } => {
+                if let Some(open) = model.acknowledge(client, which, refused) {
+                    self.acknowledge(client, &open, refused, &mut dirty);
+                }
+            }
+            Step::Subscribe { .. } | Step::Unsubscribe { .. } => {}
+        }
+        self.broker.flush_all(&self.broker.context(self.now), dirty);
+    }
+
+    fn connect(
+        &mut self,
+        client: usize,
+        clean_start: bool,
+        persistent: bool,
+        window: usize,
+        small: bool,
+        dirty: &mut Dirty,
+    ) {
+        self.links[client] = Arc::default();
+        let link: Arc<dyn Link> = self.links[client].clone();
+        let request = ConnectRequest {
+            client_id: &client.to_string(),
+            version: Version::V5,
+            clean_start,
+            expiry: if persistent { 3600 } else { 0 },
+            will: None,
+            peer: Peer {
+                version: Version::V5,
+                window,
+                packet_size: if small { SMALL } else { usize::MAX },
+                topic_aliases: 0,
+            },
+            facts: Arc::new(ConnectionFacts {
+                listener: "test",
+                peer: None,
+                tls: None,
+                traffic: Default::default(),
+            }),
+        };
+        let context = self.broker.context(self.now);
+        let attached = self
+            .broker
+            .connect(request, &link, |_| Vec::new(), &context, dirty);
+        self.attached[client] = attached.ok();
+    }
+
+    fn disconnect(&mut self, client: usize, dirty: &mut Dirty) {
+        if let Some(Attached { session, epoch, .. }) = self.attached[client].take() {
+            let context = self.broker.context(self.now);
+            self.broker
+                .detach(&session, epoch, Departure::default(), &context, dirty);
+        }
+    }
+
+    fn attached(&self, client: usize) -> (&Arc<Session>, u64) {
+        let attached = self.attached[client]
+            .as_ref()
+            .expect("a client with a connection");
+        (&attached.session, attached.epoch)
+    }
+
+    fn subscribe(&self, client: usize, qos: QoS, dirty: &mut Dirty) {
+        let (session, epoch) = self.attached(client);
+        let options = SubscribeOptions {
+            qos,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::DoNotSend,
+        };
+        let request = Request {
+            filter: Filter::parse(FILTER).unwrap(),
+            options,
+            id: None,
+        };
+        let context = self.broker.context(self.now);
+        let reason =
+            self.broker
+                .subscribe(session, epoch, &request, &mut Vec::new(), &context, dirty);
+        assert_eq!(reason, ReasonCode::granted(qos));
+    }
+
+    fn unsubscribe(&self, client: usize, dirty: &mut Dirty) {
+        let (session, epoch) = self.attached(client);
+        let filter = Filter::parse(FILTER).unwrap();
+        let context = self.broker.context(self.now);
+        self.broker
+            .unsubscribe(session, epoch, &filter, &context, dirty);
+    }
+
+    fn publish(&self, note: Note, dirty: &mut Dirty) {
+        let mut payload = note.number.to_be_bytes().to_vec();
+        payload.resize(if note.large { LARGE_PAYLOAD } else { 8 }, 0);
+        let publication = Publication::new("t", &payload, note.qos);
+        let route = self.broker.routing.route_once("t");
+        let context = self.broker.context(self.now);
+        let run = std::slice::from_ref(&publication);
+        let _ = self.broker.publish(&route, run, 0, &context, dirty);
+    }
+
+    fn acknowledge(&self, client: usize, open: &Open, refused: bool, dirty: &mut Dirty) {
+        let (session, _) = self.attached(client);
+        let id = open.id.expect("an identifier that was seen");
+        let mut outbox = session.outbox();
+        let known = match (open.qos, open.released) {
+            (QoS::ExactlyOnce, true) => outbox.receive_pubcomp(id),
+            (QoS::ExactlyOnce, false) if !refused => outbox.receive_pubrec(id),
+            (qos, _) => outbox.acknowledge(id, qos),
+        };
+        assert!(known, "identifier {id} is not open");
+        drop(outbox);
+        self.broker
+            .make_room(session, &self.broker.context(self.now), dirty);
+    }
+
+    /// Compares what each client got in this step, and notes the identifiers.
+    fn check_deliveries(&mut self, model: &mut Model) -> Result<(), TestCaseError> {
+        for client in 0..CLIENTS {
+            let expected: Vec<Sent> = model
+                .sent
+                .iter()
+                .filter(|(to, _)| *to == client)
+                .map(|(_, sent)| *sent)
+                .collect();
+            let bytes = std::mem::take(&mut *self.links[client].bytes.lock());
+            let mut got = Vec::new();
+            for packet in client::decode_all(&bytes, Version::V5) {
+                got.push(note_packet(&packet, &mut model.clients[client])?);
+            }
+            prop_assert_eq!(got, expected, "client {}", client);
+        }
+        Ok(())
+    }
+
+    fn check_state(&self, model: &Model) -> Result<(), TestCaseError> {
+        let groups = self.broker.groups();
+        let Some(group) = groups.first() else {
+            prop_assert!(model.members.is_empty());
+            return Ok(());
+        };
+        prop_assert_eq!(groups.len(), 1);
+        prop_assert_eq!(group.cursor, model.cursor);
+        prop_assert_eq!(group.queued, model.queue.len());
+        prop_assert_eq!(group.dropped, model.dropped);
+        let members: Vec<_> = group
+            .members
+            .iter()
+            .map(|member| {
+                (
+                    member.client_id.clone(),
+                    member.connected,
+                    member.in_flight as usize,
+                )
+            })
+            .collect();
+        let expected: Vec<_> = model
+            .members
+            .iter()
+            .map(|(member, _)| {
+                let client = &model.clients[*member];
+                let in_flight = client.open.iter().filter(|open| open.of_group).count();
+                (member.to_string(), client.connected, in_flight)
+            })
+            .collect();
+        prop_assert_eq!(members, expected);
+        Ok(())
+    }
+}
+
+/// Reads a packet that a client got. A new PUBLISH has an identifier that no open one has.
+fn note_packet(packet: &Packet<'_>, client: &mut Client) -> Result<Sent, TestCaseError> {
+    let publish = match packet {
+        Packet::Publish(publish) => publish,
+        Packet::Pubrel(ack) => return Ok(Sent::Pubrel(ack.packet_id)),
+        other => return Err(TestCaseError::fail(format!("unexpected {other:?}"))),
+    };
+    let number = publish
+        .payload
+        .get(..8)
+        .and_then(|bytes| bytes.try_into().ok());
+    let number = number.map(u64::from_be_bytes).unwrap_or_default();
+    let qos = publish.qos;
+    let id = match publish.packet_id {
+        Some(id) if publish.dup => return Ok(Sent::Again { number, qos, id }),
+        id => id,
+    };
+    if id.is_some() {
+        let in_use = client.open.iter().any(|open| open.id == id);
+        prop_assert!(!in_use, "identifier {:?} is in use", id);
+        let open = client
+            .open
+            .iter_mut()
+            .find(|open| open.note.number == number);
+        if let Some(open) = open {
+            open.id = id;
+        }
+    }
+    Ok(Sent::New { number, qos })
+}

@@ -1,0 +1,131 @@
+//! Messages that no client published: those of the HTTP API.
+
+use crate::codec::{
+    MessageProperties, OutgoingPublish, Publish, PublishProperties, QoS, ReasonCode, Version,
+};
+use crate::conn::handshake::clamp_message_expiry;
+use crate::conn::rules;
+use crate::conn::violation::Violation;
+use crate::session::message::{Publication, expiry_deadline};
+
+use super::Broker;
+use super::context::Context;
+use super::dirty::Dirty;
+use super::publish::Published;
+
+/// A message to publish on behalf of nobody.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutsideMessage<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) payload: &'a [u8],
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) properties: MessageProperties<'a>,
+}
+
+/// Whom a message reached, or would have with room left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// Clients with a plain subscription that matches.
+    pub(crate) subscribers: usize,
+    /// Shared groups that match; one member of each gets it.
+    pub(crate) groups: usize,
+}
+
+impl Broker {
+    /// Publishes a message under the rules that hold for clients.
+    ///
+    /// # Errors
+    ///
+    /// What a client would be told. Nothing was delivered then, with one exception: a message that
+    /// could not be retained for want of room (rule `limits.retained`) reached its subscribers.
+    pub(crate) fn publish_message(
+        &self,
+        message: &OutsideMessage<'_>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<Reach, Violation> {
+        rules::check_topic(message.topic, &self.config)?;
+        rules::check_retain(message.topic, message.retain, &self.config)?;
+        let section = message
+            .properties
+            .encode()
+            .map_err(|error| Violation::protocol("MQTT-1.5.4-1", error.to_string()))?;
+        let publish = message.publish(PublishProperties::parse(&section)?);
+        rules::check_message(&publish, &self.config)?;
+        self.check_room(&publish, context)?;
+
+        let expiry = clamp_message_expiry(publish.properties.message_expiry, &self.config);
+        let mut scratch = Vec::new();
+        let mut publication = Publication::new(publish.topic, publish.payload, publish.qos);
+        publication.properties = publish.properties.forward(&mut scratch);
+        publication.retain = publish.retain;
+        publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
+        let route = self.routing.route_once(message.topic);
+        let run = std::slice::from_ref(&publication);
+        match self.publish(&route, run, 0, context, dirty) {
+            Published::Matched | Published::Unmatched => Ok(Reach {
+                subscribers: route.plain.len(),
+                groups: route.groups.len(),
+            }),
+            Published::NotRetained => Err(Violation::new(
+                ReasonCode::QuotaExceeded,
+                "limits.retained",
+                format!(
+                    "delivered but not retained, the limit is {}",
+                    context.limits.retained
+                ),
+            )),
+        }
+    }
+
+    /// What the size of its packet and the broker's memory bound mean for a client as well.
+    fn check_room(&self, publish: &Publish<'_>, context: &Context<'_>) -> Result<(), Violation> {
+        let packet = OutgoingPublish {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: publish.retain,
+            topic: publish.topic,
+            packet_id: None,
+            topic_alias: None,
+            message_expiry: None,
+            subscription_ids: &[],
+            properties: publish.properties.raw,
+            payload: publish.payload,
+        };
+        let (size, limit) = (
+            packet.encoded_len(Version::V5),
+            self.config.limits.packet_size,
+        );
+        if size > limit as usize {
+            return Err(Violation::new(
+                ReasonCode::PacketTooLarge,
+                "MQTT-3.1.2-24",
+                format!("the packet would have {size} bytes, the limit is {limit}"),
+            ));
+        }
+        if publish.qos > QoS::AtMostOnce && context.budget.is_exhausted() {
+            return Err(Violation::new(
+                ReasonCode::QuotaExceeded,
+                "limits.memory",
+                "the broker's memory bound is reached",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl<'a> OutsideMessage<'a> {
+    /// The message as the rules look at one.
+    fn publish(&self, properties: PublishProperties<'a>) -> Publish<'a> {
+        Publish {
+            dup: false,
+            qos: self.qos,
+            retain: self.retain,
+            topic: self.topic,
+            packet_id: None,
+            properties,
+            payload: self.payload,
+        }
+    }
+}

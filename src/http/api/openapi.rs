@@ -1,0 +1,10 @@
+//! `GET /v1/openapi.json`: the description of this API.
+
+use axum::http::HeaderName;
+use axum::http::header::CONTENT_TYPE;
+
+const DOCUMENT: &str = include_str!("../openapi.json");
+
+pub(in crate::http) async fn show() -> ([(HeaderName, &'static str); 1], &'static str) {
+    ([(CONTENT_TYPE, "application/json")], DOCUMENT)
+}

@@ -1,0 +1,63 @@
+//! `GET /v1/stats`: the counters of the whole broker.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use crate::broker;
+use crate::net::Shared;
+
+#[derive(Serialize)]
+pub(in crate::http) struct Stats {
+    uptime_s: u64,
+    clients_connected: usize,
+    sessions: usize,
+    subscriptions: usize,
+    groups: usize,
+    retained: usize,
+    queued: usize,
+    in_flight: usize,
+    group_queued: usize,
+    memory_bytes: usize,
+    connections_opened: u64,
+    connections_refused: u64,
+    packets_received: u64,
+    bytes_received: u64,
+    messages_received: u64,
+    messages_sent: u64,
+    bytes_sent: u64,
+    messages_dropped: u64,
+    messages_expired: u64,
+}
+
+pub(in crate::http) async fn show(State(shared): State<Arc<Shared>>) -> Json<Stats> {
+    Json(shared.broker.stats(shared.clock.now()).into())
+}
+
+impl From<broker::Stats> for Stats {
+    fn from(stats: broker::Stats) -> Self {
+        Self {
+            uptime_s: stats.uptime.as_secs(),
+            clients_connected: stats.clients_connected,
+            sessions: stats.sessions,
+            subscriptions: stats.subscriptions,
+            groups: stats.groups,
+            retained: stats.retained,
+            queued: stats.queued,
+            in_flight: stats.in_flight,
+            group_queued: stats.group_queued,
+            memory_bytes: stats.memory,
+            connections_opened: stats.connections_opened,
+            connections_refused: stats.connections_refused,
+            packets_received: stats.packets_received,
+            bytes_received: stats.bytes_received,
+            messages_received: stats.messages_received,
+            messages_sent: stats.messages_sent,
+            bytes_sent: stats.bytes_sent,
+            messages_dropped: stats.dropped,
+            messages_expired: stats.expired,
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! JSON bodies: only `application/json`, bounded in size and time, and nothing unknown in them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Bytes, HttpBody};
+use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_path_to_error::{Path, Segment};
+
+use crate::net::Shared;
+
+use super::error::ApiError;
+
+/// For the arrival of a whole body.
+const BODY_LIMIT: Duration = Duration::from_secs(30);
+
+/// A body that was read as `T`.
+///
+/// The content type is demanded because a page may send any other one across origins without asking.
+pub(super) struct JsonBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            let error = "the body is not declared as application/json";
+            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
+        }
+        // What says its length is not read for nothing; what does not is cut by the router's limit.
+        let limit = super::body_limit(&shared.broker.config().limits);
+        if request.body().size_hint().lower() > limit as u64 {
+            let error = format!("the body is larger than {limit} bytes");
+            return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error));
+        }
+        let reading = tokio::time::timeout(BODY_LIMIT, Bytes::from_request(request, shared));
+        let body = reading.await.map_err(|_| {
+            let error = format!("the body took longer than {BODY_LIMIT:?}");
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, error)
+        })?;
+        let body = body.map_err(|error| ApiError::new(error.status(), error.body_text()))?;
+        parse(&body).map(Self)
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let declared = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let media_type = declared.and_then(|declared| declared.split(';').next());
+    media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let text = error.inner().to_string();
+        let refusal = ApiError::new(StatusCode::BAD_REQUEST, &text);
+        match field(error.path(), &text) {
+            Some(field) => refusal.at(field),
+            None => refusal,
+        }
+    })?;
+    reader
+        .end()
+        .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    Ok(value)
+}
+
+/// Where in the body an error is; `None` for the body as a whole.
+fn field(path: &Path, text: &str) -> Option<String> {
+    // A key that is not there, or there twice, is not part of the path, but of serde's text.
+    let key = ["missing field `", "duplicate field `"]
+        .iter()
+        .find_map(|start| text.strip_prefix(start)?.split('`').next());
+    let is_known = |segment: &&Segment| !matches!(segment, Segment::Unknown);
+    let known: Vec<_> = path
+        .iter()
+        .take_while(is_known)
+        .map(ToString::to_string)
+        .collect();
+    let mut field = String::new();
+    for segment in known.iter().map(String::as_str).chain(key) {
+        if !field.is_empty() && !segment.starts_with('[') {
+            field.push('.');
+        }
+        field.push_str(segment);
+    }
+    (!field.is_empty()).then_some(field)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[expect(dead_code, reason = "read by serde only")]
+        count: u8,
+        #[serde(default)]
+        #[expect(dead_code, reason = "read by serde only")]
+        inner: Inner,
+    }
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        #[expect(dead_code, reason = "read by serde only")]
+        names: Option<Vec<String>>,
+    }
+
+    #[test]
+    fn error_names_the_field_that_is_wrong() {
+        for (body, expected) in [
+            (r#"{"count":300}"#, Some("count")),
+            (r#"{"count":"x"}"#, Some("count")),
+            (r#"{}"#, Some("count")),
+            (r#"{"count":1,"count":2}"#, Some("count")),
+            (r#"{"count":1,"other":2}"#, Some("other")),
+            (r#"{"count":1,"inner":{"other":2}}"#, Some("inner.other")),
+            (
+                r#"{"count":1,"inner":{"names":null,"names":null}}"#,
+                Some("inner.names"),
+            ),
+            (
+                r#"{"count":1,"inner":{"names":["a",2]}}"#,
+                Some("inner.names[1]"),
+            ),
+            ("", None),
+            ("[]", None),
+            ("{", None),
+            (r#"{"count":1} {}"#, None),
+        ] {
+            let error = format!("{:?}", parse::<Outer>(body.as_bytes()).expect_err(body));
+            let expected = format!("field: {:?}", expected);
+            assert!(
+                error.contains(&expected),
+                "{body}: {error}, expected {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_json_is_json() {
+        let declared =
+            |text| HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(text))]);
+        assert!(is_json(&declared("application/json")));
+        assert!(is_json(&declared("Application/JSON; charset=utf-8")));
+        assert!(!is_json(&declared("text/plain")));
+        assert!(!is_json(&declared("application/json5")));
+        assert!(!is_json(&HeaderMap::new()));
+    }
+}

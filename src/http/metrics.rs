@@ -1,0 +1,189 @@
+//! `GET /metrics`: the broker's counters as OpenMetrics text, which Prometheus reads.
+//!
+//! Nothing is counted here: each scrape takes one [`Stats`] from the broker.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::broker::Stats;
+use crate::net::Shared;
+
+use super::error::ApiError;
+
+const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The metrics of one server.
+pub(super) fn registry(shared: Arc<Shared>) -> Registry {
+    let mut registry = Registry::with_prefix("roundel");
+    let facts = [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("profile", shared.broker.config().profile.name()),
+    ];
+    registry.register(
+        "build",
+        "Version and profile of the broker",
+        Info::new(facts.to_vec()),
+    );
+    registry.register_collector(Box::new(BrokerMetrics(shared)));
+    registry
+}
+
+/// The answer to a scrape.
+pub(super) fn scrape(registry: &Registry) -> Response {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, registry) {
+        Ok(()) => ([(CONTENT_TYPE, MEDIA_TYPE)], text).into_response(),
+        Err(error) => {
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+        }
+    }
+}
+
+struct BrokerMetrics(Arc<Shared>);
+
+impl fmt::Debug for BrokerMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrokerMetrics").finish_non_exhaustive()
+    }
+}
+
+impl Collector for BrokerMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let stats = self.0.broker.stats(self.0.clock.now());
+        let uptime = ConstGauge::new(stats.uptime.as_secs_f64());
+        let help = "Time since the broker started, on its own clock";
+        write(&mut encoder, "uptime", help, Some(&Unit::Seconds), &uptime)?;
+        encode_gauges(&stats, &mut encoder)?;
+        encode_counters(&stats, &mut encoder)
+    }
+}
+
+fn encode_gauges(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    for (name, help, value) in [
+        (
+            "clients_connected",
+            "Clients with a connection",
+            stats.clients_connected,
+        ),
+        (
+            "sessions",
+            "Sessions, with or without a connection",
+            stats.sessions,
+        ),
+        (
+            "subscriptions",
+            "Subscriptions of all sessions",
+            stats.subscriptions,
+        ),
+        ("shared_groups", "Shared subscription groups", stats.groups),
+        ("retained_messages", "Retained messages", stats.retained),
+        (
+            "queued_messages",
+            "Messages that wait in sessions",
+            stats.queued,
+        ),
+        (
+            "in_flight_messages",
+            "Messages sent and not acknowledged",
+            stats.in_flight,
+        ),
+        (
+            "shared_queued_messages",
+            "Messages that wait in shared groups",
+            stats.group_queued,
+        ),
+    ] {
+        write(encoder, name, help, None, &ConstGauge::new(as_i64(value)))?;
+    }
+    let memory = ConstGauge::new(as_i64(stats.memory));
+    let help = "Size of all that is queued or retained, in steps";
+    write(encoder, "memory", help, Some(&Unit::Bytes), &memory)
+}
+
+fn encode_counters(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    for (name, help, unit, value) in [
+        (
+            "connections_opened",
+            "Connections accepted",
+            None,
+            stats.connections_opened,
+        ),
+        (
+            "connections_refused",
+            "Connections refused",
+            None,
+            stats.connections_refused,
+        ),
+        (
+            "packets_received",
+            "Packets from clients",
+            None,
+            stats.packets_received,
+        ),
+        (
+            "received",
+            "Data from clients",
+            Some(&Unit::Bytes),
+            stats.bytes_received,
+        ),
+        (
+            "messages_received",
+            "Messages from clients",
+            None,
+            stats.messages_received,
+        ),
+        (
+            "messages_sent",
+            "Messages to clients",
+            None,
+            stats.messages_sent,
+        ),
+        (
+            "sent",
+            "Data to clients",
+            Some(&Unit::Bytes),
+            stats.bytes_sent,
+        ),
+        (
+            "messages_dropped",
+            "Messages dropped for want of room or receiver",
+            None,
+            stats.dropped,
+        ),
+        (
+            "messages_expired",
+            "Messages whose expiry interval ran out",
+            None,
+            stats.expired,
+        ),
+    ] {
+        write(encoder, name, help, unit, &ConstCounter::new(value))?;
+    }
+    Ok(())
+}
+
+fn write(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    metric: &impl EncodeMetric,
+) -> fmt::Result {
+    // The registry ends the text of registered metrics with a full stop, not that of collected ones.
+    let help = format!("{help}.");
+    metric.encode(encoder.encode_descriptor(name, &help, unit, metric.metric_type())?)
+}
+
+fn as_i64(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

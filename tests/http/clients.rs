@@ -1,0 +1,139 @@
+//! `/v1/clients`.
+
+use serde_json::json;
+
+use crate::{
+    api::Api,
+    support::{Connect, Version, eventually, session_expiry},
+};
+
+#[test]
+fn list_has_the_shape_that_scripts_rely_on() {
+    let api = Api::start();
+    let mut client = api.open(Version::V5, &Connect::new("a").with(session_expiry(3600)));
+    client.subscribe("cars/#", 1);
+    let answer = api.get("/v1/clients");
+    let start = format!(
+        concat!(
+            r#"{{"clients":[{{"client_id":"a","connected":true,"protocol":5,"listener":"mqtt","#,
+            r#""peer":"{}","session_expiry_s":3600,"subscriptions":["cars/#"],"#,
+            r#""in_flight":0,"queued":0,"#
+        ),
+        client.local_address()
+    );
+    assert!(answer.body.starts_with(&start), "{}", answer.body);
+    answer.json();
+}
+
+#[test]
+fn clients_are_listed_by_identifier_connected_or_not() {
+    let api = Api::start();
+    let _b = api.open(Version::V3, &Connect::new("b"));
+    let mut a = api.open(
+        Version::V5,
+        &Connect::new("a").with(session_expiry(u32::MAX)),
+    );
+    a.subscribe("x", 1);
+    a.vanish();
+    api.connect("c").publish("x", "waits", 1);
+    let mut list = json!(null);
+    eventually("c is gone", || {
+        list = api.get("/v1/clients").json();
+        list["clients"]
+            .as_array()
+            .is_some_and(|clients| clients.len() == 2)
+    });
+    let [a, b] = [&list["clients"][0], &list["clients"][1]];
+    assert_eq!(
+        (&a["client_id"], &b["client_id"]),
+        (&json!("a"), &json!("b"))
+    );
+    assert_eq!(a["connected"], false);
+    assert_eq!(a["queued"], 1);
+    for key in [
+        "listener",
+        "peer",
+        "session_expiry_s",
+        "connected_for_s",
+        "tls",
+    ] {
+        assert!(a[key].is_null() && a.get(key).is_some(), "{key}: {a}");
+    }
+    assert_eq!(
+        (&b["protocol"], &b["session_expiry_s"]),
+        (&json!(4), &json!(0))
+    );
+}
+
+#[test]
+fn client_is_shown_with_granted_qos() {
+    let api = Api::start();
+    let mut client = api.connect("a");
+    client.subscribe("x/+", 2);
+    client.subscribe("$share/g/y", 1);
+    client.publish("z", "hello", 1);
+    let shown = api.get("/v1/clients/a").json();
+    assert_eq!(shown["granted_qos"], json!({"x/+": 2, "$share/g/y": 1}));
+    assert_eq!(shown["subscriptions"], json!(["$share/g/y", "x/+"]));
+    assert_eq!(shown["messages_received"], 1);
+}
+
+#[test]
+fn identifier_in_a_path_is_percent_decoded() {
+    let api = Api::start();
+    let _client = api.connect("$GEN/ü +1%");
+    let shown = api.get("/v1/clients/%24GEN%2F%C3%BC%20+1%25").json();
+    assert_eq!(shown["client_id"], "$GEN/ü +1%");
+    api.get("/v1/clients/%FF").expect_error(400, Some("id"));
+}
+
+#[test]
+fn unknown_client_is_not_found() {
+    let api = Api::start();
+    api.get("/v1/clients/nobody").expect_error(404, Some("id"));
+    api.delete("/v1/clients/nobody")
+        .expect_error(404, Some("id"));
+}
+
+/// MQTT-3.14.2-1.
+#[test]
+fn disconnected_client_is_told_the_reason() {
+    let api = Api::start();
+    for (query, reason) in [("", 0x98), ("?reason=0x9C", 0x9c), ("?reason=151", 0x97)] {
+        let mut client = api.connect("a");
+        let answer = api.delete(&format!("/v1/clients/a{query}")).json();
+        assert_eq!(
+            answer,
+            json!({"client_id": "a", "disconnected": true, "reason": reason})
+        );
+        client.expect_disconnect(reason);
+    }
+    let mut old = api.open(Version::V3, &Connect::new("a"));
+    assert_eq!(api.delete("/v1/clients/a").status, 200);
+    old.expect_closed();
+}
+
+#[test]
+fn session_outlives_the_disconnect() {
+    let api = Api::start();
+    let mut client = api.open(Version::V5, &Connect::new("a").durable());
+    assert_eq!(api.delete("/v1/clients/a").json()["disconnected"], true);
+    client.expect_disconnect(0x98);
+    assert_eq!(api.get("/v1/clients/a").json()["connected"], false);
+    assert_eq!(api.delete("/v1/clients/a").json()["disconnected"], false);
+}
+
+#[test]
+fn reason_that_no_server_sends_is_refused() {
+    let api = Api::start();
+    let mut client = api.connect("a");
+    for reason in ["0x04", "0x92", "0x11", "0xFF", "98", "256", "x"] {
+        let target = format!("/v1/clients/a?reason={reason}");
+        api.delete(&target).expect_error(400, Some("reason"));
+    }
+    api.delete("/v1/clients/a?resaon=0x98")
+        .expect_error(400, Some("resaon"));
+    api.delete("/v1/clients/a?reason=1&reason=2")
+        .expect_error(400, Some("reason"));
+    client.expect_silence();
+}

@@ -1,0 +1,144 @@
+//! Who gets in, and what every request is held to.
+
+use crate::api::Api;
+
+#[test]
+fn request_under_a_foreign_host_is_forbidden() {
+    let api = Api::start();
+    for host in [
+        "example.com",
+        "example.com:9883",
+        "localhost.example.com",
+        "192.168.0.1",
+    ] {
+        api.send("GET", "/v1/clients", &[("Host", host)], "")
+            .expect_error(403, None);
+        api.send("GET", "/no/such/path", &[("Host", host)], "")
+            .expect_error(403, None);
+    }
+}
+
+#[test]
+fn request_without_host_or_with_a_second_foreign_one_is_forbidden() {
+    let api = Api::start();
+    api.send_bytes(b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n")
+        .expect_error(403, None);
+    let hosts = [("Host", "localhost"), ("Host", "example.com")];
+    api.send("GET", "/healthz", &hosts, "")
+        .expect_error(403, None);
+    api.send("GET", "http://example.com/healthz", &[], "")
+        .expect_error(403, None);
+}
+
+#[test]
+fn loopback_names_and_addresses_are_let_in_with_any_port() {
+    let api = Api::start();
+    for host in [
+        "localhost",
+        "LOCALHOST:1",
+        "roundel.localhost:80",
+        "127.0.0.2:9883",
+        "[::1]:5",
+    ] {
+        assert_eq!(
+            api.send("GET", "/healthz", &[("Host", host)], "").status,
+            200,
+            "{host}"
+        );
+    }
+}
+
+#[test]
+fn allowed_host_is_let_in() {
+    let api = Api::start_with(|config| config.http_allowed_hosts = vec!["broker.test".to_owned()]);
+    let headers = [
+        ("Host", "broker.test:9883"),
+        ("Origin", "http://broker.test"),
+    ];
+    assert_eq!(api.send("GET", "/healthz", &headers, "").status, 200);
+    api.send("GET", "/healthz", &[("Host", "other.test")], "")
+        .expect_error(403, None);
+}
+
+#[test]
+fn foreign_origin_is_forbidden_and_changes_nothing() {
+    let api = Api::start();
+    let mut client = api.connect("a");
+    for origin in [
+        "http://example.com",
+        "https://localhost.example.com",
+        "null",
+        "file://",
+    ] {
+        let headers = [("Origin", origin)];
+        api.send("DELETE", "/v1/clients/a", &headers, "")
+            .expect_error(403, None);
+    }
+    client.expect_silence();
+    let origin = [("Origin", "http://localhost:3000")];
+    assert_eq!(api.send("GET", "/healthz", &origin, "").status, 200);
+}
+
+#[test]
+fn unknown_path_is_not_found() {
+    let api = Api::start();
+    for path in [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/clients/",
+        "/v1/clients/a/b",
+        "/v1/journal",
+        "/things",
+    ] {
+        api.get(path).expect_error(404, None);
+    }
+}
+
+#[test]
+fn wrong_method_is_not_allowed_and_the_right_ones_are_named() {
+    let api = Api::start();
+    let answer = api.post("/v1/clients/a", "{}");
+    answer.expect_error(405, None);
+    let allowed = answer.header("allow").expect("RFC 9110, section 15.5.6");
+    assert!(
+        allowed.contains("GET") && allowed.contains("DELETE"),
+        "{allowed}"
+    );
+    api.get("/v1/publish").expect_error(405, None);
+    api.delete("/v1/clients").expect_error(405, None);
+}
+
+#[test]
+fn body_has_to_be_declared_as_json() {
+    let api = Api::start();
+    let body = r#"{"topic":"a","payload":""}"#;
+    api.send("POST", "/v1/publish", &[], body)
+        .expect_error(415, None);
+    for media_type in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json5",
+    ] {
+        let headers = [("Content-Type", media_type)];
+        api.send("POST", "/v1/publish", &headers, body)
+            .expect_error(415, None);
+    }
+    let headers = [("Content-Type", "application/json; charset=utf-8")];
+    assert_eq!(api.send("POST", "/v1/publish", &headers, body).status, 200);
+}
+
+#[test]
+fn body_far_above_the_payload_limit_is_too_large() {
+    let api = Api::start_with(|config| config.limits.payload_size = Some(100));
+    let body = format!(r#"{{"topic":"a","payload":"{}"}}"#, "x".repeat(101));
+    api.post("/v1/publish", &body)
+        .expect_error(413, Some("payload"));
+    // Not even sent: the server answers as soon as it knows the length.
+    let request = format!(
+        "POST /v1/publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n",
+        100 + (1 << 20) + 1
+    );
+    api.send_bytes(request.as_bytes()).expect_error(413, None);
+}

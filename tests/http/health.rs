@@ -1,0 +1,88 @@
+//! Health, counters and metrics.
+
+use crate::api::Api;
+
+#[test]
+fn health_and_readiness_are_ok_while_the_server_runs() {
+    let api = Api::start();
+    assert_eq!(api.get("/healthz").json()["status"], "ok");
+    assert_eq!(api.get("/readyz").json()["status"], "ready");
+}
+
+#[test]
+fn stopped_server_accepts_no_request() {
+    let mut api = Api::start();
+    // An idle connection does not hold the stop up.
+    let idle = std::net::TcpStream::connect(api.http).expect("the API accepts");
+    api.stop();
+    assert!(std::net::TcpStream::connect(api.http).is_err());
+    drop(idle);
+}
+
+#[test]
+fn stats_count_what_happened() {
+    let api = Api::start();
+    let mut client = api.connect("a");
+    client.subscribe("x", 0);
+    client.subscribe("$share/g/y", 1);
+    let mut other = api.connect("b");
+    other.retain("x", "kept", 1);
+    assert_eq!(client.receive().text(), "kept");
+    let stats = api.get("/v1/stats").json();
+    for (name, expected) in [
+        ("clients_connected", 2),
+        ("sessions", 2),
+        ("subscriptions", 2),
+        ("groups", 1),
+        ("retained", 1),
+        ("queued", 0),
+        ("in_flight", 0),
+        ("connections_opened", 2),
+        ("messages_received", 1),
+        ("messages_sent", 1),
+        ("messages_dropped", 0),
+    ] {
+        assert_eq!(stats[name], expected, "{name}: {stats}");
+    }
+}
+
+#[test]
+fn metrics_are_open_metrics_text_with_help_and_units() {
+    let api = Api::start();
+    let mut client = api.connect("a");
+    client.subscribe("x", 0);
+    client.publish("x", "hello", 1);
+    let answer = api.get("/metrics");
+    assert_eq!(answer.status, 200);
+    let media_type = answer.header("content-type").expect("a content type");
+    assert!(
+        media_type.starts_with("application/openmetrics-text"),
+        "{media_type}"
+    );
+    let text = &answer.body;
+    for line in [
+        "# TYPE roundel_clients_connected gauge",
+        "roundel_clients_connected 1",
+        "# HELP roundel_messages_received Messages from clients.",
+        "# TYPE roundel_messages_received counter",
+        "roundel_messages_received_total 1",
+        "# UNIT roundel_sent_bytes bytes",
+        "# UNIT roundel_uptime_seconds seconds",
+        "# EOF",
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "{line} is not in\n{text}"
+        );
+    }
+    assert!(text.contains("roundel_build_info{version="), "{text}");
+    let helps = text
+        .lines()
+        .filter(|line| line.starts_with("# HELP"))
+        .count();
+    let types = text
+        .lines()
+        .filter(|line| line.starts_with("# TYPE"))
+        .count();
+    assert_eq!((helps, types), (20, 20), "{text}");
+}

@@ -1,0 +1,16 @@
+//! The HTTP control API from outside: a server in this process, HTTP and MQTT over sockets.
+#![cfg(feature = "http")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod api;
+mod clients;
+mod groups;
+mod guard;
+mod health;
+mod messages;
+mod openapi;
+mod publish;
+#[cfg(feature = "tls")]
+mod tls;

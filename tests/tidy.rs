@@ -1,0 +1,99 @@
+//! The layers of `docs/architecture.md`, held against the source: a module uses what is below it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules by layer, the lowest first. A module may use its own layer and those below.
+const LAYERS: [&[&str]; 7] = [
+    &["config", "time", "auth"],
+    &["codec", "topic"],
+    &["session"],
+    &["conn"],
+    &["broker"],
+    &["net", "http", "local", "server"],
+    &["cli", "main", "lib", "sim"],
+];
+
+/// `net` is below `server`, but `Shared` is in it, which everything of that layer needs.
+fn layer(module: &str) -> usize {
+    LAYERS
+        .iter()
+        .position(|layer| layer.contains(&module))
+        .unwrap_or_else(|| {
+            panic!("module `{module}` has no layer: add it here and to the document")
+        })
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry of it").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The top-level modules that a file names behind `crate::`.
+fn uses(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(|line| {
+            line.match_indices("crate::").map(|(at, found)| {
+                let rest = &line[at + found.len()..];
+                rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .next()
+                    .unwrap_or_default()
+            })
+        })
+}
+
+#[test]
+fn no_module_uses_a_layer_above_its_own() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    assert!(files.len() > 50, "the sources were not found");
+    let mut edges = Vec::new();
+    for file in files {
+        let relative = file.strip_prefix(&root).unwrap();
+        let module = relative
+            .iter()
+            .next()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".rs");
+        let own = layer(module);
+        for used in uses(&fs::read_to_string(&file).unwrap()) {
+            let is_module = LAYERS.iter().any(|layer| layer.contains(&used));
+            if is_module && layer(used) > own {
+                edges.push(format!("{}: uses {used}", relative.display()));
+            }
+        }
+    }
+    assert!(edges.is_empty(), "upward edges:\n{}", edges.join("\n"));
+}
+
+#[test]
+fn the_core_is_synchronous_and_reads_no_clock() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for module in ["codec", "topic", "session", "conn", "broker"] {
+        let mut files = Vec::new();
+        sources(&root.join(module), &mut files);
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            // Tests make a start time of their own.
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            if file.components().any(|part| part.as_os_str() == "tests")
+                || file.file_name().is_some_and(|name| name == "tests.rs")
+            {
+                continue;
+            }
+            for banned in ["async fn", "tokio::", "Instant::now()", "SystemTime::now()"] {
+                assert!(!code.contains(banned), "{}: `{banned}`", file.display());
+            }
+        }
+    }
+}
