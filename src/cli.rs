@@ -198,7 +198,6 @@ fn shell_word(word: &str) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use clap::CommandFactory as _;
     use roundel::config::Ready;

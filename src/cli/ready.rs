@@ -153,7 +153,6 @@ fn host_flag(ip: IpAddr) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use roundel::config::User;
 

@@ -232,7 +232,6 @@ fn conflict(said: &Said, first: &str, second: &str, reason: String) -> ConfigErr
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -240,7 +240,6 @@ fn as_text(value: &DeValue<'_>) -> Option<String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -214,7 +214,6 @@ fn client_certificate(der: &CertificateDer<'_>) -> Option<ClientCertificate> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use rustls::{
         ClientConfig, ClientConnection, HandshakeKind, SupportedProtocolVersion, version,

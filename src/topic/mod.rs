@@ -26,7 +26,7 @@ mod trie;
 pub use changes::Changes;
 pub use error::TopicError;
 pub use filter::{Filter, check_topic_name};
-#[cfg(any(test, feature = "internals"))]
+#[cfg(feature = "internals")]
 pub use levels::levels;
 pub use levels::slashes;
 pub use matching::{HashParent, matches};

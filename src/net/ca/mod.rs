@@ -226,7 +226,6 @@ fn load_issuer(certificate: &Path, key: &Path) -> Result<Issuer<'static, KeyPair
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use std::fs;
 
