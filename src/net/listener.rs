@@ -129,9 +129,9 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: K
             driver::drive(shared, inbound, link, facts(name, peer, Some(tls))).await;
         }
         #[cfg(feature = "websocket")]
-        Kind::Ws => super::ws::serve(shared, stream, facts(name, peer, None)).await,
+        Kind::Ws => Box::pin(super::ws::serve(shared, stream, facts(name, peer, None))).await,
         #[cfg(all(feature = "websocket", feature = "tls"))]
-        Kind::Wss(config) => super::ws::serve_tls(shared, stream, peer, config).await,
+        Kind::Wss(config) => Box::pin(super::ws::serve_tls(shared, stream, peer, config)).await,
     }
 }
 
