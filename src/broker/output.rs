@@ -72,9 +72,11 @@ impl Output {
     #[inline]
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         if self.last.len() >= CHUNK {
+            // A backlog: the next chunk will be filled as well and need not grow up to it.
+            let mut next = pooled();
+            next.reserve(CHUNK + CHUNK / 4);
             self.behind += self.last.len();
-            self.full_chunks
-                .push_back(std::mem::replace(&mut self.last, pooled()));
+            self.full_chunks.push_back(std::mem::replace(&mut self.last, next));
         } else if self.last.capacity() == 0 {
             self.last = pooled();
         }
