@@ -89,6 +89,8 @@ pub(crate) struct Connection {
     facts: Arc<ConnectionFacts>,
     phase: Phase,
     timer: Option<TimerKey>,
+    /// When the owner looks whether the socket is stuck.
+    stall_watch: Option<Instant>,
 }
 
 enum Phase {
@@ -178,6 +180,7 @@ impl Connection {
             facts: Arc::new(facts),
             phase: Phase::Connecting { deadline },
             timer: Some(timer),
+            stall_watch: None,
         }
     }
 
@@ -609,12 +612,16 @@ impl Connection {
         }
     }
 
-    /// Looks again when a socket that is full now would have been full for too long.
-    pub(crate) fn watch_stall(&self, broker: &Broker, now: Instant) {
-        let at = now + broker.config().limits.write_stall;
-        broker
-            .schedule
-            .arm(at, Timer::Owner(Arc::downgrade(&self.link)));
+    /// Looks again when a socket that is full since `since` would have been full for too long. One
+    /// look is enough: while it is ahead no other is armed.
+    pub(crate) fn watch_stall(&mut self, broker: &Broker, since: Instant, now: Instant) {
+        if self.stall_watch.is_none_or(|at| at <= now) {
+            let at = since + broker.config().limits.write_stall;
+            broker
+                .schedule
+                .arm(at, Timer::Owner(Arc::downgrade(&self.link)));
+            self.stall_watch = Some(at);
+        }
     }
 
     /// Arms the keep-alive timer from the last packet on: it is moved only when it fires.

@@ -76,7 +76,8 @@ impl Output {
             let mut next = pooled();
             next.reserve(CHUNK + CHUNK / 4);
             self.behind += self.last.len();
-            self.full_chunks.push_back(std::mem::replace(&mut self.last, next));
+            self.full_chunks
+                .push_back(std::mem::replace(&mut self.last, next));
         } else if self.last.capacity() == 0 {
             self.last = pooled();
         }

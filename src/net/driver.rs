@@ -286,7 +286,9 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
     fn note_output(&mut self, state: &OutputState, now: Instant) {
         if state.full && self.full_since.is_none() {
             self.full_since = Some(now);
-            self.connection.watch_stall(&self.shared.broker, now);
+        }
+        if let Some(since) = self.full_since {
+            self.connection.watch_stall(&self.shared.broker, since, now);
         }
         if self.stalled && state.unsent_answers <= UNSENT_ANSWERS {
             self.stalled = false;

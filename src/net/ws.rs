@@ -450,22 +450,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
                 .map_err(describe)?;
             self.flushing = true;
             self.flushing_since = Some(self.shared.clock.now());
-            self.connection.watch_stall(broker, self.shared.clock.now());
             let context = broker.context(self.shared.clock.now());
             let session = session.clone();
             broker.flush(&session, &context, &mut self.dirty);
         }
     }
 
-    fn check_stall(&self) -> Result<(), String> {
-        let limit = self.shared.broker.config().limits.write_stall;
+    fn check_stall(&mut self) -> Result<(), String> {
+        let broker = &self.shared.broker;
         let now = self.shared.clock.now();
-        match self.flushing_since {
-            Some(since) if now.saturating_duration_since(since) >= limit => {
-                Err("the client took no byte for too long".to_owned())
-            }
-            _ => Ok(()),
+        let Some(since) = self.flushing_since else {
+            return Ok(());
+        };
+        if now.saturating_duration_since(since) >= broker.config().limits.write_stall {
+            return Err("the client took no byte for too long".to_owned());
         }
+        self.connection.watch_stall(broker, since, now);
+        Ok(())
     }
 
     fn lost(&mut self, why: &str) -> Step {
