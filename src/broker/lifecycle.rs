@@ -251,9 +251,11 @@ impl Broker {
         for (membership, group) in groups {
             group.depart(session, membership, context, dirty);
         }
-        session
-            .outbox()
-            .detach(departure.reason, departure.reason_string);
+        {
+            let mut outbox = session.outbox();
+            outbox.detach(departure.reason, departure.reason_string);
+            outbox.settle(context);
+        }
         slot.epoch += 1;
         slot.state = State::Away;
         slot.facts = None;
