@@ -237,6 +237,11 @@ impl Client {
             .collect()
     }
 
+    /// Lets the broker send an unacknowledged PUBLISH again on this connection.
+    pub(crate) fn expect_resend(&mut self, delivery: &Delivery) {
+        self.open.retain(|open| *open != delivery.id);
+    }
+
     /// Plays the exchange of a PUBLISH that was read to the end.
     #[track_caller]
     pub(crate) fn acknowledge(&mut self, delivery: &Delivery) {

@@ -1,0 +1,23 @@
+//! Profile `aws` from outside, over sockets, in both protocol versions: what AWS IoT Core does and
+//! the standard does not ask for.
+//!
+//! The documentation of a test starts with the ids it proves, those of `docs/aws-differences.md`.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod script;
+
+mod connack;
+mod connect;
+mod limits;
+mod message_limits;
+mod qos2;
+mod rates;
+mod reasons;
+mod retained;
+mod session;
+mod shared;
+mod subscribe;
+mod switches;
+mod topics;
