@@ -129,6 +129,8 @@ struct Applicant<'a> {
     client_id: &'a str,
     /// Its Maximum Packet Size.
     packet_size: usize,
+    /// Whether it takes a Reason String (AWS-M5-13).
+    problem_information: bool,
 }
 
 impl<'a> From<&'a Accepted> for Applicant<'a> {
@@ -137,6 +139,7 @@ impl<'a> From<&'a Accepted> for Applicant<'a> {
             version: accepted.version,
             client_id: &accepted.client_id,
             packet_size: accepted.packet_size,
+            problem_information: accepted.problem_information,
         }
     }
 }
@@ -300,6 +303,7 @@ impl Connection {
                         .properties
                         .maximum_packet_size
                         .map_or(usize::MAX, |size| size as usize),
+                    problem_information: connect.properties.request_problem_information,
                 };
                 self.reject(broker, &applicant, &violation);
                 Flow::End
@@ -366,6 +370,7 @@ impl Connection {
                 window: accepted.window,
                 packet_size: accepted.packet_size,
                 topic_aliases: accepted.topic_aliases,
+                problem_information: accepted.problem_information,
             },
             facts: self.facts.clone(),
         };
@@ -467,6 +472,7 @@ impl Connection {
             version,
             client_id,
             packet_size,
+            problem_information,
         } = *applicant;
         tracing::info!(
             client_id,
@@ -483,7 +489,7 @@ impl Connection {
         if !silent {
             let plain = Connack::new(violation.reason);
             let explained = Connack {
-                reason_string: Some(&text),
+                reason_string: problem_information.then_some(text.as_str()),
                 ..plain.clone()
             };
             // Within the client's Maximum Packet Size, without words if need be (MQTT-3.2.2-19).

@@ -216,7 +216,7 @@ impl Broker {
     ) -> bool {
         let epoch = session.slot().epoch;
         let connected = session.outbox().connected.is_some();
-        let reason_string = (!text.is_empty()).then(|| text.to_owned());
+        let reason_string = (!text.is_empty()).then(|| self.reason_string("DISCONNECT", text));
         let departure = Departure {
             reason,
             reason_string,

@@ -44,6 +44,7 @@ impl Broker {
                 window: usize::from(self.config.limits.in_flight),
                 packet_size: usize::MAX,
                 topic_aliases: 0,
+                problem_information: true,
             },
             facts: Arc::new(ConnectionFacts {
                 listener: "local",

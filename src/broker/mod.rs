@@ -30,7 +30,6 @@ mod snapshot;
 mod subscribe;
 mod sys;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -38,9 +37,10 @@ use std::time::Instant;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
-use crate::codec::ReasonCode;
+use crate::codec::{Publish, ReasonCode};
 use crate::config::Config;
-use crate::conn::rate::Rate;
+use crate::conn::rate::Rates;
+use crate::conn::violation::Violation;
 use crate::topic::HashParent;
 
 pub(crate) use connection::{Connection, Credentials, Flow, UNSENT_ANSWERS};
@@ -88,7 +88,10 @@ pub(crate) struct Broker {
     schedule: Schedule,
     budget: Budget,
     random: Mutex<SplitMix>,
-    connect_rates: Mutex<HashMap<Box<str>, Rate>>,
+    /// By client identifier.
+    connect_rates: Mutex<Rates>,
+    /// By topic.
+    retained_rates: Mutex<Rates>,
     session_ids: AtomicU64,
     /// Subscriptions of all sessions.
     subscriptions: AtomicUsize,
@@ -115,7 +118,8 @@ impl Broker {
             schedule: Schedule::new(alarm),
             sessions: DashMap::default(),
             random: Mutex::new(random),
-            connect_rates: Mutex::default(),
+            connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),
+            retained_rates: Mutex::new(Rates::new(config.limits.retained_rate)),
             session_ids: AtomicU64::new(1),
             subscriptions: AtomicUsize::new(0),
             groups: AtomicUsize::new(0),
@@ -243,18 +247,30 @@ impl Broker {
 
     /// AWS-CONN-15: how often one client identifier may connect.
     fn allows_connect(&self, client_id: &str, context: &Context<'_>) -> bool {
-        let Some(limit) = self.config.limits.connect_rate else {
-            return true;
-        };
-        let mut rates = self.connect_rates.lock();
-        // Buckets that are full again say nothing.
-        if rates.len() > 10_000 {
-            rates.clear();
+        context.limits.connect_rate.is_none()
+            || self.connect_rates.lock().allows(client_id, context.now)
+    }
+
+    /// AWS-LIM-19: how often a retained message may come for one topic. Deleting it is always possible
+    /// (AWS-RET-09).
+    fn check_retained_rate(
+        &self,
+        topic: &str,
+        publish: &Publish<'_>,
+        context: &Context<'_>,
+    ) -> Result<(), Violation> {
+        if context.limits.retained_rate.is_none()
+            || !publish.retain
+            || publish.payload.is_empty()
+            || self.retained_rates.lock().allows(topic, context.now)
+        {
+            return Ok(());
         }
-        let rate = rates
-            .entry(client_id.into())
-            .or_insert_with(|| Rate::new(limit, context.now));
-        rate.allows(1.0, context.now)
+        Err(Violation::new(
+            ReasonCode::QuotaExceeded,
+            "AWS-LIM-19",
+            "too many retained messages of this topic",
+        ))
     }
 
     fn count(counter: &AtomicU64, by: u64) {

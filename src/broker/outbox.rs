@@ -75,6 +75,8 @@ pub(crate) struct Peer {
     pub(crate) packet_size: usize,
     /// Topic Alias Maximum that is used towards it.
     pub(crate) topic_aliases: u16,
+    /// Whether it takes Reason Strings (MQTT-3.1.2-29, AWS-M5-13).
+    pub(crate) problem_information: bool,
 }
 
 /// The half of an outbox that ends with the connection.
@@ -729,7 +731,7 @@ impl Outbox {
                 writing: out.writing,
                 bytes: out.into_unwritten(),
                 reason,
-                reason_string: text,
+                reason_string: text.filter(|_| peer.problem_information),
                 packet_size: peer.packet_size,
             });
             link.wake();

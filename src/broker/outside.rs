@@ -54,6 +54,7 @@ impl Broker {
         let publish = message.publish(PublishProperties::parse(&section)?);
         rules::check_message(&publish, &self.config)?;
         self.check_room(&publish, context)?;
+        self.check_retained_rate(publish.topic, &publish, context)?;
 
         let expiry = clamp_message_expiry(publish.properties.message_expiry, &self.config);
         let mut scratch = Vec::new();

@@ -222,7 +222,7 @@ pub struct Limits {
     pub write_stall: Duration,
     /// PUBLISH packets per second and connection; the rest is discarded (AWS-LIM-10).
     pub publish_rate: Option<u32>,
-    /// Bytes per second and connection, in both directions; reading waits (AWS-LIM-11).
+    /// Bytes per second that a connection's client may send; beyond them reading waits (AWS-LIM-11).
     pub byte_rate: Option<u32>,
     /// CONNECT packets per second and client identifier (AWS-CONN-15).
     pub connect_rate: Option<u32>,

@@ -1,5 +1,6 @@
 //! Rates per second, for the quotas of the service that are counted that way.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// A bucket that refills continuously and holds one second's worth.
@@ -37,10 +38,58 @@ impl Rate {
         Duration::from_secs_f64((-self.tokens / self.per_second).max(0.0))
     }
 
+    /// A bucket that is full says nothing that a new one would not.
+    fn is_full(&self, now: Instant) -> bool {
+        let mut later = self.clone();
+        later.refill(now);
+        later.tokens >= later.per_second
+    }
+
     fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.tokens = (self.tokens + passed * self.per_second).min(self.per_second);
         self.at = self.at.max(now);
+    }
+}
+
+/// Names that are kept before those with full buckets are looked for.
+const FEW: usize = 1024;
+
+/// A rate for each of many names.
+#[derive(Debug)]
+pub(crate) struct Rates {
+    per_second: Option<u32>,
+    buckets: HashMap<Box<str>, Rate>,
+    /// How many names there may be before the next look.
+    look_at: usize,
+}
+
+impl Rates {
+    /// Rates of so many per second and name; `None` allows everything.
+    pub(crate) fn new(per_second: Option<u32>) -> Self {
+        Self {
+            per_second,
+            buckets: HashMap::new(),
+            look_at: FEW,
+        }
+    }
+
+    /// Takes one of `name` if its rate allows it now.
+    pub(crate) fn allows(&mut self, name: &str, now: Instant) -> bool {
+        let Some(per_second) = self.per_second else {
+            return true;
+        };
+        if let Some(rate) = self.buckets.get_mut(name) {
+            return rate.allows(1.0, now);
+        }
+        if self.buckets.len() >= self.look_at {
+            self.buckets.retain(|_, rate| !rate.is_full(now));
+            self.look_at = FEW.max(self.buckets.len() * 2);
+        }
+        let mut rate = Rate::new(per_second, now);
+        let allowed = rate.allows(1.0, now);
+        self.buckets.insert(name.into(), rate);
+        allowed
     }
 }
 
@@ -57,5 +106,30 @@ mod tests {
         let later = start + Duration::from_secs(60);
         assert!(rate.allows(2.0, later) && !rate.allows(1.0, later));
         assert_eq!(rate.charge(1.0, later), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn every_name_has_a_rate_of_its_own() {
+        let start = Instant::now();
+        let mut rates = Rates::new(Some(1));
+        assert!(rates.allows("a", start) && !rates.allows("a", start));
+        assert!(rates.allows("b", start));
+        assert!(rates.allows("a", start + Duration::from_secs(1)));
+        let mut unlimited = Rates::new(None);
+        assert!(unlimited.allows("a", start) && unlimited.allows("a", start));
+    }
+
+    #[test]
+    fn names_are_forgotten_once_they_say_nothing() {
+        let start = Instant::now();
+        let mut rates = Rates::new(Some(1));
+        for name in 0..FEW {
+            rates.allows(&name.to_string(), start);
+        }
+        let later = start + Duration::from_secs(1);
+        rates.allows("0", later);
+        rates.allows("new", later);
+        assert_eq!(rates.buckets.len(), 2);
+        assert!(!rates.allows("0", later), "it was used again");
     }
 }

@@ -205,14 +205,13 @@ fn client_uses_up_to_8_topic_aliases() {
 #[test]
 fn broker_has_up_to_100_groups() {
     let own = aws("");
-    both(|version| {
-        // Each version has half of the groups, and both have to be done before more are tried.
+    let _first = [Version::V3, Version::V5].map(|version| {
         let mut client = guest(&own, version);
         for number in 0..25 {
             let share = format!("$share/{}/a/{number}", fresh("group"));
             assert_eq!(client.subscribe(&share, 1), 1);
         }
-        std::mem::forget(client);
+        client
     });
     let mut second = guest(&own, Version::V5);
     for number in 0..50 {

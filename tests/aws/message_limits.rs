@@ -56,21 +56,6 @@ fn payloads_have_up_to_131072_bytes() {
     });
 }
 
-/// AWS-LIM-01 AWS-CONN-23
-/// The payload of a will is bounded like any other.
-#[test]
-fn payload_of_a_will_has_the_same_limit() {
-    both(|version| {
-        // The length of a will's payload takes two bytes: what fits is never too long.
-        let will = Will::new("a", "x".repeat(65_535));
-        enter(
-            aws_broker(),
-            version,
-            &Connect::new(fresh("will")).will(will),
-        );
-    });
-}
-
 /// AWS-LIM-02
 /// A packet over 149,504 bytes is refused on its length alone.
 #[test]

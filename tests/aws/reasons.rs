@@ -28,6 +28,29 @@ fn reason_strings_are_left_out_on_request() {
     }
 }
 
+/// AWS-M5-12 AWS-M5-13
+/// So it is when the broker ends a connection of its own accord.
+#[test]
+fn reason_strings_of_a_full_queue_have_the_same_form() {
+    let own = aws("on_overflow = \"disconnect\"\n[limits]\nin_flight = 1\nsession_queue = 2\n");
+    let last_words = |wanted| {
+        let connect = Connect::new(fresh("slow")).with(byte(REQUEST_PROBLEM_INFORMATION, wanted));
+        let (mut slow, ..) = enter(&own, Version::V5, &connect);
+        let topic = fresh("full");
+        slow.subscribe(&topic, 1);
+        let mut author = enter(&own, Version::V5, &Connect::new(fresh("author"))).0;
+        for _ in 0..4 {
+            author.publish(&topic, "x", 1);
+        }
+        slow.expect_publish();
+        slow.expect_disconnect(0x97).text(REASON_STRING)
+    };
+    let text = last_words(1).expect("a reason string");
+    let trace = text.strip_prefix("DISCONNECT:session queue is full:");
+    assert!(trace.is_some_and(is_uuid), "{text}");
+    assert_eq!(last_words(0), None);
+}
+
 /// AWS-M5-11 AWS-RC-01
 /// There is none where nothing failed.
 #[test]

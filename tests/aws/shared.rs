@@ -41,13 +41,14 @@ fn share_names_have_up_to_128_characters() {
 #[test]
 fn every_matching_group_gets_a_copy() {
     both(|version| {
-        let topic = fresh("tennis");
+        let sports = fresh("sports");
+        let topic = format!("{sports}/tennis");
         let (one, other) = (fresh("one"), fresh("other"));
         let filters = [
             format!("$share/{one}/{topic}"),
             format!("$share/{one}/{topic}/#"),
             format!("$share/{other}/{topic}"),
-            format!("$share/{one}/+"),
+            format!("$share/{one}/{sports}/+"),
             topic.clone(),
         ];
         let mut readers = filters.map(|filter| reader(version, &filter));

@@ -63,6 +63,21 @@ fn bad_filter_does_not_harm_the_others() {
     assert_eq!(reader.receive_texts(2), ["1", "2"]);
 }
 
+/// AWS-FAIL-09 AWS-MQTT-16
+/// In MQTT 3.1.1 it ends the connection before any of the others has an effect.
+#[test]
+fn bad_filter_ends_an_mqtt_3_connection_before_it_subscribes() {
+    let topic = fresh("first");
+    let durable = Connect::new(fresh("durable")).durable();
+    let (mut reader, ..) = enter(aws_broker(), Version::V3, &durable);
+    reader.send(Subscribe::new(1).filter(&topic, 1).filter("$SYS/#", 1));
+    reader.expect_closed();
+    client(Version::V3).publish(&topic, "x", 1);
+    let (mut reader, session_present, _) = enter(aws_broker(), Version::V3, &durable);
+    assert!(session_present);
+    reader.expect_silence();
+}
+
 /// AWS-MQTT-12
 /// `a/#` matches `a/` and what is below, not `a`, in shared subscriptions too.
 #[test]

@@ -53,7 +53,7 @@ impl Active {
 
 impl Broker {
     /// The Reason String for `text` in a `packet` (AWS-M5-12).
-    pub(super) fn reason_string(&self, packet: &str, text: &str) -> String {
+    pub(in crate::broker) fn reason_string(&self, packet: &str, text: &str) -> String {
         match self.config().aws.traced_reason_strings {
             true => format!("{packet}:{text}:{}", self.uuid()),
             false => text.to_owned(),

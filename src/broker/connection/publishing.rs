@@ -43,6 +43,7 @@ impl Active {
         if publish.properties.topic_alias.is_none()
             && expiry.is_none()
             && publish.qos < QoS::ExactlyOnce
+            && !(publish.retain && context.limits.retained_rate.is_some())
         {
             return self.publish_run(broker, buf, first, &publish, context, dirty);
         }
@@ -138,10 +139,11 @@ impl Active {
             }
             None => publish.topic,
         };
-        if publish.qos == QoS::ExactlyOnce
-            && let Some(id) = publish.packet_id
-        {
-            let mut received = self.session.received();
+        let exchange = publish
+            .packet_id
+            .filter(|_| publish.qos == QoS::ExactlyOnce);
+        if let Some(id) = exchange {
+            let received = self.session.received();
             if received.contains(&id.get()) {
                 drop(received);
                 // Sent again, and published when it came first (MQTT-4.3.3-10).
@@ -151,7 +153,12 @@ impl Active {
             if received.len() >= usize::from(broker.config().limits.receive_maximum) {
                 return Err(exceeded_receive_maximum());
             }
-            received.insert(id.get());
+        }
+        if let Err(violation) = broker.check_retained_rate(topic, publish, context) {
+            return self.throttle(broker, publish, violation);
+        }
+        if let Some(id) = exchange {
+            self.session.received().insert(id.get());
         }
         let mut scratch = Vec::new();
         let mut publication = Publication::new(topic, publish.payload, publish.qos);
@@ -172,6 +179,20 @@ impl Active {
             self.acknowledge(kind, id, ack_reason(broker, published))?;
         }
         Ok(())
+    }
+
+    /// AWS-LIM-19, -32: a retained message beyond its topic's rate is refused where there is a code for
+    /// it, else discarded without an acknowledgement.
+    fn throttle(
+        &mut self,
+        broker: &Broker,
+        publish: &Publish<'_>,
+        violation: Violation,
+    ) -> Result<(), Stop> {
+        if self.version == Version::V311 || publish.packet_id.is_none() {
+            return Ok(());
+        }
+        self.refuse_publish(broker, publish, violation)
     }
 
     /// The usual case: a message, and those after it with the same topic and QoS.

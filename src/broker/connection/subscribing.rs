@@ -23,6 +23,7 @@ impl Active {
         let config = broker.config();
         check_user_properties(&subscribe.user_properties, broker)?;
         rules::check_subscribe(subscribe.filters(), subscribe.subscription_id, config)?;
+        self.check_filters_v3(broker, subscribe)?;
         let mut reasons = Vec::new();
         let mut replays = Vec::new();
         let mut text: Option<Cow<'static, str>> = None;
@@ -42,9 +43,6 @@ impl Active {
                         context,
                         dirty,
                     )
-                }
-                Err(violation) if self.closes_on(broker, &violation) => {
-                    return Err(violation.into());
                 }
                 Err(violation) => {
                     self.log_refusal("SUBSCRIBE", &violation);
@@ -119,11 +117,22 @@ impl Active {
         Ok(())
     }
 
-    /// MQTT 3.1.1 clients of the service are cut off where MQTT 5 ones get a code (section 10.1).
-    fn closes_on(&self, broker: &Broker, violation: &Violation) -> bool {
-        self.version == Version::V311
-            && broker.config().aws.close_on_refusal_v3
-            && violation.rule.starts_with("AWS-")
+    /// MQTT 3.1.1 clients of the service are cut off where MQTT 5 ones get a code (section 10.1), and
+    /// before any of the filters has an effect: SUBACK could not tell of it.
+    fn check_filters_v3(
+        &self,
+        broker: &Broker,
+        subscribe: &Subscribe<'_>,
+    ) -> Result<(), Violation> {
+        let config = broker.config();
+        if self.version != Version::V311 || !config.aws.close_on_refusal_v3 {
+            return Ok(());
+        }
+        subscribe
+            .filters()
+            .filter_map(|(full, _)| rules::check_filter(full, config).err())
+            .find(|violation| violation.rule.starts_with("AWS-"))
+            .map_or(Ok(()), Err)
     }
 
     fn log_refusal(&self, packet: &str, violation: &Violation) {

@@ -585,6 +585,7 @@ impl Harness {
                 window,
                 packet_size: if small { SMALL } else { usize::MAX },
                 topic_aliases: 0,
+                problem_information: true,
             },
             facts: Arc::new(ConnectionFacts {
                 listener: "test",
