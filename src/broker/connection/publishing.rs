@@ -143,7 +143,9 @@ impl Active {
             .packet_id
             .filter(|_| publish.qos == QoS::ExactlyOnce);
         if let Some(id) = exchange {
-            let received = self.session.received();
+            // Looked up and noted under one lock: a connection that was just taken over may be at the
+            // same message.
+            let mut received = self.session.received();
             if received.contains(&id.get()) {
                 drop(received);
                 // Sent again, and published when it came first (MQTT-4.3.3-10).
@@ -153,12 +155,13 @@ impl Active {
             if received.len() >= usize::from(broker.config().limits.receive_maximum) {
                 return Err(exceeded_receive_maximum());
             }
+            received.insert(id.get());
         }
         if let Err(violation) = broker.check_retained_rate(topic, publish, context) {
+            if let Some(id) = exchange {
+                self.session.received().remove(&id.get());
+            }
             return self.throttle(broker, publish, violation);
-        }
-        if let Some(id) = exchange {
-            self.session.received().insert(id.get());
         }
         let mut scratch = Vec::new();
         let mut publication = Publication::new(topic, publish.payload, publish.qos);
@@ -176,7 +179,12 @@ impl Active {
             if kind == AckKind::Puback {
                 self.count_unanswered(broker)?;
             }
-            self.acknowledge(kind, id, ack_reason(broker, published))?;
+            let reason = ack_reason(broker, published);
+            if reason.is_error() {
+                // PUBREC with an error ends the exchange: its identifier is free (MQTT-4.3.3-9).
+                self.session.received().remove(&id.get());
+            }
+            self.acknowledge(kind, id, reason)?;
         }
         Ok(())
     }
