@@ -240,6 +240,8 @@ mod tests {
         Config::from_toml_str(&text).unwrap_err().to_string()
     }
 
+    // The listeners that it names are there with these features only.
+    #[cfg(all(feature = "http", feature = "tls"))]
     #[test]
     fn a_conflict_names_both_origins() {
         let message = error("mqtt_port = 8883");
@@ -264,6 +266,8 @@ mod tests {
         );
     }
 
+    // The listeners that it names are there with these features only.
+    #[cfg(all(feature = "http", feature = "tls"))]
     #[test]
     fn one_port_at_two_addresses_is_fine() {
         let text =
@@ -273,6 +277,8 @@ mod tests {
         Config::from_toml_str(&text).unwrap_err();
     }
 
+    // The listeners that it names are there with these features only.
+    #[cfg(all(feature = "http", feature = "tls"))]
     #[test]
     fn any_free_port_may_be_asked_for_twice() {
         Config::from_toml_str("profile = 'standard'\nmqtt_port = 0\nmqtts_port = 0").unwrap();

@@ -335,6 +335,8 @@ mod tests {
         sources(file, variables, flags).unwrap_err().to_string()
     }
 
+    // The listeners that it names are there with these features only.
+    #[cfg(all(feature = "http", feature = "tls"))]
     #[test]
     fn nothing_said_means_aws() {
         let loaded = Sources::new().load().unwrap();
@@ -344,6 +346,8 @@ mod tests {
         );
     }
 
+    // The listeners that it names are there with these features only.
+    #[cfg(all(feature = "http", feature = "tls"))]
     #[test]
     fn flags_win_over_variables_and_variables_over_the_file() {
         let file = "mqtt_port = 1\nmqtts_port = 1\nws_port = 1";
@@ -368,6 +372,8 @@ mod tests {
         assert_eq!(config.limits.topic_slashes, None);
     }
 
+    // The listeners that it names are there with these features only.
+    #[cfg(all(feature = "http", feature = "tls"))]
     #[test]
     fn every_setting_reaches_its_place() {
         let values = [
@@ -444,6 +450,8 @@ mod tests {
         }
     }
 
+    // The listeners that it names are there with these features only.
+    #[cfg(all(feature = "http", feature = "tls"))]
     #[test]
     fn an_empty_variable_says_nothing() {
         let loaded = sources("", &[("ROUNDEL_MQTTS_PORT", "")], &[]).unwrap();
