@@ -18,6 +18,8 @@ mod local;
 mod net;
 mod server;
 pub(crate) mod session;
+#[cfg(test)]
+mod sim;
 pub(crate) mod time;
 pub(crate) mod topic;
 

@@ -88,12 +88,13 @@ impl Broker {
                 wills.extend(self.detach_locked(&session, &mut slot, departure, context, dirty));
             }
             let other_version = slot.version != request.version && slot.state == State::Away;
-            let fresh = request.clean_start
-                || slot.state == State::Ended
-                || (other_version && context.aws.protocol_change_ends_session);
-            if fresh && slot.state != State::New {
+            let fresh =
+                request.clean_start || (other_version && context.aws.protocol_change_ends_session);
+            if fresh && slot.state == State::Away {
                 wills.extend(self.end_locked(&session, &mut slot, context, dirty));
-                drop(slot);
+            }
+            // It may also have ended with the connection that was taken over.
+            if slot.state == State::Ended {
                 continue;
             }
             break self.attach(&session, slot, request, link, connack, context, dirty);
@@ -444,6 +445,8 @@ impl Broker {
     ) {
         let groups = {
             let mut outbox = session.outbox();
+            // Bytes that were written, or messages that were acknowledged, are off the account.
+            outbox.settle(context);
             if !outbox.is_waiting() {
                 return;
             }

@@ -85,6 +85,14 @@ impl Mailbox {
         self.0.lock().take_if(|farewell| !farewell.writing)
     }
 
+    /// What is left to write, once no other task writes any more.
+    #[cfg(test)]
+    pub(crate) fn peek_bytes(&self) -> Option<Vec<u8>> {
+        let farewell = self.0.lock();
+        let farewell = farewell.as_ref().filter(|farewell| !farewell.writing);
+        farewell.map(|farewell| farewell.bytes.clone())
+    }
+
     /// The reason that the farewell gives, if there is one.
     pub(crate) fn peek_reason(&self) -> Option<Option<ReasonCode>> {
         self.0.lock().as_ref().map(|farewell| farewell.reason)

@@ -177,6 +177,17 @@ impl Broker {
         Some(taken)
     }
 
+    /// What was composed for a session's connection and not written yet, without the first `skip`
+    /// bytes, and how much it is with them.
+    #[cfg(test)]
+    pub(crate) fn unwritten(&self, session: &Session, skip: usize) -> (Vec<u8>, usize) {
+        let outbox = session.outbox();
+        let connected = outbox.connected.as_ref();
+        connected.map_or_else(Default::default, |connected| {
+            (connected.out.unwritten(skip), connected.out.len())
+        })
+    }
+
     /// Disconnects everybody with 0x8B and lets nobody in any more.
     pub(crate) fn stop(&self, now: Instant, dirty: &mut Dirty) {
         self.stopping.store(true, Ordering::Release);

@@ -842,9 +842,13 @@ impl Outbox {
         }
     }
 
-    /// Forgets everything; returns how many QoS 1 and 2 messages were lost with it.
+    /// Forgets everything; returns how many QoS 1 and 2 messages were lost with it. One that waits
+    /// for PUBCOMP has arrived.
     pub(super) fn end(&mut self, context: &Context<'_>) -> usize {
-        let lost = self.queue.len() + self.window.len();
+        let mut lost = self.queue.len();
+        self.window.visit(|_, entry| {
+            lost += usize::from(matches!(entry.phase, Phase::Published(_)));
+        });
         self.queue = VecDeque::new();
         self.queue_bytes = 0;
         self.replays = VecDeque::new();

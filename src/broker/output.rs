@@ -153,6 +153,18 @@ impl Output {
         self.full_chunks = chunks;
     }
 
+    /// What waits for a write that nobody has begun, without the first `skip` bytes.
+    #[cfg(test)]
+    pub(super) fn unwritten(&self, skip: usize) -> Vec<u8> {
+        let mut skip = self.written + skip;
+        let mut bytes = Vec::new();
+        for chunk in self.full_chunks.iter().chain([&self.last]) {
+            bytes.extend_from_slice(chunk.get(skip..).unwrap_or_default());
+            skip = skip.saturating_sub(chunk.len());
+        }
+        bytes
+    }
+
     /// What is left when the connection ends.
     pub(super) fn into_unwritten(mut self) -> Vec<u8> {
         let batch = Batch {

@@ -1,0 +1,132 @@
+//! The ledger against the broker's own figures.
+
+use crate::broker::Stats;
+use crate::codec::QoS;
+
+use super::Ledger;
+
+/// Sums over all that the ledger holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Balance {
+    pub(crate) queued: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) lost: u64,
+}
+
+impl Ledger {
+    /// The call is over, and the broker's figures are `stats`.
+    pub(crate) fn close(&mut self, stats: &Stats) {
+        for session in &mut self.sessions {
+            let refused = std::mem::take(&mut session.at_once);
+            assert!(
+                refused.is_empty() || !self.rules.is_exact,
+                "qos 0 did not go out: {refused:?}"
+            );
+            self.lost += refused.len() as u64;
+        }
+        self.close_groups();
+        self.check_figures(stats);
+    }
+
+    /// No message vanishes: each is queued, in flight, acknowledged, or counted as dropped or
+    /// expired.
+    fn check_figures(&self, stats: &Stats) {
+        let ours = self.balance();
+        let theirs = Balance {
+            queued: (stats.queued + stats.group_queued) as u64,
+            in_flight: stats.in_flight as u64,
+            lost: stats.dropped + stats.expired,
+        };
+        let sum = |balance: Balance| balance.queued + balance.in_flight + balance.lost;
+        assert_eq!(
+            sum(ours),
+            sum(theirs),
+            "ours {ours:?}, the broker's {theirs:?}"
+        );
+        if self.rules.is_exact {
+            assert_eq!(ours, theirs);
+        }
+        let sessions = || self.sessions.iter().filter(|session| !session.has_ended);
+        assert_eq!(sessions().count(), stats.sessions);
+        let connected = sessions().filter(|session| session.connection.is_some());
+        assert_eq!(connected.count(), stats.clients_connected);
+        let subscriptions: usize = sessions().map(|session| session.subscriptions.len()).sum();
+        assert_eq!(subscriptions, stats.subscriptions);
+        let groups = self.groups.iter().filter(|group| !group.members.is_empty());
+        assert_eq!(groups.count(), stats.groups);
+    }
+
+    pub(crate) fn balance(&self) -> Balance {
+        let due: usize = self.sessions.iter().map(|session| session.due.len()).sum();
+        let waiting: usize = self.groups.iter().map(|group| group.waiting.len()).sum();
+        let open: usize = self
+            .sessions
+            .iter()
+            .map(|session| session.window.len())
+            .sum();
+        Balance {
+            queued: (due + waiting) as u64,
+            in_flight: open as u64,
+            lost: self.lost,
+        }
+    }
+
+    /// Nothing moves any more: whatever still waits has to wait for a client.
+    pub(crate) fn check_idle(&self) {
+        for (index, connection) in self.connections.iter().enumerate() {
+            if self.session_of(index).is_some() {
+                assert!(
+                    connection.answers.is_empty(),
+                    "answers are missing: {:?}",
+                    connection.answers
+                );
+            }
+        }
+        if !self.rules.is_exact {
+            return;
+        }
+        for session in &self.sessions {
+            if session.connection.is_some() && !self.is_full(session) {
+                assert!(
+                    !session.is_resending(),
+                    "not resent to '{}'",
+                    session.client
+                );
+                assert!(
+                    session.due.is_empty(),
+                    "'{}' waits: {:?}",
+                    session.client,
+                    session.due
+                );
+                assert!(session.replays.is_empty(), "{:?}", session.replays);
+            }
+        }
+        for group in self.groups.iter().filter(|group| !group.waiting.is_empty()) {
+            for member in &group.members {
+                let session = &self.sessions[*member];
+                let granted = session.subscriptions[&group.full_filter()].qos;
+                let can_take = session.connection.is_some()
+                    && (granted == QoS::AtMostOnce || !self.is_full(session));
+                assert!(
+                    !can_take,
+                    "'{}' has room, and {} waits with {:?}",
+                    session.client,
+                    group.full_filter(),
+                    group.waiting.keys().collect::<Vec<_>>()
+                );
+            }
+        }
+    }
+
+    fn is_full(&self, session: &super::Session) -> bool {
+        let limit = session
+            .connection
+            .map_or(0, |at| self.connections[at].receive_maximum);
+        session.on_wire() >= limit
+    }
+
+    /// Whether the session of a client is there to be resumed.
+    pub(crate) fn has_session(&self, client: &str) -> bool {
+        self.by_client.contains_key(client)
+    }
+}

@@ -1,0 +1,133 @@
+//! Shared groups: who is a member, what waits, and in which order it goes out.
+
+use crate::codec::QoS;
+
+use super::{Group, Ledger, Source, Waiting};
+
+impl Group {
+    /// A message is due to one member.
+    pub(super) fn expect(&mut self, order: u64, number: u64, qos: QoS) {
+        if qos == QoS::AtMostOnce {
+            self.at_once.push(number);
+        } else {
+            let waiting = Waiting {
+                handed: 0,
+                returned: None,
+            };
+            self.waiting.insert(order, waiting);
+        }
+    }
+
+    pub(super) fn full_filter(&self) -> String {
+        format!("$share/{}/{}", self.share, self.filter)
+    }
+}
+
+impl Ledger {
+    /// The session becomes a member of a group, which begins with its first one.
+    pub(super) fn join(&mut self, session: usize, share: &str, filter: &str) -> usize {
+        let known = self.groups.iter().position(|group| {
+            !group.members.is_empty() && group.share == share && group.filter == filter
+        });
+        let index = known.unwrap_or_else(|| {
+            self.groups.push(Group {
+                share: share.to_owned(),
+                filter: filter.to_owned(),
+                members: Vec::new(),
+                waiting: Default::default(),
+                at_once: Vec::new(),
+                last_first: 0,
+            });
+            self.groups.len() - 1
+        });
+        self.groups[index].members.push(session);
+        index
+    }
+
+    /// Rule 8: with its last member a group ends, and what it handed over stays where it is.
+    pub(super) fn leave(&mut self, group: usize, session: usize) {
+        self.groups[group]
+            .members
+            .retain(|member| *member != session);
+        if !self.groups[group].members.is_empty() {
+            return;
+        }
+        self.lost += std::mem::take(&mut self.groups[group].waiting).len() as u64;
+        for session in &mut self.sessions {
+            for open in session.window.values_mut() {
+                if open.source == Source::Group(group) {
+                    open.source = Source::Own;
+                }
+            }
+        }
+    }
+
+    /// Rule 7: a queue is kept for a member that is connected, or that comes back for QoS 1.
+    fn may_wait(&self, group: &Group) -> bool {
+        let full = group.full_filter();
+        group.members.iter().any(|member| {
+            let session = &self.sessions[*member];
+            session.connection.is_some()
+                || session
+                    .subscriptions
+                    .get(&full)
+                    .is_some_and(|subscription| subscription.qos > QoS::AtMostOnce)
+        })
+    }
+
+    /// Checks the hand-overs of a call, group by group.
+    pub(super) fn close_groups(&mut self) {
+        for index in 0..self.groups.len() {
+            self.close_first_hand_overs(index);
+            self.close_order(index);
+            let group = &self.groups[index];
+            let is_refused = !group.at_once.is_empty() && self.rules.is_exact && self.is_single();
+            if is_refused {
+                let is_connected = |member: &usize| self.sessions[*member].connection.is_some();
+                assert!(
+                    !group.members.iter().any(is_connected),
+                    "a message of qos 0 for {} went to nobody",
+                    group.full_filter()
+                );
+            }
+            let hopeless = !self.may_wait(group);
+            let group = &mut self.groups[index];
+            self.lost += std::mem::take(&mut group.at_once).len() as u64;
+            if hopeless {
+                self.lost += std::mem::take(&mut group.waiting).len() as u64;
+            }
+        }
+    }
+
+    /// First hand-overs ascend, over the whole group.
+    fn close_first_hand_overs(&mut self, index: usize) {
+        let firsts = self.call.firsts.remove(&index).unwrap_or_default();
+        let group = &mut self.groups[index];
+        for order in &firsts {
+            assert!(
+                *order > group.last_first,
+                "message of order {order} for {} goes out after a newer one",
+                group.full_filter()
+            );
+        }
+        group.last_first = firsts.into_iter().fold(group.last_first, u64::max);
+    }
+
+    /// What goes out goes in order: whatever is older and still waits has been dropped.
+    fn close_order(&mut self, index: usize) {
+        let handed = self.call.handed.remove(&index).unwrap_or_default();
+        let Some(newest) = handed.iter().max().filter(|_| self.is_single()) else {
+            return;
+        };
+        let group = &mut self.groups[index];
+        let kept = group.waiting.split_off(newest);
+        let passed = std::mem::replace(&mut group.waiting, kept);
+        assert!(
+            passed.is_empty() || !self.rules.is_exact,
+            "{} handed over order {newest} while older ones wait: {:?}",
+            group.full_filter(),
+            passed.keys().collect::<Vec<_>>()
+        );
+        self.lost += passed.len() as u64;
+    }
+}
