@@ -128,7 +128,6 @@ where
         std::future::ready(Ok::<_, std::convert::Infallible>(answer))
     });
     let connection = hyper::server::conn::http1::Builder::new()
-        .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     if let Err(error) = connection.await {
@@ -153,6 +152,8 @@ fn answer(request: &Request<Incoming>) -> Response<String> {
     let refuse = |status: StatusCode, text: &str| {
         let mut response = Response::new(format!("{text}\n"));
         *response.status_mut() = status;
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
         response
     };
     if request.uri().path() != PATH {

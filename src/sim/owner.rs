@@ -225,7 +225,9 @@ impl World {
         let owner = &mut self.pipes[index].owner;
         if state.full && owner.full_since.is_none() {
             owner.full_since = Some(self.now);
-            owner.connection.watch_stall(&self.broker, self.now);
+            owner
+                .connection
+                .watch_stall(&self.broker, self.now, self.now);
         }
         if owner.stalled && state.unsent_answers <= UNSENT_ANSWERS {
             owner.stalled = false;
