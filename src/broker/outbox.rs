@@ -183,25 +183,37 @@ impl Outbox {
         grant: &Grant,
         context: &Context<'_>,
     ) -> Offered {
-        let Some(connected) = &mut self.connected else {
+        let Some(connected) = &self.connected else {
             return Offered::Dropped;
         };
-        if connected.out.len() >= context.limits.outbox || context.budget.is_exhausted() {
-            self.sent.dropped += 1;
-            return Offered::Dropped;
-        }
-        match connected.append_at_most_once(publication, grant, context.now) {
-            Some(bytes) => {
-                self.sent.messages += 1;
-                self.sent.bytes += bytes as u64;
-                self.settle(context);
-                Offered::Sent(self.wake())
-            }
+        let has_room =
+            connected.out.len() < context.limits.outbox && !context.budget.is_exhausted();
+        let sent = has_room
+            .then(|| self.send_at_most_once(publication, grant, context))
+            .flatten();
+        match sent {
+            Some(wake) => Offered::Sent(wake),
             None => {
                 self.sent.dropped += 1;
                 Offered::Dropped
             }
         }
+    }
+
+    /// Appends a QoS 0 message, unless the packet exceeds the client's Maximum Packet Size.
+    #[inline]
+    fn send_at_most_once(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: &Grant,
+        context: &Context<'_>,
+    ) -> Option<Wake> {
+        let connected = self.connected.as_mut()?;
+        let bytes = connected.append_at_most_once(publication, grant, context.now)?;
+        self.sent.messages += 1;
+        self.sent.bytes += bytes as u64;
+        self.settle(context);
+        Some(self.wake())
     }
 
     /// A group's message, for a member that can take it now or not at all (design 3, rule 1).
@@ -222,13 +234,15 @@ impl Outbox {
             return HandOver::TooLarge;
         }
         if grant.qos == QoS::AtMostOnce {
-            if connected.out.len() >= context.limits.outbox {
+            // A message that was accepted at QoS 1 or 2 is not held against the budget again.
+            let is_refused = publication.qos == QoS::AtMostOnce && context.budget.is_exhausted();
+            if is_refused || connected.out.len() >= context.limits.outbox {
                 self.wanted = true;
                 return HandOver::NoRoom;
             }
-            return match self.offer_at_most_once(publication, &grant, context) {
-                Offered::Sent(wake) => HandOver::Taken(wake),
-                Offered::Queued | Offered::Dropped | Offered::Overflow => HandOver::NoRoom,
+            return match self.send_at_most_once(publication, &grant, context) {
+                Some(wake) => HandOver::Taken(wake),
+                None => HandOver::TooLarge,
             };
         }
         if !self.has_room(context) {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::codec::{
-    AckKind, MAX_PACKET_SIZE, Packet, PacketId, ReasonCode, Sender, Split, Version, decode_from,
-    encode_ack, split,
+    AckKind, MAX_PACKET_SIZE, Packet, PacketId, QoS, ReasonCode, Sender, Split, Version,
+    decode_from, encode_ack, split,
 };
 
 /// A client, with or without a connection.
@@ -121,14 +121,16 @@ impl Peer {
         }
     }
 
-    /// Reads what the broker sent. Returns what to send at once.
-    pub(super) fn read(&mut self, bytes: &[u8], client: &mut Client) -> Vec<u8> {
+    /// Reads what the broker sent. Returns what to send at once. `client` is there if this is its
+    /// present connection.
+    pub(super) fn read(&mut self, bytes: &[u8], mut client: Option<&mut Client>) -> Vec<u8> {
         self.unread.extend_from_slice(bytes);
         let unread = std::mem::take(&mut self.unread);
         let mut rest = unread.as_slice();
         let mut out = Vec::new();
         while let Ok(Split::Frame(frame)) = split(rest, MAX_PACKET_SIZE) {
             let packet = decode_from(Sender::Server, &frame, self.version);
+            let client = client.as_deref_mut();
             self.handle(&packet.expect("a valid packet"), client, &mut out);
             rest = &rest[frame.len..];
         }
@@ -141,38 +143,39 @@ impl Peer {
         out
     }
 
-    fn handle(&mut self, packet: &Packet<'_>, client: &mut Client, out: &mut Vec<u8>) {
-        match packet {
-            Packet::Connack(connack) => {
+    fn handle(&mut self, packet: &Packet<'_>, mut client: Option<&mut Client>, out: &mut Vec<u8>) {
+        let publishing = client.as_deref_mut().map(|client| &mut client.publishing);
+        match (packet, publishing) {
+            (Packet::Connack(connack), _) => {
                 assert_eq!(connack.reason, ReasonCode::Success);
                 self.is_connected = true;
-                out.extend(client.resume(connack.session_present, self.version));
+                let resume =
+                    |client: &mut Client| client.resume(connack.session_present, self.version);
+                out.extend(client.map(resume).unwrap_or_default());
             }
-            Packet::Publish(publish) => {
+            (Packet::Publish(publish), _) => {
                 let kind = match publish.qos {
-                    crate::codec::QoS::ExactlyOnce => AckKind::Pubrec,
-                    _ => AckKind::Puback,
+                    QoS::ExactlyOnce => AckKind::Pubrec,
+                    QoS::AtMostOnce | QoS::AtLeastOnce => AckKind::Puback,
                 };
                 self.acks.extend(publish.packet_id.map(|id| (kind, id)));
             }
-            Packet::Pubrel(ack) => self.acks.push_back((AckKind::Pubcomp, ack.packet_id)),
-            Packet::Pubrec(ack) if ack.reason.is_error() => {
-                client.publishing.remove(&ack.packet_id);
+            (Packet::Pubrel(ack), _) => self.acks.push_back((AckKind::Pubcomp, ack.packet_id)),
+            (Packet::Pubrec(ack), Some(publishing)) if ack.reason.is_error() => {
+                publishing.remove(&ack.packet_id);
             }
-            Packet::Pubrec(ack) => {
-                client
-                    .publishing
-                    .insert(ack.packet_id, Publishing::Released);
+            (Packet::Pubrec(ack), Some(publishing)) => {
+                publishing.insert(ack.packet_id, Publishing::Released);
                 self.acks.push_back((AckKind::Pubrel, ack.packet_id));
             }
-            Packet::Pubcomp(ack) => {
-                client.publishing.remove(&ack.packet_id);
+            (Packet::Pubcomp(ack), Some(publishing)) => {
+                publishing.remove(&ack.packet_id);
             }
             _ => {}
         }
     }
 }
 
-pub(super) fn ack(out: &mut Vec<u8>, version: Version, kind: AckKind, id: PacketId) {
+fn ack(out: &mut Vec<u8>, version: Version, kind: AckKind, id: PacketId) {
     encode_ack(out, version, kind, id, ReasonCode::Success, None);
 }

@@ -92,8 +92,9 @@ impl Wire {
         self.state.lock().broken
     }
 
-    pub(super) fn do_meanwhile(&self, action: Box<dyn FnOnce() + Send>) {
-        self.state.lock().meanwhile = Some(action);
+    /// Sets what happens in the middle of the next write, or that nothing does.
+    pub(super) fn set_meanwhile(&self, action: Option<Box<dyn FnOnce() + Send>>) {
+        self.state.lock().meanwhile = action;
     }
 
     /// The client reads at most `limit` bytes, which makes room for as many.

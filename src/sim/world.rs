@@ -272,7 +272,11 @@ impl World {
             owner,
             tap: Tap::default(),
         });
-        self.clients[client].connection = Some(at);
+        let client = &mut self.clients[client];
+        client.connection = Some(at);
+        if connect.clean_start {
+            client.publishing.clear();
+        }
     }
 
     fn publish(&mut self, index: usize) {
@@ -280,7 +284,8 @@ impl World {
         let mut qos = self.qos();
         let pipe = &self.pipes[index];
         let (version, client) = (pipe.peer.version, pipe.client);
-        if qos == QoS::ExactlyOnce && !pipe.peer.is_connected {
+        let is_present = self.clients[client].connection == Some(pipe.at);
+        if qos == QoS::ExactlyOnce && !(is_present && pipe.peer.is_connected) {
             qos = QoS::AtLeastOnce;
         }
         let retain = self.plan.retained && self.dice.chance(20);
@@ -337,7 +342,9 @@ impl World {
     fn read_at_most(&mut self, index: usize, limit: usize) {
         let pipe = &mut self.pipes[index];
         let bytes = pipe.wire.read(limit);
-        let answer = pipe.peer.read(&bytes, &mut self.clients[pipe.client]);
+        let client = &mut self.clients[pipe.client];
+        let client = Some(client).filter(|client| client.connection == Some(pipe.at));
+        let answer = pipe.peer.read(&bytes, client);
         self.send(index, &answer);
     }
 
@@ -400,6 +407,7 @@ impl World {
             };
             self.subscription_ids += 1;
         }
+        let has_id = has_id && version == Version::V5;
         let subscription_id = Some(self.subscription_ids).filter(|_| has_id);
         let id = self.clients[client].next_id();
         let mut bytes = Vec::new();
@@ -513,12 +521,12 @@ impl World {
             if publishes { "a message" } else { "a kick" }
         ));
         if !publishes {
-            wire.do_meanwhile(Box::new(move || {
+            wire.set_meanwhile(Some(Box::new(move || {
                 let mut dirty = Dirty::default();
                 let context = broker.context(now);
                 broker.disconnect(&session, None, "", &context, &mut dirty);
                 broker.flush_all(&context, dirty);
-            }));
+            })));
             return;
         }
         #[cfg(feature = "http")]
@@ -526,7 +534,7 @@ impl World {
             let (topic, qos) = (self.dice.pick(&TOPICS), self.qos());
             let (number, payload) = self.message(topic, qos, false, None);
             let published = self.meanwhile.clone();
-            wire.do_meanwhile(Box::new(move || {
+            wire.set_meanwhile(Some(Box::new(move || {
                 let message = crate::broker::OutsideMessage {
                     topic,
                     payload: &payload,
@@ -543,7 +551,7 @@ impl World {
                     published.lock().push(number);
                 }
                 broker.flush_all(&context, dirty);
-            }));
+            })));
         }
     }
 
@@ -555,6 +563,10 @@ impl World {
 
     /// Moves the clock, from one deadline to the next.
     fn advance(&mut self, by: Duration) {
+        for pipe in &self.pipes {
+            // It knows the old time.
+            pipe.wire.set_meanwhile(None);
+        }
         let target = self.now + by;
         while let Some(due) = self.broker.next_deadline().filter(|due| *due <= target) {
             self.now = self.now.max(due);

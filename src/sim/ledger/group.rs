@@ -90,11 +90,18 @@ impl Ledger {
                     group.full_filter()
                 );
             }
-            let hopeless = !self.may_wait(group);
             let group = &mut self.groups[index];
             self.lost += std::mem::take(&mut group.at_once).len() as u64;
-            if hopeless {
-                self.lost += std::mem::take(&mut group.waiting).len() as u64;
+        }
+        self.give_up_hopeless();
+    }
+
+    /// Nobody is there for a queue, and nobody comes back for it.
+    pub(super) fn give_up_hopeless(&mut self) {
+        for index in 0..self.groups.len() {
+            if !self.may_wait(&self.groups[index]) {
+                let waiting = std::mem::take(&mut self.groups[index].waiting);
+                self.lost += waiting.len() as u64;
             }
         }
     }

@@ -69,6 +69,7 @@ impl Ledger {
             session.will = None;
         }
         self.return_messages(index);
+        self.give_up_hopeless();
         self.drop_replays(index);
         let will = match self.sessions[index].expiry {
             0 => self.end_session(index),
