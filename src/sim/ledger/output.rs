@@ -54,10 +54,7 @@ impl Ledger {
         };
         let version = self.connections[at].version;
         let expected = self.connections[at].answers.pop_front();
-        assert_eq!(
-            Some(answer),
-            expected.map(|answer| answer.as_seen_in(version))
-        );
+        assert_eq!(Some(answer), expected.map(|answer| answer.seen_in(version)));
     }
 
     /// PUBREL of an exchange that an earlier connection left open (MQTT-4.4.0-1).
@@ -315,7 +312,7 @@ impl Ledger {
 
 impl Answer {
     /// MQTT 3.1.1 has no reasons.
-    fn as_seen_in(self, version: Version) -> Self {
+    fn seen_in(self, version: Version) -> Self {
         use crate::codec::ReasonCode::Success;
         match (version, self) {
             (Version::V311, Self::Puback(id, _)) => Self::Puback(id, Success),
