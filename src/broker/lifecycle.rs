@@ -471,7 +471,8 @@ impl Broker {
             let mut outbox = session.outbox();
             let slots = outbox.free_slots();
             if more {
-                outbox.want();
+                let wake = outbox.want();
+                dirty.note(session, wake);
             } else if slots > 0 {
                 let wake = outbox.pump(slots, context);
                 dirty.note(session, wake);

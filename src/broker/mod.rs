@@ -55,8 +55,10 @@ pub(crate) use outbox::OutputState;
 pub(crate) use outside::OutsideMessage;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
+#[cfg(any(feature = "http", test))]
+pub(crate) use snapshot::Stats;
 #[cfg(feature = "http")]
-pub(crate) use snapshot::{ClientSnapshot, RetainedSnapshot, Stats, TopicSnapshot};
+pub(crate) use snapshot::{ClientSnapshot, RetainedSnapshot, TopicSnapshot};
 
 use budget::Budget;
 use random::SplitMix;

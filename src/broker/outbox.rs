@@ -134,6 +134,8 @@ pub(super) struct Outbox {
     pub(super) persistent: bool,
     /// A group was refused for want of room and waits for this session to make some.
     wanted: bool,
+    /// The same for want of room in the outbox alone: QoS 0 needs no window.
+    wanted_at_most_once: bool,
     /// Whose turn it is when own messages and a group wait for the same single place.
     group_turn: bool,
     /// Retained messages on their way to new subscriptions.
@@ -237,7 +239,8 @@ impl Outbox {
             // A message that was accepted at QoS 1 or 2 is not held against the budget again.
             let is_refused = publication.qos == QoS::AtMostOnce && context.budget.is_exhausted();
             if is_refused || connected.out.len() >= context.limits.outbox {
-                self.wanted = true;
+                // QoS 0 as published does not wait, so nobody has to be woken for it.
+                self.wanted_at_most_once |= publication.qos > QoS::AtMostOnce;
                 return HandOver::NoRoom;
             }
             return match self.send_at_most_once(publication, &grant, context) {
@@ -407,17 +410,34 @@ impl Outbox {
 
     /// Takes the mark that a group left when it was refused for want of room.
     pub(super) fn take_wanted(&mut self, context: &Context<'_>) -> bool {
-        self.wanted && self.has_room(context) && std::mem::take(&mut self.wanted)
+        let has_bytes = self
+            .connected
+            .as_ref()
+            .is_some_and(|connected| connected.out.len() < context.limits.outbox);
+        let is_ready =
+            (self.wanted && self.has_room(context)) || (self.wanted_at_most_once && has_bytes);
+        if is_ready {
+            self.forget_wanted();
+        }
+        is_ready
     }
 
-    /// A group stopped before everything was handed over: it goes on when these bytes are written.
-    pub(super) fn want(&mut self) {
+    fn forget_wanted(&mut self) {
+        self.wanted = false;
+        self.wanted_at_most_once = false;
+    }
+
+    /// A group stopped before everything was handed over: it goes on when the outbox is written.
+    pub(super) fn want(&mut self) -> Wake {
         self.wanted = true;
+        self.wanted_at_most_once = true;
+        self.wake()
     }
 
     /// Whether anything waits for this session to make room.
     pub(super) fn is_waiting(&self) -> bool {
         self.wanted
+            || self.wanted_at_most_once
             || !self.queue.is_empty()
             || !self.replays.is_empty()
             || self
@@ -750,7 +770,7 @@ impl Outbox {
             });
             link.wake();
         }
-        self.wanted = false;
+        self.forget_wanted();
         let keeps = |replay: &Replay| {
             replay
                 .grant()

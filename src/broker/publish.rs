@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::codec::QoS;
+use crate::config::Overlapping;
 use crate::session::delivery::SubscriptionIds;
 use crate::session::message::Publication;
 
@@ -45,8 +46,15 @@ impl Broker {
                 result = Published::NotRetained;
             }
         }
-        for receiver in &route.plain {
-            deliver(receiver, run, publisher, context, dirty);
+        // Copies for several subscriptions of one client must not come in turns: a, b, a, b.
+        let together = match self.config.overlapping {
+            Overlapping::OneCopy => run.len(),
+            Overlapping::CopyEach => 1,
+        };
+        for part in run.chunks(together.max(1)) {
+            for receiver in &route.plain {
+                deliver(receiver, part, publisher, context, dirty);
+            }
         }
         for group in &route.groups {
             for publication in run {

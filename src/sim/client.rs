@@ -15,6 +15,8 @@ pub(super) struct Client {
     pub(super) connection: Option<usize>,
     /// Its own QoS 2 messages that are not done with, by identifier.
     pub(super) publishing: BTreeMap<PacketId, Publishing>,
+    /// It has not seen the CONNACK of its last connection, and cannot know what became of its session.
+    pub(super) is_unsure: bool,
     last_id: u16,
 }
 
@@ -72,6 +74,7 @@ impl Client {
             role,
             connection: None,
             publishing: BTreeMap::new(),
+            is_unsure: false,
             last_id: 0,
         }
     }
@@ -89,6 +92,7 @@ impl Client {
 
     /// What to send once CONNACK came: MQTT-4.4.0-1, from the client's side.
     fn resume(&mut self, session_present: bool, version: Version) -> Vec<u8> {
+        self.is_unsure = false;
         if !session_present {
             self.publishing.clear();
         }

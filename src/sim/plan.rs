@@ -23,7 +23,9 @@ pub(super) struct Plan {
     pub(super) retained: bool,
     /// Packets are handled one by one, so that the memory bound is known for each.
     pub(super) one_by_one: bool,
-    /// Nothing but the rules of groups and the end of sessions may drop a message.
+    /// Nothing but the rules of groups and the end of sessions may drop a message of QoS 1 or 2.
+    pub(super) is_lossless: bool,
+    /// Nothing may drop one of QoS 0 either.
     pub(super) is_exact: bool,
 }
 
@@ -39,6 +41,7 @@ impl Plan {
             expiries: false,
             retained: false,
             one_by_one: false,
+            is_lossless: false,
             is_exact: false,
             config: Config::standard(),
         };
@@ -61,7 +64,7 @@ impl Plan {
         }
         let limits = &mut config.limits;
         match dice.weighted(&[40, 15, 15, 10, 10, 10]) {
-            0 => plan.is_exact = true,
+            0 => (plan.is_exact, plan.is_lossless) = (true, true),
             1 => plan.expiries = true,
             2 => plan.packet_sizes = true,
             3 => {
@@ -71,8 +74,12 @@ impl Plan {
                     config.on_overflow = Overflow::Disconnect;
                 }
             }
-            4 => limits.outbox = 100 + dice.below(3000),
+            4 => {
+                limits.outbox = 100 + dice.below(3000);
+                plan.is_lossless = true;
+            }
             _ => {
+                plan.is_lossless = true;
                 limits.memory = dice.pick(&[8 * 1024, 32 * 1024]);
                 plan.one_by_one = true;
             }

@@ -117,7 +117,11 @@ impl World {
             5 => self.on_pipe(|pipe| !pipe.is_closed, Self::unsubscribe),
             6 => {
                 let client = self.dice.below(self.clients.len());
-                self.connect(client);
+                // CONNECT packets of one client arrive in the order they were sent.
+                let is_waiting = |pipe: &Pipe| pipe.client == client && !pipe.owner.is_established;
+                if !self.pipes.iter().any(is_waiting) {
+                    self.connect(client);
+                }
             }
             7 => self.on_pipe(|pipe| !pipe.is_closed, Self::leave),
             8 => self.on_pipe(|pipe| !pipe.owner.is_done, Self::kick),
@@ -274,7 +278,8 @@ impl World {
         });
         let client = &mut self.clients[client];
         client.connection = Some(at);
-        if connect.clean_start {
+        let is_unsure = std::mem::replace(&mut client.is_unsure, true);
+        if connect.clean_start || is_unsure {
             client.publishing.clear();
         }
     }
@@ -756,6 +761,7 @@ impl World {
         let (taken, mut composed) = pipe.wire.take_latest();
         if pipe.wire.take_failed() {
             pipe.tap.seen = taken;
+            self.ledger.broken(pipe.at);
         }
         // What was taken has mostly been seen before, but not what was composed during the write.
         composed.drain(..composed.len() - taken.saturating_sub(pipe.tap.seen));

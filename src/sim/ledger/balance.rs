@@ -43,7 +43,7 @@ impl Ledger {
             sum(theirs),
             "ours {ours:?}, the broker's {theirs:?}"
         );
-        if self.rules.is_exact {
+        if self.rules.is_lossless {
             assert_eq!(ours, theirs);
         }
         let sessions = || self.sessions.iter().filter(|session| !session.has_ended);
@@ -82,7 +82,7 @@ impl Ledger {
                 );
             }
         }
-        if !self.rules.is_exact {
+        if !self.rules.is_lossless {
             return;
         }
         for session in &self.sessions {

@@ -83,9 +83,12 @@ impl Ledger {
             let group = &self.groups[index];
             let is_refused = !group.at_once.is_empty() && self.rules.is_exact && self.is_single();
             if is_refused {
-                let is_connected = |member: &usize| self.sessions[*member].connection.is_some();
+                let can_take = |member: &usize| {
+                    let connection = self.sessions[*member].connection;
+                    connection.is_some_and(|at| !self.connections[at].is_broken)
+                };
                 assert!(
-                    !group.members.iter().any(is_connected),
+                    !group.members.iter().any(can_take),
                     "a message of qos 0 for {} went to nobody",
                     group.full_filter()
                 );
@@ -130,7 +133,7 @@ impl Ledger {
         let kept = group.waiting.split_off(newest);
         let passed = std::mem::replace(&mut group.waiting, kept);
         assert!(
-            passed.is_empty() || !self.rules.is_exact,
+            passed.is_empty() || !self.rules.is_lossless,
             "{} handed over order {newest} while older ones wait: {:?}",
             group.full_filter(),
             passed.keys().collect::<Vec<_>>()

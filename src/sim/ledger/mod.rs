@@ -48,6 +48,8 @@ pub(super) struct Ledger {
 
 /// What a seed allows.
 struct Rules {
+    /// See [`Plan`].
+    is_lossless: bool,
     is_exact: bool,
     copy_each: bool,
     resends: bool,
@@ -95,6 +97,8 @@ pub(super) struct Connection {
     aliases: HashMap<u16, String>,
     /// Answers that are due, in this order.
     answers: VecDeque<Answer>,
+    /// A write failed: groups pass it by.
+    is_broken: bool,
     /// DISCONNECT came.
     departure: Option<Departure>,
     /// The stamp of the last message sent again.
@@ -229,6 +233,7 @@ impl Ledger {
         use crate::config::Overlapping;
         Self {
             rules: Rules {
+                is_lossless: plan.is_lossless,
                 is_exact: plan.is_exact,
                 copy_each: plan.config.overlapping == Overlapping::CopyEach,
                 resends: plan.config.limits.resend_interval.is_some(),
@@ -264,10 +269,16 @@ impl Ledger {
             alias_maximum: 0,
             aliases: HashMap::new(),
             answers: VecDeque::new(),
+            is_broken: false,
             departure: None,
             resent: 0,
         });
         self.connections.len() - 1
+    }
+
+    /// The broker found out that a connection is broken.
+    pub(super) fn broken(&mut self, at: usize) {
+        self.connections[at].is_broken = true;
     }
 
     /// The broker is about to be called.

@@ -264,7 +264,10 @@ impl Ledger {
                 // Those before it can only have been dropped: they are not sent after it.
                 let passed = session.due.iter().take_while(|due| due.order < sent.order);
                 let passed = passed.count();
-                assert!(passed == 0 || !self.rules.is_exact, "messages went missing");
+                assert!(
+                    passed == 0 || !self.rules.is_lossless,
+                    "messages went missing"
+                );
                 session.due.drain(..passed);
                 self.lost += passed as u64;
             }
@@ -292,7 +295,7 @@ impl Ledger {
     /// A new exchange, under an identifier that no other has (MQTT-2.2.1-4).
     fn open(&mut self, sent: &Sent<'_>, id: PacketId, source: Source, handed: u32) {
         let session = &mut self.sessions[sent.session];
-        if self.rules.is_exact && !sent.publish.dup {
+        if self.rules.is_lossless && !sent.publish.dup {
             assert!(!session.is_resending(), "new before old (MQTT-4.6.0-1)");
         }
         session.stamps += 1;
