@@ -24,7 +24,7 @@ use std::thread;
 use world::World;
 
 /// Seeds that run when nobody asks for others.
-const SEEDS: u64 = 1000;
+const SEEDS: u64 = 200;
 
 /// Events that are shown of a seed that fails.
 const SHOWN: usize = 100;
