@@ -692,7 +692,8 @@ impl Outbox {
             let age = Duration::from_secs(u64::from(now.saturating_sub(entry.opened_at)));
             if period.is_some_and(|period| age >= period) {
                 given_up.push(id);
-            } else if age >= interval {
+            } else if age >= interval && !connected.resend.contains(&id) {
+                // What this connection has not sent yet waits for its place in the window.
                 connected.append_delivery(delivery, id, !context.aws.never_dup, context.now);
                 appended = true;
             }
