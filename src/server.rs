@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::broker::{Broker, Dirty};
 use crate::codec::QoS;
 use crate::config::Config;
 use crate::local::{Message, Refused, Subscription};
-use crate::net::{Shared, listener, timekeeper};
+use crate::net::{Shared, Tasks, listener, timekeeper};
 use crate::time::Clock;
 
 /// Connections have so long to read their DISCONNECT when the server stops.
@@ -126,7 +125,7 @@ impl Server {
         let ca_file = None;
         let addrs = listeners.addrs();
         let shared = share(config);
-        shared.spawn(timekeeper::keep_time(shared.clone()));
+        shared.tasks.spawn(timekeeper::keep_time(shared.clone()));
         listeners.serve(
             &shared,
             #[cfg(feature = "tls")]
@@ -178,12 +177,11 @@ impl Server {
         let mut dirty = Dirty::default();
         shared.broker.stop(now, &mut dirty);
         shared.broker.flush_all(&shared.broker.context(now), dirty);
-        shared.tasks.close();
         if tokio::time::timeout(STOP_LIMIT, shared.tasks.wait())
             .await
             .is_err()
         {
-            shared.killed.cancel();
+            shared.tasks.kill();
             shared.tasks.wait().await;
         }
     }
@@ -192,7 +190,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.stopping.cancel();
-        self.shared.killed.cancel();
+        self.shared.tasks.kill();
     }
 }
 
@@ -207,9 +205,8 @@ fn share(config: Config) -> Arc<Shared> {
         broker,
         clock,
         timekeeper,
-        tasks: TaskTracker::new(),
+        tasks: Tasks::default(),
         stopping: CancellationToken::new(),
-        killed: CancellationToken::new(),
         connections: AtomicUsize::new(0),
         #[cfg(feature = "tls")]
         handshakes: Arc::new(tokio::sync::Semaphore::new(handshake_steps())),
@@ -295,7 +292,7 @@ impl Listeners {
     ) {
         let serve = |listener: Option<TcpListener>, kind: Option<listener::Kind>| {
             if let (Some(listener), Some(kind)) = (listener, kind) {
-                shared.spawn(listener::accept(shared.clone(), listener, kind));
+                shared.tasks.spawn(listener::accept(shared.clone(), listener, kind));
             }
         };
         serve(self.mqtt, Some(listener::Kind::Mqtt));
@@ -307,7 +304,7 @@ impl Listeners {
         serve(self.wss, tls.cloned().map(listener::Kind::Wss));
         #[cfg(feature = "http")]
         if let Some(listener) = self.http {
-            shared.spawn(crate::http::serve(shared.clone(), listener));
+            shared.tasks.spawn(crate::http::serve(shared.clone(), listener));
         }
     }
 }

@@ -5,6 +5,12 @@ use std::sync::Arc;
 use super::outbox::Wake;
 use super::session::Session;
 
+/// Fewer receivers than this are written at once: nothing is gained by waiting.
+const FEW_RECEIVERS: usize = 8;
+
+/// Messages per receiver from which on a write is worth its system call.
+const FULL_BATCH: usize = 8;
+
 /// Outboxes to be written at the end of a turn. Every call that may compose packets fills one;
 /// whatever is still in it when it is dropped is left to the owners of the connections.
 #[must_use]
@@ -43,6 +49,14 @@ impl Dirty {
 
     pub(super) fn pop(&mut self) -> Option<Arc<Session>> {
         self.sessions.pop()
+    }
+
+    /// Whether many receivers got few messages each. Such a set is written after the other tasks that
+    /// are ready have had a turn: they may have more for the same receivers, and a write costs the
+    /// system call and hardly its bytes.
+    pub(crate) fn is_thin(&self) -> bool {
+        let receivers = self.sessions.len();
+        receivers >= FEW_RECEIVERS && self.deliveries < FULL_BATCH * receivers
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -10,7 +10,7 @@ pub(crate) struct ConnectionFacts {
     pub(crate) listener: &'static str,
     /// `None` for a client in the same process.
     pub(crate) peer: Option<SocketAddr>,
-    pub(crate) tls: Option<TlsFacts>,
+    pub(crate) tls: Option<Box<TlsFacts>>,
     pub(crate) traffic: Traffic,
 }
 

@@ -35,9 +35,9 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
         let Some((stream, place)) = accepted else {
             continue;
         };
-        let (shared, router) = (shared.clone(), router.clone());
-        shared.clone().spawn(async move {
-            serve_connection(&shared, stream, router).await;
+        let (owned, router) = (shared.clone(), router.clone());
+        shared.tasks.spawn(async move {
+            serve_connection(&owned, stream, router).await;
             drop(place);
         });
     }

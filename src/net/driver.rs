@@ -43,7 +43,7 @@ enum Step {
 }
 
 /// A connection being driven.
-struct Driver<I, S> {
+pub(super) struct Driver<I, S> {
     shared: Arc<Shared>,
     inbound: I,
     socket: Arc<S>,
@@ -61,44 +61,50 @@ struct Driver<I, S> {
     full_since: Option<Instant>,
     /// The outbound side failed: read what is left, then end.
     broken: bool,
-}
-
-/// Drives a connection from its first byte to its last.
-pub(super) async fn drive<I: Inbound, S: Socket>(
-    shared: Arc<Shared>,
-    inbound: I,
-    socket: Arc<S>,
-    facts: ConnectionFacts,
-) {
-    let link: Arc<dyn Link> = socket.clone();
-    let connection = Connection::new(&shared.broker, link, facts, shared.clock.now());
-    let mut driver = Driver {
-        shared,
-        inbound,
-        socket,
-        connection,
-        dirty: Dirty::default(),
-        tail: Vec::new(),
-        needed: 0,
-        unhandled: false,
-        stalled: false,
-        full_since: None,
-        broken: false,
-    };
-    loop {
-        match poll_fn(|cx| driver.poll_turn(cx)).await {
-            Step::Yield => tokio::task::yield_now().await,
-            Step::Pause(wait) => tokio::time::sleep(wait).await,
-            Step::Authenticate(credentials) => {
-                Box::pin(driver.authenticate(credentials)).await;
-            }
-            Step::End => break,
-        }
-    }
-    Box::pin(driver.finish()).await;
+    /// The last turn left its dirty outboxes to this one.
+    gathering: bool,
 }
 
 impl<I: Inbound, S: Socket> Driver<I, S> {
+    /// A driver for a connection that waits for CONNECT. Boxed, so that the task's future holds it
+    /// once.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        inbound: I,
+        socket: Arc<S>,
+        facts: ConnectionFacts,
+    ) -> Box<Self> {
+        let link: Arc<dyn Link> = socket.clone();
+        let connection = Connection::new(&shared.broker, link, facts, shared.clock.now());
+        Box::new(Self {
+            shared,
+            inbound,
+            socket,
+            connection,
+            dirty: Dirty::default(),
+            tail: Vec::new(),
+            needed: 0,
+            unhandled: false,
+            stalled: false,
+            full_since: None,
+            broken: false,
+            gathering: false,
+        })
+    }
+
+    /// Drives the connection from its first byte to its last.
+    pub(super) async fn drive(mut self: Box<Self>) {
+        loop {
+            match poll_fn(|cx| self.poll_turn(cx)).await {
+                Step::Yield => tokio::task::yield_now().await,
+                Step::Pause(wait) => Box::pin(tokio::time::sleep(wait)).await,
+                Step::Authenticate(credentials) => Box::pin(self.authenticate(credentials)).await,
+                Step::End => break,
+            }
+        }
+        Box::pin(self.finish()).await;
+    }
+
     /// One turn: input, signals, room in the socket, then the outboxes that became dirty.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
@@ -113,6 +119,9 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             if step.is_none() {
                 self.poll_room(cx);
             }
+            if self.gathers(step.as_ref()) {
+                return Poll::Ready(Step::Yield);
+            }
             let context = self.shared.broker.context(self.shared.clock.now());
             let flushed = self
                 .shared
@@ -126,6 +135,13 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
                 None => return Poll::Pending,
             }
         }
+    }
+
+    /// Whether the outboxes are better written after others had their turn; at most one turn later.
+    fn gathers(&mut self, step: Option<&Turn>) -> bool {
+        let goes_on = !matches!(step, Some(Turn::Over(_)));
+        self.gathering = !self.gathering && goes_on && self.dirty.is_thin();
+        self.gathering
     }
 
     /// Reads and handles, as far as reading is allowed.
@@ -327,7 +343,7 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         }
     }
 
-    async fn finish(mut self) {
+    async fn finish(mut self: Box<Self>) {
         let context_of = |shared: &Arc<Shared>| shared.clock.now();
         loop {
             let broker = &self.shared.broker;

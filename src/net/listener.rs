@@ -11,7 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::broker::{ConnectionFacts, TlsFacts, Traffic};
 
-use super::{Shared, driver, tcp};
+use super::driver::Driver;
+use super::{Shared, tcp};
 
 /// Connections that the kernel keeps ready for us.
 const BACKLOG: i32 = 4096;
@@ -96,11 +97,7 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
     // A socket that fails here fails at its first read as well.
     let _ = stream.set_nodelay(true);
     let place = Place(shared.clone());
-    let shared = shared.clone();
-    shared.clone().spawn(async move {
-        let _place = place;
-        serve(shared, stream, peer, kind).await;
-    });
+    shared.tasks.spawn(serve(place, stream, peer, kind));
 }
 
 /// Counts a connection for as long as it lives.
@@ -112,26 +109,36 @@ impl Drop for Place {
     }
 }
 
-async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
+/// Serves a connection. The future is kept as long as the connection, so what is large in it only
+/// for a while is boxed.
+async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
+    let shared = &place.0;
     let name = kind.name();
     match kind {
         Kind::Mqtt => {
             let (inbound, link) = tcp::split(stream);
-            driver::drive(shared, inbound, Arc::new(link), facts(name, peer, None)).await;
+            let facts = facts(name, peer, None);
+            Driver::new(shared.clone(), inbound, Arc::new(link), facts).drive().await;
         }
         #[cfg(feature = "tls")]
         Kind::Mqtts(config) => {
             let Some((inbound, link, tls)) =
-                Box::pin(shake_hands(&shared, stream, peer, name, config)).await
+                Box::pin(shake_hands(shared, stream, peer, name, config)).await
             else {
                 return;
             };
-            driver::drive(shared, inbound, link, facts(name, peer, Some(tls))).await;
+            let facts = facts(name, peer, Some(tls));
+            Driver::new(shared.clone(), inbound, link, facts).drive().await;
         }
         #[cfg(feature = "websocket")]
-        Kind::Ws => Box::pin(super::ws::serve(shared, stream, facts(name, peer, None))).await,
+        Kind::Ws => {
+            let facts = facts(name, peer, None);
+            Box::pin(super::ws::serve(shared.clone(), stream, facts)).await;
+        }
         #[cfg(all(feature = "websocket", feature = "tls"))]
-        Kind::Wss(config) => Box::pin(super::ws::serve_tls(shared, stream, peer, config)).await,
+        Kind::Wss(config) => {
+            Box::pin(super::ws::serve_tls(shared.clone(), stream, peer, config)).await;
+        }
     }
 }
 
@@ -144,7 +151,7 @@ pub(super) fn facts(
     ConnectionFacts {
         listener,
         peer: Some(peer),
-        tls,
+        tls: tls.map(Box::new),
         traffic: Traffic::default(),
     }
 }

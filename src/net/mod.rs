@@ -9,6 +9,7 @@ pub(crate) mod listener;
 mod shared;
 mod signal;
 mod socket;
+mod tasks;
 mod tcp;
 pub(crate) mod timekeeper;
 #[cfg(feature = "tls")]
@@ -20,3 +21,4 @@ mod users;
 mod ws;
 
 pub(crate) use shared::Shared;
+pub(crate) use tasks::Tasks;

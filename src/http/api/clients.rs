@@ -178,7 +178,7 @@ impl From<ClientSnapshot> for Client {
             messages_received: client.traffic.messages,
             messages_sent: client.messages_sent,
             messages_dropped: client.dropped,
-            tls: facts.and_then(|facts| facts.tls.as_ref()).map(Tls::from),
+            tls: facts.and_then(|facts| facts.tls.as_deref()).map(Tls::from),
             subscriptions: client
                 .subscriptions
                 .into_iter()
