@@ -292,7 +292,9 @@ impl Listeners {
     ) {
         let serve = |listener: Option<TcpListener>, kind: Option<listener::Kind>| {
             if let (Some(listener), Some(kind)) = (listener, kind) {
-                shared.tasks.spawn(listener::accept(shared.clone(), listener, kind));
+                shared
+                    .tasks
+                    .spawn(listener::accept(shared.clone(), listener, kind));
             }
         };
         serve(self.mqtt, Some(listener::Kind::Mqtt));
@@ -304,7 +306,9 @@ impl Listeners {
         serve(self.wss, tls.cloned().map(listener::Kind::Wss));
         #[cfg(feature = "http")]
         if let Some(listener) = self.http {
-            shared.tasks.spawn(crate::http::serve(shared.clone(), listener));
+            shared
+                .tasks
+                .spawn(crate::http::serve(shared.clone(), listener));
         }
     }
 }

@@ -145,6 +145,14 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
+    /// Makes room for a run of messages of about `bytes`.
+    #[inline]
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        if let Some(connected) = &mut self.connected {
+            connected.out.reserve(bytes);
+        }
+    }
+
     /// Takes a message for this receiver: sends it, queues it, or drops it.
     #[inline]
     pub(super) fn offer(

@@ -16,6 +16,9 @@ const CHUNK: usize = 64 * 1024;
 const POOLED: usize = 64;
 const POOLED_CAPACITY: usize = 2 * CHUNK;
 
+/// Runs up to this size grow a chunk as they come.
+const SMALL_RUN: usize = 8 * 1024;
+
 thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
@@ -82,6 +85,14 @@ impl Output {
             self.last = pooled();
         }
         &mut self.last
+    }
+
+    /// Makes room for `bytes` that come in several packets, so that a chunk of large ones does not
+    /// grow, and move, with each.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        if bytes > SMALL_RUN {
+            self.buffer().reserve(bytes.min(CHUNK));
+        }
     }
 
     /// Appends answers to the peer's own packets.

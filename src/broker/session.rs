@@ -31,8 +31,11 @@ pub(crate) struct Session {
     slot: Mutex<Slot>,
     outbox: Mutex<Outbox>,
     /// Identifiers of the client's QoS 2 messages that await PUBREL (MQTT-4.3.3-10).
-    received: Mutex<HashSet<u16, foldhash::fast::FixedState>>,
+    received: Mutex<ReceivedIds>,
 }
+
+/// Packet identifiers of QoS 2 messages that a client has sent and not released.
+pub(super) type ReceivedIds = HashSet<u16, foldhash::fast::FixedState>;
 
 /// What of a session changes by its own packets only.
 pub(super) struct Slot {
@@ -101,7 +104,7 @@ impl Session {
         self.outbox.lock()
     }
 
-    pub(super) fn received(&self) -> MutexGuard<'_, HashSet<u16, foldhash::fast::FixedState>> {
+    pub(super) fn received(&self) -> MutexGuard<'_, ReceivedIds> {
         self.received.lock()
     }
 

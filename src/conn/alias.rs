@@ -11,14 +11,9 @@ pub(crate) struct InboundAliases {
 }
 
 impl InboundAliases {
-    /// The topic that a PUBLISH means: the one it carries, which is bound to the alias, or the one
-    /// that was bound before.
-    pub(crate) fn resolve<'a>(
-        &'a mut self,
-        topic: &'a str,
-        alias: u16,
-        maximum: u16,
-    ) -> Result<&'a str, Violation> {
+    /// Takes note of the alias of a PUBLISH: it stands for the topic that the packet carries or, if
+    /// that is empty, for the one that was bound before.
+    pub(crate) fn bind(&mut self, topic: &str, alias: u16, maximum: u16) -> Result<(), Violation> {
         if alias > maximum {
             return Err(Violation::new(
                 ReasonCode::TopicAliasInvalid,
@@ -28,16 +23,13 @@ impl InboundAliases {
         }
         let place = usize::from(alias);
         if topic.is_empty() {
-            return self
-                .topics
-                .get(place)
-                .and_then(Option::as_deref)
-                .ok_or_else(|| {
-                    Violation::protocol(
-                        "MQTT-3.3.2-12",
-                        format!("topic alias {alias} is not bound"),
-                    )
-                });
+            return match self.topic(alias) {
+                Some(_) => Ok(()),
+                None => Err(Violation::protocol(
+                    "MQTT-3.3.2-12",
+                    format!("topic alias {alias} is not bound"),
+                )),
+            };
         }
         if self.topics.len() <= place {
             self.topics.resize_with(place + 1, || None);
@@ -47,7 +39,12 @@ impl InboundAliases {
         {
             *slot = Some(topic.into());
         }
-        Ok(topic)
+        Ok(())
+    }
+
+    /// The topic that an alias stands for.
+    pub(crate) fn topic(&self, alias: u16) -> Option<&str> {
+        self.topics.get(usize::from(alias))?.as_deref()
     }
 }
 
@@ -58,22 +55,20 @@ mod tests {
     #[test]
     fn an_alias_keeps_its_topic_until_it_is_bound_anew() {
         let mut aliases = InboundAliases::default();
-        assert_eq!(aliases.resolve("a/b", 2, 8).unwrap(), "a/b");
-        assert_eq!(aliases.resolve("", 2, 8).unwrap(), "a/b");
-        assert_eq!(aliases.resolve("c", 2, 8).unwrap(), "c");
-        assert_eq!(aliases.resolve("", 2, 8).unwrap(), "c");
+        for (topic, means) in [("a/b", "a/b"), ("", "a/b"), ("c", "c"), ("", "c")] {
+            aliases.bind(topic, 2, 8).unwrap();
+            assert_eq!(aliases.topic(2), Some(means));
+        }
     }
 
     /// AWS-M5-19, MQTT-3.3.2-9.
     #[test]
     fn unknown_and_too_high_aliases_are_refused() {
         let mut aliases = InboundAliases::default();
+        let reason = |bound: Result<(), Violation>| bound.unwrap_err().reason;
+        assert_eq!(reason(aliases.bind("", 1, 8)), ReasonCode::ProtocolError);
         assert_eq!(
-            aliases.resolve("", 1, 8).unwrap_err().reason,
-            ReasonCode::ProtocolError
-        );
-        assert_eq!(
-            aliases.resolve("a", 9, 8).unwrap_err().reason,
+            reason(aliases.bind("a", 9, 8)),
             ReasonCode::TopicAliasInvalid
         );
     }

@@ -118,7 +118,9 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
         Kind::Mqtt => {
             let (inbound, link) = tcp::split(stream);
             let facts = facts(name, peer, None);
-            Driver::new(shared.clone(), inbound, Arc::new(link), facts).drive().await;
+            Driver::new(shared.clone(), inbound, Arc::new(link), facts)
+                .drive()
+                .await;
         }
         #[cfg(feature = "tls")]
         Kind::Mqtts(config) => {
@@ -128,7 +130,9 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
                 return;
             };
             let facts = facts(name, peer, Some(tls));
-            Driver::new(shared.clone(), inbound, link, facts).drive().await;
+            Driver::new(shared.clone(), inbound, link, facts)
+                .drive()
+                .await;
         }
         #[cfg(feature = "websocket")]
         Kind::Ws => {

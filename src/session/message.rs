@@ -41,6 +41,12 @@ impl<'a> Publication<'a> {
         }
     }
 
+    /// Its bytes as they are sent, but for a few of the header.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.topic.len() + self.properties.len() + self.payload.len() + 8
+    }
+
     /// The message in an allocation of its own, made at the first call.
     pub(crate) fn message(&self) -> &Message {
         self.stored.get_or_init(|| Message::copy(self))

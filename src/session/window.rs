@@ -45,12 +45,37 @@ pub(crate) struct Window {
     /// Identifier of the first slot of the ring.
     first: u16,
     ring: VecDeque<Option<Entry>>,
-    /// Open exchanges older than the ring, in the order they were sent.
-    stragglers: BTreeMap<u64, (u16, Entry)>,
-    straggler_ids: HashMap<u16, u64, foldhash::fast::FixedState>,
-    straggler_count: u64,
+    /// Boxed, because hardly a session has any.
+    stragglers: Option<Box<Stragglers>>,
     open: usize,
     bytes: usize,
+}
+
+/// Open exchanges older than the ring.
+#[derive(Default)]
+struct Stragglers {
+    /// In the order they were sent.
+    entries: BTreeMap<u64, (u16, Entry)>,
+    ids: HashMap<u16, u64, foldhash::fast::FixedState>,
+    count: u64,
+}
+
+impl Stragglers {
+    fn get(&mut self, id: u16) -> Option<&mut Entry> {
+        let order = self.ids.get(&id)?;
+        self.entries.get_mut(order).map(|(_, entry)| entry)
+    }
+
+    fn remove(&mut self, id: u16) -> Option<Entry> {
+        let order = self.ids.remove(&id)?;
+        self.entries.remove(&order).map(|(_, entry)| entry)
+    }
+
+    fn insert(&mut self, id: u16, entry: Entry) {
+        self.count += 1;
+        self.entries.insert(self.count, (id, entry));
+        self.ids.insert(id, self.count);
+    }
 }
 
 impl Window {
@@ -81,7 +106,7 @@ impl Window {
                 self.set_stragglers_aside();
             }
             let id = advance(self.first, self.ring.len());
-            if self.straggler_ids.is_empty() || !self.straggler_ids.contains_key(&id) {
+            if !self.is_straggler(id) {
                 self.open += 1;
                 self.bytes += footprint(&entry);
                 self.ring.push_back(Some(entry));
@@ -96,10 +121,7 @@ impl Window {
     pub(crate) fn close(&mut self, id: PacketId) -> Option<Entry> {
         let entry = match self.slot(id.get()) {
             Some(slot) if slot.is_some() => slot.take(),
-            _ => {
-                let order = self.straggler_ids.remove(&id.get())?;
-                self.stragglers.remove(&order).map(|(_, entry)| entry)
-            }
+            _ => self.remove_straggler(id.get()),
         }?;
         self.open -= 1;
         self.bytes -= footprint(&entry);
@@ -108,8 +130,8 @@ impl Window {
     }
 
     pub(crate) fn get(&mut self, id: PacketId) -> Option<&mut Entry> {
-        if let Some(order) = self.straggler_ids.get(&id.get()) {
-            return self.stragglers.get_mut(order).map(|(_, entry)| entry);
+        if self.is_straggler(id.get()) {
+            return self.stragglers.as_mut()?.get(id.get());
         }
         self.slot(id.get())?.as_mut()
     }
@@ -129,9 +151,11 @@ impl Window {
 
     /// Every open exchange in the order it was sent.
     pub(crate) fn visit(&mut self, mut f: impl FnMut(PacketId, &mut Entry)) {
-        for (id, entry) in self.stragglers.values_mut() {
-            if let Some(id) = PacketId::new(*id) {
-                f(id, entry);
+        if let Some(stragglers) = &mut self.stragglers {
+            for (id, entry) in stragglers.entries.values_mut() {
+                if let Some(id) = PacketId::new(*id) {
+                    f(id, entry);
+                }
             }
         }
         let first = self.first;
@@ -161,7 +185,7 @@ impl Window {
     /// Puts a message back under the identifier it had, when its receiver resumes (MQTT-4.4.0-1).
     /// Fails when the identifier is in use again.
     pub(crate) fn reopen(&mut self, id: PacketId, entry: Entry) -> Result<(), Entry> {
-        if self.straggler_ids.contains_key(&id.get()) {
+        if self.is_straggler(id.get()) {
             return Err(entry);
         }
         match self.slot(id.get()) {
@@ -210,9 +234,23 @@ impl Window {
     }
 
     fn set_aside(&mut self, id: u16, entry: Entry) {
-        self.straggler_count += 1;
-        self.stragglers.insert(self.straggler_count, (id, entry));
-        self.straggler_ids.insert(id, self.straggler_count);
+        self.stragglers.get_or_insert_default().insert(id, entry);
+    }
+
+    #[inline]
+    fn is_straggler(&self, id: u16) -> bool {
+        let stragglers = self.stragglers.as_ref();
+        stragglers.is_some_and(|stragglers| stragglers.ids.contains_key(&id))
+    }
+
+    #[cold]
+    fn remove_straggler(&mut self, id: u16) -> Option<Entry> {
+        let stragglers = self.stragglers.as_mut()?;
+        let removed = stragglers.remove(id);
+        if stragglers.ids.is_empty() {
+            self.stragglers = None;
+        }
+        removed
     }
 }
 

@@ -1,8 +1,8 @@
 //! The packets of an established connection, one after the other.
 
 use crate::codec::{
-    self, AckKind, Disconnect, Packet, PacketId, PacketType, QoS, ReasonCode, Split, encode_ack,
-    encode_pingresp,
+    self, AckKind, Disconnect, Packet, PacketId, PacketType, QoS, ReasonCode, Split, Version,
+    encode_ack, encode_pingresp,
 };
 use crate::conn::handshake::clamp_session_expiry;
 use crate::conn::rules;
@@ -52,8 +52,9 @@ impl Active {
                 PacketType::Publish => {
                     *at += self.receive_publishes(broker, rest, &frame, context, dirty)?;
                 }
-                PacketType::Puback => {
-                    *at += self.receive_pubacks(broker, rest, context, dirty)?;
+                PacketType::Puback | PacketType::Pubrec | PacketType::Pubcomp => {
+                    let kind = frame.packet_type;
+                    *at += self.receive_acks(broker, kind, rest, context, dirty)?;
                 }
                 _ => {
                     self.batch.packets += 1;
@@ -73,20 +74,9 @@ impl Active {
         dirty: &mut Dirty,
     ) -> Result<(), Stop> {
         match packet {
-            Packet::Pubrec(ack) => {
-                self.refuse_qos2_packets(broker)?;
-                self.receive_pubrec(broker, ack.packet_id, ack.reason, context, dirty);
-                Ok(())
-            }
             Packet::Pubrel(ack) => {
                 self.refuse_qos2_packets(broker)?;
                 self.receive_pubrel(ack.packet_id);
-                Ok(())
-            }
-            Packet::Pubcomp(ack) => {
-                self.refuse_qos2_packets(broker)?;
-                self.session.outbox().receive_pubcomp(ack.packet_id);
-                broker.make_room(&self.session, context, dirty);
                 Ok(())
             }
             Packet::Subscribe(subscribe) => {
@@ -108,7 +98,9 @@ impl Active {
             | Packet::Unsuback(_)
             | Packet::Pingresp
             | Packet::Publish(_)
-            | Packet::Puback(_) => {
+            | Packet::Puback(_)
+            | Packet::Pubrec(_)
+            | Packet::Pubcomp(_) => {
                 Err(Violation::protocol("MQTT-4.13.1-1", "packet that only a server sends").into())
             }
         }
@@ -121,14 +113,18 @@ impl Active {
         }
     }
 
-    /// A run of PUBACKs, under one lock. Returns the bytes they took.
-    fn receive_pubacks(
+    /// A run of PUBACKs, PUBRECs or PUBCOMPs, under one lock. Returns the bytes they took.
+    fn receive_acks(
         &mut self,
         broker: &Broker,
+        kind: PacketType,
         buf: &[u8],
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Result<usize, Stop> {
+        if kind != PacketType::Puback {
+            self.refuse_qos2_packets(broker)?;
+        }
         let limit = broker.config().limits.packet_size;
         let mut at = 0;
         {
@@ -139,14 +135,33 @@ impl Active {
             while let Ok(Split::Frame(frame)) =
                 codec::split(buf.get(at..).unwrap_or_default(), limit)
             {
-                if frame.packet_type != PacketType::Puback {
+                if frame.packet_type != kind {
                     break;
                 }
-                let Packet::Puback(ack) = codec::decode(&frame, self.version)? else {
-                    break;
-                };
                 // One for an unknown identifier is a late or a repeated one: nothing is left to do.
-                outbox.acknowledge(ack.packet_id, QoS::AtLeastOnce);
+                match codec::decode(&frame, self.version)? {
+                    Packet::Puback(ack) => {
+                        outbox.acknowledge(ack.packet_id, QoS::AtLeastOnce);
+                    }
+                    // The exchange is over, and the message goes to nobody else (MQTT-4.8.2-6).
+                    Packet::Pubrec(ack) if ack.reason.is_error() => {
+                        outbox.acknowledge(ack.packet_id, QoS::ExactlyOnce);
+                    }
+                    Packet::Pubrec(ack) => {
+                        let known = outbox.receive_pubrec(ack.packet_id);
+                        append_release(
+                            &mut self.answers,
+                            self.version,
+                            AckKind::Pubrel,
+                            ack.packet_id,
+                            known,
+                        );
+                    }
+                    Packet::Pubcomp(ack) => {
+                        outbox.receive_pubcomp(ack.packet_id);
+                    }
+                    _ => break,
+                }
                 self.batch.packets += 1;
                 at += frame.len;
             }
@@ -156,54 +171,10 @@ impl Active {
         Ok(at)
     }
 
-    fn receive_pubrec(
-        &mut self,
-        broker: &Broker,
-        id: PacketId,
-        reason: ReasonCode,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) {
-        let known = {
-            let mut outbox = self.session.outbox();
-            if reason.is_error() {
-                // The exchange is over, and the message goes to nobody else (MQTT-4.8.2-6).
-                outbox.acknowledge(id, QoS::ExactlyOnce);
-                drop(outbox);
-                broker.make_room(&self.session, context, dirty);
-                return;
-            }
-            outbox.receive_pubrec(id)
-        };
-        let answer = match known {
-            true => ReasonCode::Success,
-            false => ReasonCode::PacketIdentifierNotFound,
-        };
-        encode_ack(
-            &mut self.answers,
-            self.version,
-            AckKind::Pubrel,
-            id,
-            answer,
-            None,
-        );
-    }
-
     /// The client lets go of a QoS 2 message that it sent (MQTT-4.3.3-11, -12).
     fn receive_pubrel(&mut self, id: PacketId) {
         let known = self.session.received().remove(&id.get());
-        let answer = match known {
-            true => ReasonCode::Success,
-            false => ReasonCode::PacketIdentifierNotFound,
-        };
-        encode_ack(
-            &mut self.answers,
-            self.version,
-            AckKind::Pubcomp,
-            id,
-            answer,
-            None,
-        );
+        append_release(&mut self.answers, self.version, AckKind::Pubcomp, id, known);
     }
 
     /// DISCONNECT, with or without will and a new Session Expiry Interval (MQTT-3.14.4-3).
@@ -234,4 +205,19 @@ impl Active {
             ..Departure::default()
         })
     }
+}
+
+/// Appends PUBREL or PUBCOMP, with 0x92 for an identifier that is not `known`.
+fn append_release(
+    answers: &mut Vec<u8>,
+    version: Version,
+    kind: AckKind,
+    id: PacketId,
+    known: bool,
+) {
+    let reason = match known {
+        true => ReasonCode::Success,
+        false => ReasonCode::PacketIdentifierNotFound,
+    };
+    encode_ack(answers, version, kind, id, reason, None);
 }

@@ -12,6 +12,7 @@ use crate::conn::violation::Violation;
 use crate::session::message::{Publication, expiry_deadline};
 
 use super::super::publish::Published;
+use super::super::session::ReceivedIds;
 use super::{Active, Broker, Context, Dirty, Stop};
 
 /// Messages that are published under one set of locks.
@@ -42,7 +43,6 @@ impl Active {
         let expiry = clamp_message_expiry(publish.properties.message_expiry, broker.config());
         if publish.properties.topic_alias.is_none()
             && expiry.is_none()
-            && publish.qos < QoS::ExactlyOnce
             && !(publish.retain && context.limits.retained_rate.is_some())
         {
             return self.publish_run(broker, buf, first, &publish, context, dirty);
@@ -132,33 +132,19 @@ impl Active {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Result<(), Stop> {
-        let topic = match publish.properties.topic_alias {
-            Some(alias) => {
-                let maximum = broker.config().limits.topic_alias_maximum;
-                self.aliases.resolve(publish.topic, alias, maximum)?
-            }
-            None => publish.topic,
-        };
-        let exchange = publish
-            .packet_id
-            .filter(|_| publish.qos == QoS::ExactlyOnce);
-        if let Some(id) = exchange {
-            // Looked up and noted under one lock: a connection that was just taken over may be at the
-            // same message.
-            let mut received = self.session.received();
-            if received.contains(&id.get()) {
-                drop(received);
-                // Sent again, and published when it came first (MQTT-4.3.3-10).
-                self.acknowledge(AckKind::Pubrec, id, ReasonCode::Success)?;
-                return Ok(());
-            }
-            if received.len() >= usize::from(broker.config().limits.receive_maximum) {
-                return Err(exceeded_receive_maximum());
-            }
-            received.insert(id.get());
+        let alias = publish.properties.topic_alias;
+        if let Some(alias) = alias {
+            let maximum = broker.config().limits.topic_alias_maximum;
+            self.aliases.bind(publish.topic, alias, maximum)?;
         }
+        if !self.opens_exchange(broker, publish)? {
+            return Ok(());
+        }
+        let topic = alias
+            .and_then(|alias| self.aliases.topic(alias))
+            .unwrap_or(publish.topic);
         if let Err(violation) = broker.check_retained_rate(topic, publish, context) {
-            if let Some(id) = exchange {
+            if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
                 self.session.received().remove(&id.get());
             }
             return self.throttle(broker, publish, violation);
@@ -171,22 +157,10 @@ impl Active {
         let route = broker.routing.route(topic, &mut self.routes);
         let run = std::slice::from_ref(&publication);
         let published = broker.publish(route, run, self.session.id, context, dirty);
-        if let Some(id) = publish.packet_id {
-            let kind = match publish.qos {
-                QoS::ExactlyOnce => AckKind::Pubrec,
-                QoS::AtMostOnce | QoS::AtLeastOnce => AckKind::Puback,
-            };
-            if kind == AckKind::Puback {
-                self.count_unanswered(broker)?;
-            }
-            let reason = ack_reason(broker, published);
-            if reason.is_error() {
-                // PUBREC with an error ends the exchange: its identifier is free (MQTT-4.3.3-9).
-                self.session.received().remove(&id.get());
-            }
-            self.acknowledge(kind, id, reason)?;
+        match publish.packet_id {
+            Some(id) => self.conclude(broker, publish.qos, id, published),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// AWS-LIM-19, -32: a retained message beyond its topic's rate is refused where there is a code for
@@ -216,6 +190,10 @@ impl Active {
         let limit = broker.config().limits.packet_size;
         let mut run: Run<'_> = SmallVec::new();
         let mut ids: SmallVec<[PacketId; RUN]> = SmallVec::new();
+        if !self.opens_exchange(broker, publish)? {
+            return Ok(first.len);
+        }
+        let mut exchanges = (publish.qos == QoS::ExactlyOnce).then(|| self.session.received());
         run.push(plain_publication(publish, first, self.version));
         ids.extend(publish.packet_id);
         let mut at = first.len;
@@ -228,12 +206,18 @@ impl Active {
             if frame.packet_type != PacketType::Publish {
                 break;
             }
-            // What cannot be decoded ends the run; it is met again as the first of the next.
+            // What cannot be decoded ends the run; it is met again as the first of the next. So is one
+            // that was sent again.
             let Ok(next) = codec::decode_publish(&frame, self.version) else {
                 break;
             };
             if !goes_the_same_way(&next, publish)
                 || rules::check_message(&next, broker.config()).is_err()
+            {
+                break;
+            }
+            if let (Some(exchanges), Some(id)) = (&mut exchanges, next.packet_id)
+                && open_exchange(exchanges, id, broker) != Opened::New
             {
                 break;
             }
@@ -243,14 +227,53 @@ impl Active {
             ids.extend(next.packet_id);
             at += frame.len;
         }
+        drop(exchanges);
         let route = broker.routing.route(publish.topic, &mut self.routes);
         let published = broker.publish(route, &run, self.session.id, context, dirty);
-        let reason = ack_reason(broker, published);
         for id in ids {
-            self.count_unanswered(broker)?;
-            self.acknowledge(AckKind::Puback, id, reason)?;
+            self.conclude(broker, publish.qos, id, published)?;
         }
         Ok(at)
+    }
+
+    /// Notes a QoS 2 message. Returns whether a PUBLISH is to be published: one that was sent again is
+    /// answered only (MQTT-4.3.3-10).
+    fn opens_exchange(&mut self, broker: &Broker, publish: &Publish<'_>) -> Result<bool, Stop> {
+        let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) else {
+            return Ok(true);
+        };
+        let opened = open_exchange(&mut self.session.received(), id, broker);
+        match opened {
+            Opened::New => Ok(true),
+            Opened::Known => {
+                self.acknowledge(AckKind::Pubrec, id, ReasonCode::Success)?;
+                Ok(false)
+            }
+            Opened::TooMany => Err(exceeded_receive_maximum()),
+        }
+    }
+
+    /// Acknowledges a message that was published, or was not: the first step of QoS 2, the only one of
+    /// QoS 1.
+    fn conclude(
+        &mut self,
+        broker: &Broker,
+        qos: QoS,
+        id: PacketId,
+        published: Published,
+    ) -> Result<(), Stop> {
+        let reason = ack_reason(broker, published);
+        let kind = match qos {
+            QoS::ExactlyOnce => AckKind::Pubrec,
+            QoS::AtMostOnce | QoS::AtLeastOnce => AckKind::Puback,
+        };
+        if kind == AckKind::Puback {
+            self.count_unanswered(broker)?;
+        } else if reason.is_error() {
+            // PUBREC with an error ends the exchange: its identifier is free (MQTT-4.3.3-9).
+            self.session.received().remove(&id.get());
+        }
+        Ok(self.acknowledge(kind, id, reason)?)
     }
 
     fn acknowledge(
@@ -274,6 +297,31 @@ impl Active {
             return Err(exceeded_receive_maximum());
         }
         Ok(())
+    }
+}
+
+/// What a QoS 2 message is to its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opened {
+    New,
+    /// Sent again, and published when it came first: to be answered, not published (MQTT-4.3.3-10).
+    Known,
+    /// More than Receive Maximum (MQTT-3.3.4-7).
+    TooMany,
+}
+
+/// Looks an identifier up and notes it, under one lock: a connection that was just taken over may be
+/// at the same message.
+fn open_exchange(received: &mut ReceivedIds, id: PacketId, broker: &Broker) -> Opened {
+    let maximum = usize::from(broker.config().limits.receive_maximum);
+    let is_full = received.len() >= maximum;
+    if received.contains(&id.get()) {
+        Opened::Known
+    } else if is_full {
+        Opened::TooMany
+    } else {
+        received.insert(id.get());
+        Opened::New
     }
 }
 
