@@ -34,9 +34,11 @@ impl Active {
         let publish = self.decode_publish(first)?;
         if let Err(violation) = self.check_publish(broker, &publish, context) {
             self.refuse_publish(broker, &publish, violation)?;
+            self.bind_alias(broker, &publish)?;
             return Ok(first.len);
         }
         if !self.within_rate(context) {
+            self.bind_alias(broker, &publish)?;
             return Ok(first.len);
         }
         let expiry = clamp_message_expiry(publish.properties.message_expiry, broker.config());
@@ -57,7 +59,17 @@ impl Active {
         Ok(codec::decode_publish(frame, self.version)?)
     }
 
-    /// Whether a PUBLISH is acceptable. Its topic is checked once an alias is resolved.
+    /// A PUBLISH that goes no further has bound its alias all the same (MQTT-3.3.2-7): the client will
+    /// use it.
+    fn bind_alias(&mut self, broker: &Broker, publish: &Publish<'_>) -> Result<(), Violation> {
+        if let Some(alias) = publish.properties.topic_alias {
+            let maximum = broker.config().limits.topic_alias_maximum;
+            self.aliases.resolve(publish.topic, alias, maximum)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a PUBLISH is acceptable. A topic that an alias stands for is checked when it is known.
     fn check_publish(
         &self,
         broker: &Broker,
@@ -69,7 +81,10 @@ impl Active {
             rules::check_topic(publish.topic, broker.config())?;
             rules::check_retain(publish.topic, publish.retain, broker.config())?;
         }
-        if publish.qos > QoS::AtMostOnce && context.budget.is_exhausted() {
+        if publish.qos > QoS::AtMostOnce
+            && context.budget.is_exhausted()
+            && !self.was_received(publish)
+        {
             return Err(Violation::new(
                 ReasonCode::QuotaExceeded,
                 "limits.memory",
@@ -77,6 +92,14 @@ impl Active {
             ));
         }
         Ok(())
+    }
+
+    /// Whether a PUBLISH of QoS 2 came before and its exchange is open: it takes no more room.
+    fn was_received(&self, publish: &Publish<'_>) -> bool {
+        publish.qos == QoS::ExactlyOnce
+            && publish
+                .packet_id
+                .is_some_and(|id| self.session.received().contains(&id.get()))
     }
 
     /// What a PUBLISH that is not acceptable comes to: an error in its acknowledgement where the
@@ -139,6 +162,14 @@ impl Active {
             }
             None => publish.topic,
         };
+        if publish.topic.is_empty() {
+            let config = broker.config();
+            let checked = rules::check_topic(topic, config)
+                .and_then(|()| rules::check_retain(topic, publish.retain, config));
+            if let Err(violation) = checked {
+                return self.refuse_publish(broker, publish, violation);
+            }
+        }
         let exchange = publish
             .packet_id
             .filter(|_| publish.qos == QoS::ExactlyOnce);
