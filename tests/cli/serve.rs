@@ -189,6 +189,7 @@ fn wrong_flags_and_variables_are_named() {
         ),
         (&["--config", "no.toml"], &["`no.toml`"]),
         (&["--log", "="], &["--log"]),
+        (&["--ws-port", "-1"], &["--ws-port", "`-1`"]),
     ] {
         run(folder.path(), line).assert_failed(2, words);
     }
@@ -200,9 +201,23 @@ fn wrong_flags_and_variables_are_named() {
 }
 
 #[test]
-fn an_unknown_flag_ends_with_status_2() {
+fn what_the_command_line_does_not_know_is_named_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(run(folder.path(), &["--data-dir", "x"]).status, Some(2));
+    for (line, word) in [
+        (&["--data-dir", "x"][..], "'--data-dir'"),
+        (&["serve", "--htp-port", "off"], "'--htp-port'"),
+        (&["--mqtt-port"], "--mqtt-port"),
+        (&["--host", "::1", "--host", "::1"], "--host"),
+        (&["--die-with-parent=x"], "--die-with-parent"),
+        (&["bogus"], "'bogus'"),
+        (&["cert"], "<NAME>"),
+        (&["cert", "a", "--rsa", "--ecdsa"], "--rsa"),
+        (&["check-config"], "<FILE>"),
+    ] {
+        run(folder.path(), line).assert_failed(2, &[word]);
+    }
+    run(folder.path(), &["serve", "--help"]).assert_done();
+    run(folder.path(), &["--version"]).assert_done();
 }
 
 #[test]
