@@ -6,6 +6,7 @@
 #[cfg(feature = "tls")]
 mod cert;
 mod failure;
+mod log;
 #[cfg(feature = "tls")]
 mod passwd;
 mod ready;

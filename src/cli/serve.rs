@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
 use super::failure::Failure;
+use super::log::Log;
 use super::{ServeArgs, print, ready};
 
 /// However many connections there are to close, the program ends after this.
@@ -20,7 +21,7 @@ const KILLED_BY_SIGNAL: i32 = 130;
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let Loaded { config, program } = args.sources().load().map_err(Failure::misuse)?;
-    start_logging(&program)?;
+    let log = start_logging(&program)?;
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -28,6 +29,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::refused(format!("cannot start threads: {error}")))?;
     let result = runtime.block_on(serve(config, &program));
     runtime.shutdown_background();
+    log.finish();
     result
 }
 
@@ -60,15 +62,18 @@ async fn serve(config: Config, program: &Program) -> Result<(), Failure> {
     Ok(())
 }
 
-fn start_logging(program: &Program) -> Result<(), Failure> {
+fn start_logging(program: &Program) -> Result<Log, Failure> {
     let filter = log_filter(program)?;
+    let log = Log::start(std::io::stderr())
+        .map_err(|error| Failure::refused(format!("cannot start a thread: {error}")))?;
+    let writer = log.clone();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(move || writer.clone())
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
-    Ok(())
+    Ok(log)
 }
 
 /// Each connection is a file: the soft limit is raised to the hard one.

@@ -1,7 +1,7 @@
 //! `roundel serve`: ready, stop, and what keeps it from starting.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -20,12 +20,13 @@ struct Broker {
 
 impl Broker {
     fn start(folder: &Path, flags: &[&str]) -> Self {
-        let mut child = roundel(folder, &["serve", "--ready", "json", "--http-port", "off"])
-            .args(flags)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = roundel(folder, &["serve", "--ready", "json", "--http-port", "off"]);
+        Self::spawn(command.args(flags))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = streams.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
@@ -95,6 +96,34 @@ fn signals_stop_it_with_status_0() {
         let _client = TcpStream::connect(broker.address("mqtt")).unwrap();
         broker.signal(signal);
         assert_eq!(broker.wait().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn standard_error_that_nobody_reads_holds_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    for is_open in [true, false] {
+        let mut command = roundel(folder.path(), &["serve", "--ready", "json"]);
+        command.args(["--profile", "standard", "--http-port", "off"]);
+        command.args(["--mqtts-port", "off", "--mqtt-port", "0"]);
+        let mut broker = Broker::spawn(command.stderr(Stdio::piped()));
+        let unread = broker.child.stderr.take().filter(|_| is_open);
+        // Each connection is two lines; a pipe holds less than these.
+        let id = "x".repeat(1000);
+        let connect = [b"\x10\xF4\x07\0\x04MQTT\x04\x02\0\0\x03\xE8", id.as_bytes()].concat();
+        for _ in 0..100 {
+            let mut client = TcpStream::connect(broker.address("mqtt")).unwrap();
+            client
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .unwrap();
+            client.write_all(&connect).unwrap();
+            let mut connack = [0; 4];
+            client.read_exact(&mut connack).unwrap();
+            assert_eq!(connack, [0x20, 2, 0, 0]);
+        }
+        broker.signal("-TERM");
+        assert_eq!(broker.wait().code(), Some(0));
+        drop(unread);
     }
 }
 
