@@ -104,13 +104,16 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         loop {
             let woken = self.socket.signal().take(cx.waker());
             let mut step = self.poll_input(cx);
-            if step.is_none() && woken {
-                step = self.handle_wake();
+            // A signal is seen once, and a client that always has more to say must be able to read:
+            // neither waits for a pause in the input.
+            let goes_on = !matches!(step, Some(Turn::Over(Step::End)));
+            if woken && goes_on {
+                step = self.handle_wake().or(step);
             }
             if step.is_none() && self.broken {
                 step = Some(self.lost("connection broken"));
             }
-            if step.is_none() {
+            if goes_on {
                 self.poll_room(cx);
             }
             let context = self.shared.broker.context(self.shared.clock.now());

@@ -338,8 +338,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         }
         let broker = &self.shared.broker;
         let context = broker.context(self.shared.clock.now());
-        if step.is_none()
-            && woken
+        // A signal is seen once: it does not wait for a pause in the input.
+        if woken
+            && !matches!(step, Some(Step::End))
             && let Flow::End = self
                 .connection
                 .handle_wake(broker, &context, &mut self.dirty)

@@ -400,3 +400,38 @@ fn connect_with_aliases() -> (Client, u16) {
         .expect("a Topic Alias Maximum");
     (client, u16::try_from(maximum).expect("two bytes"))
 }
+
+/// 5:MQTT-4.2-1
+/// A client that sends without reading gets everything once it reads, however much it is: what is due
+/// to it does not hold up its own packets, nor the other way round.
+#[test]
+fn client_that_is_busy_sending_misses_nothing() {
+    both(|version| {
+        for qos in [0, 1] {
+            let topic = fresh("busy");
+            let mut client = connect(version, &fresh("busy"));
+            client.subscribe(&topic, qos);
+            // More than the buffers of both sockets hold.
+            let payload = "x".repeat(100_000);
+            for id in 1..=200 {
+                let message = Publish::new(&topic, &payload);
+                client.send(if qos == 0 {
+                    message
+                } else {
+                    message.qos(qos, id)
+                });
+            }
+            let (mut messages, mut acknowledged) = (0, 0);
+            while messages < 200 || acknowledged < 200 * usize::from(qos) {
+                match client.next_packet() {
+                    Packet::Publish(delivery) => {
+                        assert_eq!(delivery.payload.len(), payload.len());
+                        messages += 1;
+                    }
+                    Packet::Ack { .. } => acknowledged += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    });
+}
