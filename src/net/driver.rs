@@ -103,6 +103,7 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
             let woken = self.socket.signal().take(cx.waker());
+            let was_stalled = self.stalled;
             let mut step = self.poll_input(cx);
             // A signal is seen once, and a client that always has more to say must be able to read:
             // neither waits for a pause in the input.
@@ -126,6 +127,8 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
                 _ if !flushed => return Poll::Ready(Step::Yield),
                 Some(Turn::Again) => {}
                 None if woken => {}
+                // Input that waited is known to nobody else.
+                None if was_stalled && !self.stalled => {}
                 None => return Poll::Pending,
             }
         }

@@ -333,6 +333,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let woken = self.link.signal.take(cx.waker());
         let mut step = None;
+        let was_stalled = self.stalled;
         if !self.stalled {
             step = self.poll_input(cx);
         }
@@ -356,6 +357,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         match step {
             Some(step) => Poll::Ready(step),
             None if !flushed => Poll::Ready(Step::Yield),
+            // Input that waited is known to nobody else.
+            None if was_stalled && !self.stalled => Poll::Ready(Step::Yield),
             None => Poll::Pending,
         }
     }
