@@ -296,6 +296,11 @@ impl Connection {
                 return Received::end(buf.len());
             }
         };
+        self.facts.traffic.add(TrafficTotals {
+            packets: 1,
+            bytes: frame.len as u64,
+            messages: 0,
+        });
         let accepted = handshake::accept(&connect, broker.config(), || broker.assign_client_id());
         let flow = match accepted {
             Err(violation) => {
@@ -651,6 +656,8 @@ impl Connection {
         if let Some(timer) = self.timer.take() {
             broker.schedule.cancel(timer);
         }
+        // What came in after the session had left.
+        broker.keep_traffic(&self.facts);
         self.phase = Phase::Ended;
     }
 

@@ -46,6 +46,30 @@ fn stats_count_what_happened() {
     }
 }
 
+#[test]
+fn counters_outlive_the_connections_that_they_count() {
+    let api = Api::start();
+    let mut client = api.connect("a");
+    client.subscribe("x", 1);
+    client.publish("x", "hello", 1);
+    client.receive();
+    client.expect_silence();
+    let counted = |stats: &serde_json::Value| {
+        [
+            "packets_received",
+            "bytes_received",
+            "messages_received",
+            "messages_sent",
+        ]
+        .map(|name| stats[name].as_u64().expect("a count"))
+    };
+    let [packets, bytes, received, sent] = counted(&api.get("/v1/stats").json());
+    assert_eq!((packets, received, sent), (5, 1, 1), "with CONNECT");
+    client.disconnect();
+    let after = counted(&api.get("/v1/stats").json());
+    assert_eq!(after, [packets + 1, bytes + 2, received, sent]);
+}
+
 /// The lines that both forms of the metrics have in common, after some traffic.
 const SAMPLES: [&str; 4] = [
     "# TYPE roundel_clients_connected gauge",
