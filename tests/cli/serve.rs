@@ -100,6 +100,33 @@ fn signals_stop_it_with_status_0() {
 }
 
 #[test]
+fn it_ends_with_status_0_however_often_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for twice in [false, true] {
+        let flags = [
+            "--mqtts-port",
+            "off",
+            "--mqtt-port",
+            "0",
+            "--die-with-parent",
+        ];
+        let mut broker = Broker::start(folder.path(), &flags);
+        // It holds up the stop for a moment.
+        let mut client = TcpStream::connect(broker.address("mqtt")).unwrap();
+        client
+            .write_all(b"\x10\x0D\0\x04MQTT\x05\x02\0\0\0\0\0")
+            .unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap(), 1);
+        broker.signal("-TERM");
+        drop(broker.input.take());
+        if twice {
+            broker.signal("-INT");
+        }
+        assert_eq!(broker.wait().code(), Some(0), "{twice}");
+    }
+}
+
+#[test]
 fn standard_error_that_nobody_reads_holds_nothing_up() {
     let folder = tempfile::tempdir().unwrap();
     for is_open in [true, false] {
