@@ -6,6 +6,7 @@
 #[cfg(feature = "tls")]
 mod cert;
 mod failure;
+mod log;
 #[cfg(feature = "tls")]
 mod passwd;
 mod ready;
@@ -68,7 +69,7 @@ struct ServeArgs {
     #[arg(long, value_name = "ADDR")]
     host: Option<String>,
     /// MQTT over TLS [default: 8883]
-    #[arg(long, value_name = "N|off")]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     mqtts_port: Option<String>,
     /// Client certificates of TLS listeners: required, optional or none [default: required]
     #[arg(long, value_name = "RULE")]
@@ -77,16 +78,16 @@ struct ServeArgs {
     #[arg(long, value_name = "NAME")]
     san: Vec<String>,
     /// MQTT over TCP [default: off in aws, 1883 in standard]
-    #[arg(long, value_name = "N|off")]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     mqtt_port: Option<String>,
     /// MQTT over WebSocket, path /mqtt [default: off]
-    #[arg(long, value_name = "N|off")]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     ws_port: Option<String>,
     /// MQTT over WebSocket over TLS, path /mqtt [default: off]
-    #[arg(long, value_name = "N|off")]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     wss_port: Option<String>,
     /// Control API, on loopback [default: 9883]
-    #[arg(long, value_name = "N|off")]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     http_port: Option<String>,
     /// Folder of CA, server and client certificates [default: certs]
     #[arg(long, value_name = "DIR")]
@@ -107,7 +108,12 @@ struct ServeArgs {
 
 /// Does what the command line says. Status 0: done; 1: the machine refused; 2: it was misused.
 pub(crate) fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return Failure::misused(one_line(&error)).report(),
+        // The help or the version that was asked for.
+        Err(error) => error.exit(),
+    };
     let result = match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
         Command::Serve(args) => serve::run(&args),
         #[cfg(feature = "tls")]
@@ -170,6 +176,15 @@ fn check_config(file: PathBuf) -> Result<(), Failure> {
         "{name}: valid, profile {}\n",
         loaded.config.profile.name()
     ))
+}
+
+/// What the parser complains about, without the page of usage below it.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let complaint = text.split("\n\nUsage:").next().unwrap_or_default();
+    let words = complaint.trim_start_matches("error: ").split("\n\n");
+    let words = words.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+    words.collect::<Vec<_>>().join("; ")
 }
 
 /// Writes to standard output at once.

@@ -18,7 +18,7 @@ use crate::net::{Shared, Tasks, listener, timekeeper};
 use crate::time::Clock;
 
 /// Connections have so long to read their DISCONNECT when the server stops.
-const STOP_LIMIT: Duration = Duration::from_millis(1500);
+const STOP_LIMIT: Duration = Duration::from_secs(1);
 
 /// Where a server listens; `None` where it has no such listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -207,9 +207,12 @@ impl Connection {
                     self.end(broker);
                     return Received::end(buf.len());
                 }
-                active.heard_at = context.now;
                 let mut at = 0;
                 let result = active.receive(broker, buf, &mut at, context, dirty);
+                // Keep Alive counts packets: a part of one is no sign of life.
+                if at > 0 {
+                    active.heard_at = context.now;
+                }
                 self.finish_batch(broker, at, result, context, dirty)
             }
             Phase::Ended => Received::end(buf.len()),
@@ -293,6 +296,11 @@ impl Connection {
                 return Received::end(buf.len());
             }
         };
+        self.facts.traffic.add(TrafficTotals {
+            packets: 1,
+            bytes: frame.len as u64,
+            messages: 0,
+        });
         let accepted = handshake::accept(&connect, broker.config(), || broker.assign_client_id());
         let flow = match accepted {
             Err(violation) => {
@@ -513,7 +521,7 @@ impl Connection {
 
     /// A violation ends an established connection: DISCONNECT with its reason in MQTT 5
     /// (MQTT-4.13.1-1), just the end in MQTT 3.1.1 (MQTT-4.8.0-1).
-    fn refuse(
+    pub(crate) fn refuse(
         &mut self,
         broker: &Broker,
         violation: &Violation,
@@ -648,6 +656,8 @@ impl Connection {
         if let Some(timer) = self.timer.take() {
             broker.schedule.cancel(timer);
         }
+        // What came in after the session had left.
+        broker.keep_traffic(&self.facts);
         self.phase = Phase::Ended;
     }
 

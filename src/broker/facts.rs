@@ -23,7 +23,7 @@ impl ConnectionFacts {
 }
 
 /// What came in on one connection. Written by its owner only, once per batch, on a cache line that
-/// nobody else writes; summed up when somebody asks.
+/// nobody else writes; summed up when somebody asks, and taken over by the broker when it ends.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     packets: AtomicU64,
@@ -48,6 +48,15 @@ impl Traffic {
         add(&self.packets, batch.packets);
         add(&self.bytes, batch.bytes);
         add(&self.messages, batch.messages);
+    }
+
+    /// Empties it.
+    pub(super) fn take(&self) -> TrafficTotals {
+        TrafficTotals {
+            packets: self.packets.swap(0, Ordering::Relaxed),
+            bytes: self.bytes.swap(0, Ordering::Relaxed),
+            messages: self.messages.swap(0, Ordering::Relaxed),
+        }
     }
 
     pub(super) fn totals(&self) -> TrafficTotals {

@@ -259,7 +259,9 @@ impl Broker {
         }
         slot.epoch += 1;
         slot.state = State::Away;
-        slot.facts = None;
+        if let Some(facts) = slot.facts.take() {
+            self.keep_traffic(&facts);
+        }
         slot.connected_at = None;
         self.connected.fetch_sub(1, Ordering::Relaxed);
         self.cancel_timers(slot);

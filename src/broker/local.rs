@@ -14,7 +14,7 @@ use super::lifecycle::{ConnectRequest, Departure};
 use super::link::Link;
 use super::outbox::Peer;
 use super::session::Session;
-use super::subscribe::Request;
+use super::subscribe::{Due, Request};
 
 /// A session without a network connection. It ends with [`Broker::close_local`].
 pub(crate) struct LocalSession {
@@ -72,20 +72,13 @@ impl Broker {
             options,
             id: None,
         };
-        let mut replays = Vec::new();
-        let reason = self.subscribe(
-            &local.session,
-            local.epoch,
-            &request,
-            &mut replays,
-            context,
-            dirty,
-        );
+        let mut due = Due::default();
+        let reason = self.subscribe(&local.session, local.epoch, &request, &mut due, context);
         if reason.is_error() {
             self.close_local(&local, context, dirty);
             return Err(refused(reason));
         }
-        self.start_replay(&local.session, replays, context, dirty);
+        self.hand_out(&local.session, due, context, dirty);
         Ok(local)
     }
 

@@ -286,6 +286,14 @@ impl Broker {
         ))
     }
 
+    /// Keeps what came in on a connection that ends.
+    fn keep_traffic(&self, facts: &ConnectionFacts) {
+        let traffic = facts.traffic.take();
+        Self::count(&self.counters.packets_received, traffic.packets);
+        Self::count(&self.counters.bytes_received, traffic.bytes);
+        Self::count(&self.counters.messages_received, traffic.messages);
+    }
+
     fn count(counter: &AtomicU64, by: u64) {
         if by > 0 {
             counter.fetch_add(by, Ordering::Relaxed);

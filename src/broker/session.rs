@@ -64,6 +64,7 @@ pub(super) enum State {
 }
 
 /// A subscription as its session sees it.
+#[derive(Clone)]
 pub(super) struct Subscribed {
     pub(super) subscription: Arc<Subscription>,
     /// The group, if the filter was `$share/…`.

@@ -34,6 +34,14 @@ pub(super) struct Replay {
     pub(super) subscription: Arc<Subscription>,
 }
 
+/// What subscriptions are due once they were answered: SUBACK goes ahead of it.
+#[derive(Default)]
+pub(super) struct Due {
+    replays: Vec<Replay>,
+    /// Groups whose waiting messages the session may take now.
+    groups: Vec<Arc<Group>>,
+}
+
 impl Replay {
     /// What the subscription makes of it: RETAIN 1 (MQTT-3.3.1-8); `None` once it has ended.
     pub(super) fn grant(&self) -> Option<Grant> {
@@ -50,15 +58,14 @@ impl Replay {
 
 impl Broker {
     /// Subscribes a connected session. The caller sends the answer and then calls
-    /// [`start_replay`](Self::start_replay) with what `replays` holds.
+    /// [`hand_out`](Self::hand_out) with what `due` holds.
     pub(super) fn subscribe(
         &self,
         session: &Arc<Session>,
         epoch: u64,
         request: &Request<'_>,
-        replays: &mut Vec<Replay>,
+        due: &mut Due,
         context: &Context<'_>,
-        dirty: &mut Dirty,
     ) -> ReasonCode {
         let mut slot = session.slot();
         if slot.epoch != epoch {
@@ -72,28 +79,21 @@ impl Broker {
         };
         let existing = slot.subscriptions.get(request.filter.full);
         let is_new = existing.is_none();
-        let subscription = match existing {
+        let subscribed = match existing {
             Some(subscribed) => {
-                let group = subscribed.group.clone();
-                let subscription = subscribed.subscription.clone();
-                self.resubscribe(
-                    session,
-                    &subscription,
-                    options,
-                    group.as_deref(),
-                    context,
-                    dirty,
-                );
-                subscription
+                // A repeated SUBSCRIBE changes the options in place (MQTT-3.8.4-3); a member keeps
+                // its turn. Options are read under this lock when a message is handed over.
+                let _outbox = session.outbox();
+                subscribed.subscription.change(options);
+                subscribed.clone()
             }
-            None => {
-                match self.subscribe_new(session, &mut slot, request, options, context, dirty) {
-                    Ok(subscription) => subscription,
-                    Err(reason) => return reason,
-                }
-            }
+            None => match self.subscribe_new(session, &mut slot, request, options, context) {
+                Ok(subscribed) => subscribed,
+                Err(reason) => return reason,
+            },
         };
         drop(slot);
+        due.groups.extend(subscribed.group);
         let wants_retained = match request.options.retain_handling {
             RetainHandling::Send => true,
             RetainHandling::SendIfNew => is_new,
@@ -106,35 +106,15 @@ impl Broker {
             && self.retained.len() > 0
         {
             let found = self.retained.matching(request.filter.filter, context);
-            replays.extend(found.into_iter().map(|message| Replay {
+            due.replays.extend(found.into_iter().map(|message| Replay {
                 message,
-                subscription: subscription.clone(),
+                subscription: subscribed.subscription.clone(),
             }));
         }
         match options.qos {
             QoS::AtMostOnce => ReasonCode::Success,
             QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
             QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
-        }
-    }
-
-    /// A repeated SUBSCRIBE changes the options in place (MQTT-3.8.4-3); a member keeps its turn.
-    fn resubscribe(
-        &self,
-        session: &Session,
-        subscription: &Subscription,
-        options: Options,
-        group: Option<&Group>,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) {
-        {
-            // Options are read under this lock when a message is handed over.
-            let _outbox = session.outbox();
-            subscription.change(options);
-        }
-        if let Some(group) = group {
-            while group.drain(context, dirty) {}
         }
     }
 
@@ -145,8 +125,7 @@ impl Broker {
         request: &Request<'_>,
         options: Options,
         context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) -> Result<Arc<Subscription>, ReasonCode> {
+    ) -> Result<Subscribed, ReasonCode> {
         if slot.subscriptions.len() >= context.limits.subscriptions_per_session
             || self.subscriptions.load(Ordering::Relaxed) >= context.limits.subscriptions
         {
@@ -167,26 +146,22 @@ impl Broker {
                 });
                 None
             }
-            Some(share) => {
-                let group = self.join(
-                    session,
-                    &subscription,
-                    share,
-                    request.filter.filter,
-                    context,
-                )?;
-                while group.drain(context, dirty) {}
-                Some(group)
-            }
+            Some(share) => Some(self.join(
+                session,
+                &subscription,
+                share,
+                request.filter.filter,
+                context,
+            )?),
         };
         self.subscriptions.fetch_add(1, Ordering::Relaxed);
         let subscribed = Subscribed {
-            subscription: subscription.clone(),
+            subscription,
             group,
         };
         slot.subscriptions
-            .insert(request.filter.full.into(), subscribed);
-        Ok(subscription)
+            .insert(request.filter.full.into(), subscribed.clone());
+        Ok(subscribed)
     }
 
     /// Makes the session a member of the group of (`share`, `filter`), which it makes if need be.
@@ -310,20 +285,23 @@ impl Broker {
         });
     }
 
-    /// Sends retained messages to the new subscriptions of a session, as fast as it takes them.
-    pub(super) fn start_replay(
+    /// Sends new subscriptions what they are due, as fast as the session takes it.
+    pub(super) fn hand_out(
         &self,
         session: &Arc<Session>,
-        replays: Vec<Replay>,
+        due: Due,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
-        if replays.is_empty() {
+        for group in due.groups {
+            while group.drain(context, dirty) {}
+        }
+        if due.replays.is_empty() {
             return;
         }
         // A client that subscribes again and again without reading must not pile up the store.
         let bound = self.retained.len() + context.limits.session_queue;
-        session.outbox().enqueue_replays(replays, bound);
+        session.outbox().enqueue_replays(due.replays, bound);
         self.replay(session, context, dirty);
     }
 

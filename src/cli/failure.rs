@@ -1,6 +1,7 @@
 //! The end that nobody wished for: one line on standard error and an exit status.
 
 use std::error::Error;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// Why the program ends early.
@@ -36,7 +37,8 @@ impl Failure {
 
     /// Says it, and turns into the exit status.
     pub(crate) fn report(self) -> ExitCode {
-        eprintln!("roundel: {}", self.message);
+        // The status says it too, should nobody read this.
+        let _ = writeln!(std::io::stderr(), "roundel: {}", self.message);
         ExitCode::from(self.status)
     }
 }

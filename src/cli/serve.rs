@@ -10,17 +10,15 @@ use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
 use super::failure::Failure;
+use super::log::Log;
 use super::{ServeArgs, print, ready};
 
 /// However many connections there are to close, the program ends after this.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What shells expect of a program that a signal ended.
-const KILLED_BY_SIGNAL: i32 = 130;
-
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let Loaded { config, program } = args.sources().load().map_err(Failure::misuse)?;
-    start_logging(&program)?;
+    let log = start_logging(&program)?;
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -28,6 +26,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::refused(format!("cannot start threads: {error}")))?;
     let result = runtime.block_on(serve(config, &program));
     runtime.shutdown_background();
+    log.finish();
     result
 }
 
@@ -55,20 +54,23 @@ async fn serve(config: Config, program: &Program) -> Result<(), Failure> {
     tokio::select! {
         () = server.stop() => {}
         () = tokio::time::sleep(STOP_TIMEOUT) => tracing::warn!("not everything stopped in time"),
-        () = ends.next() => std::process::exit(KILLED_BY_SIGNAL),
+        () = ends.urged() => tracing::warn!("told again to stop, and not waiting any longer"),
     }
     Ok(())
 }
 
-fn start_logging(program: &Program) -> Result<(), Failure> {
+fn start_logging(program: &Program) -> Result<Log, Failure> {
     let filter = log_filter(program)?;
+    let log = Log::start(std::io::stderr())
+        .map_err(|error| Failure::refused(format!("cannot start a thread: {error}")))?;
+    let writer = log.clone();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(move || writer.clone())
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
-    Ok(())
+    Ok(log)
 }
 
 /// Each connection is a file: the soft limit is raised to the hard one.
@@ -87,9 +89,19 @@ fn program_name() -> String {
         .unwrap_or_else(|| "roundel".to_owned())
 }
 
-/// Whatever asks the program to end, one after the other: signals, and the end of the parent.
+/// What asks the program to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Signal,
+    /// Standard input closed.
+    Parent,
+}
+
+/// Whatever asks the program to end, one after the other.
 struct Ends {
-    asked: mpsc::UnboundedReceiver<()>,
+    asked: mpsc::UnboundedReceiver<End>,
+    /// The first was a signal.
+    signalled: bool,
 }
 
 impl Ends {
@@ -103,36 +115,52 @@ impl Ends {
                 .name("parent".into())
                 .spawn(move || {
                     wait_for_end_of_input();
-                    let _ = ask.send(()); // nobody listens: the program is ending
+                    let _ = ask.send(End::Parent); // nobody listens: the program is ending
                 })?;
         }
-        Ok(Self { asked })
+        let signalled = false;
+        Ok(Self { asked, signalled })
     }
 
-    async fn next(&mut self) {
-        if self.asked.recv().await.is_none() {
-            std::future::pending::<()>().await;
+    async fn next(&mut self) -> End {
+        let Some(end) = self.asked.recv().await else {
+            return std::future::pending().await;
+        };
+        self.signalled |= end == End::Signal;
+        end
+    }
+
+    /// Somebody cannot wait: a signal comes after a signal. A parent that sends one closes standard
+    /// input as well, before or after.
+    async fn urged(&mut self) {
+        loop {
+            let signalled = self.signalled;
+            if self.next().await == End::Signal && signalled {
+                return;
+            }
         }
     }
 }
 
 #[cfg(unix)]
-fn watch_signals(ask: &mpsc::UnboundedSender<()>) -> std::io::Result<()> {
+fn watch_signals(ask: &mpsc::UnboundedSender<End>) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
         let (mut signal, ask) = (signal(kind)?, ask.clone());
-        tokio::spawn(async move { while signal.recv().await.is_some() && ask.send(()).is_ok() {} });
+        tokio::spawn(async move {
+            while signal.recv().await.is_some() && ask.send(End::Signal).is_ok() {}
+        });
     }
     Ok(())
 }
 
 #[cfg(not(unix))]
-fn watch_signals(ask: &mpsc::UnboundedSender<()>) -> std::io::Result<()> {
+fn watch_signals(ask: &mpsc::UnboundedSender<End>) -> std::io::Result<()> {
     let ask = ask.clone();
-    tokio::spawn(
-        async move { while tokio::signal::ctrl_c().await.is_ok() && ask.send(()).is_ok() {} },
-    );
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() && ask.send(End::Signal).is_ok() {}
+    });
     Ok(())
 }
 

@@ -1,9 +1,12 @@
 //! JSON bodies: only `application/json`, bounded in size and time, and nothing unknown in them.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use axum::body::{Bytes, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -16,6 +19,11 @@ use super::error::ApiError;
 
 /// For the arrival of a whole body.
 const BODY_LIMIT: Duration = Duration::from_secs(30);
+
+/// For what a client still sends of a body that was refused: it reads the answer only afterwards, and a
+/// connection that closes before is reset under it.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
+const DISCARD_BYTES: u64 = 64 << 20;
 
 /// A body that was read as `T`.
 ///
@@ -32,7 +40,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for JsonBody<T> {
         }
         // What says its length is not read for nothing; what does not is cut by the router's limit.
         let limit = super::body_limit(&shared.broker.config().limits);
-        if request.body().size_hint().lower() > limit as u64 {
+        let length = request.body().size_hint().lower();
+        if length > limit as u64 {
+            if length <= DISCARD_BYTES {
+                shared.spawn(discard(request.into_body()));
+            }
             let error = format!("the body is larger than {limit} bytes");
             return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error));
         }
@@ -44,6 +56,17 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for JsonBody<T> {
         let body = body.map_err(|error| ApiError::new(error.status(), error.body_text()))?;
         parse(&body).map(Self)
     }
+}
+
+/// Takes the rest of a body while the answer is on its way.
+async fn discard(body: Body) {
+    let mut body = pin!(body);
+    let read_all = poll_fn(|cx| {
+        while let Some(Ok(_)) = ready!(body.as_mut().poll_frame(cx)) {}
+        Poll::Ready(())
+    });
+    // Whether all came or not, the connection may close now.
+    let _ = tokio::time::timeout(DISCARD_TIME, read_all).await;
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -1,12 +1,14 @@
-//! `GET /metrics`: the broker's counters as OpenMetrics text, which Prometheus reads.
+//! `GET /metrics`: the broker's counters as Prometheus text, or as OpenMetrics text for who asks for
+//! that.
 //!
 //! Nothing is counted here: each scrape takes one [`Stats`] from the broker.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -20,7 +22,8 @@ use crate::net::Shared;
 
 use super::error::ApiError;
 
-const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The metrics of one server.
 pub(super) fn registry(shared: Arc<Shared>) -> Registry {
@@ -39,14 +42,46 @@ pub(super) fn registry(shared: Arc<Shared>) -> Registry {
 }
 
 /// The answer to a scrape.
-pub(super) fn scrape(registry: &Registry) -> Response {
+pub(super) fn scrape(registry: &Registry, headers: &HeaderMap) -> Response {
     let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, registry) {
-        Ok(()) => ([(CONTENT_TYPE, MEDIA_TYPE)], text).into_response(),
-        Err(error) => {
-            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
-        }
+    if let Err(error) = prometheus_client::encoding::text::encode(&mut text, registry) {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        return ApiError::new(status, error.to_string()).into_response();
     }
+    let accepted = headers.get_all(ACCEPT).iter();
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    match accepted.any(|value| value.contains("application/openmetrics-text")) {
+        true => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        false => ([(CONTENT_TYPE, PLAIN)], plain(&text)).into_response(),
+    }
+}
+
+/// OpenMetrics text in Prometheus's own, older form: HELP and TYPE bear the names of the samples, and
+/// there is neither UNIT nor EOF nor a type for what only informs.
+fn plain(open_metrics: &str) -> String {
+    let types: HashMap<&str, &str> = open_metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .collect();
+    let sample = |family| match types.get(family) {
+        Some(&"counter") => format!("{family}_total"),
+        Some(&"info") => format!("{family}_info"),
+        _ => String::from(family),
+    };
+    let mut text = String::with_capacity(open_metrics.len());
+    for line in open_metrics.lines() {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match *words {
+            ["#", "EOF"] | ["#", "UNIT", ..] => continue,
+            ["#", "TYPE", family, "info"] => text += &format!("# TYPE {} gauge", sample(family)),
+            ["#", keyword, family, rest] => {
+                text += &format!("# {keyword} {} {rest}", sample(family));
+            }
+            _ => text += line,
+        }
+        text.push('\n');
+    }
+    text
 }
 
 struct BrokerMetrics(Arc<Shared>);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Method, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
@@ -38,7 +38,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/readyz", get(api::health::readyz))
         .route(
             "/metrics",
-            get(move || std::future::ready(metrics::scrape(&registry))),
+            get(move |headers: HeaderMap| std::future::ready(metrics::scrape(&registry, &headers))),
         )
         .route("/v1/stats", get(api::stats::show))
         .route("/v1/clients", get(api::clients::list))

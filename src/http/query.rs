@@ -1,6 +1,9 @@
 //! The part of a URL behind the question mark.
 
+use std::borrow::Cow;
+
 use axum::extract::Query;
+use axum::http::uri::PathAndQuery;
 use axum::http::{StatusCode, Uri};
 
 use super::error::ApiError;
@@ -15,7 +18,7 @@ impl Parameters {
     ///
     /// 400 for any other, and for one that comes twice.
     pub(super) fn parse(uri: &Uri, known: &[&str]) -> Result<Self, ApiError> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&with_plain_plus(uri))
             .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error.body_text()))?;
         for (place, (name, _)) in pairs.iter().enumerate() {
             if !known.contains(&name.as_str()) {
@@ -53,4 +56,13 @@ impl Parameters {
         })?;
         Ok(Some(count))
     }
+}
+
+/// The query of `uri`, in which a `+` is a plus sign and not a space: filters are full of them.
+fn with_plain_plus(uri: &Uri) -> Cow<'_, Uri> {
+    let query = uri.query().filter(|query| query.contains('+'));
+    let escaped = query.map(|query| format!("/?{}", query.replace('+', "%2B")));
+    escaped
+        .and_then(|text| PathAndQuery::try_from(text).ok())
+        .map_or(Cow::Borrowed(uri), |query| Cow::Owned(query.into()))
 }

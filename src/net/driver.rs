@@ -109,14 +109,18 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
             let woken = self.socket.signal().take(cx.waker());
+            let was_stalled = self.stalled;
             let mut step = self.poll_input(cx);
-            if step.is_none() && woken {
-                step = self.handle_wake();
+            // A signal is seen once, and a client that always has more to say must be able to read:
+            // neither waits for a pause in the input.
+            let goes_on = !matches!(step, Some(Turn::Over(Step::End)));
+            if woken && goes_on {
+                step = self.handle_wake().or(step);
             }
             if step.is_none() && self.broken {
                 step = Some(self.lost("connection broken"));
             }
-            if step.is_none() {
+            if goes_on {
                 self.poll_room(cx);
             }
             if self.gathers(step.as_ref()) {
@@ -132,6 +136,8 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
                 _ if !flushed => return Poll::Ready(Step::Yield),
                 Some(Turn::Again) => {}
                 None if woken => {}
+                // Input that waited is known to nobody else.
+                None if was_stalled && !self.stalled => {}
                 None => return Poll::Pending,
             }
         }

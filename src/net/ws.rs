@@ -24,6 +24,8 @@ use tokio_websockets::{CloseCode, Limits, Message, ServerBuilder, WebSocketStrea
 
 use crate::broker::{Connection, ConnectionFacts, Dirty, Farewell, Flow, Link, Mailbox, Written};
 
+use crate::conn::violation::Violation;
+
 use super::signal::Signal;
 use super::{Shared, farewell, users};
 
@@ -289,6 +291,8 @@ struct Driver<S> {
     /// Frames are on their way out.
     flushing: bool,
     flushing_since: Option<std::time::Instant>,
+    /// What our Close frame says.
+    close_code: CloseCode,
 }
 
 async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
@@ -312,6 +316,7 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         stalled: false,
         flushing: false,
         flushing_since: None,
+        close_code: CloseCode::NORMAL_CLOSURE,
     };
     loop {
         match poll_fn(|cx| driver.poll_turn(cx)).await {
@@ -328,13 +333,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let woken = self.link.signal.take(cx.waker());
         let mut step = None;
+        let was_stalled = self.stalled;
         if !self.stalled {
             step = self.poll_input(cx);
         }
         let broker = &self.shared.broker;
         let context = broker.context(self.shared.clock.now());
-        if step.is_none()
-            && woken
+        // A signal is seen once: it does not wait for a pause in the input.
+        if woken
+            && !matches!(step, Some(Step::End))
             && let Flow::End = self
                 .connection
                 .handle_wake(broker, &context, &mut self.dirty)
@@ -350,6 +357,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         match step {
             Some(step) => Poll::Ready(step),
             None if !flushed => Poll::Ready(Step::Yield),
+            // Input that waited is known to nobody else.
+            None if was_stalled && !self.stalled => Poll::Ready(Step::Yield),
             None => Poll::Pending,
         }
     }
@@ -367,10 +376,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
                 let payload = message.into_payload();
                 Some(self.handle(&payload))
             }
-            // MQTT-6.0.0-1: anything else that carries data ends the connection.
-            Poll::Ready(Some(Ok(message))) if message.is_text() => {
-                Some(self.lost("a WebSocket text frame"))
-            }
+            Poll::Ready(Some(Ok(message))) if message.is_text() => Some(self.refuse_text()),
             Poll::Ready(Some(Ok(message))) if message.is_close() => {
                 Some(self.lost("WebSocket closed by the client"))
             }
@@ -478,6 +484,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         Step::End
     }
 
+    /// Data in anything but a binary frame ends the connection (MQTT-6.0.0-1).
+    fn refuse_text(&mut self) -> Step {
+        self.close_code = CloseCode::UNSUPPORTED_DATA;
+        let broker = &self.shared.broker;
+        let context = broker.context(self.shared.clock.now());
+        let violation = Violation::protocol("MQTT-6.0.0-1", "a WebSocket text frame");
+        self.connection
+            .refuse(broker, &violation, &context, &mut self.dirty);
+        Step::End
+    }
+
     async fn authenticate(&mut self, credentials: crate::broker::Credentials) {
         let shared = self.shared.clone();
         let check = tokio::task::spawn_blocking(move || {
@@ -502,7 +519,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         let Some(farewell) = self.link.mailbox.take() else {
             return;
         };
-        let closing = tokio::time::timeout(CLOSE_LIMIT, close(&mut self.stream, farewell));
+        let closing = close(&mut self.stream, farewell, self.close_code);
+        let closing = tokio::time::timeout(CLOSE_LIMIT, closing);
         // Whether the client is slow or gone, the connection closes now.
         let _ = closing.await;
     }
@@ -511,17 +529,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
 async fn close<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut WebSocketStream<Rejoined<S>>,
     farewell: Farewell,
+    code: CloseCode,
+) -> Result<(), tokio_websockets::Error> {
+    match say(stream, farewell, code).await {
+        // The client closed first: the answer to its Close frame is all that may follow.
+        Ok(()) | Err(tokio_websockets::Error::AlreadyClosed) => {}
+        Err(error) => return Err(error),
+    }
+    // The client's own Close frame, and whatever it sent before it read ours.
+    poll_fn(|cx| Pin::new(&mut *stream).poll_close(cx)).await
+}
+
+/// The last packets, and a Close frame of our own.
+async fn say<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut WebSocketStream<Rejoined<S>>,
+    farewell: Farewell,
+    code: CloseCode,
 ) -> Result<(), tokio_websockets::Error> {
     let bytes = farewell::last_bytes(farewell);
     if !bytes.is_empty() {
         send(stream, Message::binary(Bytes::from(bytes))).await?;
     }
-    send(stream, Message::close(Some(CloseCode::NORMAL_CLOSURE), "")).await?;
-    // The client's own close frame, and whatever it sent before it read ours.
-    while let Some(message) = poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await {
-        message?;
-    }
-    Ok(())
+    send(stream, Message::close(Some(code), "")).await
 }
 
 async fn send<S: AsyncRead + AsyncWrite + Unpin>(

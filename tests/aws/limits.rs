@@ -174,6 +174,22 @@ fn broker_sends_up_to_100_messages_ahead() {
     }
 }
 
+/// AWS-M5-20 AWS-FAIL-06 AWS-FAIL-08
+/// A refused PUBLISH has bound its alias all the same, for the client will use it, and what the alias
+/// stands for is refused again.
+#[test]
+fn refused_message_binds_its_topic_alias() {
+    for topic in ["$any/thing".to_owned(), topic_of(257)] {
+        let mut author = client(Version::V5);
+        let bind = Publish::new(topic, "x").with(topic_alias(3));
+        assert_eq!(author.publish_message(bind, 1), 0x90);
+        let repeat = Publish::new("", "x").with(topic_alias(3));
+        assert_eq!(author.publish_message(repeat.clone(), 1), 0x90);
+        author.send(repeat);
+        author.expect_error(0x90);
+    }
+}
+
 /// AWS-LIM-15 AWS-M5-19 AWS-M5-20
 /// A client may use the topic aliases 1 to 8.
 #[test]

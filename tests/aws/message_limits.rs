@@ -30,17 +30,6 @@ fn topics_have_up_to_7_slashes() {
     });
 }
 
-/// AWS-FAIL-06 AWS-M5-20
-/// An alias is bound to a topic that is acceptable only.
-#[test]
-fn refused_topic_binds_no_alias() {
-    let mut author = client(Version::V5);
-    let message = Publish::new(topic_of(257), "x").with(topic_alias(1));
-    assert_eq!(author.publish_message(message, 1), 0x90);
-    author.send(Publish::new("", "x").with(topic_alias(1)).qos(1, 9));
-    author.expect_disconnect(0x82);
-}
-
 /// AWS-LIM-01 AWS-LIM-03 AWS-FAIL-12 AWS-OPEN-10
 /// A payload has up to 128 KiB; a longer one ends the connection.
 #[test]

@@ -35,6 +35,23 @@ fn messages_above_the_rate_are_discarded() {
     });
 }
 
+/// AWS-LIM-10 AWS-M5-20
+/// A discarded message has bound its topic alias all the same.
+#[test]
+fn message_above_the_rate_binds_its_topic_alias() {
+    let own = aws("[limits]\npublish_rate = 1\n");
+    let topic = fresh("rate");
+    let mut author = guest(&own, Version::V5);
+    let mut burst = Publish::new(fresh("first"), "x").encode(Version::V5);
+    let bind = Publish::new(&topic, "x").with(topic_alias(1));
+    burst.extend(bind.encode(Version::V5));
+    author.send(burst);
+    author.expect_silence();
+    elapse(Duration::from_millis(1500));
+    let repeat = Publish::new("", "x").with(topic_alias(1));
+    assert_eq!(author.publish_message(repeat, 1), 0);
+}
+
 /// AWS-LIM-11
 /// Above `byte_rate` reading waits, and nothing is lost.
 #[test]

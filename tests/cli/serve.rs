@@ -1,7 +1,7 @@
 //! `roundel serve`: ready, stop, and what keeps it from starting.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -20,12 +20,13 @@ struct Broker {
 
 impl Broker {
     fn start(folder: &Path, flags: &[&str]) -> Self {
-        let mut child = roundel(folder, &["serve", "--ready", "json", "--http-port", "off"])
-            .args(flags)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = roundel(folder, &["serve", "--ready", "json", "--http-port", "off"]);
+        Self::spawn(command.args(flags))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = streams.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
@@ -95,6 +96,61 @@ fn signals_stop_it_with_status_0() {
         let _client = TcpStream::connect(broker.address("mqtt")).unwrap();
         broker.signal(signal);
         assert_eq!(broker.wait().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn it_ends_with_status_0_however_often_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for twice in [false, true] {
+        let flags = [
+            "--mqtts-port",
+            "off",
+            "--mqtt-port",
+            "0",
+            "--die-with-parent",
+        ];
+        let mut broker = Broker::start(folder.path(), &flags);
+        // It holds up the stop for a moment.
+        let mut client = TcpStream::connect(broker.address("mqtt")).unwrap();
+        client
+            .write_all(b"\x10\x0D\0\x04MQTT\x05\x02\0\0\0\0\0")
+            .unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap(), 1);
+        broker.signal("-TERM");
+        drop(broker.input.take());
+        if twice {
+            broker.signal("-INT");
+        }
+        assert_eq!(broker.wait().code(), Some(0), "{twice}");
+    }
+}
+
+#[test]
+fn standard_error_that_nobody_reads_holds_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    for is_open in [true, false] {
+        let mut command = roundel(folder.path(), &["serve", "--ready", "json"]);
+        command.args(["--profile", "standard", "--http-port", "off"]);
+        command.args(["--mqtts-port", "off", "--mqtt-port", "0"]);
+        let mut broker = Broker::spawn(command.stderr(Stdio::piped()));
+        let unread = broker.child.stderr.take().filter(|_| is_open);
+        // Each connection is two lines; a pipe holds less than these.
+        let id = "x".repeat(1000);
+        let connect = [b"\x10\xF4\x07\0\x04MQTT\x04\x02\0\0\x03\xE8", id.as_bytes()].concat();
+        for _ in 0..100 {
+            let mut client = TcpStream::connect(broker.address("mqtt")).unwrap();
+            client
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .unwrap();
+            client.write_all(&connect).unwrap();
+            let mut connack = [0; 4];
+            client.read_exact(&mut connack).unwrap();
+            assert_eq!(connack, [0x20, 2, 0, 0]);
+        }
+        broker.signal("-TERM");
+        assert_eq!(broker.wait().code(), Some(0));
+        drop(unread);
     }
 }
 
@@ -189,6 +245,7 @@ fn wrong_flags_and_variables_are_named() {
         ),
         (&["--config", "no.toml"], &["`no.toml`"]),
         (&["--log", "="], &["--log"]),
+        (&["--ws-port", "-1"], &["--ws-port", "`-1`"]),
     ] {
         run(folder.path(), line).assert_failed(2, words);
     }
@@ -200,9 +257,23 @@ fn wrong_flags_and_variables_are_named() {
 }
 
 #[test]
-fn an_unknown_flag_ends_with_status_2() {
+fn what_the_command_line_does_not_know_is_named_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(run(folder.path(), &["--data-dir", "x"]).status, Some(2));
+    for (line, word) in [
+        (&["--data-dir", "x"][..], "'--data-dir'"),
+        (&["serve", "--htp-port", "off"], "'--htp-port'"),
+        (&["--mqtt-port"], "--mqtt-port"),
+        (&["--host", "::1", "--host", "::1"], "--host"),
+        (&["--die-with-parent=x"], "--die-with-parent"),
+        (&["bogus"], "'bogus'"),
+        (&["cert"], "<NAME>"),
+        (&["cert", "a", "--rsa", "--ecdsa"], "--rsa"),
+        (&["check-config"], "<FILE>"),
+    ] {
+        run(folder.path(), line).assert_failed(2, &[word]);
+    }
+    run(folder.path(), &["serve", "--help"]).assert_done();
+    run(folder.path(), &["--version"]).assert_done();
 }
 
 #[test]

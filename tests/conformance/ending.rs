@@ -70,6 +70,28 @@ fn any_packet_restarts_the_keep_alive() {
 }
 
 /// 5:MQTT-3.1.2-22 3:MQTT-3.1.2-24
+/// Part of a packet is not a packet: a client that never finishes one is disconnected like a silent one.
+#[test]
+fn parts_of_a_packet_do_not_restart_the_keep_alive() {
+    both(|version| {
+        let (mut client, _) = open(version, &Connect::new(fresh("slow")).keep_alive(1));
+        let before = Instant::now();
+        for byte in Publish::new(fresh("slow"), "x".repeat(30)).encode(version) {
+            client.try_send(vec![byte]);
+            match client.next_within(Duration::from_millis(100)) {
+                None => {}
+                Some(Some(Packet::Disconnect { reason: 0x8D, .. }) | None) => {
+                    assert!(before.elapsed() >= Duration::from_millis(1450));
+                    return;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        panic!("{:?} without a packet", before.elapsed());
+    });
+}
+
+/// 5:MQTT-3.1.2-22 3:MQTT-3.1.2-24
 /// Deliveries to a client are not packets from it.
 #[test]
 fn deliveries_do_not_restart_the_keep_alive() {

@@ -1,5 +1,11 @@
 //! Receive Maximum, Maximum Packet Size and Topic Alias: sections 3.1.2.11, 3.3.4 and 4.9 of MQTT 5.
 
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
 use crate::support::*;
 
 /// 5:MQTT-3.3.4-9 5:MQTT-4.9.0-1 5:MQTT-4.9.0-2
@@ -399,4 +405,72 @@ fn connect_with_aliases() -> (Client, u16) {
         .number(TOPIC_ALIAS_MAXIMUM)
         .expect("a Topic Alias Maximum");
     (client, u16::try_from(maximum).expect("two bytes"))
+}
+
+/// 5:MQTT-4.2-1
+/// A client that sends without reading gets everything once it reads, however much it is: what is due
+/// to it does not hold up its own packets, nor the other way round.
+#[test]
+fn client_that_is_busy_sending_misses_nothing() {
+    both(|version| {
+        for qos in [0, 1] {
+            let topic = fresh("busy");
+            let mut client = connect(version, &fresh("busy"));
+            client.subscribe(&topic, qos);
+            // More than the buffers of both sockets hold.
+            let payload = "x".repeat(100_000);
+            for id in 1..=200 {
+                let message = Publish::new(&topic, &payload);
+                client.send(if qos == 0 {
+                    message
+                } else {
+                    message.qos(qos, id)
+                });
+            }
+            let (mut messages, mut acknowledged) = (0, 0);
+            while messages < 200 || acknowledged < 200 * usize::from(qos) {
+                match client.next_packet() {
+                    Packet::Publish(delivery) => {
+                        assert_eq!(delivery.payload.len(), payload.len());
+                        messages += 1;
+                    }
+                    Packet::Ack { .. } => acknowledged += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    });
+}
+
+/// 5:MQTT-3.12.4-1 3:MQTT-3.12.4-1
+/// A client whose answers pile up is not read from for a while, and is once it has read them.
+#[test]
+fn client_that_left_its_answers_unread_is_answered_to_the_end() {
+    both(|version| {
+        let mut stream = TcpStream::connect(broker().mqtt()).expect("the broker accepts");
+        let (patience, deadline) = (Duration::from_millis(300), DEADLINE);
+        stream.set_write_timeout(Some(patience)).expect("an option");
+        stream.set_read_timeout(Some(deadline)).expect("an option");
+        let connect = Connect::new(fresh("deaf")).encode(version);
+        stream.write_all(&connect).expect("the broker reads");
+        let mut head = [0; 2];
+        stream.read_exact(&mut head).expect("CONNACK");
+        let mut rest = vec![0; usize::from(head[1])];
+        stream.read_exact(&mut rest).expect("the rest of CONNACK");
+        // Until the broker reads no more, which it does not tell.
+        let burst = PINGREQ.repeat(10_000);
+        let mut sent = 0;
+        while let Ok(count) = stream.write(&burst[sent % 2..]) {
+            sent += count;
+            assert!(sent < 100_000_000, "the broker reads on and on");
+        }
+        let mut unread = sent / 2 * 2;
+        let mut chunk = vec![0; 64 * 1024];
+        while unread > 0 {
+            match stream.read(&mut chunk) {
+                Ok(count @ 1..) => unread -= count,
+                other => panic!("{other:?} with {unread} of {sent} bytes to come"),
+            }
+        }
+    });
 }

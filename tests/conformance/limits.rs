@@ -172,6 +172,28 @@ fn message_without_room_ends_its_connection_only() {
     author.expect_silence();
 }
 
+/// 5:MQTT-4.3.3-10 3:MQTT-4.3.3-2
+/// A QoS 2 PUBLISH that was taken before there was no room is acknowledged again when it is sent again.
+#[test]
+fn message_that_was_taken_needs_no_room_when_it_is_sent_again() {
+    let own = standard("[limits]\nmemory = 20000\n");
+    let (mut absent, _) = connect_as(&own, Version::V5, &Connect::new("absent").durable());
+    absent.subscribe("a", 1);
+    absent.disconnect();
+    let (mut author, _) = connect_to(&own, Version::V5);
+    author.send(Publish::new("a", "taken").qos(2, 500));
+    assert_eq!(author.expect_pubrec(500), 0);
+    let mut taken = 0;
+    while author.publish_message(Publish::new("a", "x".repeat(1000)), 1) != 0x97 {
+        taken += 1;
+        assert!(taken < 100, "the bound is reached");
+    }
+    author.send(Publish::new("a", "taken").qos(2, 500).dup());
+    assert_eq!(author.expect_pubrec(500), 0);
+    author.send(pubrel(500));
+    assert_eq!(author.expect_pubcomp(500), 0);
+}
+
 /// 5:MQTT-3.1.4-2 3:MQTT-3.2.2-4 3:MQTT-3.2.2-5 5:MQTT-3.2.2-6 5:MQTT-3.1.3-1 3:MQTT-3.1.3-1
 /// Wrong user names and passwords are refused by 0x86, in 3.1.1 by code 4, without Session Present and
 /// without harm to a stored session.

@@ -260,6 +260,27 @@ fn shared_subscribe_brings_no_retained_messages() {
     });
 }
 
+/// 5:MQTT-3.8.4-1 3:MQTT-3.8.4-1
+/// A member that joins while messages wait reads its SUBACK before them.
+#[test]
+fn suback_goes_ahead_of_what_waits_in_the_group() {
+    both(|version| {
+        let group = Group::new();
+        let id = fresh("away");
+        group.join_with(Connect::new(&id).durable(), 1).disconnect();
+        group.publish(Version::V5, 3, 1);
+        let mut member = connect(version, &fresh("member"));
+        member.send(Subscribe::new(7).filter(group.subscription(), 1));
+        let first = member.next_packet();
+        assert!(
+            matches!(&first, Packet::Suback { id: 7, reasons, .. } if *reasons == [1]),
+            "{first:?}"
+        );
+        assert_eq!(member.receive_texts(3), ["0", "1", "2"]);
+        member.expect_silence();
+    });
+}
+
 /// However a member's connection ends, what it had not acknowledged at QoS 1 goes to the next members:
 /// in its order, as new deliveries with DUP 0.
 #[test]

@@ -33,17 +33,24 @@ fn selected_sub_protocol_is_mqtt() {
 }
 
 /// 5:MQTT-6.0.0-1 3:MQTT-6.0.0-1
-/// MQTT travels in binary frames: a text frame, first or later, ends the connection.
+/// MQTT travels in binary frames: a text frame, first or later, ends the connection, and the Close
+/// frame says why (RFC 6455, section 7.4.1: 1003).
 #[test]
 fn text_frames_end_the_connection() {
     both(|version| {
-        let connect = Connect::new(fresh("text")).encode(version);
         let mut client = WebSocket::open(version);
-        client.send(TEXT, &connect);
-        client.expect_closed();
+        client.send(TEXT, b"CONNECT");
+        client.expect_close_frame(1003);
         let mut client = WebSocket::connect(version);
-        client.send(TEXT, &PINGREQ);
-        client.expect_closed();
+        client.send(TEXT, b"PINGREQ");
+        if version == Version::V5 {
+            let answer = client.next_packet();
+            assert!(
+                matches!(answer, Packet::Disconnect { reason: 0x82, .. }),
+                "{answer:?}"
+            );
+        }
+        client.expect_close_frame(1003);
     });
 }
 
@@ -106,7 +113,8 @@ fn frames_and_packets_need_not_agree() {
     });
 }
 
-/// A Close frame is answered, and the will is published: only DISCONNECT discards it.
+/// A Close frame is answered in kind (RFC 6455, section 5.5.1), and the will is published: only
+/// DISCONNECT discards it.
 #[test]
 fn close_frame_is_answered() {
     both(|version| {
@@ -119,7 +127,7 @@ fn close_frame_is_answered() {
         client.send(BINARY, &connect.encode(version));
         client.next_packet();
         client.send(CLOSE, &1000_u16.to_be_bytes());
-        client.expect_closed();
+        client.expect_close_frame(1000);
         assert!(matches!(watcher.next_packet(), Packet::Publish(got) if got.text() == "x"));
     });
 }
@@ -205,6 +213,11 @@ impl WebSocket {
 
     /// Sends one frame, masked as clients have to.
     fn send_fragment(&mut self, opcode: u8, payload: &[u8], last: bool) {
+        self.try_send_fragment(opcode, payload, last)
+            .expect("the broker reads");
+    }
+
+    fn try_send_fragment(&mut self, opcode: u8, payload: &[u8], last: bool) -> std::io::Result<()> {
         let mask = [0x11, 0x22, 0x33, 0x44];
         let mut bytes = vec![u8::from(last) << 7 | opcode];
         match u16::try_from(payload.len()) {
@@ -225,7 +238,7 @@ impl WebSocket {
                 .zip(mask.iter().cycle())
                 .map(|(byte, mask)| byte ^ mask),
         );
-        self.stream.write_all(&bytes).expect("the broker reads");
+        self.stream.write_all(&bytes)
     }
 
     /// The next frame as opcode and payload, or `None` at the end of the stream.
@@ -278,6 +291,17 @@ impl WebSocket {
                 other => panic!("frame of opcode {other}: {payload:02x?}"),
             }
         }
+    }
+
+    /// Reads a Close frame of this code, answers it if it is not an answer itself, and reads the end
+    /// of the stream.
+    #[track_caller]
+    fn expect_close_frame(&mut self, code: u16) {
+        let expected = code.to_be_bytes().to_vec();
+        assert_eq!(self.next_frame(), Some((CLOSE, expected)));
+        // Answering a second time is in vain, and does no harm.
+        let _ = self.try_send_fragment(CLOSE, &code.to_be_bytes(), true);
+        self.expect_closed();
     }
 
     fn read_array<const LENGTH: usize>(&mut self) -> [u8; LENGTH] {

@@ -38,7 +38,7 @@ fn list_has_the_shape_that_scripts_rely_on() {
 fn groups_are_chosen_by_share_name_and_filter() {
     let api = Api::start();
     let mut client = api.connect("a");
-    for filter in ["$share/g/x", "$share/h/x", "$share/g/y/#"] {
+    for filter in ["$share/g/x", "$share/h/x", "$share/g/y/#", "$share/g/z/+"] {
         client.subscribe(filter, 1);
     }
     let found = |query: &str| {
@@ -52,11 +52,13 @@ fn groups_are_chosen_by_share_name_and_filter() {
             .join(", ")
             .replace('"', "")
     };
-    assert_eq!(found(""), "g x, h x, g y/#");
-    assert_eq!(found("?share=&filter="), "g x, h x, g y/#");
-    assert_eq!(found("?share=g"), "g x, g y/#");
+    assert_eq!(found(""), "g x, h x, g y/#, g z/+");
+    assert_eq!(found("?share=&filter="), "g x, h x, g y/#, g z/+");
+    assert_eq!(found("?share=g"), "g x, g y/#, g z/+");
     assert_eq!(found("?filter=x"), "g x, h x");
     assert_eq!(found("?share=g&filter=y%2F%23"), "g y/#");
+    assert_eq!(found("?filter=z/+"), "g z/+", "a plus sign as it is");
+    assert_eq!(found("?filter=z%2F%2B"), "g z/+");
     assert_eq!(found("?share=other"), "");
     api.get("/v1/groups?name=g").expect_error(400, Some("name"));
 }

@@ -142,3 +142,11 @@ fn body_far_above_the_payload_limit_is_too_large() {
     );
     api.send_bytes(request.as_bytes()).expect_error(413, None);
 }
+
+#[test]
+fn client_that_sends_all_of_a_body_too_large_reads_the_answer() {
+    let api = Api::start_with(|config| config.limits.payload_size = Some(100));
+    // More than the buffers of both sockets hold: all of it has to be read.
+    let body = format!(r#"{{"topic":"a","payload":"{}"}}"#, "x".repeat(20 << 20));
+    api.post("/v1/publish", &body).expect_error(413, None);
+}

@@ -47,42 +47,100 @@ fn stats_count_what_happened() {
 }
 
 #[test]
-fn metrics_are_open_metrics_text_with_help_and_units() {
+fn counters_outlive_the_connections_that_they_count() {
     let api = Api::start();
     let mut client = api.connect("a");
-    client.subscribe("x", 0);
+    client.subscribe("x", 1);
+    client.publish("x", "hello", 1);
+    client.receive();
+    client.expect_silence();
+    let counted = |stats: &serde_json::Value| {
+        [
+            "packets_received",
+            "bytes_received",
+            "messages_received",
+            "messages_sent",
+        ]
+        .map(|name| stats[name].as_u64().expect("a count"))
+    };
+    let [packets, bytes, received, sent] = counted(&api.get("/v1/stats").json());
+    assert_eq!((packets, received, sent), (5, 1, 1), "with CONNECT");
+    client.disconnect();
+    let after = counted(&api.get("/v1/stats").json());
+    assert_eq!(after, [packets + 1, bytes + 2, received, sent]);
+}
+
+/// The lines that both forms of the metrics have in common, after some traffic.
+const SAMPLES: [&str; 4] = [
+    "# TYPE roundel_clients_connected gauge",
+    "roundel_clients_connected 1",
+    "roundel_messages_received_total 1",
+    "roundel_build_info{version=\"0.1.0\",profile=\"standard\"} 1",
+];
+
+#[test]
+fn metrics_are_prometheus_text() {
+    let api = Api::start();
+    let mut client = api.connect("a");
     client.publish("x", "hello", 1);
     let answer = api.get("/metrics");
+    assert_eq!(answer.status, 200);
+    let media_type = answer.header("content-type").expect("a content type");
+    assert!(
+        media_type.starts_with("text/plain; version=0.0.4"),
+        "{media_type}"
+    );
+    expect_lines(&answer.body, &SAMPLES);
+    let only_here = [
+        "# HELP roundel_messages_received_total Messages from clients.",
+        "# TYPE roundel_messages_received_total counter",
+        "# TYPE roundel_build_info gauge",
+    ];
+    expect_lines(&answer.body, &only_here);
+    for keyword in ["# UNIT", "# EOF"] {
+        assert!(!answer.body.contains(keyword), "{}", answer.body);
+    }
+    expect_help_and_type_of_each(&answer.body);
+}
+
+#[test]
+fn metrics_are_open_metrics_text_for_who_asks_for_it() {
+    let api = Api::start();
+    let mut client = api.connect("a");
+    client.publish("x", "hello", 1);
+    let accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4";
+    let answer = api.send("GET", "/metrics", &[("Accept", accept)], "");
     assert_eq!(answer.status, 200);
     let media_type = answer.header("content-type").expect("a content type");
     assert!(
         media_type.starts_with("application/openmetrics-text"),
         "{media_type}"
     );
-    let text = &answer.body;
-    for line in [
-        "# TYPE roundel_clients_connected gauge",
-        "roundel_clients_connected 1",
+    expect_lines(&answer.body, &SAMPLES);
+    let only_here = [
         "# HELP roundel_messages_received Messages from clients.",
         "# TYPE roundel_messages_received counter",
-        "roundel_messages_received_total 1",
         "# UNIT roundel_sent_bytes bytes",
         "# UNIT roundel_uptime_seconds seconds",
         "# EOF",
-    ] {
+    ];
+    expect_lines(&answer.body, &only_here);
+    expect_help_and_type_of_each(&answer.body);
+}
+
+#[track_caller]
+fn expect_lines(text: &str, lines: &[&str]) {
+    for line in lines {
         assert!(
-            text.lines().any(|found| found == line),
+            text.lines().any(|found| found == *line),
             "{line} is not in\n{text}"
         );
     }
-    assert!(text.contains("roundel_build_info{version="), "{text}");
-    let helps = text
-        .lines()
-        .filter(|line| line.starts_with("# HELP"))
-        .count();
-    let types = text
-        .lines()
-        .filter(|line| line.starts_with("# TYPE"))
-        .count();
+}
+
+#[track_caller]
+fn expect_help_and_type_of_each(text: &str) {
+    let count = |start| text.lines().filter(|line| line.starts_with(start)).count();
+    let (helps, types) = (count("# HELP"), count("# TYPE"));
     assert_eq!((helps, types), (20, 20), "{text}");
 }

@@ -35,9 +35,11 @@ impl Active {
         let publish = self.decode_publish(first)?;
         if let Err(violation) = self.check_publish(broker, &publish, context) {
             self.refuse_publish(broker, &publish, violation)?;
+            self.bind_alias(broker, &publish)?;
             return Ok(first.len);
         }
         if !self.within_rate(context) {
+            self.bind_alias(broker, &publish)?;
             return Ok(first.len);
         }
         let expiry = clamp_message_expiry(publish.properties.message_expiry, broker.config());
@@ -57,7 +59,25 @@ impl Active {
         Ok(codec::decode_publish(frame, self.version)?)
     }
 
-    /// Whether a PUBLISH is acceptable. Its topic is checked once an alias is resolved.
+    /// A PUBLISH that goes no further has bound its alias all the same (MQTT-3.3.2-7): the client will
+    /// use it.
+    fn bind_alias(&mut self, broker: &Broker, publish: &Publish<'_>) -> Result<(), Violation> {
+        if let Some(alias) = publish.properties.topic_alias {
+            let maximum = broker.config().limits.topic_alias_maximum;
+            self.aliases.bind(publish.topic, alias, maximum)?;
+        }
+        Ok(())
+    }
+
+    /// The topic that a PUBLISH means, whose alias is bound.
+    fn topic<'a>(&'a self, publish: &Publish<'a>) -> &'a str {
+        let alias = publish.properties.topic_alias;
+        alias
+            .and_then(|alias| self.aliases.topic(alias))
+            .unwrap_or(publish.topic)
+    }
+
+    /// Whether a PUBLISH is acceptable. A topic that an alias stands for is checked when it is known.
     fn check_publish(
         &self,
         broker: &Broker,
@@ -69,7 +89,10 @@ impl Active {
             rules::check_topic(publish.topic, broker.config())?;
             rules::check_retain(publish.topic, publish.retain, broker.config())?;
         }
-        if publish.qos > QoS::AtMostOnce && context.budget.is_exhausted() {
+        if publish.qos > QoS::AtMostOnce
+            && context.budget.is_exhausted()
+            && !self.was_received(publish)
+        {
             return Err(Violation::new(
                 ReasonCode::QuotaExceeded,
                 "limits.memory",
@@ -77,6 +100,14 @@ impl Active {
             ));
         }
         Ok(())
+    }
+
+    /// Whether a PUBLISH of QoS 2 came before and its exchange is open: it takes no more room.
+    fn was_received(&self, publish: &Publish<'_>) -> bool {
+        publish.qos == QoS::ExactlyOnce
+            && publish
+                .packet_id
+                .is_some_and(|id| self.session.received().contains(&id.get()))
     }
 
     /// What a PUBLISH that is not acceptable comes to: an error in its acknowledgement where the
@@ -132,17 +163,19 @@ impl Active {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Result<(), Stop> {
-        let alias = publish.properties.topic_alias;
-        if let Some(alias) = alias {
-            let maximum = broker.config().limits.topic_alias_maximum;
-            self.aliases.bind(publish.topic, alias, maximum)?;
+        self.bind_alias(broker, publish)?;
+        if publish.topic.is_empty() {
+            let (topic, config) = (self.topic(publish), broker.config());
+            let checked = rules::check_topic(topic, config)
+                .and_then(|()| rules::check_retain(topic, publish.retain, config));
+            if let Err(violation) = checked {
+                return self.refuse_publish(broker, publish, violation);
+            }
         }
         if !self.opens_exchange(broker, publish)? {
             return Ok(());
         }
-        let topic = alias
-            .and_then(|alias| self.aliases.topic(alias))
-            .unwrap_or(publish.topic);
+        let topic = self.topic(publish);
         if let Err(violation) = broker.check_retained_rate(topic, publish, context) {
             if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
                 self.session.received().remove(&id.get());

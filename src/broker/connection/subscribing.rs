@@ -9,7 +9,7 @@ use crate::conn::rules;
 use crate::conn::violation::Violation;
 use crate::topic::Filter;
 
-use super::super::subscribe::Request;
+use super::super::subscribe::{Due, Request};
 use super::{Active, Broker, Context, Dirty, Stop};
 
 impl Active {
@@ -25,7 +25,7 @@ impl Active {
         rules::check_subscribe(subscribe.filters(), subscribe.subscription_id, config)?;
         self.check_filters_v3(broker, subscribe)?;
         let mut reasons = Vec::new();
-        let mut replays = Vec::new();
+        let mut due = Due::default();
         let mut text: Option<Cow<'static, str>> = None;
         for (full, options) in subscribe.filters() {
             let reason = match rules::check_filter(full, config) {
@@ -35,14 +35,7 @@ impl Active {
                         options,
                         id: subscribe.subscription_id,
                     };
-                    broker.subscribe(
-                        &self.session,
-                        self.epoch,
-                        &request,
-                        &mut replays,
-                        context,
-                        dirty,
-                    )
+                    broker.subscribe(&self.session, self.epoch, &request, &mut due, context)
                 }
                 Err(violation) => {
                     self.log_refusal("SUBSCRIBE", &violation);
@@ -61,9 +54,9 @@ impl Active {
         self.answer(text.as_deref(), |out, text| {
             encode_suback(out, version, id, &reasons, text);
         })?;
-        // SUBACK goes ahead of the retained messages.
+        // SUBACK goes ahead of retained messages and of those that wait in a group.
         self.send_answers(dirty);
-        broker.start_replay(&self.session, replays, context, dirty);
+        broker.hand_out(&self.session, due, context, dirty);
         Ok(())
     }
 

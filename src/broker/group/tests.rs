@@ -17,7 +17,7 @@ use crate::topic::Filter;
 
 use super::super::lifecycle::{Attached, ConnectRequest, Departure};
 use super::super::outbox::Peer;
-use super::super::subscribe::Request;
+use super::super::subscribe::{Due, Request};
 use super::super::{Alarm, Broker, ConnectionFacts, Dirty, Link, Mailbox, Session, Written};
 
 const CLIENTS: usize = 4;
@@ -630,10 +630,12 @@ impl Harness {
             id: None,
         };
         let context = self.broker.context(self.now);
-        let reason =
-            self.broker
-                .subscribe(session, epoch, &request, &mut Vec::new(), &context, dirty);
+        let mut due = Due::default();
+        let reason = self
+            .broker
+            .subscribe(session, epoch, &request, &mut due, &context);
         assert_eq!(reason, ReasonCode::granted(qos));
+        self.broker.hand_out(session, due, &context, dirty);
     }
 
     fn unsubscribe(&self, client: usize, dirty: &mut Dirty) {
