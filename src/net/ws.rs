@@ -510,9 +510,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
 
 async fn close<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut WebSocketStream<Rejoined<S>>,
-    farewell: Farewell,
+    mut farewell: Farewell,
 ) -> Result<(), tokio_websockets::Error> {
-    let bytes = farewell::last_bytes(farewell);
+    let bytes = farewell::last_bytes(&mut farewell);
     if !bytes.is_empty() {
         send(stream, Message::binary(Bytes::from(bytes))).await?;
     }
