@@ -61,6 +61,8 @@ struct Driver<I, S> {
     full_since: Option<Instant>,
     /// The outbound side failed: read what is left, then end.
     broken: bool,
+    /// The client took no byte for too long, and will take no farewell either.
+    stuck: bool,
 }
 
 /// Drives a connection from its first byte to its last.
@@ -84,6 +86,7 @@ pub(super) async fn drive<I: Inbound, S: Socket>(
         stalled: false,
         full_since: None,
         broken: false,
+        stuck: false,
     };
     loop {
         match poll_fn(|cx| driver.poll_turn(cx)).await {
@@ -245,6 +248,7 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         }
         self.note_output(&state, now);
         if self.is_stuck(now) {
+            self.stuck = true;
             return Some(self.lost("the client took no byte for too long"));
         }
         if !state.full && state.waiting {
@@ -337,7 +341,9 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             }
             tokio::task::yield_now().await;
         }
-        farewell::say(&mut self.inbound, &*self.socket).await;
+        if !self.stuck {
+            farewell::say(&mut self.inbound, &*self.socket).await;
+        }
     }
 }
 
