@@ -55,6 +55,8 @@ struct Driver<I, S> {
     needed: usize,
     /// The tail may hold whole packets.
     unhandled: bool,
+    /// The signal was set and is to be seen to.
+    woken: bool,
     /// Reading stops until unsent answers have left.
     stalled: bool,
     /// The socket was full; since when, and at how many bytes written in all.
@@ -83,6 +85,7 @@ pub(super) async fn drive<I: Inbound, S: Socket>(
         tail: Vec::new(),
         needed: 0,
         unhandled: false,
+        woken: false,
         stalled: false,
         full_since: None,
         broken: false,
@@ -105,17 +108,18 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
     /// One turn: input, signals, room in the socket, then the outboxes that became dirty.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
-            let woken = self.socket.signal().take(cx.waker());
+            self.woken |= self.socket.signal().take(cx.waker());
             let mut step = self.poll_input(cx);
-            if step.is_none() && woken {
-                step = self.handle_wake();
+            // Input may never end, so what else there is to do does not wait for that.
+            let goes_on = matches!(step, None | Some(Turn::Again | Turn::Over(Step::Yield)));
+            let woken = goes_on && std::mem::take(&mut self.woken);
+            if woken && let Some(turn) = self.handle_wake() {
+                step = Some(turn);
             }
             if step.is_none() && self.broken {
                 step = Some(self.lost("connection broken"));
             }
-            if step.is_none() {
-                self.poll_room(cx);
-            }
+            self.poll_room(cx);
             let context = self.shared.broker.context(self.shared.clock.now());
             let flushed = self
                 .shared

@@ -291,6 +291,8 @@ struct Driver<S> {
     /// Bytes that the packet at the front of the tail needs in all.
     needed: usize,
     unhandled: bool,
+    /// The signal was set and is to be seen to.
+    woken: bool,
     stalled: bool,
     /// Frames are on their way out.
     flushing: bool,
@@ -318,6 +320,7 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         tail: Vec::new(),
         needed: 0,
         unhandled: false,
+        woken: false,
         stalled: false,
         flushing: false,
         flushing_since: None,
@@ -336,7 +339,7 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        let woken = self.link.signal.take(cx.waker());
+        self.woken |= self.link.signal.take(cx.waker());
         let mut step = None;
         let was_stalled = self.stalled;
         if !was_stalled {
@@ -344,8 +347,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         }
         let broker = &self.shared.broker;
         let context = broker.context(self.shared.clock.now());
-        if step.is_none()
-            && woken
+        // Input may never end, so what else there is to do does not wait for that.
+        if matches!(step, None | Some(Step::Yield))
+            && std::mem::take(&mut self.woken)
             && let Flow::End = self
                 .connection
                 .handle_wake(broker, &context, &mut self.dirty)

@@ -400,3 +400,22 @@ fn connect_with_aliases() -> (Client, u16) {
         .expect("a Topic Alias Maximum");
     (client, u16::try_from(maximum).expect("two bytes"))
 }
+
+/// A client whose socket was full while it sent gets all that had to wait, once it reads: that the
+/// socket is full may become known in the middle of the client's own packets.
+#[test]
+fn backlog_of_a_busy_sender_leaves_when_it_reads() {
+    const MESSAGES: usize = 1500;
+
+    both(|version| {
+        let topic = fresh("backlog");
+        let mut client = connect(version, &fresh("busy"));
+        client.subscribe(&topic, 0);
+        let message = Publish::new(&topic, [b'x'; 8192]).encode(version);
+        client.send(message.repeat(MESSAGES));
+        for _ in 0..MESSAGES {
+            client.receive();
+        }
+        client.expect_silence();
+    });
+}
