@@ -4,9 +4,11 @@ mod cli;
 
 use std::process::ExitCode;
 
-/// Made for many small allocations that another thread frees, as routed messages are.
+/// Fast where another thread frees what one allocates, as with routed messages, and gives back to the
+/// system what a load has left, also when nothing happens any more.
+#[cfg(not(target_env = "msvc"))]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     cli::run()

@@ -32,13 +32,40 @@ impl Budget {
         self.0.used.load(Ordering::Relaxed) >= self.0.limit
     }
 
-    /// Bytes accounted for, in steps of 8 KiB per holder.
+    /// Accounts for bytes that no queue has any more, for as long as the result lives.
+    pub(crate) fn hold(&self, bytes: usize) -> Held {
+        self.0.used.fetch_add(bytes, Ordering::Relaxed);
+        Held {
+            bytes,
+            budget: self.clone(),
+        }
+    }
+
+    /// Bytes accounted for, in steps of 8 KiB per queue.
     pub(crate) fn used(&self) -> usize {
         self.0.used.load(Ordering::Relaxed)
     }
 }
 
-/// One holder's part of the budget.
+/// Bytes outside of all queues: given back when they are dropped.
+pub(crate) struct Held {
+    bytes: usize,
+    budget: Budget,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.0.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Held").field(&self.bytes).finish()
+    }
+}
+
+/// One queue's part of the budget.
 #[derive(Default)]
 pub(crate) struct Charge(usize);
 
@@ -90,6 +117,15 @@ mod tests {
         assert_eq!(budget.used(), 0);
         charge.settle(STEP, &budget);
         charge.clear(&budget);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn held_bytes_count_until_they_are_dropped() {
+        let budget = Budget::new(100);
+        let held = budget.hold(100);
+        assert!(budget.is_exhausted());
+        drop(held);
         assert_eq!(budget.used(), 0);
     }
 }

@@ -89,8 +89,8 @@ pub(crate) struct Connection {
     facts: Arc<ConnectionFacts>,
     phase: Phase,
     timer: Option<TimerKey>,
-    /// When the owner looks whether the socket is stuck.
-    stall_watch: Option<Instant>,
+    /// The owner looks whether the socket is stuck.
+    stall_watch: Option<TimerKey>,
 }
 
 enum Phase {
@@ -629,12 +629,10 @@ impl Connection {
     /// Looks again when a socket that is full since `since` would have been full for too long. One
     /// look is enough: while it is ahead no other is armed.
     pub(crate) fn watch_stall(&mut self, broker: &Broker, since: Instant, now: Instant) {
-        if self.stall_watch.is_none_or(|at| at <= now) {
+        if self.stall_watch.is_none_or(|timer| timer.is_due(now)) {
             let at = since + broker.config().limits.write_stall;
-            broker
-                .schedule
-                .arm(at, Timer::Owner(Arc::downgrade(&self.link)));
-            self.stall_watch = Some(at);
+            let timer = Timer::Owner(Arc::downgrade(&self.link));
+            self.stall_watch = Some(broker.schedule.arm(at, timer));
         }
     }
 
@@ -653,7 +651,10 @@ impl Connection {
     }
 
     fn end(&mut self, broker: &Broker) {
-        if let Some(timer) = self.timer.take() {
+        for timer in [self.timer.take(), self.stall_watch.take()]
+            .into_iter()
+            .flatten()
+        {
             broker.schedule.cancel(timer);
         }
         // What came in after the session had left.

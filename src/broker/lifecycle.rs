@@ -254,7 +254,7 @@ impl Broker {
         }
         {
             let mut outbox = session.outbox();
-            outbox.detach(departure.reason, departure.reason_string);
+            outbox.detach(departure.reason, departure.reason_string, context);
             outbox.settle(context);
         }
         slot.epoch += 1;
@@ -489,4 +489,77 @@ impl Broker {
 
 fn deadline(now: Instant, secs: u32) -> Instant {
     now + Duration::from_secs(u64::from(secs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{Alarm, Mailbox, Traffic, Written};
+    use crate::config::Config;
+
+    /// A socket that takes nothing.
+    #[derive(Default)]
+    struct Full {
+        mailbox: Mailbox,
+    }
+
+    impl Link for Full {
+        fn try_write(&self, _bytes: &[u8]) -> Written {
+            Written::Full(0)
+        }
+
+        fn wake(&self) {}
+
+        fn mailbox(&self) -> &Mailbox {
+            &self.mailbox
+        }
+    }
+
+    struct NoAlarm;
+
+    impl Alarm for NoAlarm {
+        fn deadline_moved(&self) {}
+    }
+
+    fn request(client_id: &str) -> ConnectRequest<'_> {
+        ConnectRequest {
+            client_id,
+            version: Version::V5,
+            clean_start: true,
+            expiry: 0,
+            will: None,
+            peer: Peer {
+                version: Version::V5,
+                window: 10,
+                packet_size: usize::MAX,
+                topic_aliases: 0,
+                problem_information: true,
+            },
+            facts: Arc::new(ConnectionFacts {
+                listener: "test",
+                peer: None,
+                tls: None,
+                traffic: Traffic::default(),
+            }),
+        }
+    }
+
+    #[test]
+    fn bytes_that_a_connection_left_count_until_they_are_gone() {
+        const LEFT: usize = 100_000;
+
+        let now = Instant::now();
+        let broker = Broker::new(Config::standard(), 1, now, Arc::new(NoAlarm));
+        let context = broker.context(now);
+        let link: Arc<dyn Link> = Arc::new(Full::default());
+        let mut dirty = Dirty::default();
+        let connack = |_| vec![0; LEFT];
+        let attached = broker.connect(request("a"), &link, connack, &context, &mut dirty);
+        let Attached { session, epoch, .. } = attached.expect("a session");
+        broker.detach(&session, epoch, Departure::default(), &context, &mut dirty);
+        broker.flush_all(&context, dirty);
+        assert_eq!(broker.stats(now).memory, LEFT, "nothing was written");
+        drop(link.mailbox().take());
+        assert_eq!(broker.stats(now).memory, 0);
+    }
 }

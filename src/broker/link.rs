@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 
 use crate::codec::{ReasonCode, Version};
 
+use super::budget::Held;
+
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
@@ -47,6 +49,9 @@ pub(crate) struct Farewell {
     pub(crate) packet_size: usize,
     /// Another task is in the middle of a write and will return what is left.
     pub(super) writing: bool,
+    /// The outbox counts the bytes no longer; until they are written they are counted here.
+    #[expect(dead_code, reason = "it counts for as long as it is there")]
+    pub(super) held: Option<Held>,
 }
 
 impl Farewell {
@@ -59,6 +64,7 @@ impl Farewell {
             reason_string: None,
             packet_size: usize::MAX,
             writing: false,
+            held: None,
         }
     }
 }

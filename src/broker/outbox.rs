@@ -764,7 +764,12 @@ impl Outbox {
     }
 
     /// The connection half leaves; what it had not written goes to the link's owner.
-    pub(super) fn detach(&mut self, reason: Option<ReasonCode>, text: Option<String>) {
+    pub(super) fn detach(
+        &mut self,
+        reason: Option<ReasonCode>,
+        text: Option<String>,
+        context: &Context<'_>,
+    ) {
         if let Some(connected) = self.connected.take() {
             let Connected {
                 link, peer, out, ..
@@ -772,6 +777,9 @@ impl Outbox {
             link.mailbox().retire(Farewell {
                 version: peer.version,
                 writing: out.writing,
+                held: Some(out.len())
+                    .filter(|bytes| *bytes > 0)
+                    .map(|bytes| context.budget.hold(bytes)),
                 bytes: out.into_unwritten(),
                 reason,
                 reason_string: text.filter(|_| peer.problem_information),

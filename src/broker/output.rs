@@ -12,29 +12,58 @@ use super::link::Written;
 /// A chunk that holds as much takes no further packet.
 const CHUNK: usize = 64 * 1024;
 
-/// Chunks that a thread keeps, and the largest worth keeping.
+/// Chunks that a thread keeps, and bytes in all of them: a backlog that has left is not to be held
+/// for good.
 const POOLED: usize = 64;
+const POOLED_BYTES: usize = 1024 * 1024;
+
+/// The largest chunk worth keeping.
 const POOLED_CAPACITY: usize = 2 * CHUNK;
 
 /// Runs up to this size grow a chunk as they come.
 const SMALL_RUN: usize = 8 * 1024;
 
 thread_local! {
-    static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool::new()) };
+}
+
+/// Empty chunks to use again.
+struct Pool {
+    chunks: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Pool {
+    const fn new() -> Self {
+        Self {
+            chunks: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        let chunk = self.chunks.pop().unwrap_or_default();
+        self.bytes -= chunk.capacity();
+        chunk
+    }
+
+    fn keep(&mut self, mut chunk: Vec<u8>) {
+        let bytes = self.bytes + chunk.capacity();
+        if self.chunks.len() < POOLED && bytes <= POOLED_BYTES {
+            chunk.clear();
+            self.chunks.push(chunk);
+            self.bytes = bytes;
+        }
+    }
 }
 
 fn pooled() -> Vec<u8> {
-    POOL.with_borrow_mut(Vec::pop).unwrap_or_default()
+    POOL.with_borrow_mut(Pool::take)
 }
 
-fn recycle(mut chunk: Vec<u8>) {
+fn recycle(chunk: Vec<u8>) {
     if (1..=POOLED_CAPACITY).contains(&chunk.capacity()) {
-        POOL.with_borrow_mut(|pool| {
-            if pool.len() < POOLED {
-                chunk.clear();
-                pool.push(chunk);
-            }
-        });
+        POOL.with_borrow_mut(|pool| pool.keep(chunk));
     }
 }
 
@@ -277,6 +306,20 @@ mod tests {
         output.buffer().extend_from_slice(b"def");
         assert!(output.take().is_none());
         assert!(!output.needs_writer());
+    }
+
+    #[test]
+    fn pool_keeps_many_small_chunks_and_few_large_ones() {
+        let mut pool = Pool::new();
+        for _ in 0..100 {
+            pool.keep(Vec::with_capacity(CHUNK));
+        }
+        assert_eq!(pool.chunks.len(), POOLED_BYTES / CHUNK);
+        while pool.take().capacity() > 0 {}
+        for _ in 0..100 {
+            pool.keep(Vec::with_capacity(256));
+        }
+        assert_eq!(pool.chunks.len(), POOLED);
     }
 
     #[test]

@@ -55,12 +55,16 @@ pub(super) struct Driver<I, S> {
     needed: usize,
     /// The tail may hold whole packets.
     unhandled: bool,
+    /// The signal was set and is to be seen to.
+    woken: bool,
     /// Reading stops until unsent answers have left.
     stalled: bool,
     /// The socket was full; since when, and at how many bytes written in all.
     full_since: Option<Instant>,
     /// The outbound side failed: read what is left, then end.
     broken: bool,
+    /// The client took no byte for too long, and will take no farewell either.
+    stuck: bool,
     /// The last turn left its dirty outboxes to this one.
     gathering: bool,
 }
@@ -85,9 +89,11 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             tail: Vec::new(),
             needed: 0,
             unhandled: false,
+            woken: false,
             stalled: false,
             full_since: None,
             broken: false,
+            stuck: false,
             gathering: false,
         })
     }
@@ -108,21 +114,19 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
     /// One turn: input, signals, room in the socket, then the outboxes that became dirty.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
-            let woken = self.socket.signal().take(cx.waker());
+            self.woken |= self.socket.signal().take(cx.waker());
             let was_stalled = self.stalled;
             let mut step = self.poll_input(cx);
-            // A signal is seen once, and a client that always has more to say must be able to read:
-            // neither waits for a pause in the input.
-            let goes_on = !matches!(step, Some(Turn::Over(Step::End)));
-            if woken && goes_on {
-                step = self.handle_wake().or(step);
+            // Input may never end, so what else there is to do does not wait for that.
+            let goes_on = matches!(step, None | Some(Turn::Again | Turn::Over(Step::Yield)));
+            let woken = goes_on && std::mem::take(&mut self.woken);
+            if woken && let Some(turn) = self.handle_wake() {
+                step = Some(turn);
             }
             if step.is_none() && self.broken {
                 step = Some(self.lost("connection broken"));
             }
-            if goes_on {
-                self.poll_room(cx);
-            }
+            self.poll_room(cx);
             if self.gathers(step.as_ref()) {
                 return Poll::Ready(Step::Yield);
             }
@@ -267,6 +271,7 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         }
         self.note_output(&state, now);
         if self.is_stuck(now) {
+            self.stuck = true;
             return Some(self.lost("the client took no byte for too long"));
         }
         if !state.full && state.waiting {
@@ -359,7 +364,9 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             }
             tokio::task::yield_now().await;
         }
-        farewell::say(&mut self.inbound, &*self.socket).await;
+        if !self.stuck {
+            farewell::say(&mut self.inbound, &*self.socket).await;
+        }
     }
 }
 

@@ -21,8 +21,8 @@ const DRAIN_BYTES: usize = 1 << 20;
 /// Carries out the farewell that waits in the link's mailbox.
 pub(super) async fn say(inbound: &mut impl Inbound, socket: &impl Socket) {
     let spoken = tokio::time::timeout(WRITE_LIMIT, async {
-        let farewell = wait_for_farewell(socket).await;
-        let bytes = last_bytes(farewell);
+        let mut farewell = wait_for_farewell(socket).await;
+        let bytes = last_bytes(&mut farewell);
         write_all(socket, &bytes).await
     });
     if !matches!(spoken.await, Ok(true)) {
@@ -33,18 +33,13 @@ pub(super) async fn say(inbound: &mut impl Inbound, socket: &impl Socket) {
     let _ = tokio::time::timeout(DRAIN_LIMIT, drain(inbound)).await;
 }
 
-/// What is left to send, DISCONNECT included.
-pub(super) fn last_bytes(farewell: Farewell) -> Vec<u8> {
-    let Farewell {
-        version,
-        mut bytes,
-        reason,
-        reason_string,
-        packet_size,
-        ..
-    } = farewell;
-    if let Some(reason) = reason.filter(|_| version == Version::V5) {
-        append_disconnect(&mut bytes, reason, reason_string.as_deref(), packet_size);
+/// Takes what is left to send, DISCONNECT included. The farewell accounts for it and has to live until
+/// it is written.
+pub(super) fn last_bytes(farewell: &mut Farewell) -> Vec<u8> {
+    let mut bytes = std::mem::take(&mut farewell.bytes);
+    if let Some(reason) = farewell.reason.filter(|_| farewell.version == Version::V5) {
+        let text = farewell.reason_string.as_deref();
+        append_disconnect(&mut bytes, reason, text, farewell.packet_size);
     }
     bytes
 }

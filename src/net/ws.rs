@@ -38,6 +38,10 @@ const SUBPROTOCOL: &str = "mqtt";
 /// Largest frame before the client has connected, and the least that is allowed after.
 const FRAME_SIZE: usize = 256 * 1024;
 
+/// Bytes that one turn reads, and what a frame counts besides its payload.
+const READ_SIZE: usize = 64 * 1024;
+const FRAME_COST: usize = 16;
+
 /// For the last frames and the closing handshake.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -286,13 +290,19 @@ struct Driver<S> {
     /// Bytes of packets that are not complete, or not handled yet: packets may span frames
     /// (MQTT-6.0.0-2).
     tail: Vec<u8>,
+    /// Bytes that the packet at the front of the tail needs in all.
+    needed: usize,
     unhandled: bool,
+    /// The signal was set and is to be seen to.
+    woken: bool,
     stalled: bool,
     /// Frames are on their way out.
     flushing: bool,
     flushing_since: Option<std::time::Instant>,
     /// What our Close frame says.
     close_code: CloseCode,
+    /// Writing has failed or took too long: there is no farewell.
+    mute: bool,
 }
 
 async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
@@ -312,11 +322,14 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         connection,
         dirty: Dirty::default(),
         tail: Vec::new(),
+        needed: 0,
         unhandled: false,
+        woken: false,
         stalled: false,
         flushing: false,
         flushing_since: None,
         close_code: CloseCode::NORMAL_CLOSURE,
+        mute: false,
     };
     loop {
         match poll_fn(|cx| driver.poll_turn(cx)).await {
@@ -331,17 +344,17 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        let woken = self.link.signal.take(cx.waker());
+        self.woken |= self.link.signal.take(cx.waker());
         let mut step = None;
         let was_stalled = self.stalled;
-        if !self.stalled {
+        if !was_stalled {
             step = self.poll_input(cx);
         }
         let broker = &self.shared.broker;
         let context = broker.context(self.shared.clock.now());
-        // A signal is seen once: it does not wait for a pause in the input.
-        if woken
-            && !matches!(step, Some(Step::End))
+        // Input may never end, so what else there is to do does not wait for that.
+        if matches!(step, None | Some(Step::Yield))
+            && std::mem::take(&mut self.woken)
             && let Flow::End = self
                 .connection
                 .handle_wake(broker, &context, &mut self.dirty)
@@ -352,44 +365,70 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         if !matches!(step, Some(Step::End))
             && let Err(why) = self.poll_output(cx)
         {
+            self.mute = true;
             step = Some(self.lost(&why));
         }
+        // Nobody else would wake this task for what arrived while it did not read.
+        let reads_on = was_stalled && !self.stalled;
         match step {
             Some(step) => Poll::Ready(step),
-            None if !flushed => Poll::Ready(Step::Yield),
-            // Input that waited is known to nobody else.
-            None if was_stalled && !self.stalled => Poll::Ready(Step::Yield),
+            None if !flushed || reads_on => Poll::Ready(Step::Yield),
             None => Poll::Pending,
         }
     }
 
-    /// Takes the next frame, if there is one.
+    /// Takes frames until none is there, one calls for more than reading on, or the turn is over: a
+    /// client that sends a packet per frame gets as much of a turn as one on a plain socket.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Option<Step> {
-        if std::mem::take(&mut self.unhandled) {
-            return Some(self.handle(&[]));
-        }
-        match Pin::new(&mut self.stream).poll_next(cx) {
-            Poll::Pending => None,
-            Poll::Ready(None) => Some(self.lost("connection closed by the client")),
-            Poll::Ready(Some(Err(error))) => Some(self.lost(&error.to_string())),
-            Poll::Ready(Some(Ok(message))) if message.is_binary() => {
-                let payload = message.into_payload();
-                Some(self.handle(&payload))
+        self.dirty.deliveries = 0;
+        let mut taken = 0;
+        while taken < READ_SIZE && !self.stalled {
+            let step = if std::mem::take(&mut self.unhandled) {
+                self.handle(&[])
+            } else {
+                match Pin::new(&mut self.stream).poll_next(cx) {
+                    Poll::Pending => return None,
+                    Poll::Ready(frame) => self.take_frame(frame, &mut taken),
+                }
+            };
+            if step.is_some() {
+                return step;
             }
-            Poll::Ready(Some(Ok(message))) if message.is_text() => Some(self.refuse_text()),
-            Poll::Ready(Some(Ok(message))) if message.is_close() => {
+        }
+        Some(Step::Yield)
+    }
+
+    fn take_frame(
+        &mut self,
+        frame: Option<Result<Message, tokio_websockets::Error>>,
+        taken: &mut usize,
+    ) -> Option<Step> {
+        match frame {
+            None => Some(self.lost("connection closed by the client")),
+            Some(Err(error)) => Some(self.lost(&error.to_string())),
+            Some(Ok(message)) if message.is_binary() => {
+                let payload = message.into_payload();
+                *taken += FRAME_COST + payload.len();
+                self.handle(&payload)
+            }
+            Some(Ok(message)) if message.is_text() => Some(self.refuse_text()),
+            Some(Ok(message)) if message.is_close() => {
                 Some(self.lost("WebSocket closed by the client"))
             }
-            Poll::Ready(Some(Ok(_))) => Some(Step::Yield),
+            // Its answer leaves with the next write.
+            Some(Ok(_)) => Some(Step::Yield),
         }
     }
 
-    fn handle(&mut self, bytes: &[u8]) -> Step {
+    /// Lets the broker handle what came; `None` is to read on.
+    fn handle(&mut self, bytes: &[u8]) -> Option<Step> {
         self.tail.extend_from_slice(bytes);
-        let input = std::mem::take(&mut self.tail);
+        if self.tail.len() < self.needed {
+            return None;
+        }
+        let mut input = std::mem::take(&mut self.tail);
         let broker = &self.shared.broker;
         let context = broker.context(self.shared.clock.now());
-        self.dirty.deliveries = 0;
         let was_connecting = self.connection.session().is_none();
         let received = self
             .connection
@@ -400,26 +439,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
                 .limits_mut()
                 .set_max_payload_len(Some(size.max(FRAME_SIZE)));
         }
-        self.tail = input.get(received.consumed..).unwrap_or_default().to_vec();
+        self.needed = received.needed;
+        // A packet that grows frame by frame is not moved; an idle connection keeps no buffer.
+        self.tail = match received.consumed {
+            0 => input,
+            consumed => input.split_off(consumed.min(input.len())),
+        };
         let is_left = !self.tail.is_empty();
         match received.flow {
             Flow::Continue => self.unhandled = is_left && received.needed == 0,
-            Flow::Yield => self.unhandled = is_left,
+            Flow::Yield => {
+                self.unhandled = is_left;
+                return Some(Step::Yield);
+            }
             Flow::Stall => {
                 self.stalled = true;
                 self.unhandled = is_left;
             }
             Flow::Pause(wait) => {
                 self.unhandled = is_left;
-                return Step::Pause(wait);
+                return Some(Step::Pause(wait));
             }
             Flow::Authenticate(credentials) => {
                 self.unhandled = is_left;
-                return Step::Authenticate(credentials);
+                return Some(Step::Authenticate(credentials));
             }
-            Flow::End => return Step::End,
+            Flow::End => return Some(Step::End),
         }
-        Step::Yield
+        None
     }
 
     /// Puts what the outbox holds into a frame, one batch at a time.
@@ -516,6 +563,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         let dirty = std::mem::take(&mut self.dirty);
         let broker = &self.shared.broker;
         broker.flush_all(&broker.context(self.shared.clock.now()), dirty);
+        if self.mute {
+            return;
+        }
         let Some(farewell) = self.link.mailbox.take() else {
             return;
         };
@@ -543,10 +593,10 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(
 /// The last packets, and a Close frame of our own.
 async fn say<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut WebSocketStream<Rejoined<S>>,
-    farewell: Farewell,
+    mut farewell: Farewell,
     code: CloseCode,
 ) -> Result<(), tokio_websockets::Error> {
-    let bytes = farewell::last_bytes(farewell);
+    let bytes = farewell::last_bytes(&mut farewell);
     if !bytes.is_empty() {
         send(stream, Message::binary(Bytes::from(bytes))).await?;
     }

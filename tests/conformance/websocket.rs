@@ -1,9 +1,11 @@
 //! MQTT over WebSocket: section 6 of both standards.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::TcpStream,
     sync::OnceLock,
+    thread,
+    time::Duration,
 };
 
 use crate::support::*;
@@ -14,6 +16,8 @@ const BINARY: u8 = 2;
 const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
+
+const PINGRESP: [u8; 2] = [0xD0, 0x00];
 
 /// 5:MQTT-6.0.0-4 3:MQTT-6.0.0-4
 /// The sub-protocol that the broker selects is mqtt, alone or after other names.
@@ -132,6 +136,48 @@ fn close_frame_is_answered() {
     });
 }
 
+/// A client that lets answers pile up is not read from. Once it reads them, reading goes on and all is
+/// answered.
+#[test]
+fn reading_goes_on_when_piled_up_answers_have_left() {
+    const PINGS: usize = 4096;
+
+    let mut client = WebSocket::connect(Version::V5);
+    let frame = masked_frame(BINARY, &PINGREQ.repeat(PINGS), true);
+    client
+        .stream
+        .set_write_timeout(Some(Duration::from_millis(500)))
+        .expect("a socket option");
+    let mut frames = 0;
+    let mut left = frame.as_slice();
+    loop {
+        match client.stream.write(left) {
+            Ok(count) => left = &left[count..],
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                break;
+            }
+            Err(error) => panic!("writing: {error}"),
+        }
+        if left.is_empty() {
+            frames += 1;
+            left = &frame;
+        }
+        assert!(frames < 10_000, "the broker stops reading");
+    }
+    let mut writer = client.stream.try_clone().expect("a second handle");
+    writer.set_write_timeout(None).expect("a socket option");
+    thread::scope(|scope| {
+        scope.spawn(move || writer.write_all(left).expect("the broker reads on"));
+        let mut answers = (frames + 1) * PINGS;
+        while answers > 0 {
+            let (opcode, payload) = client.next_frame().expect("all answers before the end");
+            assert_eq!(opcode, BINARY);
+            assert!(payload.chunks(2).all(|answer| answer == PINGRESP));
+            answers -= payload.len() / PINGRESP.len();
+        }
+    });
+}
+
 /// The broker of these tests.
 fn web_broker() -> &'static TestBroker {
     static SHARED: OnceLock<TestBroker> = OnceLock::new();
@@ -218,27 +264,7 @@ impl WebSocket {
     }
 
     fn try_send_fragment(&mut self, opcode: u8, payload: &[u8], last: bool) -> std::io::Result<()> {
-        let mask = [0x11, 0x22, 0x33, 0x44];
-        let mut bytes = vec![u8::from(last) << 7 | opcode];
-        match u16::try_from(payload.len()) {
-            Ok(length @ ..126) => bytes.push(0x80 | length as u8),
-            Ok(length) => {
-                bytes.push(0x80 | 126);
-                bytes.extend(length.to_be_bytes());
-            }
-            Err(_) => {
-                bytes.push(0x80 | 127);
-                bytes.extend((payload.len() as u64).to_be_bytes());
-            }
-        }
-        bytes.extend(mask);
-        bytes.extend(
-            payload
-                .iter()
-                .zip(mask.iter().cycle())
-                .map(|(byte, mask)| byte ^ mask),
-        );
-        self.stream.write_all(&bytes)
+        self.stream.write_all(&masked_frame(opcode, payload, last))
     }
 
     /// The next frame as opcode and payload, or `None` at the end of the stream.
@@ -311,4 +337,29 @@ impl WebSocket {
             .expect("the length of the frame");
         bytes
     }
+}
+
+/// A frame of a client, masked as it has to be.
+fn masked_frame(opcode: u8, payload: &[u8], last: bool) -> Vec<u8> {
+    let mask = [0x11, 0x22, 0x33, 0x44];
+    let mut bytes = vec![u8::from(last) << 7 | opcode];
+    match u16::try_from(payload.len()) {
+        Ok(length @ ..126) => bytes.push(0x80 | length as u8),
+        Ok(length) => {
+            bytes.push(0x80 | 126);
+            bytes.extend(length.to_be_bytes());
+        }
+        Err(_) => {
+            bytes.push(0x80 | 127);
+            bytes.extend((payload.len() as u64).to_be_bytes());
+        }
+    }
+    bytes.extend(mask);
+    bytes.extend(
+        payload
+            .iter()
+            .zip(mask.iter().cycle())
+            .map(|(byte, mask)| byte ^ mask),
+    );
+    bytes
 }
