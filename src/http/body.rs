@@ -43,7 +43,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for JsonBody<T> {
         let length = request.body().size_hint().lower();
         if length > limit as u64 {
             if length <= DISCARD_BYTES {
-                shared.spawn(discard(request.into_body()));
+                shared.tasks.spawn(discard(request.into_body()));
             }
             let error = format!("the body is larger than {limit} bytes");
             return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error));

@@ -6,6 +6,7 @@ use crate::codec::{
     self, AckKind, Frame, PacketId, PacketType, Publish, QoS, ReasonCode, Split, Version,
     encode_ack,
 };
+use crate::conn::alias::InboundAliases;
 use crate::conn::handshake::clamp_message_expiry;
 use crate::conn::rules;
 use crate::conn::violation::Violation;
@@ -67,14 +68,6 @@ impl Active {
             self.aliases.bind(publish.topic, alias, maximum)?;
         }
         Ok(())
-    }
-
-    /// The topic that a PUBLISH means, whose alias is bound.
-    fn topic<'a>(&'a self, publish: &Publish<'a>) -> &'a str {
-        let alias = publish.properties.topic_alias;
-        alias
-            .and_then(|alias| self.aliases.topic(alias))
-            .unwrap_or(publish.topic)
     }
 
     /// Whether a PUBLISH is acceptable. A topic that an alias stands for is checked when it is known.
@@ -165,7 +158,7 @@ impl Active {
     ) -> Result<(), Stop> {
         self.bind_alias(broker, publish)?;
         if publish.topic.is_empty() {
-            let (topic, config) = (self.topic(publish), broker.config());
+            let (topic, config) = (topic_of(&self.aliases, publish), broker.config());
             let checked = rules::check_topic(topic, config)
                 .and_then(|()| rules::check_retain(topic, publish.retain, config));
             if let Err(violation) = checked {
@@ -175,7 +168,7 @@ impl Active {
         if !self.opens_exchange(broker, publish)? {
             return Ok(());
         }
-        let topic = self.topic(publish);
+        let topic = topic_of(&self.aliases, publish);
         if let Err(violation) = broker.check_retained_rate(topic, publish, context) {
             if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
                 self.session.received().remove(&id.get());
@@ -331,6 +324,14 @@ impl Active {
         }
         Ok(())
     }
+}
+
+/// The topic that a PUBLISH means, once its alias is bound.
+fn topic_of<'a>(aliases: &'a InboundAliases, publish: &Publish<'a>) -> &'a str {
+    let alias = publish.properties.topic_alias;
+    alias
+        .and_then(|alias| aliases.topic(alias))
+        .unwrap_or(publish.topic)
 }
 
 /// What a QoS 2 message is to its receiver.
