@@ -23,11 +23,13 @@ thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-fn pooled() -> Vec<u8> {
+/// An empty buffer to encode into.
+pub(super) fn pooled() -> Vec<u8> {
     POOL.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
-fn recycle(mut chunk: Vec<u8>) {
+/// Takes a buffer back.
+pub(super) fn recycle(mut chunk: Vec<u8>) {
     if (1..=POOLED_CAPACITY).contains(&chunk.capacity()) {
         POOL.with_borrow_mut(|pool| {
             if pool.len() < POOLED {
