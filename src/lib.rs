@@ -14,6 +14,9 @@ pub mod config;
 pub(crate) mod conn;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod local;
 mod net;
 mod server;
@@ -33,13 +36,3 @@ pub use net::ca::{Authority, CertError, Issued, IssuedPem, KeyKind};
 #[cfg(feature = "tls")]
 pub use net::tls::TlsError;
 pub use server::{Addrs, Server, StartError};
-
-/// Internal items for the benches of this repository; not part of the public API.
-#[cfg(feature = "internals")]
-#[doc(hidden)]
-pub mod internals {
-    pub use crate::topic::{
-        Changes, Filter, HashParent, Names, TopicError, Trie, check_topic_name, levels, matches,
-        slashes,
-    };
-}

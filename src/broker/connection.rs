@@ -24,6 +24,7 @@ use crate::conn::handshake::{self, Accepted};
 use crate::conn::rate::Rate;
 use crate::conn::violation::Violation;
 
+use self::answers::Answers;
 use super::Broker;
 use super::context::Context;
 use super::dirty::Dirty;
@@ -114,8 +115,7 @@ struct Active {
     problem_information: bool,
     aliases: InboundAliases,
     routes: RouteCache,
-    /// Encoded answers of this batch.
-    answers: Vec<u8>,
+    answers: Answers,
     /// QoS 1 messages of this batch, whose PUBACK cannot have left yet.
     unanswered: usize,
     publish_rate: Option<Rate>,
@@ -440,7 +440,7 @@ impl Connection {
             problem_information: accepted.problem_information,
             aliases: InboundAliases::default(),
             routes: RouteCache::default(),
-            answers: Vec::new(),
+            answers: Answers::default(),
             unanswered: 0,
             publish_rate: limits.publish_rate.map(|rate| Rate::new(rate, context.now)),
             byte_rate: limits.byte_rate.map(|rate| Rate::new(rate, context.now)),

@@ -57,11 +57,13 @@ impl Pool {
     }
 }
 
-fn pooled() -> Vec<u8> {
+/// An empty buffer to encode into.
+pub(super) fn pooled() -> Vec<u8> {
     POOL.with_borrow_mut(Pool::take)
 }
 
-fn recycle(chunk: Vec<u8>) {
+/// Takes a buffer back.
+pub(super) fn recycle(chunk: Vec<u8>) {
     if (1..=POOLED_CAPACITY).contains(&chunk.capacity()) {
         POOL.with_borrow_mut(|pool| pool.keep(chunk));
     }

@@ -84,6 +84,18 @@ impl Client {
         self.stream.local_addr().expect("a connected socket")
     }
 
+    /// The bare connection, for a test that has its own way with bytes. Waits keep their deadline.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        assert!(
+            self.unread.is_empty() && self.passed.is_empty(),
+            "nothing is left unread"
+        );
+        self.stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a socket option");
+        self.stream
+    }
+
     // Sending.
 
     /// Sends a packet, or bytes as they are.

@@ -66,6 +66,18 @@ pub fn subscribe(v5: bool, pid: u16, filters: &[String], qos: u8) -> Vec<u8> {
     packet(0x82, &b)
 }
 
+pub fn unsubscribe(v5: bool, pid: u16, filters: &[String]) -> Vec<u8> {
+    let mut b = Vec::new();
+    b.extend_from_slice(&pid.to_be_bytes());
+    if v5 {
+        b.push(0);
+    }
+    for f in filters {
+        string(&mut b, f);
+    }
+    packet(0xa2, &b)
+}
+
 pub fn disconnect(v5: bool) -> &'static [u8] {
     if v5 { &[0xe0, 2, 0, 0] } else { &[0xe0, 0] }
 }

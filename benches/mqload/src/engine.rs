@@ -2,6 +2,7 @@
 //! closed end-to-end window (or a fixed rate), and a check of every delivery.
 
 use crate::args::Args;
+use crate::churn::Churn;
 use crate::codec::{self, Packet, Template};
 use crate::net::{Conn, Handler, Net, State};
 use crate::procfs::{now_ns, self_cpu, usage};
@@ -69,6 +70,7 @@ pub struct Engine {
     pub qos: u8,
     pub sub_base: usize,
     pub inflight_max: u32,
+    pub churn: Option<Churn>,
     groups: Vec<Group>,
     sample: bool,
     lat: Vec<u64>,
@@ -100,6 +102,7 @@ impl Engine {
             qos,
             sub_base,
             inflight_max: 100,
+            churn: None,
             groups: (0..groups)
                 .map(|_| Group {
                     seen: vec![Vec::new(); p],
@@ -206,6 +209,11 @@ impl Engine {
                     wait = 0;
                 }
             }
+            if let Some(churn) = &mut self.churn {
+                if !stopped {
+                    wait = churn.turn(net).min(wait);
+                }
+            }
             net.poll(wait, self);
             let quiet = now_ns().saturating_sub(self.last);
             if quiet > stall && owed > 0 {
@@ -247,6 +255,9 @@ impl Engine {
                 .num("cpu_cores", cpu / took);
             j.num("cpu_s_per_m_pub", cpu / (self.published as f64 / 1e6));
             j.num("rss_mb", after.rss as f64 / 1e6);
+        }
+        if let Some(churn) = &self.churn {
+            churn.figures(j, took);
         }
         let own = self_cpu() - own;
         j.num("load_cpu_s_per_m", own / (good as f64 / 1e6))

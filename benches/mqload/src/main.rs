@@ -1,6 +1,7 @@
 //! mqload: drives an MQTT broker on 127.0.0.1 and prints one JSON line per run.
 
 mod args;
+mod churn;
 mod codec;
 mod connects;
 mod engine;

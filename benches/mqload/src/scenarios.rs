@@ -1,6 +1,7 @@
 //! Throughput and latency scenarios: who publishes where, and who listens.
 
 use crate::args::{Args, die};
+use crate::churn::Churn;
 use crate::codec::Template;
 use crate::engine::{Check, Engine, Pub, Sub};
 use crate::net::Net;
@@ -82,6 +83,7 @@ pub fn steady(kind: &str, a: &Args, j: &mut Json) {
     };
     let mut e = Engine::new(subs, pubs, ng, fan as u64, qos, subs_up.first);
     e.inflight_max = a.get("inflight", 100u32).min(pubs_up.receive_max as u32);
+    e.churn = Churn::start(&mut net, &t, a);
     e.run(&mut net, a, j);
 }
 
@@ -157,6 +159,7 @@ pub fn wild(a: &Args, j: &mut Json) {
     let subs = (0..conns).map(|_| Sub::new(Check::Group(0), p)).collect();
     let mut e = Engine::new(subs, pubs, 1, 1, qos, up.first);
     e.inflight_max = a.get("inflight", 100u32).min(pubs_up.receive_max as u32);
+    e.churn = Churn::start(&mut net, &t, a);
     if a.get("secs", 3.0f64) <= 0.0 {
         die("--secs must be positive");
     }

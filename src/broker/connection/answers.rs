@@ -3,25 +3,43 @@
 use crate::codec::{ReasonCode, Version};
 use crate::conn::violation::Violation;
 
+use super::super::output;
 use super::{Active, Broker, Dirty};
+
+/// Encoded answers of the batch that is being handled.
+#[derive(Default)]
+pub(super) struct Answers(Vec<u8>);
+
+impl Answers {
+    /// Where to append one.
+    #[inline]
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        if self.0.capacity() == 0 {
+            self.begin();
+        }
+        &mut self.0
+    }
+
+    /// Once in a batch, and so kept out of what each answer costs.
+    #[cold]
+    fn begin(&mut self) {
+        self.0 = output::pooled();
+    }
+}
 
 impl Active {
     /// Moves the answers of this batch into the outbox. Returns how many bytes of answers, old ones
     /// included, have not left yet.
     pub(super) fn send_answers(&mut self, dirty: &mut Dirty) -> usize {
         let mut outbox = self.session.outbox();
-        if !self.answers.is_empty() {
-            let wake = outbox.answer(self.epoch, &self.answers);
+        if !self.answers.0.is_empty() {
+            let wake = outbox.answer(self.epoch, &self.answers.0);
             dirty.note(&self.session, wake);
         }
         let unsent = outbox.unsent_answers();
         drop(outbox);
         // An idle connection keeps no buffer.
-        if self.answers.capacity() > 512 {
-            self.answers = Vec::new();
-        } else {
-            self.answers.clear();
-        }
+        output::recycle(std::mem::take(&mut self.answers.0));
         unsent
     }
 
@@ -32,15 +50,17 @@ impl Active {
         text: Option<&str>,
         encode: impl Fn(&mut Vec<u8>, Option<&str>),
     ) -> Result<(), Violation> {
-        let start = self.answers.len();
         let text = text.filter(|_| self.problem_information && self.version == Version::V5);
-        encode(&mut self.answers, text);
-        if text.is_some() && self.answers.len() - start > self.packet_size {
-            self.answers.truncate(start);
-            encode(&mut self.answers, None);
+        let packet_size = self.packet_size;
+        let answers = self.answers.buffer();
+        let start = answers.len();
+        encode(answers, text);
+        if text.is_some() && answers.len() - start > packet_size {
+            answers.truncate(start);
+            encode(answers, None);
         }
-        if self.answers.len() - start > self.packet_size {
-            self.answers.truncate(start);
+        if answers.len() - start > packet_size {
+            answers.truncate(start);
             return Err(Violation::new(
                 ReasonCode::PacketTooLarge,
                 "MQTT-3.1.2-24",

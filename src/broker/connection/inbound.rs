@@ -86,7 +86,7 @@ impl Active {
                 self.receive_unsubscribe(broker, unsubscribe, context, dirty)
             }
             Packet::Pingreq => {
-                encode_pingresp(&mut self.answers);
+                encode_pingresp(self.answers.buffer());
                 Ok(())
             }
             Packet::Disconnect(disconnect) => Err(self.receive_disconnect(broker, disconnect)),
@@ -150,7 +150,7 @@ impl Active {
                     Packet::Pubrec(ack) => {
                         let known = outbox.receive_pubrec(ack.packet_id);
                         append_release(
-                            &mut self.answers,
+                            self.answers.buffer(),
                             self.version,
                             AckKind::Pubrel,
                             ack.packet_id,
@@ -174,7 +174,8 @@ impl Active {
     /// The client lets go of a QoS 2 message that it sent (MQTT-4.3.3-11, -12).
     fn receive_pubrel(&mut self, id: PacketId) {
         let known = self.session.received().remove(&id.get());
-        append_release(&mut self.answers, self.version, AckKind::Pubcomp, id, known);
+        let answers = self.answers.buffer();
+        append_release(answers, self.version, AckKind::Pubcomp, id, known);
     }
 
     /// DISCONNECT, with or without will and a new Session Expiry Interval (MQTT-3.14.4-3).

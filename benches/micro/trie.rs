@@ -1,6 +1,6 @@
 //! Matching a topic against many filters, and finding the topics of a filter.
 //!
-//! `cargo bench --features internals --bench trie`
+//! `cargo bench -p roundel-benches --bench trie`
 
 use std::hint::black_box;
 

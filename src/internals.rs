@@ -1,0 +1,159 @@
+//! Parts of the crate for this repository's own benches. No promise is kept about any of it.
+//!
+//! What the benches measure below the network they reach through [`Switchboard`]: a broker and clients
+//! of it, in bytes, without sockets, tasks or a clock that moves. So what is measured is what a
+//! server runs, and nothing else had to become visible.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::broker::{
+    Alarm, Broker, Connection, ConnectionFacts, Dirty, Flow, Link, Mailbox, Traffic, Written,
+};
+use crate::codec::{self, OutgoingPublish, PacketId, QoS, Split, Version};
+use crate::config::Config;
+use crate::time::Clock;
+
+pub use crate::topic::{
+    Changes, Filter, HashParent, Names, TopicError, Trie, check_topic_name, levels, matches,
+    slashes,
+};
+
+/// A broker without a network.
+pub struct Switchboard {
+    broker: Broker,
+    now: Instant,
+}
+
+/// A client of a [`Switchboard`].
+pub struct Caller {
+    connection: Connection,
+    line: Arc<Line>,
+    dirty: Dirty,
+}
+
+/// Takes everything at once, as a socket with room does.
+#[derive(Default)]
+struct Line {
+    mailbox: Mailbox,
+    received: Mutex<Vec<u8>>,
+}
+
+impl Link for Line {
+    fn try_write(&self, bytes: &[u8]) -> Written {
+        self.received.lock().extend_from_slice(bytes);
+        Written::Bytes(bytes.len())
+    }
+
+    fn wake(&self) {}
+
+    fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+}
+
+struct NoAlarm;
+
+impl Alarm for NoAlarm {
+    fn deadline_moved(&self) {}
+}
+
+impl Switchboard {
+    /// A broker with nobody connected.
+    pub fn new(config: Config) -> Self {
+        let now = Clock::default().now();
+        let seed = config.seed.unwrap_or_default();
+        Self {
+            broker: Broker::new(config, seed, now, Arc::new(NoAlarm)),
+            now,
+        }
+    }
+
+    /// A connection that has sent nothing.
+    pub fn dial(&self) -> Caller {
+        let line = Arc::new(Line::default());
+        let facts = ConnectionFacts {
+            listener: "internals",
+            peer: None,
+            tls: None,
+            traffic: Traffic::default(),
+        };
+        Caller {
+            connection: Connection::new(&self.broker, line.clone(), facts, self.now),
+            line,
+            dirty: Dirty::default(),
+        }
+    }
+}
+
+impl Caller {
+    /// Has the broker handle these whole packets, and write what comes of them to everybody.
+    ///
+    /// # Panics
+    ///
+    /// If the broker ends the connection.
+    pub fn send(&mut self, switchboard: &Switchboard, packets: &[u8]) {
+        let broker = &switchboard.broker;
+        let context = broker.context(switchboard.now);
+        let mut rest = packets;
+        while !rest.is_empty() {
+            self.dirty.deliveries = 0;
+            let received = self
+                .connection
+                .receive(broker, rest, &context, &mut self.dirty);
+            while !broker.flush_some(usize::MAX, &context, &mut self.dirty) {}
+            assert!(
+                matches!(received.flow, Flow::Continue | Flow::Yield),
+                "the connection goes on: {:?}",
+                received.flow
+            );
+            rest = rest.get(received.consumed..).unwrap_or_default();
+        }
+    }
+
+    /// Looks at what the broker wrote since the last time, and forgets it.
+    pub fn receive<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+        let mut received = self.line.received.lock();
+        let result = look(&received);
+        received.clear();
+        result
+    }
+}
+
+/// Decodes a PUBLISH from a client; the sizes of its topic and its payload, if it is one.
+pub fn decode_publish(packet: &[u8], version: Version) -> Option<(usize, usize)> {
+    let Ok(Split::Frame(frame)) = codec::split(packet, codec::MAX_PACKET_SIZE) else {
+        return None;
+    };
+    let publish = codec::decode_publish(&frame, version).ok()?;
+    Some((publish.topic.len(), publish.payload.len()))
+}
+
+/// Appends a PUBLISH to a receiver; with a packet identifier it is at QoS 1.
+pub fn encode_publish(
+    version: Version,
+    topic: &str,
+    payload: &[u8],
+    packet_id: Option<u16>,
+    out: &mut Vec<u8>,
+) {
+    let packet_id = packet_id.and_then(PacketId::new);
+    let publish = OutgoingPublish {
+        dup: false,
+        qos: match packet_id {
+            Some(_) => QoS::AtLeastOnce,
+            None => QoS::AtMostOnce,
+        },
+        retain: false,
+        topic,
+        packet_id,
+        topic_alias: None,
+        message_expiry: None,
+        subscription_ids: &[],
+        properties: &[],
+        payload,
+    };
+    publish.encode(version, out);
+}
