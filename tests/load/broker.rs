@@ -210,6 +210,9 @@ struct System {
     anonymous: u64,
     resident_peak: u64,
     files: u64,
+    /// How long its threads have run, and how long they were ready and waited for a core; nanoseconds.
+    ran: u64,
+    waited: u64,
 }
 
 impl System {
@@ -222,7 +225,19 @@ impl System {
             let kibibytes = line.and_then(|rest| rest.split_whitespace().next());
             1024 * kibibytes.map_or(0, |text| text.parse::<u64>().expect("a number"))
         };
+        let mut times = [0; 2];
+        for task in std::fs::read_dir(folder.join("task")).expect("the process runs") {
+            let schedstat = task.expect("a thread").path().join("schedstat");
+            // A thread may have ended, and the kernel may not keep these.
+            let schedstat = std::fs::read_to_string(schedstat).unwrap_or_default();
+            for (sum, field) in times.iter_mut().zip(schedstat.split_whitespace()) {
+                *sum += field.parse::<u64>().expect("a number");
+            }
+        }
+        let [ran, waited] = times;
         Self {
+            ran,
+            waited,
             resident: size("VmRSS:"),
             anonymous: size("RssAnon:"),
             resident_peak: size("VmHWM:"),
@@ -249,6 +264,13 @@ const STEP: u64 = 8 * 1024;
 const RESIDENT_FACTOR: f64 = 1.3;
 
 impl Figures {
+    /// How much slower the broker was since `before` than with a core for every thread.
+    pub(crate) fn slowdown_since(&self, before: &Self) -> f64 {
+        let ran = self.system.ran.saturating_sub(before.system.ran);
+        let waited = self.system.waited.saturating_sub(before.system.waited);
+        1.0 + waited as f64 / ran.max(1) as f64
+    }
+
     /// Whether all is as it was `before`; otherwise what is not.
     pub(crate) fn have_returned_to(&self, before: &Self) -> Result<(), String> {
         for (what, now, then) in [

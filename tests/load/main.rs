@@ -141,9 +141,14 @@ fn settled(broker: &BrokerProcess, before: &Figures) -> Figures {
 }
 
 impl Outcome {
+    fn slowdown(&self) -> f64 {
+        self.at_the_end.slowdown_since(&self.before)
+    }
+
     fn check(&self) {
         self.errors.check();
-        self.under_errors.check_beside(&self.baseline);
+        self.under_errors
+            .check_beside(&self.baseline, self.slowdown());
         if let Err(what) = self.after.have_returned_to(&self.before) {
             panic!("{what} did not return within {RETURN_LIMIT:?}");
         }
@@ -154,6 +159,11 @@ impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         writeln!(f, "\nunder a load of errors for {:?}", self.load)?;
         writeln!(f, "{}", self.errors)?;
+        writeln!(
+            f,
+            "the broker waited for a core: {:.1} times slower than on an idle machine",
+            self.slowdown()
+        )?;
         writeln!(f, "pairs before  {}", self.baseline)?;
         writeln!(f, "pairs during  {}", self.under_errors)?;
         writeln!(f, "pairs after   {}", self.recovery)?;
