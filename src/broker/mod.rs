@@ -22,6 +22,7 @@ mod output;
 mod outside;
 mod publish;
 mod random;
+mod resend;
 mod retained;
 mod route;
 mod schedule;

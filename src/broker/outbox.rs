@@ -20,6 +20,7 @@ use super::context::Context;
 use super::group::Group;
 use super::link::{Farewell, Link};
 use super::output::{Batch, Outcome, Output};
+use super::resend::Resend;
 use super::subscribe::Replay;
 
 /// Queued messages are encoded only while fewer bytes than this wait for the socket.
@@ -87,7 +88,7 @@ pub(super) struct Connected {
     pub(super) out: Output,
     aliases: Option<Box<OutboundAliases>>,
     /// Identifiers of exchanges of an earlier connection that this one has not sent again yet.
-    resend: VecDeque<PacketId>,
+    resend: Resend,
 }
 
 /// A place in a shared group, kept until the last message handed over for it is done with.
@@ -525,8 +526,8 @@ impl Outbox {
         let mut out = Output::default();
         out.answer(connack);
         let aliases = OutboundAliases::new(peer.topic_aliases);
-        let mut resend = VecDeque::with_capacity(self.window.len());
-        self.window.visit(|id, _| resend.push_back(id));
+        let mut resend = Resend::default();
+        self.window.visit(|id, _| resend.push(id));
         self.connected = Some(Connected {
             epoch,
             link,
@@ -549,12 +550,14 @@ impl Outbox {
         };
         let mut appended = false;
         let mut dropped = Vec::new();
-        while let Some(&id) = connected.resend.front() {
+        while !connected.resend.is_empty() {
             let on_wire = self.window.len().saturating_sub(connected.resend.len());
             if on_wire >= connected.peer.window || connected.out.len() >= PUMP_MARK {
                 break;
             }
-            connected.resend.pop_front();
+            let Some(id) = connected.resend.pop() else {
+                break;
+            };
             let Some(entry) = self.window.get(id) else {
                 continue;
             };
@@ -675,7 +678,7 @@ impl Outbox {
         if let Some(connected) = &mut self.connected
             && !connected.resend.is_empty()
         {
-            connected.resend.retain(|waiting| *waiting != id);
+            connected.resend.forget(id);
         }
     }
 
@@ -700,7 +703,7 @@ impl Outbox {
             let age = Duration::from_secs(u64::from(now.saturating_sub(entry.opened_at)));
             if period.is_some_and(|period| age >= period) {
                 given_up.push(id);
-            } else if age >= interval && !connected.resend.contains(&id) {
+            } else if age >= interval && !connected.resend.contains(id) {
                 // What this connection has not sent yet waits for its place in the window.
                 connected.append_delivery(delivery, id, !context.aws.never_dup, context.now);
                 appended = true;
