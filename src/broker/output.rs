@@ -20,9 +20,6 @@ const POOLED_BYTES: usize = 1024 * 1024;
 /// The largest chunk worth keeping.
 const POOLED_CAPACITY: usize = 2 * CHUNK;
 
-/// Runs up to this size grow a chunk as they come.
-const SMALL_RUN: usize = 8 * 1024;
-
 thread_local! {
     static POOL: RefCell<Pool> = const { RefCell::new(Pool::new()) };
 }
@@ -120,10 +117,9 @@ impl Output {
 
     /// Makes room for `bytes` that come in several packets, so that a chunk of large ones does not
     /// grow, and move, with each.
+    #[cold]
     pub(super) fn reserve(&mut self, bytes: usize) {
-        if bytes > SMALL_RUN {
-            self.buffer().reserve(bytes.min(CHUNK));
-        }
+        self.buffer().reserve(bytes.min(CHUNK));
     }
 
     /// Appends answers to the peer's own packets.

@@ -14,6 +14,9 @@ use super::outbox::{Grant, Offered, Wake};
 use super::retained::Full;
 use super::route::{Receiver, Route};
 
+/// Payloads from this size on are large.
+const LARGE: usize = 4 * 1024;
+
 /// What became of a publish as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Published {
@@ -52,9 +55,9 @@ impl Broker {
             Overlapping::CopyEach => 1,
         };
         for part in run.chunks(together.max(1)) {
-            let size = part.iter().map(Publication::size).sum();
+            let room = room_for(part);
             for receiver in &route.plain {
-                deliver(receiver, part, size, publisher, context, dirty);
+                deliver(receiver, part, room, publisher, context, dirty);
             }
         }
         for group in &route.groups {
@@ -66,18 +69,30 @@ impl Broker {
     }
 }
 
-/// Offers a run of messages, of about `size` bytes in all, to one receiver under one lock.
+/// Bytes to make room for at once when a run is appended: 0 for small messages, which may grow a
+/// buffer as they come.
+#[inline]
+fn room_for(run: &[Publication<'_>]) -> usize {
+    match run {
+        [first, ..] if first.payload.len() >= LARGE => run.iter().map(Publication::size).sum(),
+        _ => 0,
+    }
+}
+
+/// Offers a run of messages to one receiver under one lock, in an output buffer with `room`.
 #[inline]
 fn deliver(
     receiver: &Receiver,
     run: &[Publication<'_>],
-    size: usize,
+    room: usize,
     publisher: u64,
     context: &Context<'_>,
     dirty: &mut Dirty,
 ) {
     let mut outbox = receiver.session.outbox();
-    outbox.reserve(size);
+    if room > 0 {
+        outbox.reserve(room);
+    }
     let (mut wake, mut overflowed) = (Wake::Nobody, false);
     for publication in run {
         let Some(grant) = receiver.grant(publication, publisher) else {
