@@ -290,7 +290,9 @@ impl Client {
         link.next_packet(version).await?;
         // However slow the feed is on a busy machine, this fills the socket.
         let message = Publish::new(&own, [b'x'; FEED_PAYLOAD]).encode(version);
-        link.send(&message.repeat(STALLING_MESSAGES)).await?;
+        for _ in 0..STALLING_MESSAGES {
+            link.send(&message).await?;
+        }
         if self.random.bool() {
             self.pause(1000..3000).await;
             return Ok(());
