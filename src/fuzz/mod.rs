@@ -7,6 +7,8 @@
 mod connection;
 #[cfg(test)]
 mod corpus;
+#[cfg(test)]
+mod differential;
 mod packet;
 mod properties;
 mod topics;
