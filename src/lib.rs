@@ -12,6 +12,9 @@ pub(crate) mod broker;
 pub(crate) mod codec;
 pub mod config;
 pub(crate) mod conn;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "internals")]
@@ -21,7 +24,7 @@ mod local;
 mod net;
 mod server;
 pub(crate) mod session;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod sim;
 pub(crate) mod time;
 pub(crate) mod topic;

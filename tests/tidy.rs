@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 7] = [
     &["conn"],
     &["broker"],
     &["net", "http", "local", "server"],
-    &["cli", "main", "lib", "sim", "internals"],
+    &["cli", "main", "lib", "sim", "fuzz", "internals"],
 ];
 
 /// `net` is below `server`, but `Shared` is in it, which everything of that layer needs.

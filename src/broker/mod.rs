@@ -182,7 +182,7 @@ impl Broker {
 
     /// What was composed for a session's connection and not written yet, without the first `skip`
     /// bytes, and how much it is with them.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn unwritten(&self, session: &Session, skip: usize) -> (Vec<u8>, usize) {
         let outbox = session.outbox();
         let connected = outbox.connected.as_ref();

@@ -192,7 +192,7 @@ impl Output {
     }
 
     /// What waits for a write that nobody has begun, without the first `skip` bytes.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn unwritten(&self, skip: usize) -> Vec<u8> {
         let mut skip = self.written + skip;
         let mut bytes = Vec::new();

@@ -119,7 +119,7 @@ pub(crate) struct Will<'a> {
     /// Bytes in all names and values of User Properties.
     pub(crate) user_properties_len: usize,
     /// The property section as received, without its length.
-    pub(super) raw: &'a [u8],
+    pub(crate) raw: &'a [u8],
 }
 
 /// A CONNECT that cannot be served.
@@ -318,7 +318,7 @@ impl<'a> ConnectProperties<'a> {
 
 impl<'a> Will<'a> {
     /// The User Properties in the order in which they were sent.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn user_properties(&self) -> UserProperties<'a> {
         UserProperties::new(self.raw)
     }

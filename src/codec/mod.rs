@@ -18,7 +18,7 @@ mod message_properties;
 mod outgoing;
 mod packet_id;
 mod packet_type;
-mod property;
+pub(crate) mod property;
 mod publish;
 mod qos;
 mod reason;
@@ -27,10 +27,10 @@ mod unsubscribe;
 mod version;
 mod write;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod client;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use qos::QoS;
 pub use reason::ReasonCode;

@@ -118,7 +118,7 @@ impl<'a> PublishProperties<'a> {
     }
 
     /// The Subscription Identifiers; a PUBLISH from a client has none.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn subscription_ids(&self) -> impl Iterator<Item = u32> + '_ {
         property::subscription_ids(self.raw)
     }

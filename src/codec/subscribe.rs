@@ -143,7 +143,7 @@ impl SubscribeOptions {
     }
 
     /// The byte on the wire.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) const fn to_byte(self) -> u8 {
         let mut options = self.qos.bits() | (self.retain_handling as u8) << 4;
         if self.no_local {

@@ -35,7 +35,7 @@ pub(super) async fn say(inbound: &mut impl Inbound, socket: &impl Socket) {
 
 /// Takes what is left to send, DISCONNECT included. The farewell accounts for it and has to live until
 /// it is written.
-pub(super) fn last_bytes(farewell: &mut Farewell) -> Vec<u8> {
+pub(crate) fn last_bytes(farewell: &mut Farewell) -> Vec<u8> {
     let mut bytes = std::mem::take(&mut farewell.bytes);
     if let Some(reason) = farewell.reason.filter(|_| farewell.version == Version::V5) {
         let text = farewell.reason_string.as_deref();

@@ -4,7 +4,7 @@
 #[cfg(feature = "tls")]
 pub(crate) mod ca;
 mod driver;
-mod farewell;
+pub(crate) mod farewell;
 pub(crate) mod listener;
 mod shared;
 mod signal;

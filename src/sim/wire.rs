@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::broker::{Link, Mailbox, Written};
 
 /// The broker's way to one client.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     state: Mutex<State>,
     mailbox: Mailbox,
     /// Counts retirements in the whole simulation.
@@ -38,7 +38,7 @@ struct State {
 }
 
 impl Wire {
-    pub(super) fn new(room: usize, retirements: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(room: usize, retirements: Arc<AtomicU64>) -> Self {
         let state = State {
             room,
             ..State::default()
@@ -50,67 +50,67 @@ impl Wire {
         }
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.state.lock().room > 0
     }
 
-    pub(super) fn is_woken(&self) -> bool {
+    pub(crate) fn is_woken(&self) -> bool {
         self.state.lock().woken
     }
 
-    pub(super) fn take_woken(&self) -> bool {
+    pub(crate) fn take_woken(&self) -> bool {
         std::mem::take(&mut self.state.lock().woken)
     }
 
     /// Bytes that the socket took since the beginning, and those since the last call.
-    pub(super) fn take_latest(&self) -> (usize, Vec<u8>) {
+    pub(crate) fn take_latest(&self) -> (usize, Vec<u8>) {
         let mut state = self.state.lock();
         (state.taken, std::mem::take(&mut state.latest))
     }
 
     /// Whether a write failed since the last call; what it was to write has left the outbox.
-    pub(super) fn take_failed(&self) -> bool {
+    pub(crate) fn take_failed(&self) -> bool {
         std::mem::take(&mut self.state.lock().failed)
     }
 
     /// When the session left this connection, compared with others.
-    pub(super) fn retired_at(&self) -> Option<u64> {
+    pub(crate) fn retired_at(&self) -> Option<u64> {
         self.state.lock().retired_at
     }
 
-    pub(super) fn make_busy(&self) {
+    pub(crate) fn make_busy(&self) {
         self.state.lock().busy = true;
     }
 
-    pub(super) fn break_off(&self) {
+    pub(crate) fn break_off(&self) {
         let mut state = self.state.lock();
         state.broken = true;
         state.sent.clear();
     }
 
-    pub(super) fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.state.lock().broken
     }
 
     /// Sets what happens in the middle of the next write, or that nothing does.
-    pub(super) fn set_meanwhile(&self, action: Option<Box<dyn FnOnce() + Send>>) {
+    pub(crate) fn set_meanwhile(&self, action: Option<Box<dyn FnOnce() + Send>>) {
         self.state.lock().meanwhile = action;
     }
 
     /// The client reads at most `limit` bytes, which makes room for as many.
-    pub(super) fn read(&self, limit: usize) -> Vec<u8> {
+    pub(crate) fn read(&self, limit: usize) -> Vec<u8> {
         let mut state = self.state.lock();
         let count = limit.min(state.sent.len());
         state.room += count;
         state.sent.drain(..count).collect()
     }
 
-    pub(super) fn has_unread(&self) -> bool {
+    pub(crate) fn has_unread(&self) -> bool {
         !self.state.lock().sent.is_empty()
     }
 
     /// What the owner writes at the very end, patiently.
-    pub(super) fn write_last(&self, bytes: &[u8]) {
+    pub(crate) fn write_last(&self, bytes: &[u8]) {
         let mut state = self.state.lock();
         if !state.broken {
             state.sent.extend(bytes);

@@ -10,6 +10,8 @@
 // Nothing outside the crate sees these items, except the benches through the feature `internals`.
 #![cfg_attr(not(feature = "internals"), allow(unreachable_pub))]
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod book;
 mod changes;
 mod error;
 mod filter;

@@ -31,7 +31,7 @@ impl<T> Names<T> {
     }
 
     /// Whether there are no topics.
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(any(test, fuzzing, feature = "internals"))]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

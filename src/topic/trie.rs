@@ -50,19 +50,19 @@ impl<T> Trie<T> {
     }
 
     /// The number of filters.
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(any(test, fuzzing, feature = "internals"))]
     pub fn len(&self) -> usize {
         self.exact.len() + self.wild.len()
     }
 
     /// Whether there are no filters.
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(any(test, fuzzing, feature = "internals"))]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The value of exactly this filter.
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(any(test, fuzzing, feature = "internals"))]
     pub fn get(&self, filter: &str) -> Option<&T> {
         let bytes = filter.as_bytes();
         if has_wildcard(filter) {

@@ -2,5 +2,5 @@
 
 mod arbitrary_bytes;
 mod round_trip;
-mod summary;
-mod wire_cases;
+pub(crate) mod summary;
+pub(crate) mod wire_cases;

@@ -8,7 +8,7 @@ use super::super::{
 };
 
 /// Type, then what is not absent or of the usual value, in the order of the packet.
-pub(super) fn summary(packet: &Packet<'_>) -> String {
+pub(crate) fn summary(packet: &Packet<'_>) -> String {
     match packet {
         Packet::Connect(connect) => connect_summary(connect),
         Packet::Connack(connack) => connack_summary(connack),

@@ -11,12 +11,12 @@ use super::super::{
 use super::summary::summary;
 
 /// One line of a file.
-pub(super) struct WireCase {
+pub(crate) struct WireCase {
     /// File and name, for failures.
     pub(super) name: String,
-    pub(super) sender: Sender,
-    pub(super) version: Version,
-    pub(super) bytes: Vec<u8>,
+    pub(crate) sender: Sender,
+    pub(crate) version: Version,
+    pub(crate) bytes: Vec<u8>,
     expected: String,
 }
 
@@ -64,7 +64,7 @@ fn parse_bytes(text: &str) -> Vec<u8> {
 }
 
 /// All cases of all files.
-pub(super) fn wire_cases() -> &'static [WireCase] {
+pub(crate) fn wire_cases() -> &'static [WireCase] {
     static CASES: LazyLock<Vec<WireCase>> = LazyLock::new(read_wire_cases);
     &CASES
 }

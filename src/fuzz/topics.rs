@@ -1,0 +1,201 @@
+//! Topic Names, Topic Filters and the collections of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::topic::{Changes, Filter, HashParent, Names, Trie, book, check_topic_name, matches};
+
+/// Lines that are looked at: comparing everything with everything else takes time.
+const LINES: usize = 64;
+
+/// The first byte chooses the rule for `a/#` and `a`, and the hash seed. The rest is lines of text;
+/// the first character of each says what to do with the others.
+///
+/// # Panics
+///
+/// If a collection, or the check of a topic or filter, does not go by the book.
+pub fn topics(data: &[u8]) {
+    let Some((&choice, text)) = data.split_first() else {
+        return;
+    };
+    let mut world = World::new(choice);
+    for line in String::from_utf8_lossy(text).split('\n').take(LINES) {
+        let mut characters = line.chars();
+        let action = characters.next();
+        world.carry_out(action, characters.as_str());
+    }
+    world.compare();
+    world.take_apart();
+}
+
+/// The collections, and what should be in them.
+struct World {
+    parent: HashParent,
+    trie: Trie<usize>,
+    filters: BTreeMap<String, usize>,
+    names: Names<usize>,
+    topics: BTreeMap<String, usize>,
+    /// Topics to ask the trie about.
+    asked: BTreeSet<String>,
+    changes: Changes,
+    /// The filters in the order in which they changed.
+    changed: Vec<String>,
+    count: usize,
+}
+
+impl World {
+    fn new(choice: u8) -> Self {
+        Self {
+            parent: match choice & 1 {
+                0 => HashParent::Matches,
+                _ => HashParent::Excluded,
+            },
+            trie: Trie::new(choice.into()),
+            filters: BTreeMap::new(),
+            names: Names::new(choice.into()),
+            topics: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            changes: Changes::new(),
+            changed: Vec::new(),
+            count: 0,
+        }
+    }
+
+    fn carry_out(&mut self, action: Option<char>, text: &str) {
+        let filter = check_filter(text);
+        let is_topic = check_topic_name(text).is_ok();
+        assert_eq!(is_topic, book::is_topic_name(text), "{text:?}");
+        self.count += 1;
+        match (action, filter) {
+            (Some('+'), Some(filter)) => {
+                let value = self.trie.get_or_insert_with(filter, || self.count);
+                let expected = self.filters.entry(filter.to_owned()).or_insert(self.count);
+                assert_eq!(value, expected);
+                self.changed(filter);
+            }
+            (Some('-'), Some(filter)) => {
+                assert_eq!(self.trie.remove(filter), self.filters.remove(filter));
+                self.changed(filter);
+            }
+            (Some('='), _) if is_topic => {
+                let old = self.topics.insert(text.to_owned(), self.count);
+                assert_eq!(self.names.insert(text, self.count), old);
+            }
+            (Some('~'), _) if is_topic => {
+                assert_eq!(self.names.remove(text), self.topics.remove(text));
+            }
+            _ if is_topic => {
+                self.asked.insert(text.to_owned());
+            }
+            _ => {}
+        }
+        assert_eq!(self.trie.len(), self.filters.len());
+        assert_eq!(self.names.len(), self.topics.len());
+    }
+
+    fn changed(&mut self, filter: &str) {
+        self.changed.push(filter.to_owned());
+        assert_eq!(self.changes.push(filter), self.changed.len() as u64);
+    }
+
+    /// Asks the collections everything there is to ask.
+    fn compare(&self) {
+        for topic in self.asked.iter().chain(self.topics.keys()) {
+            let mut found = Vec::new();
+            self.trie
+                .visit_matches(topic, self.parent, &mut |value| found.push(*value));
+            let expected = self
+                .filters
+                .iter()
+                .filter(|(filter, _)| self.matches(filter, topic));
+            assert_same(found, expected, topic);
+            self.compare_changes(topic);
+        }
+        for filter in self.filters.keys() {
+            let mut found = Vec::new();
+            self.names
+                .visit_matches(filter, self.parent, |value| found.push(*value));
+            let expected = self
+                .topics
+                .iter()
+                .filter(|(topic, _)| self.matches(filter, topic));
+            assert_same(found, expected, filter);
+        }
+    }
+
+    /// Whether they match; both ways of telling have to agree.
+    fn matches(&self, filter: &str, topic: &str) -> bool {
+        let expected = book::matches(filter, topic, self.parent);
+        assert_eq!(
+            matches(filter, topic, self.parent),
+            expected,
+            "{filter:?} {topic:?}"
+        );
+        expected
+    }
+
+    /// What has not changed since a moment may not be called untouched if a filter that matches did.
+    fn compare_changes(&self, topic: &str) {
+        let len = self.changed.len();
+        for since in (0..=len).step_by(1 + len / 3) {
+            let touched = self.changed[since..]
+                .iter()
+                .any(|filter| book::matches(filter, topic, self.parent));
+            let told = self.changes.touches(since as u64, topic, self.parent);
+            assert!(
+                told.is_none_or(|told| told || !touched),
+                "{topic:?} since {since}"
+            );
+        }
+    }
+
+    /// Takes everything out again, which leaves nothing.
+    fn take_apart(&mut self) {
+        let mut all = BTreeMap::new();
+        self.trie.visit_all(|filter, value| {
+            all.insert(filter.to_owned(), *value);
+        });
+        assert_eq!(all, self.filters);
+        for (filter, value) in &self.filters {
+            assert_eq!(self.trie.get(filter), Some(value));
+            assert_eq!(self.trie.remove(filter), Some(*value));
+            assert_eq!(self.trie.get(filter), None);
+        }
+        let mut all = BTreeMap::new();
+        self.names.visit_all(|topic, value| {
+            all.insert(topic.to_owned(), *value);
+        });
+        assert_eq!(all, self.topics);
+        for (topic, value) in &self.topics {
+            assert_eq!(self.names.remove(topic), Some(*value));
+            assert_eq!(self.names.get(topic), None);
+        }
+        assert!(self.trie.is_empty() && self.names.is_empty());
+    }
+}
+
+/// The Topic Filter without its share, if it is legal.
+fn check_filter(full: &str) -> Option<&str> {
+    let parsed = Filter::parse(full).ok();
+    let expected = book::parse_filter(full);
+    assert_eq!(
+        parsed.map(|parsed| (parsed.share, parsed.filter)),
+        expected,
+        "{full:?}"
+    );
+    if let Some(parsed) = parsed {
+        assert_eq!(parsed.full, full);
+        assert_eq!(parsed.has_wildcard(), parsed.filter.contains(['+', '#']));
+    }
+    expected.map(|(_, filter)| filter)
+}
+
+fn assert_same<'a>(
+    mut found: Vec<usize>,
+    expected: impl Iterator<Item = (&'a String, &'a usize)>,
+    of: &str,
+) {
+    let mut expected: Vec<usize> = expected.map(|(_, value)| *value).collect();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected, "{of:?}");
+}
