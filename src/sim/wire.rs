@@ -26,8 +26,8 @@ struct State {
     /// Bytes taken since the beginning, and the last of them.
     taken: usize,
     latest: Vec<u8>,
-    /// A write has failed since the simulation asked last: what it was to write is gone.
-    failed: bool,
+    /// What a write that failed was to write, until the simulation asks for it.
+    failed: Option<Vec<u8>>,
     woken: bool,
     /// The next write finds somebody else at it.
     busy: bool,
@@ -68,9 +68,9 @@ impl Wire {
         (state.taken, std::mem::take(&mut state.latest))
     }
 
-    /// Whether a write failed since the last call; what it was to write has left the outbox.
-    pub(crate) fn take_failed(&self) -> bool {
-        std::mem::take(&mut self.state.lock().failed)
+    /// What a write that failed since the last call was to write; it has left the outbox.
+    pub(crate) fn take_failed(&self) -> Option<Vec<u8>> {
+        self.state.lock().failed.take()
     }
 
     /// When the session left this connection, compared with others.
@@ -126,7 +126,7 @@ impl Link for Wire {
         }
         let mut state = self.state.lock();
         if state.broken {
-            state.failed = true;
+            state.failed = Some(bytes.to_vec());
             return Written::Broken;
         }
         if std::mem::take(&mut state.busy) {

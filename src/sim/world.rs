@@ -759,12 +759,14 @@ impl World {
     fn composed(&mut self, index: usize) -> Vec<u8> {
         let pipe = &mut self.pipes[index];
         let (taken, mut composed) = pipe.wire.take_latest();
-        if pipe.wire.take_failed() {
+        // What was taken has mostly been seen before, but not what was composed during the write.
+        composed.drain(..composed.len() - taken.saturating_sub(pipe.tap.seen));
+        if let Some(lost) = pipe.wire.take_failed() {
+            let seen = pipe.tap.seen.saturating_sub(taken);
+            composed.extend(lost.get(seen..).unwrap_or_default());
             pipe.tap.seen = taken;
             self.ledger.broken(pipe.at);
         }
-        // What was taken has mostly been seen before, but not what was composed during the write.
-        composed.drain(..composed.len() - taken.saturating_sub(pipe.tap.seen));
         let skip = pipe.tap.seen.saturating_sub(taken);
         let left = pipe.wire.mailbox().peek_bytes();
         pipe.tap.has_ended = left.is_some();

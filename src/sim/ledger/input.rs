@@ -110,7 +110,10 @@ impl Ledger {
             self.publish(Some(session), number);
             return;
         };
-        if self.call.is_exhausted {
+        // One that came before takes no more room.
+        let is_known =
+            publish.qos == QoS::ExactlyOnce && self.sessions[session].received.contains(&id);
+        if self.call.is_exhausted && !is_known {
             // MQTT 3.1.1 has no way to say so: the connection ends.
             if self.connections[at].version == Version::V5 {
                 self.answer_publish(at, id, publish.qos, ReasonCode::QuotaExceeded);
