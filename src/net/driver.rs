@@ -21,7 +21,7 @@ use super::socket::{Inbound, Socket};
 use super::{Shared, farewell, users};
 
 /// Bytes that one turn reads.
-const READ_SIZE: usize = 64 * 1024;
+const READ_SIZE: usize = 256 * 1024;
 
 /// A tail up to this size is read on behind; a longer one grows by itself.
 const SHORT_TAIL: usize = 16 * 1024;
