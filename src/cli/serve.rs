@@ -20,14 +20,26 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let Loaded { config, program } = args.sources().load().map_err(Failure::misuse)?;
     let log = start_logging(&program)?;
     raise_file_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
+    let runtime = runtime()
         .build()
         .map_err(|error| Failure::refused(format!("cannot start threads: {error}")))?;
     let result = runtime.block_on(serve(config, &program));
     runtime.shutdown_background();
     log.finish();
     result
+}
+
+/// A runtime with a worker for every second core, because the clients of a local broker run on the
+/// same machine: more workers than are free only wait for each other. `TOKIO_WORKER_THREADS` says
+/// otherwise.
+fn runtime() -> tokio::runtime::Builder {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all();
+    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        builder.worker_threads((cores / 2).max(1));
+    }
+    builder
 }
 
 /// Reads the filter of log messages.
