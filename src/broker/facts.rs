@@ -22,8 +22,8 @@ impl ConnectionFacts {
     }
 }
 
-/// What came in on one connection. Written by its owner only, once per batch, on a cache line that
-/// nobody else writes; summed up when somebody asks, and taken over by the broker when it ends.
+/// What came in on one connection. Its owner adds to it once per batch, on a cache line that hardly
+/// anybody else writes; summed up when somebody asks, and taken over by the broker when it ends.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     packets: AtomicU64,
@@ -40,17 +40,13 @@ pub(crate) struct TrafficTotals {
 }
 
 impl Traffic {
-    /// Only the owner adds, so a load and a store do.
     pub(super) fn add(&self, batch: TrafficTotals) {
-        let add = |sum: &AtomicU64, by: u64| {
-            sum.store(sum.load(Ordering::Relaxed) + by, Ordering::Relaxed);
-        };
-        add(&self.packets, batch.packets);
-        add(&self.bytes, batch.bytes);
-        add(&self.messages, batch.messages);
+        self.packets.fetch_add(batch.packets, Ordering::Relaxed);
+        self.bytes.fetch_add(batch.bytes, Ordering::Relaxed);
+        self.messages.fetch_add(batch.messages, Ordering::Relaxed);
     }
 
-    /// Empties it.
+    /// Empties it. Whoever ends the connection does, perhaps while its owner adds.
     pub(super) fn take(&self) -> TrafficTotals {
         TrafficTotals {
             packets: self.packets.swap(0, Ordering::Relaxed),
