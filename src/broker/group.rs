@@ -16,9 +16,9 @@ use parking_lot::Mutex;
 
 use crate::codec::{PacketId, QoS};
 use crate::config::ShareStrategy;
-use crate::session::delivery::{Delivery, SubscriptionIds};
+use crate::session::delivery::Delivery;
 use crate::session::message::{Message, Publication};
-use crate::session::subscription::{Options, Subscription};
+use crate::session::subscription::Subscription;
 use crate::session::window::Origin;
 
 use super::budget::Charge;
@@ -567,7 +567,7 @@ impl Member {
         let Some(options) = self.subscription.options() else {
             return HandOver::Absent;
         };
-        let grant = grant(options, publication.qos, publication.retain);
+        let grant = Grant::new(options, publication.qos, publication.retain);
         let origin = Origin {
             membership: self.membership,
             sequence,
@@ -595,7 +595,7 @@ impl Member {
             retain,
             subscription_ids,
             ..
-        } = grant(options, waiting.message.qos(), waiting.message.retain());
+        } = Grant::new(options, waiting.message.qos(), waiting.message.retain());
         let delivery = Delivery {
             message: waiting.message.clone(),
             qos: QoS::AtLeastOnce,
@@ -614,17 +614,6 @@ impl Member {
         self.redelivered += 1;
         dirty.delivered(&self.session, wake);
         true
-    }
-}
-
-/// What a member's subscription makes of a message (design 3, rule 3).
-fn grant(options: Options, qos: QoS, retain: bool) -> Grant {
-    Grant {
-        qos: qos.min(options.qos),
-        retain: retain && options.retain_as_published,
-        subscription_ids: options
-            .id
-            .map_or(SubscriptionIds::None, SubscriptionIds::One),
     }
 }
 

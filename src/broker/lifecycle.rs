@@ -337,15 +337,11 @@ impl Broker {
         dirty: &mut Dirty,
     ) {
         let publication = will.publication(context.now);
-        let route = self.routing.route_once(publication.topic);
+        let run = std::slice::from_ref(&publication);
         // A will that cannot be retained for want of room is still delivered.
-        let _ = self.publish(
-            &route,
-            std::slice::from_ref(&publication),
-            session.id,
-            context,
-            dirty,
-        );
+        let _ = self.routing.with_route_once(publication.topic, |route| {
+            self.publish(route, run, session.id, context, dirty)
+        });
     }
 
     /// Carries out everything that is due.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::codec::{self, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
 use crate::session::delivery::{Delivery, SubscriptionIds};
 use crate::session::message::{Publication, remaining_expiry};
+use crate::session::subscription::Options;
 use crate::session::window::{Entry, Origin, Phase, Window};
 
 use super::alias::OutboundAliases;
@@ -64,6 +65,19 @@ pub(super) struct Grant {
     pub(super) qos: QoS,
     pub(super) retain: bool,
     pub(super) subscription_ids: SubscriptionIds,
+}
+
+impl Grant {
+    /// What a subscription with `options` makes of a live message: the lower QoS (MQTT-3.8.4-8), and
+    /// RETAIN as published only where it asks for that (MQTT-3.3.1-12, -13).
+    #[inline]
+    pub(super) fn new(options: Options, qos: QoS, retain: bool) -> Self {
+        Self {
+            qos: qos.min(options.qos),
+            retain: retain && options.retain_as_published,
+            subscription_ids: options.subscription_ids(),
+        }
+    }
 }
 
 /// What the client said about itself in CONNECT.

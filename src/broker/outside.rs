@@ -62,13 +62,17 @@ impl Broker {
         publication.properties = publish.properties.forward(&mut scratch);
         publication.retain = publish.retain;
         publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
-        let route = self.routing.route_once(message.topic);
         let run = std::slice::from_ref(&publication);
-        match self.publish(&route, run, 0, context, dirty) {
-            Published::Matched | Published::Unmatched => Ok(Reach {
-                subscribers: route.plain.len(),
-                groups: route.groups.len(),
-            }),
+        let (published, reach) = self.routing.with_route_once(message.topic, |route| {
+            let published = self.publish(route, run, 0, context, dirty);
+            let reach = Reach {
+                subscribers: route.receivers(),
+                groups: route.groups(),
+            };
+            (published, reach)
+        });
+        match published {
+            Published::Matched | Published::Unmatched => Ok(reach),
             Published::NotRetained => Err(Violation::new(
                 ReasonCode::QuotaExceeded,
                 "limits.retained",

@@ -1,18 +1,22 @@
 //! The hot path: a message from one client to all that subscribe to its topic.
 
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::codec::QoS;
 use crate::config::Overlapping;
 use crate::session::delivery::SubscriptionIds;
 use crate::session::message::Publication;
+use crate::session::subscription::Subscription;
 
 use super::Broker;
 use super::context::Context;
 use super::dirty::Dirty;
 use super::outbox::{Grant, Offered, Wake};
 use super::retained::Full;
-use super::route::{Receiver, Route};
+use super::route::{Receiver, Route, Subscriptions};
 
 /// Payloads from this size on are large.
 const LARGE: usize = 4 * 1024;
@@ -34,13 +38,13 @@ impl Broker {
     /// Consecutive messages to one topic come as a run, so that each receiver's lock is taken once.
     pub(super) fn publish(
         &self,
-        route: &Route,
+        route: &Route<'_>,
         run: &[Publication<'_>],
         publisher: u64,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Published {
-        let mut result = match route.plain.is_empty() && route.groups.is_empty() {
+        let mut result = match route.is_empty() {
             true => Published::Unmatched,
             false => Published::Matched,
         };
@@ -56,15 +60,15 @@ impl Broker {
         };
         for part in run.chunks(together.max(1)) {
             let room = room_for(part);
-            for receiver in &route.plain {
+            route.for_each_receiver(|receiver| {
                 deliver(receiver, part, room, publisher, context, dirty);
-            }
+            });
         }
-        for group in &route.groups {
+        route.for_each_group(|group| {
             for publication in run {
                 group.publish(publication, context, dirty);
             }
-        }
+        });
         result
     }
 }
@@ -82,7 +86,7 @@ fn room_for(run: &[Publication<'_>]) -> usize {
 /// Offers a run of messages to one receiver under one lock, in an output buffer with `room`.
 #[inline]
 fn deliver(
-    receiver: &Receiver,
+    receiver: Receiver<'_>,
     run: &[Publication<'_>],
     room: usize,
     publisher: u64,
@@ -106,51 +110,49 @@ fn deliver(
     }
     drop(outbox);
     dirty.deliveries += run.len();
-    dirty.note(&receiver.session, wake);
+    dirty.note(receiver.session, wake);
     if overflowed {
-        dirty.note_overflow(&receiver.session);
+        dirty.note_overflow(receiver.session);
     }
 }
 
-impl Receiver {
+impl Receiver<'_> {
     /// What this receiver's standing subscriptions make of a message; `None` if none wants it.
     #[inline]
     fn grant(&self, publication: &Publication<'_>, publisher: u64) -> Option<Grant> {
         let own = self.session.id == publisher;
-        if let [subscription] = self.subscriptions.as_slice() {
-            let options = subscription.options()?;
-            if own && options.no_local {
-                return None;
-            }
-            return Some(Grant {
-                qos: publication.qos.min(options.qos),
-                retain: publication.retain && options.retain_as_published,
-                subscription_ids: options
-                    .id
-                    .map_or(SubscriptionIds::None, SubscriptionIds::One),
-            });
+        let options = match self.subscriptions {
+            Subscriptions::Current(options) => options,
+            Subscriptions::Kept([subscription]) => subscription.options()?,
+            Subscriptions::Kept(several) => return grant_overlapping(several, publication, own),
+        };
+        if own && options.no_local {
+            return None;
         }
-        self.grant_overlapping(publication, own)
+        Some(Grant::new(options, publication.qos, publication.retain))
     }
+}
 
-    /// One copy for several subscriptions: the highest QoS and all identifiers (MQTT-3.3.4-2, -4).
-    fn grant_overlapping(&self, publication: &Publication<'_>, own: bool) -> Option<Grant> {
-        let standing = self
-            .subscriptions
-            .iter()
-            .filter_map(|subscription| subscription.options());
-        let mut qos: Option<QoS> = None;
-        let mut retain = false;
-        let mut ids: SmallVec<[u32; 8]> = SmallVec::new();
-        for options in standing.filter(|options| !(own && options.no_local)) {
-            qos = qos.max(Some(options.qos));
-            retain |= options.retain_as_published;
-            ids.extend(options.id);
-        }
-        Some(Grant {
-            qos: publication.qos.min(qos?),
-            retain: retain && publication.retain,
-            subscription_ids: SubscriptionIds::from_slice(&ids),
-        })
+/// One copy for several subscriptions: the highest QoS and all identifiers (MQTT-3.3.4-2, -4).
+fn grant_overlapping(
+    subscriptions: &[Arc<Subscription>],
+    publication: &Publication<'_>,
+    own: bool,
+) -> Option<Grant> {
+    let standing = subscriptions
+        .iter()
+        .filter_map(|subscription| subscription.options());
+    let mut qos: Option<QoS> = None;
+    let mut retain = false;
+    let mut ids: SmallVec<[u32; 8]> = SmallVec::new();
+    for options in standing.filter(|options| !(own && options.no_local)) {
+        qos = qos.max(Some(options.qos));
+        retain |= options.retain_as_published;
+        ids.extend(options.id.map(NonZeroU32::get));
     }
+    Some(Grant {
+        qos: publication.qos.min(qos?),
+        retain: retain && publication.retain,
+        subscription_ids: SubscriptionIds::from_slice(&ids),
+    })
 }

@@ -1,8 +1,12 @@
 //! From a topic to its receivers: the subscription trie, and what a publisher remembers of it.
 //!
-//! A publisher looks a topic up once and keeps the [`Route`]. Each later message costs one atomic
-//! load: while no subscription changed, the route stands. When some did, the log of changed filters
-//! tells whether one of them concerns this topic; an unrelated SUBSCRIBE costs a comparison.
+//! A publisher that repeats a topic keeps its [`Receivers`]. Each later message costs one atomic
+//! load: while no subscription changed, they stand. When some did, the log of changed filters tells
+//! whether one of them concerns this topic; an unrelated SUBSCRIBE costs a comparison.
+//!
+//! For a topic that is not kept, the message goes to what the trie holds while it is locked against
+//! changes: with a million filters each receiver's counters would be a cache miss to count up and
+//! down. Locks are taken in the order trie, group, outbox.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -12,7 +16,7 @@ use parking_lot::RwLock;
 use smallvec::SmallVec;
 
 use crate::config::Overlapping;
-use crate::session::subscription::Subscription;
+use crate::session::subscription::{Options, Subscription};
 use crate::topic::{Changes, HashParent, Trie};
 
 use super::group::Group;
@@ -30,6 +34,17 @@ pub(super) struct Leaf {
 pub(super) struct Target {
     pub(super) session: Arc<Session>,
     pub(super) subscription: Arc<Subscription>,
+    /// Those of the subscription, at hand where the session and the target are.
+    pub(super) options: Options,
+}
+
+impl Leaf {
+    /// The target that stands for `subscription`.
+    pub(super) fn target_mut(&mut self, subscription: &Arc<Subscription>) -> Option<&mut Target> {
+        self.plain
+            .iter_mut()
+            .find(|target| Arc::ptr_eq(&target.subscription, subscription))
+    }
 }
 
 /// All subscriptions, by filter.
@@ -45,17 +60,140 @@ pub(super) struct Tables {
     changes: Changes,
 }
 
-/// The receivers of one topic.
+/// Who gets the messages to one topic.
+pub(super) enum Route<'a> {
+    Kept(&'a Receivers),
+    /// What the filters that match lead to; no session has plain subscriptions in two of them that
+    /// are to become one copy.
+    Found(Leaves<'a>),
+}
+
+type Leaves<'a> = SmallVec<[&'a Leaf; 4]>;
+
+/// The receivers of one topic, kept beyond the lock of the trie.
 #[derive(Default)]
-pub(super) struct Route {
-    pub(super) plain: Vec<Receiver>,
-    pub(super) groups: Vec<Arc<Group>>,
+pub(super) struct Receivers {
+    plain: Vec<PlainReceiver>,
+    groups: Vec<Arc<Group>>,
+}
+
+struct PlainReceiver {
+    session: Arc<Session>,
+    subscriptions: SmallVec<[Arc<Subscription>; 1]>,
 }
 
 /// A session that gets one copy, and the subscriptions that it gets it for.
-pub(super) struct Receiver {
-    pub(super) session: Arc<Session>,
-    pub(super) subscriptions: SmallVec<[Arc<Subscription>; 1]>,
+#[derive(Clone, Copy)]
+pub(super) struct Receiver<'a> {
+    pub(super) session: &'a Arc<Session>,
+    pub(super) subscriptions: Subscriptions<'a>,
+}
+
+/// What a receiver wants a message for.
+#[derive(Clone, Copy)]
+pub(super) enum Subscriptions<'a> {
+    /// One subscription, which stands as long as the trie is locked.
+    Current(Options),
+    /// Those that stood when they were looked up.
+    Kept(&'a [Arc<Subscription>]),
+}
+
+impl Route<'_> {
+    /// Calls `f` with everyone who gets a copy of their own.
+    #[inline]
+    pub(super) fn for_each_receiver(&self, mut f: impl FnMut(Receiver<'_>)) {
+        match self {
+            Self::Kept(receivers) => receivers.plain.iter().for_each(|kept| {
+                f(Receiver {
+                    session: &kept.session,
+                    subscriptions: Subscriptions::Kept(&kept.subscriptions),
+                });
+            }),
+            Self::Found(leaves) => leaves
+                .iter()
+                .flat_map(|leaf| &leaf.plain)
+                .for_each(|target| {
+                    f(Receiver {
+                        session: &target.session,
+                        subscriptions: Subscriptions::Current(target.options),
+                    });
+                }),
+        }
+    }
+
+    /// Calls `f` with every group.
+    #[inline]
+    pub(super) fn for_each_group(&self, f: impl FnMut(&Arc<Group>)) {
+        match self {
+            Self::Kept(receivers) => receivers.groups.iter().for_each(f),
+            Self::Found(leaves) => leaves.iter().flat_map(|leaf| &leaf.groups).for_each(f),
+        }
+    }
+
+    /// The number of those who get a copy of their own.
+    pub(super) fn receivers(&self) -> usize {
+        match self {
+            Self::Kept(receivers) => receivers.plain.len(),
+            Self::Found(leaves) => leaves.iter().map(|leaf| leaf.plain.len()).sum(),
+        }
+    }
+
+    /// The number of groups.
+    pub(super) fn groups(&self) -> usize {
+        match self {
+            Self::Kept(receivers) => receivers.groups.len(),
+            Self::Found(leaves) => leaves.iter().map(|leaf| leaf.groups.len()).sum(),
+        }
+    }
+
+    /// Whether there is nobody.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Kept(receivers) => receivers.plain.is_empty() && receivers.groups.is_empty(),
+            Self::Found(leaves) => leaves.is_empty(),
+        }
+    }
+}
+
+impl Receivers {
+    fn of(leaves: &[&Leaf], overlapping: Overlapping) -> Self {
+        let plain = leaves.iter().flat_map(|leaf| &leaf.plain);
+        let mut receivers = Self {
+            plain: plain
+                .map(|target| PlainReceiver {
+                    session: target.session.clone(),
+                    subscriptions: SmallVec::from_elem(target.subscription.clone(), 1),
+                })
+                .collect(),
+            groups: leaves
+                .iter()
+                .flat_map(|leaf| leaf.groups.iter().cloned())
+                .collect(),
+        };
+        if overlaps(leaves, overlapping) {
+            receivers.merge_overlapping();
+        }
+        receivers
+    }
+
+    /// Makes one receiver of several for the same session (MQTT-3.3.4-2).
+    fn merge_overlapping(&mut self) {
+        self.plain.sort_by_key(|receiver| receiver.session.id);
+        self.plain.dedup_by(|later, kept| {
+            let same = later.session.id == kept.session.id;
+            if same {
+                kept.subscriptions.append(&mut later.subscriptions);
+            }
+            same
+        });
+    }
+}
+
+/// Whether a session may stand in several of these and is to get one copy.
+fn overlaps(leaves: &[&Leaf], overlapping: Overlapping) -> bool {
+    let plain = leaves.iter().filter(|leaf| !leaf.plain.is_empty());
+    overlapping == Overlapping::OneCopy && plain.count() > 1
 }
 
 impl Routing {
@@ -85,125 +223,108 @@ impl Routing {
         read(&self.tables.read().trie)
     }
 
-    /// The receivers of `topic`, from the cache where they still hold.
+    /// Calls `publish` with the receivers of `topic`, from the cache where they still hold.
     #[inline]
-    pub(super) fn route<'c>(&self, topic: &str, cache: &'c mut RouteCache) -> &'c Route {
+    pub(super) fn with_route<R>(
+        &self,
+        topic: &str,
+        cache: &mut RouteCache,
+        publish: impl FnOnce(&Route<'_>) -> R,
+    ) -> R {
         let generation = self.generation.load(Ordering::Acquire);
         let hash = cache.hasher.hash_one(topic);
         let slot = (hash as usize) % SLOTS;
-        let remembered = match cache.slots.get_mut(slot) {
-            Some(Some(cached)) if *cached.topic == *topic => {
-                cached.generation == generation || self.renew(cached)
-            }
-            _ => false,
-        };
-        if !remembered {
-            self.remember(topic, hash, slot, cache);
-        }
-        match cache.slots.get(slot) {
-            Some(Some(cached)) if *cached.topic == *topic => &cached.route,
-            _ => &cache.passing,
-        }
-    }
-
-    /// Brings a remembered route up to the current generation.
-    #[cold]
-    fn renew(&self, cached: &mut Cached) -> bool {
-        let tables = self.tables.read();
-        let generation = tables.changes.generation();
-        if tables
-            .changes
-            .touches(cached.generation, &cached.topic, self.parent)
-            != Some(false)
+        if let Some(Some(kept)) = cache.slots.get_mut(slot)
+            && *kept.topic == *topic
         {
-            self.collect(&tables.trie, &cached.topic, &mut cached.route);
-        }
-        cached.generation = generation;
-        true
-    }
-
-    /// Finds a route. It takes a slot when the topic comes up twice in a row there: a publisher that
-    /// never repeats a topic keeps nothing.
-    #[cold]
-    fn remember(&self, topic: &str, hash: u64, slot: usize, cache: &mut RouteCache) {
-        if cache.slots.is_empty() {
-            cache.slots.resize_with(SLOTS, || None);
-            cache.seen = vec![0; SLOTS];
-        }
-        let tables = self.tables.read();
-        let tag = (hash >> 32) as u32;
-        let Some(seen) = cache.seen.get_mut(slot) else {
-            return;
-        };
-        if std::mem::replace(seen, tag) == tag {
-            let mut route = Route::default();
-            self.collect(&tables.trie, topic, &mut route);
-            let generation = tables.changes.generation();
-            let cached = Box::new(Cached {
-                topic: topic.into(),
-                generation,
-                route,
-            });
-            if let Some(place) = cache.slots.get_mut(slot) {
-                *place = Some(cached);
+            if kept.generation != generation {
+                self.renew(kept);
             }
-        } else {
-            self.collect(&tables.trie, topic, &mut cache.passing);
+            return publish(&Route::Kept(&kept.receivers));
         }
+        if cache.comes_again(hash, slot) {
+            let kept = self.keep(topic);
+            let kept = cache.slots.get_mut(slot).map(|place| place.insert(kept));
+            return match kept {
+                Some(kept) => publish(&Route::Kept(&kept.receivers)),
+                None => self.with_route_once(topic, publish),
+            };
+        }
+        self.with_route_once(topic, publish)
     }
 
-    /// The receivers of `topic` for a single message.
-    pub(super) fn route_once(&self, topic: &str) -> Route {
-        let mut route = Route::default();
-        self.collect(&self.tables.read().trie, topic, &mut route);
-        route
+    /// Calls `publish` with the receivers of `topic`, for a topic that may not come again.
+    pub(super) fn with_route_once<R>(
+        &self,
+        topic: &str,
+        publish: impl FnOnce(&Route<'_>) -> R,
+    ) -> R {
+        let tables = self.tables.read();
+        let leaves = self.leaves(&tables, topic);
+        if !overlaps(&leaves, self.overlapping) {
+            return publish(&Route::Found(leaves));
+        }
+        let receivers = Receivers::of(&leaves, self.overlapping);
+        publish(&Route::Kept(&receivers))
     }
 
-    fn collect(&self, trie: &Trie<Leaf>, topic: &str, route: &mut Route) {
-        route.plain.clear();
-        route.groups.clear();
-        let mut leaves = 0;
-        trie.visit_matches(topic, self.parent, &mut |leaf: &Leaf| {
-            leaves += usize::from(!leaf.plain.is_empty());
-            route.groups.extend(leaf.groups.iter().cloned());
-            route.plain.extend(leaf.plain.iter().map(|target| Receiver {
-                session: target.session.clone(),
-                subscriptions: SmallVec::from_elem(target.subscription.clone(), 1),
-            }));
-        });
-        if leaves > 1 && self.overlapping == Overlapping::OneCopy {
-            merge_overlapping(&mut route.plain);
+    /// Brings what is kept for a topic up to the current generation.
+    #[cold]
+    fn renew(&self, kept: &mut Kept) {
+        let tables = self.tables.read();
+        let changes = &tables.changes;
+        if changes.touches(kept.generation, &kept.topic, self.parent) != Some(false) {
+            kept.receivers = Receivers::of(&self.leaves(&tables, &kept.topic), self.overlapping);
         }
+        kept.generation = changes.generation();
     }
-}
 
-/// Makes one receiver of several for the same session (MQTT-3.3.4-2).
-fn merge_overlapping(plain: &mut Vec<Receiver>) {
-    plain.sort_by_key(|receiver| receiver.session.id);
-    plain.dedup_by(|later, kept| {
-        let same = later.session.id == kept.session.id;
-        if same {
-            kept.subscriptions.append(&mut later.subscriptions);
-        }
-        same
-    });
+    #[cold]
+    fn keep(&self, topic: &str) -> Box<Kept> {
+        let tables = self.tables.read();
+        Box::new(Kept {
+            topic: topic.into(),
+            generation: tables.changes.generation(),
+            receivers: Receivers::of(&self.leaves(&tables, topic), self.overlapping),
+        })
+    }
+
+    fn leaves<'t>(&self, tables: &'t Tables, topic: &str) -> Leaves<'t> {
+        let mut leaves = Leaves::new();
+        tables
+            .trie
+            .visit_matches(topic, self.parent, &mut |leaf| leaves.push(leaf));
+        leaves
+    }
 }
 
 const SLOTS: usize = 128;
 
-/// The routes that one publisher remembers.
+/// The topics that one publisher repeats.
 #[derive(Default)]
 pub(super) struct RouteCache {
     hasher: foldhash::fast::RandomState,
-    slots: Vec<Option<Box<Cached>>>,
+    slots: Vec<Option<Box<Kept>>>,
     /// Tags of the topics that were looked up last, per slot.
     seen: Vec<u32>,
-    /// The route of a topic that is not remembered.
-    passing: Route,
 }
 
-struct Cached {
+struct Kept {
     topic: Box<str>,
     generation: u64,
-    route: Route,
+    receivers: Receivers,
+}
+
+impl RouteCache {
+    /// Whether the topic comes up twice in a row in its slot: a publisher that never repeats a topic
+    /// keeps nothing.
+    fn comes_again(&mut self, hash: u64, slot: usize) -> bool {
+        if self.slots.is_empty() {
+            self.slots.resize_with(SLOTS, || None);
+            self.seen = vec![0; SLOTS];
+        }
+        let tag = (hash >> 32) as u32;
+        let seen = self.seen.get_mut(slot);
+        seen.is_some_and(|seen| std::mem::replace(seen, tag) == tag)
+    }
 }

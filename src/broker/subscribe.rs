@@ -1,10 +1,10 @@
 //! SUBSCRIBE and UNSUBSCRIBE: sessions, the trie, groups and retained messages brought into line.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::codec::{QoS, ReasonCode, RetainHandling, SubscribeOptions};
-use crate::session::delivery::SubscriptionIds;
 use crate::session::message::Message;
 use crate::session::subscription::{Options, Subscription};
 use crate::topic::Filter;
@@ -47,11 +47,8 @@ impl Replay {
     pub(super) fn grant(&self) -> Option<Grant> {
         let options = self.subscription.options()?;
         Some(Grant {
-            qos: self.message.qos().min(options.qos),
             retain: true,
-            subscription_ids: options
-                .id
-                .map_or(SubscriptionIds::None, SubscriptionIds::One),
+            ..Grant::new(options, self.message.qos(), true)
         })
     }
 }
@@ -75,17 +72,15 @@ impl Broker {
             qos: request.options.qos,
             no_local: request.options.no_local,
             retain_as_published: request.options.retain_as_published,
-            id: request.id,
+            id: request.id.and_then(NonZeroU32::new),
         };
         let existing = slot.subscriptions.get(request.filter.full);
         let is_new = existing.is_none();
         let subscribed = match existing {
             Some(subscribed) => {
-                // A repeated SUBSCRIBE changes the options in place (MQTT-3.8.4-3); a member keeps
-                // its turn. Options are read under this lock when a message is handed over.
-                let _outbox = session.outbox();
-                subscribed.subscription.change(options);
-                subscribed.clone()
+                let subscribed = subscribed.clone();
+                self.resubscribe(session, &subscribed, request.filter.filter, options);
+                subscribed
             }
             None => match self.subscribe_new(session, &mut slot, request, options, context) {
                 Ok(subscribed) => subscribed,
@@ -118,6 +113,32 @@ impl Broker {
         }
     }
 
+    /// A repeated SUBSCRIBE changes the options in place (MQTT-3.8.4-3); a member keeps its turn.
+    fn resubscribe(
+        &self,
+        session: &Session,
+        subscribed: &Subscribed,
+        filter: &str,
+        options: Options,
+    ) {
+        {
+            // Options are read under this lock when a message is handed over.
+            let _outbox = session.outbox();
+            subscribed.subscription.change(options);
+        }
+        if subscribed.group.is_none() {
+            self.routing.change(filter, |tables| {
+                let target = tables
+                    .trie
+                    .get_mut(filter)
+                    .and_then(|leaf| leaf.target_mut(&subscribed.subscription));
+                if let Some(target) = target {
+                    target.options = options;
+                }
+            });
+        }
+    }
+
     fn subscribe_new(
         &self,
         session: &Arc<Session>,
@@ -137,6 +158,7 @@ impl Broker {
                 let target = Target {
                     session: session.clone(),
                     subscription: subscription.clone(),
+                    options,
                 };
                 self.routing.change(request.filter.filter, |tables| {
                     let leaf = tables

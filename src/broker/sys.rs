@@ -64,10 +64,11 @@ impl Broker {
         for (topic, value) in &values {
             let mut publication = Publication::new(topic, value.as_bytes(), QoS::AtMostOnce);
             publication.retain = true;
-            let route = self.routing.route_once(topic);
             let run = std::slice::from_ref(&publication);
             // Nobody waits for these: one that cannot be retained is seen by live subscribers only.
-            let _ = self.publish(&route, run, 0, &context, dirty);
+            let _ = self
+                .routing
+                .with_route_once(topic, |route| self.publish(route, run, 0, &context, dirty));
         }
     }
 }

@@ -1,8 +1,11 @@
 //! One subscription of one session: options that can change while messages pass.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::codec::QoS;
+
+use super::delivery::SubscriptionIds;
 
 /// The options of a subscription, as SUBSCRIBE gave them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +14,16 @@ pub(crate) struct Options {
     pub(crate) no_local: bool,
     pub(crate) retain_as_published: bool,
     /// Subscription Identifier, 1 to 268,435,455.
-    pub(crate) id: Option<u32>,
+    pub(crate) id: Option<NonZeroU32>,
+}
+
+impl Options {
+    /// The identifier as it goes with a delivery (MQTT-3.3.4-3).
+    #[inline]
+    pub(crate) fn subscription_ids(&self) -> SubscriptionIds {
+        self.id
+            .map_or(SubscriptionIds::None, |id| SubscriptionIds::One(id.get()))
+    }
 }
 
 /// A subscription that routes, groups and its session share.
@@ -44,7 +56,7 @@ impl Subscription {
             qos: QoS::from_bits((word & QOS) as u8)?,
             no_local: word & NO_LOCAL != 0,
             retain_as_published: word & RETAIN_AS_PUBLISHED != 0,
-            id: Some((word >> ID_SHIFT) as u32).filter(|id| *id != 0),
+            id: NonZeroU32::new((word >> ID_SHIFT) as u32),
         })
     }
 
@@ -66,7 +78,7 @@ fn pack(options: Options) -> u64 {
         } else {
             0
         }
-        | u64::from(options.id.unwrap_or(0)) << ID_SHIFT
+        | u64::from(options.id.map_or(0, NonZeroU32::get)) << ID_SHIFT
 }
 
 #[cfg(test)]
@@ -79,7 +91,7 @@ mod tests {
             qos: QoS::ExactlyOnce,
             no_local: true,
             retain_as_published: false,
-            id: Some(268_435_455),
+            id: NonZeroU32::new(268_435_455),
         };
         let subscription = Subscription::new(options);
         assert_eq!(subscription.options(), Some(options));

@@ -180,9 +180,11 @@ impl Active {
         publication.properties = publish.properties.forward(&mut scratch);
         publication.retain = publish.retain;
         publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
-        let route = broker.routing.route(topic, &mut self.routes);
         let run = std::slice::from_ref(&publication);
-        let published = broker.publish(route, run, self.session.id, context, dirty);
+        let publisher = self.session.id;
+        let published = broker.routing.with_route(topic, &mut self.routes, |route| {
+            broker.publish(route, run, publisher, context, dirty)
+        });
         match publish.packet_id {
             Some(id) => self.conclude(broker, publish.qos, id, published),
             None => Ok(()),
@@ -254,8 +256,12 @@ impl Active {
             at += frame.len;
         }
         drop(exchanges);
-        let route = broker.routing.route(publish.topic, &mut self.routes);
-        let published = broker.publish(route, &run, self.session.id, context, dirty);
+        let publisher = self.session.id;
+        let published = broker
+            .routing
+            .with_route(publish.topic, &mut self.routes, |route| {
+                broker.publish(route, &run, publisher, context, dirty)
+            });
         for id in ids {
             self.conclude(broker, publish.qos, id, published)?;
         }

@@ -650,10 +650,11 @@ impl Harness {
         let mut payload = note.number.to_be_bytes().to_vec();
         payload.resize(if note.large { LARGE_PAYLOAD } else { 8 }, 0);
         let publication = Publication::new("t", &payload, note.qos);
-        let route = self.broker.routing.route_once("t");
         let context = self.broker.context(self.now);
         let run = std::slice::from_ref(&publication);
-        let _ = self.broker.publish(&route, run, 0, &context, dirty);
+        let _ = self.broker.routing.with_route_once("t", |route| {
+            self.broker.publish(route, run, 0, &context, dirty)
+        });
     }
 
     fn acknowledge(&self, client: usize, open: &Open, refused: bool, dirty: &mut Dirty) {
