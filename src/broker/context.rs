@@ -10,18 +10,10 @@ use super::budget::Budget;
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
-    /// When the broker started.
-    pub(super) started: Instant,
+    /// Whole seconds since the broker started.
+    pub(super) seconds: u32,
     pub(super) limits: &'a Limits,
     pub(super) aws: &'a AwsRules,
     pub(super) on_overflow: Overflow,
     pub(super) budget: &'a Budget,
-}
-
-impl Context<'_> {
-    /// Whole seconds since the broker started.
-    pub(super) fn seconds(&self) -> u32 {
-        let elapsed = self.now.saturating_duration_since(self.started);
-        u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX)
-    }
 }

@@ -139,9 +139,10 @@ impl Broker {
     }
 
     pub(crate) fn context(&self, now: Instant) -> Context<'_> {
+        let elapsed = now.saturating_duration_since(self.started);
         Context {
             now,
-            started: self.started,
+            seconds: u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX),
             limits: &self.config.limits,
             aws: &self.config.aws,
             on_overflow: self.config.on_overflow,

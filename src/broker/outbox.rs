@@ -307,7 +307,7 @@ impl Outbox {
         let entry = Entry {
             phase: Phase::Published(delivery),
             origin,
-            opened_at: context.seconds(),
+            opened_at: context.seconds,
         };
         let Some(id) = self.window.open(entry) else {
             return Wake::Nobody;
@@ -614,7 +614,7 @@ impl Outbox {
         let entry = Entry {
             phase: Phase::Published(delivery),
             origin: Some(origin),
-            opened_at: context.seconds(),
+            opened_at: context.seconds,
         };
         if let Err(entry) = self.window.reopen(id, entry) {
             return match entry.phase {
@@ -707,7 +707,7 @@ impl Outbox {
         let Some(connected) = &mut self.connected else {
             return Wake::Nobody;
         };
-        let now = context.seconds();
+        let now = context.seconds;
         let mut given_up = Vec::new();
         let mut appended = false;
         self.window.visit(|id, entry| {

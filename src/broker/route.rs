@@ -9,10 +9,10 @@
 //! down. Locks are taken in the order trie, group, outbox.
 
 use std::hash::BuildHasher;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
-use parking_lot::RwLock;
+use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard};
 use smallvec::SmallVec;
 
 use crate::config::Overlapping;
@@ -49,7 +49,8 @@ impl Leaf {
 
 /// All subscriptions, by filter.
 pub(super) struct Routing {
-    tables: RwLock<Tables>,
+    /// Sharded, so that publishers on different cores do not write to one cache line to read.
+    tables: ShardedLock<Tables>,
     generation: AtomicU64,
     parent: HashParent,
     overlapping: Overlapping,
@@ -199,7 +200,7 @@ fn overlaps(leaves: &[&Leaf], overlapping: Overlapping) -> bool {
 impl Routing {
     pub(super) fn new(seed: u64, parent: HashParent, overlapping: Overlapping) -> Self {
         Self {
-            tables: RwLock::new(Tables {
+            tables: ShardedLock::new(Tables {
                 trie: Trie::new(seed),
                 changes: Changes::new(),
             }),
@@ -209,9 +210,13 @@ impl Routing {
         }
     }
 
+    fn tables(&self) -> ShardedLockReadGuard<'_, Tables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Changes what the filters in `changed` lead to.
     pub(super) fn change<R>(&self, filter: &str, change: impl FnOnce(&mut Tables) -> R) -> R {
-        let mut tables = self.tables.write();
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut tables);
         let generation = tables.changes.push(filter);
         self.generation.store(generation, Ordering::Release);
@@ -220,7 +225,7 @@ impl Routing {
 
     /// Looks at the trie.
     pub(super) fn read<R>(&self, read: impl FnOnce(&Trie<Leaf>) -> R) -> R {
-        read(&self.tables.read().trie)
+        read(&self.tables().trie)
     }
 
     /// Calls `publish` with the receivers of `topic`, from the cache where they still hold.
@@ -259,7 +264,7 @@ impl Routing {
         topic: &str,
         publish: impl FnOnce(&Route<'_>) -> R,
     ) -> R {
-        let tables = self.tables.read();
+        let tables = self.tables();
         let leaves = self.leaves(&tables, topic);
         if !overlaps(&leaves, self.overlapping) {
             return publish(&Route::Found(leaves));
@@ -271,7 +276,7 @@ impl Routing {
     /// Brings what is kept for a topic up to the current generation.
     #[cold]
     fn renew(&self, kept: &mut Kept) {
-        let tables = self.tables.read();
+        let tables = self.tables();
         let changes = &tables.changes;
         if changes.touches(kept.generation, &kept.topic, self.parent) != Some(false) {
             kept.receivers = Receivers::of(&self.leaves(&tables, &kept.topic), self.overlapping);
@@ -281,7 +286,7 @@ impl Routing {
 
     #[cold]
     fn keep(&self, topic: &str) -> Box<Kept> {
-        let tables = self.tables.read();
+        let tables = self.tables();
         Box::new(Kept {
             topic: topic.into(),
             generation: tables.changes.generation(),

@@ -107,6 +107,36 @@ pub(crate) fn decode_publish<'a>(
     Publish::decode(frame, version, Sender::Client)
 }
 
+/// Decodes a PUBLISH from a client to `topic`, which is that of a PUBLISH decoded before: bytes that
+/// are the same need no second check. `None` if it goes to another topic.
+///
+/// # Errors
+///
+/// As [`decode`].
+#[inline(always)]
+pub(crate) fn decode_publish_to<'a>(
+    frame: &Frame<'a>,
+    topic: &'a str,
+    version: Version,
+) -> Result<Option<Publish<'a>>, DecodeError> {
+    Publish::decode_to(frame, topic, version, Sender::Client)
+}
+
+/// Decodes the packet of `kind` in `frame`, for a caller that knows its type: as
+/// [`decode_publish`], it spares moving a [`Packet`].
+///
+/// # Errors
+///
+/// As [`decode`].
+#[inline(always)]
+pub(crate) fn decode_ack<'a>(
+    kind: AckKind,
+    frame: &Frame<'a>,
+    version: Version,
+) -> Result<Ack<'a>, DecodeError> {
+    Ack::decode(kind, frame.body, version)
+}
+
 /// Decodes a packet from either side.
 ///
 /// # Errors

@@ -35,13 +35,40 @@ impl<'a> Publish<'a> {
         version: Version,
         sender: Sender,
     ) -> Result<Self, DecodeError> {
+        let mut cursor = Cursor::new(frame.body);
+        let topic = cursor.utf8("topic name")?;
+        Self::decode_rest(frame, topic, cursor, version, sender)
+    }
+
+    /// Decodes a PUBLISH to `topic`, which was checked before; `None` if this one has another.
+    #[inline(always)]
+    pub(super) fn decode_to(
+        frame: &Frame<'a>,
+        topic: &'a str,
+        version: Version,
+        sender: Sender,
+    ) -> Result<Option<Self>, DecodeError> {
+        let mut cursor = Cursor::new(frame.body);
+        if cursor.binary("topic name")? != topic.as_bytes() {
+            return Ok(None);
+        }
+        Self::decode_rest(frame, topic, cursor, version, sender).map(Some)
+    }
+
+    /// What follows the topic.
+    #[inline(always)]
+    fn decode_rest(
+        frame: &Frame<'a>,
+        topic: &'a str,
+        mut cursor: Cursor<'a>,
+        version: Version,
+        sender: Sender,
+    ) -> Result<Self, DecodeError> {
         let flags = frame.first & 0x0f;
         let qos = QoS::from_bits(flags >> 1 & 0b11).ok_or(DecodeError::FixedHeaderFlags {
             packet: frame.packet_type,
             flags,
         })?;
-        let mut cursor = Cursor::new(frame.body);
-        let topic = cursor.utf8("topic name")?;
         let packet_id = match qos {
             QoS::AtMostOnce => None,
             QoS::AtLeastOnce | QoS::ExactlyOnce => Some(cursor.packet_id()?),

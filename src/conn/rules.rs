@@ -68,6 +68,9 @@ pub(crate) fn check_message(publish: &Publish<'_>, config: &Config) -> Result<()
     }
     let properties = &publish.properties;
     check_payload(publish.payload.len(), &config.limits)?;
+    if properties.raw.is_empty() {
+        return Ok(());
+    }
     check_properties(
         properties.user_properties_len,
         properties.content_type,

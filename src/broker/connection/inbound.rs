@@ -1,13 +1,14 @@
 //! The packets of an established connection, one after the other.
 
 use crate::codec::{
-    self, AckKind, Disconnect, Packet, PacketId, PacketType, QoS, ReasonCode, Split, Version,
+    self, Ack, AckKind, Disconnect, Packet, PacketId, PacketType, QoS, ReasonCode, Split, Version,
     encode_ack, encode_pingresp,
 };
 use crate::conn::handshake::clamp_session_expiry;
 use crate::conn::rules;
 use crate::conn::violation::Violation;
 
+use super::super::outbox::Outbox;
 use super::{Active, Broker, Context, DELIVERIES_PER_TURN, Departure, Dirty, Flow, Received, Stop};
 
 impl Active {
@@ -52,9 +53,14 @@ impl Active {
                 PacketType::Publish => {
                     *at += self.receive_publishes(broker, rest, &frame, context, dirty)?;
                 }
-                PacketType::Puback | PacketType::Pubrec | PacketType::Pubcomp => {
-                    let kind = frame.packet_type;
-                    *at += self.receive_acks(broker, kind, rest, context, dirty)?;
+                PacketType::Puback => {
+                    *at += self.receive_acks(broker, AckKind::Puback, rest, context, dirty)?;
+                }
+                PacketType::Pubrec => {
+                    *at += self.receive_acks(broker, AckKind::Pubrec, rest, context, dirty)?;
+                }
+                PacketType::Pubcomp => {
+                    *at += self.receive_acks(broker, AckKind::Pubcomp, rest, context, dirty)?;
                 }
                 _ => {
                     self.batch.packets += 1;
@@ -117,12 +123,12 @@ impl Active {
     fn receive_acks(
         &mut self,
         broker: &Broker,
-        kind: PacketType,
+        kind: AckKind,
         buf: &[u8],
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Result<usize, Stop> {
-        if kind != PacketType::Puback {
+        if kind != AckKind::Puback {
             self.refuse_qos2_packets(broker)?;
         }
         let limit = broker.config().limits.packet_size;
@@ -135,33 +141,11 @@ impl Active {
             while let Ok(Split::Frame(frame)) =
                 codec::split(buf.get(at..).unwrap_or_default(), limit)
             {
-                if frame.packet_type != kind {
+                if frame.packet_type != kind.packet_type() {
                     break;
                 }
-                // One for an unknown identifier is a late or a repeated one: nothing is left to do.
-                match codec::decode(&frame, self.version)? {
-                    Packet::Puback(ack) => {
-                        outbox.acknowledge(ack.packet_id, QoS::AtLeastOnce);
-                    }
-                    // The exchange is over, and the message goes to nobody else (MQTT-4.8.2-6).
-                    Packet::Pubrec(ack) if ack.reason.is_error() => {
-                        outbox.acknowledge(ack.packet_id, QoS::ExactlyOnce);
-                    }
-                    Packet::Pubrec(ack) => {
-                        let known = outbox.receive_pubrec(ack.packet_id);
-                        append_release(
-                            self.answers.buffer(),
-                            self.version,
-                            AckKind::Pubrel,
-                            ack.packet_id,
-                            known,
-                        );
-                    }
-                    Packet::Pubcomp(ack) => {
-                        outbox.receive_pubcomp(ack.packet_id);
-                    }
-                    _ => break,
-                }
+                let ack = codec::decode_ack(kind, &frame, self.version)?;
+                settle_exchange(&mut outbox, self.answers.buffer(), self.version, kind, &ack);
                 self.batch.packets += 1;
                 at += frame.len;
             }
@@ -205,6 +189,37 @@ impl Active {
                 .map(|secs| clamp_session_expiry(secs, broker.config())),
             ..Departure::default()
         })
+    }
+}
+
+/// What an acknowledgement means for the exchange that it belongs to. One for an unknown identifier
+/// is a late or a repeated one: nothing is left to do.
+#[inline]
+fn settle_exchange(
+    outbox: &mut Outbox,
+    answers: &mut Vec<u8>,
+    version: Version,
+    kind: AckKind,
+    ack: &Ack<'_>,
+) {
+    let id = ack.packet_id;
+    match kind {
+        AckKind::Puback => {
+            outbox.acknowledge(id, QoS::AtLeastOnce);
+        }
+        // The exchange is over, and the message goes to nobody else (MQTT-4.8.2-6).
+        AckKind::Pubrec if ack.reason.is_error() => {
+            outbox.acknowledge(id, QoS::ExactlyOnce);
+        }
+        AckKind::Pubrec => {
+            let known = outbox.receive_pubrec(id);
+            append_release(answers, version, AckKind::Pubrel, id, known);
+        }
+        AckKind::Pubcomp => {
+            outbox.receive_pubcomp(id);
+        }
+        // It ends an exchange of the other direction.
+        AckKind::Pubrel => {}
     }
 }
 

@@ -3,8 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::codec::{
-    self, AckKind, Frame, PacketId, PacketType, Publish, QoS, ReasonCode, Split, Version,
-    encode_ack,
+    self, AckKind, Frame, PacketId, Publish, QoS, ReasonCode, Split, Version, encode_ack,
 };
 use crate::conn::alias::InboundAliases;
 use crate::conn::handshake::clamp_message_expiry;
@@ -231,17 +230,16 @@ impl Active {
             else {
                 break;
             };
-            if frame.packet_type != PacketType::Publish {
+            if frame.first != first.first {
                 break;
             }
             // What cannot be decoded ends the run; it is met again as the first of the next. So is one
             // that was sent again.
-            let Ok(next) = codec::decode_publish(&frame, self.version) else {
+            let Ok(Some(next)) = codec::decode_publish_to(&frame, publish.topic, self.version)
+            else {
                 break;
             };
-            if !goes_the_same_way(&next, publish)
-                || rules::check_message(&next, broker.config()).is_err()
-            {
+            if !goes_on_as_it_is(&next) || rules::check_message(&next, broker.config()).is_err() {
                 break;
             }
             if let (Some(exchanges), Some(id)) = (&mut exchanges, next.packet_id)
@@ -374,13 +372,9 @@ fn exceeded_receive_maximum() -> Stop {
     .into()
 }
 
-/// Whether `next` can be part of the run that `first` started.
-fn goes_the_same_way(next: &Publish<'_>, first: &Publish<'_>) -> bool {
-    next.qos == first.qos
-        && !next.retain
-        && next.properties.topic_alias.is_none()
-        && next.properties.message_expiry.is_none()
-        && next.topic == first.topic
+/// Whether no property of a message concerns this connection only or counts down.
+fn goes_on_as_it_is(publish: &Publish<'_>) -> bool {
+    publish.properties.topic_alias.is_none() && publish.properties.message_expiry.is_none()
 }
 
 /// A message without alias and expiry, whose bytes may go on as they are.
