@@ -16,6 +16,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use roundel::config::Sources;
 
@@ -75,7 +76,7 @@ struct ServeArgs {
     #[arg(long, value_name = "RULE")]
     client_cert: Option<String>,
     /// Further name or address in the server certificate; may be repeated
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     san: Vec<String>,
     /// MQTT over TCP [default: off in aws, 1883 in standard]
     #[arg(long, value_name = "N|off", allow_negative_numbers = true)]

@@ -316,6 +316,7 @@ fn flag_name(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "tls")]
     use crate::config::ClientCert;
 
     fn sources(

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::PollSemaphore;
 
 use crate::broker::{Link, Mailbox, TlsFacts, Written};
@@ -56,14 +57,14 @@ pub(super) struct TlsInbound {
 }
 
 /// Makes the handshake. Its steps of cryptography, not its waits, are bounded by `steps`.
-pub(super) async fn accept(
+pub(super) async fn shake_hands(
     stream: TcpStream,
     config: Arc<ServerConfig>,
     steps: Arc<tokio::sync::Semaphore>,
-) -> io::Result<(TlsInbound, Arc<TlsLink>, TlsFacts)> {
+) -> io::Result<TlsStream<TcpStream>> {
     let mut handshake = pin!(TlsAcceptor::from(config).accept(stream));
     let mut steps = PollSemaphore::new(steps);
-    let stream = std::future::poll_fn(|cx| {
+    std::future::poll_fn(|cx| {
         let Poll::Ready(permit) = steps.poll_acquire(cx) else {
             return Poll::Pending;
         };
@@ -71,8 +72,16 @@ pub(super) async fn accept(
         drop(permit);
         result
     })
-    .await?;
-    let (stream, mut state) = stream.into_inner();
+    .await
+}
+
+/// Makes the handshake and takes socket and TLS state apart.
+pub(super) async fn accept(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    steps: Arc<tokio::sync::Semaphore>,
+) -> io::Result<(TlsInbound, Arc<TlsLink>, TlsFacts)> {
+    let (stream, mut state) = shake_hands(stream, config, steps).await?.into_inner();
     state.set_buffer_limit(Some(PENDING_CIPHERTEXT));
     let facts = facts(&state);
     let (read, write) = stream.into_split();

@@ -83,8 +83,8 @@ pub(super) async fn serve_tls(
     config: Arc<rustls::ServerConfig>,
 ) {
     let limit = shared.broker.config().tls.handshake_timeout;
-    let acceptor = tokio_rustls::TlsAcceptor::from(config);
-    let stream = match tokio::time::timeout(limit, acceptor.accept(stream)).await {
+    let handshake = super::tls_link::shake_hands(stream, config, shared.handshakes.clone());
+    let stream = match tokio::time::timeout(limit, handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             tracing::info!(%peer, listener = "wss", "TLS handshake failed: {error}");

@@ -519,26 +519,27 @@ impl World {
         let Some(session) = self.pipes[index].owner.connection.session().cloned() else {
             return;
         };
-        let (broker, now) = (self.broker.clone(), self.now);
+        let now = self.now;
         let publishes = self.dice.chance(50);
         self.note(format_args!(
             "#{at} meanwhile: {}",
             if publishes { "a message" } else { "a kick" }
         ));
         if !publishes {
+            let broker = self.broker.clone();
             wire.set_meanwhile(Some(Box::new(move || {
                 let mut dirty = Dirty::default();
                 let context = broker.context(now);
                 broker.disconnect(&session, None, "", &context, &mut dirty);
                 broker.flush_all(&context, dirty);
             })));
-            return;
         }
         #[cfg(feature = "http")]
-        {
+        if publishes {
             let (topic, qos) = (self.dice.pick(&TOPICS), self.qos());
             let (number, payload) = self.message(topic, qos, false, None);
             let published = self.meanwhile.clone();
+            let broker = self.broker.clone();
             wire.set_meanwhile(Some(Box::new(move || {
                 let message = crate::broker::OutsideMessage {
                     topic,

@@ -246,6 +246,7 @@ fn wrong_flags_and_variables_are_named() {
         (&["--config", "no.toml"], &["`no.toml`"]),
         (&["--log", "="], &["--log"]),
         (&["--ws-port", "-1"], &["--ws-port", "`-1`"]),
+        (&["--san", ""], &["--san"]),
     ] {
         run(folder.path(), line).assert_failed(2, words);
     }
