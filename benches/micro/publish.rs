@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use roundel::Config;
 use roundel_benches::{FILTERS, Scene};
 
 /// The part of an exchange that is timed.
@@ -98,11 +99,34 @@ fn bench_route(c: &mut Criterion) {
     group.finish();
 }
 
+/// What it costs to ask whether a message is allowed: limits, names and reserved topics of a profile,
+/// where policies will be asked as well. Time stands still here, so rates are not limited.
+fn bench_rules(c: &mut Criterion) {
+    let mut aws = Config::aws();
+    aws.limits.publish_rate = None;
+    aws.limits.byte_rate = None;
+    let mut group = c.benchmark_group("rules");
+    for (name, config) in [("standard", Config::standard()), ("aws", aws)] {
+        for qos in [0, 1] {
+            let scene = Scene::under(config.clone(), "in/+", 1, qos, &["in/0"]);
+            bench(
+                &mut group,
+                &format!("{name}/qos{qos}"),
+                scene,
+                1,
+                Part::Publish,
+            );
+        }
+    }
+    group.finish();
+}
+
 criterion_group!(
     benches,
     bench_fan_out,
     bench_group,
     bench_session,
-    bench_route
+    bench_route,
+    bench_rules
 );
 criterion_main!(benches);

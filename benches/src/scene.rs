@@ -24,7 +24,17 @@ impl Scene {
     /// `subscribers` clients subscribe to `filter` at `qos`; the messages of a run go to `topics` in
     /// turn.
     pub fn new(filter: &str, subscribers: usize, qos: u8, topics: &[&str]) -> Self {
-        let mut config = Config::standard();
+        Self::under(Config::standard(), filter, subscribers, qos, topics)
+    }
+
+    /// The same with a broker of `config`.
+    pub fn under(
+        mut config: Config,
+        filter: &str,
+        subscribers: usize,
+        qos: u8,
+        topics: &[&str],
+    ) -> Self {
         config.seed = Some(0x5eed);
         let switchboard = Switchboard::new(config);
         let join = |name: String| {

@@ -64,8 +64,7 @@ pub(super) struct Tables {
 /// Who gets the messages to one topic.
 pub(super) enum Route<'a> {
     Kept(&'a Receivers),
-    /// What the filters that match lead to; no session has plain subscriptions in two of them that
-    /// are to become one copy.
+    /// What the filters that match lead to, where no session can be due one copy for two of them.
     Found(Leaves<'a>),
 }
 
@@ -214,7 +213,7 @@ impl Routing {
         self.tables.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what the filters in `changed` lead to.
+    /// Changes what `filter` leads to.
     pub(super) fn change<R>(&self, filter: &str, change: impl FnOnce(&mut Tables) -> R) -> R {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut tables);
