@@ -32,6 +32,12 @@ impl Budget {
         self.0.used.load(Ordering::Relaxed) >= self.0.limit
     }
 
+    /// Whether the bound will not be reached by `bytes` more.
+    #[inline]
+    pub(crate) fn has_room_for(&self, bytes: usize) -> bool {
+        self.0.used.load(Ordering::Relaxed) + bytes < self.0.limit
+    }
+
     /// Accounts for bytes that no queue has any more, for as long as the result lives.
     pub(crate) fn hold(&self, bytes: usize) -> Held {
         self.0.used.fetch_add(bytes, Ordering::Relaxed);

@@ -24,6 +24,7 @@ use super::dirty::Dirty;
 use super::facts::ConnectionFacts;
 use super::link::Link;
 use super::outbox::Peer;
+use super::publish::Run;
 use super::schedule::Timer;
 use super::session::{Session, Slot, State};
 
@@ -337,7 +338,7 @@ impl Broker {
         dirty: &mut Dirty,
     ) {
         let publication = will.publication(context.now);
-        let run = std::slice::from_ref(&publication);
+        let run = Run::one(&publication);
         // A will that cannot be retained for want of room is still delivered.
         let _ = self.routing.with_route_once(publication.topic, |route| {
             self.publish(route, run, session.id, context, dirty)

@@ -201,6 +201,34 @@ impl Outbox {
         Offered::Sent(wake)
     }
 
+    /// Takes the packets of `count` QoS 0 messages as they were read, all at once. `None` where they
+    /// have to be looked at one by one: something in them would change, or one might not fit.
+    #[inline]
+    pub(super) fn offer_packets(
+        &mut self,
+        version: Version,
+        packets: &[u8],
+        count: usize,
+        grant: &Grant,
+        context: &Context<'_>,
+    ) -> Option<Wake> {
+        let connected = self.connected.as_mut()?;
+        let is_unchanged = version == connected.peer.version
+            && matches!(grant.subscription_ids, SubscriptionIds::None)
+            && connected.aliases.is_none();
+        let fits = packets.len() <= connected.peer.packet_size
+            && connected.out.len() + packets.len() <= context.limits.outbox
+            && context.budget.has_room_for(packets.len());
+        if !is_unchanged || !fits {
+            return None;
+        }
+        connected.out.buffer().extend_from_slice(packets);
+        self.sent.messages += count as u64;
+        self.sent.bytes += packets.len() as u64;
+        self.settle(context);
+        Some(self.wake())
+    }
+
     #[inline]
     fn offer_at_most_once(
         &mut self,

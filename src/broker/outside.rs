@@ -11,7 +11,7 @@ use crate::session::message::{Publication, expiry_deadline};
 use super::Broker;
 use super::context::Context;
 use super::dirty::Dirty;
-use super::publish::Published;
+use super::publish::{Published, Run};
 
 /// A message to publish on behalf of nobody.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +62,7 @@ impl Broker {
         publication.properties = publish.properties.forward(&mut scratch);
         publication.retain = publish.retain;
         publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
-        let run = std::slice::from_ref(&publication);
+        let run = Run::one(&publication);
         let (published, reach) = self.routing.with_route_once(message.topic, |route| {
             let published = self.publish(route, run, 0, context, dirty);
             let reach = Reach {

@@ -7,6 +7,7 @@ use crate::session::message::Publication;
 
 use super::Broker;
 use super::dirty::Dirty;
+use super::publish::Run;
 
 impl Broker {
     /// Publishes the counters under `$SYS/broker/`.
@@ -64,7 +65,7 @@ impl Broker {
         for (topic, value) in &values {
             let mut publication = Publication::new(topic, value.as_bytes(), QoS::AtMostOnce);
             publication.retain = true;
-            let run = std::slice::from_ref(&publication);
+            let run = Run::one(&publication);
             // Nobody waits for these: one that cannot be retained is seen by live subscribers only.
             let _ = self
                 .routing

@@ -618,3 +618,68 @@ fn deliveries_of(stem: &str, props: Vec<Prop>) -> [Delivery; 4] {
         delivery
     })
 }
+
+/// 5:MQTT-3.3.4-3 5:MQTT-3.1.2-24 5:MQTT-3.8.3-3 5:MQTT-3.3.2-11 5:MQTT-4.6.0-5
+/// Messages that arrive together reach each subscriber in the form that it is due: with its
+/// identifiers, in its version, within its packet size, with its aliases, or not at all.
+#[test]
+fn messages_that_arrive_together_take_each_subscribers_form() {
+    both(|author_version| {
+        let topic = fresh("together");
+        let mut author = connect(author_version, &fresh("author"));
+        let mut plain = [Version::V5, Version::V3].map(|version| {
+            let mut client = connect(version, &fresh("plain"));
+            client.subscribe(&topic, 0);
+            client
+        });
+        let mut identified = connect5(&fresh("identified"));
+        for (number, filter) in [topic.clone(), format!("{topic}/#")].iter().enumerate() {
+            let subscribe = Subscribe::new(1)
+                .filter(filter, 0)
+                .with(subscription_identifier(number as u32 + 1));
+            identified.subscribe_with(&subscribe, 1);
+        }
+        let connect_aliased = Connect::new(fresh("aliased")).with(topic_alias_maximum(1));
+        let (mut aliased, _) = open(Version::V5, &connect_aliased);
+        aliased.subscribe(&topic, 0);
+        let connect_small = Connect::new(fresh("small")).with(maximum_packet_size(100));
+        let (mut small, _) = open(Version::V5, &connect_small);
+        small.subscribe(&topic, 0);
+        if author_version == Version::V5 {
+            author.subscribe(&topic, Subscribe::NO_LOCAL);
+        }
+
+        let texts = ["first".to_owned(), "x".repeat(200), "last".to_owned()];
+        let batch = || {
+            let packets = texts.iter().map(|text| Publish::new(&topic, text));
+            packets.flat_map(|packet| packet.encode(author_version))
+        };
+        // The broker looks the topic up at first and remembers it later.
+        for round in 0..4 {
+            author.send(batch().collect::<Vec<u8>>());
+            for client in plain.iter_mut().chain([&mut aliased]) {
+                for text in &texts {
+                    let delivery = client.receive();
+                    assert_eq!((&delivery.topic, delivery.qos), (&topic, 0));
+                    assert_eq!(delivery.payload, text.as_bytes());
+                }
+            }
+            for text in &texts {
+                let delivery = identified.receive();
+                assert_eq!(delivery.payload, text.as_bytes());
+                let mut ids = delivery.props.subscription_identifiers();
+                ids.sort_unstable();
+                assert_eq!(ids, [1, 2], "round {round}");
+            }
+            for text in [&texts[0], &texts[2]] {
+                assert_eq!(small.receive().payload, text.as_bytes());
+            }
+        }
+        for client in plain.iter_mut().chain([&mut identified, &mut small]) {
+            client.expect_silence();
+        }
+        if author_version == Version::V5 {
+            author.expect_silence();
+        }
+    });
+}

@@ -11,15 +11,12 @@ use crate::conn::rules;
 use crate::conn::violation::Violation;
 use crate::session::message::{Publication, expiry_deadline};
 
-use super::super::publish::Published;
+use super::super::publish::{Published, Run};
 use super::super::session::ReceivedIds;
 use super::{Active, Broker, Context, Dirty, Stop};
 
 /// Messages that are published under one set of locks.
 const RUN: usize = 32;
-
-/// Messages to one topic that stand one after the other in the buffer.
-type Run<'a> = SmallVec<[Publication<'a>; RUN]>;
 
 impl Active {
     /// Handles the PUBLISH in `first` and those after it in `buf` that go the same way. Returns the
@@ -179,7 +176,7 @@ impl Active {
         publication.properties = publish.properties.forward(&mut scratch);
         publication.retain = publish.retain;
         publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
-        let run = std::slice::from_ref(&publication);
+        let run = Run::one(&publication);
         let publisher = self.session.id;
         let published = broker.routing.with_route(topic, &mut self.routes, |route| {
             broker.publish(route, run, publisher, context, dirty)
@@ -215,7 +212,7 @@ impl Active {
         dirty: &mut Dirty,
     ) -> Result<usize, Stop> {
         let limit = broker.config().limits.packet_size;
-        let mut run: Run<'_> = SmallVec::new();
+        let mut run: SmallVec<[Publication<'_>; RUN]> = SmallVec::new();
         let mut ids: SmallVec<[PacketId; RUN]> = SmallVec::new();
         if !self.opens_exchange(broker, publish)? {
             return Ok(first.len);
@@ -254,11 +251,13 @@ impl Active {
             at += frame.len;
         }
         drop(exchanges);
+        let packets = buf.get(..at).unwrap_or_default();
+        let run = Run::new(&run).read_as(self.version, packets);
         let publisher = self.session.id;
         let published = broker
             .routing
             .with_route(publish.topic, &mut self.routes, |route| {
-                broker.publish(route, &run, publisher, context, dirty)
+                broker.publish(route, run, publisher, context, dirty)
             });
         for id in ids {
             self.conclude(broker, publish.qos, id, published)?;

@@ -17,6 +17,7 @@ use crate::topic::Filter;
 
 use super::super::lifecycle::{Attached, ConnectRequest, Departure};
 use super::super::outbox::Peer;
+use super::super::publish::Run;
 use super::super::subscribe::{Due, Request};
 use super::super::{Alarm, Broker, ConnectionFacts, Dirty, Link, Mailbox, Session, Written};
 
@@ -651,7 +652,7 @@ impl Harness {
         payload.resize(if note.large { LARGE_PAYLOAD } else { 8 }, 0);
         let publication = Publication::new("t", &payload, note.qos);
         let context = self.broker.context(self.now);
-        let run = std::slice::from_ref(&publication);
+        let run = Run::one(&publication);
         let _ = self.broker.routing.with_route_once("t", |route| {
             self.broker.publish(route, run, 0, &context, dirty)
         });
