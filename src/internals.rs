@@ -99,7 +99,7 @@ impl Caller {
         let context = broker.context(switchboard.now);
         let mut rest = packets;
         while !rest.is_empty() {
-            self.dirty.deliveries = 0;
+            self.dirty.begin_turn();
             let received = self
                 .connection
                 .receive(broker, rest, &context, &mut self.dirty);

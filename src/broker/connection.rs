@@ -39,8 +39,8 @@ use super::session::Session;
 /// Unsent answers beyond this stop the reading of their cause.
 pub(crate) const UNSENT_ANSWERS: usize = 64 * 1024;
 
-/// Messages that one turn delivers before others get theirs.
-const DELIVERIES_PER_TURN: usize = 4096;
+/// Deliveries, or runs of them that are copied in one piece, of one turn before others get theirs.
+const STEPS_PER_TURN: usize = 4096;
 
 /// What a batch of bytes came to.
 #[derive(Debug)]

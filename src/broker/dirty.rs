@@ -19,8 +19,11 @@ pub(crate) struct Dirty {
     sessions: Vec<Arc<Session>>,
     /// Sessions whose queue is full, to be disconnected.
     overflowed: Vec<Arc<Session>>,
-    /// Messages handed to receivers, by which a turn is bounded.
-    pub(crate) deliveries: usize,
+    /// Messages handed to receivers in this turn.
+    deliveries: usize,
+    /// What that took, by which a turn is bounded: a step for each message, or for each run that was
+    /// copied in one piece.
+    steps: usize,
 }
 
 impl Dirty {
@@ -28,7 +31,27 @@ impl Dirty {
     #[inline]
     pub(super) fn delivered(&mut self, session: &Arc<Session>, wake: Wake) {
         self.deliveries += 1;
+        self.steps += 1;
         self.note(session, wake);
+    }
+
+    /// Notes that one receiver was offered `messages` in so many steps.
+    #[inline]
+    pub(super) fn offered(&mut self, messages: usize, steps: usize) {
+        self.deliveries += messages;
+        self.steps += steps;
+    }
+
+    /// Starts counting for another turn; receivers that wait for a writer stay.
+    pub(crate) fn begin_turn(&mut self) {
+        self.deliveries = 0;
+        self.steps = 0;
+    }
+
+    /// What has been done for receivers in this turn.
+    #[inline]
+    pub(super) fn steps(&self) -> usize {
+        self.steps
     }
 
     #[inline]

@@ -169,7 +169,7 @@ fn deliver(
         }
     }
     drop(outbox);
-    dirty.deliveries += run.publications.len();
+    dirty.offered(run.publications.len(), rest.len().max(1));
     dirty.note(receiver.session, wake);
     if overflowed {
         dirty.note_overflow(receiver.session);

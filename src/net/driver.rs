@@ -210,7 +210,7 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
     fn handle(&mut self, input: &[u8]) -> Turn {
         let broker = &self.shared.broker;
         let context = broker.context(self.shared.clock.now());
-        self.dirty.deliveries = 0;
+        self.dirty.begin_turn();
         let received = self
             .connection
             .receive(broker, input, &context, &mut self.dirty);

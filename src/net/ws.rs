@@ -380,7 +380,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
     /// Takes frames until none is there, one calls for more than reading on, or the turn is over: a
     /// client that sends a packet per frame gets as much of a turn as one on a plain socket.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Option<Step> {
-        self.dirty.deliveries = 0;
+        self.dirty.begin_turn();
         let mut taken = 0;
         while taken < READ_SIZE && !self.stalled {
             let step = if std::mem::take(&mut self.unhandled) {

@@ -140,7 +140,7 @@ impl World {
         let is_retired = pipe.wire.mailbox().is_retired();
         let is_connect = !pipe.owner.is_established;
         let owner = &mut pipe.owner;
-        owner.dirty.deliveries = 0;
+        owner.dirty.begin_turn();
         let context = self.broker.context(self.now);
         let received = owner
             .connection

@@ -9,7 +9,7 @@ use crate::conn::rules;
 use crate::conn::violation::Violation;
 
 use super::super::outbox::Outbox;
-use super::{Active, Broker, Context, DELIVERIES_PER_TURN, Departure, Dirty, Flow, Received, Stop};
+use super::{Active, Broker, Context, Departure, Dirty, Flow, Received, STEPS_PER_TURN, Stop};
 
 impl Active {
     /// Handles packets until the buffer ends, the turn is over, or something stops it. `at` counts
@@ -42,7 +42,7 @@ impl Active {
                 }
                 Split::Frame(frame) => frame,
             };
-            if dirty.deliveries >= DELIVERIES_PER_TURN {
+            if dirty.steps() >= STEPS_PER_TURN {
                 return Ok(Received {
                     consumed: *at,
                     needed: 0,

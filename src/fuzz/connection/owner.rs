@@ -118,7 +118,7 @@ impl Pipe {
             return self.is_closed && self.lose(broker, now, "the client closed");
         }
         let context = broker.context(now);
-        self.dirty.deliveries = 0;
+        self.dirty.begin_turn();
         self.observer.sends(&self.input);
         let received = self
             .connection
