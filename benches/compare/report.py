@@ -208,13 +208,13 @@ def drops(cells):
 
 def growth(cells, docs):
     parts = []
-    for series, (title, grows, scenarios) in GROWTH.items():
+    for series, (title, grows, scenarios, expected) in GROWTH.items():
         measured = [scenario for scenario in scenarios if cells.has(scenario.key)]
         if not measured:
             continue
         names = [name for name in COLUMNS if any((s.key, name) in cells.results for s in measured)]
         rows = [[f"{s.x:,}", *(cells.show(s.key, name, CPU) for name in names)] for s in measured]
-        parts += [f"### {title}", "", *table([f"{grows}", *(f"{TITLES.get(n, n)}, µs" for n in names)], rows)]
+        parts += [f"### {title}", "", expected, "", *table([f"{grows}", *(f"{TITLES.get(n, n)}, µs" for n in names)], rows)]
         curves = {}
         for name in names:
             points = [(s.x, cells.median(s.key, name, CPU)) for s in measured]
