@@ -1,5 +1,6 @@
 //! The receivers that a turn has composed packets for and that nobody has written yet.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::outbox::Wake;
@@ -16,7 +17,8 @@ const FULL_BATCH: usize = 8;
 #[must_use]
 #[derive(Default)]
 pub(crate) struct Dirty {
-    sessions: Vec<Arc<Session>>,
+    /// The one that has waited longest comes first, and so takes along what came for it meanwhile.
+    sessions: VecDeque<Arc<Session>>,
     /// Sessions whose queue is full, to be disconnected.
     overflowed: Vec<Arc<Session>>,
     /// Messages handed to receivers in this turn.
@@ -57,7 +59,7 @@ impl Dirty {
     #[inline]
     pub(super) fn note(&mut self, session: &Arc<Session>, wake: Wake) {
         if wake == Wake::Writer {
-            self.sessions.push(session.clone());
+            self.sessions.push_back(session.clone());
         }
     }
 
@@ -71,7 +73,7 @@ impl Dirty {
     }
 
     pub(super) fn pop(&mut self) -> Option<Arc<Session>> {
-        self.sessions.pop()
+        self.sessions.pop_front()
     }
 
     /// Whether many receivers got few messages each. Such a set is written after the other tasks that
