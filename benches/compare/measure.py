@@ -81,19 +81,25 @@ def campaign(results, wanted, names, rounds, seconds, resume):
 def measure(scenario, name, certificates, seconds):
     """One run against a fresh broker; mqload's answer."""
     broker = Broker(name, certificates, scenario.mqtt)
-    words = [brokers.MQLOAD, *scenario.words]
-    if scenario.timed:
-        words += ["--secs", seconds]
     if scenario.key == "startup":
-        words += ["--port", broker.plain, "--exec", " ".join(str(word) for word in broker.command())]
+        words = [*command(scenario, seconds), "--port", broker.plain, "--exec", " ".join(str(word) for word in broker.command())]
         try:
             return load(words, seconds)
         finally:
             broker.folder.cleanup()
     with broker:
-        words += ["--broker-pid", broker.process.pid]
-        words += ["--port", broker.tls, *certificates.client_words] if scenario.tls else ["--port", broker.plain]
-        return load(words, seconds)
+        return load_broker(scenario, broker, certificates, seconds)
+
+
+def load_broker(scenario, broker, certificates, seconds):
+    """One run against a broker that is up; mqload's answer."""
+    words = [*command(scenario, seconds), "--broker-pid", broker.process.pid]
+    words += ["--port", broker.tls, *certificates.client_words] if scenario.tls else ["--port", broker.plain]
+    return load(words, seconds)
+
+
+def command(scenario, seconds):
+    return [brokers.MQLOAD, *scenario.words, *(["--secs", seconds] if scenario.timed else [])]
 
 
 def load(words, seconds):
