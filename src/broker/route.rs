@@ -30,7 +30,6 @@ pub(super) struct Leaf {
 }
 
 /// A plain subscriber.
-#[derive(Clone)]
 pub(super) struct Target {
     pub(super) session: Arc<Session>,
     pub(super) subscription: Arc<Subscription>,
@@ -71,7 +70,6 @@ pub(super) enum Route<'a> {
 type Leaves<'a> = SmallVec<[&'a Leaf; 4]>;
 
 /// The receivers of one topic, kept beyond the lock of the trie.
-#[derive(Default)]
 pub(super) struct Receivers {
     plain: Vec<PlainReceiver>,
     groups: Vec<Arc<Group>>,
