@@ -6,11 +6,9 @@ use std::sync::Arc;
 use super::outbox::Wake;
 use super::session::Session;
 
-/// Fewer receivers than this are written at once: nothing is gained by waiting.
-const FEW_RECEIVERS: usize = 8;
-
-/// Messages per receiver from which on a write is worth its system call.
-const FULL_BATCH: usize = 8;
+/// A turn that delivered fewer messages than this writes all of them at once: a lone message waits
+/// for nobody.
+const FEW_DELIVERIES: usize = 8;
 
 /// Outboxes to be written at the end of a turn. Every call that may compose packets fills one;
 /// whatever is still in it when it is dropped is left to the owners of the connections.
@@ -19,6 +17,8 @@ const FULL_BATCH: usize = 8;
 pub(crate) struct Dirty {
     /// The one that has waited longest comes first, and so takes along what came for it meanwhile.
     sessions: VecDeque<Arc<Session>>,
+    /// How many of them, from the front, have been there since before this turn.
+    waited: usize,
     /// Sessions whose queue is full, to be disconnected.
     overflowed: Vec<Arc<Session>>,
     /// Messages handed to receivers in this turn.
@@ -44,10 +44,11 @@ impl Dirty {
         self.steps += steps;
     }
 
-    /// Starts counting for another turn; receivers that wait for a writer stay.
+    /// Starts counting for another turn. Receivers that wait for a writer stay, and have waited.
     pub(crate) fn begin_turn(&mut self) {
         self.deliveries = 0;
         self.steps = 0;
+        self.waited = self.sessions.len();
     }
 
     /// What has been done for receivers in this turn.
@@ -73,15 +74,32 @@ impl Dirty {
     }
 
     pub(super) fn pop(&mut self) -> Option<Arc<Session>> {
+        self.waited = self.waited.saturating_sub(1);
         self.sessions.pop_front()
     }
 
-    /// Whether many receivers got few messages each. Such a set is written after the other tasks that
-    /// are ready have had a turn: they may have more for the same receivers, and a write costs the
-    /// system call and hardly its bytes.
-    pub(crate) fn is_thin(&self) -> bool {
-        let receivers = self.sessions.len();
-        receivers >= FEW_RECEIVERS && self.deliveries < FULL_BATCH * receivers
+    /// The next of the first `count` that is to be written to in this turn; counts down what it looks
+    /// at.
+    ///
+    /// The write to one of several receivers that got little in a turn that delivered much is put off,
+    /// once, until the other tasks that are ready have had a turn: they may have more for it, and a
+    /// write costs the system call and hardly its bytes.
+    pub(super) fn pop_due(&mut self, count: &mut usize) -> Option<Arc<Session>> {
+        while *count > 0 {
+            *count -= 1;
+            let is_alone = self.sessions.len() == 1;
+            let may_wait = self.waited == 0 && self.deliveries >= FEW_DELIVERIES && !is_alone;
+            let session = self.pop()?;
+            if !(may_wait && session.outbox().put_off()) {
+                return Some(session);
+            }
+            self.sessions.push_back(session);
+        }
+        None
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

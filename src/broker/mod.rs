@@ -227,8 +227,25 @@ impl Broker {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> bool {
+        self.flush_each(limit, Dirty::pop, context, dirty)
+    }
+
+    /// The same at the end of a turn of a task that takes another unless all is done: writes that are
+    /// hardly worth it yet are put off to that one.
+    pub(crate) fn flush_due(&self, limit: usize, context: &Context<'_>, dirty: &mut Dirty) -> bool {
+        let mut count = dirty.len();
+        self.flush_each(limit, |dirty| dirty.pop_due(&mut count), context, dirty)
+    }
+
+    fn flush_each(
+        &self,
+        limit: usize,
+        mut next: impl FnMut(&mut Dirty) -> Option<Arc<Session>>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> bool {
         for _ in 0..limit {
-            let Some(session) = dirty.pop() else { break };
+            let Some(session) = next(dirty) else { break };
             self.flush(&session, context, dirty);
         }
         while let Some(session) = dirty.pop_overflowed() {

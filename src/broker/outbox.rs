@@ -20,7 +20,7 @@ use super::budget::Charge;
 use super::context::Context;
 use super::group::Group;
 use super::link::{Farewell, Link};
-use super::output::{Batch, Outcome, Output};
+use super::output::{Batch, Held, Outcome, Output};
 use super::resend::Resend;
 use super::subscribe::Replay;
 
@@ -801,7 +801,7 @@ impl Outbox {
     pub(super) fn wake(&mut self) -> Wake {
         match &mut self.connected {
             Some(connected) if connected.out.needs_writer() => {
-                connected.out.dirty = true;
+                connected.out.held = Held::ByTurn;
                 Wake::Writer
             }
             _ => Wake::Nobody,
@@ -972,10 +972,17 @@ impl Outbox {
         self.charge.settle(held, context.budget);
     }
 
+    /// Puts the write off to the next turn of the caller, who holds this outbox as dirty, if it is
+    /// hardly worth its system call yet. Returns whether it did.
+    pub(super) fn put_off(&mut self) -> bool {
+        let connected = self.connected.as_mut();
+        connected.is_some_and(|connected| connected.out.put_off())
+    }
+
     /// Takes the bytes for a write, with the link to write them to.
     pub(super) fn take_output(&mut self) -> Option<Writing> {
         let connected = self.connected.as_mut()?;
-        connected.out.dirty = false;
+        connected.out.held = Held::Nowhere;
         if connected.out.full {
             return None;
         }

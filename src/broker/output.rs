@@ -17,6 +17,12 @@ const CHUNK: usize = 64 * 1024;
 const POOLED: usize = 64;
 const POOLED_BYTES: usize = 1024 * 1024;
 
+/// Bytes from which on a write is worth its system call at once.
+const WORTH_A_WRITE: usize = 1024;
+
+/// Bytes from which on a write that was put off falls to whoever appends.
+const WELL_FILLED: usize = 16 * 1024;
+
 /// The largest chunk worth keeping.
 const POOLED_CAPACITY: usize = 2 * CHUNK;
 
@@ -81,14 +87,25 @@ pub(super) struct Output {
     taken: usize,
     /// Answers to the peer's own packets among the bytes, until all is written.
     answers: usize,
-    /// Somebody holds this outbox in a set of dirty ones.
-    pub(super) dirty: bool,
+    /// Whether somebody is about to write.
+    pub(super) held: Held,
     /// A task is writing; others only append.
     pub(super) writing: bool,
     /// The socket takes no more; the owner writes when it does.
     pub(super) full: bool,
     /// A write failed; the owner ends the connection when it has read what is left.
     pub(super) broken: bool,
+}
+
+/// Whether an outbox is in somebody's set of dirty ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Held {
+    #[default]
+    Nowhere,
+    /// In the set of a turn, which writes it.
+    ByTurn,
+    /// In that of a turn which put the write off to the next.
+    ForNextTurn,
 }
 
 /// Chunks that a writer took, and how much of the first had been written before.
@@ -142,7 +159,22 @@ impl Output {
     /// Whether somebody has to be found who writes: there are bytes, and nobody is about to.
     #[inline]
     pub(super) fn needs_writer(&self) -> bool {
-        !self.dirty && !self.writing && !self.full && !self.broken
+        let is_awaited = match self.held {
+            Held::Nowhere => false,
+            Held::ByTurn => true,
+            Held::ForNextTurn => self.len() < WELL_FILLED,
+        };
+        !is_awaited && !self.writing && !self.full && !self.broken
+    }
+
+    /// Puts the write off to the next turn of the task that holds this, if it is hardly worth its
+    /// system call yet. Answers to the peer's own packets do not wait. Returns whether it did.
+    pub(super) fn put_off(&mut self) -> bool {
+        let may_wait = self.len() < WORTH_A_WRITE && self.answers == 0;
+        if may_wait {
+            self.held = Held::ForNextTurn;
+        }
+        may_wait
     }
 
     /// Takes the bytes for a write, if there are any and nobody else writes.
@@ -292,6 +324,22 @@ mod tests {
         assert_eq!(output.len(), 6);
         assert!(output.full && !output.needs_writer());
         assert_eq!(output.into_unwritten(), b"cdefgh");
+    }
+
+    #[test]
+    fn a_write_is_put_off_while_there_is_little_to_write() {
+        let mut output = Output::default();
+        output.buffer().extend_from_slice(b"abc");
+        output.held = Held::ByTurn;
+        assert!(output.put_off() && !output.needs_writer());
+        output.buffer().extend_from_slice(&[0; WELL_FILLED]);
+        assert!(output.needs_writer(), "whoever appends so much writes");
+        output.held = Held::ByTurn;
+        assert!(!output.put_off() && !output.needs_writer());
+
+        let mut output = Output::default();
+        output.answer(b"abc");
+        assert!(!output.put_off(), "answers do not wait");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::session::will::Will;
 use super::facts::ConnectionFacts;
 use super::group::Group;
 use super::outbox::Outbox;
-use super::output::Outcome;
+use super::output::{Held, Outcome};
 use super::schedule::TimerKey;
 
 /// Writes per flush before others get their turn; more comes only while somebody keeps appending.
@@ -133,7 +133,7 @@ impl Session {
         let link = {
             let mut outbox = self.outbox();
             outbox.connected.as_mut().map(|connected| {
-                connected.out.dirty = false;
+                connected.out.held = Held::Nowhere;
                 connected.link.clone()
             })
         };

@@ -65,8 +65,6 @@ pub(super) struct Driver<I, S> {
     broken: bool,
     /// The client took no byte for too long, and will take no farewell either.
     stuck: bool,
-    /// The last turn left its dirty outboxes to this one.
-    gathering: bool,
 }
 
 impl<I: Inbound, S: Socket> Driver<I, S> {
@@ -94,7 +92,6 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             full_since: None,
             broken: false,
             stuck: false,
-            gathering: false,
         })
     }
 
@@ -103,7 +100,11 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         loop {
             match poll_fn(|cx| self.poll_turn(cx)).await {
                 Step::Yield => tokio::task::yield_now().await,
-                Step::Pause(wait) => Box::pin(tokio::time::sleep(wait)).await,
+                Step::Pause(wait) => {
+                    // What this task has not written by now is its receivers' own to write.
+                    self.dirty = Dirty::default();
+                    Box::pin(tokio::time::sleep(wait)).await;
+                }
                 Step::Authenticate(credentials) => Box::pin(self.authenticate(credentials)).await,
                 Step::End => break,
             }
@@ -114,6 +115,7 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
     /// One turn: input, signals, room in the socket, then the outboxes that became dirty.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
+            self.dirty.begin_turn();
             self.woken |= self.socket.signal().take(cx.waker());
             let was_stalled = self.stalled;
             let mut step = self.poll_input(cx);
@@ -127,14 +129,9 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
                 step = Some(self.lost("connection broken"));
             }
             self.poll_room(cx);
-            if self.gathers(step.as_ref()) {
-                return Poll::Ready(Step::Yield);
-            }
-            let context = self.shared.broker.context(self.shared.clock.now());
-            let flushed = self
-                .shared
-                .broker
-                .flush_some(WRITES_PER_TURN, &context, &mut self.dirty);
+            let broker = &self.shared.broker;
+            let context = broker.context(self.shared.clock.now());
+            let flushed = broker.flush_due(WRITES_PER_TURN, &context, &mut self.dirty);
             match step {
                 Some(Turn::Over(step)) => return Poll::Ready(step),
                 _ if !flushed => return Poll::Ready(Step::Yield),
@@ -145,13 +142,6 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
                 None => return Poll::Pending,
             }
         }
-    }
-
-    /// Whether the outboxes are better written after others had their turn; at most one turn later.
-    fn gathers(&mut self, step: Option<&Turn>) -> bool {
-        let goes_on = !matches!(step, Some(Turn::Over(_)));
-        self.gathering = !self.gathering && goes_on && self.dirty.is_thin();
-        self.gathering
     }
 
     /// Reads and handles, as far as reading is allowed.
@@ -210,7 +200,6 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
     fn handle(&mut self, input: &[u8]) -> Turn {
         let broker = &self.shared.broker;
         let context = broker.context(self.shared.clock.now());
-        self.dirty.begin_turn();
         let received = self
             .connection
             .receive(broker, input, &context, &mut self.dirty);

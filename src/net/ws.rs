@@ -334,7 +334,11 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     loop {
         match poll_fn(|cx| driver.poll_turn(cx)).await {
             Step::Yield => tokio::task::yield_now().await,
-            Step::Pause(wait) => tokio::time::sleep(wait).await,
+            Step::Pause(wait) => {
+                // What this task has not written by now is its receivers' own to write.
+                driver.dirty = Dirty::default();
+                tokio::time::sleep(wait).await;
+            }
             Step::Authenticate(credentials) => driver.authenticate(credentials).await,
             Step::End => break,
         }
@@ -344,6 +348,7 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        self.dirty.begin_turn();
         self.woken |= self.link.signal.take(cx.waker());
         let mut step = None;
         let was_stalled = self.stalled;
@@ -361,7 +366,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
         {
             step = Some(Step::End);
         }
-        let flushed = broker.flush_some(64, &context, &mut self.dirty);
+        let flushed = broker.flush_due(64, &context, &mut self.dirty);
         if !matches!(step, Some(Step::End))
             && let Err(why) = self.poll_output(cx)
         {
@@ -380,7 +385,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
     /// Takes frames until none is there, one calls for more than reading on, or the turn is over: a
     /// client that sends a packet per frame gets as much of a turn as one on a plain socket.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Option<Step> {
-        self.dirty.begin_turn();
         let mut taken = 0;
         while taken < READ_SIZE && !self.stalled {
             let step = if std::mem::take(&mut self.unhandled) {

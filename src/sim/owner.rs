@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::broker::{
-    Connection, ConnectionFacts, Dirty, Flow, Link, OutputState, Traffic, UNSENT_ANSWERS,
+    Broker, Connection, ConnectionFacts, Context, Dirty, Flow, Link, OutputState, Traffic,
+    UNSENT_ANSWERS,
 };
 use crate::codec::{MAX_PACKET_SIZE, PacketType, Split, Version, encode_disconnect, split};
 
@@ -98,6 +99,7 @@ impl World {
             self.finish(index);
             return;
         }
+        self.pipes[index].owner.dirty.begin_turn();
         let woken = self.pipes[index].wire.take_woken();
         let mut is_over = self.turn_input(index);
         if !is_over && woken {
@@ -109,7 +111,7 @@ impl World {
             self.turn_room(index);
         }
         let writes = self.dice.pick(&[1, 2, 64]);
-        self.flush(index, writes);
+        self.flush(index, writes, Broker::flush_due);
     }
 
     /// Reads and handles, as far as reading is allowed. Returns whether the connection is over.
@@ -140,7 +142,6 @@ impl World {
         let is_retired = pipe.wire.mailbox().is_retired();
         let is_connect = !pipe.owner.is_established;
         let owner = &mut pipe.owner;
-        owner.dirty.begin_turn();
         let context = self.broker.context(self.now);
         let received = owner
             .connection
@@ -246,8 +247,13 @@ impl World {
         self.account(&[], None);
     }
 
-    /// Writes what the connection's turns have made dirty, at most `limit` outboxes.
-    fn flush(&mut self, index: usize, limit: usize) {
+    /// Writes what the connection's turns have made dirty, at most `limit` outboxes, one at a time.
+    fn flush(
+        &mut self,
+        index: usize,
+        limit: usize,
+        flush: impl Fn(&Broker, usize, &Context<'_>, &mut Dirty) -> bool,
+    ) {
         for _ in 0..limit {
             if self.pipes[index].owner.dirty.is_empty() {
                 return;
@@ -255,7 +261,7 @@ impl World {
             self.begin();
             let context = self.broker.context(self.now);
             let dirty = &mut self.pipes[index].owner.dirty;
-            self.broker.flush_some(1, &context, dirty);
+            flush(&self.broker, 1, &context, dirty);
             self.account(&[], None);
         }
     }
@@ -274,7 +280,7 @@ impl World {
 
     /// The last words: what is left, and DISCONNECT where there is a reason.
     fn finish(&mut self, index: usize) {
-        self.flush(index, 64);
+        self.flush(index, 64, Broker::flush_some);
         let pipe = &mut self.pipes[index];
         if !pipe.owner.dirty.is_empty() {
             return;

@@ -98,6 +98,7 @@ impl Pipe {
             self.finish(broker, now);
             return;
         }
+        self.dirty.begin_turn();
         let woken = self.wire.take_woken();
         let mut is_over = self.may_read(now) && self.turn_input(broker, now);
         if !is_over && woken {
@@ -109,7 +110,7 @@ impl Pipe {
             self.turn_room(broker, now);
         }
         let context = broker.context(now);
-        broker.flush_some(WRITES_PER_TURN, &context, &mut self.dirty);
+        broker.flush_due(WRITES_PER_TURN, &context, &mut self.dirty);
     }
 
     /// Handles what came. Returns whether the connection is over.
@@ -118,7 +119,6 @@ impl Pipe {
             return self.is_closed && self.lose(broker, now, "the client closed");
         }
         let context = broker.context(now);
-        self.dirty.begin_turn();
         self.observer.sends(&self.input);
         let received = self
             .connection
