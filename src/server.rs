@@ -40,7 +40,7 @@ pub struct Addrs {
 #[non_exhaustive]
 pub enum StartError {
     /// The address of a listener cannot be had.
-    #[error("cannot listen on {addr} (--{listener}-port): {source}")]
+    #[error("cannot listen on {addr} for {listener}: {source}")]
     Bind {
         /// `mqtt`, `mqtts`, `ws`, `wss` or `http`.
         listener: &'static str,

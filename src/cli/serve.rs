@@ -4,8 +4,8 @@ use std::io::IsTerminal as _;
 use std::io::Read as _;
 use std::time::Duration;
 
-use roundel::Server;
-use roundel::config::{Config, Loaded, Program, Ready};
+use roundel::config::{Config, Loaded, Origin, Program, Ready};
+use roundel::{Server, StartError};
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
@@ -57,7 +57,7 @@ async fn serve(config: Config, program: &Program) -> Result<(), Failure> {
         .map_err(|error| Failure::refused(format!("cannot listen for signals: {error}")))?;
     let server = Server::start(config.clone())
         .await
-        .map_err(Failure::machine)?;
+        .map_err(|error| no_start(&error, program))?;
     print(&match program.ready {
         Ready::Json => ready::json(&config, server.addrs(), server.ca_file()),
         Ready::Text => ready::text(&config, server.addrs(), server.ca_file(), &program_name()),
@@ -69,6 +69,19 @@ async fn serve(config: Config, program: &Program) -> Result<(), Failure> {
         () = ends.urged() => tracing::warn!("told again to stop, and not waiting any longer"),
     }
     Ok(())
+}
+
+/// Why there is no server, with whoever chose a port that cannot be had.
+fn no_start(error: &StartError, program: &Program) -> Failure {
+    let StartError::Bind { listener, .. } = error else {
+        return Failure::machine(error);
+    };
+    match program.ports.get(listener) {
+        Some(Origin::Default { .. }) | None => Failure::refused(format!(
+            "{error} (the default port; --{listener}-port takes another)"
+        )),
+        Some(origin) => Failure::refused(format!("{origin}: {error}")),
+    }
 }
 
 fn start_logging(program: &Program) -> Result<Log, Failure> {

@@ -54,6 +54,8 @@ pub struct Program {
     pub die_with_parent: bool,
     /// The filter of log messages, and who gave it.
     pub log: Option<(String, Origin)>,
+    /// Who chose the ports of the listeners `mqtt`, `mqtts`, `ws`, `wss` and `http`.
+    pub ports: BTreeMap<&'static str, Origin>,
 }
 
 /// What is printed on standard output once every listener accepts.
@@ -280,6 +282,9 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("ready", &mut program.ready, parse_word)?;
     said.set("die_with_parent", &mut program.die_with_parent, parse_word)?;
     program.log = said.settings.get("log").cloned();
+    program.ports = ["mqtt", "mqtts", "ws", "wss", "http"]
+        .map(|listener| (listener, said.origin(&format!("{listener}_port"))))
+        .into();
     Ok(program)
 }
 

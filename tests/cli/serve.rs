@@ -171,19 +171,25 @@ fn the_end_of_the_parent_stops_it_only_when_asked_to() {
 }
 
 #[test]
-fn a_taken_port_is_named_by_its_flag() {
+fn a_taken_port_is_named_by_whoever_chose_it() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let line = [
-        "--profile",
-        "standard",
-        "--mqtts-port",
-        "off",
-        "--mqtt-port",
-        port.as_str(),
-    ];
-    run(folder.path(), &line).assert_failed(1, &["--mqtt-port", &port]);
+    let line = ["--profile", "standard", "--mqtts-port", "off"];
+
+    let flags = [&line[..], &["--mqtt-port", port.as_str()]].concat();
+    run(folder.path(), &flags).assert_failed(1, &["--mqtt-port: ", &port]);
+
+    let mut command = roundel(folder.path(), &line);
+    finish(command.env("ROUNDEL_MQTT_PORT", &port)).assert_failed(1, &["ROUNDEL_MQTT_PORT: "]);
+
+    fs::write(
+        folder.path().join("r.toml"),
+        format!("\nmqtt_port = {port}\n"),
+    )
+    .unwrap();
+    let flags = [&line[..], &["--config", "r.toml"]].concat();
+    run(folder.path(), &flags).assert_failed(1, &["r.toml:2: `mqtt_port`: ", &port]);
 }
 
 #[test]
