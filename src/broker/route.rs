@@ -22,11 +22,20 @@ use crate::topic::{Changes, HashParent, Trie};
 use super::group::Group;
 use super::session::Session;
 
-/// What one filter leads to.
+/// What one filter leads to: mostly one plain subscriber, who lies in place.
 #[derive(Default)]
-pub(super) struct Leaf {
-    pub(super) plain: SmallVec<[Target; 1]>,
-    pub(super) groups: SmallVec<[Arc<Group>; 1]>,
+pub(super) enum Leaf {
+    #[default]
+    Nobody,
+    One(Target),
+    Several(Box<Several>),
+}
+
+/// Subscribers of one filter.
+#[derive(Default)]
+pub(super) struct Several {
+    plain: Vec<Target>,
+    groups: SmallVec<[Arc<Group>; 1]>,
 }
 
 /// A plain subscriber.
@@ -38,11 +47,85 @@ pub(super) struct Target {
 }
 
 impl Leaf {
+    /// The plain subscribers, in no order.
+    #[inline]
+    pub(super) fn plain(&self) -> &[Target] {
+        match self {
+            Self::Nobody => &[],
+            Self::One(target) => std::slice::from_ref(target),
+            Self::Several(several) => &several.plain,
+        }
+    }
+
+    /// The groups, in no order.
+    #[inline]
+    pub(super) fn groups(&self) -> &[Arc<Group>] {
+        match self {
+            Self::Nobody | Self::One(_) => &[],
+            Self::Several(several) => &several.groups,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.plain().is_empty() && self.groups().is_empty()
+    }
+
     /// The target that stands for `subscription`.
     pub(super) fn target_mut(&mut self, subscription: &Arc<Subscription>) -> Option<&mut Target> {
-        self.plain
+        let plain = match self {
+            Self::Nobody => &mut [],
+            Self::One(target) => std::slice::from_mut(target),
+            Self::Several(several) => several.plain.as_mut_slice(),
+        };
+        plain
             .iter_mut()
             .find(|target| Arc::ptr_eq(&target.subscription, subscription))
+    }
+
+    pub(super) fn add(&mut self, target: Target) {
+        match self {
+            Self::Nobody => *self = Self::One(target),
+            Self::One(_) | Self::Several(_) => self.change(|several| several.plain.push(target)),
+        }
+    }
+
+    pub(super) fn add_group(&mut self, group: Arc<Group>) {
+        self.change(|several| several.groups.push(group));
+    }
+
+    /// Removes the target that stands for `subscription`.
+    pub(super) fn remove(&mut self, subscription: &Arc<Subscription>) {
+        let is_it = |target: &Target| Arc::ptr_eq(&target.subscription, subscription);
+        match self {
+            Self::One(target) if is_it(target) => *self = Self::Nobody,
+            Self::Nobody | Self::One(_) => {}
+            Self::Several(_) => self.change(|several| {
+                if let Some(place) = several.plain.iter().position(is_it) {
+                    several.plain.swap_remove(place);
+                }
+            }),
+        }
+    }
+
+    pub(super) fn remove_group(&mut self, group: &Arc<Group>) {
+        self.change(|several| several.groups.retain(|found| !Arc::ptr_eq(found, group)));
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Several)) {
+        let mut several = match std::mem::take(self) {
+            Self::Nobody => Box::default(),
+            Self::One(target) => Box::new(Several {
+                plain: vec![target],
+                groups: SmallVec::new(),
+            }),
+            Self::Several(several) => several,
+        };
+        change(&mut several);
+        *self = match (several.plain.len(), several.groups.len()) {
+            (0, 0) => Self::Nobody,
+            (1, 0) => several.plain.pop().map_or(Self::Nobody, Self::One),
+            _ => Self::Several(several),
+        };
     }
 }
 
@@ -109,7 +192,7 @@ impl Route<'_> {
             }),
             Self::Found(leaves) => leaves
                 .iter()
-                .flat_map(|leaf| &leaf.plain)
+                .flat_map(|leaf| leaf.plain())
                 .for_each(|target| {
                     f(Receiver {
                         session: &target.session,
@@ -124,7 +207,7 @@ impl Route<'_> {
     pub(super) fn for_each_group(&self, f: impl FnMut(&Arc<Group>)) {
         match self {
             Self::Kept(receivers) => receivers.groups.iter().for_each(f),
-            Self::Found(leaves) => leaves.iter().flat_map(|leaf| &leaf.groups).for_each(f),
+            Self::Found(leaves) => leaves.iter().flat_map(|leaf| leaf.groups()).for_each(f),
         }
     }
 
@@ -132,7 +215,7 @@ impl Route<'_> {
     pub(super) fn receivers(&self) -> usize {
         match self {
             Self::Kept(receivers) => receivers.plain.len(),
-            Self::Found(leaves) => leaves.iter().map(|leaf| leaf.plain.len()).sum(),
+            Self::Found(leaves) => leaves.iter().map(|leaf| leaf.plain().len()).sum(),
         }
     }
 
@@ -140,7 +223,7 @@ impl Route<'_> {
     pub(super) fn groups(&self) -> usize {
         match self {
             Self::Kept(receivers) => receivers.groups.len(),
-            Self::Found(leaves) => leaves.iter().map(|leaf| leaf.groups.len()).sum(),
+            Self::Found(leaves) => leaves.iter().map(|leaf| leaf.groups().len()).sum(),
         }
     }
 
@@ -156,7 +239,7 @@ impl Route<'_> {
 
 impl Receivers {
     fn of(leaves: &[&Leaf], overlapping: Overlapping) -> Self {
-        let plain = leaves.iter().flat_map(|leaf| &leaf.plain);
+        let plain = leaves.iter().flat_map(|leaf| leaf.plain());
         let mut receivers = Self {
             plain: plain
                 .map(|target| PlainReceiver {
@@ -166,7 +249,7 @@ impl Receivers {
                 .collect(),
             groups: leaves
                 .iter()
-                .flat_map(|leaf| leaf.groups.iter().cloned())
+                .flat_map(|leaf| leaf.groups().iter().cloned())
                 .collect(),
         };
         if overlaps(leaves, overlapping) {
@@ -190,7 +273,7 @@ impl Receivers {
 
 /// Whether a session may stand in several of these and is to get one copy.
 fn overlaps(leaves: &[&Leaf], overlapping: Overlapping) -> bool {
-    let plain = leaves.iter().filter(|leaf| !leaf.plain.is_empty());
+    let plain = leaves.iter().filter(|leaf| !leaf.plain().is_empty());
     overlapping == Overlapping::OneCopy && plain.count() > 1
 }
 
@@ -328,5 +411,55 @@ impl RouteCache {
         let tag = (hash >> 32) as u32;
         let seen = self.seen.get_mut(slot);
         seen.is_some_and(|seen| std::mem::replace(seen, tag) == tag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::codec::QoS;
+    use crate::config::ShareStrategy;
+
+    use super::*;
+
+    #[test]
+    fn a_leaf_takes_as_much_as_one_target() {
+        assert_eq!(size_of::<Leaf>(), size_of::<Target>());
+        assert_eq!(size_of::<Leaf>(), 24);
+    }
+
+    #[test]
+    fn a_leaf_holds_whoever_was_added_and_not_removed() {
+        let options = Options {
+            qos: QoS::AtLeastOnce,
+            no_local: false,
+            retain_as_published: false,
+            id: None,
+        };
+        let mut leaf = Leaf::default();
+        let subscriptions: Vec<_> = (1..=3)
+            .map(|id| {
+                let subscription = Arc::new(Subscription::new(options));
+                leaf.add(Target {
+                    session: Session::new(id, "client"),
+                    subscription: subscription.clone(),
+                    options,
+                });
+                subscription
+            })
+            .collect();
+        let group = Arc::new(Group::new("share", "a", ShareStrategy::RoundRobin, 7));
+        leaf.add_group(group.clone());
+        assert_eq!((leaf.plain().len(), leaf.groups().len()), (3, 1));
+
+        for (left, subscription) in [2, 1, 0].into_iter().zip(&subscriptions) {
+            assert!(leaf.target_mut(subscription).is_some());
+            leaf.remove(subscription);
+            leaf.remove(subscription);
+            assert!(leaf.target_mut(subscription).is_none());
+            assert_eq!((leaf.plain().len(), leaf.groups().len()), (left, 1));
+        }
+        assert!(!leaf.is_empty());
+        leaf.remove_group(&group);
+        assert!(matches!(leaf, Leaf::Nobody) && leaf.is_empty());
     }
 }

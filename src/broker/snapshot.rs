@@ -113,7 +113,7 @@ impl Broker {
     pub(crate) fn groups(&self) -> Vec<GroupSnapshot> {
         let mut groups = Vec::new();
         self.routing.read(|trie| {
-            trie.visit_all(|_, leaf| groups.extend(leaf.groups.iter().cloned()));
+            trie.visit_all(|_, leaf| groups.extend(leaf.groups().iter().cloned()));
         });
         let mut groups: Vec<_> = groups.iter().map(|group| group.snapshot()).collect();
         groups.sort_by(|a, b| (&a.filter, &a.share).cmp(&(&b.filter, &b.share)));
@@ -127,8 +127,8 @@ impl Broker {
             trie.visit_all(|filter, leaf| {
                 filters.push(TopicSnapshot {
                     filter: filter.to_owned(),
-                    subscribers: leaf.plain.len(),
-                    groups: leaf.groups.len(),
+                    subscribers: leaf.plain().len(),
+                    groups: leaf.groups().len(),
                 });
             });
         });

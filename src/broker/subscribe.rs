@@ -164,7 +164,7 @@ impl Broker {
                     let leaf = tables
                         .trie
                         .get_or_insert_with(request.filter.filter, Leaf::default);
-                    leaf.plain.push(target);
+                    leaf.add(target);
                 });
                 None
             }
@@ -199,7 +199,7 @@ impl Broker {
         self.routing.change(filter, |tables| {
             let leaf = tables.trie.get_or_insert_with(filter, Leaf::default);
             let known = leaf
-                .groups
+                .groups()
                 .iter()
                 .find(|group| *group.share == *share)
                 .cloned();
@@ -208,7 +208,7 @@ impl Broker {
                 None => {
                     let groups = self.groups.load(Ordering::Relaxed);
                     if context.limits.groups.is_some_and(|limit| groups >= limit) {
-                        if leaf.plain.is_empty() && leaf.groups.is_empty() {
+                        if leaf.is_empty() {
                             tables.trie.remove(filter);
                         }
                         return Err(ReasonCode::QuotaExceeded);
@@ -216,7 +216,7 @@ impl Broker {
                     self.groups.fetch_add(1, Ordering::Relaxed);
                     let group =
                         Arc::new(Group::new(share, filter, self.config.share_strategy, seed));
-                    leaf.groups.push(group.clone());
+                    leaf.add_group(group.clone());
                     group
                 }
             };
@@ -284,24 +284,17 @@ impl Broker {
                 return;
             };
             match &subscribed.group {
-                None => {
-                    let place = leaf.plain.iter().position(|target| {
-                        Arc::ptr_eq(&target.subscription, &subscribed.subscription)
-                    });
-                    if let Some(place) = place {
-                        leaf.plain.swap_remove(place);
-                    }
-                }
+                None => leaf.remove(&subscribed.subscription),
                 Some(group) => {
                     if let Some(ended) = group.leave(session, context, dirty) {
                         Self::count(&self.counters.dropped, ended.dropped);
                         Self::count(&self.counters.expired, ended.expired);
-                        leaf.groups.retain(|found| !Arc::ptr_eq(found, group));
+                        leaf.remove_group(group);
                         self.groups.fetch_sub(1, Ordering::Relaxed);
                     }
                 }
             }
-            if leaf.plain.is_empty() && leaf.groups.is_empty() {
+            if leaf.is_empty() {
                 tables.trie.remove(filter);
             }
         });

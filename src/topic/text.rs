@@ -47,6 +47,6 @@ mod tests {
     #[test]
     fn text_has_no_padding() {
         assert_eq!(size_of::<Text<22>>(), 24);
-        assert_eq!(size_of::<Text<30>>(), 32);
+        assert_eq!(size_of::<Text<38>>(), 40);
     }
 }

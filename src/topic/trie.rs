@@ -34,7 +34,8 @@ pub struct Trie<T> {
 /// A filter without wildcards.
 #[derive(Debug)]
 struct Exact<T> {
-    filter: Text<30>,
+    /// With a value of 24 bytes the entry is as long as a cache line.
+    filter: Text<38>,
     value: T,
 }
 
@@ -341,6 +342,11 @@ mod tests {
             assert_eq!(trie.remove(filter).as_ref(), Some(filter));
         }
         drop(trie);
+    }
+
+    #[test]
+    fn an_exact_filter_with_its_value_fills_a_cache_line() {
+        assert_eq!(size_of::<Exact<[u64; 3]>>(), 64);
     }
 
     #[test]
