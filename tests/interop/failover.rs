@@ -275,7 +275,7 @@ enum Puback {
     Unsent,
     /// The member was about to write it; if it said nothing more, only the broker knows.
     Undecided,
-    /// The kernel had it.
+    /// It has left for the broker.
     Sent,
 }
 

@@ -6,7 +6,7 @@ this process dies; `--hold all` never acknowledges. Standard output, one line pe
     ready                         SUBACK arrived
     got NANOSECONDS DUP PAYLOAD   a message was read, at this Unix time
     acking PAYLOAD                its PUBACK is about to be written
-    acked PAYLOAD                 its PUBACK was handed to the kernel
+    acked PAYLOAD                 its PUBACK has left for the broker
     closed                        the broker or `reset` ended the connection
 
 Standard input, one command per line: `release` acknowledges what is held, and everything after it
@@ -14,6 +14,7 @@ at once; `reset` sends RST; its end disconnects.
 """
 
 import argparse
+import fcntl
 import os
 import select
 import socket
@@ -24,6 +25,10 @@ import time
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+
+
+# Asks Linux how many bytes of a socket's send queue were not sent yet (`linux/sockios.h`).
+SIOCOUTQNSD = 0x894B
 
 
 class Member:
@@ -47,6 +52,7 @@ class Member:
         properties = Properties(PacketTypes.CONNECT)
         properties.ReceiveMaximum = args.receive_maximum
         self._client.connect(args.host, args.port, args.keep_alive, properties=properties)
+        self._client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _on_message(self, _client, _data, message):
         payload = message.payload.decode()
@@ -78,7 +84,20 @@ class Member:
             packet_id, payload = self._held.pop(0)
             say(f"acking {payload}")
             if self._client.ack(packet_id, 1) == mqtt.MQTT_ERR_SUCCESS:
+                self._wait_until_sent()
                 say(f"acked {payload}")
+
+    def _wait_until_sent(self):
+        """Waits until the kernel has sent what it was given.
+
+        It discards the rest when this process dies with unread input, so that the broker could not
+        know of a PUBACK among it.
+        """
+        while self._client.socket() is not None:
+            unsent = fcntl.ioctl(self._client.socket(), SIOCOUTQNSD, struct.pack("i", 0))
+            if struct.unpack("i", unsent)[0] == 0:
+                return
+            time.sleep(0.0002)
 
     def _command(self):
         read = os.read(sys.stdin.fileno(), 4096)
