@@ -9,6 +9,7 @@
 
 mod auth;
 pub(crate) mod broker;
+mod client;
 pub(crate) mod codec;
 pub mod config;
 pub(crate) mod conn;

@@ -9,6 +9,7 @@
 
 mod alias;
 mod budget;
+mod chunks;
 mod connection;
 mod context;
 mod dirty;
@@ -18,7 +19,6 @@ mod lifecycle;
 mod link;
 mod local;
 mod outbox;
-mod output;
 mod outside;
 mod publish;
 mod random;
@@ -27,9 +27,12 @@ mod retained;
 mod route;
 mod schedule;
 mod session;
+mod signal;
 mod snapshot;
 mod subscribe;
+mod sync;
 mod sys;
+mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -44,7 +47,7 @@ use crate::conn::rate::Rates;
 use crate::conn::violation::Violation;
 use crate::topic::HashParent;
 
-pub(crate) use connection::{Connection, Credentials, Flow, UNSENT_ANSWERS};
+pub(crate) use connection::{Connection, Credentials, Flow, STEPS_PER_TURN, UNSENT_ANSWERS};
 pub(crate) use context::Context;
 pub(crate) use dirty::Dirty;
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
@@ -56,15 +59,18 @@ pub(crate) use outbox::OutputState;
 pub(crate) use outside::OutsideMessage;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
+pub(crate) use signal::Signal;
 #[cfg(any(feature = "http", test))]
 pub(crate) use snapshot::Stats;
 #[cfg(feature = "http")]
 pub(crate) use snapshot::{ClientSnapshot, RetainedSnapshot, TopicSnapshot};
+pub(crate) use writer::Outcome;
 
 use budget::Budget;
 use random::SplitMix;
 use retained::Retained;
 use schedule::Schedule;
+use writer::Left;
 
 /// Counters that outlive the sessions and connections they were counted for.
 #[derive(Default)]
@@ -163,22 +169,17 @@ impl Broker {
     /// The socket that was full takes bytes again.
     pub(crate) fn socket_has_room(&self, session: &Session) {
         if let Some(connected) = &mut session.outbox().connected {
-            connected.out.full = false;
+            connected.out.has_room();
         }
     }
 
-    /// Takes the bytes that wait for a link which only its owner writes to.
     #[cfg(feature = "websocket")]
     pub(crate) fn take_output(&self, session: &Session) -> Option<Vec<u8>> {
         let mut outbox = session.outbox();
-        let mut writing = outbox.take_output()?;
-        let mut taken = Vec::new();
-        let outcome = writing.batch.write(|bytes| {
-            taken.extend_from_slice(bytes);
-            Written::Bytes(bytes.len())
-        });
-        outbox.report_write(writing, outcome);
-        Some(taken)
+        let mut write = outbox.take_output()?;
+        let bytes = std::mem::take(&mut write.bytes).into_vec();
+        let _ = outbox.report_write(write, Outcome::Done);
+        Some(bytes)
     }
 
     /// What was composed for a session's connection and not written yet, without the first `skip`
@@ -188,7 +189,7 @@ impl Broker {
         let outbox = session.outbox();
         let connected = outbox.connected.as_ref();
         connected.map_or_else(Default::default, |connected| {
-            (connected.out.unwritten(skip), connected.out.len())
+            (connected.out.waiting().copy(skip), connected.out.len())
         })
     }
 
@@ -215,7 +216,9 @@ impl Broker {
 
     /// Writes one session's outbox and then whatever the room that this made lets through.
     pub(crate) fn flush(&self, session: &Arc<Session>, context: &Context<'_>, dirty: &mut Dirty) {
-        session.flush();
+        if session.flush() == Left::More {
+            dirty.come_back(session);
+        }
         self.make_room(session, context, dirty);
     }
 

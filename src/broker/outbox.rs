@@ -17,12 +17,13 @@ use crate::session::window::{Entry, Origin, Phase, Window};
 
 use super::alias::OutboundAliases;
 use super::budget::Charge;
+use super::chunks::Chunks;
 use super::context::Context;
 use super::group::Group;
-use super::link::{Farewell, Link};
-use super::output::{Batch, Held, Outcome, Output};
+use super::link::{Link, Words};
 use super::resend::Resend;
 use super::subscribe::Replay;
+use super::writer::{Outcome, Reported, Write, Writer};
 
 /// Queued messages are encoded only while fewer bytes than this wait for the socket.
 const PUMP_MARK: usize = 256 * 1024;
@@ -99,10 +100,12 @@ pub(super) struct Connected {
     pub(super) epoch: u64,
     pub(super) link: Arc<dyn Link>,
     pub(super) peer: Peer,
-    pub(super) out: Output,
+    pub(super) out: Writer<Chunks>,
     aliases: Option<Box<OutboundAliases>>,
     /// Identifiers of exchanges of an earlier connection that this one has not sent again yet.
     resend: Resend,
+    /// Another connection waits for the session.
+    is_wanted: bool,
 }
 
 /// A place in a shared group, kept until the last message handed over for it is done with.
@@ -125,6 +128,8 @@ pub(crate) struct OutputState {
     pub(crate) waiting: bool,
     /// Bytes of answers to the client's own packets that have not left.
     pub(crate) unsent_answers: usize,
+    /// Another connection waits for the session.
+    pub(crate) is_wanted: bool,
 }
 
 /// What a receiver got and did not get, for statistics.
@@ -164,7 +169,7 @@ impl Outbox {
     #[inline]
     pub(super) fn reserve(&mut self, bytes: usize) {
         if let Some(connected) = &mut self.connected {
-            connected.out.reserve(bytes);
+            connected.out.bytes().reserve(bytes);
         }
     }
 
@@ -222,7 +227,7 @@ impl Outbox {
         if !is_unchanged || !fits {
             return None;
         }
-        connected.out.buffer().extend_from_slice(packets);
+        connected.out.bytes().buffer().extend_from_slice(packets);
         self.sent.messages += count as u64;
         self.sent.bytes += packets.len() as u64;
         self.settle(context);
@@ -280,7 +285,7 @@ impl Outbox {
         let Some(connected) = &mut self.connected else {
             return HandOver::Absent;
         };
-        if connected.out.broken {
+        if connected.out.is_broken() {
             return HandOver::Absent;
         }
         if !fits(publication, &grant, connected, context) {
@@ -565,8 +570,8 @@ impl Outbox {
         connack: &[u8],
         context: &Context<'_>,
     ) -> Wake {
-        let mut out = Output::default();
-        out.answer(connack);
+        let mut out = Writer::default();
+        append_answers(&mut out, connack);
         let aliases = OutboundAliases::new(peer.topic_aliases);
         let mut resend = Resend::default();
         self.window.visit(|id, _| resend.push(id));
@@ -577,6 +582,7 @@ impl Outbox {
             out,
             aliases,
             resend,
+            is_wanted: false,
         });
         // CONNACK needs a writer even if nothing follows it; only the first to ask gets to know.
         match self.pump_resend(context) {
@@ -764,7 +770,7 @@ impl Outbox {
     pub(super) fn answer(&mut self, epoch: u64, bytes: &[u8]) -> Wake {
         match &mut self.connected {
             Some(connected) if connected.epoch == epoch => {
-                connected.out.answer(bytes);
+                append_answers(&mut connected.out, bytes);
                 self.wake()
             }
             _ => Wake::Nobody,
@@ -783,11 +789,19 @@ impl Outbox {
         self.connected
             .as_ref()
             .map_or_else(OutputState::default, |connected| OutputState {
-                full: connected.out.full,
-                broken: connected.out.broken,
+                full: connected.out.is_full(),
+                broken: connected.out.is_broken(),
                 waiting: connected.out.len() > 0,
                 unsent_answers: connected.out.unsent_answers(),
+                is_wanted: connected.is_wanted,
             })
+    }
+
+    /// Notes that another connection waits for the session. Returns the link of the one that has it.
+    pub(super) fn want_handover(&mut self) -> Option<Arc<dyn Link>> {
+        let connected = self.connected.as_mut()?;
+        connected.is_wanted = true;
+        Some(connected.link.clone())
     }
 
     /// Whether the connection of `epoch` still has the session.
@@ -799,12 +813,10 @@ impl Outbox {
 
     /// Marks the outbox dirty, if nobody is about to write it.
     pub(super) fn wake(&mut self) -> Wake {
-        match &mut self.connected {
-            Some(connected) if connected.out.needs_writer() => {
-                connected.out.held = Held::ByTurn;
-                Wake::Writer
-            }
-            _ => Wake::Nobody,
+        let connected = self.connected.as_mut();
+        match connected.is_some_and(|connected| connected.out.undertake()) {
+            true => Wake::Writer,
+            false => Wake::Nobody,
         }
     }
 
@@ -819,17 +831,16 @@ impl Outbox {
             let Connected {
                 link, peer, out, ..
             } = connected;
-            link.mailbox().retire(Farewell {
+            let words = Words {
                 version: peer.version,
-                writing: out.writing,
                 held: Some(out.len())
                     .filter(|bytes| *bytes > 0)
                     .map(|bytes| context.budget.hold(bytes)),
-                bytes: out.into_unwritten(),
                 reason,
                 reason_string: text.filter(|_| peer.problem_information),
                 packet_size: peer.packet_size,
-            });
+            };
+            link.mailbox().retire(out, words);
             link.wake();
         }
         self.forget_wanted();
@@ -980,42 +991,39 @@ impl Outbox {
     }
 
     /// Takes the bytes for a write, with the link to write them to.
-    pub(super) fn take_output(&mut self) -> Option<Writing> {
+    pub(super) fn take_output(&mut self) -> Option<Write<Arc<dyn Link>, Chunks>> {
         let connected = self.connected.as_mut()?;
-        connected.out.held = Held::Nowhere;
-        if connected.out.full {
-            return None;
-        }
-        let batch = connected.out.take()?;
-        Some(Writing {
+        Some(Write {
+            bytes: connected.out.take()?,
             link: connected.link.clone(),
             epoch: connected.epoch,
-            batch,
         })
     }
 
     /// Reports a write; bytes of a connection that is gone are returned to its owner.
-    pub(super) fn report_write(&mut self, writing: Writing, outcome: Outcome) {
-        let Writing { link, epoch, batch } = writing;
+    pub(super) fn report_write(
+        &mut self,
+        write: Write<Arc<dyn Link>, Chunks>,
+        outcome: Outcome,
+    ) -> Reported {
+        let Write { link, epoch, bytes } = write;
         match &mut self.connected {
-            Some(connected) if connected.epoch == epoch => connected.out.put_back(batch, outcome),
+            Some(connected) if connected.epoch == epoch => {
+                connected.out.report(bytes, outcome);
+                Reported::Here
+            }
             _ => {
-                let rest = match outcome {
-                    Outcome::Broken => Vec::new(),
-                    Outcome::Done | Outcome::Full | Outcome::Deferred => batch.into_bytes(),
-                };
-                link.mailbox().return_unwritten(&rest);
-                link.wake();
+                link.mailbox().report(bytes, outcome);
+                Reported::Retired
             }
         }
     }
 }
 
-/// A write under way, outside the lock.
-pub(super) struct Writing {
-    pub(super) link: Arc<dyn Link>,
-    epoch: u64,
-    pub(super) batch: Batch,
+/// Appends answers to the peer's own packets.
+fn append_answers(out: &mut Writer<Chunks>, bytes: &[u8]) {
+    out.count_answers(bytes.len());
+    out.bytes().buffer().extend_from_slice(bytes);
 }
 
 impl Connected {
@@ -1037,7 +1045,7 @@ impl Connected {
             if frame.len() > self.peer.packet_size {
                 return None;
             }
-            self.out.buffer().extend_from_slice(frame);
+            self.out.bytes().buffer().extend_from_slice(frame);
             return Some(frame.len());
         }
         let packet = outgoing(publication, grant, None, false, now);
@@ -1074,7 +1082,7 @@ impl Connected {
         if let Some(aliases) = &mut self.aliases {
             aliases.apply(&mut packet, self.peer.packet_size);
         }
-        let buffer = self.out.buffer();
+        let buffer = self.out.bytes().buffer();
         let before = buffer.len();
         packet.encode(self.peer.version, buffer);
         buffer.len() - before
@@ -1082,7 +1090,7 @@ impl Connected {
 
     fn append_pubrel(&mut self, id: PacketId) {
         codec::encode_ack(
-            self.out.buffer(),
+            self.out.bytes().buffer(),
             self.peer.version,
             codec::AckKind::Pubrel,
             id,
