@@ -158,7 +158,7 @@ pub fn encode_publish(
         message_expiry: None,
         subscription_ids: &[],
         properties: &[],
-        payload,
+        payload: payload.into(),
     };
     publish.encode(version, out);
 }

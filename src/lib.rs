@@ -9,6 +9,7 @@
 
 mod auth;
 pub(crate) mod broker;
+pub(crate) mod budget;
 mod client;
 pub(crate) mod codec;
 pub mod config;

@@ -7,8 +7,11 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::ControlFlow;
 
 use smallvec::SmallVec;
+
+use crate::session::message::Message;
 
 use super::link::{Link, Written};
 use super::writer::{Bytes, Outcome};
@@ -82,11 +85,64 @@ pub(crate) struct Chunks {
     /// The chunk that is appended to; the last one.
     last: Vec<u8>,
     /// Those before it, oldest first.
-    before: VecDeque<Vec<u8>>,
+    before: VecDeque<Chunk>,
     /// Bytes at the front of the oldest chunk that were written already.
     written: usize,
     /// Bytes in `before`.
     behind: usize,
+    /// Bytes in `before` that lie in messages, which many outboxes may refer to.
+    shared: usize,
+    /// A write has left something, so that what is appended may lie here for long: it gets memory of
+    /// its own size, and none from the pool.
+    waits: bool,
+}
+
+/// A part of what was composed.
+enum Chunk {
+    Own(Vec<u8>),
+    /// The payload of a message.
+    Shared(Message),
+}
+
+impl Chunk {
+    fn len(&self) -> usize {
+        match self {
+            Self::Own(bytes) => bytes.len(),
+            Self::Shared(message) => message.payload().len(),
+        }
+    }
+
+    fn shared(&self) -> usize {
+        match self {
+            Self::Own(_) => 0,
+            Self::Shared(message) => message.payload().len(),
+        }
+    }
+
+    fn recycle(self) {
+        if let Self::Own(bytes) = self {
+            recycle(bytes);
+        }
+    }
+
+    /// Calls `f` with its pieces, without the first `skip` bytes, until that says to stop.
+    fn visit<'c>(
+        &'c self,
+        mut skip: usize,
+        mut f: impl FnMut(&'c [u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let (own, shared) = match self {
+            Self::Own(bytes) => (Some(bytes.as_slice()), None),
+            Self::Shared(message) => (None, Some(message.payload().pieces())),
+        };
+        for piece in own.into_iter().chain(shared.into_iter().flatten()) {
+            if let Some(rest) = piece.get(skip..).filter(|rest| !rest.is_empty()) {
+                f(rest)?;
+            }
+            skip = skip.saturating_sub(piece.len());
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 impl Chunks {
@@ -95,15 +151,38 @@ impl Chunks {
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         if self.last.len() >= CHUNK {
             // A backlog: the next chunk will be filled as well and need not grow up to it.
-            let mut next = pooled();
+            let mut next = self.empty();
             next.reserve(CHUNK + CHUNK / 4);
-            self.behind += self.last.len();
-            self.before
-                .push_back(std::mem::replace(&mut self.last, next));
+            self.push_last(next);
         } else if self.last.capacity() == 0 {
-            self.last = pooled();
+            self.last = self.empty();
         }
         &mut self.last
+    }
+
+    fn empty(&self) -> Vec<u8> {
+        match self.waits {
+            true => Vec::new(),
+            false => pooled(),
+        }
+    }
+
+    /// Closes the chunk that is appended to; `next` takes its place.
+    fn push_last(&mut self, next: Vec<u8>) {
+        let last = std::mem::replace(&mut self.last, next);
+        self.behind += last.len();
+        self.before.push_back(Chunk::Own(last));
+    }
+
+    /// Appends the payload of a message without copying it.
+    pub(super) fn refer_to(&mut self, message: Message) {
+        if !self.last.is_empty() {
+            self.push_last(Vec::new());
+        }
+        let len = message.payload().len();
+        self.behind += len;
+        self.shared += len;
+        self.before.push_back(Chunk::Shared(message));
     }
 
     /// Makes room for `bytes` that come in several packets, so that a chunk of large ones does not
@@ -137,60 +216,75 @@ impl Chunks {
     }
 
     fn write_once(&self, link: &dyn Link) -> Written {
-        let (mut skip, mut room) = (self.written, WRITE);
+        let mut room = WRITE;
         let mut slices: SmallVec<[IoSlice<'_>; SLICES]> = SmallVec::new();
-        for chunk in self.before.iter().chain([&self.last]) {
-            let rest = chunk.get(skip..).unwrap_or_default();
-            skip = 0;
-            if rest.is_empty() {
-                continue;
+        // Enough is as good as all of it.
+        let _ = self.visit(self.written, |piece| {
+            let piece = piece.get(..room).unwrap_or(piece);
+            room -= piece.len();
+            slices.push(IoSlice::new(piece));
+            match slices.len() == SLICES || room == 0 {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
             }
-            if slices.len() == SLICES || room == 0 {
-                break;
-            }
-            room = room.saturating_sub(rest.len());
-            slices.push(IoSlice::new(rest));
-        }
+        });
         link.try_write(&slices)
+    }
+
+    /// Calls `f` with what waits, piece by piece, without the first `skip` bytes of it.
+    fn visit<'c>(
+        &'c self,
+        mut skip: usize,
+        mut f: impl FnMut(&'c [u8]) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for chunk in &self.before {
+            chunk.visit(skip, &mut f)?;
+            skip = skip.saturating_sub(chunk.len());
+        }
+        match self.last.get(skip..) {
+            Some(rest) if !rest.is_empty() => f(rest),
+            _ => ControlFlow::Continue(()),
+        }
     }
 
     /// Lets go of `taken` bytes at the front.
     fn advance(&mut self, taken: usize) {
         self.written += taken;
         while let Some(chunk) = self.before.front() {
-            if self.written < chunk.len() {
+            let len = chunk.len();
+            if self.written < len {
                 return;
             }
-            self.written -= chunk.len();
-            self.behind -= chunk.len();
-            self.before.pop_front().into_iter().for_each(recycle);
+            self.written -= len;
+            self.behind -= len;
+            self.shared -= chunk.shared();
+            self.before.pop_front().into_iter().for_each(Chunk::recycle);
         }
         if self.written >= self.last.len() {
             self.written = 0;
+            self.waits = false;
             recycle(std::mem::take(&mut self.last));
         }
     }
 
     #[cfg(feature = "websocket")]
     pub(crate) fn into_vec(self) -> Vec<u8> {
-        let mut skip = self.written;
         let mut bytes = Vec::new();
-        for chunk in self.before.iter().chain([&self.last]) {
-            bytes.extend_from_slice(chunk.get(skip..).unwrap_or_default());
-            skip = skip.saturating_sub(chunk.len());
-        }
+        let _ = self.visit(self.written, |piece| {
+            bytes.extend_from_slice(piece);
+            ControlFlow::Continue(())
+        });
         bytes
     }
 
     /// A copy of what waits, without the first `skip` bytes.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn copy(&self, skip: usize) -> Vec<u8> {
-        let mut skip = self.written + skip;
         let mut bytes = Vec::new();
-        for chunk in self.before.iter().chain([&self.last]) {
-            bytes.extend_from_slice(chunk.get(skip..).unwrap_or_default());
-            skip = skip.saturating_sub(chunk.len());
-        }
+        let _ = self.visit(self.written + skip, |piece| {
+            bytes.extend_from_slice(piece);
+            ControlFlow::Continue(())
+        });
         bytes
     }
 }
@@ -201,32 +295,70 @@ impl Bytes for Chunks {
         self.behind + self.last.len() - self.written
     }
 
+    #[inline]
+    fn held(&self) -> usize {
+        self.behind - self.shared + self.last.len()
+    }
+
     fn put_back(&mut self, front: Self) {
         let Self {
             mut before,
             last,
             written,
-            behind: _,
+            mut behind,
+            shared,
+            waits: _,
         } = front;
         if last.is_empty() {
             recycle(last);
         } else {
-            before.push_back(last);
+            behind += last.len();
+            before.push_back(Chunk::Own(fitting(last)));
         }
         if before.is_empty() {
             return;
         }
+        self.waits = true;
         debug_assert_eq!(self.written, 0, "only the front is ever written");
         self.written = written;
-        self.behind += before.iter().map(Vec::len).sum::<usize>();
+        self.behind += behind;
+        self.shared += shared;
         before.append(&mut self.before);
         self.before = before;
     }
 }
 
+/// A chunk that waits, in memory of about its size: the pool's may be much larger.
+fn fitting(mut chunk: Vec<u8>) -> Vec<u8> {
+    if chunk.capacity() > 2 * chunk.len() {
+        chunk.shrink_to_fit();
+    }
+    chunk
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waits_takes_memory_of_its_size() {
+        let mut chunks = Chunks {
+            last: Vec::with_capacity(CHUNK),
+            ..Chunks::default()
+        };
+        chunks.buffer().extend_from_slice(&[1; 100]);
+        let taken = std::mem::take(&mut chunks);
+        chunks.put_back(taken);
+        chunks.buffer().extend_from_slice(&[2; 100]);
+        let capacity: usize = match &chunks.before[0] {
+            Chunk::Own(bytes) => bytes.capacity() + chunks.last.capacity(),
+            Chunk::Shared(_) => 0,
+        };
+        assert!((200..1000).contains(&capacity), "{capacity}");
+        assert_eq!(chunks.held(), 200);
+        chunks.advance(200);
+        assert!(!chunks.waits && chunks.len() == 0);
+    }
 
     #[test]
     fn pool_keeps_many_small_chunks_and_few_large_ones() {

@@ -558,7 +558,7 @@ impl Connection {
     /// Ends a connection that never had a session.
     fn retire(&mut self, broker: &Broker, version: Version, bytes: Vec<u8>) {
         Broker::count(&broker.counters.connections_refused, 1);
-        let (writer, words) = Farewell::bytes(version, &bytes);
+        let (writer, words) = Farewell::bytes(version, &bytes, *broker.budget);
         self.link.mailbox().retire(writer, words);
         self.end(broker);
     }

@@ -340,7 +340,7 @@ impl Broker {
         self.unsubscribe_all(session, slot, context, dirty);
         let sent = {
             let mut outbox = session.outbox();
-            let lost = outbox.end(context) as u64;
+            let lost = outbox.end() as u64;
             outbox.sent.dropped += lost;
             outbox.sent
         };

@@ -7,9 +7,9 @@
 
 use std::io::IoSlice;
 
+use crate::budget::{Budget, Charge, Kind};
 use crate::codec::{ReasonCode, Version, encode_disconnect};
 
-use super::budget::Held;
 use super::chunks::Chunks;
 use super::writer::{self, Outcome, Writer};
 
@@ -57,28 +57,28 @@ pub(crate) struct Words {
     pub(crate) packet_size: usize,
     /// The outbox counts the bytes no longer; until they are written they are counted here.
     #[expect(dead_code, reason = "it counts for as long as it is there")]
-    pub(super) held: Option<Held>,
+    pub(super) held: Charge,
 }
 
 impl Words {
     /// None at all: the connection just ends.
-    pub(super) fn none(version: Version) -> Self {
+    pub(super) fn none(version: Version, budget: Budget) -> Self {
         Self {
             version,
             reason: None,
             reason_string: None,
             packet_size: usize::MAX,
-            held: None,
+            held: Charge::none(budget, Kind::Queues),
         }
     }
 }
 
 impl Farewell {
     /// Just these bytes, and the end.
-    pub(super) fn bytes(version: Version, bytes: &[u8]) -> (Writer<Chunks>, Words) {
+    pub(super) fn bytes(version: Version, bytes: &[u8], budget: Budget) -> (Writer<Chunks>, Words) {
         let mut writer = Writer::<Chunks>::default();
         writer.bytes().buffer().extend_from_slice(bytes);
-        (writer, Words::none(version))
+        (writer, Words::none(version, budget))
     }
 
     /// Appends DISCONNECT, where the version and the reason have one; with a Reason String if that

@@ -8,7 +8,6 @@
 //! nothing is locked inside them. No lock is held across an await or a write to a socket.
 
 mod alias;
-mod budget;
 mod chunks;
 mod connection;
 mod context;
@@ -41,6 +40,7 @@ use std::time::Instant;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
+use crate::budget;
 use crate::codec::{Publish, ReasonCode};
 use crate::config::Config;
 use crate::conn::rate::Rates;
@@ -66,7 +66,6 @@ pub(crate) use snapshot::Stats;
 pub(crate) use snapshot::{ClientSnapshot, RetainedSnapshot, TopicSnapshot};
 pub(crate) use writer::Outcome;
 
-use budget::Budget;
 use random::SplitMix;
 use retained::Retained;
 use schedule::Schedule;
@@ -95,7 +94,7 @@ pub(crate) struct Broker {
     routing: route::Routing,
     retained: Retained,
     schedule: Schedule,
-    budget: Budget,
+    budget: budget::Owned,
     random: Mutex<SplitMix>,
     /// By client identifier.
     connect_rates: Mutex<Rates>,
@@ -123,7 +122,7 @@ impl Broker {
         Self {
             routing: route::Routing::new(random.next(), parent, config.overlapping),
             retained: Retained::new(random.next(), parent),
-            budget: Budget::new(config.limits.memory),
+            budget: budget::Owned::new(config.limits.memory),
             schedule: Schedule::new(alarm),
             sessions: DashMap::default(),
             random: Mutex::new(random),
@@ -152,8 +151,14 @@ impl Broker {
             limits: &self.config.limits,
             aws: &self.config.aws,
             on_overflow: self.config.on_overflow,
-            budget: &self.budget,
+            budget: *self.budget,
         }
+    }
+
+    /// Whether messages that would have to wait are refused for want of memory.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn is_exhausted(&self) -> bool {
+        !self.budget.admits_message(0)
     }
 
     /// When [`handle_deadline`](Self::handle_deadline) is due next.

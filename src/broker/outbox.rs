@@ -9,14 +9,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::budget::{Charge, Kind};
 use crate::codec::{self, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
 use crate::session::delivery::{Delivery, SubscriptionIds};
-use crate::session::message::{Publication, remaining_expiry};
+use crate::session::message::{Message, Publication, remaining_expiry};
 use crate::session::subscription::Options;
 use crate::session::window::{Entry, Origin, Phase, Window};
 
 use super::alias::OutboundAliases;
-use super::budget::Charge;
 use super::chunks::Chunks;
 use super::context::Context;
 use super::group::Group;
@@ -27,6 +27,15 @@ use super::writer::{Outcome, Reported, Write, Writer};
 
 /// Queued messages are encoded only while fewer bytes than this wait for the socket.
 const PUMP_MARK: usize = 256 * 1024;
+
+/// What a place in a queue or in the window takes besides its message.
+const ENTRY: usize = 64;
+
+/// Payloads from this size on are not copied into outboxes: these refer to the message.
+const SHARED: usize = 32 * 1024;
+
+/// Bytes that may wait for a socket that takes them although the memory bound is reached.
+const AT_ONCE: usize = 64 * 1024;
 
 /// Whether an append made the connection need a writer.
 #[must_use]
@@ -148,7 +157,7 @@ pub(super) struct Outbox {
     pub(super) window: Window,
     queue: VecDeque<Delivery>,
     queue_bytes: usize,
-    charge: Charge,
+    charge: Option<Charge>,
     pub(super) memberships: Vec<Option<Membership>>,
     /// The session stays when the connection ends, so that messages are kept for it.
     pub(super) persistent: bool,
@@ -196,7 +205,7 @@ impl Outbox {
             return self.enqueue(publication, grant, context);
         }
         let delivery = Delivery {
-            message: publication.message().clone(),
+            message: publication.message(context.budget).clone(),
             qos: grant.qos,
             retain: grant.retain,
             subscription_ids: grant.subscription_ids,
@@ -223,7 +232,7 @@ impl Outbox {
             && connected.aliases.is_none();
         let fits = packets.len() <= connected.peer.packet_size
             && connected.out.len() + packets.len() <= context.limits.outbox
-            && context.budget.has_room_for(packets.len());
+            && connected.may_append(packets.len(), context);
         if !is_unchanged || !fits {
             return None;
         }
@@ -244,8 +253,8 @@ impl Outbox {
         let Some(connected) = &self.connected else {
             return Offered::Dropped;
         };
-        let has_room =
-            connected.out.len() < context.limits.outbox && !context.budget.is_exhausted();
+        let has_room = connected.out.len() < context.limits.outbox
+            && connected.may_append(publication.size(), context);
         let sent = has_room
             .then(|| self.send_at_most_once(publication, grant, context))
             .flatten();
@@ -267,7 +276,7 @@ impl Outbox {
         context: &Context<'_>,
     ) -> Option<Wake> {
         let connected = self.connected.as_mut()?;
-        let bytes = connected.append_at_most_once(publication, grant, context.now)?;
+        let bytes = connected.append_at_most_once(publication, grant, context)?;
         self.sent.messages += 1;
         self.sent.bytes += bytes as u64;
         self.settle(context);
@@ -293,7 +302,8 @@ impl Outbox {
         }
         if grant.qos == QoS::AtMostOnce {
             // A message that was accepted at QoS 1 or 2 is not held against the budget again.
-            let is_refused = publication.qos == QoS::AtMostOnce && context.budget.is_exhausted();
+            let is_refused = publication.qos == QoS::AtMostOnce
+                && !connected.may_append(publication.size(), context);
             if is_refused || connected.out.len() >= context.limits.outbox {
                 // QoS 0 as published does not wait, so nobody has to be woken for it.
                 self.wanted_at_most_once |= publication.qos > QoS::AtMostOnce;
@@ -309,7 +319,7 @@ impl Outbox {
             return HandOver::NoRoom;
         }
         let delivery = Delivery {
-            message: publication.message().clone(),
+            message: publication.message(context.budget).clone(),
             qos: grant.qos,
             retain: grant.retain,
             subscription_ids: grant.subscription_ids,
@@ -378,7 +388,7 @@ impl Outbox {
             };
         }
         let delivery = Delivery {
-            message: publication.message().clone(),
+            message: publication.message(context.budget).clone(),
             qos: grant.qos,
             retain: grant.retain,
             subscription_ids: grant.subscription_ids,
@@ -833,9 +843,7 @@ impl Outbox {
             } = connected;
             let words = Words {
                 version: peer.version,
-                held: Some(out.len())
-                    .filter(|bytes| *bytes > 0)
-                    .map(|bytes| context.budget.hold(bytes)),
+                held: Charge::forced(context.budget, Kind::Queues, out.held()),
                 reason,
                 reason_string: text.filter(|_| peer.problem_information),
                 packet_size: peer.packet_size,
@@ -951,7 +959,7 @@ impl Outbox {
 
     /// Forgets everything; returns how many QoS 1 and 2 messages were lost with it. One that waits
     /// for PUBCOMP has arrived.
-    pub(super) fn end(&mut self, context: &Context<'_>) -> usize {
+    pub(super) fn end(&mut self) -> usize {
         let mut lost = self.queue.len();
         self.window.visit(|_, entry| {
             lost += usize::from(matches!(entry.phase, Phase::Published(_)));
@@ -962,25 +970,25 @@ impl Outbox {
         self.window = Window::default();
         self.memberships = Vec::new();
         self.persistent = false;
-        self.charge.clear(context.budget);
+        self.charge = None;
         lost
     }
 
-    /// Bytes that this receiver makes the broker hold.
-    pub(super) fn footprint(&self) -> usize {
-        self.queue_bytes
-            + self.window.bytes()
-            + self
-                .connected
-                .as_ref()
-                .map_or(0, |connected| connected.out.len())
+    /// Bytes that this receiver makes the broker hold besides messages, which are charged in their own
+    /// allocation.
+    fn footprint(&self) -> usize {
+        let connected = self.connected.as_ref();
+        (self.queue.len() + self.window.len()) * ENTRY
+            + connected.map_or(0, |connected| connected.out.held())
     }
 
     /// Brings the account with the budget up to date.
     #[inline]
     pub(super) fn settle(&mut self, context: &Context<'_>) {
         let held = self.footprint();
-        self.charge.settle(held, context.budget);
+        self.charge
+            .get_or_insert_with(|| Charge::none(context.budget, Kind::Queues))
+            .settle(held);
     }
 
     /// Puts the write off to the next turn of the caller, who holds this outbox as dirty, if it is
@@ -1033,10 +1041,11 @@ impl Connected {
         &mut self,
         publication: &Publication<'_>,
         grant: &Grant,
-        now: Instant,
+        context: &Context<'_>,
     ) -> Option<usize> {
         let ids = grant.subscription_ids.as_slice();
         if let Some((version, frame)) = publication.verbatim
+            && frame.len() < SHARED
             && version == self.peer.version
             && grant.retain == publication.retain
             && ids.is_empty()
@@ -1048,11 +1057,19 @@ impl Connected {
             self.out.bytes().buffer().extend_from_slice(frame);
             return Some(frame.len());
         }
-        let packet = outgoing(publication, grant, None, false, now);
+        let packet = outgoing(publication, grant, None, false, context.now);
         if packet.encoded_len(self.peer.version) > self.peer.packet_size {
             return None;
         }
-        Some(self.append(packet))
+        let message = (packet.payload.len() >= SHARED).then(|| publication.message(context.budget));
+        Some(self.append(packet, message))
+    }
+
+    /// Whether bytes that need not be sent may be held for this client: there is room for them, or
+    /// the socket takes them at once.
+    #[inline]
+    fn may_append(&self, bytes: usize, context: &Context<'_>) -> bool {
+        context.budget.admits_message(bytes) || (!self.out.is_full() && self.out.len() < AT_ONCE)
     }
 
     fn append_delivery(
@@ -1063,7 +1080,7 @@ impl Connected {
         now: Instant,
     ) -> usize {
         let message = &delivery.message;
-        self.append(OutgoingPublish {
+        let packet = OutgoingPublish {
             dup,
             qos: delivery.qos,
             retain: delivery.retain,
@@ -1074,18 +1091,32 @@ impl Connected {
             subscription_ids: delivery.subscription_ids.as_slice(),
             properties: message.properties(),
             payload: message.payload(),
-        })
+        };
+        self.append(packet, Some(message))
     }
 
-    /// Appends a PUBLISH, with a topic alias where the client takes them.
-    fn append(&mut self, mut packet: OutgoingPublish<'_>) -> usize {
+    /// Appends a PUBLISH, with a topic alias where the client takes them. A large payload stays where
+    /// it is, in `message`, which all receivers share.
+    fn append(&mut self, mut packet: OutgoingPublish<'_>, message: Option<&Message>) -> usize {
         if let Some(aliases) = &mut self.aliases {
             aliases.apply(&mut packet, self.peer.packet_size);
         }
-        let buffer = self.out.bytes().buffer();
+        let chunks = self.out.bytes();
+        let buffer = chunks.buffer();
         let before = buffer.len();
-        packet.encode(self.peer.version, buffer);
-        buffer.len() - before
+        let payload = packet.payload.len();
+        match message.filter(|_| payload >= SHARED) {
+            Some(message) => {
+                packet.encode_head(self.peer.version, buffer, 0);
+                let head = buffer.len() - before;
+                chunks.refer_to(message.clone());
+                head + payload
+            }
+            None => {
+                packet.encode(self.peer.version, buffer);
+                buffer.len() - before
+            }
+        }
     }
 
     fn append_pubrel(&mut self, id: PacketId) {

@@ -31,6 +31,11 @@ const WELL_FILLED: usize = 16 * 1024;
 pub(crate) trait Bytes: Default {
     fn len(&self) -> usize;
 
+    /// Bytes of memory that are held for them alone.
+    fn held(&self) -> usize {
+        self.len()
+    }
+
     /// Puts what a writer left in front of what was appended meanwhile.
     fn put_back(&mut self, front: Self);
 }
@@ -69,6 +74,8 @@ pub(crate) struct Writer<B> {
     waiting: B,
     /// Bytes that a writer took away and has not reported on.
     taken: usize,
+    /// Memory of those.
+    taken_held: usize,
     /// Answers to the peer's own packets among the bytes, until all is written.
     answers: usize,
     awaited: Awaited,
@@ -96,6 +103,12 @@ impl<B: Bytes> Writer<B> {
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.waiting.len() + self.taken
+    }
+
+    /// Bytes of memory that are held for this connection alone.
+    #[inline]
+    pub(super) fn held(&self) -> usize {
+        self.waiting.held() + self.taken_held
     }
 
     /// Bytes of unsent answers, at most.
@@ -167,6 +180,7 @@ impl<B: Bytes> Writer<B> {
         }
         self.is_writing = true;
         self.taken = self.waiting.len();
+        self.taken_held = self.waiting.held();
         Some(std::mem::take(&mut self.waiting))
     }
 
@@ -174,14 +188,13 @@ impl<B: Bytes> Writer<B> {
     pub(crate) fn report(&mut self, rest: B, outcome: Outcome) {
         self.is_writing = false;
         self.taken = 0;
+        self.taken_held = 0;
         match outcome {
             Outcome::Done | Outcome::More => {}
             Outcome::Full => self.is_full = true,
             Outcome::Deferred => self.awaited = Awaited::Owner,
-            Outcome::Broken => {
-                self.is_broken = true;
-                return;
-            }
+            // Nobody takes them any more; they go with the connection.
+            Outcome::Broken => self.is_broken = true,
         }
         self.waiting.put_back(rest);
         if self.waiting.len() == 0 {

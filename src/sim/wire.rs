@@ -27,8 +27,8 @@ struct State {
     /// Bytes taken since the beginning, and the last of them.
     taken: usize,
     latest: Vec<u8>,
-    /// What a write that failed was to write, until the simulation asks for it.
-    failed: Option<Vec<u8>>,
+    /// A write has failed since the simulation asked last.
+    failed: bool,
     woken: bool,
     /// The next write finds somebody else at it.
     busy: bool,
@@ -71,9 +71,9 @@ impl Wire {
         (state.taken, std::mem::take(&mut state.latest))
     }
 
-    /// What a write that failed since the last call was to write; it has left the outbox.
-    pub(crate) fn take_failed(&self) -> Option<Vec<u8>> {
-        self.state.lock().failed.take()
+    /// Whether a write has failed since the last call.
+    pub(crate) fn take_failed(&self) -> bool {
+        std::mem::take(&mut self.state.lock().failed)
     }
 
     /// When the session left this connection, compared with others.
@@ -123,7 +123,7 @@ impl Link for Wire {
         }
         let mut state = self.state.lock();
         if state.broken {
-            state.failed = Some(bytes);
+            state.failed = true;
             return Written::Broken;
         }
         if std::mem::take(&mut state.busy) {

@@ -307,7 +307,7 @@ impl World {
             message_expiry: expiry,
             subscription_ids: &[],
             properties: &[],
-            payload: &payload,
+            payload: (&payload).into(),
         };
         let uses_alias = version == Version::V5 && self.dice.chance(20);
         if uses_alias && qos < QoS::ExactlyOnce {
@@ -700,8 +700,7 @@ impl World {
 impl World {
     /// The broker is about to be called.
     pub(super) fn begin(&mut self) {
-        let stats = self.broker.stats(self.now);
-        let is_exhausted = stats.memory >= self.broker.config().limits.memory;
+        let is_exhausted = self.broker.is_exhausted();
         self.ledger.begin(self.now, is_exhausted);
     }
 
@@ -765,10 +764,7 @@ impl World {
         let (taken, mut composed) = pipe.end.wire.take_latest();
         // What was taken has mostly been seen before, but not what was composed during the write.
         composed.drain(..composed.len() - taken.saturating_sub(pipe.tap.seen));
-        if let Some(lost) = pipe.end.wire.take_failed() {
-            let seen = pipe.tap.seen.saturating_sub(taken);
-            composed.extend(lost.get(seen..).unwrap_or_default());
-            pipe.tap.seen = taken;
+        if pipe.end.wire.take_failed() {
             self.ledger.broken(pipe.at);
         }
         let skip = pipe.tap.seen.saturating_sub(taken);
