@@ -5,7 +5,6 @@
 //! on to its receivers in them. Both are charged to the broker's budget before they grow, so a
 //! connection whose packet finds no room is not read from.
 
-use crate::broker::Received;
 use crate::budget::{Charge, Full};
 
 use super::turn::READ_SIZE;
@@ -177,10 +176,11 @@ impl Pending {
         }
     }
 
-    /// Keeps what handling `input` left.
-    pub(super) fn keep(&mut self, rest: &[u8], received: &Received, has_packets: bool) {
-        self.needed = received.needed;
-        self.has_packets = has_packets && !rest.is_empty();
+    /// Keeps the `rest` of an input; `needed` as [`Received`](crate::broker::Received) has it: 0 where it
+    /// may begin with a whole packet.
+    pub(super) fn keep(&mut self, rest: &[u8], needed: usize) {
+        self.needed = needed;
+        self.has_packets = needed == 0 && !rest.is_empty();
         // An idle connection keeps no buffer.
         if rest.is_empty() {
             self.tail = Vec::new();

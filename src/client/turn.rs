@@ -430,12 +430,7 @@ impl Turn {
             .connection
             .receive(broker, input, context, &mut self.dirty);
         let rest = input.get(received.consumed..).unwrap_or_default();
-        // Packets behind CONNECT wait for the session that it made.
-        let has_packets = match received.flow {
-            Flow::Continue => received.needed == 0,
-            _ => true,
-        };
-        self.pending.keep(rest, &received, has_packets);
+        self.pending.keep(rest, received.needed);
         self.go_on(broker, received, context)
     }
 
