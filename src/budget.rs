@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 const STEP: usize = 8 * 1024;
 
 /// Bytes that a thread holds back before it writes to a shared counter.
-const HELD_BACK: isize = 12 * 1024;
+const HELD_BACK: isize = 10 * 1024;
 
 /// What is at most so large may take the last part of the bound, and go beyond the half of its kind by
 /// as much.
@@ -39,16 +39,19 @@ pub(crate) enum Kind {
     /// Sessions and what hangs on them: client identifiers, subscriptions, wills, aliases, packet
     /// identifiers, routes.
     Sessions,
+    /// Network connections.
+    Connections,
     /// Bodies and answers of the HTTP API.
     Http,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Queues,
         Self::Retained,
         Self::Packets,
         Self::Sessions,
+        Self::Connections,
         Self::Http,
     ];
 
@@ -59,6 +62,7 @@ impl Kind {
             Self::Retained => "retained",
             Self::Packets => "packets",
             Self::Sessions => "sessions",
+            Self::Connections => "connections",
             Self::Http => "http",
         }
     }
@@ -314,6 +318,12 @@ impl Charge {
         self.budget.charge(self.kind, bytes);
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// Holds so many bytes more in any case.
+    pub(crate) fn grow_forced(&mut self, bytes: usize) {
+        self.budget.charge(self.kind, bytes);
+        self.bytes += bytes;
     }
 
     /// Whether there is room for so many bytes more.

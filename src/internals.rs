@@ -11,7 +11,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::broker::{
-    Alarm, Broker, Connection, ConnectionFacts, Dirty, Flow, Link, Mailbox, Traffic, Written,
+    Alarm, Broker, Connection, ConnectionFacts, Dirty, Flow, Link, Mailbox, Randomness, Traffic,
+    Written,
 };
 use crate::codec::{self, OutgoingPublish, PacketId, QoS, Split, Version};
 use crate::config::Config;
@@ -71,7 +72,7 @@ impl Switchboard {
         let now = Clock::default().now();
         let seed = config.seed.unwrap_or_default();
         Self {
-            broker: Broker::new(config, seed, now, Arc::new(NoAlarm)),
+            broker: Broker::new(config, Randomness::from_seed(seed), now, Arc::new(NoAlarm)),
             now,
         }
     }

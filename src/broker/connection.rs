@@ -16,7 +16,7 @@ mod subscribing;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::budget::Charge;
+use crate::budget::{Charge, Kind};
 use crate::codec::{
     self, Connack, ConnectError, DecodeError, PacketType, ReasonCode, Split, Version, connect,
     encode_connack,
@@ -354,7 +354,9 @@ impl Connection {
             bytes: frame.len as u64,
             messages: 0,
         });
-        let accepted = handshake::accept(&connect, broker.config(), || broker.assign_client_id());
+        let accepted = handshake::accept(&connect, broker.config(), *broker.budget, || {
+            broker.assign_client_id()
+        });
         let flow = match accepted {
             Err(violation) => {
                 let applicant = Applicant {
@@ -515,8 +517,8 @@ impl Connection {
             ends_with_connection: accepted.session_expiry == 0,
             packet_size: accepted.packet_size,
             problem_information: accepted.problem_information,
-            aliases: InboundAliases::default(),
-            routes: RouteCache::default(),
+            aliases: InboundAliases::new(broker.charge(Kind::Sessions)),
+            routes: RouteCache::new(broker.charge(Kind::Sessions), broker.hashing()),
             answers: Answers::default(),
             unanswered: 0,
             publish_rate: limits.publish_rate.map(|rate| Rate::new(rate, context.now)),

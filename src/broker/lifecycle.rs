@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 
+use crate::budget::{Charge, Full, Kind};
 use crate::codec::{ReasonCode, Version};
 use crate::session::will::Will;
 
@@ -26,7 +27,7 @@ use super::link::Link;
 use super::outbox::Peer;
 use super::publish::Run;
 use super::schedule::Timer;
-use super::session::{Session, Slot, State};
+use super::session::{Session, Slot, State, session_size};
 
 /// A Session Expiry Interval that never runs out (MQTT-3.1.2.11.2).
 pub(crate) const NEVER: u32 = u32::MAX;
@@ -142,8 +143,10 @@ impl Broker {
         if self.sessions.len() >= self.config.limits.sessions {
             return Err(ReasonCode::QuotaExceeded);
         }
+        let charge = Charge::new(*self.budget, Kind::Sessions, session_size(client_id))
+            .map_err(|Full| ReasonCode::QuotaExceeded)?;
         let id = self.session_ids.fetch_add(1, Ordering::Relaxed);
-        let made = Session::new(id, client_id);
+        let made = Session::new(id, client_id, charge);
         Ok(self
             .sessions
             .entry(client_id.into())
@@ -525,7 +528,7 @@ mod tests {
     use std::io::IoSlice;
 
     use super::*;
-    use crate::broker::{Alarm, Mailbox, Traffic, Written};
+    use crate::broker::{Alarm, Mailbox, Randomness, Traffic, Written};
     use crate::config::Config;
 
     /// A socket that takes nothing.
@@ -581,7 +584,7 @@ mod tests {
         const LEFT: usize = 100_000;
 
         let now = Instant::now();
-        let broker = Broker::new(Config::standard(), 1, now, Arc::new(NoAlarm));
+        let broker = Broker::new(Config::standard(), Randomness::from_seed(1), now, Arc::new(NoAlarm));
         let context = broker.context(now);
         let link: Arc<dyn Link> = Arc::new(Full::default());
         let mut dirty = Dirty::default();

@@ -33,6 +33,7 @@ mod sync;
 mod sys;
 mod writer;
 
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -45,7 +46,7 @@ use crate::codec::{Publish, ReasonCode};
 use crate::config::Config;
 use crate::conn::rate::Rates;
 use crate::conn::violation::Violation;
-use crate::topic::HashParent;
+use crate::topic::{HashParent, Hashing};
 
 pub(crate) use connection::{
     Connection, Credentials, Flow, Received, STEPS_PER_TURN, UNSENT_ANSWERS,
@@ -59,6 +60,7 @@ pub(crate) use link::{Farewell, Link, Mailbox, Written};
 pub(crate) use local::LocalSession;
 pub(crate) use outbox::OutputState;
 pub(crate) use outside::OutsideMessage;
+pub(crate) use random::Randomness;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
 pub(crate) use signal::Signal;
@@ -68,7 +70,6 @@ pub(crate) use snapshot::Stats;
 pub(crate) use snapshot::{ClientSnapshot, RetainedSnapshot, TopicSnapshot};
 pub(crate) use writer::Outcome;
 
-use random::SplitMix;
 use retained::Retained;
 use schedule::Schedule;
 use writer::Left;
@@ -92,12 +93,13 @@ pub(crate) struct Counters {
 pub(crate) struct Broker {
     config: Config,
     started: Instant,
-    sessions: DashMap<Box<str>, Arc<Session>, foldhash::fast::RandomState>,
+    /// Clients choose its keys: hashed with the standard library's random state.
+    sessions: DashMap<Box<str>, Arc<Session>, RandomState>,
     routing: route::Routing,
     retained: Retained,
     schedule: Schedule,
     budget: budget::Owned,
-    random: Mutex<SplitMix>,
+    randomness: Randomness,
     /// By client identifier.
     connect_rates: Mutex<Rates>,
     /// By topic.
@@ -113,21 +115,25 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// A broker with nobody connected. `seed` drives everything random in it; `alarm` is told when
+    /// A broker with nobody connected. `alarm` is told when
     /// [`next_deadline`](Self::next_deadline) moved forward.
-    pub(crate) fn new(config: Config, seed: u64, now: Instant, alarm: Arc<dyn Alarm>) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        randomness: Randomness,
+        now: Instant,
+        alarm: Arc<dyn Alarm>,
+    ) -> Self {
         let parent = match config.aws.hash_excludes_parent {
             true => HashParent::Excluded,
             false => HashParent::Matches,
         };
-        let mut random = SplitMix::new(seed);
         Self {
-            routing: route::Routing::new(random.next(), parent, config.overlapping),
-            retained: Retained::new(random.next(), parent),
+            routing: route::Routing::new(randomness.hash_seed(), parent, config.overlapping),
+            retained: Retained::new(randomness.hash_seed(), parent),
             budget: budget::Owned::new(config.limits.memory),
             schedule: Schedule::new(alarm),
             sessions: DashMap::default(),
-            random: Mutex::new(random),
+            randomness,
             connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),
             retained_rates: Mutex::new(Rates::new(config.limits.retained_rate)),
             session_ids: AtomicU64::new(1),
@@ -160,6 +166,11 @@ impl Broker {
     /// An account of its own with the budget.
     pub(crate) fn charge(&self, kind: budget::Kind) -> budget::Charge {
         budget::Charge::none(*self.budget, kind)
+    }
+
+    /// Seeded hashing for the keys of one connection.
+    fn hashing(&self) -> Hashing {
+        Hashing::new(self.randomness.hash_seed())
     }
 
     /// Whether messages that would have to wait are refused for want of memory.
@@ -285,10 +296,9 @@ impl Broker {
         format!("{prefix}{}", self.uuid()).into()
     }
 
-    /// A random identifier from the broker's seed.
+    /// A random identifier.
     fn uuid(&self) -> uuid::Uuid {
-        let mut random = self.random.lock();
-        let bytes = (u128::from(random.next()) << 64 | u128::from(random.next())).to_be_bytes();
+        let bytes = self.randomness.identifier().to_be_bytes();
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 

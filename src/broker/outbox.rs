@@ -582,7 +582,10 @@ impl Outbox {
     ) -> Wake {
         let mut out = Writer::default();
         append_answers(&mut out, connack);
-        let aliases = OutboundAliases::new(peer.topic_aliases);
+        let aliases = OutboundAliases::new(
+            peer.topic_aliases,
+            Charge::none(context.budget, Kind::Sessions),
+        );
         let mut resend = Resend::default();
         self.window.visit(|id, _| resend.push(id));
         self.connected = Some(Connected {

@@ -1,12 +1,13 @@
 //! One client's session, shared by everybody who sends to it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::codec::Version;
+use crate::budget::{Budget, Charge, Full, Kind};
+use crate::codec::{PacketId, Version};
 use crate::session::subscription::Subscription;
 use crate::session::will::Will;
 
@@ -34,7 +35,73 @@ pub(crate) struct Session {
 }
 
 /// Packet identifiers of QoS 2 messages that a client has sent and not released.
-pub(super) type ReceivedIds = HashSet<u16, foldhash::fast::FixedState>;
+#[derive(Default)]
+pub(super) struct ReceivedIds {
+    ids: HashSet<u16, foldhash::fast::FixedState>,
+    charge: Option<Charge>,
+}
+
+/// What an identifier takes.
+const RECEIVED_ID: usize = 8;
+
+impl ReceivedIds {
+    pub(super) fn contains(&self, id: PacketId) -> bool {
+        self.ids.contains(&id.get())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Notes an identifier, if there is memory for it.
+    pub(super) fn insert(&mut self, id: PacketId, budget: Budget) -> Result<(), Full> {
+        let charge = self
+            .charge
+            .get_or_insert_with(|| Charge::none(budget, Kind::Sessions));
+        let held = (self.ids.len() + 1) * RECEIVED_ID;
+        if held > charge.bytes() && !charge.has_room(held) {
+            return Err(Full);
+        }
+        charge.settle(held);
+        self.ids.insert(id.get());
+        Ok(())
+    }
+
+    /// Forgets an identifier. Returns whether it was noted.
+    pub(super) fn remove(&mut self, id: PacketId) -> bool {
+        let known = self.ids.remove(&id.get());
+        if self.ids.is_empty() {
+            self.clear();
+        }
+        known
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// What a session takes, as the broker accounts for it.
+const SESSION: usize = 1024;
+
+/// What a subscription takes besides its filter: in the session, in the trie, and for messages; a shared
+/// one has a group as well.
+const SUBSCRIPTION: usize = 256;
+const GROUP: usize = 768;
+
+/// Copies of a filter: in the session and in the trie.
+const FILTER_COPIES: usize = 2;
+
+/// Bytes of a session that has done nothing.
+pub(super) fn session_size(client_id: &str) -> usize {
+    SESSION + 2 * client_id.len()
+}
+
+/// Bytes of a subscription to `filter`, with its `$share/` and all.
+pub(super) fn subscription_size(filter: &str, is_shared: bool) -> usize {
+    let group = if is_shared { GROUP } else { 0 };
+    SUBSCRIPTION + group + FILTER_COPIES * filter.len()
+}
 
 /// What of a session changes by its own packets only.
 pub(super) struct Slot {
@@ -42,7 +109,8 @@ pub(super) struct Slot {
     pub(super) epoch: u64,
     pub(super) state: State,
     pub(super) version: Version,
-    pub(super) subscriptions: HashMap<Box<str>, Subscribed, foldhash::fast::RandomState>,
+    /// By filter, `$share/` and all.
+    pub(super) subscriptions: BTreeMap<Box<str>, Subscribed>,
     pub(super) will: Option<Box<Will>>,
     /// Session Expiry Interval in seconds: 0 ends with the connection, `u32::MAX` never.
     pub(super) expiry: u32,
@@ -50,6 +118,8 @@ pub(super) struct Slot {
     pub(super) connected_at: Option<Instant>,
     /// Session expiry or delayed will.
     pub(super) timers: [Option<TimerKey>; 2],
+    /// The session, its client identifier and its subscriptions in the broker's budget.
+    pub(super) charge: Charge,
     /// Connections that wait for the session, in the order of their CONNECTs.
     pub(super) heirs: Vec<Weak<dyn Link>>,
 }
@@ -129,7 +199,7 @@ pub(super) struct Subscribed {
 }
 
 impl Session {
-    pub(super) fn new(id: u64, client_id: &str) -> Arc<Self> {
+    pub(super) fn new(id: u64, client_id: &str, charge: Charge) -> Arc<Self> {
         Arc::new(Self {
             id,
             client_id: client_id.into(),
@@ -137,12 +207,13 @@ impl Session {
                 epoch: 0,
                 state: State::New,
                 version: Version::V5,
-                subscriptions: HashMap::default(),
+                subscriptions: BTreeMap::new(),
                 will: None,
                 expiry: 0,
                 facts: None,
                 connected_at: None,
                 timers: [None, None],
+                charge,
                 heirs: Vec::new(),
             }),
             outbox: Mutex::default(),

@@ -103,10 +103,11 @@ impl Broker {
 
     /// All sessions at this moment; the registry is not locked while they are looked at.
     pub(crate) fn all_sessions(&self) -> Vec<Arc<Session>> {
-        self.sessions
-            .iter()
-            .map(|entry| entry.value().clone())
-            .collect()
+        let sessions = self.sessions.iter().map(|entry| entry.value().clone());
+        let mut sessions: Vec<_> = sessions.collect();
+        // In the order they were made, which a run with the same seed repeats.
+        sessions.sort_unstable_by_key(|session| session.id);
+        sessions
     }
 
     /// Every shared group, ordered by filter and share name.

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::budget::Full;
 use crate::codec::{QoS, ReasonCode, RetainHandling, SubscribeOptions};
 use crate::session::message::Message;
 use crate::session::subscription::{Options, Subscription};
@@ -15,7 +16,7 @@ use super::dirty::Dirty;
 use super::group::{Group, JoinError};
 use super::outbox::Grant;
 use super::route::{Leaf, Target};
-use super::session::{Session, Slot, Subscribed};
+use super::session::{Session, Slot, Subscribed, subscription_size};
 
 /// Retained messages handed to one receiver per lock hold.
 const REPLAY_BATCH: usize = 256;
@@ -152,6 +153,10 @@ impl Broker {
         {
             return Err(ReasonCode::QuotaExceeded);
         }
+        let size = subscription_size(request.filter.full, request.filter.share.is_some());
+        slot.charge
+            .grow(size)
+            .map_err(|Full| ReasonCode::QuotaExceeded)?;
         let subscription = Arc::new(Subscription::new(options));
         let group = match request.filter.share {
             None => {
@@ -168,13 +173,11 @@ impl Broker {
                 });
                 None
             }
-            Some(share) => Some(self.join(
-                session,
-                &subscription,
-                share,
-                request.filter.filter,
-                context,
-            )?),
+            Some(share) => {
+                let filter = request.filter.filter;
+                let joined = self.join(session, &subscription, share, filter, context);
+                Some(joined.inspect_err(|_| slot.charge.shrink(size))?)
+            }
         };
         self.subscriptions.fetch_add(1, Ordering::Relaxed);
         let subscribed = Subscribed {
@@ -195,7 +198,7 @@ impl Broker {
         filter: &str,
         context: &Context<'_>,
     ) -> Result<Arc<Group>, ReasonCode> {
-        let seed = self.random.lock().next();
+        let seed = self.randomness.turn_seed();
         self.routing.change(filter, |tables| {
             let leaf = tables.trie.get_or_insert_with(filter, Leaf::default);
             let known = leaf
@@ -243,6 +246,8 @@ impl Broker {
         }
         match slot.subscriptions.remove(filter.full) {
             Some(subscribed) => {
+                let size = subscription_size(filter.full, subscribed.group.is_some());
+                slot.charge.shrink(size);
                 self.end_subscription(session, filter.filter, &subscribed, context, dirty);
                 ReasonCode::Success
             }
@@ -258,6 +263,7 @@ impl Broker {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
+        slot.charge.set(0);
         for (full, subscribed) in std::mem::take(&mut slot.subscriptions) {
             if let Ok(filter) = Filter::parse(&full) {
                 self.end_subscription(session, filter.filter, &subscribed, context, dirty);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::budget::{Budget, Charge, Full, Kind};
 use crate::codec::{Connack, Connect, QoS, ReasonCode, Version};
 use crate::config::Config;
 use crate::session::will::Will;
@@ -14,7 +15,7 @@ use super::violation::Violation;
 const NEVER: u32 = u32::MAX;
 
 /// A CONNECT that was found acceptable, with what the broker makes of it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) version: Version,
     pub(crate) client_id: Box<str>,
@@ -46,6 +47,7 @@ pub(crate) struct Accepted {
 pub(crate) fn accept(
     connect: &Connect<'_>,
     config: &Config,
+    budget: Budget,
     assign: impl FnOnce() -> Box<str>,
 ) -> Result<Accepted, Violation> {
     let properties = &connect.properties;
@@ -77,7 +79,7 @@ pub(crate) fn accept(
     let will = connect
         .will
         .as_ref()
-        .map(|will| take_will(will, config))
+        .map(|will| take_will(will, config, budget))
         .transpose()?;
     let is_assigned = connect.client_id.is_empty();
     Ok(Accepted {
@@ -145,11 +147,24 @@ fn check_client_id(connect: &Connect<'_>, config: &Config) -> Result<(), Violati
     }
 }
 
-fn take_will(will: &crate::codec::Will<'_>, config: &Config) -> Result<Box<Will>, Violation> {
+/// What a will takes besides its topic, payload and properties.
+const WILL: usize = 160;
+
+fn take_will(
+    will: &crate::codec::Will<'_>,
+    config: &Config,
+    budget: Budget,
+) -> Result<Box<Will>, Violation> {
     rules::check_will(will, config)?;
     let mut scratch = Vec::new();
-    let properties = will.forward(&mut scratch).into();
+    let properties: Box<[u8]> = will.forward(&mut scratch).into();
+    let size = WILL + will.topic.len() + will.payload.len() + properties.len();
+    let charge = Charge::new(budget, Kind::Sessions, size).map_err(|Full| {
+        let text = "the broker's memory bound is reached";
+        Violation::new(ReasonCode::QuotaExceeded, "limits.memory", text)
+    })?;
     Ok(Box::new(Will {
+        charge,
         topic: will.topic.into(),
         payload: will.payload.into(),
         properties,

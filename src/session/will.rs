@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use crate::budget::Charge;
 use crate::codec::QoS;
 use crate::session::message::{Publication, expiry_deadline};
 
 /// A Will Message, kept from CONNECT until it is published or removed (MQTT-3.1.2-7, -10).
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Will {
     pub(crate) topic: Box<str>,
     pub(crate) payload: Box<[u8]>,
@@ -18,6 +19,9 @@ pub(crate) struct Will {
     pub(crate) delay: Duration,
     /// Message Expiry Interval in seconds; it starts when the will is published.
     pub(crate) message_expiry: Option<u32>,
+    /// Its bytes in the broker's budget.
+    #[expect(dead_code, reason = "it counts for as long as it is there")]
+    pub(crate) charge: Charge,
 }
 
 impl Will {

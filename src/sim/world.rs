@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::broker::{Alarm, Broker, Dirty, Farewell, Link, Session};
+use crate::broker::{Alarm, Broker, Dirty, Farewell, Link, Randomness, Session};
 use crate::codec::{
     AckKind, Frame, OutgoingPublish, Packet, QoS, ReasonCode, RetainHandling, Sender, Split,
     SubscribeOptions, Version, client as encode, connect, decode, decode_from, encode_ack, split,
@@ -67,7 +67,7 @@ impl World {
         let mut dice = Dice::new(seed);
         let plan = Plan::new(&mut dice);
         let now = Instant::now();
-        let broker = Broker::new(plan.config.clone(), seed, now, Arc::new(NoAlarm));
+        let broker = Broker::new(plan.config.clone(), Randomness::from_seed(seed), now, Arc::new(NoAlarm));
         let clients = (0..plan.clients).map(|index| {
             let role = match dice.below(3) {
                 0 => Role::Mixed,

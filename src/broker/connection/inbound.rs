@@ -163,7 +163,7 @@ impl Active {
 
     /// The client lets go of a QoS 2 message that it sent (MQTT-4.3.3-11, -12).
     fn receive_pubrel(&mut self, id: PacketId) {
-        let known = self.session.received().remove(&id.get());
+        let known = self.session.received().remove(id);
         let answers = self.answers.buffer();
         append_release(answers, self.version, AckKind::Pubcomp, id, known);
     }

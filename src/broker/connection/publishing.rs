@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::budget::Charge;
+use crate::budget::{Charge, Full};
 use crate::codec::{
     self, AckKind, Frame, PacketId, Publish, QoS, ReasonCode, Split, Version, encode_ack,
 };
@@ -99,7 +99,7 @@ impl Active {
         publish.qos == QoS::ExactlyOnce
             && publish
                 .packet_id
-                .is_some_and(|id| self.session.received().contains(&id.get()))
+                .is_some_and(|id| self.session.received().contains(id))
     }
 
     /// What a PUBLISH that is not acceptable comes to: an error in its acknowledgement where the
@@ -205,7 +205,7 @@ impl Active {
         let topic = topic_of(&self.aliases, publish);
         if let Err(violation) = broker.check_retained_rate(topic, publish, context) {
             if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
-                self.session.received().remove(&id.get());
+                self.session.received().remove(id);
             }
             return self.throttle(broker, publish, violation);
         }
@@ -319,6 +319,12 @@ impl Active {
                 Ok(false)
             }
             Opened::TooMany => Err(exceeded_receive_maximum()),
+            Opened::NoMemory => Err(Violation::new(
+                ReasonCode::QuotaExceeded,
+                "limits.memory",
+                "the broker's memory bound is reached",
+            )
+            .into()),
         }
     }
 
@@ -340,7 +346,7 @@ impl Active {
             self.count_unanswered(broker)?;
         } else if reason.is_error() {
             // PUBREC with an error ends the exchange: its identifier is free (MQTT-4.3.3-9).
-            self.session.received().remove(&id.get());
+            self.session.received().remove(id);
         }
         Ok(self.acknowledge(kind, id, reason)?)
     }
@@ -405,20 +411,23 @@ enum Opened {
     Known,
     /// More than Receive Maximum (MQTT-3.3.4-7).
     TooMany,
+    /// The memory bound is reached.
+    NoMemory,
 }
 
 /// Looks an identifier up and notes it, under one lock: a connection that was just taken over may be
 /// at the same message.
 fn open_exchange(received: &mut ReceivedIds, id: PacketId, broker: &Broker) -> Opened {
     let maximum = usize::from(broker.config().limits.receive_maximum);
-    let is_full = received.len() >= maximum;
-    if received.contains(&id.get()) {
+    if received.contains(id) {
         Opened::Known
-    } else if is_full {
+    } else if received.len() >= maximum {
         Opened::TooMany
     } else {
-        received.insert(id.get());
-        Opened::New
+        match received.insert(id, *broker.budget) {
+            Ok(()) => Opened::New,
+            Err(Full) => Opened::NoMemory,
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use super::super::lifecycle::{Attached, ConnectRequest, Departure, Takeover};
 use super::super::outbox::Peer;
 use super::super::publish::Run;
 use super::super::subscribe::{Due, Request};
-use super::super::{Alarm, Broker, ConnectionFacts, Dirty, Link, Mailbox, Session, Written};
+use super::super::{Alarm, Broker, Randomness, ConnectionFacts, Dirty, Link, Mailbox, Session, Written};
 
 const CLIENTS: usize = 4;
 const FILTER: &str = "$share/g/t";
@@ -506,7 +506,7 @@ impl Harness {
         let mut config = Config::standard();
         config.limits.group_queue = QUEUE_BOUND;
         Self {
-            broker: Broker::new(config, 1, now, Arc::new(NoAlarm)),
+            broker: Broker::new(config, Randomness::from_seed(1), now, Arc::new(NoAlarm)),
             now,
             links: (0..CLIENTS).map(|_| Arc::default()).collect(),
             attached: (0..CLIENTS).map(|_| None).collect(),

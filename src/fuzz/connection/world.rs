@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::broker::{Alarm, Broker, Dirty};
+use crate::broker::{Alarm, Broker, Dirty, Randomness};
 use crate::codec::{
     OutgoingPublish, PacketId, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version, client,
 };
@@ -44,7 +44,7 @@ impl World {
         let is_tight = choice & 0x02 != 0;
         let now = Instant::now();
         Self {
-            broker: Broker::new(config(choice), choice.into(), now, Arc::new(NoAlarm)),
+            broker: Broker::new(config(choice), Randomness::from_seed(choice.into()), now, Arc::new(NoAlarm)),
             now,
             slots: [const { None }; SLOTS],
             closing: Vec::new(),
