@@ -27,6 +27,7 @@ use super::dirty::Dirty;
 use super::outbox::{Grant, HandOver};
 use super::random::SplitMix;
 use super::session::Session;
+use super::snapshot::PartBounds;
 
 /// Messages handed over before the lock is let go for others.
 const DRAIN_BATCH: usize = 256;
@@ -98,10 +99,20 @@ pub(crate) struct GroupSnapshot {
     pub(crate) share: String,
     pub(crate) filter: String,
     pub(crate) cursor: usize,
+    /// The first ones, in join order.
     pub(crate) members: Vec<MemberSnapshot>,
+    /// All of them.
+    pub(crate) members_total: usize,
     pub(crate) queued: usize,
     pub(crate) dropped: u64,
-    pub(crate) expired: u64,
+}
+
+/// What waits in a group, and what it lost so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GroupTotals {
+    pub(super) queued: usize,
+    pub(super) dropped: u64,
+    pub(super) expired: u64,
 }
 
 /// A member as the HTTP API shows it.
@@ -284,9 +295,22 @@ impl Group {
             .drain_some(DRAIN_BATCH, self.strategy, context, dirty)
     }
 
-    pub(super) fn snapshot(&self) -> GroupSnapshot {
+    /// What waits, and what was lost.
+    pub(super) fn totals(&self) -> GroupTotals {
         let state = self.state.lock();
-        let members = state.members.iter().map(|member| MemberSnapshot {
+        GroupTotals {
+            queued: state.queue.len(),
+            dropped: state.dropped,
+            expired: state.expired,
+        }
+    }
+
+    /// The group as it stands, with its first members as far as `bounds` go: publishers wait
+    /// meanwhile.
+    pub(crate) fn snapshot(&self, bounds: PartBounds) -> GroupSnapshot {
+        let state = self.state.lock();
+        let members = bounds.take(&state.members, |member| member.session.client_id());
+        let members = members.map(|member| MemberSnapshot {
             client_id: member.session.client_id().to_owned(),
             connected: member.connected,
             in_flight: member
@@ -302,9 +326,9 @@ impl Group {
             filter: self.filter.to_string(),
             cursor: state.cursor,
             members: members.collect(),
+            members_total: state.members.len(),
             queued: state.queue.len(),
             dropped: state.dropped,
-            expired: state.expired,
         }
     }
 }

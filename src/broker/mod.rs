@@ -14,6 +14,7 @@ mod context;
 mod dirty;
 mod facts;
 mod group;
+mod group_names;
 mod lifecycle;
 mod link;
 mod local;
@@ -54,17 +55,23 @@ pub(crate) use link::{Farewell, Link, Mailbox, Written};
 pub(crate) use local::LocalSession;
 pub(crate) use outbox::OutputState;
 pub(crate) use outside::OutsideMessage;
+#[cfg(feature = "http")]
+pub(crate) use outside::Reach;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
 #[cfg(any(feature = "http", test))]
 pub(crate) use snapshot::Stats;
 #[cfg(feature = "http")]
-pub(crate) use snapshot::{ClientSnapshot, RetainedSnapshot, TopicSnapshot};
+pub(crate) use snapshot::{ClientSnapshot, GroupsOf, PageOf, PartBounds, TopicSnapshot};
 
 use budget::Budget;
 use random::SplitMix;
 use retained::Retained;
 use schedule::Schedule;
+
+/// Parts of the registry of sessions that are locked by themselves: with a million sessions a walk
+/// locks one part for half a millisecond.
+const SESSION_SHARDS: usize = 128;
 
 /// Counters that outlive the sessions and connections they were counted for.
 #[derive(Default)]
@@ -99,6 +106,7 @@ pub(crate) struct Broker {
     /// Subscriptions of all sessions.
     subscriptions: AtomicUsize,
     groups: AtomicUsize,
+    group_names: group_names::GroupNames,
     /// Sessions with a connection.
     connected: AtomicUsize,
     pub(crate) counters: Counters,
@@ -119,13 +127,14 @@ impl Broker {
             retained: Retained::new(random.next(), parent),
             budget: Budget::new(config.limits.memory),
             schedule: Schedule::new(alarm),
-            sessions: DashMap::default(),
+            sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
             random: Mutex::new(random),
             connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),
             retained_rates: Mutex::new(Rates::new(config.limits.retained_rate)),
             session_ids: AtomicU64::new(1),
             subscriptions: AtomicUsize::new(0),
             groups: AtomicUsize::new(0),
+            group_names: group_names::GroupNames::default(),
             connected: AtomicUsize::new(0),
             counters: Counters::default(),
             stopping: AtomicBool::new(false),

@@ -83,6 +83,26 @@ impl Retained {
         found
     }
 
+    /// Calls `f` with every message whose topic matches `filter`, or with all of them, in no order;
+    /// expired ones are left out.
+    pub(super) fn visit(
+        &self,
+        filter: Option<&str>,
+        context: &Context<'_>,
+        mut f: impl FnMut(&Message),
+    ) {
+        let mut visit = |message: &Message| {
+            if !message.is_expired(context.now) {
+                f(message);
+            }
+        };
+        let store = self.store.read();
+        match filter {
+            Some(filter) => store.names.visit_matches(filter, self.parent, visit),
+            None => store.names.visit_all(|_, message| visit(message)),
+        }
+    }
+
     /// Locks the store against changes, so that what is replayed is still the current message.
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Store> {
         self.store.read()
@@ -125,9 +145,5 @@ impl Store {
         self.names
             .get(message.topic())
             .is_some_and(|current| current.is_same(message))
-    }
-
-    pub(super) fn visit(&self, mut f: impl FnMut(&str, &Message)) {
-        self.names.visit_all(|topic, message| f(topic, message));
     }
 }

@@ -1,6 +1,6 @@
 //! One client's session, shared by everybody who sends to it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -43,7 +43,8 @@ pub(super) struct Slot {
     pub(super) epoch: u64,
     pub(super) state: State,
     pub(super) version: Version,
-    pub(super) subscriptions: HashMap<Box<str>, Subscribed, foldhash::fast::RandomState>,
+    /// By full filter, `$share/` included: in order, so that a walk can go on where it stopped.
+    pub(super) subscriptions: BTreeMap<Box<str>, Subscribed>,
     pub(super) will: Option<Box<Will>>,
     /// Session Expiry Interval in seconds: 0 ends with the connection, `u32::MAX` never.
     pub(super) expiry: u32,
@@ -80,7 +81,7 @@ impl Session {
                 epoch: 0,
                 state: State::New,
                 version: Version::V5,
-                subscriptions: HashMap::default(),
+                subscriptions: BTreeMap::new(),
                 will: None,
                 expiry: 0,
                 facts: None,

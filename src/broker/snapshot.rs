@@ -1,16 +1,71 @@
 //! The broker's state as the HTTP API and `$SYS` show it.
+//!
+//! What is asked of many sessions or groups takes long where there are many: such calls are not for
+//! a worker thread. None of them holds a lock for more than a slice of its way, so that publishers
+//! and subscribers go on meanwhile; what changes under way is seen or not.
 
+use std::borrow::Borrow;
+use std::collections::{BTreeSet, HashSet};
+use std::hash::BuildHasher;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::codec::{QoS, Version};
+use crate::session::message::Message;
 
 use super::Broker;
 use super::facts::{ConnectionFacts, TrafficTotals};
-use super::group::GroupSnapshot;
+use super::group::Group;
 use super::lifecycle::NEVER;
-use super::session::{Session, State};
+use super::session::{Session, Slot, State, Subscribed};
+
+/// Subscriptions of one session that are looked at per lock hold.
+const SLICE: PartBounds = PartBounds {
+    count: 256,
+    bytes: 64 * 1024,
+};
+
+/// How much of something long is shown, or looked at in one go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartBounds {
+    pub(crate) count: usize,
+    /// Of names; the first one always fits.
+    pub(crate) bytes: usize,
+}
+
+/// The part of a list that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageOf<'a> {
+    /// Entries behind this key only.
+    pub(crate) after: Option<&'a str>,
+    /// Entries whose key contains this only.
+    pub(crate) containing: Option<&'a str>,
+    /// Entries at most.
+    pub(crate) limit: usize,
+}
+
+/// A part of a list, in the order of its keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Page<T> {
+    pub(crate) entries: Vec<T>,
+    /// Entries that were asked for, in front of the page and behind it too.
+    pub(crate) total: usize,
+}
+
+/// The groups that are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupsOf<'a> {
+    pub(crate) share: Option<&'a str>,
+    pub(crate) filter: Option<&'a str>,
+    /// Groups whose share name or filter contains this only.
+    pub(crate) containing: Option<&'a str>,
+    /// Groups behind this filter and share name only; with no share name, behind all of the filter.
+    pub(crate) after: Option<(&'a str, Option<&'a str>)>,
+    /// Groups at most.
+    pub(crate) limit: usize,
+}
 
 /// A session, with its connection if it has one.
 #[derive(Clone, Debug)]
@@ -22,7 +77,10 @@ pub(crate) struct ClientSnapshot {
     /// `None`: never.
     pub(crate) session_expiry: Option<Duration>,
     pub(crate) connected_for: Option<Duration>,
+    /// The first ones, by filter.
     pub(crate) subscriptions: Vec<SubscriptionSnapshot>,
+    /// All of them.
+    pub(crate) subscriptions_total: usize,
     pub(crate) in_flight: usize,
     pub(crate) queued: usize,
     pub(crate) messages_sent: u64,
@@ -43,14 +101,6 @@ pub(crate) struct TopicSnapshot {
     pub(crate) filter: String,
     pub(crate) subscribers: usize,
     pub(crate) groups: usize,
-}
-
-/// A retained message.
-#[derive(Clone, Debug)]
-pub(crate) struct RetainedSnapshot {
-    pub(crate) topic: String,
-    pub(crate) qos: QoS,
-    pub(crate) payload: Vec<u8>,
 }
 
 /// Counters of the whole broker.
@@ -79,20 +129,179 @@ pub(crate) struct Stats {
     pub(crate) memory: usize,
 }
 
-impl Broker {
-    /// Every session, ordered by client identifier.
-    pub(crate) fn clients(&self, now: Instant) -> Vec<ClientSnapshot> {
-        let mut clients: Vec<_> = self
-            .all_sessions()
-            .iter()
-            .filter_map(|session| session.snapshot(now))
-            .collect();
-        clients.sort_by(|a, b| a.client_id.cmp(&b.client_id));
-        clients
+impl PartBounds {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) const NONE: Self = Self {
+        count: usize::MAX,
+        bytes: usize::MAX,
+    };
+
+    /// The first of `all` as far as the bounds go, by the names that `name` gives them.
+    pub(super) fn take<T>(
+        self,
+        all: impl IntoIterator<Item = T>,
+        name: impl Fn(&T) -> &str,
+    ) -> impl Iterator<Item = T> {
+        let mut bytes = 0_usize;
+        all.into_iter().take(self.count).take_while(move |entry| {
+            let is_first = bytes == 0;
+            bytes += name(entry).len().max(1);
+            is_first || bytes <= self.bytes
+        })
+    }
+}
+
+impl PageOf<'_> {
+    fn is_asked_for(&self, key: &str) -> bool {
+        self.containing.is_none_or(|part| key.contains(part))
+    }
+}
+
+impl GroupsOf<'_> {
+    fn is_asked_for(&self, group: &Group) -> bool {
+        self.share.is_none_or(|share| *group.share == *share)
+            && self.filter.is_none_or(|filter| *group.filter == *filter)
+            && self
+                .containing
+                .is_none_or(|part| group.share.contains(part) || group.filter.contains(part))
     }
 
-    pub(crate) fn client(&self, client_id: &str, now: Instant) -> Option<ClientSnapshot> {
-        self.find(client_id)?.snapshot(now)
+    fn is_behind(&self, group: &Group) -> bool {
+        match self.after {
+            None => true,
+            Some((filter, None)) => *group.filter > *filter,
+            Some((filter, Some(share))) => (&*group.filter, &*group.share) > (filter, share),
+        }
+    }
+}
+
+/// The first entries of a list that comes in no order.
+struct First<T> {
+    entries: BTreeSet<ByKey<T>>,
+    limit: usize,
+}
+
+/// What a list is ordered by.
+trait Keyed {
+    fn key(&self) -> &str;
+}
+
+struct ByKey<T>(T);
+
+impl<T: Keyed> First<T> {
+    fn new(limit: usize) -> Self {
+        Self {
+            entries: BTreeSet::new(),
+            limit,
+        }
+    }
+
+    /// Takes an entry that is behind `page.after`, unless there are enough in front of it.
+    fn offer(&mut self, key: &str, page: &PageOf<'_>, entry: impl FnOnce() -> T) {
+        let is_full = self.entries.len() >= self.limit;
+        let is_too_late = is_full && self.entries.last().is_none_or(|last| last.0.key() <= key);
+        if is_too_late || page.after.is_some_and(|after| key <= after) || self.has(key) {
+            return;
+        }
+        self.entries.insert(ByKey(entry()));
+        if is_full {
+            self.entries.pop_last();
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.entries.contains(key)
+    }
+
+    fn into_page(self, total: usize) -> Page<T> {
+        Page {
+            entries: self.entries.into_iter().map(|entry| entry.0).collect(),
+            total,
+        }
+    }
+}
+
+impl Keyed for Arc<Session> {
+    fn key(&self) -> &str {
+        self.client_id()
+    }
+}
+
+impl Keyed for Message {
+    fn key(&self) -> &str {
+        self.topic()
+    }
+}
+
+impl Keyed for Box<str> {
+    fn key(&self) -> &str {
+        self
+    }
+}
+
+impl<T: Keyed> Borrow<str> for ByKey<T> {
+    fn borrow(&self) -> &str {
+        self.0.key()
+    }
+}
+
+impl<T: Keyed> Ord for ByKey<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.key().cmp(other.0.key())
+    }
+}
+
+impl<T: Keyed> PartialOrd for ByKey<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: Keyed> PartialEq for ByKey<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl<T: Keyed> Eq for ByKey<T> {}
+
+impl Broker {
+    /// A page of all sessions, by client identifier.
+    pub(crate) fn client_page(&self, page: &PageOf<'_>) -> Page<Arc<Session>> {
+        let (mut first, mut total) = (First::new(page.limit), 0);
+        for session in self.all_sessions() {
+            if page.is_asked_for(session.client_id()) {
+                total += 1;
+                first.offer(session.client_id(), page, || session.clone());
+            }
+        }
+        first.into_page(total)
+    }
+
+    /// Every session, by client identifier.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn clients(&self, now: Instant) -> Vec<ClientSnapshot> {
+        let page = PageOf {
+            after: None,
+            containing: None,
+            limit: usize::MAX,
+        };
+        let sessions = self.client_page(&page).entries;
+        let sessions = sessions.iter();
+        sessions
+            .filter_map(|session| session.snapshot(PartBounds::NONE, now))
+            .collect()
+    }
+
+    /// Every shared group, by filter and share name.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn groups(&self) -> Vec<super::group::GroupSnapshot> {
+        let mut groups = Vec::new();
+        self.group_names.visit(None, |group| {
+            groups.push(group.snapshot(PartBounds::NONE));
+            true
+        });
+        groups
     }
 
     pub(crate) fn find(&self, client_id: &str) -> Option<Arc<Session>> {
@@ -109,61 +318,97 @@ impl Broker {
             .collect()
     }
 
-    /// Every shared group, ordered by filter and share name.
-    pub(crate) fn groups(&self) -> Vec<GroupSnapshot> {
-        let mut groups = Vec::new();
-        self.routing.read(|trie| {
-            trie.visit_all(|_, leaf| groups.extend(leaf.groups().iter().cloned()));
+    /// A page of the shared groups, by filter and share name.
+    pub(crate) fn group_page(&self, groups: &GroupsOf<'_>) -> Page<Arc<Group>> {
+        let (mut entries, mut total) = (Vec::new(), 0);
+        // No share name is empty, so this is in front of all groups of the filter.
+        let start = groups.filter.map(|filter| (filter, ""));
+        self.group_names.visit(start, |group| {
+            if groups.filter.is_some_and(|filter| *group.filter != *filter) {
+                return false;
+            }
+            if groups.is_asked_for(&group) {
+                total += 1;
+                if entries.len() < groups.limit && groups.is_behind(&group) {
+                    entries.push(group);
+                }
+            }
+            true
         });
-        let mut groups: Vec<_> = groups.iter().map(|group| group.snapshot()).collect();
-        groups.sort_by(|a, b| (&a.filter, &a.share).cmp(&(&b.filter, &b.share)));
-        groups
+        Page { entries, total }
     }
 
-    /// Every filter that somebody subscribes to.
-    pub(crate) fn filters(&self) -> Vec<TopicSnapshot> {
-        let mut filters = Vec::new();
-        self.routing.read(|trie| {
-            trie.visit_all(|filter, leaf| {
-                filters.push(TopicSnapshot {
-                    filter: filter.to_owned(),
-                    subscribers: leaf.plain().len(),
-                    groups: leaf.groups().len(),
-                });
-            });
+    /// A page of the filters that somebody subscribes to.
+    pub(crate) fn filter_page(&self, page: &PageOf<'_>) -> Page<Box<str>> {
+        let mut first = First::new(page.limit);
+        // Filters come once per subscriber. Two that have one hash count as one, which is as good
+        // as never.
+        let (hasher, mut different) = (foldhash::fast::RandomState::default(), HashSet::new());
+        self.visit_filters(|filter| {
+            if page.is_asked_for(filter) {
+                if page.containing.is_some() {
+                    different.insert(hasher.hash_one(filter));
+                }
+                first.offer(filter, page, || filter.into());
+            }
         });
-        filters.sort_by(|a, b| a.filter.cmp(&b.filter));
-        filters
+        let total = match page.containing {
+            Some(_) => different.len(),
+            None => self.routing.read(|trie| trie.len()),
+        };
+        first.into_page(total)
     }
 
-    /// The first `limit` retained messages, by topic, whose topics match `filter`, a valid one; and
-    /// how many match in all.
-    pub(crate) fn retained_messages(
+    /// Who is behind a filter; `None` once nobody is.
+    pub(crate) fn filter(&self, filter: &str) -> Option<TopicSnapshot> {
+        self.routing.read(|trie| {
+            trie.get(filter).map(|leaf| TopicSnapshot {
+                filter: filter.to_owned(),
+                subscribers: leaf.plain().len(),
+                groups: leaf.groups().len(),
+            })
+        })
+    }
+
+    /// Calls `f` with the filter of every subscription, without `$share/…/`, in no order. Only the
+    /// session that is looked at is locked, and not for longer than a slice takes.
+    fn visit_filters(&self, mut f: impl FnMut(&str)) {
+        for session in self.all_sessions() {
+            let mut seen: Option<Box<str>> = None;
+            loop {
+                let slot = session.slot();
+                let mut last = None;
+                for (full, subscribed) in slot.subscriptions_after(seen.as_deref(), SLICE) {
+                    f(subscribed
+                        .group
+                        .as_ref()
+                        .map_or(full, |group| &group.filter));
+                    last = Some(full);
+                }
+                let Some(last) = last else { break };
+                seen = Some(last.into());
+            }
+        }
+    }
+
+    /// A page of the retained messages, by topic, whose topics match `filter`, a valid one.
+    pub(crate) fn retained_page(
         &self,
         filter: Option<&str>,
-        limit: usize,
+        page: &PageOf<'_>,
         now: Instant,
-    ) -> (Vec<RetainedSnapshot>, usize) {
-        let mut found = match filter {
-            Some(filter) => self.retained.matching(filter, &self.context(now)),
-            None => {
-                let mut all = Vec::new();
-                self.retained
-                    .read()
-                    .visit(|_, message| all.push(message.clone()));
-                all.retain(|message| !message.is_expired(now));
-                all
+    ) -> Page<Message> {
+        let (mut first, mut total) = (First::new(page.limit), 0);
+        self.retained.visit(filter, &self.context(now), |message| {
+            if page.is_asked_for(message.topic()) {
+                total += 1;
+                first.offer(message.topic(), page, || message.clone());
             }
-        };
-        found.sort_by(|a, b| a.topic().cmp(b.topic()));
-        let shown = found.iter().take(limit).map(|message| RetainedSnapshot {
-            topic: message.topic().to_owned(),
-            qos: message.qos(),
-            payload: message.payload().to_vec(),
         });
-        (shown.collect(), found.len())
+        first.into_page(total)
     }
 
+    /// The counters, and sums over all sessions and groups, each of which is locked by itself.
     pub(crate) fn stats(&self, now: Instant) -> Stats {
         let counters = &self.counters;
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -189,33 +434,26 @@ impl Broker {
         for session in self.all_sessions() {
             session.add_to(&mut stats);
         }
-        for group in self.groups() {
-            stats.group_queued += group.queued;
-            stats.dropped += group.dropped;
-            stats.expired += group.expired;
-        }
+        self.group_names.visit(None, |group| {
+            let totals = group.totals();
+            stats.group_queued += totals.queued;
+            stats.dropped += totals.dropped;
+            stats.expired += totals.expired;
+            true
+        });
         stats
     }
 }
 
 impl Session {
-    fn snapshot(&self, now: Instant) -> Option<ClientSnapshot> {
+    /// The session as it stands, with its first subscriptions as far as `bounds` go; `None` if it
+    /// has ended or never began.
+    pub(crate) fn snapshot(&self, bounds: PartBounds, now: Instant) -> Option<ClientSnapshot> {
+        let subscriptions = self.first_subscriptions(bounds);
         let slot = self.slot();
         if !matches!(slot.state, State::Connected | State::Away) {
             return None;
         }
-        let mut subscriptions: Vec<_> = slot
-            .subscriptions
-            .iter()
-            .filter_map(|(filter, subscribed)| {
-                let options = subscribed.subscription.options()?;
-                Some(SubscriptionSnapshot {
-                    filter: filter.to_string(),
-                    qos: options.qos,
-                })
-            })
-            .collect();
-        subscriptions.sort_by(|a, b| a.filter.cmp(&b.filter));
         let outbox = self.outbox();
         Some(ClientSnapshot {
             client_id: self.client_id().to_owned(),
@@ -233,11 +471,39 @@ impl Session {
                 .connected_at
                 .map(|at| now.saturating_duration_since(at)),
             subscriptions,
+            subscriptions_total: slot.subscriptions.len(),
             in_flight: outbox.window.len(),
             queued: outbox.queued(),
             messages_sent: outbox.sent.messages,
             dropped: outbox.sent.dropped,
         })
+    }
+
+    /// The first subscriptions, by filter.
+    fn first_subscriptions(&self, bounds: PartBounds) -> Vec<SubscriptionSnapshot> {
+        let (mut found, mut bytes) = (Vec::<SubscriptionSnapshot>::new(), 0);
+        while found.len() < bounds.count && bytes < bounds.bytes {
+            let slot = self.slot();
+            let before = found.len();
+            let seen = found.last().map(|last| last.filter.clone());
+            let slice = PartBounds {
+                count: SLICE.count.min(bounds.count - before),
+                bytes: SLICE.bytes.min(bounds.bytes - bytes),
+            };
+            for (filter, subscribed) in slot.subscriptions_after(seen.as_deref(), slice) {
+                bytes += filter.len();
+                // One that ended is about to leave the list.
+                let options = subscribed.subscription.options();
+                found.push(SubscriptionSnapshot {
+                    filter: filter.to_owned(),
+                    qos: options.map_or(QoS::AtMostOnce, |options| options.qos),
+                });
+            }
+            if found.len() == before {
+                break;
+            }
+        }
+        found
     }
 
     fn add_to(&self, stats: &mut Stats) {
@@ -258,5 +524,21 @@ impl Session {
         stats.bytes_sent += outbox.sent.bytes;
         stats.dropped += outbox.sent.dropped;
         stats.expired += outbox.sent.expired;
+    }
+}
+
+impl Slot {
+    /// The subscriptions behind the full filter `after`, in order, as far as `bounds` go.
+    fn subscriptions_after(
+        &self,
+        after: Option<&str>,
+        bounds: PartBounds,
+    ) -> impl Iterator<Item = (&str, &Subscribed)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = self.subscriptions.range::<str, _>((from, Bound::Unbounded));
+        bounds.take(
+            rest.map(|(full, subscribed)| (&**full, subscribed)),
+            |entry| entry.0,
+        )
     }
 }

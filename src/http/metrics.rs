@@ -1,12 +1,14 @@
 //! `GET /metrics`: the broker's counters as Prometheus text, or as OpenMetrics text for who asks for
 //! that.
 //!
-//! Nothing is counted here: each scrape takes one [`Stats`] from the broker.
+//! Nothing is counted here: each scrape takes one [`Stats`] from the broker, which sums up all
+//! sessions and groups for it, away from the worker threads.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -20,7 +22,9 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::broker::Stats;
 use crate::net::Shared;
 
+use super::Api;
 use super::error::ApiError;
+use super::query::NoParameters;
 
 const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -42,18 +46,28 @@ pub(super) fn registry(shared: Arc<Shared>) -> Registry {
 }
 
 /// The answer to a scrape.
-pub(super) fn scrape(registry: &Registry, headers: &HeaderMap) -> Response {
-    let mut text = String::new();
-    if let Err(error) = prometheus_client::encoding::text::encode(&mut text, registry) {
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        return ApiError::new(status, error.to_string()).into_response();
-    }
+pub(super) async fn scrape(
+    State(api): State<Api>,
+    _: NoParameters,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let accepted = headers.get_all(ACCEPT).iter();
     let mut accepted = accepted.filter_map(|value| value.to_str().ok());
-    match accepted.any(|value| value.contains("application/openmetrics-text")) {
+    let is_open = accepted.any(|value| value.contains("application/openmetrics-text"));
+    let registry = api.registry.clone();
+    let text = api.jobs.run(move || encode(&registry)).await?;
+    let text =
+        text.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(match is_open {
         true => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         false => ([(CONTENT_TYPE, PLAIN)], plain(&text)).into_response(),
-    }
+    })
+}
+
+fn encode(registry: &Registry) -> Result<String, fmt::Error> {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry)?;
+    Ok(text)
 }
 
 /// OpenMetrics text in Prometheus's own, older form: HELP and TYPE bear the names of the samples, and

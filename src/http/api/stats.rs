@@ -1,13 +1,14 @@
 //! `GET /v1/stats`: the counters of the whole broker.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
 use crate::broker;
-use crate::net::Shared;
+
+use super::super::Api;
+use super::super::error::ApiError;
+use super::super::query::NoParameters;
 
 #[derive(Serialize)]
 pub(in crate::http) struct Stats {
@@ -32,8 +33,15 @@ pub(in crate::http) struct Stats {
     messages_expired: u64,
 }
 
-pub(in crate::http) async fn show(State(shared): State<Arc<Shared>>) -> Json<Stats> {
-    Json(shared.broker.stats(shared.clock.now()).into())
+pub(in crate::http) async fn show(
+    State(api): State<Api>,
+    _: NoParameters,
+) -> Result<Json<Stats>, ApiError> {
+    let shared = api.shared;
+    let stats = api
+        .jobs
+        .run(move || shared.broker.stats(shared.clock.now()));
+    Ok(Json(stats.await?.into()))
 }
 
 impl From<broker::Stats> for Stats {
