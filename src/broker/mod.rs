@@ -62,7 +62,7 @@ pub(crate) use session::Session;
 #[cfg(any(feature = "http", test))]
 pub(crate) use snapshot::Stats;
 #[cfg(feature = "http")]
-pub(crate) use snapshot::{ClientSnapshot, GroupsOf, PageOf, PartBounds, TopicSnapshot};
+pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Page, PageOf, PartBounds, TopicSnapshot};
 
 use budget::Budget;
 use random::SplitMix;

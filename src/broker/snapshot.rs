@@ -542,3 +542,147 @@ impl Slot {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use crate::config::Config;
+
+    use super::super::link::{Link, Mailbox, Written};
+    use super::super::local::LocalSession;
+    use super::super::{Alarm, Dirty};
+    use super::*;
+
+    struct NoAlarm;
+
+    impl Alarm for NoAlarm {
+        fn deadline_moved(&self) {}
+    }
+
+    #[derive(Default)]
+    struct Nowhere(Mailbox);
+
+    impl Link for Nowhere {
+        fn try_write(&self, bytes: &[u8]) -> Written {
+            Written::Bytes(bytes.len())
+        }
+
+        fn wake(&self) {}
+
+        fn mailbox(&self) -> &Mailbox {
+            &self.0
+        }
+    }
+
+    fn broker() -> (Arc<Broker>, Instant) {
+        let now = Instant::now();
+        let broker = Broker::new(Config::standard(), 7, now, Arc::new(NoAlarm));
+        (Arc::new(broker), now)
+    }
+
+    fn subscribe(broker: &Broker, filter: &str, now: Instant) -> LocalSession {
+        let link: Arc<dyn Link> = Arc::new(Nowhere::default());
+        let (context, mut dirty) = (broker.context(now), Dirty::default());
+        let local = broker.open_local(filter, QoS::AtLeastOnce, &link, &context, &mut dirty);
+        broker.flush_all(&context, dirty);
+        local.expect("a subscription")
+    }
+
+    /// Does `work` on a thread of its own, which must not have to wait for this one.
+    fn while_walking(work: impl FnOnce() + Send + 'static) {
+        let (done, end) = mpsc::channel();
+        std::thread::spawn(move || {
+            work();
+            let _ = done.send(());
+        });
+        let patience = Duration::from_secs(10);
+        end.recv_timeout(patience).expect("it waits for the walk");
+    }
+
+    #[test]
+    fn others_subscribe_and_connect_while_filters_are_walked() {
+        let (broker, now) = broker();
+        subscribe(&broker, "$share/g/a/+", now);
+        let mut found = Vec::new();
+        broker.visit_filters(|filter| {
+            found.push(filter.to_owned());
+            if found.len() == 1 {
+                let broker = broker.clone();
+                while_walking(move || {
+                    subscribe(&broker, "a/+", now);
+                    subscribe(&broker, "$share/g/a/+", now);
+                });
+            }
+        });
+        assert_eq!(found, ["a/+"], "what came later is not seen");
+    }
+
+    #[test]
+    fn others_subscribe_and_leave_while_groups_are_walked() {
+        let (broker, now) = broker();
+        let member = subscribe(&broker, "$share/g/a", now);
+        subscribe(&broker, "$share/g/b", now);
+        let mut member = Some(member);
+        let mut found = Vec::new();
+        broker.group_names.visit(None, |group| {
+            found.push(group.filter.clone());
+            if let Some(member) = member.take() {
+                let broker = broker.clone();
+                while_walking(move || {
+                    let (context, mut dirty) = (broker.context(now), Dirty::default());
+                    broker.close_local(&member, &context, &mut dirty);
+                    broker.flush_all(&context, dirty);
+                    subscribe(&broker, "$share/h/a", now);
+                });
+            }
+            true
+        });
+        assert_eq!(found.concat(), "ab");
+        let names: Vec<_> = broker
+            .groups()
+            .into_iter()
+            .map(|group| group.share)
+            .collect();
+        assert_eq!(names, ["h", "g"]);
+    }
+
+    #[test]
+    fn session_is_left_unlocked_between_slices_of_its_subscriptions() {
+        let (broker, now) = broker();
+        let local = subscribe(&broker, "0", now);
+        let mut slot = local.session.slot();
+        let one = slot.subscriptions.values().next().cloned().expect("one");
+        for number in 1..1_000 {
+            let full = format!("{number:03}");
+            slot.subscriptions.insert(full.into(), one.clone());
+        }
+        let slice = slot.subscriptions_after(None, SLICE).count();
+        assert_eq!(slice, SLICE.count);
+        drop(slot);
+        let mut count = 0;
+        broker.visit_filters(|_| count += 1);
+        assert_eq!(count, 1_000);
+        let shown = local.session.first_subscriptions(PartBounds {
+            count: 700,
+            bytes: usize::MAX,
+        });
+        assert_eq!(shown.len(), 700);
+        assert!(shown.is_sorted_by_key(|shown| shown.filter.clone()));
+    }
+
+    #[test]
+    fn part_of_a_list_ends_at_its_bounds() {
+        let names = ["aaaa", "bb", "cc", "d"];
+        let part = |count, bytes| {
+            let bounds = PartBounds { count, bytes };
+            bounds.take(names, |name| name).count()
+        };
+        assert_eq!(part(2, 100), 2);
+        assert_eq!(part(4, 6), 2);
+        assert_eq!(part(4, 7), 2);
+        assert_eq!(part(4, 1), 1, "the first one always fits");
+        assert_eq!(part(0, 100), 0);
+        assert_eq!(part(9, 9), 4);
+    }
+}

@@ -32,6 +32,7 @@ impl<S: Sync> FromRequestParts<S> for NoParameters {
 }
 
 /// Parameters of a request: each is known, comes at most once and has a value.
+#[derive(Debug)]
 pub(super) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
@@ -110,6 +111,28 @@ pub(super) struct OwnedPageOf {
 }
 
 impl OwnedPageOf {
+    #[cfg(test)]
+    pub(super) fn first(limit: usize) -> Self {
+        Self {
+            after: None,
+            containing: None,
+            limit,
+        }
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The same list from behind `after` on.
+    pub(super) fn behind(&self, after: &str, limit: usize) -> Self {
+        Self {
+            after: Some(after.to_owned()),
+            containing: self.containing.clone(),
+            limit,
+        }
+    }
+
     pub(super) fn as_page(&self) -> PageOf<'_> {
         PageOf {
             after: self.after.as_deref(),
@@ -149,7 +172,7 @@ mod tests {
             ("q", "parameter 'q' has no value"),
             ("limit=1&q=", "parameter 'q' has no value"),
         ] {
-            let found = parse(query).err().expect(query);
+            let found = parse(query).expect_err(query);
             assert_eq!(found.text(), error, "{query}");
         }
         for query in ["", "&", "q=1", "q=%20", "after=a&limit=1&q=b"] {
@@ -159,7 +182,7 @@ mod tests {
 
     #[test]
     fn plus_is_a_plus_sign() {
-        let parameters = parse("after=a/+/b%2B%20c").ok().expect("it is fine");
+        let parameters = parse("after=a/+/b%2B%20c").expect("it is fine");
         assert_eq!(parameters.text("after"), Some("a/+/b+ c"));
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -10,13 +11,13 @@ use axum::http::Uri;
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::broker::{ClientSnapshot, Dirty, PartBounds, TlsFacts};
+use crate::broker::{ClientSnapshot, Dirty, PartBounds, Session, TlsFacts};
 use crate::codec::{PacketType, ReasonCode};
 
 use super::super::Api;
 use super::super::answer::Answer;
 use super::super::error::{ApiError, excerpt};
-use super::super::query::{LIST, NoParameters, Parameters};
+use super::super::query::{LIST, NoParameters, OwnedPageOf, Parameters};
 
 /// What a client is told as Reason String.
 const REASON_STRING: &str = "disconnected through the control API";
@@ -97,13 +98,17 @@ pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Re
     let (shared, account) = (api.shared, api.account);
     let job = move || {
         let now = shared.clock.now();
-        let found = shared.broker.client_page(&page.as_page());
-        // One may have gone meanwhile.
-        let clients = found.entries.iter();
-        let clients = clients.filter_map(|session| session.snapshot(LISTED, now));
-        Answer::list("clients", clients.map(Client::from), found.total, &account)
+        let next_page = |page: &OwnedPageOf| shared.broker.client_page(&page.as_page());
+        let found = next_page(&page);
+        let show = |session: &Arc<Session>| session.snapshot(LISTED, now).map(Client::from);
+        let clients = super::shown(found.entries, &page, next_page, name, show);
+        Answer::list("clients", clients, found.total, &account)
     };
     api.jobs.run(job).await?
+}
+
+fn name(session: &Arc<Session>) -> &str {
+    session.client_id()
 }
 
 pub(in crate::http) async fn show(

@@ -10,7 +10,7 @@ use crate::broker::TopicSnapshot;
 use super::super::Api;
 use super::super::answer::Answer;
 use super::super::error::ApiError;
-use super::super::query::{LIST, Parameters};
+use super::super::query::{LIST, OwnedPageOf, Parameters};
 
 #[derive(Serialize)]
 struct Topic {
@@ -26,10 +26,15 @@ pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Re
     let page = Parameters::parse(&uri, &LIST)?.page()?;
     let (shared, account) = (api.shared, api.account);
     let job = move || {
-        let found = shared.broker.filter_page(&page.as_page());
-        // One may have gone meanwhile.
-        let topics = found.entries.iter();
-        let topics = topics.filter_map(|filter| shared.broker.filter(filter).map(Topic::from));
+        let next_page = |page: &OwnedPageOf| shared.broker.filter_page(&page.as_page());
+        let found = next_page(&page);
+        let topics = super::shown(
+            found.entries,
+            &page,
+            next_page,
+            |filter| filter,
+            |filter| shared.broker.filter(filter).map(Topic::from),
+        );
         Answer::list("topics", topics, found.total, &account)
     };
     api.jobs.run(job).await?
