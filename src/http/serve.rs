@@ -17,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::net::Shared;
@@ -29,6 +30,10 @@ const CONNECTIONS: usize = 256;
 /// What is buffered of one connection's requests, and of its answers: the largest head, and some
 /// pieces of an answer.
 const BUFFER: usize = 128 * 1024;
+
+/// What the system keeps of answers on their way, as far as it follows the wish. A client counts as
+/// reading when a good part of this has left.
+const SEND_BUFFER: usize = 64 * 1024;
 
 /// Pause after an accept that failed for want of a resource, such as file descriptors.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -82,6 +87,7 @@ async fn serve_connection(
 ) {
     // A socket that fails here fails at its first read as well.
     let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
     let router = TowerToHyperService::new(router);
     let service = service_fn(|request| answer(&router, activity, request));
     let connection = http1::Builder::new()

@@ -98,7 +98,8 @@ fn connection_that_does_nothing_is_closed_wherever_it_stands() {
         read_to_close(&mut stream);
         let took = start.elapsed();
         assert!(took > IDLE * 3 / 4, "{place}: closed after {took:?}");
-        assert!(took < IDLE * 4, "{place}: closed after {took:?}");
+        // A body that is slow, but comes, has three times as long.
+        assert!(took < IDLE * 11 / 4, "{place}: closed after {took:?}");
     }
 }
 
@@ -156,29 +157,24 @@ fn body_that_drips_is_not_waited_for() {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
 
+/// Bytes move all the time, but a request has its time in all.
 #[test]
-fn answer_that_drips_away_is_not_waited_for() {
+fn answer_that_is_read_too_slowly_is_given_up() {
     let api = start();
+    let mut client = api.connect("a");
+    client.retain("large", vec![b'x'; 1 << 20], 1);
     let mut stream = dial(api.http);
-    ask_without_end(
-        &mut stream,
-        b"GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    );
+    stream
+        .write_all(b"GET /v1/retained HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("the API reads");
     let start = Instant::now();
-    // Large enough reads that the window opens and bytes move each time.
-    let mut piece = [0; 3000];
-    loop {
-        match stream.read(&mut piece) {
-            Ok(0) => break,
-            Ok(_) => thread::sleep(IDLE / 4),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
-            Err(error) => panic!("the server did not close: {error}"),
-        }
-        if is_closed_unread(&mut stream) {
-            break;
-        }
+    let mut piece = [0; 16 * 1024];
+    while stream.read_exact(&mut piece).is_ok() {
+        thread::sleep(IDLE / 4);
         assert!(start.elapsed() < IDLE * 15, "it is still written to");
     }
+    let took = start.elapsed();
+    assert!(took > IDLE * 5, "closed after {took:?}");
 }
 
 /// What reads on is served to the end, however long that takes within a request's time.
