@@ -4,8 +4,8 @@
 //! # Locks
 //!
 //! From outer to inner: session slot → subscription tables → retained messages → group → outbox. A
-//! task holds at most one outbox. The registry's shards, the schedule and the budget are leaves:
-//! nothing is locked inside them. No lock is held across an await or a write to a socket.
+//! task holds at most one outbox. The registry's shards, the list of groups, the schedule and the
+//! budget are leaves: nothing is locked inside them. No lock is held across an await or a write to a socket.
 
 mod alias;
 mod budget;

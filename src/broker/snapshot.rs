@@ -27,6 +27,9 @@ const SLICE: PartBounds = PartBounds {
     bytes: 64 * 1024,
 };
 
+/// Names in one page: it ends early where they are long. The first one always fits.
+const PAGE_BYTES: usize = 4 << 20;
+
 /// How much of something long is shown, or looked at in one go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PartBounds {
@@ -178,7 +181,11 @@ impl GroupsOf<'_> {
 /// The first entries of a list that comes in no order.
 struct First<T> {
     entries: BTreeSet<ByKey<T>>,
+    /// Bytes of their keys.
+    bytes: usize,
     limit: usize,
+    /// The first entry that there was no room for: what is behind it is not among the first.
+    cut: Option<T>,
 }
 
 /// What a list is ordered by.
@@ -192,25 +199,32 @@ impl<T: Keyed> First<T> {
     fn new(limit: usize) -> Self {
         Self {
             entries: BTreeSet::new(),
+            bytes: 0,
             limit,
+            cut: None,
         }
     }
 
     /// Takes an entry that is behind `page.after`, unless there are enough in front of it.
     fn offer(&mut self, key: &str, page: &PageOf<'_>, entry: impl FnOnce() -> T) {
-        let is_full = self.entries.len() >= self.limit;
-        let is_too_late = is_full && self.entries.last().is_none_or(|last| last.0.key() <= key);
-        if is_too_late || page.after.is_some_and(|after| key <= after) || self.has(key) {
+        let is_cut = self.cut.as_ref().is_some_and(|cut| cut.key() <= key);
+        if self.limit == 0 || is_cut || page.after.is_some_and(|after| key <= after) {
             return;
         }
-        self.entries.insert(ByKey(entry()));
-        if is_full {
-            self.entries.pop_last();
+        if !self.entries.contains(key) {
+            self.bytes += key.len();
+            self.entries.insert(ByKey(entry()));
         }
-    }
-
-    fn has(&self, key: &str) -> bool {
-        self.entries.contains(key)
+        while self.entries.len() > self.limit || self.bytes > PAGE_BYTES {
+            if self.entries.len() == 1 {
+                break;
+            }
+            let Some(ByKey(last)) = self.entries.pop_last() else {
+                break;
+            };
+            self.bytes -= last.key().len();
+            self.cut = Some(last);
+        }
     }
 
     fn into_page(self, total: usize) -> Page<T> {
@@ -669,6 +683,42 @@ mod tests {
         });
         assert_eq!(shown.len(), 700);
         assert!(shown.is_sorted_by_key(|shown| shown.filter.clone()));
+    }
+
+    #[test]
+    fn first_entries_are_the_smallest_whatever_the_order_they_come_in() {
+        let page = |limit| PageOf {
+            after: Some("b"),
+            containing: None,
+            limit,
+        };
+        let keys = ["e", "a", "c", "e", "g", "d", "c", "b", "f", "g"];
+        for (limit, expected) in [(0, ""), (1, "c"), (3, "cde"), (9, "cdefg")] {
+            let mut first = First::<Box<str>>::new(limit);
+            for key in keys {
+                first.offer(key, &page(limit), || key.into());
+            }
+            assert_eq!(first.into_page(0).entries.concat(), expected);
+        }
+    }
+
+    #[test]
+    fn first_entries_have_no_gap_where_their_names_are_long() {
+        let page = PageOf {
+            after: None,
+            containing: None,
+            limit: 10,
+        };
+        let long = |start| format!("{start}{}", "x".repeat(PAGE_BYTES / 2));
+        // The third does not fit beside the first two, and the last one must not take its place.
+        let keys = [long("c"), long("a"), long("b"), "d".to_owned()];
+        let mut first = First::<Box<str>>::new(10);
+        for key in &keys {
+            first.offer(key, &page, || key.as_str().into());
+        }
+        let found = first.into_page(0).entries;
+        assert_eq!(found.len(), 1);
+        assert_eq!(*found[0], *long("a"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ const REQUEST_LIMITS: u32 = 6;
 
 /// For so long a connection keeps its place whatever happens: a request that is sent at once is
 /// answered within.
-const GRACE: Duration = Duration::from_millis(250);
+const GRACE: Duration = Duration::from_millis(100);
 
 /// A longer idle limit is as good as none.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -72,7 +72,9 @@ impl FromRequest<Api> for JsonBody {
 
 impl JsonBody {
     async fn read(body: &mut Body, limit: usize, api: &Api) -> Result<Self, ApiError> {
-        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+        let upper = body.size_hint().upper();
+        let most = upper.and_then(|upper| usize::try_from(upper).ok());
+        let most = most.map_or(limit, |most| most.min(limit));
         let mut read = Self {
             bytes: Vec::new(),
             charge: api.account.charge(0).map_err(no_room)?,
@@ -82,20 +84,20 @@ impl JsonBody {
                 ApiError::new(StatusCode::BAD_REQUEST, format!("the body ends: {error}"))
             })?;
             if let Some(bytes) = frame.data_ref() {
-                read.add(bytes, announced, limit)?;
+                read.add(bytes, most, limit)?;
             }
         }
         Ok(read)
     }
 
-    fn add(&mut self, bytes: &Bytes, announced: usize, limit: usize) -> Result<(), ApiError> {
+    fn add(&mut self, bytes: &Bytes, most: usize, limit: usize) -> Result<(), ApiError> {
         let len = self.bytes.len() + bytes.len();
         if len > limit {
             return Err(too_large(limit));
         }
         if len > self.bytes.capacity() {
-            // Twice as much as there is, or the rest: what is only announced is not held.
-            let room = (2 * len).min(announced.max(len));
+            // Twice as much as there is, or all: what is only announced is not held.
+            let room = (2 * len).min(most.max(len));
             let more = room - self.bytes.capacity();
             self.charge.grow(more * COPIES).map_err(no_room)?;
             self.bytes.reserve_exact(room - self.bytes.len());
