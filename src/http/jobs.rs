@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
 
 use super::error::ApiError;
 
@@ -50,12 +51,60 @@ impl Jobs {
             drop((turn, accepted));
             result
         });
-        done.await.map_err(|error| {
-            tracing::error!(listener = "http", "a request ended in the middle: {error}");
-            let error = "the broker failed on this request";
-            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error)
-        })
+        done.await.map_err(failed)
     }
+}
+
+/// A job that all who ask for it share: one run answers everybody who asked before it began, so that
+/// no number of them keeps one from its answer.
+pub(super) struct SharedJob<R> {
+    /// What the last run made, and when that began.
+    last: Mutex<Option<(Instant, R)>>,
+    running: Arc<Semaphore>,
+}
+
+impl<R: Clone + Send + 'static> SharedJob<R> {
+    pub(super) fn new() -> Self {
+        Self {
+            last: Mutex::new(None),
+            running: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// What a run of `job` makes that begins after this call.
+    ///
+    /// # Errors
+    ///
+    /// 500 if it fails.
+    pub(super) async fn run(
+        &self,
+        job: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, ApiError> {
+        let asked = Instant::now();
+        let mut last = self.last.lock().await;
+        if let Some((began, result)) = &*last
+            && *began >= asked
+        {
+            return Ok(result.clone());
+        }
+        // A run that was given up goes on, and another one does not begin beside it.
+        let turn = self.running.clone().acquire_owned().await;
+        let began = Instant::now();
+        let done = tokio::task::spawn_blocking(move || {
+            let result = job();
+            drop(turn);
+            result
+        });
+        let result = done.await.map_err(failed)?;
+        *last = Some((began, result.clone()));
+        Ok(result)
+    }
+}
+
+fn failed(error: tokio::task::JoinError) -> ApiError {
+    tracing::error!(listener = "http", "a request ended in the middle: {error}");
+    let error = "the broker failed on this request";
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error)
 }
 
 #[cfg(test)]
@@ -98,5 +147,38 @@ mod tests {
             job.await.expect("no panic").expect("it was accepted");
         }
         jobs.run(|| ()).await.expect("there is room again");
+    }
+
+    #[tokio::test]
+    async fn one_run_answers_all_who_asked_before_it_began() {
+        let job = Arc::new(SharedJob::new());
+        let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let (end, ended) = mpsc::channel::<()>();
+        let ended = Arc::new(parking_lot::Mutex::new(ended));
+        let asking: Vec<_> = (0..100)
+            .map(|_| {
+                let (job, runs, ended) = (job.clone(), runs.clone(), ended.clone());
+                tokio::spawn(async move {
+                    job.run(move || {
+                        let _ = ended.lock().recv();
+                        runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1
+                    })
+                    .await
+                })
+            })
+            .collect();
+        // Let all of them ask while the first run waits.
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        drop(end);
+        let mut results = Vec::new();
+        for asked in asking {
+            results.push(asked.await.expect("no panic").expect("a result"));
+        }
+        assert_eq!(results.iter().filter(|run| **run == 1).count(), 1);
+        assert_eq!(results.iter().filter(|run| **run == 2).count(), 99);
+        let later = job.run(|| 3).await;
+        assert_eq!(later.ok(), Some(3), "an old result is not shown");
     }
 }

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
@@ -20,7 +19,6 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::broker::Stats;
-use crate::net::Shared;
 
 use super::Api;
 use super::error::ApiError;
@@ -28,22 +26,6 @@ use super::query::NoParameters;
 
 const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// The metrics of one server.
-pub(super) fn registry(shared: Arc<Shared>) -> Registry {
-    let mut registry = Registry::with_prefix("roundel");
-    let facts = [
-        ("version", env!("CARGO_PKG_VERSION")),
-        ("profile", shared.broker.config().profile.name()),
-    ];
-    registry.register(
-        "build",
-        "Version and profile of the broker",
-        Info::new(facts.to_vec()),
-    );
-    registry.register_collector(Box::new(BrokerMetrics(shared)));
-    registry
-}
 
 /// The answer to a scrape.
 pub(super) async fn scrape(
@@ -54,20 +36,28 @@ pub(super) async fn scrape(
     let accepted = headers.get_all(ACCEPT).iter();
     let mut accepted = accepted.filter_map(|value| value.to_str().ok());
     let is_open = accepted.any(|value| value.contains("application/openmetrics-text"));
-    let registry = api.registry.clone();
-    let text = api.jobs.run(move || encode(&registry)).await?;
-    let text =
-        text.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let stats = api.stats().await?;
+    let profile = api.shared.broker.config().profile.name();
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry(stats, profile))
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(match is_open {
         true => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         false => ([(CONTENT_TYPE, PLAIN)], plain(&text)).into_response(),
     })
 }
 
-fn encode(registry: &Registry) -> Result<String, fmt::Error> {
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, registry)?;
-    Ok(text)
+/// The metrics of one scrape.
+fn registry(stats: Stats, profile: &'static str) -> Registry {
+    let mut registry = Registry::with_prefix("roundel");
+    let facts = [("version", env!("CARGO_PKG_VERSION")), ("profile", profile)];
+    registry.register(
+        "build",
+        "Version and profile of the broker",
+        Info::new(facts.to_vec()),
+    );
+    registry.register_collector(Box::new(BrokerMetrics(stats)));
+    registry
 }
 
 /// OpenMetrics text in Prometheus's own, older form: HELP and TYPE bear the names of the samples, and
@@ -98,22 +88,17 @@ fn plain(open_metrics: &str) -> String {
     text
 }
 
-struct BrokerMetrics(Arc<Shared>);
-
-impl fmt::Debug for BrokerMetrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BrokerMetrics").finish_non_exhaustive()
-    }
-}
+#[derive(Debug)]
+struct BrokerMetrics(Stats);
 
 impl Collector for BrokerMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let stats = self.0.broker.stats(self.0.clock.now());
+        let Self(stats) = self;
         let uptime = ConstGauge::new(stats.uptime.as_secs_f64());
         let help = "Time since the broker started, on its own clock";
         write(&mut encoder, "uptime", help, Some(&Unit::Seconds), &uptime)?;
-        encode_gauges(&stats, &mut encoder)?;
-        encode_counters(&stats, &mut encoder)
+        encode_gauges(stats, &mut encoder)?;
+        encode_counters(stats, &mut encoder)
     }
 }
 

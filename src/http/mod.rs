@@ -5,7 +5,7 @@
 //! shows. [`guard`] stands in front of every handler and lets none of them in.
 //!
 //! What a caller can make the broker hold is charged to one [`account`](account::Account) and bounded
-//! by it; what takes long runs as one of few [`jobs`](jobs::Jobs); and a connection that does nothing
+//! by it; what takes long runs as one of few [`jobs`](jobs::Jobs), or is shared by all who ask for it; and a connection that does nothing
 //! is closed ([`activity`]).
 
 mod account;
@@ -26,14 +26,14 @@ use axum::Router;
 use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use prometheus_client::registry::Registry;
 
+use crate::broker::Stats;
 use crate::config::Limits;
 use crate::net::Shared;
 
 use account::Account;
 use error::{ApiError, excerpt};
-use jobs::Jobs;
+use jobs::{Jobs, SharedJob};
 
 pub(crate) use serve::serve;
 
@@ -46,7 +46,16 @@ struct Api {
     shared: Arc<Shared>,
     account: Account,
     jobs: Jobs,
-    registry: Arc<Registry>,
+    stats: Arc<SharedJob<Stats>>,
+}
+
+impl Api {
+    /// The broker's counters at this moment. All sessions are summed up for them.
+    async fn stats(&self) -> Result<Stats, ApiError> {
+        let shared = self.shared.clone();
+        let job = move || shared.broker.stats(shared.clock.now());
+        self.stats.run(job).await
+    }
 }
 
 /// Every path that exists; `openapi.json` describes the same.
@@ -55,7 +64,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         shared: shared.clone(),
         account: Account::new(account::CEILING),
         jobs: Jobs::new(),
-        registry: Arc::new(metrics::registry(shared.clone())),
+        stats: Arc::new(SharedJob::new()),
     };
     Router::new()
         .route("/healthz", get(api::health::healthz))

@@ -37,11 +37,7 @@ pub(in crate::http) async fn show(
     State(api): State<Api>,
     _: NoParameters,
 ) -> Result<Json<Stats>, ApiError> {
-    let shared = api.shared;
-    let stats = api
-        .jobs
-        .run(move || shared.broker.stats(shared.clock.now()));
-    Ok(Json(stats.await?.into()))
+    Ok(Json(api.stats().await?.into()))
 }
 
 impl From<broker::Stats> for Stats {
