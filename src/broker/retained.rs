@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::session::message::{Message, Publication};
-use crate::topic::{HashParent, Names};
+use crate::topic::{HashParent, Names, matches};
 
 use super::budget::Charge;
 use super::context::Context;
@@ -83,23 +83,34 @@ impl Retained {
         found
     }
 
-    /// Calls `f` with every message whose topic matches `filter`, or with all of them, in no order;
-    /// expired ones are left out.
-    pub(super) fn visit(
+    /// Calls `visit` with the topic of every message that matches `filter`, or of all, and the
+    /// message, in no order; expired ones are left out. The store is locked for a slice at a time.
+    ///
+    /// `begin` is called first, and again where so much was removed meanwhile that the walk has to
+    /// begin again.
+    pub(super) fn visit<T>(
         &self,
         filter: Option<&str>,
         context: &Context<'_>,
-        mut f: impl FnMut(&Message),
-    ) {
-        let mut visit = |message: &Message| {
-            if !message.is_expired(context.now) {
-                f(message);
+        begin: impl Fn() -> T,
+        mut visit: impl FnMut(&mut T, &str, &Message),
+    ) -> T {
+        let (mut seen, mut place, mut places) = (begin(), 0, 0);
+        loop {
+            let store = self.store.read();
+            if store.names.places() < places {
+                (seen, place) = (begin(), 0);
             }
-        };
-        let store = self.store.read();
-        match filter {
-            Some(filter) => store.names.visit_matches(filter, self.parent, visit),
-            None => store.names.visit_all(|_, message| visit(message)),
+            places = store.names.places();
+            let more = store.names.visit_some(&mut place, |topic, message| {
+                let is_it = filter.is_none_or(|filter| matches(filter, topic, self.parent));
+                if is_it && !message.is_expired(context.now) {
+                    visit(&mut seen, topic, message);
+                }
+            });
+            if !more {
+                return seen;
+            }
         }
     }
 
