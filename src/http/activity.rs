@@ -9,7 +9,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -52,6 +54,10 @@ struct State {
     moved: Instant,
     /// Whether it was told to give way.
     gives_way: bool,
+    /// Whether the socket took no more bytes.
+    is_blocked: bool,
+    /// Whether what was written and not read goes when the socket closes.
+    is_abandoned: bool,
 }
 
 /// Why a connection is closed.
@@ -84,6 +90,8 @@ impl Activity {
                 since: now,
                 moved: now,
                 gives_way: false,
+                is_blocked: false,
+                is_abandoned: false,
             }),
             idle_limit: idle_limit.min(LONGEST),
             give_way: Notify::new(),
@@ -166,6 +174,13 @@ impl Activity {
 
     fn has_moved(&self) {
         self.state.lock().moved = Instant::now();
+    }
+
+    /// The connection is to be closed: with a reset where the client does not read what it is sent,
+    /// or the system would keep that for minutes, and so much of each such client.
+    pub(super) fn abandon(&self, expired: Expired) {
+        let mut state = self.state.lock();
+        state.is_abandoned = state.is_blocked || expired == Expired::GaveWay;
     }
 
     /// Since when it keeps its place without the broker being at work for it.
@@ -263,25 +278,35 @@ impl Drop for Place {
 }
 
 /// A socket whose bytes are noticed as they move.
-pub(super) struct Watched<S> {
-    socket: S,
+pub(super) struct Watched {
+    socket: TcpStream,
     activity: Arc<Activity>,
 }
 
-impl<S> Watched<S> {
-    pub(super) fn new(socket: S, activity: Arc<Activity>) -> Self {
+impl Watched {
+    pub(super) fn new(socket: TcpStream, activity: Arc<Activity>) -> Self {
         Self { socket, activity }
     }
 
-    fn noticed(&self, moved: io::Result<usize>) -> Poll<io::Result<usize>> {
-        if matches!(moved, Ok(1..)) {
+    fn noticed(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.activity.state.lock().is_blocked = written.is_pending();
+        if matches!(written, Poll::Ready(Ok(1..))) {
             self.activity.has_moved();
         }
-        Poll::Ready(moved)
+        written
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.activity.state.lock().is_abandoned {
+            // Without it the close is as any other.
+            let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -296,14 +321,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl AsyncWrite for Watched {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let moved = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes));
-        self.noticed(moved)
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.noticed(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -319,8 +344,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let moved = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, bytes));
-        self.noticed(moved)
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bytes);
+        self.noticed(written)
     }
 
     fn is_write_vectored(&self) -> bool {

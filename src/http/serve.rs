@@ -107,6 +107,7 @@ async fn serve_connection(
             ended = connection.as_mut() => break ended,
             expired = expired.as_mut() => {
                 tracing::debug!(listener = "http", "connection closed: {}", expired.reason());
+                activity.abandon(expired);
                 return;
             }
             () = stopping.as_mut(), if !is_stopping => {

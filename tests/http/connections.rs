@@ -177,6 +177,35 @@ fn answer_that_is_read_too_slowly_is_given_up() {
     }
 }
 
+/// A close alone would leave it with the system, which goes on offering it for minutes.
+#[cfg(target_os = "linux")]
+#[test]
+fn answer_that_nobody_reads_is_not_kept_by_the_system() {
+    let api = start();
+    let mut client = api.connect("a");
+    client.retain("large", vec![b'x'; 1 << 20], 1);
+    let mut stream = dial(api.http);
+    stream
+        .write_all(b"GET /v1/retained HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .expect("the API reads");
+    stream.peek(&mut [0]).expect("the answer begins");
+    let port = |address: SocketAddr| format!(":{:04X}", address.port());
+    let ends = [
+        port(api.http),
+        port(stream.local_addr().expect("an address")),
+    ];
+    let is_kept = || {
+        let sockets = std::fs::read_to_string("/proc/net/tcp").expect("the system's table");
+        sockets.lines().any(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            let mut ends = ends.iter();
+            ends.all(|end| words.next().is_some_and(|word| word.ends_with(end)))
+        })
+    };
+    assert!(is_kept(), "it is in the table while it is open");
+    eventually("it is gone", || !is_kept());
+}
+
 /// What reads on is served to the end, however long that takes within a request's time.
 #[test]
 fn client_that_pauses_within_the_limit_reads_all() {
