@@ -4,6 +4,7 @@
 //! of it, in bytes, without sockets, tasks or a clock that moves. So what is measured is what a
 //! server runs, and nothing else had to become visible.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -42,9 +43,13 @@ struct Line {
 }
 
 impl Link for Line {
-    fn try_write(&self, bytes: &[u8]) -> Written {
-        self.received.lock().extend_from_slice(bytes);
-        Written::Bytes(bytes.len())
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
+        let mut received = self.received.lock();
+        let before = received.len();
+        for slice in slices {
+            received.extend_from_slice(slice);
+        }
+        Written::Bytes(received.len() - before)
     }
 
     fn wake(&self) {}
@@ -153,7 +158,7 @@ pub fn encode_publish(
         message_expiry: None,
         subscription_ids: &[],
         properties: &[],
-        payload,
+        payload: payload.into(),
     };
     publish.encode(version, out);
 }

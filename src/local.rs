@@ -1,6 +1,8 @@
 //! Publishing and subscribing in the same process.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -225,7 +227,15 @@ impl Inbox {
 }
 
 impl Link for Inbox {
-    fn try_write(&self, bytes: &[u8]) -> Written {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
+        // A packet may lie in several of them.
+        let bytes = match slices {
+            [one] => Cow::Borrowed(&**one),
+            several => {
+                let slices: Vec<&[u8]> = several.iter().map(|slice| &**slice).collect();
+                Cow::Owned(slices.concat())
+            }
+        };
         let mut waiting = self.waiting.lock();
         let mut taken = 0;
         while let Ok(Split::Frame(frame)) = codec::split(

@@ -29,7 +29,7 @@ use super::Broker;
 use super::context::Context;
 use super::dirty::Dirty;
 use super::facts::{ConnectionFacts, TrafficTotals};
-use super::lifecycle::{ConnectRequest, Departure};
+use super::lifecycle::{Attached, ConnectRequest, Departure, NotAttached, Takeover};
 use super::link::{Farewell, Link};
 use super::outbox::Peer;
 use super::route::RouteCache;
@@ -40,7 +40,13 @@ use super::session::Session;
 pub(crate) const UNSENT_ANSWERS: usize = 64 * 1024;
 
 /// Deliveries, or runs of them that are copied in one piece, of one turn before others get theirs.
-const STEPS_PER_TURN: usize = 4096;
+pub(crate) const STEPS_PER_TURN: usize = 4096;
+
+/// How long a connection that is taken over may take to handle what had arrived on it.
+const HANDOVER_LIMIT: Duration = Duration::from_millis(100);
+
+/// How the log names the end of a connection whose session another has.
+const TAKEN_OVER: &str = "taken over by another connection";
 
 /// What a batch of bytes came to.
 #[derive(Debug)]
@@ -92,11 +98,21 @@ pub(crate) struct Connection {
     timer: Option<TimerKey>,
     /// The owner looks whether the socket is stuck.
     stall_watch: Option<TimerKey>,
+    /// The owner looks at whatever it waits for besides.
+    alarm: Option<TimerKey>,
 }
 
 enum Phase {
-    Connecting { deadline: Instant },
+    Connecting {
+        deadline: Instant,
+    },
     Authenticating(Box<Accepted>),
+    /// Another connection has the session, and is asked to handle what has arrived on it first.
+    TakingOver {
+        accepted: Box<Accepted>,
+        /// From then on it is not waited for.
+        deadline: Instant,
+    },
     Active(Box<Active>),
     Ended,
 }
@@ -107,8 +123,10 @@ struct Active {
     epoch: u64,
     version: Version,
     keep_alive: Duration,
-    /// When the last packet came.
+    /// When the last packet, or enough of one, came.
     heard_at: Instant,
+    /// Bytes of an incomplete packet that came since then.
+    heard_part: usize,
     /// The Session Expiry Interval in force is 0 and cannot become more (MQTT-3.14.2-2).
     ends_with_connection: bool,
     packet_size: usize,
@@ -184,6 +202,7 @@ impl Connection {
             phase: Phase::Connecting { deadline },
             timer: Some(timer),
             stall_watch: None,
+            alarm: None,
         }
     }
 
@@ -197,7 +216,7 @@ impl Connection {
     ) -> Received {
         match &mut self.phase {
             Phase::Connecting { .. } => self.receive_connect(broker, buf, context, dirty),
-            Phase::Authenticating(_) => Received {
+            Phase::Authenticating(_) | Phase::TakingOver { .. } => Received {
                 consumed: 0,
                 needed: buf.len() + 1,
                 flow: Flow::Stall,
@@ -211,7 +230,7 @@ impl Connection {
                 let result = active.receive(broker, buf, &mut at, context, dirty);
                 // Keep Alive counts packets: a part of one is no sign of life.
                 if at > 0 {
-                    active.heard_at = context.now;
+                    active.hear(context.now);
                 }
                 self.finish_batch(broker, at, result, context, dirty)
             }
@@ -361,37 +380,10 @@ impl Connection {
     fn establish(
         &mut self,
         broker: &Broker,
-        mut accepted: Accepted,
+        accepted: Accepted,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Flow {
-        let will = accepted.will.take();
-        let version = accepted.version;
-        let request = ConnectRequest {
-            client_id: &accepted.client_id,
-            version,
-            clean_start: accepted.clean_start,
-            expiry: accepted.session_expiry,
-            will,
-            peer: Peer {
-                version,
-                window: accepted.window,
-                packet_size: accepted.packet_size,
-                topic_aliases: accepted.topic_aliases,
-                problem_information: accepted.problem_information,
-            },
-            facts: self.facts.clone(),
-        };
-        let config = broker.config();
-        let connack = |session_present| {
-            let mut bytes = Vec::new();
-            encode_connack(
-                &mut bytes,
-                version,
-                &accepted.connack(session_present, config),
-            );
-            bytes
-        };
         if !broker.allows_connect(&accepted.client_id, context) {
             let violation = Violation::new(
                 ReasonCode::QuotaExceeded,
@@ -401,7 +393,7 @@ impl Connection {
             self.reject(broker, &Applicant::from(&accepted), &violation);
             return Flow::End;
         }
-        if connack(false).len() > accepted.packet_size {
+        if connack(&accepted, false, broker).len() > accepted.packet_size {
             let violation = Violation::new(
                 ReasonCode::PacketTooLarge,
                 "MQTT-3.1.2-24",
@@ -410,31 +402,82 @@ impl Connection {
             self.reject(broker, &Applicant::from(&accepted), &violation);
             return Flow::End;
         }
-        let attached = match broker.connect(request, &self.link, connack, context, dirty) {
-            Ok(attached) => attached,
-            Err(reason) => {
-                let violation = Violation::new(reason, "limits.sessions", "too many sessions");
-                self.reject(broker, &Applicant::from(&accepted), &violation);
-                return Flow::End;
-            }
+        let deadline = context.now + HANDOVER_LIMIT;
+        self.attach(broker, Box::new(accepted), deadline, context, dirty)
+    }
+
+    /// Takes the session, or waits for the connection that has it.
+    fn attach(
+        &mut self,
+        broker: &Broker,
+        mut accepted: Box<Accepted>,
+        deadline: Instant,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Flow {
+        let mut will = accepted.will.take();
+        let request = ConnectRequest {
+            client_id: &accepted.client_id,
+            version: accepted.version,
+            clean_start: accepted.clean_start,
+            expiry: accepted.session_expiry,
+            will: &mut will,
+            peer: Peer {
+                version: accepted.version,
+                window: accepted.window,
+                packet_size: accepted.packet_size,
+                topic_aliases: accepted.topic_aliases,
+                problem_information: accepted.problem_information,
+            },
+            facts: self.facts.clone(),
+            takeover: match deadline <= context.now {
+                true => Takeover::AtOnce,
+                false => Takeover::Asked,
+            },
         };
+        let connack = |session_present| connack(&accepted, session_present, broker);
+        match broker.connect(request, &self.link, connack, context, dirty) {
+            Ok(attached) => self.begin(broker, &accepted, attached, context),
+            Err(NotAttached::Refused(reason)) => {
+                let violation = Violation::new(reason, "limits.sessions", "too many sessions");
+                self.reject(broker, &Applicant::from(&*accepted), &violation);
+                Flow::End
+            }
+            Err(NotAttached::Awaited) => {
+                accepted.will = will;
+                self.phase = Phase::TakingOver { accepted, deadline };
+                self.wake_at(broker, deadline);
+                Flow::Continue
+            }
+        }
+    }
+
+    /// The connection has its session.
+    fn begin(
+        &mut self,
+        broker: &Broker,
+        accepted: &Accepted,
+        attached: Attached,
+        context: &Context<'_>,
+    ) -> Flow {
         tracing::info!(
             client_id = %accepted.client_id,
             peer = %self.facts.peer_name(),
             listener = self.facts.listener,
-            protocol = version.level(),
+            protocol = accepted.version.level(),
             clean_start = accepted.clean_start,
             session_present = attached.session_present,
             keep_alive = accepted.keep_alive,
             "connected"
         );
-        let limits = &config.limits;
+        let limits = &broker.config().limits;
         self.phase = Phase::Active(Box::new(Active {
             session: attached.session,
             epoch: attached.epoch,
-            version,
+            version: accepted.version,
             keep_alive: Duration::from_secs(u64::from(accepted.keep_alive)) * 3 / 2,
             heard_at: context.now,
+            heard_part: 0,
             ends_with_connection: accepted.session_expiry == 0,
             packet_size: accepted.packet_size,
             problem_information: accepted.problem_information,
@@ -515,7 +558,8 @@ impl Connection {
     /// Ends a connection that never had a session.
     fn retire(&mut self, broker: &Broker, version: Version, bytes: Vec<u8>) {
         Broker::count(&broker.counters.connections_refused, 1);
-        self.link.mailbox().retire(Farewell::bytes(version, bytes));
+        let (writer, words) = Farewell::bytes(version, &bytes, *broker.budget);
+        self.link.mailbox().retire(writer, words);
         self.end(broker);
     }
 
@@ -578,20 +622,64 @@ impl Connection {
         self.depart(broker, why, Departure::default(), context, dirty);
     }
 
-    /// The owner was woken: by its timer, or because the session left.
+    /// Another connection wants the session, and everything that had arrived on this one was handled
+    /// (MQTT-3.1.4-3).
+    pub(crate) fn hand_over(&mut self, broker: &Broker, context: &Context<'_>, dirty: &mut Dirty) {
+        let departure = Departure {
+            reason: Some(ReasonCode::SessionTakenOver),
+            ..Departure::default()
+        };
+        self.depart(broker, TAKEN_OVER, departure, context, dirty);
+    }
+
+    /// Whether another connection still has the session.
+    pub(crate) fn waits_for_session(&self) -> bool {
+        matches!(self.phase, Phase::TakingOver { .. })
+    }
+
+    /// The client is there, or was not listened to.
+    pub(crate) fn hear(&mut self, now: Instant) {
+        if let Phase::Active(active) = &mut self.phase {
+            active.hear(now);
+        }
+    }
+
+    /// So many bytes of an incomplete packet came. A packet counts as arriving while it brings enough
+    /// of them in each keep-alive interval; slower is silence.
+    pub(crate) fn hear_part(&mut self, bytes: usize, context: &Context<'_>) {
+        if let Phase::Active(active) = &mut self.phase {
+            active.heard_part += bytes;
+            if active.heard_part >= context.limits.keep_alive_bytes {
+                active.hear(context.now);
+            }
+        }
+    }
+
+    /// The owner was woken: by its timer, or because the session left or is to be had. `deaf` tells
+    /// that it did not read, so that silence is not the client's.
     pub(crate) fn handle_wake(
         &mut self,
         broker: &Broker,
+        deaf: bool,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Flow {
-        if let Some(reason) = self.link.mailbox().peek_reason() {
+        let reason = self.link.mailbox().peek(|farewell| farewell.words.reason);
+        if let Some(reason) = reason {
             if let Phase::Active(active) = &self.phase {
                 let why = reason.map_or_else(|| "ended".to_owned(), |reason| reason.to_string());
                 self.log_end(active, &why);
             }
             self.end(broker);
             return Flow::End;
+        }
+        if let Phase::Active(active) = &mut self.phase
+            && deaf
+        {
+            active.hear(context.now);
+        }
+        if matches!(self.phase, Phase::TakingOver { .. }) {
+            return self.try_to_attach(broker, context, dirty);
         }
         match &self.phase {
             Phase::Connecting { .. } if broker.is_stopping() => {
@@ -621,8 +709,49 @@ impl Connection {
                 }
                 Flow::Continue
             }
-            Phase::Connecting { .. } | Phase::Authenticating(_) => Flow::Continue,
+            Phase::Connecting { .. } | Phase::Authenticating(_) | Phase::TakingOver { .. } => {
+                Flow::Continue
+            }
             Phase::Ended => Flow::End,
+        }
+    }
+
+    /// The session may be free, or has been waited for long enough.
+    fn try_to_attach(&mut self, broker: &Broker, context: &Context<'_>, dirty: &mut Dirty) -> Flow {
+        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
+        let Phase::TakingOver { accepted, deadline } = phase else {
+            return Flow::End;
+        };
+        if broker.is_stopping() {
+            let violation = Violation::new(
+                ReasonCode::ServerShuttingDown,
+                "MQTT-4.13.2-1",
+                "the broker is stopping",
+            );
+            self.reject(broker, &Applicant::from(&*accepted), &violation);
+            return Flow::End;
+        }
+        self.attach(broker, accepted, deadline, context, dirty)
+    }
+
+    /// Wakes the owner then; the time that was set before is forgotten.
+    pub(crate) fn wake_at(&mut self, broker: &Broker, at: Instant) {
+        if let Some(alarm) = self.alarm.take() {
+            broker.schedule.cancel(alarm);
+        }
+        let timer = Timer::Owner(Arc::downgrade(&self.link));
+        self.alarm = Some(broker.schedule.arm(at, timer));
+    }
+
+    /// Nobody waits for anything any more.
+    pub(crate) fn forget_timers(&mut self, broker: &Broker) {
+        let timers = [
+            self.timer.take(),
+            self.stall_watch.take(),
+            self.alarm.take(),
+        ];
+        for timer in timers.into_iter().flatten() {
+            broker.schedule.cancel(timer);
         }
     }
 
@@ -651,12 +780,7 @@ impl Connection {
     }
 
     fn end(&mut self, broker: &Broker) {
-        for timer in [self.timer.take(), self.stall_watch.take()]
-            .into_iter()
-            .flatten()
-        {
-            broker.schedule.cancel(timer);
-        }
+        self.forget_timers(broker);
         // What came in after the session had left.
         broker.keep_traffic(&self.facts);
         self.phase = Phase::Ended;
@@ -669,6 +793,22 @@ impl Connection {
             _ => None,
         }
     }
+}
+
+impl Active {
+    /// A sign of life.
+    fn hear(&mut self, now: Instant) {
+        self.heard_at = now;
+        self.heard_part = 0;
+    }
+}
+
+/// CONNACK for a CONNECT that was accepted.
+fn connack(accepted: &Accepted, session_present: bool, broker: &Broker) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let packet = accepted.connack(session_present, broker.config());
+    encode_connack(&mut bytes, accepted.version, &packet);
+    bytes
 }
 
 impl Received {

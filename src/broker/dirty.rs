@@ -53,7 +53,7 @@ impl Dirty {
 
     /// What has been done for receivers in this turn.
     #[inline]
-    pub(super) fn steps(&self) -> usize {
+    pub(crate) fn steps(&self) -> usize {
         self.steps
     }
 
@@ -62,6 +62,11 @@ impl Dirty {
         if wake == Wake::Writer {
             self.sessions.push_back(session.clone());
         }
+    }
+
+    /// There is more to write to a receiver whose turn is over.
+    pub(super) fn come_back(&mut self, session: &Arc<Session>) {
+        self.sessions.push_back(session.clone());
     }
 
     #[cold]
@@ -98,7 +103,7 @@ impl Dirty {
         None
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.sessions.len()
     }
 
@@ -110,7 +115,7 @@ impl Dirty {
 impl Drop for Dirty {
     fn drop(&mut self) {
         for session in self.sessions.drain(..) {
-            session.wake_owner();
+            session.leave_to_owner();
         }
     }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::budget::{Charge, Kind};
 use crate::codec::{PacketId, QoS};
 use crate::config::ShareStrategy;
 use crate::session::delivery::Delivery;
@@ -21,13 +22,15 @@ use crate::session::message::{Message, Publication};
 use crate::session::subscription::Subscription;
 use crate::session::window::Origin;
 
-use super::budget::Charge;
 use super::context::Context;
 use super::dirty::Dirty;
 use super::outbox::{Grant, HandOver};
 use super::random::SplitMix;
 use super::session::Session;
 use super::snapshot::PartBounds;
+
+/// What a place in the queue takes besides its message.
+const WAITING: usize = 64;
 
 /// Messages handed over before the lock is let go for others.
 const DRAIN_BATCH: usize = 256;
@@ -49,7 +52,7 @@ struct State {
     /// Ordered by sequence number.
     queue: VecDeque<Waiting>,
     queue_bytes: usize,
-    charge: Charge,
+    charge: Option<Charge>,
     /// The number of the last message.
     sequence: u64,
     dropped: u64,
@@ -415,7 +418,7 @@ impl State {
             self.dropped += 1;
             return;
         }
-        let message = publication.message().clone();
+        let message = publication.message(context.budget).clone();
         self.queue_bytes += message.footprint();
         self.queue.push_back(Waiting {
             sequence,
@@ -452,7 +455,7 @@ impl State {
         self.dropped += self.queue.len() as u64;
         self.queue = VecDeque::new();
         self.queue_bytes = 0;
-        self.charge.clear(context.budget);
+        self.charge = None;
     }
 
     fn remove_expired(&mut self, context: &Context<'_>) {
@@ -468,7 +471,10 @@ impl State {
     }
 
     fn settle(&mut self, context: &Context<'_>) {
-        self.charge.settle(self.queue_bytes, context.budget);
+        let held = self.queue.len() * WAITING;
+        self.charge
+            .get_or_insert_with(|| Charge::none(context.budget, Kind::Queues))
+            .settle(held);
     }
 
     /// Merges returned messages, themselves in order, into the queue by number. They always enter.

@@ -37,9 +37,28 @@ pub(super) struct ConnectRequest<'a> {
     pub(super) version: Version,
     pub(super) clean_start: bool,
     pub(super) expiry: u32,
-    pub(super) will: Option<Box<Will>>,
+    /// Taken when the session is had.
+    pub(super) will: &'a mut Option<Box<Will>>,
     pub(super) peer: Peer,
     pub(super) facts: Arc<ConnectionFacts>,
+    pub(super) takeover: Takeover,
+}
+
+/// What happens to a connection that has the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takeover {
+    /// It is asked to handle what has arrived, and then lets go.
+    Asked,
+    /// It loses the session now.
+    AtOnce,
+}
+
+/// Why a CONNECT has no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotAttached {
+    Refused(ReasonCode),
+    /// Another connection has it and was told; the link is woken when it is free.
+    Awaited,
 }
 
 /// A session that has a connection, as that connection knows it.
@@ -71,15 +90,21 @@ impl Broker {
         connack: impl FnOnce(bool) -> Vec<u8>,
         context: &Context<'_>,
         dirty: &mut Dirty,
-    ) -> Result<Attached, ReasonCode> {
+    ) -> Result<Attached, NotAttached> {
         let mut wills = Vec::new();
         let attached = loop {
-            let session = self.find_or_create(request.client_id)?;
+            let session = self
+                .find_or_create(request.client_id)
+                .map_err(NotAttached::Refused)?;
             let mut slot = session.slot();
             if slot.state == State::Ended {
                 drop(slot);
                 self.forget(&session);
                 continue;
+            }
+            if request.takeover == Takeover::Asked && slot.must_wait(link) {
+                slot.ask_for_handover(&session);
+                return Err(NotAttached::Awaited);
             }
             if slot.state == State::Connected {
                 let departure = Departure {
@@ -150,7 +175,7 @@ impl Broker {
         slot.state = State::Connected;
         slot.version = request.version;
         slot.expiry = request.expiry;
-        slot.will = request.will;
+        slot.will = request.will.take();
         slot.facts = Some(request.facts);
         slot.connected_at = Some(context.now);
         self.connected.fetch_add(1, Ordering::Relaxed);
@@ -162,6 +187,11 @@ impl Broker {
             outbox.persistent = request.expiry > 0;
             let wake = outbox.attach(epoch, link.clone(), request.peer, &connack, context);
             dirty.note(session, wake);
+            slot.leave_the_heirs(link);
+            if !slot.heirs.is_empty() {
+                outbox.want_handover();
+                link.wake();
+            }
             let groups = outbox.groups();
             // Half of the window is left to the groups, if there are any.
             let slots = outbox.free_slots();
@@ -269,6 +299,7 @@ impl Broker {
         if departure.discard_will {
             slot.will = None;
         }
+        slot.wake_an_heir();
         if slot.expiry == 0 {
             return self.end_locked(session, slot, context, dirty);
         }
@@ -309,7 +340,7 @@ impl Broker {
         self.unsubscribe_all(session, slot, context, dirty);
         let sent = {
             let mut outbox = session.outbox();
-            let lost = outbox.end(context) as u64;
+            let lost = outbox.end() as u64;
             outbox.sent.dropped += lost;
             outbox.sent
         };
@@ -319,6 +350,7 @@ impl Broker {
         Self::count(&self.counters.dropped, sent.dropped);
         Self::count(&self.counters.expired, sent.expired);
         self.forget(session);
+        slot.wake_the_heirs();
         slot.will.take().map(|will| (session.clone(), will))
     }
 
@@ -490,6 +522,8 @@ fn deadline(now: Instant, secs: u32) -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSlice;
+
     use super::*;
     use crate::broker::{Alarm, Mailbox, Traffic, Written};
     use crate::config::Config;
@@ -501,7 +535,7 @@ mod tests {
     }
 
     impl Link for Full {
-        fn try_write(&self, _bytes: &[u8]) -> Written {
+        fn try_write(&self, _slices: &[IoSlice<'_>]) -> Written {
             Written::Full(0)
         }
 
@@ -518,13 +552,14 @@ mod tests {
         fn deadline_moved(&self) {}
     }
 
-    fn request(client_id: &str) -> ConnectRequest<'_> {
+    fn request<'a>(client_id: &'a str, will: &'a mut Option<Box<Will>>) -> ConnectRequest<'a> {
         ConnectRequest {
             client_id,
             version: Version::V5,
             clean_start: true,
             expiry: 0,
-            will: None,
+            will,
+            takeover: Takeover::Asked,
             peer: Peer {
                 version: Version::V5,
                 window: 10,
@@ -551,7 +586,13 @@ mod tests {
         let link: Arc<dyn Link> = Arc::new(Full::default());
         let mut dirty = Dirty::default();
         let connack = |_| vec![0; LEFT];
-        let attached = broker.connect(request("a"), &link, connack, &context, &mut dirty);
+        let attached = broker.connect(
+            request("a", &mut None),
+            &link,
+            connack,
+            &context,
+            &mut dirty,
+        );
         let Attached { session, epoch, .. } = attached.expect("a session");
         broker.detach(&session, epoch, Departure::default(), &context, &mut dirty);
         broker.flush_all(&context, dirty);

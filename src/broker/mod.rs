@@ -5,10 +5,11 @@
 //!
 //! From outer to inner: session slot → subscription tables → retained messages → group → outbox. A
 //! task holds at most one outbox. The registry's shards, the list of groups, the schedule and the
-//! budget are leaves: nothing is locked inside them. No lock is held across an await or a write to a socket.
+//! budget are leaves: nothing is locked inside them. No lock is held across an await or a write to
+//! a socket.
 
 mod alias;
-mod budget;
+mod chunks;
 mod connection;
 mod context;
 mod dirty;
@@ -19,7 +20,6 @@ mod lifecycle;
 mod link;
 mod local;
 mod outbox;
-mod output;
 mod outside;
 mod publish;
 mod random;
@@ -28,9 +28,12 @@ mod retained;
 mod route;
 mod schedule;
 mod session;
+mod signal;
 mod snapshot;
 mod subscribe;
+mod sync;
 mod sys;
+mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -39,13 +42,14 @@ use std::time::Instant;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
+use crate::budget;
 use crate::codec::{Publish, ReasonCode};
 use crate::config::Config;
 use crate::conn::rate::Rates;
 use crate::conn::violation::Violation;
 use crate::topic::HashParent;
 
-pub(crate) use connection::{Connection, Credentials, Flow, UNSENT_ANSWERS};
+pub(crate) use connection::{Connection, Credentials, Flow, STEPS_PER_TURN, UNSENT_ANSWERS};
 pub(crate) use context::Context;
 pub(crate) use dirty::Dirty;
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
@@ -59,15 +63,17 @@ pub(crate) use outside::OutsideMessage;
 pub(crate) use outside::Reach;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
+pub(crate) use signal::Signal;
 #[cfg(any(feature = "http", test))]
 pub(crate) use snapshot::Stats;
 #[cfg(feature = "http")]
 pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Page, PageOf, PartBounds, TopicSnapshot};
+pub(crate) use writer::Outcome;
 
-use budget::Budget;
 use random::SplitMix;
 use retained::Retained;
 use schedule::Schedule;
+use writer::Left;
 
 /// Parts of the registry of sessions that are locked by themselves: with a million sessions a walk
 /// locks one part for half a millisecond.
@@ -96,7 +102,7 @@ pub(crate) struct Broker {
     routing: route::Routing,
     retained: Retained,
     schedule: Schedule,
-    budget: Budget,
+    budget: budget::Owned,
     random: Mutex<SplitMix>,
     /// By client identifier.
     connect_rates: Mutex<Rates>,
@@ -125,7 +131,7 @@ impl Broker {
         Self {
             routing: route::Routing::new(random.next(), parent, config.overlapping),
             retained: Retained::new(random.next(), parent),
-            budget: Budget::new(config.limits.memory),
+            budget: budget::Owned::new(config.limits.memory),
             schedule: Schedule::new(alarm),
             sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
             random: Mutex::new(random),
@@ -155,8 +161,20 @@ impl Broker {
             limits: &self.config.limits,
             aws: &self.config.aws,
             on_overflow: self.config.on_overflow,
-            budget: &self.budget,
+            budget: *self.budget,
         }
+    }
+
+    /// Whether messages that would have to wait are refused for want of memory.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn is_exhausted(&self) -> bool {
+        !self.budget.admits_message(0)
+    }
+
+    /// The bound on what peers make the broker hold.
+    #[cfg(feature = "http")]
+    pub(crate) fn budget(&self) -> budget::Budget {
+        *self.budget
     }
 
     /// When [`handle_deadline`](Self::handle_deadline) is due next.
@@ -172,22 +190,17 @@ impl Broker {
     /// The socket that was full takes bytes again.
     pub(crate) fn socket_has_room(&self, session: &Session) {
         if let Some(connected) = &mut session.outbox().connected {
-            connected.out.full = false;
+            connected.out.has_room();
         }
     }
 
-    /// Takes the bytes that wait for a link which only its owner writes to.
     #[cfg(feature = "websocket")]
     pub(crate) fn take_output(&self, session: &Session) -> Option<Vec<u8>> {
         let mut outbox = session.outbox();
-        let mut writing = outbox.take_output()?;
-        let mut taken = Vec::new();
-        let outcome = writing.batch.write(|bytes| {
-            taken.extend_from_slice(bytes);
-            Written::Bytes(bytes.len())
-        });
-        outbox.report_write(writing, outcome);
-        Some(taken)
+        let mut write = outbox.take_output()?;
+        let bytes = std::mem::take(&mut write.bytes).into_vec();
+        let _ = outbox.report_write(write, Outcome::Done);
+        Some(bytes)
     }
 
     /// What was composed for a session's connection and not written yet, without the first `skip`
@@ -197,7 +210,7 @@ impl Broker {
         let outbox = session.outbox();
         let connected = outbox.connected.as_ref();
         connected.map_or_else(Default::default, |connected| {
-            (connected.out.unwritten(skip), connected.out.len())
+            (connected.out.waiting().copy(skip), connected.out.len())
         })
     }
 
@@ -224,7 +237,9 @@ impl Broker {
 
     /// Writes one session's outbox and then whatever the room that this made lets through.
     pub(crate) fn flush(&self, session: &Arc<Session>, context: &Context<'_>, dirty: &mut Dirty) {
-        session.flush();
+        if session.flush() == Left::More {
+            dirty.come_back(session);
+        }
         self.make_room(session, context, dirty);
     }
 

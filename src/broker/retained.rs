@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard};
 
+use crate::budget::{Charge, Kind};
 use crate::session::message::{Message, Publication};
 use crate::topic::{HashParent, Names, matches};
 
-use super::budget::Charge;
 use super::context::Context;
 
 /// The last retained message of each topic (MQTT-3.3.1-5).
@@ -19,9 +19,11 @@ pub(super) struct Retained {
 
 pub(super) struct Store {
     names: Names<Message>,
-    bytes: usize,
-    charge: Charge,
+    charge: Option<Charge>,
 }
+
+/// What a topic takes besides its message.
+const ENTRY: usize = 128;
 
 /// There are as many retained messages as the limit allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +33,7 @@ impl Retained {
     pub(super) fn new(seed: u64, parent: HashParent) -> Self {
         let store = Store {
             names: Names::new(seed),
-            bytes: 0,
-            charge: Charge::default(),
+            charge: None,
         };
         Self {
             store: RwLock::new(store),
@@ -56,15 +57,18 @@ impl Retained {
             if is_new && store.names.len() >= context.limits.retained {
                 return Err(Full);
             }
-            let message = publication.message().clone();
-            store.bytes += message.footprint();
+            let size = publication.size() + ENTRY;
+            if !context.budget.has_room(Kind::Retained, size) {
+                return Err(Full);
+            }
+            let message = publication.message(context.budget).clone();
+            message.charge_as(Kind::Retained);
             store.names.insert(publication.topic, message)
         };
         if let Some(removed) = removed {
-            store.bytes -= removed.footprint();
+            removed.charge_as(Kind::Queues);
         }
-        let bytes = store.bytes;
-        store.charge.settle(bytes, context.budget);
+        store.settle(context);
         self.count.store(store.names.len(), Ordering::Relaxed);
         Ok(())
     }
@@ -139,18 +143,24 @@ impl Retained {
                 .get(&topic)
                 .is_some_and(|message| message.is_expired(context.now));
             if is_expired && let Some(message) = store.names.remove(&topic) {
-                store.bytes -= message.footprint();
+                message.charge_as(Kind::Queues);
                 removed += 1;
             }
         }
-        let bytes = store.bytes;
-        store.charge.settle(bytes, context.budget);
+        store.settle(context);
         self.count.store(store.names.len(), Ordering::Relaxed);
         removed
     }
 }
 
 impl Store {
+    fn settle(&mut self, context: &Context<'_>) {
+        let held = self.names.len() * ENTRY;
+        self.charge
+            .get_or_insert_with(|| Charge::none(context.budget, Kind::Retained))
+            .settle(held);
+    }
+
     /// Whether `message` is still the retained one of its topic.
     pub(super) fn is_current(&self, message: &Message) -> bool {
         self.names

@@ -1,7 +1,7 @@
 //! One client's session, shared by everybody who sends to it.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -10,14 +10,13 @@ use crate::codec::Version;
 use crate::session::subscription::Subscription;
 use crate::session::will::Will;
 
+use super::chunks::Chunks;
 use super::facts::ConnectionFacts;
 use super::group::Group;
+use super::link::Link;
 use super::outbox::Outbox;
-use super::output::{Held, Outcome};
 use super::schedule::TimerKey;
-
-/// Writes per flush before others get their turn; more comes only while somebody keeps appending.
-const FLUSH_ROUNDS: usize = 8;
+use super::writer::{self, Left, Outcome, Place, Reported, Write};
 
 /// A session: what the broker remembers of a client, with or without a connection.
 ///
@@ -52,6 +51,64 @@ pub(super) struct Slot {
     pub(super) connected_at: Option<Instant>,
     /// Session expiry or delayed will.
     pub(super) timers: [Option<TimerKey>; 2],
+    /// Connections that wait for the session, in the order of their CONNECTs.
+    pub(super) heirs: Vec<Weak<dyn Link>>,
+}
+
+impl Slot {
+    /// Whether the connection behind `link` has to wait for the session: another one has it, or was
+    /// there before. It is entered as an heir then.
+    pub(super) fn must_wait(&mut self, link: &Arc<dyn Link>) -> bool {
+        self.heirs.retain(|heir| heir.strong_count() > 0);
+        let place = self.heirs.iter().position(|heir| is_of(heir, link));
+        if self.state != State::Connected && matches!(place, Some(0)) {
+            return false;
+        }
+        if self.state != State::Connected && self.heirs.is_empty() {
+            return false;
+        }
+        if place.is_none() {
+            self.heirs.push(Arc::downgrade(link));
+        }
+        true
+    }
+
+    /// Tells the connection that has the session that another wants it, or, if it is free, the heir
+    /// whose turn it is.
+    pub(super) fn ask_for_handover(&self, session: &Session) {
+        if self.state != State::Connected {
+            return self.wake_an_heir();
+        }
+        let link = session.outbox().want_handover();
+        if let Some(link) = link {
+            link.wake();
+        }
+    }
+
+    pub(super) fn leave_the_heirs(&mut self, link: &Arc<dyn Link>) {
+        self.heirs.retain(|heir| !is_of(heir, link));
+    }
+
+    /// The session is free: the first heir may have it.
+    pub(super) fn wake_an_heir(&self) {
+        if let Some(link) = self.heirs.iter().find_map(Weak::upgrade) {
+            link.wake();
+        }
+    }
+
+    /// The session has ended: whoever wants one makes it anew.
+    pub(super) fn wake_the_heirs(&mut self) {
+        for link in std::mem::take(&mut self.heirs) {
+            if let Some(link) = link.upgrade() {
+                link.wake();
+            }
+        }
+    }
+}
+
+/// Whether both are the same link.
+fn is_of(heir: &Weak<dyn Link>, link: &Arc<dyn Link>) -> bool {
+    std::ptr::addr_eq(heir.as_ptr(), Arc::as_ptr(link))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +144,7 @@ impl Session {
                 facts: None,
                 connected_at: None,
                 timers: [None, None],
+                heirs: Vec::new(),
             }),
             outbox: Mutex::default(),
             received: Mutex::default(),
@@ -111,35 +169,42 @@ impl Session {
     }
 
     /// Writes what the outbox holds to the socket, unless another task is at it.
-    pub(super) fn flush(&self) {
-        for _ in 0..FLUSH_ROUNDS {
-            let Some(mut writing) = self.outbox().take_output() else {
-                return;
-            };
-            let link = writing.link.clone();
-            // The lock is free while the kernel copies: others go on appending.
-            let outcome = writing.batch.write(|bytes| link.try_write(bytes));
-            self.outbox().report_write(writing, outcome);
-            match outcome {
-                Outcome::Done => {}
-                Outcome::Full | Outcome::Broken => return link.wake(),
-                Outcome::Deferred => return,
-            }
-        }
-        self.wake_owner();
+    pub(super) fn flush(&self) -> Left {
+        writer::write(self)
     }
 
-    /// Tells the owner of the connection, if there is one, to look at the outbox.
-    pub(super) fn wake_owner(&self) {
+    /// Leaves what the outbox holds to the owner of the connection, if there is one.
+    pub(super) fn leave_to_owner(&self) {
         let link = {
             let mut outbox = self.outbox();
-            outbox.connected.as_mut().map(|connected| {
-                connected.out.held = Held::Nowhere;
-                connected.link.clone()
+            outbox.connected.as_mut().and_then(|connected| {
+                let is_left = connected.out.leave_to_owner();
+                is_left.then(|| connected.link.clone())
             })
         };
         if let Some(link) = link {
             link.wake();
         }
+    }
+}
+
+impl Place for Session {
+    type Bytes = Chunks;
+    type Link = Arc<dyn Link>;
+
+    fn take(&self) -> Option<Write<Self::Link, Chunks>> {
+        self.outbox().take_output()
+    }
+
+    fn write(link: &Self::Link, bytes: &mut Chunks) -> Outcome {
+        bytes.write_to(&**link)
+    }
+
+    fn report(&self, write: Write<Self::Link, Chunks>, outcome: Outcome) -> Reported {
+        self.outbox().report_write(write, outcome)
+    }
+
+    fn wake(link: &Self::Link) {
+        link.wake();
     }
 }

@@ -562,6 +562,7 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSlice;
     use std::sync::mpsc;
 
     use crate::config::Config;
@@ -581,8 +582,8 @@ mod tests {
     struct Nowhere(Mailbox);
 
     impl Link for Nowhere {
-        fn try_write(&self, bytes: &[u8]) -> Written {
-            Written::Bytes(bytes.len())
+        fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
+            Written::Bytes(slices.iter().map(|slice| slice.len()).sum())
         }
 
         fn wake(&self) {}

@@ -2,6 +2,7 @@
 
 use super::packet_id::PacketId;
 use super::packet_type::PacketType;
+use super::payload::Payload;
 use super::property::Property;
 use super::qos::QoS;
 use super::version::Version;
@@ -25,7 +26,7 @@ pub(crate) struct OutgoingPublish<'a> {
     /// Properties of the publisher in wire format, without the three above and without a length;
     /// see [`super::publish::PublishProperties::forward`].
     pub(crate) properties: &'a [u8],
-    pub(crate) payload: &'a [u8],
+    pub(crate) payload: Payload<'a>,
 }
 
 impl OutgoingPublish<'_> {
@@ -40,9 +41,16 @@ impl OutgoingPublish<'_> {
     /// Appends the packet.
     #[inline]
     pub(crate) fn encode(&self, version: Version, out: &mut Vec<u8>) {
+        self.encode_head(version, out, self.payload.len());
+        self.payload.append_to(out);
+    }
+
+    /// Appends the packet up to its payload; `room` for more is reserved.
+    #[inline]
+    pub(crate) fn encode_head(&self, version: Version, out: &mut Vec<u8>, room: usize) {
         debug_assert_eq!(self.packet_id.is_some(), self.qos > QoS::AtMostOnce);
         let lengths = self.lengths(version);
-        out.reserve(5 + lengths.body);
+        out.reserve(5 + lengths.body - self.payload.len() + room);
         self.encode_topic(lengths.body, out);
         if let Some(id) = self.packet_id {
             out.extend_from_slice(&id.get().to_be_bytes());
@@ -50,7 +58,6 @@ impl OutgoingPublish<'_> {
         if version == Version::V5 {
             self.encode_properties(lengths.properties, out);
         }
-        out.extend_from_slice(self.payload);
     }
 
     /// Writes the fixed header and the Topic Name. The short forms of the header and the length of

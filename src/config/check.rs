@@ -103,6 +103,7 @@ fn check_limits(limits: &Limits, said: &Said) -> Result<(), ConfigError> {
         ("limits.receive_maximum", limits.receive_maximum == 0),
         ("limits.in_flight", limits.in_flight == 0),
         ("limits.topic_length", limits.topic_length == 0),
+        ("limits.keep_alive_bytes", limits.keep_alive_bytes == 0),
         ("limits.sessions", limits.sessions == 0),
         ("limits.write_stall", limits.write_stall.is_zero()),
         ("limits.publish_rate", limits.publish_rate == Some(0)),

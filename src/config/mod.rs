@@ -200,6 +200,9 @@ pub struct Limits {
     /// Shortest and longest keep-alive, in seconds; one outside (0 included) is replaced
     /// (AWS-CONN-07, -08).
     pub keep_alive: Option<(u16, u16)>,
+    /// Bytes of one packet that have to come in each keep-alive interval for it to count as a sign of
+    /// life before it is complete.
+    pub keep_alive_bytes: usize,
     /// Longest Session Expiry Interval (AWS-SESS-04).
     pub session_expiry: Option<Duration>,
     /// Shortest and longest Message Expiry Interval, in seconds; one outside is clamped (AWS-LIM-18).
@@ -324,6 +327,7 @@ impl Limits {
             content_type_length: None,
             correlation_data_length: None,
             keep_alive: None,
+            keep_alive_bytes: 1024,
             session_expiry: None,
             message_expiry: None,
             client_packet_size_min: None,

@@ -105,6 +105,7 @@ table!(RawLimits for Limits {
     content_type_length: OrOff<usize>,
     correlation_data_length: OrOff<Size<usize>>,
     keep_alive: OrOff<(Seconds<u16>, Seconds<u16>)>,
+    keep_alive_bytes: Size<usize>,
     session_expiry: OrOff<Span>,
     message_expiry: OrOff<(Seconds<u32>, Seconds<u32>)>,
     client_packet_size_min: OrOff<Size<u32>>,

@@ -14,11 +14,15 @@ use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
 
-use super::account::{Account, Charge, Full};
+use crate::budget::{Budget, Charge, Full, Kind};
+
 use super::error::ApiError;
 
-/// Bytes of one piece.
-const PIECE: usize = 64 * 1024;
+/// Bytes of the first piece: so much may be held also of what the budget keeps for what is small.
+const FIRST: usize = 64 * 1024;
+
+/// Bytes of each further piece.
+const PIECE: usize = 128 * 1024;
 
 /// A list ends with the entry that makes it this long, even where its limit allows more.
 const LIST_BYTES: usize = 4 << 20;
@@ -33,14 +37,13 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    fn new(account: &Account) -> Result<Self, ApiError> {
-        let charge = account.charge(0).map_err(no_room)?;
-        Ok(Self {
+    fn new(budget: Budget) -> Self {
+        Self {
             pieces: VecDeque::new(),
             last: Vec::new(),
             len: 0,
-            charge,
-        })
+            charge: Charge::none(budget, Kind::Http),
+        }
     }
 
     /// An answer that is one value.
@@ -48,8 +51,8 @@ impl Answer {
     /// # Errors
     ///
     /// 503 while there is no room for it.
-    pub(super) fn of(value: &impl Serialize, account: &Account) -> Result<Response, ApiError> {
-        let mut answer = Self::new(account)?;
+    pub(super) fn of(value: &impl Serialize, budget: Budget) -> Result<Response, ApiError> {
+        let mut answer = Self::new(budget);
         answer.json(value)?;
         Ok(answer.finish())
     }
@@ -64,9 +67,9 @@ impl Answer {
         name: &'static str,
         entries: impl IntoIterator<Item = T>,
         total: usize,
-        account: &Account,
+        budget: Budget,
     ) -> Result<Response, ApiError> {
-        let mut answer = Self::new(account)?;
+        let mut answer = Self::new(budget);
         answer.text(&format!("{{\"{name}\":["))?;
         let start = answer.len;
         for entry in entries {
@@ -112,8 +115,9 @@ impl io::Write for Answer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.last.len() == self.last.capacity() {
             let full = |_| io::Error::from(io::ErrorKind::OutOfMemory);
-            self.charge.grow(PIECE).map_err(full)?;
-            let filled = std::mem::replace(&mut self.last, Vec::with_capacity(PIECE));
+            let size = if self.len == 0 { FIRST } else { PIECE };
+            self.charge.grow(size).map_err(full)?;
+            let filled = std::mem::replace(&mut self.last, Vec::with_capacity(size));
             if !filled.is_empty() {
                 self.pieces.push_back(filled.into());
             }
@@ -151,7 +155,7 @@ impl HttpBody for Pieces {
         };
         self.left -= piece.len();
         // The connection holds it now, within the bound of its buffer.
-        self.charge.shrink(PIECE);
+        self.charge.shrink(piece.len());
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
@@ -166,43 +170,57 @@ impl HttpBody for Pieces {
 
 /// The refusal of what would be held.
 pub(super) fn no_room(_: Full) -> ApiError {
-    let error = "other requests hold as much as all may hold together; try again";
+    let error = "requests hold as much as they may together; try again";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error)
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::budget::Owned;
+
     use super::*;
 
     #[tokio::test]
     async fn answer_comes_as_it_was_written_and_gives_back_what_it_held() {
-        let account = Account::new(8 << 20);
+        let budget = Owned::new(8 << 20);
         let long = "x".repeat(3 * PIECE);
-        let response = Answer::list("names", [&*long, "y"], 7, &account).expect("room");
+        let response = Answer::list("names", [&*long, "y"], 7, *budget).expect("room");
+        assert!(budget.used_by(Kind::Http) > 3 * PIECE);
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await;
         let expected = format!("{{\"names\":[\"{long}\",\"y\"],\"total\":7}}");
         assert_eq!(body.expect("a body"), expected);
-        account.charge(8 << 20).expect("nothing is held");
+        assert_eq!(budget.used_by(Kind::Http), 0);
     }
 
     #[test]
     fn list_asks_for_no_entry_beyond_its_bound() {
-        let account = Account::new(16 << 20);
+        let budget = Owned::new(32 << 20);
         let mut asked = 0;
         let entries = std::iter::repeat_with(|| {
             asked += 1;
             "x".repeat(1 << 20)
         });
-        Answer::list("names", entries, usize::MAX, &account).expect("room");
+        Answer::list("names", entries, usize::MAX, *budget).expect("room");
         assert_eq!(asked, 4);
     }
 
     #[test]
     fn answer_for_which_there_is_no_room_is_refused() {
-        let account = Account::new(2 * PIECE);
-        let long = "x".repeat(2 * PIECE);
-        let refused = Answer::of(&long, &account).expect_err("a refusal");
+        let budget = Owned::new(8 * PIECE);
+        let long = "x".repeat(4 * PIECE);
+        let refused = Answer::of(&long, *budget).expect_err("a refusal");
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-        account.charge(2 * PIECE).expect("nothing is held");
+        assert_eq!(budget.used_by(Kind::Http), 0);
+    }
+
+    #[test]
+    fn last_part_of_the_budget_is_left_to_short_answers() {
+        let budget = Owned::new(16 << 20);
+        let _queues = Charge::new(*budget, Kind::Queues, 7 << 20).expect("room");
+        let _packets = Charge::new(*budget, Kind::Packets, 7 << 20).expect("room");
+        // A sixteenth is kept for what is small: the second piece does not fit any more.
+        let _sessions = Charge::new(*budget, Kind::Sessions, (1 << 20) - FIRST).expect("room");
+        assert!(Answer::of(&"x".repeat(2 * FIRST), *budget).is_err());
+        assert!(Answer::of(&"x".repeat(FIRST / 2), *budget).is_ok());
     }
 }

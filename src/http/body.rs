@@ -13,8 +13,9 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_path_to_error::{Path, Segment};
 
+use crate::budget::{Charge, Kind};
+
 use super::Api;
-use super::account::Charge;
 use super::answer::no_room;
 use super::error::ApiError;
 
@@ -48,7 +49,8 @@ impl FromRequest<Api> for JsonBody {
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
         }
         let config = api.shared.broker.config();
-        let limit = super::body_limit(&config.limits).min(api.account.ceiling() / COPIES);
+        // Nor is one read that has no room even while nothing else is held.
+        let limit = super::body_limit(&config.limits).min(config.limits.memory / 2 / COPIES);
         let mut body = request.into_body();
         // What says its length is not read for nothing; what does not is cut when it is too long.
         let announced = body.size_hint().lower();
@@ -77,7 +79,7 @@ impl JsonBody {
         let most = most.map_or(limit, |most| most.min(limit));
         let mut read = Self {
             bytes: Vec::new(),
-            charge: api.account.charge(0).map_err(no_room)?,
+            charge: Charge::none(api.shared.broker.budget(), Kind::Http),
         };
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
             let frame = frame.map_err(|error| {

@@ -4,11 +4,11 @@
 //! A listener on the loopback interface is in reach of every web page that a browser on this machine
 //! shows. [`guard`] stands in front of every handler and lets none of them in.
 //!
-//! What a caller can make the broker hold is charged to one [`account`](account::Account) and bounded
-//! by it; what takes long runs as one of few [`jobs`](jobs::Jobs), or is shared by all who ask for it; and a connection that does nothing
+//! What a caller can make the broker hold, bodies and answers, is charged to the broker's budget before
+//! it is held. Not charged, and bounded by a constant per connection, are the buffers of [`serve`] and
+//! answers that are short whatever is asked: an error, health, counters. What takes long runs as one of few [`jobs`](jobs::Jobs), or is shared by all who ask for it; and a connection that does nothing
 //! is closed ([`activity`]).
 
-mod account;
 mod activity;
 mod answer;
 mod api;
@@ -31,7 +31,6 @@ use crate::broker::Stats;
 use crate::config::Limits;
 use crate::net::Shared;
 
-use account::Account;
 use error::{ApiError, excerpt};
 use jobs::{Jobs, SharedJob};
 
@@ -44,7 +43,6 @@ const BODY_ALLOWANCE: usize = 1 << 20;
 #[derive(Clone)]
 struct Api {
     shared: Arc<Shared>,
-    account: Account,
     jobs: Jobs,
     stats: Arc<SharedJob<Stats>>,
 }
@@ -62,7 +60,6 @@ impl Api {
 fn router(shared: &Arc<Shared>) -> Router {
     let api = Api {
         shared: shared.clone(),
-        account: Account::new(account::CEILING),
         jobs: Jobs::new(),
         stats: Arc::new(SharedJob::new()),
     };

@@ -23,7 +23,7 @@ pub(crate) struct Will {
 impl Will {
     /// The will as a message published `now`.
     pub(crate) fn publication(&self, now: Instant) -> Publication<'_> {
-        let mut publication = Publication::new(&self.topic, &self.payload, self.qos);
+        let mut publication = Publication::new(&self.topic, &*self.payload, self.qos);
         publication.properties = &self.properties;
         publication.retain = self.retain;
         publication.expires_at = self

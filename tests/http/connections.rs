@@ -268,7 +268,8 @@ fn house_full_of_clients_that_never_read_does_not_keep_others_out() {
 
 #[test]
 fn bodies_together_are_bounded_and_their_room_comes_back() {
-    let api = Api::start();
+    // Half of it is for requests.
+    let api = Api::start_with(|config| config.limits.memory = 128 << 20);
     let mut held = dial(api.http);
     held.set_write_timeout(Some(DEADLINE))
         .expect("a socket option");
@@ -296,7 +297,7 @@ fn bodies_together_are_bounded_and_their_room_comes_back() {
 
 #[test]
 fn body_that_could_never_be_held_is_too_large() {
-    let api = Api::start();
+    let api = Api::start_with(|config| config.limits.memory = 128 << 20);
     let request = format!(
         "{PUBLISH}Connection: close\r\nContent-Length: {}\r\n\r\n",
         100 << 20

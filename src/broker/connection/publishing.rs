@@ -79,7 +79,7 @@ impl Active {
             rules::check_retain(publish.topic, publish.retain, broker.config())?;
         }
         if publish.qos > QoS::AtMostOnce
-            && context.budget.is_exhausted()
+            && !context.budget.admits_message(publish.payload.len())
             && !self.was_received(publish)
         {
             return Err(Violation::new(

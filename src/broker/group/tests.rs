@@ -2,6 +2,7 @@
 //! compared step by step with what the rules say, down to packet identifier and cursor.
 
 use std::collections::HashSet;
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use crate::config::Config;
 use crate::session::message::Publication;
 use crate::topic::Filter;
 
-use super::super::lifecycle::{Attached, ConnectRequest, Departure};
+use super::super::lifecycle::{Attached, ConnectRequest, Departure, Takeover};
 use super::super::outbox::Peer;
 use super::super::publish::Run;
 use super::super::subscribe::{Due, Request};
@@ -477,9 +478,13 @@ struct Wire {
 }
 
 impl Link for Wire {
-    fn try_write(&self, bytes: &[u8]) -> Written {
-        self.bytes.lock().extend_from_slice(bytes);
-        Written::Bytes(bytes.len())
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
+        let mut bytes = self.bytes.lock();
+        let before = bytes.len();
+        for slice in slices {
+            bytes.extend_from_slice(slice);
+        }
+        Written::Bytes(bytes.len() - before)
     }
 
     fn wake(&self) {}
@@ -580,7 +585,8 @@ impl Harness {
             version: Version::V5,
             clean_start,
             expiry: if persistent { 3600 } else { 0 },
-            will: None,
+            will: &mut None,
+            takeover: Takeover::AtOnce,
             peer: Peer {
                 version: Version::V5,
                 window,

@@ -84,7 +84,7 @@ proptest! {
             message_expiry,
             subscription_ids: &subscription_ids,
             properties: &properties,
-            payload: &payload,
+            payload: (&payload).into(),
         };
         let mut out = Vec::new();
         outgoing.encode(version, &mut out);

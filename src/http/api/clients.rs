@@ -95,14 +95,14 @@ pub(in crate::http) struct Disconnected {
 /// A page of the sessions, by client identifier.
 pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
     let page = Parameters::parse(&uri, &LIST)?.page()?;
-    let (shared, account) = (api.shared, api.account);
+    let shared = api.shared;
     let job = move || {
         let now = shared.clock.now();
         let next_page = |page: &OwnedPageOf| shared.broker.client_page(&page.as_page());
         let found = next_page(&page);
         let show = |session: &Arc<Session>| session.snapshot(LISTED, now).map(Client::from);
         let clients = super::shown(found.entries, &page, next_page, name, show);
-        Answer::list("clients", clients, found.total, &account)
+        Answer::list("clients", clients, found.total, shared.broker.budget())
     };
     api.jobs.run(job).await?
 }
@@ -117,12 +117,12 @@ pub(in crate::http) async fn show(
     _: NoParameters,
 ) -> Result<Response, ApiError> {
     let Path(id) = id?;
-    let (shared, account) = (api.shared, api.account);
+    let shared = api.shared;
     let job = move || {
         let session = shared.broker.find(&id);
         let client = session.and_then(|session| session.snapshot(SHOWN, shared.clock.now()));
         let client = ClientDetail::from(client.ok_or_else(|| unknown(&id))?);
-        Answer::of(&client, &account)
+        Answer::of(&client, shared.broker.budget())
     };
     api.jobs.run(job).await?
 }

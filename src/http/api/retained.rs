@@ -23,7 +23,7 @@ struct Retained<'a> {
     topic: &'a str,
     qos: u8,
     /// `None` if it is not UTF-8, or left out.
-    payload: Option<&'a str>,
+    payload: Option<String>,
     /// `None` if it is left out.
     payload_base64: Option<String>,
     #[serde(flatten)]
@@ -46,7 +46,7 @@ pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Re
         check_filter(filter)?;
     }
     let page = parameters.page()?;
-    let (shared, account) = (api.shared, api.account);
+    let shared = api.shared;
     let job = move || {
         let now = shared.clock.now();
         let found = shared
@@ -55,7 +55,7 @@ pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Re
         let mut room = PAYLOADS;
         let messages = found.entries.iter();
         let messages = messages.map(|message| Retained::of(message, &mut room));
-        Answer::list("retained", messages, found.total, &account)
+        Answer::list("retained", messages, found.total, shared.broker.budget())
     };
     api.jobs.run(job).await?
 }
@@ -77,17 +77,17 @@ impl<'a> Retained<'a> {
         let payload = message.payload();
         let shown = room.checked_sub(payload.len()).map(|left| {
             *room = left;
-            payload
+            payload.to_vec()
         });
         Self {
             topic: message.topic(),
             qos: message.qos().bits(),
-            payload: shown.and_then(|payload| std::str::from_utf8(payload).ok()),
-            payload_base64: shown.map(|payload| STANDARD.encode(payload)),
+            payload_base64: shown.as_ref().map(|payload| STANDARD.encode(payload)),
             left_out: shown.is_none().then_some(LeftOut {
                 payload_left_out: true,
                 payload_size: payload.len(),
             }),
+            payload: shown.and_then(|payload| String::from_utf8(payload).ok()),
         }
     }
 }

@@ -24,7 +24,7 @@ struct Topic {
 /// A page of the filters, by name.
 pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
     let page = Parameters::parse(&uri, &LIST)?.page()?;
-    let (shared, account) = (api.shared, api.account);
+    let shared = api.shared;
     let job = move || {
         let next_page = |page: &OwnedPageOf| shared.broker.filter_page(&page.as_page());
         let found = next_page(&page);
@@ -35,7 +35,7 @@ pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Re
             |filter| filter,
             |filter| shared.broker.filter(filter).map(Topic::from),
         );
-        Answer::list("topics", topics, found.total, &account)
+        Answer::list("topics", topics, found.total, shared.broker.budget())
     };
     api.jobs.run(job).await?
 }
