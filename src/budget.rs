@@ -20,8 +20,9 @@ const STEP: usize = 8 * 1024;
 /// Bytes that a thread holds back before it writes to a shared counter.
 const HELD_BACK: isize = 12 * 1024;
 
-/// What is at most so large may take the last part of the bound.
-const SMALL: usize = 64 * 1024;
+/// What is at most so large may take the last part of the bound, and go beyond the half of its kind by
+/// as much.
+const SMALL: usize = 16 * 1024;
 
 /// The part of the bound that is kept for what is small: one in so many.
 const RESERVE: usize = 16;
@@ -200,21 +201,24 @@ impl Budget {
     pub(crate) fn has_room(&self, kind: Kind, bytes: usize) -> bool {
         let limit = self.0.limit.load(Ordering::Relaxed);
         let (own, all) = self.used_of(kind);
-        let kept = match kind {
-            Kind::Sessions => 0,
-            _ if bytes <= SMALL => 0,
-            _ => limit / RESERVE,
+        let reserve = limit / RESERVE;
+        let (most, most_of_all) = match bytes <= SMALL {
+            true => (limit / 2 + reserve, limit),
+            false => (limit / 2, limit - reserve),
         };
-        own.saturating_add(bytes) < limit / 2 && all.saturating_add(bytes) < limit - kept
+        own.saturating_add(bytes) < most && all.saturating_add(bytes) < most_of_all
     }
 
     /// Whether a message of so many bytes may wait: if not, QoS 0 is dropped and QoS 1 and 2 are refused.
-    /// Small ones may while anything may, so the bound is exceeded by one of them at most for each
-    /// publisher.
+    /// What is kept for small things is not for messages. A small one may wait while any may, so the bound
+    /// is exceeded by one of them at most for each publisher.
     #[inline]
     pub(crate) fn admits_message(&self, bytes: usize) -> bool {
+        let limit = self.0.limit.load(Ordering::Relaxed);
+        let (own, all) = self.used_of(Kind::Queues);
         let counted = if bytes > SMALL { bytes } else { 0 };
-        self.has_room(Kind::Queues, counted)
+        own.saturating_add(counted) < limit / 2
+            && all.saturating_add(counted) < limit - limit / RESERVE
     }
 
     /// Accounts for bytes in any case. The caller has seen that there is room, or holds no more than a
@@ -312,6 +316,23 @@ impl Charge {
         Ok(())
     }
 
+    /// Whether there is room for so many bytes more.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.budget.has_room(self.kind, bytes)
+    }
+
+    /// Holds exactly so many bytes from now on, whether or not there is room.
+    pub(crate) fn set(&mut self, bytes: usize) {
+        if bytes != self.bytes {
+            self.adjust(bytes);
+        }
+    }
+
+    /// What is held so far, on its own; nothing is held here any more.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::none(self.budget, self.kind))
+    }
+
     /// Gives so many bytes back.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
@@ -378,25 +399,27 @@ mod tests {
     #[test]
     fn no_kind_takes_more_than_half_and_the_last_part_is_for_what_is_small() {
         let budget = Owned::new(LIMIT);
-        let kept = LIMIT / RESERVE;
+        let (half, kept) = (LIMIT / 2, LIMIT / RESERVE);
         let mut queues = Charge::none(*budget, Kind::Queues);
-        queues.grow(LIMIT / 2 - 1).unwrap();
-        assert_eq!(queues.grow(1), Err(Full), "half of it at most");
+        queues.grow(half - 1).unwrap();
+        assert_eq!(queues.grow(SMALL + 1), Err(Full), "half of it at most");
         assert!(budget.admits_message(1) && !budget.admits_message(SMALL + 1));
         budget.charge(Kind::Queues, 1);
-        assert!(!budget.admits_message(1));
-
-        let mut packets = Charge::none(*budget, Kind::Packets);
-        assert_eq!(packets.grow(LIMIT / 2 - 1), Err(Full), "a part is kept");
-        packets.grow(LIMIT / 2 - kept - 1).unwrap();
-        assert_eq!(packets.grow(SMALL + 1), Err(Full));
-        packets.grow(kept / 2).unwrap();
-        let sessions = Charge::new(*budget, Kind::Sessions, kept / 2).unwrap();
         assert!(
-            Charge::new(*budget, Kind::Sessions, 1).is_err(),
-            "no more than all"
+            !budget.admits_message(1),
+            "what is kept is not for messages"
         );
         budget.discharge(Kind::Queues, 1);
+
+        let mut packets = Charge::none(*budget, Kind::Packets);
+        assert_eq!(packets.grow(half - kept + 1), Err(Full), "a part is kept");
+        packets.grow(half - kept).unwrap();
+        assert_eq!(packets.grow(SMALL + 1), Err(Full));
+        packets.grow(SMALL).unwrap();
+        let mut sessions = Charge::none(*budget, Kind::Sessions);
+        while sessions.grow(SMALL).is_ok() {}
+        while sessions.grow(1).is_ok() {}
+        assert_eq!(budget.used(), LIMIT - 1, "no more than all");
         drop((queues, packets, sessions));
         assert_eq!(budget.used(), 0);
     }

@@ -16,8 +16,10 @@ mod subscribing;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::budget::Charge;
 use crate::codec::{
-    self, Connack, ConnectError, DecodeError, ReasonCode, Split, Version, connect, encode_connack,
+    self, Connack, ConnectError, DecodeError, PacketType, ReasonCode, Split, Version, connect,
+    encode_connack,
 };
 use crate::conn::alias::InboundAliases;
 use crate::conn::handshake::{self, Accepted};
@@ -238,6 +240,38 @@ impl Connection {
         }
     }
 
+    /// Handles a packet that was read in `pieces`, which `charge` accounts for. Those of anything but a
+    /// PUBLISH on an established connection come back.
+    pub(crate) fn receive_large(
+        &mut self,
+        broker: &Broker,
+        pieces: Vec<Vec<u8>>,
+        charge: Charge,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<Received, Vec<Vec<u8>>> {
+        let is_publish = pieces
+            .first()
+            .and_then(|piece| piece.first())
+            .is_some_and(|first| first >> 4 == PacketType::Publish.first_byte() >> 4);
+        let Phase::Active(active) = &mut self.phase else {
+            return Err(pieces);
+        };
+        if !is_publish || self.link.mailbox().is_retired() {
+            return Err(pieces);
+        }
+        let len = pieces.iter().map(Vec::len).sum();
+        active.hear(context.now);
+        let result = active
+            .receive_large_publish(broker, pieces, charge, context, dirty)
+            .map(|()| Received {
+                consumed: len,
+                needed: 0,
+                flow: Flow::Continue,
+            });
+        Ok(self.finish_batch(broker, len, result, context, dirty))
+    }
+
     /// Accounts for a batch, sends its answers, and carries out what stopped it.
     fn finish_batch(
         &mut self,
@@ -304,7 +338,7 @@ impl Connection {
                 return Received::end(buf.len());
             }
         };
-        if frame.packet_type != codec::PacketType::Connect {
+        if frame.packet_type != PacketType::Connect {
             self.reject_unread(broker, &format!("{:?} before CONNECT", frame.packet_type));
             return Received::end(buf.len());
         }

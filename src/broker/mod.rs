@@ -49,7 +49,9 @@ use crate::conn::rate::Rates;
 use crate::conn::violation::Violation;
 use crate::topic::HashParent;
 
-pub(crate) use connection::{Connection, Credentials, Flow, STEPS_PER_TURN, UNSENT_ANSWERS};
+pub(crate) use connection::{
+    Connection, Credentials, Flow, Received, STEPS_PER_TURN, UNSENT_ANSWERS,
+};
 pub(crate) use context::Context;
 pub(crate) use dirty::Dirty;
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
@@ -163,6 +165,11 @@ impl Broker {
             on_overflow: self.config.on_overflow,
             budget: *self.budget,
         }
+    }
+
+    /// An account of its own with the budget.
+    pub(crate) fn charge(&self, kind: budget::Kind) -> budget::Charge {
+        budget::Charge::none(*self.budget, kind)
     }
 
     /// Whether messages that would have to wait are refused for want of memory.

@@ -20,15 +20,16 @@ use std::time::{Duration, Instant};
 use crate::broker::Session;
 use crate::broker::{
     Broker, Connection, ConnectionFacts, Context, Credentials, Dirty, Farewell, Flow, Link,
-    Outcome, OutputState, STEPS_PER_TURN, UNSENT_ANSWERS,
+    Outcome, OutputState, Received, STEPS_PER_TURN, UNSENT_ANSWERS,
 };
+use crate::budget::{Full, Kind};
+use crate::codec::ReasonCode;
 use crate::conn::violation::Violation;
+
+use super::input::{LargePacket, Pending, Space};
 
 /// Bytes that one turn reads.
 pub(crate) const READ_SIZE: usize = 256 * 1024;
-
-/// A tail up to this size is read on behind; a longer one grows by itself.
-const SHORT_TAIL: usize = 16 * 1024;
 
 /// Sockets that one turn writes to.
 const WRITES_PER_TURN: usize = 64;
@@ -38,6 +39,10 @@ const PASS_STEPS: usize = 64;
 
 /// Bytes read that count as one step.
 const BYTES_PER_STEP: usize = READ_SIZE / STEPS_PER_TURN;
+
+/// How long a packet may find no room before it is refused, and when to look again meanwhile.
+const STARVE_LIMIT: Duration = Duration::from_secs(5);
+const STARVE_PAUSE: Duration = Duration::from_millis(50);
 
 /// For everything that is left to write at the end.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
@@ -122,12 +127,10 @@ pub(crate) struct Turn {
     link: Arc<dyn Link>,
     dirty: Dirty,
     stage: Stage,
-    /// Bytes that were read and not handled: an incomplete packet, or what a turn left.
-    tail: Vec<u8>,
-    /// Bytes that the packet at the front of the tail needs in all.
-    needed: usize,
-    /// The tail may hold whole packets.
-    unhandled: bool,
+    /// Bytes that were read and not handled.
+    pending: Pending,
+    /// There is no room for the packet that is arriving.
+    starved: Option<Starved>,
     /// The signal was set and is to be seen to.
     woken: bool,
     /// Reading waits until unsent answers have left.
@@ -158,6 +161,14 @@ pub(crate) struct Turn {
     /// Bytes of packets that were handled, in all.
     #[cfg(any(test, fuzzing))]
     handled: usize,
+}
+
+/// Reading waits for memory.
+#[derive(Clone, Copy)]
+struct Starved {
+    since: Instant,
+    /// When to look again.
+    until: Instant,
 }
 
 enum Stage {
@@ -199,9 +210,8 @@ impl Turn {
             link,
             dirty: Dirty::default(),
             stage: Stage::Open,
-            tail: Vec::new(),
-            needed: 0,
-            unhandled: false,
+            pending: Pending::new(broker.charge(Kind::Packets)),
+            starved: None,
             woken: false,
             stalled: false,
             paused_until: None,
@@ -321,6 +331,9 @@ impl Turn {
         if !self.is_open() || self.checking || self.connection.waits_for_session() {
             return false;
         }
+        if self.starved.is_some_and(|starved| starved.until > now) {
+            return false;
+        }
         let is_paused = self.paused_until.is_some_and(|until| until > now);
         self.handing_over || !(self.stalled || is_paused)
     }
@@ -334,19 +347,16 @@ impl Turn {
         io: &mut impl Io,
     ) -> Pass {
         self.paused_until = None;
-        if std::mem::take(&mut self.unhandled) {
-            let input = std::mem::take(&mut self.tail);
+        if let Some(input) = self.pending.take_packets() {
             return self.handle(broker, &input, context);
         }
-        // A short tail goes in front of what is read; a long packet grows in a buffer of its own.
-        let front = match self.tail.len() <= SHORT_TAIL && self.needed <= READ_SIZE {
-            true => self.tail.len(),
-            false => 0,
+        let (read, size, is_piece) = match self.pending.space(scratch) {
+            Ok(Space::Scratch(space)) => (io.read(space), space.len(), false),
+            Ok(Space::Piece(space)) => (io.read(space), space.len(), true),
+            Err(Full) => return self.starve(broker, context),
         };
-        let Some((head, space)) = scratch.split_at_mut_checked(front) else {
-            return Pass::Idle;
-        };
-        let count = match io.read(space) {
+        self.starved = None;
+        let count = match read {
             Input::Bytes(count) => count,
             Input::Nothing => return self.input_is_used_up(broker, context),
             Input::Closed(why) => {
@@ -354,37 +364,54 @@ impl Turn {
                 return Pass::More;
             }
             Input::Refused(violation) => {
-                self.connection
-                    .refuse(broker, &violation, context, &mut self.dirty);
-                self.begin_to_leave(broker, context);
+                self.refuse(broker, &violation, context);
                 return Pass::More;
             }
         };
-        let is_whole_turn = count == space.len();
         self.spent += count / BYTES_PER_STEP;
-        let pass = if front == self.tail.len() {
-            head.copy_from_slice(&self.tail);
-            self.tail.clear();
-            let input = scratch.get(..front + count).unwrap_or_default();
-            self.handle(broker, input, context)
-        } else {
-            let read = space.get(..count).unwrap_or_default();
-            self.tail.extend_from_slice(read);
-            if self.tail.len() < self.needed {
-                Pass::More
-            } else {
-                let input = std::mem::take(&mut self.tail);
-                self.handle(broker, &input, context)
-            }
+        let pass = match is_piece {
+            true => match self.pending.extend_large(count) {
+                Some(packet) => self.handle_large(broker, packet, context),
+                None => Pass::More,
+            },
+            false => match self.pending.input(scratch, count) {
+                Some(input) => self.handle(broker, &input, context),
+                None => Pass::More,
+            },
         };
-        if !self.tail.is_empty() && !self.unhandled {
-            self.connection
-                .hear_part(count.min(self.tail.len()), context);
+        if self.pending.is_partial() {
+            self.connection.hear_part(count, context);
         }
         match pass {
-            Pass::More if is_whole_turn => Pass::Enough,
+            Pass::More if count == size => Pass::Enough,
             pass => pass,
         }
+    }
+
+    /// There is no room for what the client sends. It is looked for again soon; if there is none for
+    /// long, the packet is refused.
+    fn starve(&mut self, broker: &Broker, context: &Context<'_>) -> Pass {
+        let now = context.now;
+        let since = self.starved.map_or(now, |starved| starved.since);
+        if now.saturating_duration_since(since) >= STARVE_LIMIT {
+            let violation = Violation::new(
+                ReasonCode::QuotaExceeded,
+                "limits.memory",
+                "no memory for a packet of this size",
+            );
+            self.refuse(broker, &violation, context);
+            return Pass::More;
+        }
+        let until = now + STARVE_PAUSE;
+        self.starved = Some(Starved { since, until });
+        self.connection.wake_at(broker, until);
+        self.input_is_used_up(broker, context)
+    }
+
+    fn refuse(&mut self, broker: &Broker, violation: &Violation, context: &Context<'_>) {
+        self.connection
+            .refuse(broker, violation, context, &mut self.dirty);
+        self.begin_to_leave(broker, context);
     }
 
     /// Everything that had arrived was handled: a session that another connection wants may go.
@@ -402,26 +429,37 @@ impl Turn {
         let received = self
             .connection
             .receive(broker, input, context, &mut self.dirty);
+        let rest = input.get(received.consumed..).unwrap_or_default();
+        self.pending.keep(rest, received.needed);
+        self.go_on(broker, received, context)
+    }
+
+    /// Lets the broker handle a packet that was read in pieces.
+    fn handle_large(
+        &mut self,
+        broker: &Broker,
+        packet: LargePacket,
+        context: &Context<'_>,
+    ) -> Pass {
+        let LargePacket { pieces, charge } = packet;
+        let received =
+            self.connection
+                .receive_large(broker, pieces, charge, context, &mut self.dirty);
+        match received {
+            Ok(received) => self.go_on(broker, received, context),
+            // Only the payload of a message stays in pieces.
+            Err(pieces) => self.handle(broker, &pieces.concat(), context),
+        }
+    }
+
+    /// Does what the broker said after a batch.
+    fn go_on(&mut self, broker: &Broker, received: Received, context: &Context<'_>) -> Pass {
         #[cfg(any(test, fuzzing))]
         {
             self.handled += received.consumed;
         }
-        let rest = input.get(received.consumed..).unwrap_or_default();
-        self.needed = received.needed;
-        // An idle connection keeps no buffer.
-        if rest.is_empty() {
-            self.tail = Vec::new();
-        } else {
-            self.tail.clear();
-            self.tail.extend_from_slice(rest);
-        }
-        self.unhandled = !rest.is_empty();
         match received.flow {
-            Flow::Continue => {
-                // Packets behind CONNECT wait for the session that it made.
-                self.unhandled &= received.needed == 0;
-                Pass::More
-            }
+            Flow::Continue => Pass::More,
             Flow::Yield => Pass::Enough,
             Flow::Stall => {
                 self.stalled = true;
@@ -478,6 +516,7 @@ impl Turn {
             self.broken = true;
             self.stalled = false;
             self.paused_until = None;
+            self.starved = None;
             return;
         }
         self.note_output(broker, &state, context.now);
@@ -540,7 +579,7 @@ impl Turn {
     fn begin_to_leave(&mut self, broker: &Broker, context: &Context<'_>) {
         let until = context.now + FAREWELL_LIMIT;
         self.connection.wake_at(broker, until);
-        self.tail = Vec::new();
+        self.pending.clear();
         self.stage = Stage::Leaving {
             farewell: None,
             until,

@@ -160,6 +160,8 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// Largest packet accepted; announced as Maximum Packet Size where it is below the protocol's.
     pub packet_size: u32,
+    /// Largest packet but a PUBLISH. Such a packet is put together in one piece before it is handled.
+    pub control_packet_size: u32,
     /// Largest payload of a PUBLISH (AWS-LIM-01).
     pub payload_size: Option<u32>,
     /// QoS 1 and 2 messages that a client may have unacknowledged (Receive Maximum in CONNACK).
@@ -308,6 +310,7 @@ impl Limits {
             connections: 100_000,
             connect_timeout: Duration::from_secs(10),
             packet_size: 268_435_460,
+            control_packet_size: 16 << 20,
             payload_size: None,
             receive_maximum: 65_535,
             in_flight: 65_535,

@@ -86,6 +86,7 @@ table!(RawLimits for Limits {
     connections: usize,
     connect_timeout: Span,
     packet_size: Size<u32>,
+    control_packet_size: Size<u32>,
     payload_size: OrOff<Size<u32>>,
     receive_maximum: u16,
     in_flight: u16,

@@ -22,7 +22,7 @@ impl Active {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Result<Received, Stop> {
-        let limit = broker.config().limits.packet_size;
+        let limits = &broker.config().limits;
         loop {
             let rest = buf.get(*at..).unwrap_or_default();
             if rest.is_empty() {
@@ -32,6 +32,12 @@ impl Active {
                     flow: Flow::Continue,
                 });
             }
+            let limit = match rest.first() {
+                Some(first) if first >> 4 == PacketType::Publish.first_byte() >> 4 => {
+                    limits.packet_size
+                }
+                _ => limits.packet_size.min(limits.control_packet_size),
+            };
             let frame = match codec::split(rest, limit)? {
                 Split::Partial { needed } => {
                     return Ok(Received {

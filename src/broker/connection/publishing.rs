@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::budget::Charge;
 use crate::codec::{
     self, AckKind, Frame, PacketId, Publish, QoS, ReasonCode, Split, Version, encode_ack,
 };
@@ -9,7 +10,7 @@ use crate::conn::alias::InboundAliases;
 use crate::conn::handshake::clamp_message_expiry;
 use crate::conn::rules;
 use crate::conn::violation::Violation;
-use crate::session::message::{Publication, expiry_deadline};
+use crate::session::message::{Message, Publication, expiry_deadline};
 
 use super::super::publish::{Published, Run};
 use super::super::session::ReceivedIds;
@@ -30,7 +31,8 @@ impl Active {
         dirty: &mut Dirty,
     ) -> Result<usize, Stop> {
         let publish = self.decode_publish(first)?;
-        if let Err(violation) = self.check_publish(broker, &publish, context) {
+        if let Err(violation) = self.check_publish(broker, &publish, publish.payload.len(), context)
+        {
             self.refuse_publish(broker, &publish, violation)?;
             self.bind_alias(broker, &publish)?;
             return Ok(first.len);
@@ -46,7 +48,7 @@ impl Active {
         {
             return self.publish_run(broker, buf, first, &publish, context, dirty);
         }
-        self.publish_single(broker, &publish, expiry, context, dirty)?;
+        self.publish_single(broker, &publish, None, expiry, context, dirty)?;
         Ok(first.len)
     }
 
@@ -71,6 +73,7 @@ impl Active {
         &self,
         broker: &Broker,
         publish: &Publish<'_>,
+        payload: usize,
         context: &Context<'_>,
     ) -> Result<(), Violation> {
         rules::check_message(publish, broker.config())?;
@@ -79,7 +82,7 @@ impl Active {
             rules::check_retain(publish.topic, publish.retain, broker.config())?;
         }
         if publish.qos > QoS::AtMostOnce
-            && !context.budget.admits_message(publish.payload.len())
+            && !context.budget.admits_message(payload)
             && !self.was_received(publish)
         {
             return Err(Violation::new(
@@ -143,11 +146,46 @@ impl Active {
         }
     }
 
+    /// A PUBLISH that was read in pieces: its payload goes on in them.
+    pub(super) fn receive_large_publish(
+        &mut self,
+        broker: &Broker,
+        mut pieces: Vec<Vec<u8>>,
+        charge: Charge,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<(), Stop> {
+        let total: usize = pieces.iter().map(Vec::len).sum();
+        let start = codec::gather_publish_head(&mut pieces, self.version)?;
+        let head = pieces.first().and_then(|first| first.get(..start));
+        let head = head.unwrap_or_default().to_vec();
+        let frame = codec::frame_of_head(&head, total)?;
+        let publish = self.decode_publish(&frame)?;
+        let payload = total - start;
+        let checked = rules::check_payload(payload, &broker.config().limits)
+            .and_then(|()| self.check_publish(broker, &publish, payload, context));
+        if let Err(violation) = checked {
+            self.refuse_publish(broker, &publish, violation)?;
+            return Ok(self.bind_alias(broker, &publish)?);
+        }
+        if !self.within_rate(context) {
+            return Ok(self.bind_alias(broker, &publish)?);
+        }
+        let expiry = clamp_message_expiry(publish.properties.message_expiry, broker.config());
+        let body = Body {
+            pieces,
+            start,
+            charge,
+        };
+        self.publish_single(broker, &publish, Some(body), expiry, context, dirty)
+    }
+
     /// One message whose properties have to be rewritten or whose exchange has more steps.
     fn publish_single(
         &mut self,
         broker: &Broker,
         publish: &Publish<'_>,
+        body: Option<Body>,
         expiry: Option<u32>,
         context: &Context<'_>,
         dirty: &mut Dirty,
@@ -176,6 +214,8 @@ impl Active {
         publication.properties = publish.properties.forward(&mut scratch);
         publication.retain = publish.retain;
         publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
+        let assembled = body.map(|body| body.into_message(&publication, context));
+        let publication = assembled.as_ref().map_or(publication, Message::publication);
         let run = Run::one(&publication);
         let publisher = self.session.id;
         let published = broker.routing.with_route(topic, &mut self.routes, |route| {
@@ -326,6 +366,26 @@ impl Active {
             return Err(exceeded_receive_maximum());
         }
         Ok(())
+    }
+}
+
+/// The payload of a message that was read in pieces.
+struct Body {
+    pieces: Vec<Vec<u8>>,
+    /// Where the payload begins in the first.
+    start: usize,
+    charge: Charge,
+}
+
+impl Body {
+    fn into_message(self, publication: &Publication<'_>, context: &Context<'_>) -> Message {
+        Message::assembled(
+            publication,
+            self.pieces,
+            self.start,
+            self.charge,
+            context.budget,
+        )
     }
 }
 
