@@ -19,10 +19,10 @@ use crate::budget::{Budget, Charge, Full, Kind};
 use super::error::ApiError;
 
 /// Bytes of the first piece: so much may be held also of what the budget keeps for what is small.
-const FIRST: usize = 64 * 1024;
+const FIRST: usize = 16 * 1024;
 
 /// Bytes of each further piece.
-const PIECE: usize = 128 * 1024;
+const PIECE: usize = 64 * 1024;
 
 /// A list ends with the entry that makes it this long, even where its limit allows more.
 const LIST_BYTES: usize = 4 << 20;
