@@ -126,6 +126,10 @@ impl Server {
         let addrs = listeners.addrs();
         let shared = share(config);
         shared.tasks.spawn(timekeeper::keep_time(shared.clone()));
+        if let Some(interval) = shared.broker.config().sys_interval {
+            let publishing = timekeeper::publish_sys(shared.clone(), interval);
+            shared.tasks.spawn(publishing);
+        }
         listeners.serve(
             &shared,
             #[cfg(feature = "tls")]

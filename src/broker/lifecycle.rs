@@ -584,7 +584,12 @@ mod tests {
         const LEFT: usize = 100_000;
 
         let now = Instant::now();
-        let broker = Broker::new(Config::standard(), Randomness::from_seed(1), now, Arc::new(NoAlarm));
+        let broker = Broker::new(
+            Config::standard(),
+            Randomness::from_seed(1),
+            now,
+            Arc::new(NoAlarm),
+        );
         let context = broker.context(now);
         let link: Arc<dyn Link> = Arc::new(Full::default());
         let mut dirty = Dirty::default();

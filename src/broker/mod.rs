@@ -4,8 +4,9 @@
 //! # Locks
 //!
 //! From outer to inner: session slot → subscription tables → retained messages → group → outbox. A
-//! task holds at most one outbox. The registry's shards, the schedule and the budget are leaves:
-//! nothing is locked inside them. No lock is held across an await or a write to a socket.
+//! task holds at most one outbox. The registry's shards, the list of groups, the schedule and the
+//! budget are leaves: nothing is locked inside them. No lock is held across an await or a write to
+//! a socket.
 
 mod alias;
 mod chunks;
@@ -14,6 +15,7 @@ mod context;
 mod dirty;
 mod facts;
 mod group;
+mod group_names;
 mod lifecycle;
 mod link;
 mod local;
@@ -60,6 +62,8 @@ pub(crate) use link::{Farewell, Link, Mailbox, Written};
 pub(crate) use local::LocalSession;
 pub(crate) use outbox::OutputState;
 pub(crate) use outside::OutsideMessage;
+#[cfg(feature = "http")]
+pub(crate) use outside::Reach;
 pub(crate) use random::Randomness;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
@@ -67,12 +71,16 @@ pub(crate) use signal::Signal;
 #[cfg(any(feature = "http", test))]
 pub(crate) use snapshot::Stats;
 #[cfg(feature = "http")]
-pub(crate) use snapshot::{ClientSnapshot, RetainedSnapshot, TopicSnapshot};
+pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Page, PageOf, PartBounds, TopicSnapshot};
 pub(crate) use writer::Outcome;
 
 use retained::Retained;
 use schedule::Schedule;
 use writer::Left;
+
+/// Parts of the registry of sessions that are locked by themselves: with a million sessions a walk
+/// locks one part for half a millisecond.
+const SESSION_SHARDS: usize = 128;
 
 /// Counters that outlive the sessions and connections they were counted for.
 #[derive(Default)]
@@ -108,6 +116,7 @@ pub(crate) struct Broker {
     /// Subscriptions of all sessions.
     subscriptions: AtomicUsize,
     groups: AtomicUsize,
+    group_names: group_names::GroupNames,
     /// Sessions with a connection.
     connected: AtomicUsize,
     pub(crate) counters: Counters,
@@ -132,13 +141,14 @@ impl Broker {
             retained: Retained::new(randomness.hash_seed(), parent),
             budget: budget::Owned::new(config.limits.memory),
             schedule: Schedule::new(alarm),
-            sessions: DashMap::default(),
+            sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
             randomness,
             connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),
             retained_rates: Mutex::new(Rates::new(config.limits.retained_rate)),
             session_ids: AtomicU64::new(1),
             subscriptions: AtomicUsize::new(0),
             groups: AtomicUsize::new(0),
+            group_names: group_names::GroupNames::default(),
             connected: AtomicUsize::new(0),
             counters: Counters::default(),
             stopping: AtomicBool::new(false),
@@ -177,6 +187,12 @@ impl Broker {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn is_exhausted(&self) -> bool {
         !self.budget.admits_message(0)
+    }
+
+    /// The bound on what peers make the broker hold.
+    #[cfg(feature = "http")]
+    pub(crate) fn budget(&self) -> budget::Budget {
+        *self.budget
     }
 
     /// When [`handle_deadline`](Self::handle_deadline) is due next.

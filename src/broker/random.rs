@@ -109,7 +109,10 @@ mod tests {
             })
         };
         let z = unshift(output, 31).wrapping_mul(inverse(0x94d0_49bb_1331_11eb));
-        unshift(unshift(z, 27).wrapping_mul(inverse(0xbf58_476d_1ce4_e5b9)), 30)
+        unshift(
+            unshift(z, 27).wrapping_mul(inverse(0xbf58_476d_1ce4_e5b9)),
+            30,
+        )
     }
 
     #[test]

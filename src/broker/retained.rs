@@ -6,7 +6,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::budget::{Charge, Kind};
 use crate::session::message::{Message, Publication};
-use crate::topic::{HashParent, Names};
+use crate::topic::{HashParent, Names, matches};
 
 use super::context::Context;
 
@@ -87,6 +87,37 @@ impl Retained {
         found
     }
 
+    /// Calls `visit` with the topic of every message that matches `filter`, or of all, and the
+    /// message, in no order; expired ones are left out. The store is locked for a slice at a time.
+    ///
+    /// `begin` is called first, and again where so much was removed meanwhile that the walk has to
+    /// begin again.
+    pub(super) fn visit<T>(
+        &self,
+        filter: Option<&str>,
+        context: &Context<'_>,
+        begin: impl Fn() -> T,
+        mut visit: impl FnMut(&mut T, &str, &Message),
+    ) -> T {
+        let (mut seen, mut place, mut places) = (begin(), 0, 0);
+        loop {
+            let store = self.store.read();
+            if store.names.places() < places {
+                (seen, place) = (begin(), 0);
+            }
+            places = store.names.places();
+            let more = store.names.visit_some(&mut place, |topic, message| {
+                let is_it = filter.is_none_or(|filter| matches(filter, topic, self.parent));
+                if is_it && !message.is_expired(context.now) {
+                    visit(&mut seen, topic, message);
+                }
+            });
+            if !more {
+                return seen;
+            }
+        }
+    }
+
     /// Locks the store against changes, so that what is replayed is still the current message.
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Store> {
         self.store.read()
@@ -135,9 +166,5 @@ impl Store {
         self.names
             .get(message.topic())
             .is_some_and(|current| current.is_same(message))
-    }
-
-    pub(super) fn visit(&self, mut f: impl FnMut(&str, &Message)) {
-        self.names.visit_all(|topic, message| f(topic, message));
     }
 }

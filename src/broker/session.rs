@@ -109,7 +109,7 @@ pub(super) struct Slot {
     pub(super) epoch: u64,
     pub(super) state: State,
     pub(super) version: Version,
-    /// By filter, `$share/` and all.
+    /// By full filter, `$share/` included: in order, so that a walk can go on where it stopped.
     pub(super) subscriptions: BTreeMap<Box<str>, Subscribed>,
     pub(super) will: Option<Box<Will>>,
     /// Session Expiry Interval in seconds: 0 ends with the connection, `u32::MAX` never.

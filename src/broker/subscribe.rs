@@ -220,6 +220,7 @@ impl Broker {
                     let group =
                         Arc::new(Group::new(share, filter, self.config.share_strategy, seed));
                     leaf.add_group(group.clone());
+                    self.group_names.insert(&group);
                     group
                 }
             };
@@ -296,6 +297,7 @@ impl Broker {
                         Self::count(&self.counters.dropped, ended.dropped);
                         Self::count(&self.counters.expired, ended.expired);
                         leaf.remove_group(group);
+                        self.group_names.remove(group);
                         self.groups.fetch_sub(1, Ordering::Relaxed);
                     }
                 }

@@ -26,7 +26,7 @@ pub(crate) fn gather_publish_head(
             Head::Ends(len) if len <= first.len() => return Ok(len),
             Head::Ends(needed) | Head::Needs(needed) => needed,
         };
-        let mut rest = pieces.drain(..).collect::<Vec<_>>().into_iter();
+        let mut rest = std::mem::take(pieces).into_iter();
         let mut whole = rest.next().unwrap_or_default();
         while whole.len() < needed {
             let Some(piece) = rest.next() else {

@@ -17,6 +17,9 @@ pub(super) fn check(config: &mut Config, said: &Said) -> Result<(), ConfigError>
     leave_out_what_is_not_built(config, said)?;
     check_listeners(config, said)?;
     check_limits(&config.limits, said)?;
+    if config.http_idle_timeout.is_zero() {
+        return Err(zero(said.origin("http_idle_timeout")));
+    }
     if config.tls.handshake_timeout.is_zero() {
         return Err(zero(said.origin("tls.handshake_timeout")));
     }

@@ -45,6 +45,9 @@ pub struct Config {
     pub sys_interval: Option<Duration>,
     /// Further names that a `Host` header of the HTTP API may carry.
     pub http_allowed_hosts: Vec<String>,
+    /// A connection to the HTTP API that neither sends nor reads for so long is closed; a request may
+    /// take six times as long in all.
+    pub http_idle_timeout: Duration,
     /// Seeds everything that is random in the core; `None` takes a fresh seed.
     pub seed: Option<u64>,
 }
@@ -425,6 +428,7 @@ impl Config {
             users: Vec::new(),
             sys_interval: Some(Duration::from_secs(10)),
             http_allowed_hosts: Vec::new(),
+            http_idle_timeout: Duration::from_secs(10),
             seed: None,
         }
     }

@@ -62,6 +62,7 @@ macro_rules! table {
 table!(RawFile {
     http_host: IpAddr,
     http_allowed_hosts: Vec<String>,
+    http_idle_timeout: Span,
     overlapping: Word<Overlapping>,
     on_overflow: Word<Overflow>,
     sys_interval: OrOff<Span>,
@@ -150,6 +151,9 @@ impl RawFile {
         }
         if let Some(hosts) = self.http_allowed_hosts {
             config.http_allowed_hosts = hosts;
+        }
+        if let Some(timeout) = self.http_idle_timeout {
+            config.http_idle_timeout = timeout.resolve();
         }
         if let Some(overlapping) = self.overlapping {
             config.overlapping = overlapping.resolve();

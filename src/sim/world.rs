@@ -67,7 +67,12 @@ impl World {
         let mut dice = Dice::new(seed);
         let plan = Plan::new(&mut dice);
         let now = Instant::now();
-        let broker = Broker::new(plan.config.clone(), Randomness::from_seed(seed), now, Arc::new(NoAlarm));
+        let broker = Broker::new(
+            plan.config.clone(),
+            Randomness::from_seed(seed),
+            now,
+            Arc::new(NoAlarm),
+        );
         let clients = (0..plan.clients).map(|index| {
             let role = match dice.below(3) {
                 0 => Role::Mixed,

@@ -20,7 +20,9 @@ use super::super::lifecycle::{Attached, ConnectRequest, Departure, Takeover};
 use super::super::outbox::Peer;
 use super::super::publish::Run;
 use super::super::subscribe::{Due, Request};
-use super::super::{Alarm, Broker, Randomness, ConnectionFacts, Dirty, Link, Mailbox, Session, Written};
+use super::super::{
+    Alarm, Broker, ConnectionFacts, Dirty, Link, Mailbox, Randomness, Session, Written,
+};
 
 const CLIENTS: usize = 4;
 const FILTER: &str = "$share/g/t";

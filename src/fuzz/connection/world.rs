@@ -44,7 +44,12 @@ impl World {
         let is_tight = choice & 0x02 != 0;
         let now = Instant::now();
         Self {
-            broker: Broker::new(config(choice), Randomness::from_seed(choice.into()), now, Arc::new(NoAlarm)),
+            broker: Broker::new(
+                config(choice),
+                Randomness::from_seed(choice.into()),
+                now,
+                Arc::new(NoAlarm),
+            ),
             now,
             slots: [const { None }; SLOTS],
             closing: Vec::new(),
