@@ -11,7 +11,7 @@ fn valid_connect_is_accepted() {
         client.send_connect(&Connect::new(fresh("valid")));
         let (session_present, reason, _) = client.expect_connack();
         assert_eq!((session_present, reason), (false, 0));
-        client.expect_silence();
+        client.expect_only_pingresp();
     });
 }
 
@@ -266,7 +266,7 @@ fn empty_client_identifiers_are_replaced_by_unique_ones() {
     assert_eq!(assigned.len(), 20, "all different");
     assert!(!assigned.contains(&String::new()));
     for (client, _) in &mut clients {
-        client.expect_silence();
+        client.expect_only_pingresp();
     }
 }
 
@@ -297,7 +297,7 @@ fn nameless_3_1_1_clients_do_not_disturb_each_other() {
     author.publish(&two, "2", 1);
     assert_eq!(first.receive().payload, b"1");
     assert_eq!(second.receive().payload, b"2");
-    first.expect_silence();
+    first.expect_only_pingresp();
 }
 
 /// 3:MQTT-3.1.3-8 3:MQTT-3.1.3-9 3:MQTT-3.2.2-5 3:MQTT-3.1.3-7
@@ -370,7 +370,7 @@ fn takeover_ends_the_older_connection() {
         let mut newer = connect(version, &id);
         older.expect_error(0x8E);
         assert_eq!(watcher.receive().payload, b"taken over");
-        newer.expect_silence();
+        newer.expect_only_pingresp();
     });
 }
 
@@ -384,7 +384,7 @@ fn takeover_crosses_versions() {
     first.expect_disconnect(0x8E);
     let mut third = connect5(&id);
     second.expect_closed();
-    third.expect_silence();
+    third.expect_only_pingresp();
 }
 
 /// 5:MQTT-3.2.0-1 3:MQTT-3.2.0-1 5:MQTT-3.2.0-2
@@ -469,7 +469,7 @@ fn unknown_authentication_method_is_refused() {
     burst.extend(Publish::new(&topic, "x").encode(Version::V5));
     client.send(burst);
     client.expect_refusal(0x8C);
-    watcher.expect_silence();
+    watcher.expect_only_pingresp();
 }
 
 /// 5:MQTT-3.1.4-6 3:MQTT-3.1.4-5
@@ -492,10 +492,10 @@ fn packets_behind_a_refused_connect_have_no_effect() {
         let (_, reason, _) = client.expect_connack();
         assert_ne!(reason, 0);
         client.expect_closed();
-        watcher.expect_silence();
+        watcher.expect_only_pingresp();
         let mut later = connect(version, &fresh("later"));
         later.subscribe(&topic, 1);
-        later.expect_silence();
+        later.expect_only_pingresp();
     });
 }
 

@@ -21,7 +21,7 @@ fn packets_above_the_announced_size_are_refused() {
             &topic,
             "x".repeat(1000 - overhead - no_properties),
         ));
-        client.expect_silence();
+        client.expect_only_pingresp();
         // 3 bytes of fixed header; the body is never sent.
         client.send([&[0x30][..], &varint(1000 - 3 + 1)].concat());
         client.expect_error(0x95);
@@ -102,7 +102,7 @@ fn copies_have_the_identifier_of_their_own_subscription() {
         .collect();
     copies.sort();
     assert_eq!(copies, [(vec![], 1), (vec![1], 0), (vec![2], 2)]);
-    reader.expect_silence();
+    reader.expect_only_pingresp();
 }
 
 /// 5:MQTT-4.3.3-9
@@ -120,7 +120,7 @@ fn identifier_of_a_refused_message_is_free() {
     author.send(pubrel(5));
     assert_eq!(author.expect_pubcomp(5), 0);
     assert_eq!(reader.receive().text(), "taken");
-    reader.expect_silence();
+    reader.expect_only_pingresp();
 }
 
 /// 3:MQTT-3.3.5-2 5:MQTT-3.4.2-1 5:MQTT-3.5.2-1
@@ -145,7 +145,7 @@ fn refused_publish_is_never_delivered() {
                 _ => author.expect_error(0x90),
             }
         }
-        reader.expect_silence();
+        reader.expect_only_pingresp();
     });
 }
 
@@ -168,8 +168,8 @@ fn message_without_room_ends_its_connection_only() {
     let (mut old, _) = connect_to(&own, Version::V3);
     old.send(Publish::new("a", "x").qos(1, 1));
     old.expect_closed();
-    bystander.expect_silence();
-    author.expect_silence();
+    bystander.expect_only_pingresp();
+    author.expect_only_pingresp();
 }
 
 /// 5:MQTT-4.3.3-10 3:MQTT-4.3.3-2
@@ -237,7 +237,7 @@ fn connection_without_connect_is_closed_without_a_word() {
     let (mut served, _) = connect_to(&own, Version::V5);
     silent.expect_closed();
     slow.expect_closed();
-    served.expect_silence();
+    served.expect_only_pingresp();
 }
 
 /// 5:MQTT-3.2.2-9
@@ -258,7 +258,7 @@ fn publish_above_the_maximum_qos_is_refused() {
     let (mut author, _) = connect_to(aws_broker(), Version::V5);
     author.send(Publish::new(&topic, "x").qos(2, 1));
     author.expect_disconnect(0x9B);
-    watcher.expect_silence();
+    watcher.expect_only_pingresp();
 }
 
 /// 5:MQTT-3.2.2-12
