@@ -147,7 +147,8 @@ impl Subscription {
         })
     }
 
-    /// The next message; `None` once the broker has stopped or ended the subscription.
+    /// The next message; `None` once the broker has stopped or ended the subscription, and all that had
+    /// arrived was taken.
     ///
     /// Cancel-safe: a message is taken only when it is returned.
     pub async fn next(&mut self) -> Option<Message> {
@@ -156,12 +157,17 @@ impl Subscription {
             if let Some(message) = self.take() {
                 return Some(message);
             }
-            if inbox.mailbox.is_retired() {
+            if inbox.mailbox.is_retired() || self.is_broken() {
                 return None;
             }
             // A notification that came since the look is kept for this wait.
             inbox.notify.notified().await;
         }
+    }
+
+    /// Whether nothing more can arrive: what was written could not be read.
+    fn is_broken(&self) -> bool {
+        self.shared.broker.output_state(&self.local.session).broken
     }
 
     /// The next message if there is one already.
@@ -227,24 +233,25 @@ impl Inbox {
 impl Link for Inbox {
     fn try_write(&self, bytes: &[u8]) -> Written {
         let mut waiting = self.waiting.lock();
-        let mut taken = 0;
-        while let Ok(Split::Frame(frame)) = codec::split(
-            bytes.get(taken..).unwrap_or_default(),
-            codec::MAX_PACKET_SIZE,
-        ) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
             if waiting.len() >= WAITING {
-                return Written::Full(taken);
+                return Written::Full(bytes.len() - rest.len());
             }
-            taken += frame.len;
-            if let Ok(Packet::Publish(publish)) =
-                codec::decode_from(Sender::Server, &frame, Version::V5)
-            {
+            // The broker composes whole, sound packets. Bytes that are none would be handed in again and
+            // again, and a message that is passed over would keep its place in the window for good.
+            let Some((packet, len)) = read(rest) else {
+                tracing::error!("an in-process subscription ends: its packets cannot be read");
+                return Written::Broken;
+            };
+            if let Packet::Publish(publish) = packet {
                 waiting.push_back(arrived(&publish));
             }
+            rest = rest.get(len..).unwrap_or_default();
         }
         drop(waiting);
         self.notify.notify_one();
-        Written::Bytes(taken)
+        Written::Bytes(bytes.len())
     }
 
     fn wake(&self) {
@@ -254,6 +261,15 @@ impl Link for Inbox {
     fn mailbox(&self) -> &Mailbox {
         &self.mailbox
     }
+}
+
+/// The packet at the front of `bytes`, and its length.
+fn read(bytes: &[u8]) -> Option<(Packet<'_>, usize)> {
+    let Ok(Split::Frame(frame)) = codec::split(bytes, codec::MAX_PACKET_SIZE) else {
+        return None;
+    };
+    let packet = codec::decode_from(Sender::Server, &frame, Version::V5).ok()?;
+    Some((packet, frame.len))
 }
 
 fn arrived(publish: &codec::Publish<'_>) -> Arrived {
@@ -275,5 +291,66 @@ fn arrived(publish: &codec::Publish<'_>) -> Arrived {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::codec::OutgoingPublish;
+
+    use super::*;
+
+    fn packet(payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let packet = OutgoingPublish {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            topic: "t",
+            packet_id: None,
+            topic_alias: None,
+            message_expiry: None,
+            subscription_ids: &[],
+            properties: &[],
+            payload,
+        };
+        packet.encode(Version::V5, &mut bytes);
+        bytes
+    }
+
+    /// A writer that is told of neither progress nor failure comes again with the same bytes, for ever.
+    #[test]
+    fn bytes_that_are_no_packet_break_the_link() {
+        let cut_short = &packet(b"x")[..3];
+        let malformed: [&[u8]; 4] = [
+            cut_short,
+            // A Remaining Length of five bytes.
+            &[0x30, 0x80, 0x80, 0x80, 0x80, 0x01],
+            // A topic that runs past the end of the packet.
+            &[0x30, 3, 0, 9, b't'],
+            &[0x00, 0],
+        ];
+        for bytes in malformed {
+            let inbox = Inbox::default();
+            let after_a_message = [&packet(b"x"), bytes].concat();
+            assert_eq!(
+                inbox.try_write(&after_a_message),
+                Written::Broken,
+                "{bytes:02x?}"
+            );
+            assert!(inbox.pop().is_some(), "what came before is there");
+            assert!(inbox.pop().is_none());
+        }
+    }
+
+    #[test]
+    fn full_inbox_takes_whole_packets_and_says_how_many_bytes() {
+        let inbox = Inbox::default();
+        let one = packet(b"x");
+        let bytes = one.repeat(WAITING + 1);
+        assert_eq!(inbox.try_write(&bytes), Written::Full(one.len() * WAITING));
+        assert_eq!(inbox.try_write(&one), Written::Full(0));
+        assert!(inbox.pop().is_some());
+        assert_eq!(inbox.try_write(&one), Written::Bytes(one.len()));
     }
 }

@@ -39,7 +39,7 @@ impl OutboundAliases {
         };
         if used < self.maximum {
             packet.topic_alias = Some(used + 1);
-            if packet.encoded_len(Version::V5) > packet_size {
+            if !packet.fits(Version::V5, packet_size) {
                 packet.topic_alias = None;
                 return;
             }

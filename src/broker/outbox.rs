@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::codec::{self, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
+use crate::codec::{self, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
 use crate::session::delivery::{Delivery, SubscriptionIds};
 use crate::session::message::{Publication, remaining_expiry};
 use crate::session::subscription::Options;
@@ -1041,7 +1041,7 @@ impl Connected {
             return Some(frame.len());
         }
         let packet = outgoing(publication, grant, None, false, now);
-        if packet.encoded_len(self.peer.version) > self.peer.packet_size {
+        if !packet.fits(self.peer.version, self.peer.packet_size) {
             return None;
         }
         Some(self.append(packet))
@@ -1092,7 +1092,8 @@ impl Connected {
     }
 }
 
-/// Whether a PUBLISH of `publication` stays within the client's Maximum Packet Size (MQTT-3.1.2-24).
+/// Whether a PUBLISH of `publication` stays within the client's Maximum Packet Size (MQTT-3.1.2-24)
+/// and the format's.
 fn fits(
     publication: &Publication<'_>,
     grant: &Grant,
@@ -1105,12 +1106,12 @@ fn fits(
         + publication.payload.len()
         + 5 * grant.subscription_ids.as_slice().len()
         + 32;
-    if rough <= connected.peer.packet_size {
+    if rough <= connected.peer.packet_size.min(MAX_PACKET_SIZE as usize) {
         return true;
     }
     let id = PacketId::new(1).filter(|_| grant.qos > QoS::AtMostOnce);
     let packet = outgoing(publication, grant, id, false, context.now);
-    packet.encoded_len(connected.peer.version) <= connected.peer.packet_size
+    packet.fits(connected.peer.version, connected.peer.packet_size)
 }
 
 /// The same for a message that waited.
