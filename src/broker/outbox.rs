@@ -59,6 +59,18 @@ pub(super) enum HandOver {
     Absent,
 }
 
+/// What an acknowledgement was to the exchange that its identifier names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acknowledged {
+    /// The step that was due, or PUBREC once more.
+    Done,
+    /// No exchange is open under it: the acknowledgement is late or repeated. Its message may have
+    /// gone to another member of its group, or was given up.
+    Unknown,
+    /// The open exchange has another QoS, or is at another step.
+    OutOfStep,
+}
+
 /// What the receiver's subscriptions make of a message.
 #[derive(Clone, Debug)]
 pub(super) struct Grant {
@@ -662,58 +674,48 @@ impl Outbox {
     }
 
     /// PUBACK, or PUBREC with an error: the exchange is over (MQTT-4.3.2-3, MQTT-4.8.2-6).
-    pub(super) fn acknowledge(&mut self, id: PacketId, expected: QoS) -> bool {
-        match self.window.get(id) {
-            Some(Entry {
-                phase: Phase::Published(delivery),
-                ..
-            }) if delivery.qos == expected => {}
-            _ => return false,
+    pub(super) fn acknowledge(&mut self, id: PacketId, expected: QoS) -> Acknowledged {
+        match self.window.get(id).map(|entry| &entry.phase) {
+            Some(Phase::Published(delivery)) if delivery.qos == expected => {}
+            Some(_) => return Acknowledged::OutOfStep,
+            None => return Acknowledged::Unknown,
         }
         if let Some(entry) = self.window.close(id) {
             self.forget_origin(entry.origin);
         }
         self.forget_resend(id);
-        true
+        Acknowledged::Done
     }
 
-    /// PUBREC: the message has arrived; PUBREL follows (MQTT-4.3.3-4). Unknown identifiers get a
-    /// PUBREL with 0x92, so that a peer that remembers more than we do comes to an end.
-    pub(super) fn receive_pubrec(&mut self, id: PacketId) -> bool {
-        let known = match self.window.get(id) {
-            Some(Entry {
-                phase: Phase::Published(delivery),
-                ..
-            }) => delivery.qos == QoS::ExactlyOnce,
-            Some(Entry {
-                phase: Phase::Released,
-                ..
-            }) => true,
-            None => false,
+    /// PUBREC: the message has arrived; PUBREL follows (MQTT-4.3.3-4), once more if PUBREC comes once
+    /// more. Unknown identifiers get a PUBREL with 0x92, so that a peer that remembers more than we do
+    /// comes to an end.
+    pub(super) fn receive_pubrec(&mut self, id: PacketId) -> Acknowledged {
+        let origin = match self.window.get(id) {
+            Some(entry) => match &entry.phase {
+                Phase::Published(delivery) if delivery.qos != QoS::ExactlyOnce => {
+                    return Acknowledged::OutOfStep;
+                }
+                Phase::Published(_) | Phase::Released => entry.origin,
+            },
+            None => return Acknowledged::Unknown,
         };
-        if known {
-            let origin = self.window.get(id).and_then(|entry| entry.origin);
-            self.window.release(id);
-            self.forget_origin(origin);
-            self.forget_resend(id);
-        }
-        known
+        self.window.release(id);
+        self.forget_origin(origin);
+        self.forget_resend(id);
+        Acknowledged::Done
     }
 
     /// PUBCOMP: the exchange is over.
-    pub(super) fn receive_pubcomp(&mut self, id: PacketId) -> bool {
-        if !matches!(
-            self.window.get(id),
-            Some(Entry {
-                phase: Phase::Released,
-                ..
-            })
-        ) {
-            return false;
+    pub(super) fn receive_pubcomp(&mut self, id: PacketId) -> Acknowledged {
+        match self.window.get(id).map(|entry| &entry.phase) {
+            Some(Phase::Released) => {}
+            Some(Phase::Published(_)) => return Acknowledged::OutOfStep,
+            None => return Acknowledged::Unknown,
         }
         self.window.close(id);
         self.forget_resend(id);
-        true
+        Acknowledged::Done
     }
 
     fn forget_resend(&mut self, id: PacketId) {

@@ -289,7 +289,88 @@ fn unknown_acknowledgements_are_harmless() {
         reader.send(pubcomp(other));
         reader.expect_only_pingresp();
         reader.acknowledge(&delivery);
-        reader.expect_silence();
+        reader.expect_only_pingresp();
+    });
+}
+
+/// 5:MQTT-4.13.1-1 3:MQTT-4.8.0-1
+/// An acknowledgement of the wrong kind for an open delivery is a protocol error: another QoS, or
+/// another step.
+#[test]
+fn acknowledgement_that_is_out_of_step_is_an_error() {
+    type Case = (u8, fn(u16) -> Ack, bool);
+    let cases: [Case; 7] = [
+        (1, pubrec, false),
+        (1, |id| pubrec(id).reason(0x80), false),
+        (1, pubcomp, false),
+        (2, puback, false),
+        (2, pubcomp, false),
+        // Behind PUBREC and PUBREL.
+        (2, puback, true),
+        (2, |id| pubrec(id).reason(0x80), true),
+    ];
+    both(|version| {
+        for (number, (qos, wrong, is_released)) in cases.into_iter().enumerate() {
+            let has_reason = matches!(number, 1 | 6);
+            if has_reason && version == Version::V3 {
+                continue;
+            }
+            let topic = fresh("step");
+            let mut reader = watcher(version, &topic);
+            let mut author = connect(version, &fresh("author"));
+            author.publish(&topic, "x", qos);
+            let delivery = reader.expect_publish();
+            if is_released {
+                reader.send(pubrec(delivery.id));
+                reader.expect_pubrel(delivery.id);
+            }
+            reader.send(wrong(delivery.id));
+            reader.expect_error(0x82);
+        }
+    });
+}
+
+/// 5:MQTT-4.3.3-4 3:MQTT-4.3.3-1
+/// A PUBREC that comes once more is answered by PUBREL once more.
+#[test]
+fn repeated_pubrec_is_answered_again() {
+    both(|version| {
+        let topic = fresh("repeated");
+        let mut reader = watcher(version, &topic);
+        connect(version, &fresh("author")).publish(&topic, "x", 2);
+        let delivery = reader.expect_publish();
+        for _ in 0..3 {
+            reader.send(pubrec(delivery.id));
+            assert_eq!(reader.expect_pubrel(delivery.id), 0);
+        }
+        reader.send_ack(pubcomp(delivery.id), delivery.id);
+        // It is unknown from here on, and nothing happens.
+        reader.send(pubcomp(delivery.id));
+        reader.send(puback(delivery.id));
+        reader.expect_only_pingresp();
+    });
+}
+
+/// What was right before a wrong acknowledgement counts, although they came together.
+#[test]
+fn acknowledgements_before_a_wrong_one_count() {
+    both(|version| {
+        let (id, topic) = (fresh("reader"), fresh("step"));
+        let (mut reader, _) = open(version, &Connect::new(&id).durable());
+        reader.subscribe(&topic, 1);
+        let mut author = connect(version, &fresh("author"));
+        author.publish(&topic, "one", 1);
+        author.publish(&topic, "two", 1);
+        let [one, two] = [(); 2].map(|()| reader.expect_publish());
+        let both = [
+            puback(one.id).encode(version),
+            pubcomp(two.id).encode(version),
+        ];
+        reader.send(both.concat());
+        reader.expect_error(0x82);
+        let (mut reader, _) = open(version, &Connect::new(&id).durable());
+        assert_eq!(reader.receive().text(), "two");
+        reader.expect_only_pingresp();
     });
 }
 
