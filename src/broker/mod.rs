@@ -88,6 +88,9 @@ pub(crate) struct Broker {
     sessions: DashMap<Box<str>, Arc<Session>, foldhash::fast::RandomState>,
     routing: route::Routing,
     retained: Retained,
+    /// What the broker itself says under `$SYS/`: nobody's retained messages, and so neither counted
+    /// among them nor bounded with them.
+    own_topics: Retained,
     schedule: Schedule,
     budget: Budget,
     random: Mutex<SplitMix>,
@@ -117,6 +120,7 @@ impl Broker {
         Self {
             routing: route::Routing::new(random.next(), parent, config.overlapping),
             retained: Retained::new(random.next(), parent),
+            own_topics: Retained::new(random.next(), parent),
             budget: Budget::new(config.limits.memory),
             schedule: Schedule::new(alarm),
             sessions: DashMap::default(),

@@ -13,6 +13,7 @@ mod flow;
 mod ledger;
 mod limits;
 mod malformed;
+mod own_topics;
 mod publish;
 mod qos;
 mod retained;

@@ -15,7 +15,39 @@ fn every_subscribe_is_answered() {
         for id in [1, 300, 65_535] {
             assert_eq!(client.expect_suback(id), [1]);
         }
-        client.expect_silence();
+        client.expect_only_pingresp();
+    });
+}
+
+/// 5:MQTT-3.8.4-5 3:MQTT-3.8.4-4
+/// So do retained messages: each of equal filters brings them, at its own QoS, and a SUBSCRIBE behind it
+/// does not change what is still on its way.
+#[test]
+fn equal_filters_bring_retained_messages_at_their_own_qos() {
+    both(|version| {
+        let topic = fresh("equal");
+        connect(version, &fresh("author")).retain(&topic, "kept", 2);
+        for options in [[0, 1], [1, 0], [2, 0]] {
+            let mut client = connect(version, &fresh("reader"));
+            let subscribe =
+                (options.iter()).fold(Subscribe::new(1), |packet, qos| packet.filter(&topic, *qos));
+            client.send(subscribe);
+            assert_eq!(client.expect_suback(1), options);
+            assert_eq!([(); 2].map(|()| client.receive().qos), options);
+            client.expect_only_pingresp();
+        }
+
+        let mut client = connect(version, &fresh("reader"));
+        let packets: Vec<u8> = [(1, 2), (2, 0), (3, 1)]
+            .into_iter()
+            .flat_map(|(id, qos)| Subscribe::new(id).filter(&topic, qos).encode(version))
+            .collect();
+        client.send(packets);
+        let granted = [(1, 2), (2, 0), (3, 1)].map(|(id, qos)| {
+            assert_eq!(client.expect_suback(id), [qos]);
+            qos
+        });
+        assert_eq!([(); 3].map(|()| client.receive().qos), granted);
     });
 }
 
