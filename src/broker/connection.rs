@@ -106,6 +106,7 @@ struct Active {
     session: Arc<Session>,
     epoch: u64,
     version: Version,
+    is_bridge: bool,
     keep_alive: Duration,
     /// When the last packet came.
     heard_at: Instant,
@@ -433,6 +434,7 @@ impl Connection {
             session: attached.session,
             epoch: attached.epoch,
             version,
+            is_bridge: accepted.is_bridge,
             keep_alive: Duration::from_secs(u64::from(accepted.keep_alive)) * 3 / 2,
             heard_at: context.now,
             ends_with_connection: accepted.session_expiry == 0,
@@ -460,13 +462,11 @@ impl Connection {
     /// MQTT-3.1.4-1; MQTT 3.1.1: MQTT-3.1.2-2).
     fn reject_undecoded(&mut self, broker: &Broker, error: &ConnectError) {
         tracing::info!(peer = %self.facts.peer_name(), listener = self.facts.listener, "refused: {error}");
-        let version = match error {
-            ConnectError::UnsupportedVersion { level, .. } if *level >= 5 => Some(Version::V5),
-            // Code 1, in the format that all versions up to 3.1.1 share.
-            ConnectError::UnsupportedVersion { .. } => Some(Version::V311),
+        let version = error.version().filter(|version| match error {
+            ConnectError::UnsupportedVersion { .. } => true,
             // MQTT 3.1.1 has no return code for a malformed packet: it closes.
-            ConnectError::Invalid { .. } => error.version().filter(|v| *v == Version::V5),
-        };
+            ConnectError::Invalid { .. } => *version == Version::V5,
+        });
         let mut bytes = Vec::new();
         if let Some(version) = version {
             encode_connack(&mut bytes, version, &Connack::new(error.reason()));
@@ -492,8 +492,10 @@ impl Connection {
         );
         let mut bytes = Vec::new();
         let text = broker.reason_string("CONNACK", &violation.text);
-        let silent = version == Version::V311
-            && (broker.config().aws.close_on_refusal_v3 || !has_return_code(violation.reason));
+        // A client that is told of a version tries another one, so that is never kept from it.
+        let closes = broker.config().aws.close_on_refusal_v3
+            && violation.reason != ReasonCode::UnsupportedProtocolVersion;
+        let silent = version == Version::V311 && (closes || !has_return_code(violation.reason));
         if !silent {
             let plain = Connack::new(violation.reason);
             let explained = Connack {

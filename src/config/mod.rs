@@ -267,6 +267,10 @@ pub struct AwsRules {
     pub generated_client_ids: bool,
     /// Reason strings have the form `PACKET:text:trace id` (AWS-M5-12).
     pub traced_reason_strings: bool,
+    /// A CONNECT whose protocol version has bit 0x80, which says that the client is a bridge, is
+    /// refused as an unsupported version (MQTT-3.1.2-2). Without it such a client gets none of its own
+    /// messages back and live messages with RETAIN as published.
+    pub refuse_bridge_levels: bool,
 }
 
 impl AwsRules {
@@ -288,6 +292,7 @@ impl AwsRules {
             close_on_refusal_v3: true,
             generated_client_ids: true,
             traced_reason_strings: true,
+            refuse_bridge_levels: true,
         }
     }
 }

@@ -138,6 +138,7 @@ table!(RawAws for AwsRules {
     close_on_refusal_v3: bool,
     generated_client_ids: bool,
     traced_reason_strings: bool,
+    refuse_bridge_levels: bool,
 });
 
 impl RawFile {

@@ -17,6 +17,8 @@ const NEVER: u32 = u32::MAX;
 #[derive(Clone, Debug)]
 pub(crate) struct Accepted {
     pub(crate) version: Version,
+    /// The client is a broker: its subscriptions are No Local and Retain As Published.
+    pub(crate) is_bridge: bool,
     pub(crate) client_id: Box<str>,
     /// The client sent none and got this one.
     pub(crate) is_assigned: bool,
@@ -48,6 +50,13 @@ pub(crate) fn accept(
     config: &Config,
     assign: impl FnOnce() -> Box<str>,
 ) -> Result<Accepted, Violation> {
+    if connect.is_bridge && config.aws.refuse_bridge_levels {
+        return Err(Violation::new(
+            ReasonCode::UnsupportedProtocolVersion,
+            "MQTT-3.1.2-2",
+            "protocol versions with the bit of a bridge are not supported",
+        ));
+    }
     let properties = &connect.properties;
     if let Some(method) = properties.authentication_method {
         return Err(Violation::new(
@@ -82,6 +91,7 @@ pub(crate) fn accept(
     let is_assigned = connect.client_id.is_empty();
     Ok(Accepted {
         version: connect.version,
+        is_bridge: connect.is_bridge,
         client_id: if is_assigned {
             assign()
         } else {

@@ -52,6 +52,23 @@ fn wildcards_may_be_client_identifiers() {
     });
 }
 
+/// AWS-CONN-17
+/// The level of a bridge is refused as an unknown version in the form that the client reads, MQTT 3.1.1
+/// included, so that mosquitto goes on to the plain level.
+#[test]
+fn levels_of_a_bridge_are_refused_in_their_form() {
+    both(|version| {
+        let mut client = Client::dial(aws_broker().mqtt(), version);
+        let mut bytes = Connect::new(fresh("bridge")).encode(version);
+        bytes[8] |= 0x80;
+        client.send(bytes);
+        let refused = if version == Version::V5 { 0x84 } else { 1 };
+        assert_eq!(client.expect_connack().1, refused);
+        client.expect_closed();
+        enter(aws_broker(), version, &Connect::new(fresh("bridge")));
+    });
+}
+
 /// AWS-CONN-22 AWS-FAIL-11 AWS-CONN-17
 /// A will has QoS 0 or 1.
 #[test]

@@ -261,6 +261,24 @@ fn limits_can_be_turned_off() {
     );
 }
 
+/// AWS-CONN-17
+#[test]
+fn refuse_bridge_levels_off_lets_bridges_in() {
+    let own = without("refuse_bridge_levels");
+    both(|version| {
+        let topic = fresh("bridge");
+        let mut client = Client::dial(own.mqtt(), version);
+        let mut bytes = Connect::new(fresh("bridge")).encode(version);
+        bytes[8] |= 0x80;
+        client.send(bytes);
+        assert_eq!(client.expect_connack().1, 0);
+        client.subscribe(&topic, 1);
+        client.publish(&topic, "own", 1);
+        guest(&own, version).publish(&topic, "other", 1);
+        assert_eq!(client.receive().text(), "other");
+    });
+}
+
 /// A broker of profile `aws` with this switch of `[aws]` off.
 fn without(switch: &str) -> TestBroker {
     aws(&format!("[aws]\n{switch} = false\n"))

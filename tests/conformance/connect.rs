@@ -72,10 +72,11 @@ fn other_protocol_names_are_not_served() {
 }
 
 /// 3:MQTT-3.1.2-2 3:MQTT-3.2.2-5
-/// Levels below 4, and MQIsdp at level 3, draw the CONNACK 0x01 of 3.1.1.
+/// Levels below 4, and MQIsdp at level 3, draw the CONNACK 0x01 of 3.1.1, also with the bit of a bridge.
 #[test]
 fn older_protocol_levels_are_refused_in_their_own_form() {
-    for (name, level) in [("MQTT", 0), ("MQTT", 1), ("MQTT", 3), ("MQIsdp", 3)] {
+    let names = ["MQTT", "MQTT", "MQTT", "MQIsdp"].into_iter().cycle();
+    for (name, level) in names.zip([0, 1, 3, 3, 0x80, 0x81, 0x83, 0x83]) {
         let mut client = Client::dial(broker().mqtt(), Version::V3);
         client.send(connect_named(name, level, &fresh("old")));
         let (_, code, _) = client.expect_connack();
@@ -85,10 +86,10 @@ fn older_protocol_levels_are_refused_in_their_own_form() {
 }
 
 /// 5:MQTT-3.1.2-2
-/// Levels above 5 draw the CONNACK 0x84 of MQTT 5.
+/// Levels above 5 draw the CONNACK 0x84 of MQTT 5, also with the bit of a bridge.
 #[test]
 fn newer_protocol_levels_are_refused_with_0x84() {
-    for level in [6, 127, 255] {
+    for level in [6, 127, 0x86, 255] {
         let mut client = Client::dial(broker().mqtt(), Version::V5);
         client.send(connect_named("MQTT", level, &fresh("new")));
         client.expect_refusal(0x84);
@@ -620,7 +621,7 @@ fn plain_3_1_1_client_is_served_in_full() {
 fn connect_named(name: &str, level: u8, client_id: &str) -> Vec<u8> {
     let mut body = utf8(name);
     body.extend([level, 0x02, 0x00, 0x00]);
-    if level >= 5 {
+    if level & 0x7F >= 5 {
         body.push(0);
     }
     body.extend(utf8(client_id));
