@@ -17,8 +17,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::codec::{
-    self, Connack, ConnectError, DecodeError, ReasonCode, Split, Version, connect, encode_connack,
+    self, Connack, Connect, ConnectError, DecodeError, Frame, PacketType, ReasonCode, Split,
+    Version, connect, encode_connack,
 };
+use crate::config::Limits;
 use crate::conn::alias::InboundAliases;
 use crate::conn::handshake::{self, Accepted};
 use crate::conn::rate::Rate;
@@ -272,27 +274,20 @@ impl Connection {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Received {
-        let frame = match codec::split(buf, broker.config().limits.packet_size) {
-            Ok(Split::Partial { needed }) => {
+        let (frame, connect) = match read_connect(buf, &broker.config().limits) {
+            Ok(Opening::Connect(frame, connect)) => (frame, connect),
+            Ok(Opening::Partial { needed }) => {
                 return Received {
                     consumed: 0,
                     needed,
                     flow: Flow::Continue,
                 };
             }
-            Ok(Split::Frame(frame)) => frame,
-            Err(error) => {
-                self.reject_unread(broker, &error.to_string());
+            Err(Unwelcome::Unread(text)) => {
+                self.reject_unread(broker, &text);
                 return Received::end(buf.len());
             }
-        };
-        if frame.packet_type != codec::PacketType::Connect {
-            self.reject_unread(broker, &format!("{:?} before CONNECT", frame.packet_type));
-            return Received::end(buf.len());
-        }
-        let connect = match connect::decode(&frame) {
-            Ok(connect) => connect,
-            Err(error) => {
+            Err(Unwelcome::Undecoded(error)) => {
                 self.reject_undecoded(broker, &error);
                 return Received::end(buf.len());
             }
@@ -671,6 +666,48 @@ impl Connection {
             _ => None,
         }
     }
+}
+
+/// What a connection begins with.
+enum Opening<'a> {
+    Connect(Frame<'a>, Connect<'a>),
+    Partial { needed: usize },
+}
+
+/// A beginning that is refused.
+enum Unwelcome {
+    /// Without a word: it is no CONNECT, or one that is too large to be read.
+    Unread(String),
+    /// As a CONNECT.
+    Undecoded(ConnectError),
+}
+
+/// Reads the first packet of a connection. What refuses it does so as soon as it is there: another
+/// packet with its first byte, a CONNECT with its length or that of its properties.
+fn read_connect<'a>(buf: &'a [u8], limits: &Limits) -> Result<Opening<'a>, Unwelcome> {
+    let unread = |error: DecodeError| Unwelcome::Unread(error.to_string());
+    let split = codec::split(buf, limits.packet_size.min(limits.connect_size)).map_err(unread)?;
+    if let Some(&first) = buf.first()
+        && let packet_type = PacketType::from_first_byte(first).map_err(unread)?
+        && packet_type != PacketType::Connect
+    {
+        let text = format!("{packet_type:?} before CONNECT");
+        return Err(Unwelcome::Unread(text));
+    }
+    let needed = match &split {
+        Split::Partial { needed } => *needed,
+        Split::Frame(frame) => frame.len,
+    };
+    if needed > limits.properties {
+        let version = Some(Version::V5);
+        codec::check_sections(buf, Version::V5, limits.properties)
+            .map_err(|error| Unwelcome::Undecoded(ConnectError::Invalid { version, error }))?;
+    }
+    let Split::Frame(frame) = split else {
+        return Ok(Opening::Partial { needed });
+    };
+    let connect = connect::decode(&frame).map_err(Unwelcome::Undecoded)?;
+    Ok(Opening::Connect(frame, connect))
 }
 
 impl Received {

@@ -97,6 +97,7 @@ fn check_limits(limits: &Limits, said: &Said) -> Result<(), ConfigError> {
         ("limits.connections", limits.connections == 0),
         ("limits.connect_timeout", limits.connect_timeout.is_zero()),
         ("limits.packet_size", limits.packet_size == 0),
+        ("limits.connect_size", limits.connect_size == 0),
         ("limits.receive_maximum", limits.receive_maximum == 0),
         ("limits.in_flight", limits.in_flight == 0),
         ("limits.topic_length", limits.topic_length == 0),

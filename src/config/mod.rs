@@ -157,6 +157,11 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// Largest packet accepted; announced as Maximum Packet Size where it is below the protocol's.
     pub packet_size: u32,
+    /// Largest CONNECT accepted, where `packet_size` is not below it. Who sends it is not known yet, so
+    /// it is refused by its length alone.
+    pub connect_size: u32,
+    /// Longest property section of a packet, and of a will: what decoding one packet costs ends there.
+    pub properties: usize,
     /// Largest payload of a PUBLISH (AWS-LIM-01).
     pub payload_size: Option<u32>,
     /// QoS 1 and 2 messages that a client may have unacknowledged (Receive Maximum in CONNACK).
@@ -307,6 +312,8 @@ impl Limits {
             connections: 100_000,
             connect_timeout: Duration::from_secs(10),
             packet_size: 268_435_460,
+            connect_size: 512 * 1024,
+            properties: MIB,
             payload_size: None,
             receive_maximum: 65_535,
             in_flight: 65_535,
@@ -352,6 +359,8 @@ impl Limits {
     pub fn aws() -> Self {
         Self {
             packet_size: 149_504,
+            connect_size: 149_504,
+            properties: 149_504,
             payload_size: Some(131_072),
             receive_maximum: 100,
             in_flight: 100,

@@ -85,6 +85,8 @@ table!(RawLimits for Limits {
     connections: usize,
     connect_timeout: Span,
     packet_size: Size<u32>,
+    connect_size: Size<u32>,
+    properties: Size<usize>,
     payload_size: OrOff<Size<u32>>,
     receive_maximum: u16,
     in_flight: u16,

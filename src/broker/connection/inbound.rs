@@ -23,6 +23,7 @@ impl Active {
         dirty: &mut Dirty,
     ) -> Result<Received, Stop> {
         let limit = broker.config().limits.packet_size;
+        let properties = broker.config().limits.properties;
         loop {
             let rest = buf.get(*at..).unwrap_or_default();
             if rest.is_empty() {
@@ -34,6 +35,9 @@ impl Active {
             }
             let frame = match codec::split(rest, limit)? {
                 Split::Partial { needed } => {
+                    if needed > properties {
+                        codec::check_sections(rest, self.version, properties)?;
+                    }
                     return Ok(Received {
                         consumed: *at,
                         needed,
@@ -42,6 +46,9 @@ impl Active {
                 }
                 Split::Frame(frame) => frame,
             };
+            if frame.len > properties {
+                codec::check_sections(frame.bytes, self.version, properties)?;
+            }
             if dirty.steps() >= STEPS_PER_TURN {
                 return Ok(Received {
                     consumed: *at,
@@ -132,6 +139,7 @@ impl Active {
             self.refuse_qos2_packets(broker)?;
         }
         let limit = broker.config().limits.packet_size;
+        let properties = broker.config().limits.properties;
         let mut at = 0;
         let mut out_of_step = None;
         {
@@ -142,7 +150,8 @@ impl Active {
             while let Ok(Split::Frame(frame)) =
                 codec::split(buf.get(at..).unwrap_or_default(), limit)
             {
-                if frame.packet_type != kind.packet_type() {
+                // One that is long enough to have too many properties is looked at by the caller first.
+                if frame.packet_type != kind.packet_type() || (at > 0 && frame.len > properties) {
                     break;
                 }
                 let ack = codec::decode_ack(kind, &frame, self.version)?;
