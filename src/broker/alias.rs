@@ -45,7 +45,7 @@ impl OutboundAliases {
         };
         if used < self.maximum {
             packet.topic_alias = Some(used + 1);
-            if packet.encoded_len(Version::V5) > packet_size
+            if !packet.fits(Version::V5, packet_size)
                 || self.charge.grow(ALIAS + packet.topic.len()).is_err()
             {
                 packet.topic_alias = None;

@@ -18,9 +18,10 @@ use std::time::{Duration, Instant};
 
 use crate::budget::{Charge, Kind};
 use crate::codec::{
-    self, Connack, ConnectError, DecodeError, PacketType, ReasonCode, Split, Version, connect,
-    encode_connack,
+    self, Connack, Connect, ConnectError, DecodeError, Frame, PacketType, ReasonCode, Split,
+    Version, connect, encode_connack,
 };
+use crate::config::Limits;
 use crate::conn::alias::InboundAliases;
 use crate::conn::handshake::{self, Accepted};
 use crate::conn::rate::Rate;
@@ -124,6 +125,7 @@ struct Active {
     session: Arc<Session>,
     epoch: u64,
     version: Version,
+    is_bridge: bool,
     keep_alive: Duration,
     /// When the last packet, or enough of one, came.
     heard_at: Instant,
@@ -324,27 +326,20 @@ impl Connection {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Received {
-        let frame = match codec::split(buf, broker.config().limits.packet_size) {
-            Ok(Split::Partial { needed }) => {
+        let (frame, connect) = match read_connect(buf, &broker.config().limits) {
+            Ok(Opening::Connect(frame, Box::new(connect))) => (frame, connect),
+            Ok(Opening::Partial { needed }) => {
                 return Received {
                     consumed: 0,
                     needed,
                     flow: Flow::Continue,
                 };
             }
-            Ok(Split::Frame(frame)) => frame,
-            Err(error) => {
-                self.reject_unread(broker, &error.to_string());
+            Err(Unwelcome::Unread(text)) => {
+                self.reject_unread(broker, &text);
                 return Received::end(buf.len());
             }
-        };
-        if frame.packet_type != PacketType::Connect {
-            self.reject_unread(broker, &format!("{:?} before CONNECT", frame.packet_type));
-            return Received::end(buf.len());
-        }
-        let connect = match connect::decode(&frame) {
-            Ok(connect) => connect,
-            Err(error) => {
+            Err(Unwelcome::Undecoded(error)) => {
                 self.reject_undecoded(broker, &error);
                 return Received::end(buf.len());
             }
@@ -511,6 +506,7 @@ impl Connection {
             session: attached.session,
             epoch: attached.epoch,
             version: accepted.version,
+            is_bridge: accepted.is_bridge,
             keep_alive: Duration::from_secs(u64::from(accepted.keep_alive)) * 3 / 2,
             heard_at: context.now,
             heard_part: 0,
@@ -539,13 +535,11 @@ impl Connection {
     /// MQTT-3.1.4-1; MQTT 3.1.1: MQTT-3.1.2-2).
     fn reject_undecoded(&mut self, broker: &Broker, error: &ConnectError) {
         tracing::info!(peer = %self.facts.peer_name(), listener = self.facts.listener, "refused: {error}");
-        let version = match error {
-            ConnectError::UnsupportedVersion { level, .. } if *level >= 5 => Some(Version::V5),
-            // Code 1, in the format that all versions up to 3.1.1 share.
-            ConnectError::UnsupportedVersion { .. } => Some(Version::V311),
+        let version = error.version().filter(|version| match error {
+            ConnectError::UnsupportedVersion { .. } => true,
             // MQTT 3.1.1 has no return code for a malformed packet: it closes.
-            ConnectError::Invalid { .. } => error.version().filter(|v| *v == Version::V5),
-        };
+            ConnectError::Invalid { .. } => *version == Version::V5,
+        });
         let mut bytes = Vec::new();
         if let Some(version) = version {
             encode_connack(&mut bytes, version, &Connack::new(error.reason()));
@@ -571,8 +565,10 @@ impl Connection {
         );
         let mut bytes = Vec::new();
         let text = broker.reason_string("CONNACK", &violation.text);
-        let silent = version == Version::V311
-            && (broker.config().aws.close_on_refusal_v3 || !has_return_code(violation.reason));
+        // A client that is told of a version tries another one, so that is never kept from it.
+        let closes = broker.config().aws.close_on_refusal_v3
+            && violation.reason != ReasonCode::UnsupportedProtocolVersion;
+        let silent = version == Version::V311 && (closes || !has_return_code(violation.reason));
         if !silent {
             let plain = Connack::new(violation.reason);
             let explained = Connack {
@@ -845,6 +841,48 @@ fn connack(accepted: &Accepted, session_present: bool, broker: &Broker) -> Vec<u
     let packet = accepted.connack(session_present, broker.config());
     encode_connack(&mut bytes, accepted.version, &packet);
     bytes
+}
+
+/// What a connection begins with.
+enum Opening<'a> {
+    Connect(Frame<'a>, Box<Connect<'a>>),
+    Partial { needed: usize },
+}
+
+/// A beginning that is refused.
+enum Unwelcome {
+    /// Without a word: it is no CONNECT, or one that is too large to be read.
+    Unread(String),
+    /// As a CONNECT.
+    Undecoded(ConnectError),
+}
+
+/// Reads the first packet of a connection. What refuses it does so as soon as it is there: another
+/// packet with its first byte, a CONNECT with its length or that of its properties.
+fn read_connect<'a>(buf: &'a [u8], limits: &Limits) -> Result<Opening<'a>, Unwelcome> {
+    let unread = |error: DecodeError| Unwelcome::Unread(error.to_string());
+    let split = codec::split(buf, limits.packet_size.min(limits.connect_size)).map_err(unread)?;
+    if let Some(&first) = buf.first()
+        && let packet_type = PacketType::from_first_byte(first).map_err(unread)?
+        && packet_type != PacketType::Connect
+    {
+        let text = format!("{packet_type:?} before CONNECT");
+        return Err(Unwelcome::Unread(text));
+    }
+    let needed = match &split {
+        Split::Partial { needed } => *needed,
+        Split::Frame(frame) => frame.len,
+    };
+    if needed > limits.properties {
+        let version = Some(Version::V5);
+        codec::check_sections(buf, Version::V5, limits.properties)
+            .map_err(|error| Unwelcome::Undecoded(ConnectError::Invalid { version, error }))?;
+    }
+    let Split::Frame(frame) = split else {
+        return Ok(Opening::Partial { needed });
+    };
+    let connect = connect::decode(&frame).map_err(Unwelcome::Undecoded)?;
+    Ok(Opening::Connect(frame, Box::new(connect)))
 }
 
 impl Received {

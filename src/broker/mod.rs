@@ -105,6 +105,9 @@ pub(crate) struct Broker {
     sessions: DashMap<Box<str>, Arc<Session>, RandomState>,
     routing: route::Routing,
     retained: Retained,
+    /// What the broker itself says under `$SYS/`: nobody's retained messages, and so neither counted
+    /// among them nor bounded with them.
+    own_topics: Retained,
     schedule: Schedule,
     budget: budget::Owned,
     randomness: Randomness,
@@ -139,6 +142,7 @@ impl Broker {
         Self {
             routing: route::Routing::new(randomness.hash_seed(), parent, config.overlapping),
             retained: Retained::new(randomness.hash_seed(), parent),
+            own_topics: Retained::new(randomness.hash_seed(), parent),
             budget: budget::Owned::new(config.limits.memory),
             schedule: Schedule::new(alarm),
             sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::budget::{Charge, Kind};
-use crate::codec::{self, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
+use crate::codec::{self, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
 use crate::session::delivery::{Delivery, SubscriptionIds};
 use crate::session::message::{Message, Publication, remaining_expiry};
 use crate::session::subscription::Options;
@@ -67,6 +67,18 @@ pub(super) enum HandOver {
     TooLarge,
     /// Not connected.
     Absent,
+}
+
+/// What an acknowledgement was to the exchange that its identifier names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acknowledged {
+    /// The step that was due, or PUBREC once more.
+    Done,
+    /// No exchange is open under it: the acknowledgement is late or repeated. Its message may have
+    /// gone to another member of its group, or was given up.
+    Unknown,
+    /// The open exchange has another QoS, or is at another step.
+    OutOfStep,
 }
 
 /// What the receiver's subscriptions make of a message.
@@ -681,58 +693,48 @@ impl Outbox {
     }
 
     /// PUBACK, or PUBREC with an error: the exchange is over (MQTT-4.3.2-3, MQTT-4.8.2-6).
-    pub(super) fn acknowledge(&mut self, id: PacketId, expected: QoS) -> bool {
-        match self.window.get(id) {
-            Some(Entry {
-                phase: Phase::Published(delivery),
-                ..
-            }) if delivery.qos == expected => {}
-            _ => return false,
+    pub(super) fn acknowledge(&mut self, id: PacketId, expected: QoS) -> Acknowledged {
+        match self.window.get(id).map(|entry| &entry.phase) {
+            Some(Phase::Published(delivery)) if delivery.qos == expected => {}
+            Some(_) => return Acknowledged::OutOfStep,
+            None => return Acknowledged::Unknown,
         }
         if let Some(entry) = self.window.close(id) {
             self.forget_origin(entry.origin);
         }
         self.forget_resend(id);
-        true
+        Acknowledged::Done
     }
 
-    /// PUBREC: the message has arrived; PUBREL follows (MQTT-4.3.3-4). Unknown identifiers get a
-    /// PUBREL with 0x92, so that a peer that remembers more than we do comes to an end.
-    pub(super) fn receive_pubrec(&mut self, id: PacketId) -> bool {
-        let known = match self.window.get(id) {
-            Some(Entry {
-                phase: Phase::Published(delivery),
-                ..
-            }) => delivery.qos == QoS::ExactlyOnce,
-            Some(Entry {
-                phase: Phase::Released,
-                ..
-            }) => true,
-            None => false,
+    /// PUBREC: the message has arrived; PUBREL follows (MQTT-4.3.3-4), once more if PUBREC comes once
+    /// more. Unknown identifiers get a PUBREL with 0x92, so that a peer that remembers more than we do
+    /// comes to an end.
+    pub(super) fn receive_pubrec(&mut self, id: PacketId) -> Acknowledged {
+        let origin = match self.window.get(id) {
+            Some(entry) => match &entry.phase {
+                Phase::Published(delivery) if delivery.qos != QoS::ExactlyOnce => {
+                    return Acknowledged::OutOfStep;
+                }
+                Phase::Published(_) | Phase::Released => entry.origin,
+            },
+            None => return Acknowledged::Unknown,
         };
-        if known {
-            let origin = self.window.get(id).and_then(|entry| entry.origin);
-            self.window.release(id);
-            self.forget_origin(origin);
-            self.forget_resend(id);
-        }
-        known
+        self.window.release(id);
+        self.forget_origin(origin);
+        self.forget_resend(id);
+        Acknowledged::Done
     }
 
     /// PUBCOMP: the exchange is over.
-    pub(super) fn receive_pubcomp(&mut self, id: PacketId) -> bool {
-        if !matches!(
-            self.window.get(id),
-            Some(Entry {
-                phase: Phase::Released,
-                ..
-            })
-        ) {
-            return false;
+    pub(super) fn receive_pubcomp(&mut self, id: PacketId) -> Acknowledged {
+        match self.window.get(id).map(|entry| &entry.phase) {
+            Some(Phase::Released) => {}
+            Some(Phase::Published(_)) => return Acknowledged::OutOfStep,
+            None => return Acknowledged::Unknown,
         }
         self.window.close(id);
         self.forget_resend(id);
-        true
+        Acknowledged::Done
     }
 
     fn forget_resend(&mut self, id: PacketId) {
@@ -1061,7 +1063,7 @@ impl Connected {
             return Some(frame.len());
         }
         let packet = outgoing(publication, grant, None, false, context.now);
-        if packet.encoded_len(self.peer.version) > self.peer.packet_size {
+        if !packet.fits(self.peer.version, self.peer.packet_size) {
             return None;
         }
         let message = (packet.payload.len() >= SHARED).then(|| publication.message(context.budget));
@@ -1134,7 +1136,8 @@ impl Connected {
     }
 }
 
-/// Whether a PUBLISH of `publication` stays within the client's Maximum Packet Size (MQTT-3.1.2-24).
+/// Whether a PUBLISH of `publication` stays within the client's Maximum Packet Size (MQTT-3.1.2-24)
+/// and the format's.
 fn fits(
     publication: &Publication<'_>,
     grant: &Grant,
@@ -1147,12 +1150,12 @@ fn fits(
         + publication.payload.len()
         + 5 * grant.subscription_ids.as_slice().len()
         + 32;
-    if rough <= connected.peer.packet_size {
+    if rough <= connected.peer.packet_size.min(MAX_PACKET_SIZE as usize) {
         return true;
     }
     let id = PacketId::new(1).filter(|_| grant.qos > QoS::AtMostOnce);
     let packet = outgoing(publication, grant, id, false, context.now);
-    packet.encoded_len(connected.peer.version) <= connected.peer.packet_size
+    packet.fits(connected.peer.version, connected.peer.packet_size)
 }
 
 /// The same for a message that waited.

@@ -49,12 +49,22 @@ impl Retained {
         publication: &Publication<'_>,
         context: &Context<'_>,
     ) -> Result<(), Full> {
+        self.store_up_to(context.limits.retained, publication, context)
+    }
+
+    /// The same with a limit of its own.
+    pub(super) fn store_up_to(
+        &self,
+        limit: usize,
+        publication: &Publication<'_>,
+        context: &Context<'_>,
+    ) -> Result<(), Full> {
         let mut store = self.store.write();
         let removed = if publication.payload.is_empty() {
             store.names.remove(publication.topic)
         } else {
             let is_new = store.names.get(publication.topic).is_none();
-            if is_new && store.names.len() >= context.limits.retained {
+            if is_new && store.names.len() >= limit {
                 return Err(Full);
             }
             let size = publication.size() + ENTRY;

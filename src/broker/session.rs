@@ -41,6 +41,9 @@ pub(super) struct ReceivedIds {
     charge: Option<Charge>,
 }
 
+/// Room for so many identifiers is kept.
+const FEW_IDS: usize = 64;
+
 /// What an identifier takes.
 const RECEIVED_ID: usize = 8;
 
@@ -70,7 +73,8 @@ impl ReceivedIds {
     /// Forgets an identifier. Returns whether it was noted.
     pub(super) fn remove(&mut self, id: PacketId) -> bool {
         let known = self.ids.remove(&id.get());
-        if self.ids.is_empty() {
+        // Few are not worth an allocation the next time.
+        if self.ids.is_empty() && self.ids.capacity() > FEW_IDS {
             self.clear();
         }
         known

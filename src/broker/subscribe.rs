@@ -15,6 +15,7 @@ use super::context::Context;
 use super::dirty::Dirty;
 use super::group::{Group, JoinError};
 use super::outbox::Grant;
+use super::retained::Retained;
 use super::route::{Leaf, Target};
 use super::session::{Session, Slot, Subscribed, subscription_size};
 
@@ -33,6 +34,8 @@ pub(super) struct Request<'a> {
 pub(super) struct Replay {
     pub(super) message: Message,
     pub(super) subscription: Arc<Subscription>,
+    /// Those of the SUBSCRIBE that it is for: a later one may have changed the subscription's.
+    pub(super) options: Options,
 }
 
 /// What subscriptions are due once they were answered: SUBACK goes ahead of it.
@@ -44,12 +47,13 @@ pub(super) struct Due {
 }
 
 impl Replay {
-    /// What the subscription makes of it: RETAIN 1 (MQTT-3.3.1-8); `None` once it has ended.
+    /// What the SUBSCRIBE makes of it: RETAIN 1 (MQTT-3.3.1-8), at the QoS that its own answer granted
+    /// (MQTT-3.8.4-5); `None` once the subscription has ended.
     pub(super) fn grant(&self) -> Option<Grant> {
-        let options = self.subscription.options()?;
+        self.subscription.options()?;
         Some(Grant {
             retain: true,
-            ..Grant::new(options, self.message.qos(), true)
+            ..Grant::new(self.options, self.message.qos(), true)
         })
     }
 }
@@ -96,22 +100,32 @@ impl Broker {
             RetainHandling::DoNotSend => false,
         };
         let exact_only = context.aws.retained_exact_only && request.filter.has_wildcard();
-        if wants_retained
-            && request.filter.share.is_none()
-            && !exact_only
-            && self.retained.len() > 0
-        {
-            let found = self.retained.matching(request.filter.filter, context);
-            due.replays.extend(found.into_iter().map(|message| Replay {
-                message,
-                subscription: subscribed.subscription.clone(),
-            }));
+        if wants_retained && request.filter.share.is_none() && !exact_only {
+            for store in self.stores_for(request.filter.filter) {
+                let found = store.matching(request.filter.filter, context);
+                due.replays.extend(found.into_iter().map(|message| Replay {
+                    message,
+                    subscription: subscribed.subscription.clone(),
+                    options,
+                }));
+            }
         }
         match options.qos {
             QoS::AtMostOnce => ReasonCode::Success,
             QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
             QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
         }
+    }
+
+    /// Where a filter may find retained messages.
+    fn stores_for(&self, filter: &str) -> impl Iterator<Item = &Retained> {
+        // A wildcard in front matches no topic that starts with `$` (MQTT-4.7.2-1).
+        let may_be_own = filter.starts_with("$SYS");
+        let own = Some(&self.own_topics).filter(|_| may_be_own);
+        [Some(&self.retained), own]
+            .into_iter()
+            .flatten()
+            .filter(|store| store.len() > 0)
     }
 
     /// A repeated SUBSCRIBE changes the options in place (MQTT-3.8.4-3); a member keeps its turn.
@@ -323,18 +337,18 @@ impl Broker {
             return;
         }
         // A client that subscribes again and again without reading must not pile up the store.
-        let bound = self.retained.len() + context.limits.session_queue;
+        let bound = self.retained.len() + self.own_topics.len() + context.limits.session_queue;
         session.outbox().enqueue_replays(due.replays, bound);
         self.replay(session, context, dirty);
     }
 
     /// Sends retained messages that wait, while there is room.
     ///
-    /// The store stays locked against writers meanwhile: a message that is still current cannot be
+    /// The stores stay locked against writers meanwhile: a message that is still current cannot be
     /// overtaken by its successor, which is delivered only after it was stored.
     pub(super) fn replay(&self, session: &Arc<Session>, context: &Context<'_>, dirty: &mut Dirty) {
         loop {
-            let store = self.retained.read();
+            let stores = [self.retained.read(), self.own_topics.read()];
             let mut outbox = session.outbox();
             for _ in 0..REPLAY_BATCH {
                 let Some(replay) = outbox.next_replay(context) else {
@@ -343,7 +357,8 @@ impl Broker {
                 let Some(grant) = replay.grant() else {
                     continue;
                 };
-                if replay.message.is_expired(context.now) || !store.is_current(&replay.message) {
+                let is_current = stores.iter().any(|store| store.is_current(&replay.message));
+                if replay.message.is_expired(context.now) || !is_current {
                     continue;
                 }
                 let publication = replay.message.publication();

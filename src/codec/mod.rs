@@ -24,6 +24,7 @@ pub(crate) mod property;
 mod publish;
 mod qos;
 mod reason;
+mod section;
 mod subscribe;
 mod unsubscribe;
 mod version;
@@ -55,6 +56,7 @@ pub(crate) use packet_type::PacketType;
 pub(crate) use payload::Payload;
 pub(crate) use property::UserProperties;
 pub(crate) use publish::{Publish, PublishProperties};
+pub(crate) use section::check_sections;
 pub(crate) use subscribe::{RetainHandling, Suback, Subscribe, SubscribeOptions, encode_suback};
 pub(crate) use unsubscribe::{Unsuback, Unsubscribe, encode_unsuback};
 

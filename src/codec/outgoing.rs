@@ -1,5 +1,6 @@
 //! PUBLISH as it is sent: the packet that the broker writes most.
 
+use super::frame::MAX_PACKET_SIZE;
 use super::packet_id::PacketId;
 use super::packet_type::PacketType;
 use super::payload::Payload;
@@ -30,8 +31,15 @@ pub(crate) struct OutgoingPublish<'a> {
 }
 
 impl OutgoingPublish<'_> {
-    /// The size of the whole packet in bytes. Only a packet of at most [`super::MAX_PACKET_SIZE`]
-    /// and of at most the receiver's Maximum Packet Size may be encoded (MQTT-3.1.2-24).
+    /// Whether the packet may be sent to a receiver whose Maximum Packet Size is `maximum` bytes
+    /// (MQTT-3.1.2-24). Whatever the receiver says, Remaining Length ends at 268,435,455: a message that
+    /// came without properties, or at QoS 0, may be too long with those of its receiver.
+    #[inline]
+    pub(crate) fn fits(&self, version: Version, maximum: usize) -> bool {
+        self.encoded_len(version) <= maximum.min(MAX_PACKET_SIZE as usize)
+    }
+
+    /// The size of the whole packet in bytes. Only one that [`fits`](Self::fits) may be encoded.
     #[inline]
     pub(crate) fn encoded_len(&self, version: Version) -> usize {
         let body_len = self.lengths(version).body;
@@ -49,6 +57,7 @@ impl OutgoingPublish<'_> {
     #[inline]
     pub(crate) fn encode_head(&self, version: Version, out: &mut Vec<u8>, room: usize) {
         debug_assert_eq!(self.packet_id.is_some(), self.qos > QoS::AtMostOnce);
+        debug_assert!(self.fits(version, usize::MAX), "remaining length overflows");
         let lengths = self.lengths(version);
         out.reserve(5 + lengths.body - self.payload.len() + room);
         self.encode_topic(lengths.body, out);
@@ -152,4 +161,68 @@ struct Lengths {
     properties: usize,
     /// Everything behind the fixed header.
     body: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(payload: &[u8]) -> OutgoingPublish<'_> {
+        OutgoingPublish {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            topic: "big",
+            packet_id: None,
+            topic_alias: None,
+            message_expiry: None,
+            subscription_ids: &[],
+            properties: &[],
+            payload: payload.into(),
+        }
+    }
+
+    /// MQTT-1.5.5-1: whatever makes a packet longer than its publisher sent it ends before the
+    /// Remaining Length has a fifth byte.
+    #[test]
+    fn largest_packet_of_one_version_does_not_fit_with_what_the_other_adds() {
+        let zeroes = vec![0; 268_435_455];
+        let largest = packet(&zeroes[5..]);
+        assert!(largest.fits(Version::V311, usize::MAX));
+        assert_eq!(largest.encoded_len(Version::V311), MAX_PACKET_SIZE as usize);
+        assert!(!largest.fits(Version::V5, usize::MAX), "property length");
+        assert!(
+            !largest.fits(Version::V5, u32::MAX as usize),
+            "property length"
+        );
+
+        let with_properties = packet(&zeroes[6..]);
+        assert!(with_properties.fits(Version::V5, usize::MAX));
+        let id = PacketId::new(1);
+        let ids = [1, 268_435_455];
+        for longer in [
+            OutgoingPublish {
+                packet_id: id,
+                ..with_properties
+            },
+            OutgoingPublish {
+                topic_alias: Some(1),
+                ..with_properties
+            },
+            OutgoingPublish {
+                message_expiry: Some(1),
+                ..with_properties
+            },
+            OutgoingPublish {
+                subscription_ids: &ids,
+                ..with_properties
+            },
+        ] {
+            assert!(
+                !longer.fits(Version::V5, usize::MAX),
+                "{:?}",
+                longer.packet_id
+            );
+        }
+    }
 }

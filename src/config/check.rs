@@ -104,6 +104,7 @@ fn check_limits(limits: &Limits, said: &Said) -> Result<(), ConfigError> {
             "limits.control_packet_size",
             limits.control_packet_size == 0,
         ),
+        ("limits.connect_size", limits.connect_size == 0),
         ("limits.receive_maximum", limits.receive_maximum == 0),
         ("limits.in_flight", limits.in_flight == 0),
         ("limits.topic_length", limits.topic_length == 0),

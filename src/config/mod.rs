@@ -162,6 +162,11 @@ pub struct Limits {
     pub packet_size: u32,
     /// Largest packet but a PUBLISH. Such a packet is put together in one piece before it is handled.
     pub control_packet_size: u32,
+    /// Largest CONNECT accepted, where `packet_size` is not below it. Who sends it is not known yet, so
+    /// it is refused by its length alone.
+    pub connect_size: u32,
+    /// Longest property section of a packet, and of a will: what decoding one packet costs ends there.
+    pub properties: usize,
     /// Largest payload of a PUBLISH (AWS-LIM-01).
     pub payload_size: Option<u32>,
     /// QoS 1 and 2 messages that a client may have unacknowledged (Receive Maximum in CONNACK).
@@ -275,6 +280,10 @@ pub struct AwsRules {
     pub generated_client_ids: bool,
     /// Reason strings have the form `PACKET:text:trace id` (AWS-M5-12).
     pub traced_reason_strings: bool,
+    /// A CONNECT whose protocol version has bit 0x80, which says that the client is a bridge, is
+    /// refused as an unsupported version (MQTT-3.1.2-2). Without it such a client gets none of its own
+    /// messages back and live messages with RETAIN as published.
+    pub refuse_bridge_levels: bool,
 }
 
 impl AwsRules {
@@ -296,6 +305,7 @@ impl AwsRules {
             close_on_refusal_v3: true,
             generated_client_ids: true,
             traced_reason_strings: true,
+            refuse_bridge_levels: true,
         }
     }
 }
@@ -311,6 +321,8 @@ impl Limits {
             connect_timeout: Duration::from_secs(10),
             packet_size: 268_435_460,
             control_packet_size: 16 << 20,
+            connect_size: 512 * 1024,
+            properties: MIB,
             payload_size: None,
             receive_maximum: 65_535,
             in_flight: 65_535,
@@ -357,6 +369,8 @@ impl Limits {
     pub fn aws() -> Self {
         Self {
             packet_size: 149_504,
+            connect_size: 149_504,
+            properties: 149_504,
             payload_size: Some(131_072),
             receive_maximum: 100,
             in_flight: 100,

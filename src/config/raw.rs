@@ -87,6 +87,8 @@ table!(RawLimits for Limits {
     connect_timeout: Span,
     packet_size: Size<u32>,
     control_packet_size: Size<u32>,
+    connect_size: Size<u32>,
+    properties: Size<usize>,
     payload_size: OrOff<Size<u32>>,
     receive_maximum: u16,
     in_flight: u16,
@@ -141,6 +143,7 @@ table!(RawAws for AwsRules {
     close_on_refusal_v3: bool,
     generated_client_ids: bool,
     traced_reason_strings: bool,
+    refuse_bridge_levels: bool,
 });
 
 impl RawFile {

@@ -18,6 +18,8 @@ const NEVER: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) version: Version,
+    /// The client is a broker: its subscriptions are No Local and Retain As Published.
+    pub(crate) is_bridge: bool,
     pub(crate) client_id: Box<str>,
     /// The client sent none and got this one.
     pub(crate) is_assigned: bool,
@@ -50,6 +52,13 @@ pub(crate) fn accept(
     budget: Budget,
     assign: impl FnOnce() -> Box<str>,
 ) -> Result<Accepted, Violation> {
+    if connect.is_bridge && config.aws.refuse_bridge_levels {
+        return Err(Violation::new(
+            ReasonCode::UnsupportedProtocolVersion,
+            "MQTT-3.1.2-2",
+            "protocol versions with the bit of a bridge are not supported",
+        ));
+    }
     let properties = &connect.properties;
     if let Some(method) = properties.authentication_method {
         return Err(Violation::new(
@@ -84,6 +93,7 @@ pub(crate) fn accept(
     let is_assigned = connect.client_id.is_empty();
     Ok(Accepted {
         version: connect.version,
+        is_bridge: connect.is_bridge,
         client_id: if is_assigned {
             assign()
         } else {

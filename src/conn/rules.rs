@@ -7,7 +7,26 @@ use crate::topic::{Filter, check_topic_name, slashes};
 
 use super::violation::Violation;
 
-/// A topic that a client may publish to (MQTT-3.3.2-2, AWS-LIM-04, -05, AWS-FAIL-08).
+/// The rule of a topic that is the broker's own: a name for logs, because section 4.7.2 of MQTT 5
+/// gives the advice without a number.
+pub(crate) const OWN_TOPIC: &str = "$SYS";
+
+/// Whether a topic is the broker's own: it says there how it does, and nobody else may (section 4.7.2
+/// of MQTT 5). The state of a bridge is the exception: the bridge itself puts it there.
+pub(crate) fn is_own_topic(topic: &str) -> bool {
+    let Some(below) = topic.strip_prefix("$SYS") else {
+        return false;
+    };
+    let is_state_of_a_bridge = below
+        .strip_prefix("/broker/connection/")
+        .and_then(|rest| rest.strip_suffix("/state"))
+        .is_some_and(|name| !name.contains('/'));
+    // `$SYS/#` matches `$SYS` as well.
+    (below.is_empty() || below.starts_with('/')) && !is_state_of_a_bridge
+}
+
+/// A topic that a client may publish to (MQTT-3.3.2-2, AWS-LIM-04, -05, AWS-FAIL-08), and any other
+/// publisher that is not the broker itself.
 pub(crate) fn check_topic(topic: &str, config: &Config) -> Result<(), Violation> {
     check_topic_name(topic).map_err(|error| {
         Violation::new(
@@ -21,6 +40,13 @@ pub(crate) fn check_topic(topic: &str, config: &Config) -> Result<(), Violation>
             ReasonCode::TopicNameInvalid,
             "AWS-FAIL-08",
             format!("topic '{topic}' is reserved"),
+        ));
+    }
+    if is_own_topic(topic) {
+        return Err(Violation::new(
+            ReasonCode::NotAuthorized,
+            OWN_TOPIC,
+            format!("topic '{topic}' is the broker's own"),
         ));
     }
     check_extent(topic, &config.limits, ReasonCode::TopicNameInvalid)

@@ -8,7 +8,7 @@ use crate::conn::handshake::clamp_session_expiry;
 use crate::conn::rules;
 use crate::conn::violation::Violation;
 
-use super::super::outbox::Outbox;
+use super::super::outbox::{Acknowledged, Outbox};
 use super::{Active, Broker, Context, Departure, Dirty, Flow, Received, STEPS_PER_TURN, Stop};
 
 impl Active {
@@ -23,6 +23,7 @@ impl Active {
         dirty: &mut Dirty,
     ) -> Result<Received, Stop> {
         let limits = &broker.config().limits;
+        let properties = limits.properties;
         loop {
             let rest = buf.get(*at..).unwrap_or_default();
             if rest.is_empty() {
@@ -40,6 +41,9 @@ impl Active {
             };
             let frame = match codec::split(rest, limit)? {
                 Split::Partial { needed } => {
+                    if needed > properties {
+                        codec::check_sections(rest, self.version, properties)?;
+                    }
                     return Ok(Received {
                         consumed: *at,
                         needed,
@@ -48,6 +52,9 @@ impl Active {
                 }
                 Split::Frame(frame) => frame,
             };
+            if frame.len > properties {
+                codec::check_sections(frame.bytes, self.version, properties)?;
+            }
             if dirty.steps() >= STEPS_PER_TURN {
                 return Ok(Received {
                     consumed: *at,
@@ -138,7 +145,9 @@ impl Active {
             self.refuse_qos2_packets(broker)?;
         }
         let limit = broker.config().limits.packet_size;
+        let properties = broker.config().limits.properties;
         let mut at = 0;
+        let mut out_of_step = None;
         {
             let mut outbox = self.session.outbox();
             if !outbox.is_connected_as(self.epoch) {
@@ -147,18 +156,27 @@ impl Active {
             while let Ok(Split::Frame(frame)) =
                 codec::split(buf.get(at..).unwrap_or_default(), limit)
             {
-                if frame.packet_type != kind.packet_type() {
+                // One that is long enough to have too many properties is looked at by the caller first.
+                if frame.packet_type != kind.packet_type() || (at > 0 && frame.len > properties) {
                     break;
                 }
                 let ack = codec::decode_ack(kind, &frame, self.version)?;
-                settle_exchange(&mut outbox, self.answers.buffer(), self.version, kind, &ack);
                 self.batch.packets += 1;
+                let answers = self.answers.buffer();
+                out_of_step = settle_exchange(&mut outbox, answers, self.version, kind, &ack).err();
+                if out_of_step.is_some() {
+                    break;
+                }
                 at += frame.len;
             }
             outbox.settle(context);
         }
+        // Those before it count, whatever it is.
         broker.make_room(&self.session, context, dirty);
-        Ok(at)
+        match out_of_step {
+            Some(violation) => Err(violation.into()),
+            None => Ok(at),
+        }
     }
 
     /// The client lets go of a QoS 2 message that it sent (MQTT-4.3.3-11, -12).
@@ -200,6 +218,11 @@ impl Active {
 
 /// What an acknowledgement means for the exchange that it belongs to. One for an unknown identifier
 /// is a late or a repeated one: nothing is left to do.
+///
+/// # Errors
+///
+/// The exchange has another QoS or is at another step: both sides no longer mean the same message by
+/// the identifier.
 #[inline]
 fn settle_exchange(
     outbox: &mut Outbox,
@@ -207,26 +230,37 @@ fn settle_exchange(
     version: Version,
     kind: AckKind,
     ack: &Ack<'_>,
-) {
+) -> Result<(), Violation> {
     let id = ack.packet_id;
-    match kind {
-        AckKind::Puback => {
-            outbox.acknowledge(id, QoS::AtLeastOnce);
-        }
+    let acknowledged = match kind {
+        AckKind::Puback => outbox.acknowledge(id, QoS::AtLeastOnce),
         // The exchange is over, and the message goes to nobody else (MQTT-4.8.2-6).
-        AckKind::Pubrec if ack.reason.is_error() => {
-            outbox.acknowledge(id, QoS::ExactlyOnce);
-        }
+        AckKind::Pubrec if ack.reason.is_error() => outbox.acknowledge(id, QoS::ExactlyOnce),
         AckKind::Pubrec => {
-            let known = outbox.receive_pubrec(id);
-            append_release(answers, version, AckKind::Pubrel, id, known);
+            let acknowledged = outbox.receive_pubrec(id);
+            if acknowledged != Acknowledged::OutOfStep {
+                let known = acknowledged == Acknowledged::Done;
+                append_release(answers, version, AckKind::Pubrel, id, known);
+            }
+            acknowledged
         }
-        AckKind::Pubcomp => {
-            outbox.receive_pubcomp(id);
-        }
+        AckKind::Pubcomp => outbox.receive_pubcomp(id),
         // It ends an exchange of the other direction.
-        AckKind::Pubrel => {}
+        AckKind::Pubrel => Acknowledged::Done,
+    };
+    match acknowledged {
+        Acknowledged::Done | Acknowledged::Unknown => Ok(()),
+        Acknowledged::OutOfStep => Err(out_of_step(kind, id)),
     }
+}
+
+#[cold]
+fn out_of_step(kind: AckKind, id: PacketId) -> Violation {
+    let packet = kind.packet_type();
+    Violation::protocol(
+        "MQTT-4.13.1-1",
+        format!("{packet} {} is not what its exchange waits for", id.get()),
+    )
 }
 
 /// Appends PUBREL or PUBCOMP, with 0x92 for an identifier that is not `known`.

@@ -103,7 +103,9 @@ impl Active {
     }
 
     /// What a PUBLISH that is not acceptable comes to: an error in its acknowledgement where the
-    /// version and the QoS have one and the packet was sound, else the end of the connection.
+    /// version and the QoS have one and the packet was sound, else the end of the connection. One to a
+    /// topic of the broker's own goes nowhere, and that is all: where no error can say so, the client is
+    /// answered as usual. Bridges and dashboards must not be cut off for it.
     fn refuse_publish(
         &mut self,
         broker: &Broker,
@@ -114,18 +116,20 @@ impl Active {
             violation.reason,
             ReasonCode::TopicNameInvalid | ReasonCode::QuotaExceeded | ReasonCode::NotAuthorized
         ) && !violation.rule.starts_with("MQTT-");
-        let Some(id) = publish
-            .packet_id
-            .filter(|_| is_answerable && self.version == Version::V5)
-        else {
+        let is_dropped = violation.rule == rules::OWN_TOPIC;
+        let has_answer = self.version == Version::V5 && publish.packet_id.is_some();
+        if !is_dropped && !(is_answerable && has_answer) {
             return Err(violation.into());
-        };
+        }
         tracing::info!(
             client_id = self.session.client_id(),
             rule = violation.rule,
             "PUBLISH refused: {}",
             violation.text
         );
+        let Some(id) = publish.packet_id else {
+            return Ok(());
+        };
         let (kind, name) = match publish.qos {
             QoS::ExactlyOnce => (AckKind::Pubrec, "PUBREC"),
             QoS::AtMostOnce | QoS::AtLeastOnce => (AckKind::Puback, "PUBACK"),
@@ -252,6 +256,7 @@ impl Active {
         dirty: &mut Dirty,
     ) -> Result<usize, Stop> {
         let limit = broker.config().limits.packet_size;
+        let properties = broker.config().limits.properties;
         let mut run: SmallVec<[Publication<'_>; RUN]> = SmallVec::new();
         let mut ids: SmallVec<[PacketId; RUN]> = SmallVec::new();
         if !self.opens_exchange(broker, publish)? {
@@ -267,7 +272,8 @@ impl Active {
             else {
                 break;
             };
-            if frame.first != first.first {
+            // One that is long enough to have too many properties is looked at by the caller first.
+            if frame.first != first.first || frame.len > properties {
                 break;
             }
             // What cannot be decoded ends the run; it is met again as the first of the next. So is one

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::codec::{
-    ReasonCode, Subscribe, Unsubscribe, UserProperties, Version, encode_suback, encode_unsuback,
+    ReasonCode, Subscribe, SubscribeOptions, Unsubscribe, UserProperties, Version, encode_suback,
+    encode_unsuback,
 };
 use crate::conn::rules;
 use crate::conn::violation::Violation;
@@ -31,8 +32,8 @@ impl Active {
             let reason = match rules::check_filter(full, config) {
                 Ok(filter) => {
                     let request = Request {
+                        options: self.effective_options(&filter, options),
                         filter,
-                        options,
                         id: subscribe.subscription_id,
                     };
                     broker.subscribe(&self.session, self.epoch, &request, &mut due, context)
@@ -108,6 +109,21 @@ impl Active {
             encode_unsuback(out, version, id, &reasons, text);
         })?;
         Ok(())
+    }
+
+    /// The options of a subscription. A broker that bridges gets none of its own messages back, and
+    /// live ones as they were published, so that it can retain them in turn. 3.1.1 has no options to
+    /// ask for that. A shared subscription is never No Local (MQTT-3.8.3-4).
+    fn effective_options(
+        &self,
+        filter: &Filter<'_>,
+        options: SubscribeOptions,
+    ) -> SubscribeOptions {
+        SubscribeOptions {
+            no_local: options.no_local || (self.is_bridge && filter.share.is_none()),
+            retain_as_published: options.retain_as_published || self.is_bridge,
+            ..options
+        }
     }
 
     /// MQTT 3.1.1 clients of the service are cut off where MQTT 5 ones get a code (section 10.1), and

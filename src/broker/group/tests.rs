@@ -17,7 +17,7 @@ use crate::session::message::Publication;
 use crate::topic::Filter;
 
 use super::super::lifecycle::{Attached, ConnectRequest, Departure, Takeover};
-use super::super::outbox::Peer;
+use super::super::outbox::{Acknowledged, Peer};
 use super::super::publish::Run;
 use super::super::subscribe::{Due, Request};
 use super::super::{
@@ -670,12 +670,12 @@ impl Harness {
         let (session, _) = self.attached(client);
         let id = open.id.expect("an identifier that was seen");
         let mut outbox = session.outbox();
-        let known = match (open.qos, open.released) {
+        let acknowledged = match (open.qos, open.released) {
             (QoS::ExactlyOnce, true) => outbox.receive_pubcomp(id),
             (QoS::ExactlyOnce, false) if !refused => outbox.receive_pubrec(id),
             (qos, _) => outbox.acknowledge(id, qos),
         };
-        assert!(known, "identifier {id} is not open");
+        assert_eq!(acknowledged, Acknowledged::Done, "identifier {id}");
         drop(outbox);
         self.broker
             .make_room(session, &self.broker.context(self.now), dirty);

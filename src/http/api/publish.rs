@@ -240,6 +240,7 @@ fn refusal(violation: Violation) -> ApiError {
     let error = violation.text.into_owned();
     match violation.reason {
         ReasonCode::TopicNameInvalid => ApiError::invalid("topic", error),
+        ReasonCode::NotAuthorized => ApiError::forbidden(error).at("topic"),
         ReasonCode::QoSNotSupported => ApiError::invalid("qos", error),
         ReasonCode::PacketTooLarge => {
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error).at("payload")
