@@ -327,7 +327,7 @@ impl Connection {
         dirty: &mut Dirty,
     ) -> Received {
         let (frame, connect) = match read_connect(buf, &broker.config().limits) {
-            Ok(Opening::Connect(frame, Box::new(connect))) => (frame, connect),
+            Ok(Opening::Connect(frame, connect)) => (frame, connect),
             Ok(Opening::Partial { needed }) => {
                 return Received {
                     consumed: 0,
