@@ -118,7 +118,8 @@ impl Active {
         ) && !violation.rule.starts_with("MQTT-");
         let is_dropped = violation.rule == rules::OWN_TOPIC;
         let has_answer = self.version == Version::V5 && publish.packet_id.is_some();
-        if !is_dropped && !(is_answerable && has_answer) {
+        let goes_on = is_dropped || (is_answerable && has_answer);
+        if !goes_on {
             return Err(violation.into());
         }
         tracing::info!(
