@@ -28,6 +28,7 @@ use crate::conn::rate::Rate;
 use crate::conn::violation::Violation;
 
 use self::answers::Answers;
+use self::subscribing::FilterWork;
 use super::Broker;
 use super::context::Context;
 use super::dirty::Dirty;
@@ -41,9 +42,6 @@ use super::session::Session;
 
 /// Unsent answers beyond this stop the reading of their cause.
 pub(crate) const UNSENT_ANSWERS: usize = 64 * 1024;
-
-/// Deliveries, or runs of them that are copied in one piece, of one turn before others get theirs.
-pub(crate) const STEPS_PER_TURN: usize = 4096;
 
 /// How long a connection that is taken over may take to handle what had arrived on it.
 const HANDOVER_LIMIT: Duration = Duration::from_millis(100);
@@ -137,6 +135,8 @@ struct Active {
     problem_information: bool,
     aliases: InboundAliases,
     routes: RouteCache,
+    /// A packet that was handled in part.
+    filter_work: Option<Box<FilterWork>>,
     answers: Answers,
     /// QoS 1 messages of this batch, whose PUBACK cannot have left yet.
     unanswered: usize,
@@ -515,6 +515,7 @@ impl Connection {
             problem_information: accepted.problem_information,
             aliases: InboundAliases::new(broker.charge(Kind::Sessions)),
             routes: RouteCache::new(broker.charge(Kind::Sessions), broker.hashing()),
+            filter_work: None,
             answers: Answers::default(),
             unanswered: 0,
             publish_rate: limits.publish_rate.map(|rate| Rate::new(rate, context.now)),

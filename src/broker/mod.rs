@@ -50,11 +50,9 @@ use crate::conn::rate::Rates;
 use crate::conn::violation::Violation;
 use crate::topic::{HashParent, Hashing};
 
-pub(crate) use connection::{
-    Connection, Credentials, Flow, Received, STEPS_PER_TURN, UNSENT_ANSWERS,
-};
+pub(crate) use connection::{Connection, Credentials, Flow, Received, UNSENT_ANSWERS};
 pub(crate) use context::Context;
-pub(crate) use dirty::Dirty;
+pub(crate) use dirty::{Dirty, STEPS_PER_TURN};
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
 #[cfg(feature = "http")]
 pub(crate) use group::{GroupSnapshot, MemberSnapshot};

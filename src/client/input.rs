@@ -61,9 +61,9 @@ impl Pending {
     }
 
     /// Takes what was read before, if there may be whole packets in it.
-    pub(super) fn take_packets(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn take_packets(&mut self) -> Option<Bytes<'static>> {
         let has_packets = std::mem::take(&mut self.has_packets);
-        has_packets.then(|| self.take_tail())
+        has_packets.then(|| Bytes::Owned(self.take_tail()))
     }
 
     fn take_tail(&mut self) -> Vec<u8> {
@@ -158,13 +158,13 @@ impl Pending {
 
     /// Puts the tail in front of the `count` bytes that were read behind it. Returns the input to
     /// handle, or `None` while a long packet grows.
-    pub(super) fn input<'a>(&mut self, scratch: &'a mut [u8], count: usize) -> Option<Input<'a>> {
+    pub(super) fn input<'a>(&mut self, scratch: &'a mut [u8], count: usize) -> Option<Bytes<'a>> {
         let front = self.front();
         if front == self.tail.len() {
             let input = scratch.get_mut(..front + count)?;
             input.get_mut(..front)?.copy_from_slice(&self.tail);
             self.tail.clear();
-            return Some(Input::Borrowed(input));
+            return Some(Bytes::Borrowed(input));
         }
         self.tail.extend_from_slice(scratch.get(..count)?);
         match self.tail.len() < self.needed {
@@ -172,21 +172,29 @@ impl Pending {
                 self.settle();
                 None
             }
-            false => Some(Input::Owned(self.take_tail())),
+            false => Some(Bytes::Owned(self.take_tail())),
         }
     }
 
-    /// Keeps the `rest` of an input; `needed` as [`Received`](crate::broker::Received) has it: 0 where it
+    /// Keeps what is left of an input; `needed` as [`Received`](crate::broker::Received) has it: 0 where it
     /// may begin with a whole packet.
-    pub(super) fn keep(&mut self, rest: &[u8], needed: usize) {
+    pub(super) fn keep(&mut self, input: Bytes<'_>, consumed: usize, needed: usize) {
+        let is_used_up = consumed >= input.len();
         self.needed = needed;
-        self.has_packets = needed == 0 && !rest.is_empty();
-        // An idle connection keeps no buffer.
-        if rest.is_empty() {
-            self.tail = Vec::new();
-        } else {
-            self.tail.clear();
-            self.tail.extend_from_slice(rest);
+        self.has_packets = needed == 0 && !is_used_up;
+        match input {
+            // An idle connection keeps no buffer.
+            _ if is_used_up => self.tail = Vec::new(),
+            // A packet that is handled in part stays where it is.
+            Bytes::Owned(mut bytes) => {
+                bytes.drain(..consumed);
+                self.tail = bytes;
+            }
+            Bytes::Borrowed(bytes) => {
+                self.tail.clear();
+                let rest = bytes.get(consumed..).unwrap_or_default();
+                self.tail.extend_from_slice(rest);
+            }
         }
         self.settle();
     }
@@ -208,7 +216,7 @@ impl Pending {
 }
 
 /// Bytes to handle.
-pub(super) enum Input<'a> {
+pub(super) enum Bytes<'a> {
     Borrowed(&'a [u8]),
     Owned(Vec<u8>),
 }
@@ -219,7 +227,7 @@ pub(super) struct LargePacket {
     pub(super) charge: Charge,
 }
 
-impl std::ops::Deref for Input<'_> {
+impl std::ops::Deref for Bytes<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {

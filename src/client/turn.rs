@@ -26,7 +26,7 @@ use crate::budget::{Full, Kind};
 use crate::codec::ReasonCode;
 use crate::conn::violation::Violation;
 
-use super::input::{LargePacket, Pending, Space};
+use super::input::{Bytes, LargePacket, Pending, Space};
 
 /// Bytes that one turn reads.
 pub(crate) const READ_SIZE: usize = 256 * 1024;
@@ -348,7 +348,7 @@ impl Turn {
     ) -> Pass {
         self.paused_until = None;
         if let Some(input) = self.pending.take_packets() {
-            return self.handle(broker, &input, context);
+            return self.handle(broker, input, context);
         }
         let (read, size, is_piece) = match self.pending.space(scratch) {
             Ok(Space::Scratch(space)) => (io.read(space), space.len(), false),
@@ -375,7 +375,7 @@ impl Turn {
                 None => Pass::More,
             },
             false => match self.pending.input(scratch, count) {
-                Some(input) => self.handle(broker, &input, context),
+                Some(input) => self.handle(broker, input, context),
                 None => Pass::More,
             },
         };
@@ -425,12 +425,11 @@ impl Turn {
     }
 
     /// Lets the broker handle `input` and keeps what it leaves.
-    fn handle(&mut self, broker: &Broker, input: &[u8], context: &Context<'_>) -> Pass {
+    fn handle(&mut self, broker: &Broker, input: Bytes<'_>, context: &Context<'_>) -> Pass {
         let received = self
             .connection
-            .receive(broker, input, context, &mut self.dirty);
-        let rest = input.get(received.consumed..).unwrap_or_default();
-        self.pending.keep(rest, received.needed);
+            .receive(broker, &input, context, &mut self.dirty);
+        self.pending.keep(input, received.consumed, received.needed);
         self.go_on(broker, received, context)
     }
 
@@ -448,7 +447,7 @@ impl Turn {
         match received {
             Ok(received) => self.go_on(broker, received, context),
             // Only the payload of a message stays in pieces.
-            Err(pieces) => self.handle(broker, &pieces.concat(), context),
+            Err(pieces) => self.handle(broker, Bytes::Owned(pieces.concat()), context),
         }
     }
 

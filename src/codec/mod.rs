@@ -57,8 +57,10 @@ pub(crate) use payload::Payload;
 pub(crate) use property::UserProperties;
 pub(crate) use publish::{Publish, PublishProperties};
 pub(crate) use section::check_sections;
-pub(crate) use subscribe::{RetainHandling, Suback, Subscribe, SubscribeOptions, encode_suback};
-pub(crate) use unsubscribe::{Unsuback, Unsubscribe, encode_unsuback};
+pub(crate) use subscribe::{
+    RetainHandling, Suback, Subscribe, SubscribeOptions, encode_suback, subscribe_filter_len,
+};
+pub(crate) use unsubscribe::{Unsuback, Unsubscribe, encode_unsuback, unsubscribe_filter_len};
 
 /// A decoded packet; strings and bytes borrow from the buffer that it was split from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -222,8 +222,7 @@ pub(crate) fn check_filter<'a>(full: &'a str, config: &Config) -> Result<Filter<
 }
 
 /// A SUBSCRIBE as a whole: what refuses all of it.
-pub(crate) fn check_subscribe<'a>(
-    filters: impl Iterator<Item = (&'a str, SubscribeOptions)>,
+pub(crate) fn check_subscription_id(
     subscription_id: Option<u32>,
     config: &Config,
 ) -> Result<(), Violation> {
@@ -234,24 +233,29 @@ pub(crate) fn check_subscribe<'a>(
             "subscription identifiers are not supported",
         ));
     }
-    let mut count = 0;
-    for (filter, options) in filters {
-        count += 1;
-        if options.no_local && filter.starts_with("$share/") {
-            return Err(Violation::protocol(
-                "MQTT-3.8.3-4",
-                format!("no local on the shared subscription '{filter}'"),
-            ));
-        }
-        if config.aws.refuse_qos2 && options.qos == QoS::ExactlyOnce {
-            return Err(Violation::new(
-                ReasonCode::QoSNotSupported,
-                "AWS-MQTT-04",
-                format!("qos 2 is not supported (filter '{filter}')"),
-            ));
-        }
+    Ok(())
+}
+
+/// What one filter of a SUBSCRIBE asks for, as far as it concerns the packet as a whole.
+pub(crate) fn check_options(
+    filter: &str,
+    options: SubscribeOptions,
+    config: &Config,
+) -> Result<(), Violation> {
+    if options.no_local && filter.starts_with("$share/") {
+        return Err(Violation::protocol(
+            "MQTT-3.8.3-4",
+            format!("no local on the shared subscription '{filter}'"),
+        ));
     }
-    check_filter_count(count, "AWS-MQTT-21", &config.limits)
+    if config.aws.refuse_qos2 && options.qos == QoS::ExactlyOnce {
+        return Err(Violation::new(
+            ReasonCode::QoSNotSupported,
+            "AWS-MQTT-04",
+            format!("qos 2 is not supported (filter '{filter}')"),
+        ));
+    }
+    Ok(())
 }
 
 /// Filters in one packet (AWS-LIM-07).

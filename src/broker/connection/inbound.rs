@@ -9,7 +9,11 @@ use crate::conn::rules;
 use crate::conn::violation::Violation;
 
 use super::super::outbox::{Acknowledged, Outbox};
-use super::{Active, Broker, Context, Departure, Dirty, Flow, Received, STEPS_PER_TURN, Stop};
+use super::subscribing::Handled;
+use super::{Active, Broker, Context, Departure, Dirty, Flow, Received, Stop};
+
+/// Acknowledgements that are handled under one lock.
+const ACKS: usize = 1024;
 
 impl Active {
     /// Handles packets until the buffer ends, the turn is over, or something stops it. `at` counts
@@ -55,12 +59,13 @@ impl Active {
             if frame.len > properties {
                 codec::check_sections(frame.bytes, self.version, properties)?;
             }
-            if dirty.steps() >= STEPS_PER_TURN {
-                return Ok(Received {
-                    consumed: *at,
-                    needed: 0,
-                    flow: Flow::Yield,
-                });
+            let over = Received {
+                consumed: *at,
+                needed: 0,
+                flow: Flow::Yield,
+            };
+            if dirty.is_spent() {
+                return Ok(over);
             }
             match frame.packet_type {
                 PacketType::Publish => {
@@ -75,34 +80,37 @@ impl Active {
                 PacketType::Pubcomp => {
                     *at += self.receive_acks(broker, AckKind::Pubcomp, rest, context, dirty)?;
                 }
+                PacketType::Subscribe => {
+                    match self.receive_subscribe(broker, &frame, context, dirty)? {
+                        Handled::InPart => return Ok(over),
+                        Handled::Whole => self.batch.packets += 1,
+                    }
+                    *at += frame.len;
+                }
+                PacketType::Unsubscribe => {
+                    match self.receive_unsubscribe(broker, &frame, context, dirty)? {
+                        Handled::InPart => return Ok(over),
+                        Handled::Whole => self.batch.packets += 1,
+                    }
+                    *at += frame.len;
+                }
                 _ => {
                     self.batch.packets += 1;
+                    dirty.charge(1);
                     let packet = codec::decode(&frame, self.version)?;
                     *at += frame.len;
-                    self.handle(broker, &packet, context, dirty)?;
+                    self.handle(broker, &packet)?;
                 }
             }
         }
     }
 
-    fn handle(
-        &mut self,
-        broker: &Broker,
-        packet: &Packet<'_>,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) -> Result<(), Stop> {
+    fn handle(&mut self, broker: &Broker, packet: &Packet<'_>) -> Result<(), Stop> {
         match packet {
             Packet::Pubrel(ack) => {
                 self.refuse_qos2_packets(broker)?;
                 self.receive_pubrel(ack.packet_id);
                 Ok(())
-            }
-            Packet::Subscribe(subscribe) => {
-                self.receive_subscribe(broker, subscribe, context, dirty)
-            }
-            Packet::Unsubscribe(unsubscribe) => {
-                self.receive_unsubscribe(broker, unsubscribe, context, dirty)
             }
             Packet::Pingreq => {
                 encode_pingresp(self.answers.buffer());
@@ -116,6 +124,8 @@ impl Active {
             | Packet::Suback(_)
             | Packet::Unsuback(_)
             | Packet::Pingresp
+            | Packet::Subscribe(_)
+            | Packet::Unsubscribe(_)
             | Packet::Publish(_)
             | Packet::Puback(_)
             | Packet::Pubrec(_)
@@ -146,15 +156,16 @@ impl Active {
         }
         let limit = broker.config().limits.packet_size;
         let properties = broker.config().limits.properties;
-        let mut at = 0;
+        let (mut at, mut acks) = (0, 0);
         let mut out_of_step = None;
         {
             let mut outbox = self.session.outbox();
             if !outbox.is_connected_as(self.epoch) {
                 return Err(Stop::Stale);
             }
-            while let Ok(Split::Frame(frame)) =
-                codec::split(buf.get(at..).unwrap_or_default(), limit)
+            while acks < ACKS
+                && let Ok(Split::Frame(frame)) =
+                    codec::split(buf.get(at..).unwrap_or_default(), limit)
             {
                 // One that is long enough to have too many properties is looked at by the caller first.
                 if frame.packet_type != kind.packet_type() || (at > 0 && frame.len > properties) {
@@ -162,6 +173,7 @@ impl Active {
                 }
                 let ack = codec::decode_ack(kind, &frame, self.version)?;
                 self.batch.packets += 1;
+                acks += 1;
                 let answers = self.answers.buffer();
                 out_of_step = settle_exchange(&mut outbox, answers, self.version, kind, &ack).err();
                 if out_of_step.is_some() {
@@ -171,6 +183,7 @@ impl Active {
             }
             outbox.settle(context);
         }
+        dirty.charge(acks);
         // Those before it count, whatever it is.
         broker.make_room(&self.session, context, dirty);
         match out_of_step {

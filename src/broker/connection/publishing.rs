@@ -298,6 +298,7 @@ impl Active {
             at += frame.len;
         }
         drop(exchanges);
+        dirty.charge(run.len());
         let packets = buf.get(..at).unwrap_or_default();
         let run = Run::new(&run).read_as(self.version, packets);
         let publisher = self.session.id;
