@@ -340,7 +340,9 @@ impl Broker {
         self.cancel_timers(slot);
         slot.state = State::Ended;
         slot.epoch += 1;
-        self.unsubscribe_all(session, slot, context, dirty);
+        let subscriptions = std::mem::take(&mut slot.subscriptions);
+        let charge = slot.charge.take();
+        self.end_subscriptions(session, subscriptions, charge, context, dirty);
         let sent = {
             let mut outbox = session.outbox();
             let lost = outbox.end() as u64;

@@ -16,6 +16,7 @@ mod dirty;
 mod facts;
 mod group;
 mod group_names;
+mod jobs;
 mod lifecycle;
 mod link;
 mod local;
@@ -107,6 +108,7 @@ pub(crate) struct Broker {
     /// among them nor bounded with them.
     own_topics: Retained,
     schedule: Schedule,
+    jobs: jobs::Jobs,
     budget: budget::Owned,
     randomness: Randomness,
     /// By client identifier.
@@ -143,6 +145,7 @@ impl Broker {
             own_topics: Retained::new(randomness.hash_seed(), parent),
             budget: budget::Owned::new(config.limits.memory),
             schedule: Schedule::new(alarm),
+            jobs: jobs::Jobs::default(),
             sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
             randomness,
             connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),

@@ -270,23 +270,7 @@ impl Broker {
         }
     }
 
-    /// Ends every subscription of a session.
-    pub(super) fn unsubscribe_all(
-        &self,
-        session: &Arc<Session>,
-        slot: &mut Slot,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) {
-        slot.charge.set(0);
-        for (full, subscribed) in std::mem::take(&mut slot.subscriptions) {
-            if let Ok(filter) = Filter::parse(&full) {
-                self.end_subscription(session, filter.filter, &subscribed, context, dirty);
-            }
-        }
-    }
-
-    fn end_subscription(
+    pub(super) fn end_subscription(
         &self,
         session: &Arc<Session>,
         filter: &str,

@@ -38,7 +38,12 @@ pub(crate) async fn keep_time(shared: Arc<Shared>) {
             shared.broker.sweep(now);
             next_sweep = now + SWEEP;
         }
+        let has_more = shared.broker.work(now, &mut dirty);
         shared.broker.flush_all(&shared.broker.context(now), dirty);
+        if has_more {
+            tokio::task::yield_now().await;
+            continue;
+        }
         let due = [shared.broker.next_deadline(), Some(next_sweep)];
         let sleep = due.into_iter().flatten().min().map_or(LONGEST, |at| {
             at.saturating_duration_since(shared.clock.now())

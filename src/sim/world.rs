@@ -590,6 +590,19 @@ impl World {
         self.now = target;
     }
 
+    /// What is nobody's turn. Returns whether there was any.
+    fn work(&mut self) -> bool {
+        let has_work = self.broker.has_work();
+        if has_work {
+            self.begin();
+            let mut dirty = Dirty::default();
+            self.broker.work(self.now, &mut dirty);
+            self.account(&[], None);
+            self.flush_all(dirty);
+        }
+        has_work
+    }
+
     fn flush_all(&mut self, mut dirty: Dirty) {
         while !dirty.is_empty() {
             self.begin();
@@ -614,6 +627,7 @@ impl World {
                     is_moving = true;
                 }
             }
+            is_moving |= self.work();
             if !is_moving {
                 self.ledger.check_idle();
                 self.forget_closed();

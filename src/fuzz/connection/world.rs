@@ -130,6 +130,12 @@ impl World {
                     is_moving = true;
                 }
             }
+            if self.broker.has_work() {
+                let mut dirty = Dirty::default();
+                self.broker.work(self.now, &mut dirty);
+                self.broker.flush_all(&self.broker.context(self.now), dirty);
+                is_moving = true;
+            }
             if !is_moving {
                 self.closing.retain(|pipe| !pipe.end.is_done());
                 return;
