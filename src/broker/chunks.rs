@@ -267,16 +267,6 @@ impl Chunks {
         }
     }
 
-    #[cfg(feature = "websocket")]
-    pub(crate) fn into_vec(self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let _ = self.visit(self.written, |piece| {
-            bytes.extend_from_slice(piece);
-            ControlFlow::Continue(())
-        });
-        bytes
-    }
-
     /// A copy of what waits, without the first `skip` bytes.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn copy(&self, skip: usize) -> Vec<u8> {

@@ -217,15 +217,6 @@ impl Broker {
         }
     }
 
-    #[cfg(feature = "websocket")]
-    pub(crate) fn take_output(&self, session: &Session) -> Option<Vec<u8>> {
-        let mut outbox = session.outbox();
-        let mut write = outbox.take_output()?;
-        let bytes = std::mem::take(&mut write.bytes).into_vec();
-        let _ = outbox.report_write(write, Outcome::Done);
-        Some(bytes)
-    }
-
     /// What was composed for a session's connection and not written yet, without the first `skip`
     /// bytes, and how much it is with them.
     #[cfg(any(test, fuzzing))]

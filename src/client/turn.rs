@@ -57,12 +57,14 @@ const DRAIN_BYTES: usize = 1 << 20;
 pub(crate) enum Input {
     /// So many bytes.
     Bytes(usize),
+    /// So many bytes, out of `read` that came with the transport's own between them; there may be
+    /// none.
+    Framed { bytes: usize, read: usize },
     /// Nothing for now; whoever drives the turn is told when there is more.
     Nothing,
     /// The stream has ended, for this reason.
     Closed(String),
     /// The transport's own rules were broken.
-    #[allow(dead_code, reason = "WebSocket frames have such rules")]
     Refused(Violation),
 }
 
@@ -356,8 +358,9 @@ impl Turn {
             Err(Full) => return self.starve(broker, context),
         };
         self.starved = None;
-        let count = match read {
-            Input::Bytes(count) => count,
+        let (count, read) = match read {
+            Input::Bytes(count) => (count, count),
+            Input::Framed { bytes, read } => (bytes, read),
             Input::Nothing => return self.input_is_used_up(broker, context),
             Input::Closed(why) => {
                 self.lost(broker, &why, context);
@@ -368,8 +371,9 @@ impl Turn {
                 return Pass::More;
             }
         };
-        self.spent += count / BYTES_PER_STEP;
+        self.spent += read / BYTES_PER_STEP;
         let pass = match is_piece {
+            _ if count == 0 => Pass::More,
             true => match self.pending.extend_large(count) {
                 Some(packet) => self.handle_large(broker, packet, context),
                 None => Pass::More,
@@ -379,11 +383,11 @@ impl Turn {
                 None => Pass::More,
             },
         };
-        if self.pending.is_partial() {
+        if count > 0 && self.pending.is_partial() {
             self.connection.hear_part(count, context);
         }
         match pass {
-            Pass::More if count == size => Pass::Enough,
+            Pass::More if read == size => Pass::Enough,
             pass => pass,
         }
     }
@@ -637,7 +641,7 @@ impl Turn {
             return self.finish(broker);
         }
         match io.read(scratch) {
-            Input::Bytes(count) => {
+            Input::Bytes(count) | Input::Framed { read: count, .. } => {
                 *seen += count;
                 match *seen >= DRAIN_BYTES {
                     true => self.finish(broker),

@@ -48,6 +48,9 @@ pub struct Config {
     /// A connection to the HTTP API that neither sends nor reads for so long is closed; a request may
     /// take six times as long in all.
     pub http_idle_timeout: Duration,
+    /// Web pages, besides those of this machine, that may open a WebSocket: an origin such as
+    /// `https://app.example.com`, or a host, whatever scheme and port.
+    pub ws_allowed_origins: Vec<String>,
     /// Seeds everything that is random in the core; `None` takes a fresh seed.
     pub seed: Option<u64>,
 }
@@ -83,9 +86,9 @@ pub struct Listeners {
     pub mqtt: Option<u16>,
     /// MQTT over TLS.
     pub mqtts: Option<u16>,
-    /// MQTT over WebSocket, path `/mqtt`.
+    /// MQTT over WebSocket; path `/mqtt` in profile `aws`, any path in `standard`.
     pub ws: Option<u16>,
-    /// MQTT over WebSocket over TLS, path `/mqtt`.
+    /// MQTT over WebSocket over TLS, with the same paths.
     pub wss: Option<u16>,
     /// The HTTP control API.
     pub http: Option<u16>,
@@ -442,6 +445,7 @@ impl Config {
             users: Vec::new(),
             sys_interval: Some(Duration::from_secs(10)),
             http_allowed_hosts: Vec::new(),
+            ws_allowed_origins: Vec::new(),
             http_idle_timeout: Duration::from_secs(10),
             seed: None,
         }

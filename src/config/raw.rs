@@ -62,6 +62,7 @@ macro_rules! table {
 table!(RawFile {
     http_host: IpAddr,
     http_allowed_hosts: Vec<String>,
+    ws_allowed_origins: Vec<String>,
     http_idle_timeout: Span,
     overlapping: Word<Overlapping>,
     on_overflow: Word<Overflow>,
@@ -154,6 +155,9 @@ impl RawFile {
         }
         if let Some(hosts) = self.http_allowed_hosts {
             config.http_allowed_hosts = hosts;
+        }
+        if let Some(origins) = self.ws_allowed_origins {
+            config.ws_allowed_origins = origins;
         }
         if let Some(timeout) = self.http_idle_timeout {
             config.http_idle_timeout = timeout.resolve();

@@ -5,7 +5,6 @@
 //! is known by its `Origin`, which browsers send along with everything that could change something,
 //! or by `Sec-Fetch-Site`, which they send along with everything, images and links included.
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -14,6 +13,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::auth::origin::{is_local, is_local_origin};
 use crate::net::Shared;
 
 use super::error::{ApiError, excerpt};
@@ -113,106 +113,9 @@ fn is_site_allowed(site: &str, is_known_page: bool) -> bool {
     !is("cross-site") && (is_known_page || !is("same-site"))
 }
 
-fn is_local_origin(origin: &str, allowed: &[String]) -> bool {
-    // The origin of a sandboxed page or a file is the word `null`, which has no authority.
-    origin
-        .split_once("://")
-        .is_some_and(|(_, authority)| is_local(authority, allowed))
-}
-
-/// Whether `authority`, a host with or without a port, is this machine or an allowed name.
-fn is_local(authority: &str, allowed: &[String]) -> bool {
-    let Some(host) = host_of(authority) else {
-        return false;
-    };
-    is_loopback(host)
-        || allowed
-            .iter()
-            .any(|allowed| allowed.eq_ignore_ascii_case(host))
-}
-
-/// The host without its port; an IPv6 address keeps its brackets. `None` if the rest is no port.
-fn host_of(authority: &str) -> Option<&str> {
-    let end = match authority.find(']') {
-        Some(bracket) => bracket + 1,
-        None => authority.find(':').unwrap_or(authority.len()),
-    };
-    let (host, rest) = authority.split_at_checked(end)?;
-    let is_port = match rest.strip_prefix(':') {
-        Some(port) => port.bytes().all(|byte| byte.is_ascii_digit()),
-        None => rest.is_empty(),
-    };
-    is_port.then_some(host)
-}
-
-fn is_loopback(host: &str) -> bool {
-    if let Some(address) = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
-        return address
-            .parse::<Ipv6Addr>()
-            .is_ok_and(|ip| ip.to_canonical().is_loopback());
-    }
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return address.is_loopback();
-    }
-    // Names below localhost never leave the machine either (RFC 6761, section 6.3).
-    let host = host.to_ascii_lowercase();
-    host == "localhost" || host.ends_with(".localhost")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn loopback_names_and_addresses_are_local_with_any_port() {
-        for host in [
-            "localhost",
-            "LOCALHOST:9883",
-            "console.localhost:1",
-            "127.0.0.1",
-            "127.255.1.2:9883",
-            "[::1]",
-            "[::1]:9883",
-            "[::ffff:127.0.0.1]:9883",
-        ] {
-            assert!(is_local(host, &[]), "{host}");
-        }
-    }
-
-    #[test]
-    fn other_hosts_are_foreign() {
-        for host in [
-            "",
-            "example.com",
-            "example.com:9883",
-            "localhost.example.com",
-            "notlocalhost",
-            "127.0.0.1.example.com",
-            "127.1",
-            "128.0.0.1",
-            "0.0.0.0",
-            "[::2]",
-            "[::1]x",
-            "::1",
-            "localhost:x",
-            "user@localhost",
-            "localhost:1@example.com",
-            "localhost/",
-        ] {
-            assert!(!is_local(host, &[]), "{host}");
-        }
-    }
-
-    #[test]
-    fn allowed_name_is_local_with_any_port_and_in_any_case() {
-        let allowed = ["broker.test".to_owned()];
-        assert!(is_local("Broker.Test:80", &allowed));
-        assert!(!is_local("x.broker.test", &allowed));
-        assert!(is_local_origin("https://broker.test", &allowed));
-    }
 
     fn headers(lines: &[(HeaderName, &'static str)]) -> HeaderMap {
         let lines = lines.iter().cloned();
@@ -259,13 +162,5 @@ mod tests {
         let mut all = headers(&lines[..2]);
         all.append(name, value.parse().expect("a value"));
         assert!(check(&all, &Uri::from_static("/"), &[]).is_err());
-    }
-
-    #[test]
-    fn origin_is_judged_by_its_host() {
-        assert!(is_local_origin("http://localhost:3000", &[]));
-        assert!(!is_local_origin("http://example.com", &[]));
-        assert!(!is_local_origin("null", &[]));
-        assert!(!is_local_origin("localhost", &[]));
     }
 }

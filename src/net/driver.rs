@@ -7,10 +7,10 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use tokio::task::JoinHandle;
 
@@ -42,16 +42,17 @@ enum End {
 }
 
 impl<I: Inbound, S: Socket> Driver<I, S> {
-    /// A driver for a connection that waits for CONNECT. Boxed, so that the task's future holds it
-    /// once.
+    /// A driver for a connection that waits for CONNECT since `since`. Boxed, so that the task's
+    /// future holds it once.
     pub(super) fn new(
         shared: Arc<Shared>,
         inbound: I,
         socket: Arc<S>,
         facts: ConnectionFacts,
+        since: Instant,
     ) -> Box<Self> {
         let link: Arc<dyn Link> = socket.clone();
-        let turn = Turn::new(&shared.broker, link, facts, shared.clock.now());
+        let turn = Turn::new(&shared.broker, link, facts, since);
         Box::new(Self {
             shared,
             inbound,
@@ -128,12 +129,7 @@ impl<I: Inbound, S: Socket> Io for Ends<'_, '_, I, S> {
     }
 
     fn read(&mut self, buf: &mut [u8]) -> Input {
-        match self.inbound.poll_read(self.cx, buf) {
-            Poll::Pending => Input::Nothing,
-            Poll::Ready(Ok(0)) => Input::Closed("connection closed by the client".to_owned()),
-            Poll::Ready(Ok(count)) => Input::Bytes(count),
-            Poll::Ready(Err(error)) => Input::Closed(describe(&error)),
-        }
+        self.inbound.read(self.cx, buf)
     }
 
     fn has_room(&mut self) -> bool {
@@ -147,12 +143,5 @@ impl<I: Inbound, S: Socket> Io for Ends<'_, '_, I, S> {
 
     fn shut_down(&mut self) {
         self.socket.shut_down();
-    }
-}
-
-fn describe(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionReset => "connection reset by the client".to_owned(),
-        _ => error.to_string(),
     }
 }

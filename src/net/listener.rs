@@ -4,14 +4,21 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use tokio::net::{TcpListener, TcpStream};
+#[cfg(feature = "tls")]
+use tokio_rustls::server::TlsStream;
 
 use crate::broker::{ConnectionFacts, TlsFacts, Traffic};
 
 use super::driver::Driver;
+use super::socket::{Inbound, Socket};
+#[cfg(feature = "tls")]
+use super::tls_link;
+#[cfg(feature = "websocket")]
+use super::ws;
 use super::{Shared, tcp};
 
 /// Connections that the kernel keeps ready for us.
@@ -114,44 +121,67 @@ impl Drop for Place {
 async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
     let shared = &place.0;
     let name = kind.name();
+    let since = shared.clock.now();
     match kind {
         Kind::Mqtt => {
             let (inbound, link) = tcp::split(stream);
             let facts = facts(name, peer, None);
-            Driver::new(shared.clone(), inbound, Arc::new(link), facts)
-                .drive()
-                .await;
+            drive(shared, inbound, Arc::new(link), facts, since).await;
         }
         #[cfg(feature = "tls")]
         Kind::Mqtts(config) => {
-            let Some((inbound, link, tls)) =
-                Box::pin(shake_hands(shared, stream, peer, name, config)).await
-            else {
+            let handshake = Box::pin(shake_hands(shared, stream, peer, name, config));
+            let Some(stream) = handshake.await else {
                 return;
             };
+            let (inbound, link, tls) = tls_link::take_apart(stream);
             let facts = facts(name, peer, Some(tls));
-            Driver::new(shared.clone(), inbound, link, facts)
-                .drive()
-                .await;
+            drive(shared, inbound, link, facts, shared.clock.now()).await;
         }
         #[cfg(feature = "websocket")]
         Kind::Ws => {
             let facts = facts(name, peer, None);
-            Box::pin(super::ws::serve(shared.clone(), stream, facts)).await;
+            let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
+            let Some((front, stream)) = upgrade.await else {
+                return;
+            };
+            let (inbound, link) = tcp::split(stream);
+            let (inbound, link) = ws::join(front, inbound, Arc::new(link));
+            drive(shared, inbound, link, facts, since).await;
         }
         #[cfg(all(feature = "websocket", feature = "tls"))]
         Kind::Wss(config) => {
-            Box::pin(super::ws::serve_tls(shared.clone(), stream, peer, config)).await;
+            let handshake = Box::pin(shake_hands(shared, stream, peer, name, config));
+            let Some(stream) = handshake.await else {
+                return;
+            };
+            let since = shared.clock.now();
+            let facts = facts(name, peer, Some(tls_link::facts(stream.get_ref().1)));
+            let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
+            let Some((front, stream)) = upgrade.await else {
+                return;
+            };
+            let (inbound, link, _) = tls_link::take_apart(stream);
+            let (inbound, link) = ws::join(front, inbound, link);
+            drive(shared, inbound, link, facts, since).await;
         }
     }
 }
 
+/// Drives a connection whose time until CONNECT runs since `since`. The driver is in a box, so that
+/// nothing of it is in the future of every other kind.
+fn drive<I: Inbound, S: Socket>(
+    shared: &Arc<Shared>,
+    inbound: I,
+    socket: Arc<S>,
+    facts: ConnectionFacts,
+    since: Instant,
+) -> impl Future<Output = ()> + Send + use<I, S> {
+    Driver::new(shared.clone(), inbound, socket, facts, since).drive()
+}
+
 /// What is known of a connection before its first packet.
-pub(super) fn facts(
-    listener: &'static str,
-    peer: SocketAddr,
-    tls: Option<TlsFacts>,
-) -> ConnectionFacts {
+fn facts(listener: &'static str, peer: SocketAddr, tls: Option<TlsFacts>) -> ConnectionFacts {
     ConnectionFacts {
         listener,
         peer: Some(peer),
@@ -167,15 +197,11 @@ async fn shake_hands(
     peer: SocketAddr,
     listener: &'static str,
     config: Arc<rustls::ServerConfig>,
-) -> Option<(
-    super::tls_link::TlsInbound,
-    Arc<super::tls_link::TlsLink>,
-    TlsFacts,
-)> {
+) -> Option<TlsStream<TcpStream>> {
     let limit = shared.broker.config().tls.handshake_timeout;
-    let handshake = super::tls_link::accept(stream, config, shared.handshakes.clone());
+    let handshake = tls_link::shake_hands(stream, config, shared.handshakes.clone());
     match tokio::time::timeout(limit, handshake).await {
-        Ok(Ok(done)) => Some(done),
+        Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
             tracing::info!(%peer, listener, "TLS handshake failed: {error}");
             None

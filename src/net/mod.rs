@@ -15,8 +15,8 @@ pub(crate) mod tls;
 #[cfg(feature = "tls")]
 mod tls_link;
 mod users;
-#[cfg(feature = "websocket")]
-mod ws;
+#[cfg(any(feature = "websocket", test, fuzzing))]
+pub(crate) mod ws;
 
 pub(crate) use shared::Shared;
 pub(crate) use tasks::Tasks;

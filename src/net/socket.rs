@@ -4,6 +4,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use crate::broker::{Link, Signal, Written};
+use crate::client::Input;
 
 /// A link as its owner sees it.
 pub(super) trait Socket: Link + 'static {
@@ -12,14 +13,23 @@ pub(super) trait Socket: Link + 'static {
     /// Ready once the socket may take bytes again after [`Written::Full`].
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Ends the outbound direction, so that the peer reads to the end of what was sent.
+    /// Says the transport's own last words and ends the outbound direction, so that the peer reads to
+    /// the end of what was sent.
     fn shut_down(&self);
 }
 
 /// The inbound half; only the owner has it.
 pub(super) trait Inbound: Send + 'static {
-    /// Reads into `buf`; 0 is the end of the stream.
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+    /// Reads into `buf`. [`Input::Nothing`] wakes the task when there is more.
+    fn read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Input;
+}
+
+/// Why a stream that failed has ended.
+pub(super) fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset => "connection reset by the client".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 /// What a write of `length` bytes to a socket came to.

@@ -1,6 +1,6 @@
 //! A connection over plain TCP.
 
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,8 +9,9 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::broker::{Link, Mailbox, Signal, Written};
+use crate::client::Input;
 
-use super::socket::{Inbound, Socket, written};
+use super::socket::{Inbound, Socket, describe, written};
 
 /// The half that anybody may write to.
 pub(super) struct TcpLink {
@@ -68,10 +69,15 @@ impl Socket for TcpLink {
 }
 
 impl Inbound for TcpInbound {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Input {
         let mut buf = ReadBuf::new(buf);
-        Pin::new(&mut self.0)
-            .poll_read(cx, &mut buf)
-            .map_ok(|()| buf.filled().len())
+        match Pin::new(&mut self.0).poll_read(cx, &mut buf) {
+            Poll::Pending => Input::Nothing,
+            Poll::Ready(Ok(())) if buf.filled().is_empty() => {
+                Input::Closed("connection closed by the client".to_owned())
+            }
+            Poll::Ready(Ok(())) => Input::Bytes(buf.filled().len()),
+            Poll::Ready(Err(error)) => Input::Closed(describe(&error)),
+        }
     }
 }

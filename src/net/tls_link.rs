@@ -21,12 +21,12 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::PollSemaphore;
 
 use crate::broker::{Link, Mailbox, Signal, TlsFacts, Written};
+use crate::client::Input;
 
-use super::socket::{Inbound, Socket};
+use super::socket::{Inbound, Socket, describe};
 use super::tls;
 
-/// Ciphertext read in one go: with a record that was left from before, its plaintext fits into any
-/// buffer that the driver offers.
+/// Ciphertext read in one go, at most.
 const CIPHERTEXT: usize = 30 * 1024;
 
 /// Ciphertext that may wait inside rustls; the rest of the plaintext stays in the outbox.
@@ -48,8 +48,11 @@ pub(super) struct TlsLink {
 pub(super) struct TlsInbound {
     stream: OwnedReadHalf,
     link: Arc<TlsLink>,
-    /// What came with the end of the handshake has been read.
-    primed: bool,
+    /// Plaintext may wait in the TLS state: what came with the end of the handshake, or a record that
+    /// was larger than the room for it.
+    has_more: bool,
+    /// How the stream ended; what came before it may still wait.
+    end: Option<String>,
 }
 
 /// Makes the handshake. Its steps of cryptography, not its waits, are bounded by `steps`.
@@ -71,15 +74,13 @@ pub(super) async fn shake_hands(
     .await
 }
 
-/// Makes the handshake and takes socket and TLS state apart.
-pub(super) async fn accept(
-    stream: TcpStream,
-    config: Arc<ServerConfig>,
-    steps: Arc<tokio::sync::Semaphore>,
-) -> io::Result<(TlsInbound, Arc<TlsLink>, TlsFacts)> {
-    let (stream, mut state) = shake_hands(stream, config, steps).await?.into_inner();
+/// Takes socket and TLS state apart.
+pub(super) fn take_apart(stream: TlsStream<TcpStream>) -> (TlsInbound, Arc<TlsLink>, TlsFacts) {
+    let (stream, mut state) = stream.into_inner();
     state.set_buffer_limit(Some(PENDING_CIPHERTEXT));
     let facts = facts(&state);
+    // The last flight of the handshake may have brought the end with it.
+    let end = take_end(&mut state);
     let (read, write) = stream.into_split();
     let link = Arc::new(TlsLink {
         stream: write,
@@ -87,15 +88,13 @@ pub(super) async fn accept(
         signal: Signal::default(),
         mailbox: Mailbox::default(),
     });
-    Ok((
-        TlsInbound {
-            stream: read,
-            link: link.clone(),
-            primed: false,
-        },
-        link,
-        facts,
-    ))
+    let inbound = TlsInbound {
+        stream: read,
+        link: link.clone(),
+        has_more: true,
+        end,
+    };
+    (inbound, link, facts)
 }
 
 /// What the handshake settled.
@@ -211,93 +210,92 @@ impl Socket for TlsLink {
 }
 
 impl Inbound for TlsInbound {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        if !self.primed {
-            self.primed = true;
-            let found = read_plaintext(&mut self.link.state.lock(), buf)?;
-            if found > 0 {
-                return Poll::Ready(Ok(found));
+    fn read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Input {
+        loop {
+            if self.has_more {
+                let count = read_plaintext(&mut self.link.state.lock(), buf);
+                self.has_more = count == buf.len();
+                if count > 0 {
+                    return Input::Bytes(count);
+                }
+            }
+            if let Some(end) = &self.end {
+                return Input::Closed(end.clone());
+            }
+            match self.read_records(cx, buf) {
+                Some(0) => {}
+                Some(count) => return Input::Bytes(count),
+                None => return Input::Nothing,
             }
         }
-        CIPHERTEXT_BUFFER.with_borrow_mut(|ciphertext| {
-            if ciphertext.is_empty() {
-                ciphertext.resize(CIPHERTEXT, 0);
-            }
-            self.poll_decrypt(cx, ciphertext, buf)
-        })
     }
 }
 
 impl TlsInbound {
-    fn poll_decrypt(
-        &mut self,
-        cx: &mut Context<'_>,
-        ciphertext: &mut [u8],
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            let mut read = ReadBuf::new(ciphertext);
+    /// Reads once from the socket and decrypts. Returns the bytes of plaintext, or `None` if nothing
+    /// is there.
+    fn read_records(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Option<usize> {
+        CIPHERTEXT_BUFFER.with_borrow_mut(|ciphertext| {
+            if ciphertext.is_empty() {
+                ciphertext.resize(CIPHERTEXT, 0);
+            }
+            // What it holds beyond the room for it is then less than a record, which rustls keeps.
+            let room = ciphertext.len().min(buf.len());
+            let mut read = ReadBuf::new(ciphertext.get_mut(..room)?);
             match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(())) if read.filled().is_empty() => return Poll::Ready(Ok(0)),
-                Poll::Ready(Ok(())) => {}
+                Poll::Pending => return None,
+                Poll::Ready(Err(error)) => self.end = Some(describe(&error)),
+                Poll::Ready(Ok(())) if read.filled().is_empty() => {
+                    self.end = Some("connection closed by the client without close_notify".into());
+                }
+                Poll::Ready(Ok(())) => return Some(self.decrypt(read.filled(), buf)),
             }
-            let mut state = self.link.state.lock();
-            let result = decrypt(&mut state, read.filled(), buf);
-            // Alerts and key updates; what does not fit goes with the next write.
-            let _ = self.link.push(&mut state);
-            drop(state);
-            match result {
-                // Records without data, such as a key update.
-                Ok(Decrypted {
-                    bytes: 0,
-                    closed: false,
-                }) => {}
-                Ok(decrypted) => return Poll::Ready(Ok(decrypted.bytes)),
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+            Some(0)
+        })
+    }
+
+    /// Decrypts all of `ciphertext` into `buf`. Returns the bytes of plaintext, which come before the
+    /// end of the stream, should that be in it too.
+    fn decrypt(&mut self, mut ciphertext: &[u8], buf: &mut [u8]) -> usize {
+        let mut state = self.link.state.lock();
+        let mut bytes = 0;
+        while !ciphertext.is_empty() && self.end.is_none() {
+            self.end = take_records(&mut state, &mut ciphertext);
+            bytes += read_plaintext(&mut state, buf.get_mut(bytes..).unwrap_or_default());
+        }
+        self.has_more = bytes == buf.len();
+        // Alerts and key updates; what does not fit goes with the next write.
+        let _ = self.link.push(&mut state);
+        bytes
+    }
+}
+
+/// Hands a part of `ciphertext` to the TLS state. Returns how the stream ended, if it did: what comes
+/// behind close_notify is nothing.
+fn take_records(state: &mut ServerConnection, ciphertext: &mut &[u8]) -> Option<String> {
+    match state.read_tls(ciphertext) {
+        Ok(_) => take_end(state),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+fn take_end(state: &mut ServerConnection) -> Option<String> {
+    match state.process_new_packets() {
+        Ok(seen) if seen.peer_has_closed() => Some("TLS closed by the client".to_owned()),
+        Ok(_) => None,
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// Takes plaintext that waits in the TLS state.
+fn read_plaintext(state: &mut ServerConnection, buf: &mut [u8]) -> usize {
+    let mut bytes = 0;
+    while let Some(room) = buf.get_mut(bytes..).filter(|room| !room.is_empty()) {
+        match state.reader().read(room) {
+            Ok(count @ 1..) => bytes += count,
+            // The end of the stream is known from its records.
+            Ok(0) | Err(_) => break,
         }
     }
-}
-
-struct Decrypted {
-    bytes: usize,
-    /// close_notify came.
-    closed: bool,
-}
-
-/// Decrypts all of `ciphertext` into `buf`, which is large enough for it.
-fn decrypt(
-    state: &mut ServerConnection,
-    mut ciphertext: &[u8],
-    buf: &mut [u8],
-) -> io::Result<Decrypted> {
-    let mut bytes = 0;
-    let mut closed = false;
-    while !ciphertext.is_empty() && !closed {
-        state.read_tls(&mut ciphertext)?;
-        let seen = state
-            .process_new_packets()
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        closed = seen.peer_has_closed();
-        bytes += read_plaintext(state, buf.get_mut(bytes..).unwrap_or_default())?;
-    }
-    Ok(Decrypted { bytes, closed })
-}
-
-fn read_plaintext(state: &mut ServerConnection, buf: &mut [u8]) -> io::Result<usize> {
-    let mut bytes = 0;
-    while bytes < buf.len() {
-        match state
-            .reader()
-            .read(buf.get_mut(bytes..).unwrap_or_default())
-        {
-            Ok(0) => break,
-            Ok(n) => bytes += n,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(bytes)
+    bytes
 }

@@ -1,0 +1,255 @@
+//! The upgrade: an HTTP request that asks for WebSocket (RFC 6455, section 4.2), and its answer.
+
+use std::convert::Infallible;
+use std::future::ready;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::auth::origin;
+use crate::broker::ConnectionFacts;
+use crate::config::{Config, Profile};
+
+use super::super::Shared;
+
+/// The path that the service has (AWS-ENDP-08).
+const PATH: &str = "/mqtt";
+
+/// The subprotocol that client and server agree on (MQTT-6.0.0-3).
+const SUBPROTOCOL: &str = "mqtt";
+
+/// The version of the protocol (RFC 6455, section 4.2.2).
+const VERSION: HeaderValue = HeaderValue::from_static("13");
+
+/// Bytes of a request's head, at most.
+const HEAD_SIZE: usize = 16 * 1024;
+
+/// Characters of what a client sent that a log line shows.
+const EXCERPT: usize = 100;
+
+/// Why there is no WebSocket.
+struct Refusal {
+    status: StatusCode,
+    /// For the client.
+    text: &'static str,
+    /// What the client sent in the place of what it should have.
+    sent: Option<String>,
+}
+
+/// What the request came to.
+enum Outcome {
+    Upgrade(OnUpgrade),
+    Refused(Refusal),
+}
+
+/// Answers the request and returns the stream with what was read from it already, once both sides
+/// speak WebSocket. Says in the log why if they never do.
+pub(in super::super) async fn upgrade<S>(
+    shared: &Shared,
+    stream: S,
+    facts: &ConnectionFacts,
+) -> Option<(Bytes, S)>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let config = shared.broker.config();
+    let limit = config.limits.connect_timeout;
+    let peer = facts.peer_name();
+    let listener = facts.listener;
+    let exchange = tokio::time::timeout(limit, exchange(config, stream));
+    let outcome = tokio::select! {
+        outcome = exchange => outcome,
+        () = shared.stopping.cancelled() => return None,
+    };
+    let reason = match outcome {
+        Ok(Ok(upgraded)) => return Some(upgraded),
+        Ok(Err(Failure::Refused(refusal))) => {
+            let status = refusal.status.as_u16();
+            let sent = refusal.sent;
+            tracing::info!(%peer, listener, status, sent, reason = refusal.text, "upgrade refused");
+            return None;
+        }
+        Ok(Err(Failure::Broken(error))) => describe(&error),
+        Ok(Err(Failure::Silent)) => "closed by the client before its request".to_owned(),
+        Err(_) => format!("no request within {limit:?}"),
+    };
+    tracing::info!(%peer, listener, reason = ?reason, "no upgrade");
+    None
+}
+
+/// Why an exchange ended without an upgrade.
+enum Failure {
+    Refused(Refusal),
+    Broken(hyper::Error),
+    /// No request came.
+    Silent,
+}
+
+async fn exchange<S>(config: &Config, stream: S) -> Result<(Bytes, S), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let outcome = Mutex::new(None);
+    let service = service_fn(|request: Request<Incoming>| {
+        let (response, came_to) = answer(config, request);
+        *outcome.lock() = Some(came_to);
+        ready(Ok::<_, Infallible>(response))
+    });
+    let connection = http1::Builder::new()
+        .max_buf_size(HEAD_SIZE)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let served = connection.await;
+    let on_upgrade = match (outcome.into_inner(), served) {
+        (Some(Outcome::Refused(refusal)), _) => return Err(Failure::Refused(refusal)),
+        (_, Err(error)) => return Err(Failure::Broken(error)),
+        (None, Ok(())) => return Err(Failure::Silent),
+        (Some(Outcome::Upgrade(on_upgrade)), Ok(())) => on_upgrade,
+    };
+    let upgraded = on_upgrade.await.map_err(Failure::Broken)?;
+    // It is the type that was handed in.
+    let parts = upgraded
+        .downcast::<TokioIo<S>>()
+        .map_err(|_| Failure::Silent)?;
+    Ok((parts.read_buf, parts.io.into_inner()))
+}
+
+fn answer(config: &Config, mut request: Request<Incoming>) -> (Response<String>, Outcome) {
+    match check(config, &request) {
+        Ok(accept) => {
+            let upgrade = hyper::upgrade::on(&mut request);
+            (switch(accept), Outcome::Upgrade(upgrade))
+        }
+        Err(refusal) => (refusal.response(), Outcome::Refused(refusal)),
+    }
+}
+
+/// Checks a request. Returns what proves that it was understood.
+fn check<B>(config: &Config, request: &Request<B>) -> Result<HeaderValue, Refusal> {
+    let headers = request.headers();
+    for origin in headers.get_all(header::ORIGIN) {
+        let is_allowed = |origin| origin::is_allowed_origin(origin, &config.ws_allowed_origins);
+        if !origin.to_str().is_ok_and(is_allowed) {
+            let refusal = Refusal::new(StatusCode::FORBIDDEN, "this Origin is not allowed");
+            return Err(refusal.sent(origin.as_bytes()));
+        }
+    }
+    let path = request.uri().path();
+    if config.profile == Profile::Aws && path != PATH {
+        let refusal = Refusal::new(StatusCode::NOT_FOUND, "MQTT over WebSocket is at /mqtt");
+        return Err(refusal.sent(path.as_bytes()));
+    }
+    let upgrade_required = |text| Err(Refusal::new(StatusCode::UPGRADE_REQUIRED, text));
+    if request.method() != Method::GET
+        || request.version() < Version::HTTP_11
+        || !has_token(headers, &header::UPGRADE, "websocket")
+        || !has_token(headers, &header::CONNECTION, "upgrade")
+    {
+        return upgrade_required("this is a WebSocket endpoint");
+    }
+    if headers.get(header::SEC_WEBSOCKET_VERSION) != Some(&VERSION) {
+        return upgrade_required("the WebSocket version must be 13");
+    }
+    if !has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
+        let refusal = Refusal::new(StatusCode::BAD_REQUEST, "the subprotocol must be mqtt");
+        let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL);
+        return Err(refusal.sent(offered.map_or(b"", HeaderValue::as_bytes)));
+    }
+    let bad_key = "Sec-WebSocket-Key must be 16 bytes in base64";
+    headers
+        .get(header::SEC_WEBSOCKET_KEY)
+        .and_then(|key| accept_key(key.as_bytes()))
+        .ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, bad_key))
+}
+
+fn switch(accept: HeaderValue) -> Response<String> {
+    let mut response = Response::new(String::new());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.headers_mut().extend([
+        (header::UPGRADE, HeaderValue::from_static("websocket")),
+        (header::CONNECTION, HeaderValue::from_static("Upgrade")),
+        (
+            header::SEC_WEBSOCKET_PROTOCOL,
+            HeaderValue::from_static(SUBPROTOCOL),
+        ),
+        (header::SEC_WEBSOCKET_ACCEPT, accept),
+    ]);
+    response
+}
+
+impl Refusal {
+    fn new(status: StatusCode, text: &'static str) -> Self {
+        Self {
+            status,
+            text,
+            sent: None,
+        }
+    }
+
+    /// Shows in the log what the client sent, as text that no line break leaves.
+    fn sent(mut self, bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let excerpt: String = text.chars().take(EXCERPT).collect();
+        self.sent = Some(format!("{excerpt:?}"));
+        self
+    }
+
+    /// A 426 names what would do (RFC 6455, section 4.4; RFC 9110, section 15.5.22).
+    fn response(&self) -> Response<String> {
+        let mut response = Response::new(format!("{}\n", self.text));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if self.status == StatusCode::UPGRADE_REQUIRED {
+            let both = HeaderValue::from_static("close, upgrade");
+            headers.insert(header::CONNECTION, both);
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::SEC_WEBSOCKET_VERSION, VERSION);
+        }
+        response
+    }
+}
+
+/// Whether a comma-separated header has a token, in whatever case.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|found| found.trim().eq_ignore_ascii_case(token))
+}
+
+/// Sec-WebSocket-Accept for a key (RFC 6455, section 4.2.2), if it is one.
+fn accept_key(key: &[u8]) -> Option<HeaderValue> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use sha1::Digest as _;
+
+    let is_key = STANDARD.decode(key).is_ok_and(|key| key.len() == 16);
+    let mut digest = sha1::Sha1::new();
+    digest.update(key);
+    digest.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let accept = HeaderValue::from_str(&STANDARD.encode(digest.finalize()));
+    accept.ok().filter(|_| is_key)
+}
+
+/// What went wrong, down to the cause.
+fn describe(error: &hyper::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
