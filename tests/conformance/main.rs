@@ -21,6 +21,7 @@ mod retained;
 mod session;
 mod shared;
 mod subscribe;
+mod tls;
 mod topics;
 mod websocket;
 mod will;

@@ -43,14 +43,10 @@ impl TestBroker {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut command = Command::new(env!("CARGO_BIN_EXE_roundel"));
         command.args(["serve", "--ready", "json", "--die-with-parent"]);
-        command.args([
-            "--mqtt-port",
-            "0",
-            "--http-port",
-            "off",
-            "--mqtts-port",
-            "off",
-        ]);
+        command.args(["--mqtt-port", "0", "--http-port", "off"]);
+        if !flags.contains(&"--mqtts-port") {
+            command.args(["--mqtts-port", "off"]);
+        }
         command.arg("--certs").arg(directory.path().join("certs"));
         if !config.is_empty() {
             let file = directory.path().join("roundel.toml");
