@@ -70,6 +70,12 @@ fn broker_outlives_what_fuzzing_kept() {
     replay("connection", super::connection, connection_seeds());
 }
 
+/// MQTT-6.0.0-1, MQTT-6.0.0-2.
+#[test]
+fn frames_are_read_by_the_book_in_what_fuzzing_kept() {
+    replay("frames", super::frames, frames_seeds());
+}
+
 /// For `fuzz/run`, which lets the fuzzer start from them.
 #[test]
 #[ignore = "writes seeds into the folders of fuzz/corpus"]
@@ -79,6 +85,7 @@ fn write_seeds() {
         ("properties", properties_seeds()),
         ("topics", topics_seeds()),
         ("connection", connection_seeds()),
+        ("frames", frames_seeds()),
     ] {
         let folder = folder().join(target);
         fs::create_dir_all(&folder).expect("a folder for seeds");
@@ -149,6 +156,24 @@ fn topics_seeds() -> Vec<Vec<u8>> {
         .iter()
         .flat_map(|text| [0, 1].map(|choice| [&[choice], text.as_bytes()].concat()));
     seeds.collect()
+}
+
+/// Messages whole and in fragments, control frames between them, and ends of all kinds.
+fn frames_seeds() -> Vec<Vec<u8>> {
+    let mut seeds = vec![
+        b"\x00\x03\x82\x83\x01\x02\x03\x04abc\x89\x80\0\0\0\0".to_vec(),
+        b"\x00\x00\x82\xfe\x00\x7e\0\0\0\0abc".to_vec(),
+        b"\x00\xff\x82\xff\0\0\0\0\0\x01\0\0\0\0\0\0abc".to_vec(),
+        b"\x01\x04\x01\x02ab\x04\x01p\x02\x01c\x03\x00\x05\x00\x06\x00".to_vec(),
+        b"\x01\x09\x00\x7fabcdefgh\x00\xbfabcdefghijk".to_vec(),
+        b"\x01\xff\x06\x05\x03\xe8\xc3\xa9x".to_vec(),
+        b"\x01\xff\x06\x03\x03\xed\xff".to_vec(),
+        b"\x02\x00\x09\xff\x10\x05\x03\x1f\xff\x01\xf8\x00\x10\x00".to_vec(),
+    ];
+    // Every first byte, and every length in the second.
+    seeds.extend((0..=255).map(|byte| vec![0, 0, byte, 0x81, 1, 2, 3, 4, 0]));
+    seeds.extend((0..=255).map(|byte| vec![0, 7, 0x82, byte, 0, 200, 0, 0, 0, 0, 1, 0, 0, 0]));
+    seeds
 }
 
 /// Each packet of a client, after CONNECT and as the first; and some scripts.

@@ -9,11 +9,13 @@ mod connection;
 mod corpus;
 #[cfg(test)]
 mod differential;
+mod frames;
 mod packet;
 mod properties;
 mod topics;
 
 pub use connection::connection;
+pub use frames::frames;
 pub use packet::packet;
 pub use properties::properties;
 pub use topics::topics;
