@@ -23,5 +23,6 @@ mod shared;
 mod subscribe;
 mod tls;
 mod topics;
+mod upgrade;
 mod websocket;
 mod will;

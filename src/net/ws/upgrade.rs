@@ -73,7 +73,8 @@ where
         Ok(Ok(upgraded)) => return Some(upgraded),
         Ok(Err(Failure::Refused(refusal))) => {
             let status = refusal.status.as_u16();
-            let sent = refusal.sent;
+            // As Debug text, which no line break leaves.
+            let sent = refusal.sent.as_deref().map(tracing::field::debug);
             tracing::info!(%peer, listener, status, sent, reason = refusal.text, "upgrade refused");
             return None;
         }
@@ -195,11 +196,10 @@ impl Refusal {
         }
     }
 
-    /// Shows in the log what the client sent, as text that no line break leaves.
+    /// Shows in the log what the client sent.
     fn sent(mut self, bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
-        let excerpt: String = text.chars().take(EXCERPT).collect();
-        self.sent = Some(format!("{excerpt:?}"));
+        self.sent = Some(text.chars().take(EXCERPT).collect());
         self
     }
 
