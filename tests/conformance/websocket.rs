@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     sync::OnceLock,
     thread,
     time::Duration,
@@ -178,6 +178,224 @@ fn reading_goes_on_when_piled_up_answers_have_left() {
     });
 }
 
+/// RFC 6455, section 5: what breaks a rule of the framing gets a Close frame that says so, before
+/// CONNECT and after, and in MQTT 5 a DISCONNECT before it.
+#[test]
+fn frames_that_break_a_rule_end_the_connection_with_their_code() {
+    let unmasked = [&[0x82, 2][..], &PINGREQ].concat();
+    let mut reserved = masked_frame(BINARY, &PINGREQ, true);
+    reserved[0] |= 0x40;
+    // Two bytes in a length of two, which one holds.
+    let long_form = [&[0x82, 0xFE, 0, 2, 0, 0, 0, 0][..], &PINGREQ].concat();
+    let close = |code: u16, reason: &[u8]| {
+        masked_frame(CLOSE, &[&code.to_be_bytes(), reason].concat(), true)
+    };
+    let cases = [
+        (1002, unmasked),
+        (1002, reserved),
+        (1002, long_form),
+        (1002, masked_frame(3, b"", true)),
+        (1002, masked_frame(PING, b"", false)),
+        (1002, masked_frame(PING, &[0; 126], true)),
+        (1002, masked_frame(CONTINUATION, &PINGREQ, true)),
+        (
+            1002,
+            [
+                masked_frame(BINARY, b"", false),
+                masked_frame(BINARY, b"", true),
+            ]
+            .concat(),
+        ),
+        (1002, close(1005, b"")),
+        (1002, masked_frame(CLOSE, b"\x03", true)),
+        (1007, close(1000, b"\xFF")),
+        (1003, masked_frame(TEXT, b"x", true)),
+    ];
+    both(|version| {
+        for (code, frames) in &cases {
+            let mut client = WebSocket::open(version);
+            client.stream.write_all(frames).expect("the broker reads");
+            client.expect_close_frame(*code);
+            let mut client = WebSocket::connect(version);
+            client.stream.write_all(frames).expect("the broker reads");
+            if version == Version::V5 {
+                let answer = client.next_packet();
+                assert!(
+                    matches!(answer, Packet::Disconnect { reason: 0x82, .. }),
+                    "{answer:?}"
+                );
+            }
+            client.expect_close_frame(*code);
+        }
+    });
+}
+
+/// What came before the end of the stream of frames, in the same segment, is handled first.
+#[test]
+fn packets_before_a_close_frame_or_a_fault_are_handled() {
+    let ends = [
+        masked_frame(CLOSE, &1000_u16.to_be_bytes(), true),
+        masked_frame(3, b"", true),
+    ];
+    both(|version| {
+        for end in &ends {
+            let topic = fresh("before");
+            let mut watcher = WebSocket::connect(version);
+            watcher.send(BINARY, &Subscribe::new(1).filter(&topic, 0).encode(version));
+            watcher.next_packet();
+            let mut client = WebSocket::connect(version);
+            let publish = Publish::new(&topic, "last").encode(version);
+            let segment = [masked_frame(BINARY, &publish, true), end.clone()].concat();
+            client.stream.write_all(&segment).expect("the broker reads");
+            assert!(matches!(watcher.next_packet(), Packet::Publish(got) if got.text() == "last"));
+            client.expect_closed();
+        }
+    });
+}
+
+/// RFC 6455, section 5.5.3: a ping is answered although there is nothing else to send, and one answer
+/// to the last of many is enough.
+#[test]
+fn pings_are_answered() {
+    let mut client = WebSocket::connect(Version::V5);
+    client.send(PING, b"");
+    assert_eq!(client.next_frame(), Some((PONG, Vec::new())));
+    client.send(PONG, b"unasked");
+    let pings = (0..1000_u16).flat_map(|n| masked_frame(PING, &n.to_be_bytes(), true));
+    let pings: Vec<u8> = pings.collect();
+    client.stream.write_all(&pings).expect("the broker reads");
+    let mut pongs = Vec::new();
+    while pongs.last() != Some(&999) {
+        let (opcode, payload) = client.next_frame().expect("a pong");
+        assert_eq!(opcode, PONG);
+        pongs.push(u16::from_be_bytes(payload.try_into().expect("a number")));
+    }
+    assert!(pongs.is_sorted() && pongs.len() <= 1000, "{pongs:?}");
+}
+
+/// A client that pings and does not read costs no memory, and is served when it reads.
+#[cfg(target_os = "linux")]
+#[test]
+fn pongs_do_not_pile_up() {
+    let broker = TestBroker::start(&["--profile", "standard", "--ws-port", "0"]);
+    let address = broker.address("ws").expect("the WebSocket listener is on");
+    let mut client = WebSocket::open_at(address, Version::V5);
+    client.send(BINARY, &Connect::new(fresh("pinging")).encode(Version::V5));
+    client.next_packet();
+    let pings = masked_frame(PING, &[b'p'; 125], true).repeat(1000);
+    let before = broker.resident();
+    // 50 MB of pings, whose answers would be as much.
+    for _ in 0..400 {
+        client
+            .stream
+            .write_all(&pings)
+            .expect("the broker reads on");
+    }
+    client.send(PING, b"last");
+    client.send(BINARY, &PINGREQ);
+    let (mut is_answered, mut bytes) = (false, 0);
+    loop {
+        match client.next_frame().expect("an answer") {
+            (PONG, payload) => {
+                bytes += payload.len();
+                is_answered = payload == b"last";
+            }
+            (BINARY, payload) if payload == PINGRESP => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    let grown = broker.resident().saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown} bytes more");
+    assert!(bytes < 16 << 20, "{bytes} bytes of pongs");
+    if !is_answered {
+        assert_eq!(client.next_frame(), Some((PONG, b"last".to_vec())));
+    }
+}
+
+/// A frame may announce more than there is memory: it is not put together, and packets in it are
+/// handled as they come.
+#[test]
+fn an_announced_frame_is_not_held() {
+    both(|version| {
+        let topic = fresh("endless");
+        let mut client = WebSocket::open(version);
+        let mask = [7, 8, 9, 10];
+        let length = (i64::MAX as u64).to_be_bytes();
+        let mut bytes = [&[0x82, 0xFF][..], &length, &mask].concat();
+        let connect = Connect::new(fresh("endless")).encode(version);
+        let subscribe = Subscribe::new(1).filter(&topic, 0).encode(version);
+        let publish = Publish::new(&topic, "x".repeat(5000)).encode(version);
+        let packets = [connect, subscribe, publish, PINGREQ.to_vec()].concat();
+        let masked = packets.iter().zip(mask.iter().cycle());
+        bytes.extend(masked.map(|(byte, mask)| byte ^ mask));
+        client.stream.write_all(&bytes).expect("the broker reads");
+        assert!(matches!(
+            client.next_packet(),
+            Packet::Connack { reason: 0, .. }
+        ));
+        assert!(matches!(client.next_packet(), Packet::Suback { .. }));
+        assert!(matches!(client.next_packet(), Packet::Publish(got) if got.payload.len() == 5000));
+        assert_eq!(client.next_packet(), Packet::Pingresp);
+    });
+}
+
+/// 5:MQTT-6.0.0-2 3:MQTT-6.0.0-2
+/// A stream of frames means the same wherever segments end, and however small the frames are.
+#[test]
+fn segments_and_frames_need_not_agree() {
+    both(|version| {
+        let topic = fresh("segments");
+        let mut client = WebSocket::connect(version);
+        let subscribe = Subscribe::new(1).filter(&topic, 0).encode(version);
+        let publish = Publish::new(&topic, "x".repeat(200)).encode(version);
+        let large = Publish::new(&topic, "y".repeat(300_000)).encode(version);
+        let packets = [subscribe, publish, PINGREQ.to_vec(), large].concat();
+        // One message in fragments of three bytes at most, some of them empty.
+        let mut bytes = masked_frame(BINARY, b"", false);
+        for part in packets.chunks(3) {
+            bytes.extend(masked_frame(CONTINUATION, part, false));
+        }
+        bytes.extend(masked_frame(CONTINUATION, b"", true));
+        for part in bytes.chunks(1009) {
+            client.stream.write_all(part).expect("the broker reads");
+        }
+        assert!(matches!(client.next_packet(), Packet::Suback { .. }));
+        assert!(matches!(client.next_packet(), Packet::Publish(got) if got.payload.len() == 200));
+        assert_eq!(client.next_packet(), Packet::Pingresp);
+        assert!(
+            matches!(client.next_packet(), Packet::Publish(got) if got.payload.len() == 300_000)
+        );
+    });
+}
+
+/// Any task writes to a WebSocket client, whatever its own is doing: a message arrives although its
+/// receiver sends and nothing else happens that would make the broker look again.
+#[test]
+fn no_message_waits_for_another_reason_to_write() {
+    const MESSAGES: usize = 3000;
+
+    let topic = fresh("wake");
+    let mut receiver = WebSocket::connect(Version::V5);
+    receiver.send(
+        BINARY,
+        &Subscribe::new(1).filter(&topic, 0).encode(Version::V5),
+    );
+    receiver.next_packet();
+    let mut sender = WebSocket::connect(Version::V5);
+    let noise = masked_frame(
+        BINARY,
+        &Publish::new(fresh("noise"), "x").encode(Version::V5),
+        true,
+    );
+    for number in 0..MESSAGES {
+        receiver.stream.write_all(&noise).expect("the broker reads");
+        let message = Publish::new(&topic, number.to_string()).encode(Version::V5);
+        sender.send(BINARY, &message);
+        let packet = receiver.next_packet();
+        assert!(matches!(packet, Packet::Publish(got) if got.text() == number.to_string()));
+    }
+}
+
 /// The broker of these tests.
 fn web_broker() -> &'static TestBroker {
     static SHARED: OnceLock<TestBroker> = OnceLock::new();
@@ -186,9 +404,11 @@ fn web_broker() -> &'static TestBroker {
 
 /// Asks for an upgrade and returns the head of the response.
 fn handshake(protocols: Option<&str>) -> (String, TcpStream) {
-    let address = web_broker()
-        .address("ws")
-        .expect("the WebSocket listener is on");
+    let address = web_broker().address("ws");
+    handshake_at(address.expect("the WebSocket listener is on"), protocols)
+}
+
+fn handshake_at(address: SocketAddr, protocols: Option<&str>) -> (String, TcpStream) {
     let mut stream = TcpStream::connect(address).expect("the broker accepts");
     stream
         .set_read_timeout(Some(DEADLINE))
@@ -231,7 +451,12 @@ struct WebSocket {
 impl WebSocket {
     /// Upgrades a connection and sends no packet.
     fn open(version: Version) -> Self {
-        let (response, stream) = handshake(Some("mqtt"));
+        let address = web_broker().address("ws");
+        Self::open_at(address.expect("the WebSocket listener is on"), version)
+    }
+
+    fn open_at(address: SocketAddr, version: Version) -> Self {
+        let (response, stream) = handshake_at(address, Some("mqtt"));
         assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
         Self {
             stream,

@@ -109,6 +109,19 @@ impl TestBroker {
             .map(|process| process.directory.path())
     }
 
+    /// Bytes of memory that are resident.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn resident(&self) -> usize {
+        let process = self.process.as_ref().expect("a broker of our own");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id()));
+        let status = status.expect("the status of a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        kib.and_then(|kib| kib.parse::<usize>().ok())
+            .expect("a number of KiB")
+            * 1024
+    }
+
     /// Closes the broker's standard input, which asks it to shut down, and returns its exit code.
     pub(crate) fn stop(mut self) -> Option<i32> {
         let process = self.process.as_mut()?;
