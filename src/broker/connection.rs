@@ -627,6 +627,12 @@ impl Connection {
             self.log_end(active, why);
             broker.detach(&active.session, active.epoch, departure, context, dirty);
         } else if !matches!(self.phase, Phase::Ended) {
+            tracing::debug!(
+                peer = %self.facts.peer_name(),
+                listener = self.facts.listener,
+                reason = why,
+                "ended before CONNECT"
+            );
             // Nobody to say farewell to; the owner still waits for the word that it is over.
             self.retire(broker, Version::V311, Vec::new());
         }
