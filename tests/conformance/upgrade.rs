@@ -83,8 +83,12 @@ fn upgrade_required_names_protocol_and_version() {
         format!("{VERSION}{KEY}{PROTOCOL}"),
         String::new(),
     ] {
-        let (head, _) = ask(ws(&broker), &request("GET", "/mqtt", &headers));
+        let (head, mut stream) = ask(ws(&broker), &request("GET", "/mqtt", &headers));
         assert_eq!(status(&head), 426, "{headers}");
+        // No further request is waited for.
+        stream
+            .read_to_end(&mut Vec::new())
+            .expect("the end of the stream");
         let head = head.to_ascii_lowercase();
         assert!(head.contains("\r\nsec-websocket-version: 13\r\n"), "{head}");
         assert!(head.contains("\r\nupgrade: websocket\r\n"), "{head}");

@@ -30,6 +30,11 @@ fn selected_sub_protocol_is_mqtt() {
             header(&response, "sec-websocket-protocol").as_deref(),
             Some("mqtt")
         );
+        // RFC 6455, section 4.1: clients look for both.
+        for (name, value) in [("connection", "upgrade"), ("upgrade", "websocket")] {
+            let found = header(&response, name).unwrap_or_default();
+            assert_eq!(found.to_ascii_lowercase(), value, "{response}");
+        }
         // The answer to the key that every handshake of these tests sends (RFC 6455, section 1.3).
         let accept = header(&response, "sec-websocket-accept");
         assert_eq!(accept.as_deref(), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
@@ -279,7 +284,7 @@ fn pings_are_answered() {
 fn pongs_do_not_pile_up() {
     let broker = TestBroker::start(&["--profile", "standard", "--ws-port", "0"]);
     let address = broker.address("ws").expect("the WebSocket listener is on");
-    let mut client = WebSocket::open_at(address, Version::V5);
+    let mut client = WebSocket::open_at(address, Version::V5, &[]);
     client.send(BINARY, &Connect::new(fresh("pinging")).encode(Version::V5));
     client.next_packet();
     let pings = masked_frame(PING, &[b'p'; 125], true).repeat(1000);
@@ -368,6 +373,29 @@ fn segments_and_frames_need_not_agree() {
     });
 }
 
+/// A client need not wait for the answer before it sends frames.
+#[test]
+fn frames_in_the_segment_of_the_request_are_handled() {
+    both(|version| {
+        let connect = Connect::new(fresh("early")).encode(version);
+        // More than one read of the request takes.
+        let topic = fresh("early");
+        let subscribe = Subscribe::new(1).filter(&topic, 0).encode(version);
+        let publish = Publish::new(&topic, "x".repeat(20_000)).encode(version);
+        let frames =
+            [connect, subscribe, publish].map(|packet| masked_frame(BINARY, &packet, true));
+        let mut client = WebSocket::open_with(version, &frames.concat());
+        assert!(matches!(
+            client.next_packet(),
+            Packet::Connack { reason: 0, .. }
+        ));
+        assert!(matches!(client.next_packet(), Packet::Suback { .. }));
+        assert!(
+            matches!(client.next_packet(), Packet::Publish(got) if got.payload.len() == 20_000)
+        );
+    });
+}
+
 /// Any task writes to a WebSocket client, whatever its own is doing: a message arrives although its
 /// receiver sends and nothing else happens that would make the broker look again.
 #[test]
@@ -405,10 +433,15 @@ fn web_broker() -> &'static TestBroker {
 /// Asks for an upgrade and returns the head of the response.
 fn handshake(protocols: Option<&str>) -> (String, TcpStream) {
     let address = web_broker().address("ws");
-    handshake_at(address.expect("the WebSocket listener is on"), protocols)
+    handshake_at(
+        address.expect("the WebSocket listener is on"),
+        protocols,
+        &[],
+    )
 }
 
-fn handshake_at(address: SocketAddr, protocols: Option<&str>) -> (String, TcpStream) {
+/// Sends `early` in one go with the request.
+fn handshake_at(address: SocketAddr, protocols: Option<&str>, early: &[u8]) -> (String, TcpStream) {
     let mut stream = TcpStream::connect(address).expect("the broker accepts");
     stream
         .set_read_timeout(Some(DEADLINE))
@@ -421,7 +454,7 @@ fn handshake_at(address: SocketAddr, protocols: Option<&str>) -> (String, TcpStr
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocols}\r\n"
     );
     stream
-        .write_all(request.as_bytes())
+        .write_all(&[request.as_bytes(), early].concat())
         .expect("the broker reads");
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -451,12 +484,21 @@ struct WebSocket {
 impl WebSocket {
     /// Upgrades a connection and sends no packet.
     fn open(version: Version) -> Self {
-        let address = web_broker().address("ws");
-        Self::open_at(address.expect("the WebSocket listener is on"), version)
+        Self::open_with(version, &[])
     }
 
-    fn open_at(address: SocketAddr, version: Version) -> Self {
-        let (response, stream) = handshake_at(address, Some("mqtt"));
+    /// Upgrades a connection and sends `early` with the request.
+    fn open_with(version: Version, early: &[u8]) -> Self {
+        let address = web_broker().address("ws");
+        Self::open_at(
+            address.expect("the WebSocket listener is on"),
+            version,
+            early,
+        )
+    }
+
+    fn open_at(address: SocketAddr, version: Version, early: &[u8]) -> Self {
+        let (response, stream) = handshake_at(address, Some("mqtt"), early);
         assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
         Self {
             stream,

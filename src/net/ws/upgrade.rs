@@ -106,7 +106,6 @@ where
     });
     let connection = http1::Builder::new()
         .max_buf_size(HEAD_SIZE)
-        .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let served = connection.await;
