@@ -145,32 +145,32 @@ impl Decoder {
     pub(crate) fn decode(&mut self, buf: &mut [u8]) -> Decoded {
         let mut bytes = 0;
         let mut at = 0;
-        let end = loop {
-            if self.has_ended || (at == buf.len()) {
-                break None;
-            }
+        let mut end = None;
+        while at < buf.len() && !self.has_ended {
             let step = match &self.payload {
                 None => self.take_header(buf.get(at..).unwrap_or_default()),
                 Some(payload) => {
-                    let part = part(payload.left, buf.len() - at);
-                    if payload.kind == Kind::Data && at != bytes {
-                        buf.copy_within(at..at + part, bytes);
+                    let length = at_most(payload.left, buf.len() - at);
+                    let mut start = at;
+                    if payload.kind == Kind::Data {
+                        // Behind the bytes that are there already.
+                        start = bytes;
+                        buf.copy_within(at..at + length, start);
+                        bytes += length;
                     }
-                    let start = match payload.kind {
-                        Kind::Data => bytes,
-                        _ => at,
-                    };
-                    let part = buf.get_mut(start..start + part).unwrap_or_default();
-                    self.take_payload(part, &mut bytes)
+                    let part = buf.get_mut(start..start + length);
+                    self.take_payload(part.unwrap_or_default())
                 }
             };
             match step {
-                Ok(Step { taken, end: None }) => at += taken,
-                Ok(Step { end, .. }) => break end,
-                Err(fault) => break Some(End::Fault(fault)),
+                Ok(step) => {
+                    at += step.taken;
+                    end = step.end;
+                }
+                Err(fault) => end = Some(End::Fault(fault)),
             }
-        };
-        self.has_ended |= end.is_some();
+            self.has_ended = end.is_some();
+        }
         Decoded { bytes, end }
     }
 
@@ -233,7 +233,7 @@ impl Decoder {
         if !is_minimal {
             return Err(Fault::protocol(
                 "RFC6455-5.2",
-                "a WebSocket frame whose length is not in its shortest form",
+                "a WebSocket frame whose length is not in its only form",
             ));
         }
         let first = self.header().first().copied().unwrap_or_default();
@@ -268,8 +268,8 @@ impl Decoder {
         }
     }
 
-    /// Takes a part of the payload that is under way; of a data frame it lies where it belongs.
-    fn take_payload(&mut self, part: &mut [u8], bytes: &mut usize) -> Result<Step, Fault> {
+    /// Takes a part of the payload that is under way; that of a data frame is left unmasked.
+    fn take_payload(&mut self, part: &mut [u8]) -> Result<Step, Fault> {
         let Some(payload) = &mut self.payload else {
             return Ok(Step {
                 taken: 0,
@@ -279,9 +279,8 @@ impl Decoder {
         unmask(part, payload.mask);
         payload.left -= part.len() as u64;
         payload.mask.rotate_left(part.len() % 4);
-        match payload.kind {
-            Kind::Data => *bytes += part.len(),
-            _ => self.control.extend(part),
+        if payload.kind != Kind::Data {
+            self.control.extend(part);
         }
         let end = self.end_payload()?;
         let taken = part.len();
@@ -310,8 +309,8 @@ struct Step {
     end: Option<End>,
 }
 
-/// How much of a payload a buffer holds.
-fn part(left: u64, available: usize) -> usize {
+/// How much of a payload there may be in `available` bytes.
+fn at_most(left: u64, available: usize) -> usize {
     usize::try_from(left).map_or(available, |left| left.min(available))
 }
 
