@@ -57,9 +57,9 @@ const DRAIN_BYTES: usize = 1 << 20;
 pub(crate) enum Input {
     /// So many bytes.
     Bytes(usize),
-    /// So many bytes, out of `read` that came with the transport's own between them; there may be
-    /// none.
-    Framed { bytes: usize, read: usize },
+    /// So many bytes, maybe none, with the transport's own between them. All of it cost as much as
+    /// reading `cost` bytes.
+    Framed { bytes: usize, cost: usize },
     /// Nothing for now; whoever drives the turn is told when there is more.
     Nothing,
     /// The stream has ended, for this reason.
@@ -358,9 +358,9 @@ impl Turn {
             Err(Full) => return self.starve(broker, context),
         };
         self.starved = None;
-        let (count, read) = match read {
+        let (count, cost) = match read {
             Input::Bytes(count) => (count, count),
-            Input::Framed { bytes, read } => (bytes, read),
+            Input::Framed { bytes, cost } => (bytes, cost),
             Input::Nothing => return self.input_is_used_up(broker, context),
             Input::Closed(why) => {
                 self.lost(broker, &why, context);
@@ -371,7 +371,7 @@ impl Turn {
                 return Pass::More;
             }
         };
-        self.spent += read / BYTES_PER_STEP;
+        self.spent += cost / BYTES_PER_STEP;
         let pass = match is_piece {
             _ if count == 0 => Pass::More,
             true => match self.pending.extend_large(count) {
@@ -387,7 +387,7 @@ impl Turn {
             self.connection.hear_part(count, context);
         }
         match pass {
-            Pass::More if read == size => Pass::Enough,
+            Pass::More if cost >= size => Pass::Enough,
             pass => pass,
         }
     }
@@ -641,7 +641,7 @@ impl Turn {
             return self.finish(broker);
         }
         match io.read(scratch) {
-            Input::Bytes(count) | Input::Framed { read: count, .. } => {
+            Input::Bytes(count) | Input::Framed { cost: count, .. } => {
                 *seen += count;
                 match *seen >= DRAIN_BYTES {
                     true => self.finish(broker),

@@ -65,6 +65,8 @@ pub(crate) enum End {
 pub(crate) struct Decoded {
     /// Bytes of MQTT, now at the front of the buffer.
     pub(crate) bytes: usize,
+    /// Frames that began or went on with their header in it.
+    pub(crate) frames: usize,
     /// The end behind them; what follows it is nothing any more.
     pub(crate) end: Option<End>,
 }
@@ -144,11 +146,15 @@ impl Decoder {
     /// Decodes in place what was read behind all that came before.
     pub(crate) fn decode(&mut self, buf: &mut [u8]) -> Decoded {
         let mut bytes = 0;
+        let mut frames = 0;
         let mut at = 0;
         let mut end = None;
         while at < buf.len() && !self.has_ended {
             let step = match &self.payload {
-                None => self.take_header(buf.get(at..).unwrap_or_default()),
+                None => {
+                    frames += 1;
+                    self.take_header(buf.get(at..).unwrap_or_default())
+                }
                 Some(payload) => {
                     let length = at_most(payload.left, buf.len() - at);
                     let mut start = at;
@@ -171,7 +177,7 @@ impl Decoder {
             }
             self.has_ended = end.is_some();
         }
-        Decoded { bytes, end }
+        Decoded { bytes, frames, end }
     }
 
     /// The payload of the last ping since this was called last. One answer is enough for all before it
@@ -239,10 +245,7 @@ impl Decoder {
         let first = self.header().first().copied().unwrap_or_default();
         self.header_len = 0;
         let kind = self.kind(first)?;
-        self.control = Control {
-            len: 0,
-            ..self.control
-        };
+        self.control.len = 0;
         self.payload = Some(Payload { kind, left, mask });
         self.end_payload()
     }

@@ -22,6 +22,12 @@ use super::frame::{Decoded, Decoder, Encoder, End};
 /// Slices of a write that need no allocation, with the head of the frame.
 const SLICES: usize = 20;
 
+/// Bytes read in one go: so many frames as they may hold are decoded before anything else happens.
+const READ_SIZE: usize = 64 * 1024;
+
+/// What a frame costs, in bytes that could be read instead.
+const FRAME_COST: usize = 20;
+
 /// The half that anybody may write to.
 pub(in super::super) struct WsLink<L> {
     inner: Arc<L>,
@@ -190,9 +196,10 @@ impl<I: Inbound, L: Socket> Inbound for WsInbound<I, L> {
         };
         let frames = buf.get_mut(..read).unwrap_or_default();
         if self.is_deaf {
-            return Input::Framed { bytes: 0, read };
+            let cost = read;
+            return Input::Framed { bytes: 0, cost };
         }
-        let Decoded { bytes, end } = self.decoder.decode(frames);
+        let Decoded { bytes, frames, end } = self.decoder.decode(frames);
         if let Some(end) = end {
             self.is_deaf = true;
             self.link.end(match end {
@@ -209,7 +216,8 @@ impl<I: Inbound, L: Socket> Inbound for WsInbound<I, L> {
             end => {
                 // What came before is handled before.
                 self.end = end;
-                Input::Framed { bytes, read }
+                let cost = read + frames * FRAME_COST;
+                Input::Framed { bytes, cost }
             }
         }
     }
@@ -224,7 +232,8 @@ impl<I: Inbound, L: Socket> WsInbound<I, L> {
                 .copy_to_slice(buf.get_mut(..count).unwrap_or_default());
             return Ok(count);
         }
-        match self.inner.read(cx, buf) {
+        let size = buf.len().min(READ_SIZE);
+        match self.inner.read(cx, buf.get_mut(..size).unwrap_or_default()) {
             Input::Bytes(count) => Ok(count),
             Input::Closed(why) if !self.is_deaf => Err(Input::Closed(format!(
                 "{why}, without a WebSocket Close frame"
