@@ -102,9 +102,12 @@ struct ServeArgs {
     /// Stop when standard input closes
     #[arg(long)]
     die_with_parent: bool,
-    /// Filter of log messages on standard error, such as info or roundel=debug [default: info]
+    /// Filter of log messages on standard error, such as info or warn,roundel::net=debug [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
+    /// Form of log messages: text or json [default: text]
+    #[arg(long, value_name = "FORM")]
+    log_format: Option<String>,
 }
 
 /// Does what the command line says. Status 0: done; 1: the machine refused; 2: it was misused.
@@ -160,6 +163,7 @@ impl ServeArgs {
             ("ready", &self.ready),
             ("die_with_parent", &die_with_parent),
             ("log", &self.log),
+            ("log_format", &self.log_format),
         ] {
             if let Some(value) = value {
                 sources = sources.flag(key, value);

@@ -1,6 +1,5 @@
 //! `roundel serve`: a broker from start to signal.
 
-use std::io::IsTerminal as _;
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
 use super::failure::Failure;
-use super::log::Log;
+use super::log::{self, Log};
 use super::{ServeArgs, print, ready};
 
 /// A start that is under way when a signal comes may finish what it writes, for so long.
@@ -54,7 +53,7 @@ pub(crate) fn log_filter(program: &Program) -> Result<EnvFilter, Failure> {
     let Some((filter, origin)) = &program.log else {
         return Ok(EnvFilter::new("info"));
     };
-    EnvFilter::try_new(filter)
+    log::parse_filter(filter)
         .map_err(|error| Failure::misused(format!("{origin}: `{filter}` is no filter: {error}")))
 }
 
@@ -110,17 +109,8 @@ fn no_start(error: &StartError, program: &Program) -> Failure {
 }
 
 fn start_logging(program: &Program) -> Result<Log, Failure> {
-    let filter = log_filter(program)?;
-    let log = Log::start(std::io::stderr())
-        .map_err(|error| Failure::refused(format!("cannot start a thread: {error}")))?;
-    let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || writer.clone())
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
-    Ok(log)
+    Log::install(log_filter(program)?, program.log_format)
+        .map_err(|error| Failure::refused(format!("cannot start a thread: {error}")))
 }
 
 /// Each connection is a file: the soft limit is raised to the hard one.

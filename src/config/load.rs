@@ -54,6 +54,8 @@ pub struct Program {
     pub die_with_parent: bool,
     /// The filter of log messages, and who gave it.
     pub log: Option<(String, Origin)>,
+    /// The form of log messages.
+    pub log_format: LogFormat,
     /// Who chose the ports of the listeners `mqtt`, `mqtts`, `ws`, `wss` and `http`.
     pub ports: BTreeMap<&'static str, Origin>,
 }
@@ -66,6 +68,20 @@ pub enum Ready {
     /// Addresses and examples, for people.
     #[default]
     Text,
+}
+
+/// How log messages are written on standard error, one to a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Time, level, message, then `key=value`, quoted where need be.
+    #[default]
+    Text,
+    /// An object of JSON.
+    Json,
+}
+
+impl super::value::Named for LogFormat {
+    const NAMES: &[(&str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
 }
 
 impl super::value::Named for Ready {
@@ -281,6 +297,7 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     let mut program = Program::default();
     said.set("ready", &mut program.ready, parse_word)?;
     said.set("die_with_parent", &mut program.die_with_parent, parse_word)?;
+    said.set("log_format", &mut program.log_format, parse_word)?;
     program.log = said.settings.get("log").cloned();
     program.ports = ["mqtt", "mqtts", "ws", "wss", "http"]
         .map(|listener| (listener, said.origin(&format!("{listener}_port"))))
@@ -398,6 +415,7 @@ mod tests {
             ("ready", "json"),
             ("die_with_parent", "true"),
             ("log", "debug"),
+            ("log_format", "json"),
         ];
         assert!(
             SETTINGS
@@ -419,6 +437,7 @@ mod tests {
         assert_eq!(program.ready, Ready::Json);
         assert!(program.die_with_parent);
         assert_eq!(program.log.unwrap().0, "debug");
+        assert_eq!(program.log_format, LogFormat::Json);
     }
 
     #[test]

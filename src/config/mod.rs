@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::error::{ConfigError, Origin, Place};
-pub use self::load::{Loaded, Program, Ready, Sources};
+pub use self::load::{Loaded, LogFormat, Program, Ready, Sources};
 
 /// Everything that a [`Server`](crate::Server) can be told.
 ///

@@ -28,6 +28,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "ready",
     "die_with_parent",
     "log",
+    "log_format",
 ];
 
 /// Defines a table of the file, the list of its keys, and how it changes the configuration.
