@@ -4,13 +4,15 @@
 //! of it, in bytes, without sockets, tasks or a clock that moves. So what is measured is what a
 //! server runs, and nothing else had to become visible.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use crate::broker::{
-    Alarm, Broker, Connection, ConnectionFacts, Dirty, Flow, Link, Mailbox, Traffic, Written,
+    Alarm, Broker, Connection, ConnectionFacts, Dirty, Flow, Link, Mailbox, Randomness, Traffic,
+    Written,
 };
 use crate::codec::{self, OutgoingPublish, PacketId, QoS, Split, Version};
 use crate::config::Config;
@@ -42,9 +44,13 @@ struct Line {
 }
 
 impl Link for Line {
-    fn try_write(&self, bytes: &[u8]) -> Written {
-        self.received.lock().extend_from_slice(bytes);
-        Written::Bytes(bytes.len())
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
+        let mut received = self.received.lock();
+        let before = received.len();
+        for slice in slices {
+            received.extend_from_slice(slice);
+        }
+        Written::Bytes(received.len() - before)
     }
 
     fn wake(&self) {}
@@ -66,7 +72,7 @@ impl Switchboard {
         let now = Clock::default().now();
         let seed = config.seed.unwrap_or_default();
         Self {
-            broker: Broker::new(config, seed, now, Arc::new(NoAlarm)),
+            broker: Broker::new(config, Randomness::from_seed(seed), now, Arc::new(NoAlarm)),
             now,
         }
     }
@@ -153,7 +159,7 @@ pub fn encode_publish(
         message_expiry: None,
         subscription_ids: &[],
         properties: &[],
-        payload,
+        payload: payload.into(),
     };
     publish.encode(version, out);
 }

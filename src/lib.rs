@@ -9,6 +9,8 @@
 
 mod auth;
 pub(crate) mod broker;
+pub(crate) mod budget;
+mod client;
 pub(crate) mod codec;
 pub mod config;
 pub(crate) mod conn;

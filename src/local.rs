@@ -1,6 +1,7 @@
 //! Publishing and subscribing in the same process.
 
 use std::collections::VecDeque;
+use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,13 +10,17 @@ use tokio::sync::Notify;
 
 use crate::broker::{Dirty, Link, LocalSession, Mailbox, OutsideMessage, Written};
 use crate::codec::{
-    self, MessageProperties, Packet, PacketId, QoS, ReasonCode, Sender, Split, Version,
+    self, DecodeError, Frame, MessageProperties, Packet, PacketId, QoS, ReasonCode, Sender, Split,
+    Version,
 };
 use crate::conn::violation::Violation;
 use crate::net::Shared;
 
 /// Messages that wait for the program; more stay in the broker, bounded as for any client.
 const WAITING: usize = 1024;
+
+/// The same in bytes of their payloads.
+const WAITING_BYTES: usize = 1 << 20;
 
 /// A message that a [`Subscription`] received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +152,8 @@ impl Subscription {
         })
     }
 
-    /// The next message; `None` once the broker has stopped or ended the subscription.
+    /// The next message; `None` once the broker has stopped or ended the subscription, and all that had
+    /// arrived was taken.
     ///
     /// Cancel-safe: a message is taken only when it is returned.
     pub async fn next(&mut self) -> Option<Message> {
@@ -156,12 +162,17 @@ impl Subscription {
             if let Some(message) = self.take() {
                 return Some(message);
             }
-            if inbox.mailbox.is_retired() {
+            if inbox.mailbox.is_retired() || self.is_broken() {
                 return None;
             }
             // A notification that came since the look is kept for this wait.
             inbox.notify.notified().await;
         }
+    }
+
+    /// Whether nothing more can arrive: what was written could not be read.
+    fn is_broken(&self) -> bool {
+        self.shared.broker.output_state(&self.local.session).broken
     }
 
     /// The next message if there is one already.
@@ -209,37 +220,96 @@ struct Arrived {
 /// A link that ends in memory.
 #[derive(Default)]
 struct Inbox {
-    waiting: Mutex<VecDeque<Arrived>>,
+    waiting: Mutex<Waiting>,
     notify: Notify,
     mailbox: Mailbox,
 }
 
+#[derive(Default)]
+struct Waiting {
+    messages: VecDeque<Arrived>,
+    /// Bytes of their payloads.
+    bytes: usize,
+    /// The beginning of a packet that came in several writes.
+    partial: Vec<u8>,
+}
+
 impl Inbox {
     fn pop(&self) -> Option<Arrived> {
-        self.waiting.lock().pop_front()
+        let mut waiting = self.waiting.lock();
+        let arrived = waiting.messages.pop_front()?;
+        waiting.bytes -= arrived.message.payload.len();
+        Some(arrived)
     }
 
     fn has_room(&self) -> bool {
-        self.waiting.lock().len() <= WAITING / 2
+        let waiting = self.waiting.lock();
+        waiting.messages.len() <= WAITING / 2 && waiting.bytes <= WAITING_BYTES / 2
+    }
+}
+
+impl Waiting {
+    fn is_full(&self) -> bool {
+        self.messages.len() >= WAITING || self.bytes >= WAITING_BYTES
+    }
+
+    /// Takes some of `bytes`, which are not empty: a packet, or as much of one as there is. Returns how
+    /// many.
+    fn take(&mut self, bytes: &[u8]) -> Result<usize, DecodeError> {
+        if self.partial.is_empty() {
+            return match codec::split(bytes, codec::MAX_PACKET_SIZE)? {
+                Split::Frame(frame) => {
+                    self.take_packet(&frame)?;
+                    Ok(frame.len)
+                }
+                Split::Partial { .. } => {
+                    self.partial.extend_from_slice(bytes);
+                    Ok(bytes.len())
+                }
+            };
+        }
+        let needed = match codec::split(&self.partial, codec::MAX_PACKET_SIZE)? {
+            Split::Partial { needed } => needed,
+            Split::Frame(frame) => frame.len,
+        };
+        let missing = needed.saturating_sub(self.partial.len());
+        let more = bytes.get(..missing).unwrap_or(bytes);
+        self.partial.extend_from_slice(more);
+        let partial = std::mem::take(&mut self.partial);
+        match codec::split(&partial, codec::MAX_PACKET_SIZE)? {
+            Split::Frame(frame) => self.take_packet(&frame)?,
+            Split::Partial { .. } => self.partial = partial,
+        }
+        Ok(more.len())
+    }
+
+    fn take_packet(&mut self, frame: &Frame<'_>) -> Result<(), DecodeError> {
+        if let Packet::Publish(publish) = codec::decode_from(Sender::Server, frame, Version::V5)? {
+            self.bytes += publish.payload.len();
+            self.messages.push_back(arrived(&publish));
+        }
+        Ok(())
     }
 }
 
 impl Link for Inbox {
-    fn try_write(&self, bytes: &[u8]) -> Written {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
         let mut waiting = self.waiting.lock();
         let mut taken = 0;
-        while let Ok(Split::Frame(frame)) = codec::split(
-            bytes.get(taken..).unwrap_or_default(),
-            codec::MAX_PACKET_SIZE,
-        ) {
-            if waiting.len() >= WAITING {
-                return Written::Full(taken);
-            }
-            taken += frame.len;
-            if let Ok(Packet::Publish(publish)) =
-                codec::decode_from(Sender::Server, &frame, Version::V5)
-            {
-                waiting.push_back(arrived(&publish));
+        for slice in slices {
+            let mut rest: &[u8] = slice;
+            while !rest.is_empty() {
+                if waiting.is_full() {
+                    return Written::Full(taken);
+                }
+                // The broker composes sound packets. Bytes that are none would be handed in again and
+                // again, and a message that is passed over would keep its place in the window for good.
+                let Ok(count) = waiting.take(rest) else {
+                    tracing::error!("an in-process subscription ends: its packets cannot be read");
+                    return Written::Broken;
+                };
+                taken += count;
+                rest = rest.get(count..).unwrap_or_default();
             }
         }
         drop(waiting);
@@ -275,5 +345,95 @@ fn arrived(publish: &codec::Publish<'_>) -> Arrived {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::codec::OutgoingPublish;
+
+    use super::*;
+
+    fn packet(payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let packet = OutgoingPublish {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            topic: "t",
+            packet_id: None,
+            topic_alias: None,
+            message_expiry: None,
+            subscription_ids: &[],
+            properties: &[],
+            payload: payload.into(),
+        };
+        packet.encode(Version::V5, &mut bytes);
+        bytes
+    }
+
+    fn write(inbox: &Inbox, bytes: &[u8]) -> Written {
+        inbox.try_write(&[IoSlice::new(bytes)])
+    }
+
+    /// A writer that is told of neither progress nor failure comes again with the same bytes, for ever.
+    #[test]
+    fn bytes_that_are_no_packet_break_the_link() {
+        let malformed: [&[u8]; 3] = [
+            // A Remaining Length of five bytes.
+            &[0x30, 0x80, 0x80, 0x80, 0x80, 0x01],
+            // A topic that runs past the end of the packet.
+            &[0x30, 3, 0, 9, b't'],
+            &[0x00, 0],
+        ];
+        for bytes in malformed {
+            let inbox = Inbox::default();
+            let after_a_message = [&packet(b"x"), bytes].concat();
+            assert_eq!(
+                write(&inbox, &after_a_message),
+                Written::Broken,
+                "{bytes:02x?}"
+            );
+            assert!(inbox.pop().is_some(), "what came before is there");
+            assert!(inbox.pop().is_none());
+        }
+    }
+
+    #[test]
+    fn packets_are_put_together_however_they_are_cut() {
+        let bytes = [packet(&[b'x'; 300]), packet(b"y")].concat();
+        for size in [1, 2, 3, 7, 150, 1000] {
+            let inbox = Inbox::default();
+            for part in bytes.chunks(size) {
+                let halves = part.split_at(part.len() / 2);
+                let slices = [IoSlice::new(halves.0), IoSlice::new(halves.1)];
+                assert_eq!(inbox.try_write(&slices), Written::Bytes(part.len()));
+            }
+            let payloads =
+                [inbox.pop(), inbox.pop()].map(|arrived| arrived.unwrap().message.payload);
+            assert_eq!((payloads[0].len(), &*payloads[1]), (300, b"y".as_slice()));
+            assert!(inbox.pop().is_none());
+        }
+    }
+
+    #[test]
+    fn full_inbox_takes_whole_packets_and_says_how_many_bytes() {
+        let inbox = Inbox::default();
+        let one = packet(b"x");
+        let bytes = one.repeat(WAITING + 1);
+        assert_eq!(write(&inbox, &bytes), Written::Full(one.len() * WAITING));
+        assert_eq!(write(&inbox, &one), Written::Full(0));
+        assert!(inbox.pop().is_some());
+        assert_eq!(write(&inbox, &one), Written::Bytes(one.len()));
+
+        let inbox = Inbox::default();
+        let large = packet(&vec![b'x'; WAITING_BYTES]);
+        assert_eq!(write(&inbox, &large), Written::Bytes(large.len()));
+        assert_eq!(
+            write(&inbox, &one),
+            Written::Full(0),
+            "payloads are bounded too"
+        );
+        assert!(inbox.pop().is_some() && inbox.has_room());
     }
 }

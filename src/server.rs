@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Broker, Dirty};
+use crate::broker::{Broker, Dirty, Randomness};
 use crate::codec::QoS;
 use crate::config::Config;
 use crate::local::{Message, Refused, Subscription};
@@ -129,6 +129,10 @@ impl Server {
         let addrs = listeners.addrs();
         let shared = share(config);
         shared.tasks.spawn(timekeeper::keep_time(shared.clone()));
+        if let Some(interval) = shared.broker.config().sys_interval {
+            let publishing = timekeeper::publish_sys(shared.clone(), interval);
+            shared.tasks.spawn(publishing);
+        }
         listeners.serve(
             &shared,
             #[cfg(feature = "tls")]
@@ -246,10 +250,11 @@ impl Drop for Server {
 fn share(config: Config) -> Arc<Shared> {
     let clock = Clock::default();
     let timekeeper = Arc::new(timekeeper::Timekeeper::default());
-    let seed = config
-        .seed
-        .unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
-    let broker = Broker::new(config, seed, clock.now(), timekeeper.clone());
+    let randomness = match config.seed {
+        Some(seed) => Randomness::from_seed(seed),
+        None => Randomness::from_source(system_random),
+    };
+    let broker = Broker::new(config, randomness, clock.now(), timekeeper.clone());
     Arc::new(Shared {
         broker,
         clock,
@@ -260,6 +265,11 @@ fn share(config: Config) -> Arc<Shared> {
         #[cfg(feature = "tls")]
         handshakes: Arc::new(tokio::sync::Semaphore::new(handshake_steps())),
     })
+}
+
+/// Bits of the operating system's randomness; six of them are not random.
+fn system_random() -> u128 {
+    uuid::Uuid::new_v4().as_u128()
 }
 
 /// One worker stays free for traffic while clients connect.

@@ -1,8 +1,9 @@
 //! Topic aliases towards one client (MQTT-3.1.2-26, -27): the first topics that are sent get one
 //! each, for the life of the connection.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
+use crate::budget::Charge;
 use crate::codec::{OutgoingPublish, Version};
 
 /// A shorter topic costs no more than the alias that would replace it.
@@ -10,16 +11,21 @@ const WORTHWHILE: usize = 4;
 
 pub(super) struct OutboundAliases {
     maximum: u16,
-    by_topic: HashMap<Box<str>, u16, foldhash::fast::RandomState>,
+    by_topic: BTreeMap<Box<str>, u16>,
+    charge: Charge,
 }
+
+/// What an alias takes besides its topic.
+const ALIAS: usize = 64;
 
 impl OutboundAliases {
     /// `None` when the client takes no aliases.
-    pub(super) fn new(maximum: u16) -> Option<Box<Self>> {
+    pub(super) fn new(maximum: u16, charge: Charge) -> Option<Box<Self>> {
         (maximum > 0).then(|| {
             Box::new(Self {
                 maximum,
-                by_topic: HashMap::default(),
+                by_topic: BTreeMap::new(),
+                charge,
             })
         })
     }
@@ -39,7 +45,9 @@ impl OutboundAliases {
         };
         if used < self.maximum {
             packet.topic_alias = Some(used + 1);
-            if packet.encoded_len(Version::V5) > packet_size {
+            if !packet.fits(Version::V5, packet_size)
+                || self.charge.grow(ALIAS + packet.topic.len()).is_err()
+            {
                 packet.topic_alias = None;
                 return;
             }

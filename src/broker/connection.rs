@@ -16,20 +16,24 @@ mod subscribing;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::budget::{Charge, Kind};
 use crate::codec::{
-    self, Connack, ConnectError, DecodeError, ReasonCode, Split, Version, connect, encode_connack,
+    self, Connack, Connect, ConnectError, DecodeError, Frame, PacketType, ReasonCode, Split,
+    Version, connect, encode_connack,
 };
+use crate::config::Limits;
 use crate::conn::alias::InboundAliases;
 use crate::conn::handshake::{self, Accepted};
 use crate::conn::rate::Rate;
 use crate::conn::violation::Violation;
 
 use self::answers::Answers;
+use self::subscribing::FilterWork;
 use super::Broker;
 use super::context::Context;
 use super::dirty::Dirty;
 use super::facts::{ConnectionFacts, TrafficTotals};
-use super::lifecycle::{ConnectRequest, Departure};
+use super::lifecycle::{Attached, ConnectRequest, Departure, NotAttached, Takeover};
 use super::link::{Farewell, Link};
 use super::outbox::Peer;
 use super::route::RouteCache;
@@ -39,8 +43,11 @@ use super::session::Session;
 /// Unsent answers beyond this stop the reading of their cause.
 pub(crate) const UNSENT_ANSWERS: usize = 64 * 1024;
 
-/// Deliveries, or runs of them that are copied in one piece, of one turn before others get theirs.
-const STEPS_PER_TURN: usize = 4096;
+/// How long a connection that is taken over may take to handle what had arrived on it.
+const HANDOVER_LIMIT: Duration = Duration::from_millis(100);
+
+/// How the log names the end of a connection whose session another has.
+const TAKEN_OVER: &str = "taken over by another connection";
 
 /// What a batch of bytes came to.
 #[derive(Debug)]
@@ -92,11 +99,21 @@ pub(crate) struct Connection {
     timer: Option<TimerKey>,
     /// The owner looks whether the socket is stuck.
     stall_watch: Option<TimerKey>,
+    /// The owner looks at whatever it waits for besides.
+    alarm: Option<TimerKey>,
 }
 
 enum Phase {
-    Connecting { deadline: Instant },
+    Connecting {
+        deadline: Instant,
+    },
     Authenticating(Box<Accepted>),
+    /// Another connection has the session, and is asked to handle what has arrived on it first.
+    TakingOver {
+        accepted: Box<Accepted>,
+        /// From then on it is not waited for.
+        deadline: Instant,
+    },
     Active(Box<Active>),
     Ended,
 }
@@ -106,15 +123,20 @@ struct Active {
     session: Arc<Session>,
     epoch: u64,
     version: Version,
+    is_bridge: bool,
     keep_alive: Duration,
-    /// When the last packet came.
+    /// When the last packet, or enough of one, came.
     heard_at: Instant,
+    /// Bytes of an incomplete packet that came since then.
+    heard_part: usize,
     /// The Session Expiry Interval in force is 0 and cannot become more (MQTT-3.14.2-2).
     ends_with_connection: bool,
     packet_size: usize,
     problem_information: bool,
     aliases: InboundAliases,
     routes: RouteCache,
+    /// A packet that was handled in part.
+    filter_work: Option<Box<FilterWork>>,
     answers: Answers,
     /// QoS 1 messages of this batch, whose PUBACK cannot have left yet.
     unanswered: usize,
@@ -184,6 +206,7 @@ impl Connection {
             phase: Phase::Connecting { deadline },
             timer: Some(timer),
             stall_watch: None,
+            alarm: None,
         }
     }
 
@@ -197,7 +220,7 @@ impl Connection {
     ) -> Received {
         match &mut self.phase {
             Phase::Connecting { .. } => self.receive_connect(broker, buf, context, dirty),
-            Phase::Authenticating(_) => Received {
+            Phase::Authenticating(_) | Phase::TakingOver { .. } => Received {
                 consumed: 0,
                 needed: buf.len() + 1,
                 flow: Flow::Stall,
@@ -211,12 +234,44 @@ impl Connection {
                 let result = active.receive(broker, buf, &mut at, context, dirty);
                 // Keep Alive counts packets: a part of one is no sign of life.
                 if at > 0 {
-                    active.heard_at = context.now;
+                    active.hear(context.now);
                 }
                 self.finish_batch(broker, at, result, context, dirty)
             }
             Phase::Ended => Received::end(buf.len()),
         }
+    }
+
+    /// Handles a packet that was read in `pieces`, which `charge` accounts for. Those of anything but a
+    /// PUBLISH on an established connection come back.
+    pub(crate) fn receive_large(
+        &mut self,
+        broker: &Broker,
+        pieces: Vec<Vec<u8>>,
+        charge: Charge,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<Received, Vec<Vec<u8>>> {
+        let is_publish = pieces
+            .first()
+            .and_then(|piece| piece.first())
+            .is_some_and(|first| first >> 4 == PacketType::Publish.first_byte() >> 4);
+        let Phase::Active(active) = &mut self.phase else {
+            return Err(pieces);
+        };
+        if !is_publish || self.link.mailbox().is_retired() {
+            return Err(pieces);
+        }
+        let len = pieces.iter().map(Vec::len).sum();
+        active.hear(context.now);
+        let result = active
+            .receive_large_publish(broker, pieces, charge, context, dirty)
+            .map(|()| Received {
+                consumed: len,
+                needed: 0,
+                flow: Flow::Continue,
+            });
+        Ok(self.finish_batch(broker, len, result, context, dirty))
     }
 
     /// Accounts for a batch, sends its answers, and carries out what stopped it.
@@ -271,27 +326,20 @@ impl Connection {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Received {
-        let frame = match codec::split(buf, broker.config().limits.packet_size) {
-            Ok(Split::Partial { needed }) => {
+        let (frame, connect) = match read_connect(buf, &broker.config().limits) {
+            Ok(Opening::Connect(frame, connect)) => (frame, connect),
+            Ok(Opening::Partial { needed }) => {
                 return Received {
                     consumed: 0,
                     needed,
                     flow: Flow::Continue,
                 };
             }
-            Ok(Split::Frame(frame)) => frame,
-            Err(error) => {
-                self.reject_unread(broker, &error.to_string());
+            Err(Unwelcome::Unread(text)) => {
+                self.reject_unread(broker, &text);
                 return Received::end(buf.len());
             }
-        };
-        if frame.packet_type != codec::PacketType::Connect {
-            self.reject_unread(broker, &format!("{:?} before CONNECT", frame.packet_type));
-            return Received::end(buf.len());
-        }
-        let connect = match connect::decode(&frame) {
-            Ok(connect) => connect,
-            Err(error) => {
+            Err(Unwelcome::Undecoded(error)) => {
                 self.reject_undecoded(broker, &error);
                 return Received::end(buf.len());
             }
@@ -301,7 +349,9 @@ impl Connection {
             bytes: frame.len as u64,
             messages: 0,
         });
-        let accepted = handshake::accept(&connect, broker.config(), || broker.assign_client_id());
+        let accepted = handshake::accept(&connect, broker.config(), *broker.budget, || {
+            broker.assign_client_id()
+        });
         let flow = match accepted {
             Err(violation) => {
                 let applicant = Applicant {
@@ -361,37 +411,10 @@ impl Connection {
     fn establish(
         &mut self,
         broker: &Broker,
-        mut accepted: Accepted,
+        accepted: Accepted,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Flow {
-        let will = accepted.will.take();
-        let version = accepted.version;
-        let request = ConnectRequest {
-            client_id: &accepted.client_id,
-            version,
-            clean_start: accepted.clean_start,
-            expiry: accepted.session_expiry,
-            will,
-            peer: Peer {
-                version,
-                window: accepted.window,
-                packet_size: accepted.packet_size,
-                topic_aliases: accepted.topic_aliases,
-                problem_information: accepted.problem_information,
-            },
-            facts: self.facts.clone(),
-        };
-        let config = broker.config();
-        let connack = |session_present| {
-            let mut bytes = Vec::new();
-            encode_connack(
-                &mut bytes,
-                version,
-                &accepted.connack(session_present, config),
-            );
-            bytes
-        };
         if !broker.allows_connect(&accepted.client_id, context) {
             let violation = Violation::new(
                 ReasonCode::QuotaExceeded,
@@ -401,7 +424,7 @@ impl Connection {
             self.reject(broker, &Applicant::from(&accepted), &violation);
             return Flow::End;
         }
-        if connack(false).len() > accepted.packet_size {
+        if connack(&accepted, false, broker).len() > accepted.packet_size {
             let violation = Violation::new(
                 ReasonCode::PacketTooLarge,
                 "MQTT-3.1.2-24",
@@ -410,36 +433,89 @@ impl Connection {
             self.reject(broker, &Applicant::from(&accepted), &violation);
             return Flow::End;
         }
-        let attached = match broker.connect(request, &self.link, connack, context, dirty) {
-            Ok(attached) => attached,
-            Err(reason) => {
-                let violation = Violation::new(reason, "limits.sessions", "too many sessions");
-                self.reject(broker, &Applicant::from(&accepted), &violation);
-                return Flow::End;
-            }
+        let deadline = context.now + HANDOVER_LIMIT;
+        self.attach(broker, Box::new(accepted), deadline, context, dirty)
+    }
+
+    /// Takes the session, or waits for the connection that has it.
+    fn attach(
+        &mut self,
+        broker: &Broker,
+        mut accepted: Box<Accepted>,
+        deadline: Instant,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Flow {
+        let mut will = accepted.will.take();
+        let request = ConnectRequest {
+            client_id: &accepted.client_id,
+            version: accepted.version,
+            clean_start: accepted.clean_start,
+            expiry: accepted.session_expiry,
+            will: &mut will,
+            peer: Peer {
+                version: accepted.version,
+                window: accepted.window,
+                packet_size: accepted.packet_size,
+                topic_aliases: accepted.topic_aliases,
+                problem_information: accepted.problem_information,
+            },
+            facts: self.facts.clone(),
+            takeover: match deadline <= context.now {
+                true => Takeover::AtOnce,
+                false => Takeover::Asked,
+            },
         };
+        let connack = |session_present| connack(&accepted, session_present, broker);
+        match broker.connect(request, &self.link, connack, context, dirty) {
+            Ok(attached) => self.begin(broker, &accepted, attached, context),
+            Err(NotAttached::Refused(reason)) => {
+                let violation = Violation::new(reason, "limits.sessions", "too many sessions");
+                self.reject(broker, &Applicant::from(&*accepted), &violation);
+                Flow::End
+            }
+            Err(NotAttached::Awaited) => {
+                accepted.will = will;
+                self.phase = Phase::TakingOver { accepted, deadline };
+                self.wake_at(broker, deadline);
+                Flow::Continue
+            }
+        }
+    }
+
+    /// The connection has its session.
+    fn begin(
+        &mut self,
+        broker: &Broker,
+        accepted: &Accepted,
+        attached: Attached,
+        context: &Context<'_>,
+    ) -> Flow {
         tracing::info!(
             client_id = %accepted.client_id,
             peer = %self.facts.peer_name(),
             listener = self.facts.listener,
-            protocol = version.level(),
+            protocol = accepted.version.level(),
             clean_start = accepted.clean_start,
             session_present = attached.session_present,
             keep_alive = accepted.keep_alive,
             "connected"
         );
-        let limits = &config.limits;
+        let limits = &broker.config().limits;
         self.phase = Phase::Active(Box::new(Active {
             session: attached.session,
             epoch: attached.epoch,
-            version,
+            version: accepted.version,
+            is_bridge: accepted.is_bridge,
             keep_alive: Duration::from_secs(u64::from(accepted.keep_alive)) * 3 / 2,
             heard_at: context.now,
+            heard_part: 0,
             ends_with_connection: accepted.session_expiry == 0,
             packet_size: accepted.packet_size,
             problem_information: accepted.problem_information,
-            aliases: InboundAliases::default(),
-            routes: RouteCache::default(),
+            aliases: InboundAliases::new(broker.charge(Kind::Sessions)),
+            routes: RouteCache::new(broker.charge(Kind::Sessions), broker.hashing()),
+            filter_work: None,
             answers: Answers::default(),
             unanswered: 0,
             publish_rate: limits.publish_rate.map(|rate| Rate::new(rate, context.now)),
@@ -460,13 +536,11 @@ impl Connection {
     /// MQTT-3.1.4-1; MQTT 3.1.1: MQTT-3.1.2-2).
     fn reject_undecoded(&mut self, broker: &Broker, error: &ConnectError) {
         tracing::info!(peer = %self.facts.peer_name(), listener = self.facts.listener, "refused: {error}");
-        let version = match error {
-            ConnectError::UnsupportedVersion { level, .. } if *level >= 5 => Some(Version::V5),
-            // Code 1, in the format that all versions up to 3.1.1 share.
-            ConnectError::UnsupportedVersion { .. } => Some(Version::V311),
+        let version = error.version().filter(|version| match error {
+            ConnectError::UnsupportedVersion { .. } => true,
             // MQTT 3.1.1 has no return code for a malformed packet: it closes.
-            ConnectError::Invalid { .. } => error.version().filter(|v| *v == Version::V5),
-        };
+            ConnectError::Invalid { .. } => *version == Version::V5,
+        });
         let mut bytes = Vec::new();
         if let Some(version) = version {
             encode_connack(&mut bytes, version, &Connack::new(error.reason()));
@@ -492,8 +566,10 @@ impl Connection {
         );
         let mut bytes = Vec::new();
         let text = broker.reason_string("CONNACK", &violation.text);
-        let silent = version == Version::V311
-            && (broker.config().aws.close_on_refusal_v3 || !has_return_code(violation.reason));
+        // A client that is told of a version tries another one, so that is never kept from it.
+        let closes = broker.config().aws.close_on_refusal_v3
+            && violation.reason != ReasonCode::UnsupportedProtocolVersion;
+        let silent = version == Version::V311 && (closes || !has_return_code(violation.reason));
         if !silent {
             let plain = Connack::new(violation.reason);
             let explained = Connack {
@@ -515,7 +591,8 @@ impl Connection {
     /// Ends a connection that never had a session.
     fn retire(&mut self, broker: &Broker, version: Version, bytes: Vec<u8>) {
         Broker::count(&broker.counters.connections_refused, 1);
-        self.link.mailbox().retire(Farewell::bytes(version, bytes));
+        let (writer, words) = Farewell::bytes(version, &bytes, *broker.budget);
+        self.link.mailbox().retire(writer, words);
         self.end(broker);
     }
 
@@ -578,20 +655,64 @@ impl Connection {
         self.depart(broker, why, Departure::default(), context, dirty);
     }
 
-    /// The owner was woken: by its timer, or because the session left.
+    /// Another connection wants the session, and everything that had arrived on this one was handled
+    /// (MQTT-3.1.4-3).
+    pub(crate) fn hand_over(&mut self, broker: &Broker, context: &Context<'_>, dirty: &mut Dirty) {
+        let departure = Departure {
+            reason: Some(ReasonCode::SessionTakenOver),
+            ..Departure::default()
+        };
+        self.depart(broker, TAKEN_OVER, departure, context, dirty);
+    }
+
+    /// Whether another connection still has the session.
+    pub(crate) fn waits_for_session(&self) -> bool {
+        matches!(self.phase, Phase::TakingOver { .. })
+    }
+
+    /// The client is there, or was not listened to.
+    pub(crate) fn hear(&mut self, now: Instant) {
+        if let Phase::Active(active) = &mut self.phase {
+            active.hear(now);
+        }
+    }
+
+    /// So many bytes of an incomplete packet came. A packet counts as arriving while it brings enough
+    /// of them in each keep-alive interval; slower is silence.
+    pub(crate) fn hear_part(&mut self, bytes: usize, context: &Context<'_>) {
+        if let Phase::Active(active) = &mut self.phase {
+            active.heard_part += bytes;
+            if active.heard_part >= context.limits.keep_alive_bytes {
+                active.hear(context.now);
+            }
+        }
+    }
+
+    /// The owner was woken: by its timer, or because the session left or is to be had. `deaf` tells
+    /// that it did not read, so that silence is not the client's.
     pub(crate) fn handle_wake(
         &mut self,
         broker: &Broker,
+        deaf: bool,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Flow {
-        if let Some(reason) = self.link.mailbox().peek_reason() {
+        let reason = self.link.mailbox().peek(|farewell| farewell.words.reason);
+        if let Some(reason) = reason {
             if let Phase::Active(active) = &self.phase {
                 let why = reason.map_or_else(|| "ended".to_owned(), |reason| reason.to_string());
                 self.log_end(active, &why);
             }
             self.end(broker);
             return Flow::End;
+        }
+        if let Phase::Active(active) = &mut self.phase
+            && deaf
+        {
+            active.hear(context.now);
+        }
+        if matches!(self.phase, Phase::TakingOver { .. }) {
+            return self.try_to_attach(broker, context, dirty);
         }
         match &self.phase {
             Phase::Connecting { .. } if broker.is_stopping() => {
@@ -621,8 +742,49 @@ impl Connection {
                 }
                 Flow::Continue
             }
-            Phase::Connecting { .. } | Phase::Authenticating(_) => Flow::Continue,
+            Phase::Connecting { .. } | Phase::Authenticating(_) | Phase::TakingOver { .. } => {
+                Flow::Continue
+            }
             Phase::Ended => Flow::End,
+        }
+    }
+
+    /// The session may be free, or has been waited for long enough.
+    fn try_to_attach(&mut self, broker: &Broker, context: &Context<'_>, dirty: &mut Dirty) -> Flow {
+        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
+        let Phase::TakingOver { accepted, deadline } = phase else {
+            return Flow::End;
+        };
+        if broker.is_stopping() {
+            let violation = Violation::new(
+                ReasonCode::ServerShuttingDown,
+                "MQTT-4.13.2-1",
+                "the broker is stopping",
+            );
+            self.reject(broker, &Applicant::from(&*accepted), &violation);
+            return Flow::End;
+        }
+        self.attach(broker, accepted, deadline, context, dirty)
+    }
+
+    /// Wakes the owner then; the time that was set before is forgotten.
+    pub(crate) fn wake_at(&mut self, broker: &Broker, at: Instant) {
+        if let Some(alarm) = self.alarm.take() {
+            broker.schedule.cancel(alarm);
+        }
+        let timer = Timer::Owner(Arc::downgrade(&self.link));
+        self.alarm = Some(broker.schedule.arm(at, timer));
+    }
+
+    /// Nobody waits for anything any more.
+    pub(crate) fn forget_timers(&mut self, broker: &Broker) {
+        let timers = [
+            self.timer.take(),
+            self.stall_watch.take(),
+            self.alarm.take(),
+        ];
+        for timer in timers.into_iter().flatten() {
+            broker.schedule.cancel(timer);
         }
     }
 
@@ -651,12 +813,7 @@ impl Connection {
     }
 
     fn end(&mut self, broker: &Broker) {
-        for timer in [self.timer.take(), self.stall_watch.take()]
-            .into_iter()
-            .flatten()
-        {
-            broker.schedule.cancel(timer);
-        }
+        self.forget_timers(broker);
         // What came in after the session had left.
         broker.keep_traffic(&self.facts);
         self.phase = Phase::Ended;
@@ -669,6 +826,64 @@ impl Connection {
             _ => None,
         }
     }
+}
+
+impl Active {
+    /// A sign of life.
+    fn hear(&mut self, now: Instant) {
+        self.heard_at = now;
+        self.heard_part = 0;
+    }
+}
+
+/// CONNACK for a CONNECT that was accepted.
+fn connack(accepted: &Accepted, session_present: bool, broker: &Broker) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let packet = accepted.connack(session_present, broker.config());
+    encode_connack(&mut bytes, accepted.version, &packet);
+    bytes
+}
+
+/// What a connection begins with.
+enum Opening<'a> {
+    Connect(Frame<'a>, Box<Connect<'a>>),
+    Partial { needed: usize },
+}
+
+/// A beginning that is refused.
+enum Unwelcome {
+    /// Without a word: it is no CONNECT, or one that is too large to be read.
+    Unread(String),
+    /// As a CONNECT.
+    Undecoded(ConnectError),
+}
+
+/// Reads the first packet of a connection. What refuses it does so as soon as it is there: another
+/// packet with its first byte, a CONNECT with its length or that of its properties.
+fn read_connect<'a>(buf: &'a [u8], limits: &Limits) -> Result<Opening<'a>, Unwelcome> {
+    let unread = |error: DecodeError| Unwelcome::Unread(error.to_string());
+    let split = codec::split(buf, limits.packet_size.min(limits.connect_size)).map_err(unread)?;
+    if let Some(&first) = buf.first()
+        && let packet_type = PacketType::from_first_byte(first).map_err(unread)?
+        && packet_type != PacketType::Connect
+    {
+        let text = format!("{packet_type:?} before CONNECT");
+        return Err(Unwelcome::Unread(text));
+    }
+    let needed = match &split {
+        Split::Partial { needed } => *needed,
+        Split::Frame(frame) => frame.len,
+    };
+    if needed > limits.properties {
+        let version = Some(Version::V5);
+        codec::check_sections(buf, Version::V5, limits.properties)
+            .map_err(|error| Unwelcome::Undecoded(ConnectError::Invalid { version, error }))?;
+    }
+    let Split::Frame(frame) = split else {
+        return Ok(Opening::Partial { needed });
+    };
+    let connect = connect::decode(&frame).map_err(Unwelcome::Undecoded)?;
+    Ok(Opening::Connect(frame, Box::new(connect)))
 }
 
 impl Received {

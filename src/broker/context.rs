@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
+use crate::budget::Budget;
 use crate::config::{AwsRules, Limits, Overflow};
-
-use super::budget::Budget;
 
 /// The circumstances of one call. The core reads no clock: `now` comes from the caller.
 #[derive(Clone, Copy)]
@@ -15,5 +14,5 @@ pub(crate) struct Context<'a> {
     pub(super) limits: &'a Limits,
     pub(super) aws: &'a AwsRules,
     pub(super) on_overflow: Overflow,
-    pub(super) budget: &'a Budget,
+    pub(super) budget: Budget,
 }

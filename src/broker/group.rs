@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::budget::{Charge, Kind};
 use crate::codec::{PacketId, QoS};
 use crate::config::ShareStrategy;
 use crate::session::delivery::Delivery;
@@ -21,12 +22,15 @@ use crate::session::message::{Message, Publication};
 use crate::session::subscription::Subscription;
 use crate::session::window::Origin;
 
-use super::budget::Charge;
 use super::context::Context;
 use super::dirty::Dirty;
 use super::outbox::{Grant, HandOver};
 use super::random::SplitMix;
 use super::session::Session;
+use super::snapshot::PartBounds;
+
+/// What a place in the queue takes besides its message.
+const WAITING: usize = 64;
 
 /// Messages handed over before the lock is let go for others.
 const DRAIN_BATCH: usize = 256;
@@ -48,7 +52,7 @@ struct State {
     /// Ordered by sequence number.
     queue: VecDeque<Waiting>,
     queue_bytes: usize,
-    charge: Charge,
+    charge: Option<Charge>,
     /// The number of the last message.
     sequence: u64,
     dropped: u64,
@@ -98,10 +102,20 @@ pub(crate) struct GroupSnapshot {
     pub(crate) share: String,
     pub(crate) filter: String,
     pub(crate) cursor: usize,
+    /// The first ones, in join order.
     pub(crate) members: Vec<MemberSnapshot>,
+    /// All of them.
+    pub(crate) members_total: usize,
     pub(crate) queued: usize,
     pub(crate) dropped: u64,
-    pub(crate) expired: u64,
+}
+
+/// What waits in a group, and what it lost so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GroupTotals {
+    pub(super) queued: usize,
+    pub(super) dropped: u64,
+    pub(super) expired: u64,
 }
 
 /// A member as the HTTP API shows it.
@@ -211,10 +225,10 @@ impl Group {
         outbox.leave(member.membership);
         drop(outbox);
         if ended {
-            state.drop_queue(context);
+            state.drop_queue();
         } else {
             state.drain_some(DRAIN_BATCH, self.strategy, context, dirty);
-            state.drop_queue_if_hopeless(context);
+            state.drop_queue_if_hopeless();
         }
         ended.then_some(Ended {
             dropped: state.dropped,
@@ -259,7 +273,7 @@ impl Group {
         state.settle(context);
         drop(state);
         while self.drain(context, dirty) {}
-        self.state.lock().drop_queue_if_hopeless(context);
+        self.state.lock().drop_queue_if_hopeless();
     }
 
     /// A member's session has a connection again: what it had and still waits comes first, then the
@@ -284,9 +298,22 @@ impl Group {
             .drain_some(DRAIN_BATCH, self.strategy, context, dirty)
     }
 
-    pub(super) fn snapshot(&self) -> GroupSnapshot {
+    /// What waits, and what was lost.
+    pub(super) fn totals(&self) -> GroupTotals {
         let state = self.state.lock();
-        let members = state.members.iter().map(|member| MemberSnapshot {
+        GroupTotals {
+            queued: state.queue.len(),
+            dropped: state.dropped,
+            expired: state.expired,
+        }
+    }
+
+    /// The group as it stands, with its first members as far as `bounds` go: publishers wait
+    /// meanwhile.
+    pub(crate) fn snapshot(&self, bounds: PartBounds) -> GroupSnapshot {
+        let state = self.state.lock();
+        let members = bounds.take(&state.members, |member| member.session.client_id());
+        let members = members.map(|member| MemberSnapshot {
             client_id: member.session.client_id().to_owned(),
             connected: member.connected,
             in_flight: member
@@ -302,9 +329,9 @@ impl Group {
             filter: self.filter.to_string(),
             cursor: state.cursor,
             members: members.collect(),
+            members_total: state.members.len(),
             queued: state.queue.len(),
             dropped: state.dropped,
-            expired: state.expired,
         }
     }
 }
@@ -391,7 +418,7 @@ impl State {
             self.dropped += 1;
             return;
         }
-        let message = publication.message().clone();
+        let message = publication.message(context.budget).clone();
         self.queue_bytes += message.footprint();
         self.queue.push_back(Waiting {
             sequence,
@@ -418,17 +445,17 @@ impl State {
         })
     }
 
-    fn drop_queue_if_hopeless(&mut self, context: &Context<'_>) {
+    fn drop_queue_if_hopeless(&mut self) {
         if !self.queue.is_empty() && !self.may_wait() {
-            self.drop_queue(context);
+            self.drop_queue();
         }
     }
 
-    fn drop_queue(&mut self, context: &Context<'_>) {
+    fn drop_queue(&mut self) {
         self.dropped += self.queue.len() as u64;
         self.queue = VecDeque::new();
         self.queue_bytes = 0;
-        self.charge.clear(context.budget);
+        self.charge = None;
     }
 
     fn remove_expired(&mut self, context: &Context<'_>) {
@@ -444,7 +471,10 @@ impl State {
     }
 
     fn settle(&mut self, context: &Context<'_>) {
-        self.charge.settle(self.queue_bytes, context.budget);
+        let held = self.queue.len() * WAITING;
+        self.charge
+            .get_or_insert_with(|| Charge::none(context.budget, Kind::Queues))
+            .settle(held);
     }
 
     /// Merges returned messages, themselves in order, into the queue by number. They always enter.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 
+use crate::budget::{Charge, Full, Kind};
 use crate::codec::{ReasonCode, Version};
 use crate::session::will::Will;
 
@@ -26,7 +27,7 @@ use super::link::Link;
 use super::outbox::Peer;
 use super::publish::Run;
 use super::schedule::Timer;
-use super::session::{Session, Slot, State};
+use super::session::{Session, Slot, State, session_size};
 
 /// A Session Expiry Interval that never runs out (MQTT-3.1.2.11.2).
 pub(crate) const NEVER: u32 = u32::MAX;
@@ -37,9 +38,28 @@ pub(super) struct ConnectRequest<'a> {
     pub(super) version: Version,
     pub(super) clean_start: bool,
     pub(super) expiry: u32,
-    pub(super) will: Option<Box<Will>>,
+    /// Taken when the session is had.
+    pub(super) will: &'a mut Option<Box<Will>>,
     pub(super) peer: Peer,
     pub(super) facts: Arc<ConnectionFacts>,
+    pub(super) takeover: Takeover,
+}
+
+/// What happens to a connection that has the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takeover {
+    /// It is asked to handle what has arrived, and then lets go.
+    Asked,
+    /// It loses the session now.
+    AtOnce,
+}
+
+/// Why a CONNECT has no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotAttached {
+    Refused(ReasonCode),
+    /// Another connection has it and was told; the link is woken when it is free.
+    Awaited,
 }
 
 /// A session that has a connection, as that connection knows it.
@@ -71,15 +91,21 @@ impl Broker {
         connack: impl FnOnce(bool) -> Vec<u8>,
         context: &Context<'_>,
         dirty: &mut Dirty,
-    ) -> Result<Attached, ReasonCode> {
+    ) -> Result<Attached, NotAttached> {
         let mut wills = Vec::new();
         let attached = loop {
-            let session = self.find_or_create(request.client_id)?;
+            let session = self
+                .find_or_create(request.client_id)
+                .map_err(NotAttached::Refused)?;
             let mut slot = session.slot();
             if slot.state == State::Ended {
                 drop(slot);
                 self.forget(&session);
                 continue;
+            }
+            if request.takeover == Takeover::Asked && slot.must_wait(link) {
+                slot.ask_for_handover(&session);
+                return Err(NotAttached::Awaited);
             }
             if slot.state == State::Connected {
                 let departure = Departure {
@@ -117,8 +143,10 @@ impl Broker {
         if self.sessions.len() >= self.config.limits.sessions {
             return Err(ReasonCode::QuotaExceeded);
         }
+        let charge = Charge::new(*self.budget, Kind::Sessions, session_size(client_id))
+            .map_err(|Full| ReasonCode::QuotaExceeded)?;
         let id = self.session_ids.fetch_add(1, Ordering::Relaxed);
-        let made = Session::new(id, client_id);
+        let made = Session::new(id, client_id, charge);
         Ok(self
             .sessions
             .entry(client_id.into())
@@ -150,7 +178,7 @@ impl Broker {
         slot.state = State::Connected;
         slot.version = request.version;
         slot.expiry = request.expiry;
-        slot.will = request.will;
+        slot.will = request.will.take();
         slot.facts = Some(request.facts);
         slot.connected_at = Some(context.now);
         self.connected.fetch_add(1, Ordering::Relaxed);
@@ -162,6 +190,11 @@ impl Broker {
             outbox.persistent = request.expiry > 0;
             let wake = outbox.attach(epoch, link.clone(), request.peer, &connack, context);
             dirty.note(session, wake);
+            slot.leave_the_heirs(link);
+            if !slot.heirs.is_empty() {
+                outbox.want_handover();
+                link.wake();
+            }
             let groups = outbox.groups();
             // Half of the window is left to the groups, if there are any.
             let slots = outbox.free_slots();
@@ -269,6 +302,7 @@ impl Broker {
         if departure.discard_will {
             slot.will = None;
         }
+        slot.wake_an_heir();
         if slot.expiry == 0 {
             return self.end_locked(session, slot, context, dirty);
         }
@@ -306,10 +340,12 @@ impl Broker {
         self.cancel_timers(slot);
         slot.state = State::Ended;
         slot.epoch += 1;
-        self.unsubscribe_all(session, slot, context, dirty);
+        let subscriptions = std::mem::take(&mut slot.subscriptions);
+        let charge = slot.charge.take();
+        self.end_subscriptions(session, subscriptions, charge, context, dirty);
         let sent = {
             let mut outbox = session.outbox();
-            let lost = outbox.end(context) as u64;
+            let lost = outbox.end() as u64;
             outbox.sent.dropped += lost;
             outbox.sent
         };
@@ -319,6 +355,7 @@ impl Broker {
         Self::count(&self.counters.dropped, sent.dropped);
         Self::count(&self.counters.expired, sent.expired);
         self.forget(session);
+        slot.wake_the_heirs();
         slot.will.take().map(|will| (session.clone(), will))
     }
 
@@ -490,8 +527,10 @@ fn deadline(now: Instant, secs: u32) -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSlice;
+
     use super::*;
-    use crate::broker::{Alarm, Mailbox, Traffic, Written};
+    use crate::broker::{Alarm, Mailbox, Randomness, Traffic, Written};
     use crate::config::Config;
 
     /// A socket that takes nothing.
@@ -501,7 +540,7 @@ mod tests {
     }
 
     impl Link for Full {
-        fn try_write(&self, _bytes: &[u8]) -> Written {
+        fn try_write(&self, _slices: &[IoSlice<'_>]) -> Written {
             Written::Full(0)
         }
 
@@ -518,13 +557,14 @@ mod tests {
         fn deadline_moved(&self) {}
     }
 
-    fn request(client_id: &str) -> ConnectRequest<'_> {
+    fn request<'a>(client_id: &'a str, will: &'a mut Option<Box<Will>>) -> ConnectRequest<'a> {
         ConnectRequest {
             client_id,
             version: Version::V5,
             clean_start: true,
             expiry: 0,
-            will: None,
+            will,
+            takeover: Takeover::Asked,
             peer: Peer {
                 version: Version::V5,
                 window: 10,
@@ -546,12 +586,23 @@ mod tests {
         const LEFT: usize = 100_000;
 
         let now = Instant::now();
-        let broker = Broker::new(Config::standard(), 1, now, Arc::new(NoAlarm));
+        let broker = Broker::new(
+            Config::standard(),
+            Randomness::from_seed(1),
+            now,
+            Arc::new(NoAlarm),
+        );
         let context = broker.context(now);
         let link: Arc<dyn Link> = Arc::new(Full::default());
         let mut dirty = Dirty::default();
         let connack = |_| vec![0; LEFT];
-        let attached = broker.connect(request("a"), &link, connack, &context, &mut dirty);
+        let attached = broker.connect(
+            request("a", &mut None),
+            &link,
+            connack,
+            &context,
+            &mut dirty,
+        );
         let Attached { session, epoch, .. } = attached.expect("a session");
         broker.detach(&session, epoch, Departure::default(), &context, &mut dirty);
         broker.flush_all(&context, dirty);

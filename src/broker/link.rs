@@ -1,15 +1,17 @@
 //! The broker's side of one network connection: how bytes leave, and how its owner is told.
 //!
 //! A link is owned by the task that reads the connection. Any task may write through it, one at a
-//! time; the outbox's `writing` flag sees to that. When a session leaves its connection (takeover,
-//! kick, protocol error, shutdown), what was not written yet moves to the link's [`Mailbox`] as a
+//! time; the outbox's [`Writer`] sees to that. When a session leaves its connection (takeover, kick,
+//! protocol error, shutdown), what was not written yet moves to the link's [`Mailbox`] as a
 //! [`Farewell`], and from there on the owner alone writes.
 
-use parking_lot::Mutex;
+use std::io::IoSlice;
 
-use crate::codec::{ReasonCode, Version};
+use crate::budget::{Budget, Charge, Kind};
+use crate::codec::{ReasonCode, Version, encode_disconnect};
 
-use super::budget::Held;
+use super::chunks::Chunks;
+use super::writer::{self, Outcome, Writer};
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub(crate) enum Written {
     Bytes(usize),
     /// So many bytes were taken and no more fit; the owner waits for room and flushes.
     Full(usize),
-    /// Nothing was taken; the owner, or whoever holds the link's lock, flushes.
+    /// Nothing was taken, because somebody is busy with the link; the owner flushes.
     Deferred,
     /// The connection is broken; its owner finds out by itself.
     Broken,
@@ -26,8 +28,9 @@ pub(crate) enum Written {
 
 /// A way to the peer.
 pub(crate) trait Link: Send + Sync {
-    /// Writes without waiting.
-    fn try_write(&self, bytes: &[u8]) -> Written;
+    /// Writes the slices, one after the other, without waiting. No slice at all: writes what the link
+    /// itself holds back.
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> Written;
 
     /// Tells the owner to look at its session and its mailbox.
     fn wake(&self);
@@ -35,77 +38,86 @@ pub(crate) trait Link: Send + Sync {
     fn mailbox(&self) -> &Mailbox;
 }
 
-/// The end of a connection, as its owner carries it out.
+/// Holds a connection's farewell until its owner takes it.
+pub(crate) type Mailbox = writer::Mailbox<Chunks, Words>;
+
+/// The end of a connection, as its owner carries it out: what was composed and not written yet, and
+/// what to say then.
+pub(crate) type Farewell = writer::Retired<Chunks, Words>;
+
+/// The last words on a connection.
 #[derive(Debug)]
-pub(crate) struct Farewell {
+pub(crate) struct Words {
     pub(crate) version: Version,
-    /// What was composed and not written yet.
-    pub(crate) bytes: Vec<u8>,
     /// The DISCONNECT to send, if any.
     pub(crate) reason: Option<ReasonCode>,
     /// Goes with the DISCONNECT as Reason String.
     pub(crate) reason_string: Option<String>,
     /// The client's Maximum Packet Size.
     pub(crate) packet_size: usize,
-    /// Another task is in the middle of a write and will return what is left.
-    pub(super) writing: bool,
     /// The outbox counts the bytes no longer; until they are written they are counted here.
     #[expect(dead_code, reason = "it counts for as long as it is there")]
-    pub(super) held: Option<Held>,
+    pub(super) held: Charge,
+}
+
+impl Words {
+    /// None at all: the connection just ends.
+    pub(super) fn none(version: Version, budget: Budget) -> Self {
+        Self {
+            version,
+            reason: None,
+            reason_string: None,
+            packet_size: usize::MAX,
+            held: Charge::none(budget, Kind::Queues),
+        }
+    }
 }
 
 impl Farewell {
     /// Just these bytes, and the end.
-    pub(super) fn bytes(version: Version, bytes: Vec<u8>) -> Self {
-        Self {
-            version,
-            bytes,
-            reason: None,
-            reason_string: None,
-            packet_size: usize::MAX,
-            writing: false,
-            held: None,
-        }
-    }
-}
-
-/// Holds a connection's farewell until its owner takes it.
-#[derive(Default)]
-pub(crate) struct Mailbox(Mutex<Option<Farewell>>);
-
-impl Mailbox {
-    pub(super) fn retire(&self, farewell: Farewell) {
-        *self.0.lock() = Some(farewell);
+    pub(super) fn bytes(version: Version, bytes: &[u8], budget: Budget) -> (Writer<Chunks>, Words) {
+        let mut writer = Writer::<Chunks>::default();
+        writer.bytes().buffer().extend_from_slice(bytes);
+        (writer, Words::none(version, budget))
     }
 
-    /// A write that was under way when the connection retired has ended.
-    pub(super) fn return_unwritten(&self, unwritten: &[u8]) {
-        if let Some(farewell) = &mut *self.0.lock() {
-            farewell.bytes.splice(0..0, unwritten.iter().copied());
-            farewell.writing = false;
+    /// Appends DISCONNECT, where the version and the reason have one; with a Reason String if that
+    /// stays within the client's Maximum Packet Size (MQTT-3.14.2-3).
+    pub(crate) fn compose(&mut self) {
+        let words = &self.words;
+        let Some(reason) = words.reason.filter(|_| words.version == Version::V5) else {
+            return;
+        };
+        let bytes = self.writer.bytes().buffer();
+        let start = bytes.len();
+        let text = words.reason_string.as_deref();
+        if encode_disconnect(bytes, Version::V5, reason, text) > words.packet_size {
+            bytes.truncate(start);
+            if encode_disconnect(bytes, Version::V5, reason, None) > words.packet_size {
+                bytes.truncate(start);
+            }
         }
     }
 
-    /// The farewell, once no other task writes any more.
-    pub(crate) fn take(&self) -> Option<Farewell> {
-        self.0.lock().take_if(|farewell| !farewell.writing)
+    /// Writes what is left, or as much as the link takes.
+    pub(crate) fn write_to(&mut self, link: &dyn Link) -> Outcome {
+        if self.writer.is_broken() {
+            return Outcome::Broken;
+        }
+        if self.writer.is_full() {
+            return Outcome::Full;
+        }
+        let Some(mut bytes) = self.writer.take() else {
+            return Outcome::Done;
+        };
+        let outcome = bytes.write_to(link);
+        self.writer.report(bytes, outcome);
+        outcome
     }
 
-    /// What is left to write, once no other task writes any more.
-    #[cfg(test)]
-    pub(crate) fn peek_bytes(&self) -> Option<Vec<u8>> {
-        let farewell = self.0.lock();
-        let farewell = farewell.as_ref().filter(|farewell| !farewell.writing);
-        farewell.map(|farewell| farewell.bytes.clone())
-    }
-
-    /// The reason that the farewell gives, if there is one.
-    pub(crate) fn peek_reason(&self) -> Option<Option<ReasonCode>> {
-        self.0.lock().as_ref().map(|farewell| farewell.reason)
-    }
-
-    /// Whether the session has left this connection.
-    pub(crate) fn is_retired(&self) -> bool {
-        self.0.lock().is_some()
+    /// A copy of what is left, once no other task writes any more.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn unwritten(&self) -> Option<Vec<u8>> {
+        (!self.writer.is_writing()).then(|| self.writer.waiting().copy(0))
     }
 }

@@ -10,7 +10,7 @@ use super::Broker;
 use super::context::Context;
 use super::dirty::Dirty;
 use super::facts::{ConnectionFacts, Traffic};
-use super::lifecycle::{ConnectRequest, Departure};
+use super::lifecycle::{ConnectRequest, Departure, NotAttached, Takeover};
 use super::link::Link;
 use super::outbox::Peer;
 use super::session::Session;
@@ -38,7 +38,7 @@ impl Broker {
             version: Version::V5,
             clean_start: true,
             expiry: 0,
-            will: None,
+            will: &mut None,
             peer: Peer {
                 version: Version::V5,
                 window: usize::from(self.config.limits.in_flight),
@@ -52,11 +52,15 @@ impl Broker {
                 tls: None,
                 traffic: Traffic::default(),
             }),
+            takeover: Takeover::AtOnce,
         };
         let refused = |reason: ReasonCode| Violation::new(reason, "limits", reason.name());
         let attached = self
             .connect(request, link, |_| Vec::new(), context, dirty)
-            .map_err(refused)?;
+            .map_err(|error| match error {
+                NotAttached::Refused(reason) => refused(reason),
+                NotAttached::Awaited => refused(ReasonCode::ServerBusy),
+            })?;
         let local = LocalSession {
             session: attached.session,
             epoch: attached.epoch,

@@ -4,21 +4,23 @@
 //! # Locks
 //!
 //! From outer to inner: session slot → subscription tables → retained messages → group → outbox. A
-//! task holds at most one outbox. The registry's shards, the schedule and the budget are leaves:
-//! nothing is locked inside them. No lock is held across an await or a write to a socket.
+//! task holds at most one outbox. The registry's shards, the list of groups, the schedule and the
+//! budget are leaves: nothing is locked inside them. No lock is held across an await or a write to
+//! a socket.
 
 mod alias;
-mod budget;
+mod chunks;
 mod connection;
 mod context;
 mod dirty;
 mod facts;
 mod group;
+mod group_names;
+mod jobs;
 mod lifecycle;
 mod link;
 mod local;
 mod outbox;
-mod output;
 mod outside;
 mod publish;
 mod random;
@@ -27,10 +29,14 @@ mod retained;
 mod route;
 mod schedule;
 mod session;
+mod signal;
 mod snapshot;
 mod subscribe;
+mod sync;
 mod sys;
+mod writer;
 
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -38,15 +44,16 @@ use std::time::Instant;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
+use crate::budget;
 use crate::codec::{Publish, ReasonCode};
 use crate::config::Config;
 use crate::conn::rate::Rates;
 use crate::conn::violation::Violation;
-use crate::topic::HashParent;
+use crate::topic::{HashParent, Hashing};
 
-pub(crate) use connection::{Connection, Credentials, Flow, UNSENT_ANSWERS};
+pub(crate) use connection::{Connection, Credentials, Flow, Received, UNSENT_ANSWERS};
 pub(crate) use context::Context;
-pub(crate) use dirty::Dirty;
+pub(crate) use dirty::{Dirty, STEPS_PER_TURN};
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
 #[cfg(feature = "http")]
 pub(crate) use group::{GroupSnapshot, MemberSnapshot};
@@ -54,17 +61,25 @@ pub(crate) use link::{Farewell, Link, Mailbox, Written};
 pub(crate) use local::LocalSession;
 pub(crate) use outbox::OutputState;
 pub(crate) use outside::OutsideMessage;
+#[cfg(feature = "http")]
+pub(crate) use outside::Reach;
+pub(crate) use random::Randomness;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
+pub(crate) use signal::Signal;
 #[cfg(any(feature = "http", test))]
 pub(crate) use snapshot::Stats;
 #[cfg(feature = "http")]
-pub(crate) use snapshot::{ClientSnapshot, RetainedSnapshot, TopicSnapshot};
+pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Page, PageOf, PartBounds, TopicSnapshot};
+pub(crate) use writer::Outcome;
 
-use budget::Budget;
-use random::SplitMix;
 use retained::Retained;
 use schedule::Schedule;
+use writer::Left;
+
+/// Parts of the registry of sessions that are locked by themselves: with a million sessions a walk
+/// locks one part for half a millisecond.
+const SESSION_SHARDS: usize = 128;
 
 /// Counters that outlive the sessions and connections they were counted for.
 #[derive(Default)]
@@ -85,12 +100,17 @@ pub(crate) struct Counters {
 pub(crate) struct Broker {
     config: Config,
     started: Instant,
-    sessions: DashMap<Box<str>, Arc<Session>, foldhash::fast::RandomState>,
+    /// Clients choose its keys: hashed with the standard library's random state.
+    sessions: DashMap<Box<str>, Arc<Session>, RandomState>,
     routing: route::Routing,
     retained: Retained,
+    /// What the broker itself says under `$SYS/`: nobody's retained messages, and so neither counted
+    /// among them nor bounded with them.
+    own_topics: Retained,
     schedule: Schedule,
-    budget: Budget,
-    random: Mutex<SplitMix>,
+    jobs: jobs::Jobs,
+    budget: budget::Owned,
+    randomness: Randomness,
     /// By client identifier.
     connect_rates: Mutex<Rates>,
     /// By topic.
@@ -99,6 +119,7 @@ pub(crate) struct Broker {
     /// Subscriptions of all sessions.
     subscriptions: AtomicUsize,
     groups: AtomicUsize,
+    group_names: group_names::GroupNames,
     /// Sessions with a connection.
     connected: AtomicUsize,
     pub(crate) counters: Counters,
@@ -106,26 +127,33 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// A broker with nobody connected. `seed` drives everything random in it; `alarm` is told when
+    /// A broker with nobody connected. `alarm` is told when
     /// [`next_deadline`](Self::next_deadline) moved forward.
-    pub(crate) fn new(config: Config, seed: u64, now: Instant, alarm: Arc<dyn Alarm>) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        randomness: Randomness,
+        now: Instant,
+        alarm: Arc<dyn Alarm>,
+    ) -> Self {
         let parent = match config.aws.hash_excludes_parent {
             true => HashParent::Excluded,
             false => HashParent::Matches,
         };
-        let mut random = SplitMix::new(seed);
         Self {
-            routing: route::Routing::new(random.next(), parent, config.overlapping),
-            retained: Retained::new(random.next(), parent),
-            budget: Budget::new(config.limits.memory),
+            routing: route::Routing::new(randomness.hash_seed(), parent, config.overlapping),
+            retained: Retained::new(randomness.hash_seed(), parent),
+            own_topics: Retained::new(randomness.hash_seed(), parent),
+            budget: budget::Owned::new(config.limits.memory),
             schedule: Schedule::new(alarm),
-            sessions: DashMap::default(),
-            random: Mutex::new(random),
+            jobs: jobs::Jobs::default(),
+            sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
+            randomness,
             connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),
             retained_rates: Mutex::new(Rates::new(config.limits.retained_rate)),
             session_ids: AtomicU64::new(1),
             subscriptions: AtomicUsize::new(0),
             groups: AtomicUsize::new(0),
+            group_names: group_names::GroupNames::default(),
             connected: AtomicUsize::new(0),
             counters: Counters::default(),
             stopping: AtomicBool::new(false),
@@ -146,8 +174,30 @@ impl Broker {
             limits: &self.config.limits,
             aws: &self.config.aws,
             on_overflow: self.config.on_overflow,
-            budget: &self.budget,
+            budget: *self.budget,
         }
+    }
+
+    /// An account of its own with the budget.
+    pub(crate) fn charge(&self, kind: budget::Kind) -> budget::Charge {
+        budget::Charge::none(*self.budget, kind)
+    }
+
+    /// Seeded hashing for the keys of one connection.
+    fn hashing(&self) -> Hashing {
+        Hashing::new(self.randomness.hash_seed())
+    }
+
+    /// Whether messages that would have to wait are refused for want of memory.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn is_exhausted(&self) -> bool {
+        !self.budget.admits_message(0)
+    }
+
+    /// The bound on what peers make the broker hold.
+    #[cfg(feature = "http")]
+    pub(crate) fn budget(&self) -> budget::Budget {
+        *self.budget
     }
 
     /// When [`handle_deadline`](Self::handle_deadline) is due next.
@@ -163,22 +213,17 @@ impl Broker {
     /// The socket that was full takes bytes again.
     pub(crate) fn socket_has_room(&self, session: &Session) {
         if let Some(connected) = &mut session.outbox().connected {
-            connected.out.full = false;
+            connected.out.has_room();
         }
     }
 
-    /// Takes the bytes that wait for a link which only its owner writes to.
     #[cfg(feature = "websocket")]
     pub(crate) fn take_output(&self, session: &Session) -> Option<Vec<u8>> {
         let mut outbox = session.outbox();
-        let mut writing = outbox.take_output()?;
-        let mut taken = Vec::new();
-        let outcome = writing.batch.write(|bytes| {
-            taken.extend_from_slice(bytes);
-            Written::Bytes(bytes.len())
-        });
-        outbox.report_write(writing, outcome);
-        Some(taken)
+        let mut write = outbox.take_output()?;
+        let bytes = std::mem::take(&mut write.bytes).into_vec();
+        let _ = outbox.report_write(write, Outcome::Done);
+        Some(bytes)
     }
 
     /// What was composed for a session's connection and not written yet, without the first `skip`
@@ -188,7 +233,7 @@ impl Broker {
         let outbox = session.outbox();
         let connected = outbox.connected.as_ref();
         connected.map_or_else(Default::default, |connected| {
-            (connected.out.unwritten(skip), connected.out.len())
+            (connected.out.waiting().copy(skip), connected.out.len())
         })
     }
 
@@ -215,7 +260,9 @@ impl Broker {
 
     /// Writes one session's outbox and then whatever the room that this made lets through.
     pub(crate) fn flush(&self, session: &Arc<Session>, context: &Context<'_>, dirty: &mut Dirty) {
-        session.flush();
+        if session.flush() == Left::More {
+            dirty.come_back(session);
+        }
         self.make_room(session, context, dirty);
     }
 
@@ -270,10 +317,9 @@ impl Broker {
         format!("{prefix}{}", self.uuid()).into()
     }
 
-    /// A random identifier from the broker's seed.
+    /// A random identifier.
     fn uuid(&self) -> uuid::Uuid {
-        let mut random = self.random.lock();
-        let bytes = (u128::from(random.next()) << 64 | u128::from(random.next())).to_be_bytes();
+        let bytes = self.randomness.identifier().to_be_bytes();
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 

@@ -9,23 +9,33 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::codec::{self, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
+use crate::budget::{Charge, Kind};
+use crate::codec::{self, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
 use crate::session::delivery::{Delivery, SubscriptionIds};
-use crate::session::message::{Publication, remaining_expiry};
+use crate::session::message::{Message, Publication, remaining_expiry};
 use crate::session::subscription::Options;
 use crate::session::window::{Entry, Origin, Phase, Window};
 
 use super::alias::OutboundAliases;
-use super::budget::Charge;
+use super::chunks::Chunks;
 use super::context::Context;
 use super::group::Group;
-use super::link::{Farewell, Link};
-use super::output::{Batch, Held, Outcome, Output};
+use super::link::{Link, Words};
 use super::resend::Resend;
 use super::subscribe::Replay;
+use super::writer::{Outcome, Reported, Write, Writer};
 
 /// Queued messages are encoded only while fewer bytes than this wait for the socket.
 const PUMP_MARK: usize = 256 * 1024;
+
+/// What a place in a queue or in the window takes besides its message.
+const ENTRY: usize = 64;
+
+/// Payloads from this size on are not copied into outboxes: these refer to the message.
+const SHARED: usize = 32 * 1024;
+
+/// Bytes that may wait for a socket that takes them although the memory bound is reached.
+const AT_ONCE: usize = 64 * 1024;
 
 /// Whether an append made the connection need a writer.
 #[must_use]
@@ -57,6 +67,18 @@ pub(super) enum HandOver {
     TooLarge,
     /// Not connected.
     Absent,
+}
+
+/// What an acknowledgement was to the exchange that its identifier names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acknowledged {
+    /// The step that was due, or PUBREC once more.
+    Done,
+    /// No exchange is open under it: the acknowledgement is late or repeated. Its message may have
+    /// gone to another member of its group, or was given up.
+    Unknown,
+    /// The open exchange has another QoS, or is at another step.
+    OutOfStep,
 }
 
 /// What the receiver's subscriptions make of a message.
@@ -99,10 +121,12 @@ pub(super) struct Connected {
     pub(super) epoch: u64,
     pub(super) link: Arc<dyn Link>,
     pub(super) peer: Peer,
-    pub(super) out: Output,
+    pub(super) out: Writer<Chunks>,
     aliases: Option<Box<OutboundAliases>>,
     /// Identifiers of exchanges of an earlier connection that this one has not sent again yet.
     resend: Resend,
+    /// Another connection waits for the session.
+    is_wanted: bool,
 }
 
 /// A place in a shared group, kept until the last message handed over for it is done with.
@@ -125,6 +149,8 @@ pub(crate) struct OutputState {
     pub(crate) waiting: bool,
     /// Bytes of answers to the client's own packets that have not left.
     pub(crate) unsent_answers: usize,
+    /// Another connection waits for the session.
+    pub(crate) is_wanted: bool,
 }
 
 /// What a receiver got and did not get, for statistics.
@@ -143,7 +169,7 @@ pub(super) struct Outbox {
     pub(super) window: Window,
     queue: VecDeque<Delivery>,
     queue_bytes: usize,
-    charge: Charge,
+    charge: Option<Charge>,
     pub(super) memberships: Vec<Option<Membership>>,
     /// The session stays when the connection ends, so that messages are kept for it.
     pub(super) persistent: bool,
@@ -164,7 +190,7 @@ impl Outbox {
     #[inline]
     pub(super) fn reserve(&mut self, bytes: usize) {
         if let Some(connected) = &mut self.connected {
-            connected.out.reserve(bytes);
+            connected.out.bytes().reserve(bytes);
         }
     }
 
@@ -191,7 +217,7 @@ impl Outbox {
             return self.enqueue(publication, grant, context);
         }
         let delivery = Delivery {
-            message: publication.message().clone(),
+            message: publication.message(context.budget).clone(),
             qos: grant.qos,
             retain: grant.retain,
             subscription_ids: grant.subscription_ids,
@@ -218,11 +244,11 @@ impl Outbox {
             && connected.aliases.is_none();
         let fits = packets.len() <= connected.peer.packet_size
             && connected.out.len() + packets.len() <= context.limits.outbox
-            && context.budget.has_room_for(packets.len());
+            && connected.may_append(packets.len(), context);
         if !is_unchanged || !fits {
             return None;
         }
-        connected.out.buffer().extend_from_slice(packets);
+        connected.out.bytes().buffer().extend_from_slice(packets);
         self.sent.messages += count as u64;
         self.sent.bytes += packets.len() as u64;
         self.settle(context);
@@ -239,8 +265,8 @@ impl Outbox {
         let Some(connected) = &self.connected else {
             return Offered::Dropped;
         };
-        let has_room =
-            connected.out.len() < context.limits.outbox && !context.budget.is_exhausted();
+        let has_room = connected.out.len() < context.limits.outbox
+            && connected.may_append(publication.size(), context);
         let sent = has_room
             .then(|| self.send_at_most_once(publication, grant, context))
             .flatten();
@@ -262,7 +288,7 @@ impl Outbox {
         context: &Context<'_>,
     ) -> Option<Wake> {
         let connected = self.connected.as_mut()?;
-        let bytes = connected.append_at_most_once(publication, grant, context.now)?;
+        let bytes = connected.append_at_most_once(publication, grant, context)?;
         self.sent.messages += 1;
         self.sent.bytes += bytes as u64;
         self.settle(context);
@@ -280,7 +306,7 @@ impl Outbox {
         let Some(connected) = &mut self.connected else {
             return HandOver::Absent;
         };
-        if connected.out.broken {
+        if connected.out.is_broken() {
             return HandOver::Absent;
         }
         if !fits(publication, &grant, connected, context) {
@@ -288,7 +314,8 @@ impl Outbox {
         }
         if grant.qos == QoS::AtMostOnce {
             // A message that was accepted at QoS 1 or 2 is not held against the budget again.
-            let is_refused = publication.qos == QoS::AtMostOnce && context.budget.is_exhausted();
+            let is_refused = publication.qos == QoS::AtMostOnce
+                && !connected.may_append(publication.size(), context);
             if is_refused || connected.out.len() >= context.limits.outbox {
                 // QoS 0 as published does not wait, so nobody has to be woken for it.
                 self.wanted_at_most_once |= publication.qos > QoS::AtMostOnce;
@@ -304,7 +331,7 @@ impl Outbox {
             return HandOver::NoRoom;
         }
         let delivery = Delivery {
-            message: publication.message().clone(),
+            message: publication.message(context.budget).clone(),
             qos: grant.qos,
             retain: grant.retain,
             subscription_ids: grant.subscription_ids,
@@ -373,7 +400,7 @@ impl Outbox {
             };
         }
         let delivery = Delivery {
-            message: publication.message().clone(),
+            message: publication.message(context.budget).clone(),
             qos: grant.qos,
             retain: grant.retain,
             subscription_ids: grant.subscription_ids,
@@ -565,9 +592,12 @@ impl Outbox {
         connack: &[u8],
         context: &Context<'_>,
     ) -> Wake {
-        let mut out = Output::default();
-        out.answer(connack);
-        let aliases = OutboundAliases::new(peer.topic_aliases);
+        let mut out = Writer::default();
+        append_answers(&mut out, connack);
+        let aliases = OutboundAliases::new(
+            peer.topic_aliases,
+            Charge::none(context.budget, Kind::Sessions),
+        );
         let mut resend = Resend::default();
         self.window.visit(|id, _| resend.push(id));
         self.connected = Some(Connected {
@@ -577,6 +607,7 @@ impl Outbox {
             out,
             aliases,
             resend,
+            is_wanted: false,
         });
         // CONNACK needs a writer even if nothing follows it; only the first to ask gets to know.
         match self.pump_resend(context) {
@@ -662,58 +693,48 @@ impl Outbox {
     }
 
     /// PUBACK, or PUBREC with an error: the exchange is over (MQTT-4.3.2-3, MQTT-4.8.2-6).
-    pub(super) fn acknowledge(&mut self, id: PacketId, expected: QoS) -> bool {
-        match self.window.get(id) {
-            Some(Entry {
-                phase: Phase::Published(delivery),
-                ..
-            }) if delivery.qos == expected => {}
-            _ => return false,
+    pub(super) fn acknowledge(&mut self, id: PacketId, expected: QoS) -> Acknowledged {
+        match self.window.get(id).map(|entry| &entry.phase) {
+            Some(Phase::Published(delivery)) if delivery.qos == expected => {}
+            Some(_) => return Acknowledged::OutOfStep,
+            None => return Acknowledged::Unknown,
         }
         if let Some(entry) = self.window.close(id) {
             self.forget_origin(entry.origin);
         }
         self.forget_resend(id);
-        true
+        Acknowledged::Done
     }
 
-    /// PUBREC: the message has arrived; PUBREL follows (MQTT-4.3.3-4). Unknown identifiers get a
-    /// PUBREL with 0x92, so that a peer that remembers more than we do comes to an end.
-    pub(super) fn receive_pubrec(&mut self, id: PacketId) -> bool {
-        let known = match self.window.get(id) {
-            Some(Entry {
-                phase: Phase::Published(delivery),
-                ..
-            }) => delivery.qos == QoS::ExactlyOnce,
-            Some(Entry {
-                phase: Phase::Released,
-                ..
-            }) => true,
-            None => false,
+    /// PUBREC: the message has arrived; PUBREL follows (MQTT-4.3.3-4), once more if PUBREC comes once
+    /// more. Unknown identifiers get a PUBREL with 0x92, so that a peer that remembers more than we do
+    /// comes to an end.
+    pub(super) fn receive_pubrec(&mut self, id: PacketId) -> Acknowledged {
+        let origin = match self.window.get(id) {
+            Some(entry) => match &entry.phase {
+                Phase::Published(delivery) if delivery.qos != QoS::ExactlyOnce => {
+                    return Acknowledged::OutOfStep;
+                }
+                Phase::Published(_) | Phase::Released => entry.origin,
+            },
+            None => return Acknowledged::Unknown,
         };
-        if known {
-            let origin = self.window.get(id).and_then(|entry| entry.origin);
-            self.window.release(id);
-            self.forget_origin(origin);
-            self.forget_resend(id);
-        }
-        known
+        self.window.release(id);
+        self.forget_origin(origin);
+        self.forget_resend(id);
+        Acknowledged::Done
     }
 
     /// PUBCOMP: the exchange is over.
-    pub(super) fn receive_pubcomp(&mut self, id: PacketId) -> bool {
-        if !matches!(
-            self.window.get(id),
-            Some(Entry {
-                phase: Phase::Released,
-                ..
-            })
-        ) {
-            return false;
+    pub(super) fn receive_pubcomp(&mut self, id: PacketId) -> Acknowledged {
+        match self.window.get(id).map(|entry| &entry.phase) {
+            Some(Phase::Released) => {}
+            Some(Phase::Published(_)) => return Acknowledged::OutOfStep,
+            None => return Acknowledged::Unknown,
         }
         self.window.close(id);
         self.forget_resend(id);
-        true
+        Acknowledged::Done
     }
 
     fn forget_resend(&mut self, id: PacketId) {
@@ -764,7 +785,7 @@ impl Outbox {
     pub(super) fn answer(&mut self, epoch: u64, bytes: &[u8]) -> Wake {
         match &mut self.connected {
             Some(connected) if connected.epoch == epoch => {
-                connected.out.answer(bytes);
+                append_answers(&mut connected.out, bytes);
                 self.wake()
             }
             _ => Wake::Nobody,
@@ -783,11 +804,19 @@ impl Outbox {
         self.connected
             .as_ref()
             .map_or_else(OutputState::default, |connected| OutputState {
-                full: connected.out.full,
-                broken: connected.out.broken,
+                full: connected.out.is_full(),
+                broken: connected.out.is_broken(),
                 waiting: connected.out.len() > 0,
                 unsent_answers: connected.out.unsent_answers(),
+                is_wanted: connected.is_wanted,
             })
+    }
+
+    /// Notes that another connection waits for the session. Returns the link of the one that has it.
+    pub(super) fn want_handover(&mut self) -> Option<Arc<dyn Link>> {
+        let connected = self.connected.as_mut()?;
+        connected.is_wanted = true;
+        Some(connected.link.clone())
     }
 
     /// Whether the connection of `epoch` still has the session.
@@ -799,12 +828,10 @@ impl Outbox {
 
     /// Marks the outbox dirty, if nobody is about to write it.
     pub(super) fn wake(&mut self) -> Wake {
-        match &mut self.connected {
-            Some(connected) if connected.out.needs_writer() => {
-                connected.out.held = Held::ByTurn;
-                Wake::Writer
-            }
-            _ => Wake::Nobody,
+        let connected = self.connected.as_mut();
+        match connected.is_some_and(|connected| connected.out.undertake()) {
+            true => Wake::Writer,
+            false => Wake::Nobody,
         }
     }
 
@@ -819,17 +846,14 @@ impl Outbox {
             let Connected {
                 link, peer, out, ..
             } = connected;
-            link.mailbox().retire(Farewell {
+            let words = Words {
                 version: peer.version,
-                writing: out.writing,
-                held: Some(out.len())
-                    .filter(|bytes| *bytes > 0)
-                    .map(|bytes| context.budget.hold(bytes)),
-                bytes: out.into_unwritten(),
+                held: Charge::forced(context.budget, Kind::Queues, out.held()),
                 reason,
                 reason_string: text.filter(|_| peer.problem_information),
                 packet_size: peer.packet_size,
-            });
+            };
+            link.mailbox().retire(out, words);
             link.wake();
         }
         self.forget_wanted();
@@ -940,7 +964,7 @@ impl Outbox {
 
     /// Forgets everything; returns how many QoS 1 and 2 messages were lost with it. One that waits
     /// for PUBCOMP has arrived.
-    pub(super) fn end(&mut self, context: &Context<'_>) -> usize {
+    pub(super) fn end(&mut self) -> usize {
         let mut lost = self.queue.len();
         self.window.visit(|_, entry| {
             lost += usize::from(matches!(entry.phase, Phase::Published(_)));
@@ -951,25 +975,25 @@ impl Outbox {
         self.window = Window::default();
         self.memberships = Vec::new();
         self.persistent = false;
-        self.charge.clear(context.budget);
+        self.charge = None;
         lost
     }
 
-    /// Bytes that this receiver makes the broker hold.
-    pub(super) fn footprint(&self) -> usize {
-        self.queue_bytes
-            + self.window.bytes()
-            + self
-                .connected
-                .as_ref()
-                .map_or(0, |connected| connected.out.len())
+    /// Bytes that this receiver makes the broker hold besides messages, which are charged in their own
+    /// allocation.
+    fn footprint(&self) -> usize {
+        let connected = self.connected.as_ref();
+        (self.queue.len() + self.window.len()) * ENTRY
+            + connected.map_or(0, |connected| connected.out.held())
     }
 
     /// Brings the account with the budget up to date.
     #[inline]
     pub(super) fn settle(&mut self, context: &Context<'_>) {
         let held = self.footprint();
-        self.charge.settle(held, context.budget);
+        self.charge
+            .get_or_insert_with(|| Charge::none(context.budget, Kind::Queues))
+            .settle(held);
     }
 
     /// Puts the write off to the next turn of the caller, who holds this outbox as dirty, if it is
@@ -980,42 +1004,39 @@ impl Outbox {
     }
 
     /// Takes the bytes for a write, with the link to write them to.
-    pub(super) fn take_output(&mut self) -> Option<Writing> {
+    pub(super) fn take_output(&mut self) -> Option<Write<Arc<dyn Link>, Chunks>> {
         let connected = self.connected.as_mut()?;
-        connected.out.held = Held::Nowhere;
-        if connected.out.full {
-            return None;
-        }
-        let batch = connected.out.take()?;
-        Some(Writing {
+        Some(Write {
+            bytes: connected.out.take()?,
             link: connected.link.clone(),
             epoch: connected.epoch,
-            batch,
         })
     }
 
     /// Reports a write; bytes of a connection that is gone are returned to its owner.
-    pub(super) fn report_write(&mut self, writing: Writing, outcome: Outcome) {
-        let Writing { link, epoch, batch } = writing;
+    pub(super) fn report_write(
+        &mut self,
+        write: Write<Arc<dyn Link>, Chunks>,
+        outcome: Outcome,
+    ) -> Reported {
+        let Write { link, epoch, bytes } = write;
         match &mut self.connected {
-            Some(connected) if connected.epoch == epoch => connected.out.put_back(batch, outcome),
+            Some(connected) if connected.epoch == epoch => {
+                connected.out.report(bytes, outcome);
+                Reported::Here
+            }
             _ => {
-                let rest = match outcome {
-                    Outcome::Broken => Vec::new(),
-                    Outcome::Done | Outcome::Full | Outcome::Deferred => batch.into_bytes(),
-                };
-                link.mailbox().return_unwritten(&rest);
-                link.wake();
+                link.mailbox().report(bytes, outcome);
+                Reported::Retired
             }
         }
     }
 }
 
-/// A write under way, outside the lock.
-pub(super) struct Writing {
-    pub(super) link: Arc<dyn Link>,
-    epoch: u64,
-    pub(super) batch: Batch,
+/// Appends answers to the peer's own packets.
+fn append_answers(out: &mut Writer<Chunks>, bytes: &[u8]) {
+    out.count_answers(bytes.len());
+    out.bytes().buffer().extend_from_slice(bytes);
 }
 
 impl Connected {
@@ -1025,10 +1046,11 @@ impl Connected {
         &mut self,
         publication: &Publication<'_>,
         grant: &Grant,
-        now: Instant,
+        context: &Context<'_>,
     ) -> Option<usize> {
         let ids = grant.subscription_ids.as_slice();
         if let Some((version, frame)) = publication.verbatim
+            && frame.len() < SHARED
             && version == self.peer.version
             && grant.retain == publication.retain
             && ids.is_empty()
@@ -1037,14 +1059,22 @@ impl Connected {
             if frame.len() > self.peer.packet_size {
                 return None;
             }
-            self.out.buffer().extend_from_slice(frame);
+            self.out.bytes().buffer().extend_from_slice(frame);
             return Some(frame.len());
         }
-        let packet = outgoing(publication, grant, None, false, now);
-        if packet.encoded_len(self.peer.version) > self.peer.packet_size {
+        let packet = outgoing(publication, grant, None, false, context.now);
+        if !packet.fits(self.peer.version, self.peer.packet_size) {
             return None;
         }
-        Some(self.append(packet))
+        let message = (packet.payload.len() >= SHARED).then(|| publication.message(context.budget));
+        Some(self.append(packet, message))
+    }
+
+    /// Whether bytes that need not be sent may be held for this client: there is room for them, or
+    /// the socket takes them at once.
+    #[inline]
+    fn may_append(&self, bytes: usize, context: &Context<'_>) -> bool {
+        context.budget.admits_message(bytes) || (!self.out.is_full() && self.out.len() < AT_ONCE)
     }
 
     fn append_delivery(
@@ -1055,7 +1085,7 @@ impl Connected {
         now: Instant,
     ) -> usize {
         let message = &delivery.message;
-        self.append(OutgoingPublish {
+        let packet = OutgoingPublish {
             dup,
             qos: delivery.qos,
             retain: delivery.retain,
@@ -1066,23 +1096,37 @@ impl Connected {
             subscription_ids: delivery.subscription_ids.as_slice(),
             properties: message.properties(),
             payload: message.payload(),
-        })
+        };
+        self.append(packet, Some(message))
     }
 
-    /// Appends a PUBLISH, with a topic alias where the client takes them.
-    fn append(&mut self, mut packet: OutgoingPublish<'_>) -> usize {
+    /// Appends a PUBLISH, with a topic alias where the client takes them. A large payload stays where
+    /// it is, in `message`, which all receivers share.
+    fn append(&mut self, mut packet: OutgoingPublish<'_>, message: Option<&Message>) -> usize {
         if let Some(aliases) = &mut self.aliases {
             aliases.apply(&mut packet, self.peer.packet_size);
         }
-        let buffer = self.out.buffer();
+        let chunks = self.out.bytes();
+        let buffer = chunks.buffer();
         let before = buffer.len();
-        packet.encode(self.peer.version, buffer);
-        buffer.len() - before
+        let payload = packet.payload.len();
+        match message.filter(|_| payload >= SHARED) {
+            Some(message) => {
+                packet.encode_head(self.peer.version, buffer, 0);
+                let head = buffer.len() - before;
+                chunks.refer_to(message.clone());
+                head + payload
+            }
+            None => {
+                packet.encode(self.peer.version, buffer);
+                buffer.len() - before
+            }
+        }
     }
 
     fn append_pubrel(&mut self, id: PacketId) {
         codec::encode_ack(
-            self.out.buffer(),
+            self.out.bytes().buffer(),
             self.peer.version,
             codec::AckKind::Pubrel,
             id,
@@ -1092,7 +1136,8 @@ impl Connected {
     }
 }
 
-/// Whether a PUBLISH of `publication` stays within the client's Maximum Packet Size (MQTT-3.1.2-24).
+/// Whether a PUBLISH of `publication` stays within the client's Maximum Packet Size (MQTT-3.1.2-24)
+/// and the format's.
 fn fits(
     publication: &Publication<'_>,
     grant: &Grant,
@@ -1105,12 +1150,12 @@ fn fits(
         + publication.payload.len()
         + 5 * grant.subscription_ids.as_slice().len()
         + 32;
-    if rough <= connected.peer.packet_size {
+    if rough <= connected.peer.packet_size.min(MAX_PACKET_SIZE as usize) {
         return true;
     }
     let id = PacketId::new(1).filter(|_| grant.qos > QoS::AtMostOnce);
     let packet = outgoing(publication, grant, id, false, context.now);
-    packet.encoded_len(connected.peer.version) <= connected.peer.packet_size
+    packet.fits(connected.peer.version, connected.peer.packet_size)
 }
 
 /// The same for a message that waited.

@@ -96,7 +96,7 @@ impl Broker {
             message_expiry: None,
             subscription_ids: &[],
             properties: publish.properties.raw,
-            payload: publish.payload,
+            payload: publish.payload.into(),
         };
         let (size, limit) = (
             packet.encoded_len(Version::V5),
@@ -109,7 +109,7 @@ impl Broker {
                 format!("the packet would have {size} bytes, the limit is {limit}"),
             ));
         }
-        if publish.qos > QoS::AtMostOnce && context.budget.is_exhausted() {
+        if publish.qos > QoS::AtMostOnce && !context.budget.admits_message(size) {
             return Err(Violation::new(
                 ReasonCode::QuotaExceeded,
                 "limits.memory",

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use crate::codec::{QoS, Version};
 use crate::config::Overlapping;
+use crate::conn::rules;
 use crate::session::delivery::SubscriptionIds;
 use crate::session::message::Publication;
 use crate::session::subscription::Subscription;
@@ -112,7 +113,7 @@ impl Broker {
         };
         let retained = run.publications.iter().filter(|message| message.retain);
         for publication in retained {
-            if self.retained.store(publication, context) == Err(Full) {
+            if self.retain(publication, context) == Err(Full) {
                 result = Published::NotRetained;
             }
         }
@@ -133,6 +134,19 @@ impl Broker {
             }
         });
         result
+    }
+}
+
+impl Broker {
+    /// Keeps a message for later subscriptions. Nobody but the broker publishes to its own topics, so
+    /// those need no limit.
+    fn retain(&self, publication: &Publication<'_>, context: &Context<'_>) -> Result<(), Full> {
+        match rules::is_own_topic(publication.topic) {
+            true => self
+                .own_topics
+                .store_up_to(usize::MAX, publication, context),
+            false => self.retained.store(publication, context),
+        }
     }
 }
 

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard};
 
+use crate::budget::{Charge, Kind};
 use crate::session::message::{Message, Publication};
-use crate::topic::{HashParent, Names};
+use crate::topic::{HashParent, Names, matches};
 
-use super::budget::Charge;
 use super::context::Context;
 
 /// The last retained message of each topic (MQTT-3.3.1-5).
@@ -19,9 +19,11 @@ pub(super) struct Retained {
 
 pub(super) struct Store {
     names: Names<Message>,
-    bytes: usize,
-    charge: Charge,
+    charge: Option<Charge>,
 }
+
+/// What a topic takes besides its message.
+const ENTRY: usize = 128;
 
 /// There are as many retained messages as the limit allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +33,7 @@ impl Retained {
     pub(super) fn new(seed: u64, parent: HashParent) -> Self {
         let store = Store {
             names: Names::new(seed),
-            bytes: 0,
-            charge: Charge::default(),
+            charge: None,
         };
         Self {
             store: RwLock::new(store),
@@ -48,23 +49,36 @@ impl Retained {
         publication: &Publication<'_>,
         context: &Context<'_>,
     ) -> Result<(), Full> {
+        self.store_up_to(context.limits.retained, publication, context)
+    }
+
+    /// The same with a limit of its own.
+    pub(super) fn store_up_to(
+        &self,
+        limit: usize,
+        publication: &Publication<'_>,
+        context: &Context<'_>,
+    ) -> Result<(), Full> {
         let mut store = self.store.write();
         let removed = if publication.payload.is_empty() {
             store.names.remove(publication.topic)
         } else {
             let is_new = store.names.get(publication.topic).is_none();
-            if is_new && store.names.len() >= context.limits.retained {
+            if is_new && store.names.len() >= limit {
                 return Err(Full);
             }
-            let message = publication.message().clone();
-            store.bytes += message.footprint();
+            let size = publication.size() + ENTRY;
+            if !context.budget.has_room(Kind::Retained, size) {
+                return Err(Full);
+            }
+            let message = publication.message(context.budget).clone();
+            message.charge_as(Kind::Retained);
             store.names.insert(publication.topic, message)
         };
         if let Some(removed) = removed {
-            store.bytes -= removed.footprint();
+            removed.charge_as(Kind::Queues);
         }
-        let bytes = store.bytes;
-        store.charge.settle(bytes, context.budget);
+        store.settle(context);
         self.count.store(store.names.len(), Ordering::Relaxed);
         Ok(())
     }
@@ -81,6 +95,37 @@ impl Retained {
                 }
             });
         found
+    }
+
+    /// Calls `visit` with the topic of every message that matches `filter`, or of all, and the
+    /// message, in no order; expired ones are left out. The store is locked for a slice at a time.
+    ///
+    /// `begin` is called first, and again where so much was removed meanwhile that the walk has to
+    /// begin again.
+    pub(super) fn visit<T>(
+        &self,
+        filter: Option<&str>,
+        context: &Context<'_>,
+        begin: impl Fn() -> T,
+        mut visit: impl FnMut(&mut T, &str, &Message),
+    ) -> T {
+        let (mut seen, mut place, mut places) = (begin(), 0, 0);
+        loop {
+            let store = self.store.read();
+            if store.names.places() < places {
+                (seen, place) = (begin(), 0);
+            }
+            places = store.names.places();
+            let more = store.names.visit_some(&mut place, |topic, message| {
+                let is_it = filter.is_none_or(|filter| matches(filter, topic, self.parent));
+                if is_it && !message.is_expired(context.now) {
+                    visit(&mut seen, topic, message);
+                }
+            });
+            if !more {
+                return seen;
+            }
+        }
     }
 
     /// Locks the store against changes, so that what is replayed is still the current message.
@@ -108,26 +153,28 @@ impl Retained {
                 .get(&topic)
                 .is_some_and(|message| message.is_expired(context.now));
             if is_expired && let Some(message) = store.names.remove(&topic) {
-                store.bytes -= message.footprint();
+                message.charge_as(Kind::Queues);
                 removed += 1;
             }
         }
-        let bytes = store.bytes;
-        store.charge.settle(bytes, context.budget);
+        store.settle(context);
         self.count.store(store.names.len(), Ordering::Relaxed);
         removed
     }
 }
 
 impl Store {
+    fn settle(&mut self, context: &Context<'_>) {
+        let held = self.names.len() * ENTRY;
+        self.charge
+            .get_or_insert_with(|| Charge::none(context.budget, Kind::Retained))
+            .settle(held);
+    }
+
     /// Whether `message` is still the retained one of its topic.
     pub(super) fn is_current(&self, message: &Message) -> bool {
         self.names
             .get(message.topic())
             .is_some_and(|current| current.is_same(message))
-    }
-
-    pub(super) fn visit(&self, mut f: impl FnMut(&str, &Message)) {
-        self.names.visit_all(|topic, message| f(topic, message));
     }
 }

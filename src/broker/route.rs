@@ -8,16 +8,16 @@
 //! changes: with a million filters each receiver's counters would be a cache miss to count up and
 //! down. Locks are taken in the order trie, group, outbox.
 
-use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard};
 use smallvec::SmallVec;
 
+use crate::budget::Charge;
 use crate::config::Overlapping;
 use crate::session::subscription::{Options, Subscription};
-use crate::topic::{Changes, HashParent, Trie};
+use crate::topic::{Changes, HashParent, Hashing, Trie};
 
 use super::group::Group;
 use super::session::Session;
@@ -317,23 +317,22 @@ impl Routing {
         publish: impl FnOnce(&Route<'_>) -> R,
     ) -> R {
         let generation = self.generation.load(Ordering::Acquire);
-        let hash = cache.hasher.hash_one(topic);
+        let hash = cache.hasher.text(topic.as_bytes());
         let slot = (hash as usize) % SLOTS;
         if let Some(Some(kept)) = cache.slots.get_mut(slot)
             && *kept.topic == *topic
         {
             if kept.generation != generation {
+                cache.charge.shrink(kept.size());
                 self.renew(kept);
+                cache.charge.grow_forced(kept.size());
             }
             return publish(&Route::Kept(&kept.receivers));
         }
-        if cache.comes_again(hash, slot) {
-            let kept = self.keep(topic);
-            let kept = cache.slots.get_mut(slot).map(|place| place.insert(kept));
-            return match kept {
-                Some(kept) => publish(&Route::Kept(&kept.receivers)),
-                None => self.with_route_once(topic, publish),
-            };
+        if cache.comes_again(hash, slot)
+            && let Some(kept) = cache.keep(slot, || self.keep(topic))
+        {
+            return publish(&Route::Kept(&kept.receivers));
         }
         self.with_route_once(topic, publish)
     }
@@ -385,10 +384,14 @@ impl Routing {
 
 const SLOTS: usize = 128;
 
+/// Bytes of routes that one publisher keeps, at most.
+const ROUTES: usize = 1 << 20;
+
 /// The topics that one publisher repeats.
-#[derive(Default)]
 pub(super) struct RouteCache {
-    hasher: foldhash::fast::RandomState,
+    hasher: Hashing,
+    /// What is kept, in the broker's budget.
+    charge: Charge,
     slots: Vec<Option<Box<Kept>>>,
     /// Tags of the topics that were looked up last, per slot.
     seen: Vec<u32>,
@@ -400,7 +403,47 @@ struct Kept {
     receivers: Receivers,
 }
 
+impl Kept {
+    /// Bytes that it takes.
+    fn size(&self) -> usize {
+        let receivers = &self.receivers;
+        let spilled = |receiver: &PlainReceiver| match receiver.subscriptions.spilled() {
+            true => receiver.subscriptions.capacity() * size_of::<Arc<Subscription>>(),
+            false => 0,
+        };
+        size_of::<Self>()
+            + self.topic.len()
+            + receivers.plain.capacity() * size_of::<PlainReceiver>()
+            + receivers.plain.iter().map(spilled).sum::<usize>()
+            + receivers.groups.capacity() * size_of::<Arc<Group>>()
+    }
+}
+
 impl RouteCache {
+    /// Keeps a route in place of the one in `slot`, if there is room for it.
+    fn keep(&mut self, slot: usize, make: impl FnOnce() -> Box<Kept>) -> Option<&Kept> {
+        let place = self.slots.get_mut(slot)?;
+        if let Some(old) = place.take() {
+            self.charge.shrink(old.size());
+        }
+        let kept = make();
+        let size = kept.size();
+        if self.charge.bytes() + size > ROUTES || self.charge.grow(size).is_err() {
+            return None;
+        }
+        Some(place.insert(kept))
+    }
+
+    /// Nothing is kept yet. The seed is the broker's secret: a publisher chooses its topics.
+    pub(super) fn new(charge: Charge, hasher: Hashing) -> Self {
+        Self {
+            hasher,
+            charge,
+            slots: Vec::new(),
+            seen: Vec::new(),
+        }
+    }
+
     /// Whether the topic comes up twice in a row in its slot: a publisher that never repeats a topic
     /// keeps nothing.
     fn comes_again(&mut self, hash: u64, slot: usize) -> bool {
@@ -416,6 +459,7 @@ impl RouteCache {
 
 #[cfg(test)]
 mod tests {
+    use crate::budget::{Kind, Owned};
     use crate::codec::QoS;
     use crate::config::ShareStrategy;
 
@@ -435,12 +479,13 @@ mod tests {
             retain_as_published: false,
             id: None,
         };
+        let budget = Owned::new(1 << 20);
         let mut leaf = Leaf::default();
         let subscriptions: Vec<_> = (1..=3)
             .map(|id| {
                 let subscription = Arc::new(Subscription::new(options));
                 leaf.add(Target {
-                    session: Session::new(id, "client"),
+                    session: Session::new(id, "client", Charge::none(*budget, Kind::Sessions)),
                     subscription: subscription.clone(),
                     options,
                 });

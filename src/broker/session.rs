@@ -1,23 +1,23 @@
 //! One client's session, shared by everybody who sends to it.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::codec::Version;
+use crate::budget::{Budget, Charge, Full, Kind};
+use crate::codec::{PacketId, Version};
 use crate::session::subscription::Subscription;
 use crate::session::will::Will;
 
+use super::chunks::Chunks;
 use super::facts::ConnectionFacts;
 use super::group::Group;
+use super::link::Link;
 use super::outbox::Outbox;
-use super::output::{Held, Outcome};
 use super::schedule::TimerKey;
-
-/// Writes per flush before others get their turn; more comes only while somebody keeps appending.
-const FLUSH_ROUNDS: usize = 8;
+use super::writer::{self, Left, Outcome, Place, Reported, Write};
 
 /// A session: what the broker remembers of a client, with or without a connection.
 ///
@@ -35,7 +35,77 @@ pub(crate) struct Session {
 }
 
 /// Packet identifiers of QoS 2 messages that a client has sent and not released.
-pub(super) type ReceivedIds = HashSet<u16, foldhash::fast::FixedState>;
+#[derive(Default)]
+pub(super) struct ReceivedIds {
+    ids: HashSet<u16, foldhash::fast::FixedState>,
+    charge: Option<Charge>,
+}
+
+/// Room for so many identifiers is kept.
+const FEW_IDS: usize = 64;
+
+/// What an identifier takes.
+const RECEIVED_ID: usize = 8;
+
+impl ReceivedIds {
+    pub(super) fn contains(&self, id: PacketId) -> bool {
+        self.ids.contains(&id.get())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Notes an identifier, if there is memory for it.
+    pub(super) fn insert(&mut self, id: PacketId, budget: Budget) -> Result<(), Full> {
+        let charge = self
+            .charge
+            .get_or_insert_with(|| Charge::none(budget, Kind::Sessions));
+        let held = (self.ids.len() + 1) * RECEIVED_ID;
+        if held > charge.bytes() && !charge.has_room(held) {
+            return Err(Full);
+        }
+        charge.settle(held);
+        self.ids.insert(id.get());
+        Ok(())
+    }
+
+    /// Forgets an identifier. Returns whether it was noted.
+    pub(super) fn remove(&mut self, id: PacketId) -> bool {
+        let known = self.ids.remove(&id.get());
+        // Few are not worth an allocation the next time.
+        if self.ids.is_empty() && self.ids.capacity() > FEW_IDS {
+            self.clear();
+        }
+        known
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// What a session takes, as the broker accounts for it.
+const SESSION: usize = 1024;
+
+/// What a subscription takes besides its filter: in the session, in the trie, and for messages; a shared
+/// one has a group as well.
+const SUBSCRIPTION: usize = 256;
+const GROUP: usize = 768;
+
+/// Copies of a filter: in the session and in the trie.
+const FILTER_COPIES: usize = 2;
+
+/// Bytes of a session that has done nothing.
+pub(super) fn session_size(client_id: &str) -> usize {
+    SESSION + 2 * client_id.len()
+}
+
+/// Bytes of a subscription to `filter`, with its `$share/` and all.
+pub(super) fn subscription_size(filter: &str, is_shared: bool) -> usize {
+    let group = if is_shared { GROUP } else { 0 };
+    SUBSCRIPTION + group + FILTER_COPIES * filter.len()
+}
 
 /// What of a session changes by its own packets only.
 pub(super) struct Slot {
@@ -43,7 +113,8 @@ pub(super) struct Slot {
     pub(super) epoch: u64,
     pub(super) state: State,
     pub(super) version: Version,
-    pub(super) subscriptions: HashMap<Box<str>, Subscribed, foldhash::fast::RandomState>,
+    /// By full filter, `$share/` included: in order, so that a walk can go on where it stopped.
+    pub(super) subscriptions: BTreeMap<Box<str>, Subscribed>,
     pub(super) will: Option<Box<Will>>,
     /// Session Expiry Interval in seconds: 0 ends with the connection, `u32::MAX` never.
     pub(super) expiry: u32,
@@ -51,6 +122,66 @@ pub(super) struct Slot {
     pub(super) connected_at: Option<Instant>,
     /// Session expiry or delayed will.
     pub(super) timers: [Option<TimerKey>; 2],
+    /// The session, its client identifier and its subscriptions in the broker's budget.
+    pub(super) charge: Charge,
+    /// Connections that wait for the session, in the order of their CONNECTs.
+    pub(super) heirs: Vec<Weak<dyn Link>>,
+}
+
+impl Slot {
+    /// Whether the connection behind `link` has to wait for the session: another one has it, or was
+    /// there before. It is entered as an heir then.
+    pub(super) fn must_wait(&mut self, link: &Arc<dyn Link>) -> bool {
+        self.heirs.retain(|heir| heir.strong_count() > 0);
+        let place = self.heirs.iter().position(|heir| is_of(heir, link));
+        if self.state != State::Connected && matches!(place, Some(0)) {
+            return false;
+        }
+        if self.state != State::Connected && self.heirs.is_empty() {
+            return false;
+        }
+        if place.is_none() {
+            self.heirs.push(Arc::downgrade(link));
+        }
+        true
+    }
+
+    /// Tells the connection that has the session that another wants it, or, if it is free, the heir
+    /// whose turn it is.
+    pub(super) fn ask_for_handover(&self, session: &Session) {
+        if self.state != State::Connected {
+            return self.wake_an_heir();
+        }
+        let link = session.outbox().want_handover();
+        if let Some(link) = link {
+            link.wake();
+        }
+    }
+
+    pub(super) fn leave_the_heirs(&mut self, link: &Arc<dyn Link>) {
+        self.heirs.retain(|heir| !is_of(heir, link));
+    }
+
+    /// The session is free: the first heir may have it.
+    pub(super) fn wake_an_heir(&self) {
+        if let Some(link) = self.heirs.iter().find_map(Weak::upgrade) {
+            link.wake();
+        }
+    }
+
+    /// The session has ended: whoever wants one makes it anew.
+    pub(super) fn wake_the_heirs(&mut self) {
+        for link in std::mem::take(&mut self.heirs) {
+            if let Some(link) = link.upgrade() {
+                link.wake();
+            }
+        }
+    }
+}
+
+/// Whether both are the same link.
+fn is_of(heir: &Weak<dyn Link>, link: &Arc<dyn Link>) -> bool {
+    std::ptr::addr_eq(heir.as_ptr(), Arc::as_ptr(link))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +203,7 @@ pub(super) struct Subscribed {
 }
 
 impl Session {
-    pub(super) fn new(id: u64, client_id: &str) -> Arc<Self> {
+    pub(super) fn new(id: u64, client_id: &str, charge: Charge) -> Arc<Self> {
         Arc::new(Self {
             id,
             client_id: client_id.into(),
@@ -80,12 +211,14 @@ impl Session {
                 epoch: 0,
                 state: State::New,
                 version: Version::V5,
-                subscriptions: HashMap::default(),
+                subscriptions: BTreeMap::new(),
                 will: None,
                 expiry: 0,
                 facts: None,
                 connected_at: None,
                 timers: [None, None],
+                charge,
+                heirs: Vec::new(),
             }),
             outbox: Mutex::default(),
             received: Mutex::default(),
@@ -110,35 +243,42 @@ impl Session {
     }
 
     /// Writes what the outbox holds to the socket, unless another task is at it.
-    pub(super) fn flush(&self) {
-        for _ in 0..FLUSH_ROUNDS {
-            let Some(mut writing) = self.outbox().take_output() else {
-                return;
-            };
-            let link = writing.link.clone();
-            // The lock is free while the kernel copies: others go on appending.
-            let outcome = writing.batch.write(|bytes| link.try_write(bytes));
-            self.outbox().report_write(writing, outcome);
-            match outcome {
-                Outcome::Done => {}
-                Outcome::Full | Outcome::Broken => return link.wake(),
-                Outcome::Deferred => return,
-            }
-        }
-        self.wake_owner();
+    pub(super) fn flush(&self) -> Left {
+        writer::write(self)
     }
 
-    /// Tells the owner of the connection, if there is one, to look at the outbox.
-    pub(super) fn wake_owner(&self) {
+    /// Leaves what the outbox holds to the owner of the connection, if there is one.
+    pub(super) fn leave_to_owner(&self) {
         let link = {
             let mut outbox = self.outbox();
-            outbox.connected.as_mut().map(|connected| {
-                connected.out.held = Held::Nowhere;
-                connected.link.clone()
+            outbox.connected.as_mut().and_then(|connected| {
+                let is_left = connected.out.leave_to_owner();
+                is_left.then(|| connected.link.clone())
             })
         };
         if let Some(link) = link {
             link.wake();
         }
+    }
+}
+
+impl Place for Session {
+    type Bytes = Chunks;
+    type Link = Arc<dyn Link>;
+
+    fn take(&self) -> Option<Write<Self::Link, Chunks>> {
+        self.outbox().take_output()
+    }
+
+    fn write(link: &Self::Link, bytes: &mut Chunks) -> Outcome {
+        bytes.write_to(&**link)
+    }
+
+    fn report(&self, write: Write<Self::Link, Chunks>, outcome: Outcome) -> Reported {
+        self.outbox().report_write(write, outcome)
+    }
+
+    fn wake(link: &Self::Link) {
+        link.wake();
     }
 }

@@ -1,16 +1,75 @@
 //! The broker's state as the HTTP API and `$SYS` show it.
+//!
+//! What is asked of many sessions or groups takes long where there are many: such calls are not for
+//! a worker thread. None of them holds a lock for more than a slice of its way, so that publishers
+//! and subscribers go on meanwhile; what changes under way is seen or not.
 
+use std::borrow::Borrow;
+use std::collections::{BTreeSet, HashSet};
+use std::hash::BuildHasher;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::budget::Kind;
 use crate::codec::{QoS, Version};
+use crate::session::message::Message;
 
 use super::Broker;
 use super::facts::{ConnectionFacts, TrafficTotals};
-use super::group::GroupSnapshot;
+use super::group::Group;
 use super::lifecycle::NEVER;
-use super::session::{Session, State};
+use super::session::{Session, Slot, State, Subscribed};
+
+/// Subscriptions of one session that are looked at per lock hold.
+const SLICE: PartBounds = PartBounds {
+    count: 256,
+    bytes: 64 * 1024,
+};
+
+/// Names in one page: it ends early where they are long. The first one always fits.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// How much of something long is shown, or looked at in one go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartBounds {
+    pub(crate) count: usize,
+    /// Of names; the first one always fits.
+    pub(crate) bytes: usize,
+}
+
+/// The part of a list that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageOf<'a> {
+    /// Entries behind this key only.
+    pub(crate) after: Option<&'a str>,
+    /// Entries whose key contains this only.
+    pub(crate) containing: Option<&'a str>,
+    /// Entries at most.
+    pub(crate) limit: usize,
+}
+
+/// A part of a list, in the order of its keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Page<T> {
+    pub(crate) entries: Vec<T>,
+    /// Entries that were asked for, in front of the page and behind it too.
+    pub(crate) total: usize,
+}
+
+/// The groups that are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupsOf<'a> {
+    pub(crate) share: Option<&'a str>,
+    pub(crate) filter: Option<&'a str>,
+    /// Groups whose share name or filter contains this only.
+    pub(crate) containing: Option<&'a str>,
+    /// Groups behind this filter and share name only; with no share name, behind all of the filter.
+    pub(crate) after: Option<(&'a str, Option<&'a str>)>,
+    /// Groups at most.
+    pub(crate) limit: usize,
+}
 
 /// A session, with its connection if it has one.
 #[derive(Clone, Debug)]
@@ -22,7 +81,10 @@ pub(crate) struct ClientSnapshot {
     /// `None`: never.
     pub(crate) session_expiry: Option<Duration>,
     pub(crate) connected_for: Option<Duration>,
+    /// The first ones, by filter.
     pub(crate) subscriptions: Vec<SubscriptionSnapshot>,
+    /// All of them.
+    pub(crate) subscriptions_total: usize,
     pub(crate) in_flight: usize,
     pub(crate) queued: usize,
     pub(crate) messages_sent: u64,
@@ -43,14 +105,6 @@ pub(crate) struct TopicSnapshot {
     pub(crate) filter: String,
     pub(crate) subscribers: usize,
     pub(crate) groups: usize,
-}
-
-/// A retained message.
-#[derive(Clone, Debug)]
-pub(crate) struct RetainedSnapshot {
-    pub(crate) topic: String,
-    pub(crate) qos: QoS,
-    pub(crate) payload: Vec<u8>,
 }
 
 /// Counters of the whole broker.
@@ -77,22 +131,194 @@ pub(crate) struct Stats {
     pub(crate) expired: u64,
     /// Bytes that queues hold, in steps.
     pub(crate) memory: usize,
+    /// Those of each kind, in the order of [`Kind::ALL`].
+    pub(crate) memory_by_kind: [usize; Kind::ALL.len()],
 }
 
-impl Broker {
-    /// Every session, ordered by client identifier.
-    pub(crate) fn clients(&self, now: Instant) -> Vec<ClientSnapshot> {
-        let mut clients: Vec<_> = self
-            .all_sessions()
-            .iter()
-            .filter_map(|session| session.snapshot(now))
-            .collect();
-        clients.sort_by(|a, b| a.client_id.cmp(&b.client_id));
-        clients
+impl PartBounds {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) const NONE: Self = Self {
+        count: usize::MAX,
+        bytes: usize::MAX,
+    };
+
+    /// The first of `all` as far as the bounds go, by the names that `name` gives them.
+    pub(super) fn take<T>(
+        self,
+        all: impl IntoIterator<Item = T>,
+        name: impl Fn(&T) -> &str,
+    ) -> impl Iterator<Item = T> {
+        let mut bytes = 0_usize;
+        all.into_iter().take(self.count).take_while(move |entry| {
+            let is_first = bytes == 0;
+            bytes += name(entry).len().max(1);
+            is_first || bytes <= self.bytes
+        })
+    }
+}
+
+impl PageOf<'_> {
+    fn is_asked_for(&self, key: &str) -> bool {
+        self.containing.is_none_or(|part| key.contains(part))
+    }
+}
+
+impl GroupsOf<'_> {
+    fn is_asked_for(&self, group: &Group) -> bool {
+        self.share.is_none_or(|share| *group.share == *share)
+            && self.filter.is_none_or(|filter| *group.filter == *filter)
+            && self
+                .containing
+                .is_none_or(|part| group.share.contains(part) || group.filter.contains(part))
     }
 
-    pub(crate) fn client(&self, client_id: &str, now: Instant) -> Option<ClientSnapshot> {
-        self.find(client_id)?.snapshot(now)
+    fn is_behind(&self, group: &Group) -> bool {
+        match self.after {
+            None => true,
+            Some((filter, None)) => *group.filter > *filter,
+            Some((filter, Some(share))) => (&*group.filter, &*group.share) > (filter, share),
+        }
+    }
+}
+
+/// The first entries of a list that comes in no order.
+struct First<T> {
+    entries: BTreeSet<ByKey<T>>,
+    /// Bytes of their keys.
+    bytes: usize,
+    limit: usize,
+    /// The first entry that there was no room for: what is behind it is not among the first.
+    cut: Option<T>,
+}
+
+/// What a list is ordered by.
+trait Keyed {
+    fn key(&self) -> &str;
+}
+
+struct ByKey<T>(T);
+
+impl<T: Keyed> First<T> {
+    fn new(limit: usize) -> Self {
+        Self {
+            entries: BTreeSet::new(),
+            bytes: 0,
+            limit,
+            cut: None,
+        }
+    }
+
+    /// Takes an entry that is behind `page.after`, unless there are enough in front of it.
+    fn offer(&mut self, key: &str, page: &PageOf<'_>, entry: impl FnOnce() -> T) {
+        let is_cut = self.cut.as_ref().is_some_and(|cut| cut.key() <= key);
+        if self.limit == 0 || is_cut || page.after.is_some_and(|after| key <= after) {
+            return;
+        }
+        if !self.entries.contains(key) {
+            self.bytes += key.len();
+            self.entries.insert(ByKey(entry()));
+        }
+        while self.entries.len() > self.limit || self.bytes > PAGE_BYTES {
+            if self.entries.len() == 1 {
+                break;
+            }
+            let Some(ByKey(last)) = self.entries.pop_last() else {
+                break;
+            };
+            self.bytes -= last.key().len();
+            self.cut = Some(last);
+        }
+    }
+
+    fn into_page(self, total: usize) -> Page<T> {
+        Page {
+            entries: self.entries.into_iter().map(|entry| entry.0).collect(),
+            total,
+        }
+    }
+}
+
+impl Keyed for Arc<Session> {
+    fn key(&self) -> &str {
+        self.client_id()
+    }
+}
+
+impl Keyed for Message {
+    fn key(&self) -> &str {
+        self.topic()
+    }
+}
+
+impl Keyed for Box<str> {
+    fn key(&self) -> &str {
+        self
+    }
+}
+
+impl<T: Keyed> Borrow<str> for ByKey<T> {
+    fn borrow(&self) -> &str {
+        self.0.key()
+    }
+}
+
+impl<T: Keyed> Ord for ByKey<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.key().cmp(other.0.key())
+    }
+}
+
+impl<T: Keyed> PartialOrd for ByKey<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: Keyed> PartialEq for ByKey<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl<T: Keyed> Eq for ByKey<T> {}
+
+impl Broker {
+    /// A page of all sessions, by client identifier.
+    pub(crate) fn client_page(&self, page: &PageOf<'_>) -> Page<Arc<Session>> {
+        let (mut first, mut total) = (First::new(page.limit), 0);
+        for session in self.all_sessions() {
+            if page.is_asked_for(session.client_id()) {
+                total += 1;
+                first.offer(session.client_id(), page, || session.clone());
+            }
+        }
+        first.into_page(total)
+    }
+
+    /// Every session, by client identifier.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn clients(&self, now: Instant) -> Vec<ClientSnapshot> {
+        let page = PageOf {
+            after: None,
+            containing: None,
+            limit: usize::MAX,
+        };
+        let sessions = self.client_page(&page).entries;
+        let sessions = sessions.iter();
+        sessions
+            .filter_map(|session| session.snapshot(PartBounds::NONE, now))
+            .collect()
+    }
+
+    /// Every shared group, by filter and share name.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn groups(&self) -> Vec<super::group::GroupSnapshot> {
+        let mut groups = Vec::new();
+        self.group_names.visit(None, |group| {
+            groups.push(group.snapshot(PartBounds::NONE));
+            true
+        });
+        groups
     }
 
     pub(crate) fn find(&self, client_id: &str) -> Option<Arc<Session>> {
@@ -103,67 +329,107 @@ impl Broker {
 
     /// All sessions at this moment; the registry is not locked while they are looked at.
     pub(crate) fn all_sessions(&self) -> Vec<Arc<Session>> {
-        self.sessions
-            .iter()
-            .map(|entry| entry.value().clone())
-            .collect()
+        let sessions = self.sessions.iter().map(|entry| entry.value().clone());
+        let mut sessions: Vec<_> = sessions.collect();
+        // In the order they were made, which a run with the same seed repeats.
+        sessions.sort_unstable_by_key(|session| session.id);
+        sessions
     }
 
-    /// Every shared group, ordered by filter and share name.
-    pub(crate) fn groups(&self) -> Vec<GroupSnapshot> {
-        let mut groups = Vec::new();
-        self.routing.read(|trie| {
-            trie.visit_all(|_, leaf| groups.extend(leaf.groups().iter().cloned()));
+    /// A page of the shared groups, by filter and share name.
+    pub(crate) fn group_page(&self, groups: &GroupsOf<'_>) -> Page<Arc<Group>> {
+        let (mut entries, mut total) = (Vec::new(), 0);
+        // No share name is empty, so this is in front of all groups of the filter.
+        let start = groups.filter.map(|filter| (filter, ""));
+        self.group_names.visit(start, |group| {
+            if groups.filter.is_some_and(|filter| *group.filter != *filter) {
+                return false;
+            }
+            if groups.is_asked_for(&group) {
+                total += 1;
+                if entries.len() < groups.limit && groups.is_behind(&group) {
+                    entries.push(group);
+                }
+            }
+            true
         });
-        let mut groups: Vec<_> = groups.iter().map(|group| group.snapshot()).collect();
-        groups.sort_by(|a, b| (&a.filter, &a.share).cmp(&(&b.filter, &b.share)));
-        groups
+        Page { entries, total }
     }
 
-    /// Every filter that somebody subscribes to.
-    pub(crate) fn filters(&self) -> Vec<TopicSnapshot> {
-        let mut filters = Vec::new();
-        self.routing.read(|trie| {
-            trie.visit_all(|filter, leaf| {
-                filters.push(TopicSnapshot {
-                    filter: filter.to_owned(),
-                    subscribers: leaf.plain().len(),
-                    groups: leaf.groups().len(),
-                });
-            });
+    /// A page of the filters that somebody subscribes to.
+    pub(crate) fn filter_page(&self, page: &PageOf<'_>) -> Page<Box<str>> {
+        let mut first = First::new(page.limit);
+        // Filters come once per subscriber. Two that have one hash count as one, which is as good
+        // as never.
+        let (hasher, mut different) = (foldhash::fast::RandomState::default(), HashSet::new());
+        self.visit_filters(|filter| {
+            if page.is_asked_for(filter) {
+                if page.containing.is_some() {
+                    different.insert(hasher.hash_one(filter));
+                }
+                first.offer(filter, page, || filter.into());
+            }
         });
-        filters.sort_by(|a, b| a.filter.cmp(&b.filter));
-        filters
+        let total = match page.containing {
+            Some(_) => different.len(),
+            None => self.routing.read(|trie| trie.len()),
+        };
+        first.into_page(total)
     }
 
-    /// The first `limit` retained messages, by topic, whose topics match `filter`, a valid one; and
-    /// how many match in all.
-    pub(crate) fn retained_messages(
+    /// Who is behind a filter; `None` once nobody is.
+    pub(crate) fn filter(&self, filter: &str) -> Option<TopicSnapshot> {
+        self.routing.read(|trie| {
+            trie.get(filter).map(|leaf| TopicSnapshot {
+                filter: filter.to_owned(),
+                subscribers: leaf.plain().len(),
+                groups: leaf.groups().len(),
+            })
+        })
+    }
+
+    /// Calls `f` with the filter of every subscription, without `$share/…/`, in no order. Only the
+    /// session that is looked at is locked, and not for longer than a slice takes.
+    fn visit_filters(&self, mut f: impl FnMut(&str)) {
+        for session in self.all_sessions() {
+            let mut seen: Option<Box<str>> = None;
+            loop {
+                let slot = session.slot();
+                let mut last = None;
+                for (full, subscribed) in slot.subscriptions_after(seen.as_deref(), SLICE) {
+                    f(subscribed
+                        .group
+                        .as_ref()
+                        .map_or(full, |group| &group.filter));
+                    last = Some(full);
+                }
+                let Some(last) = last else { break };
+                seen = Some(last.into());
+            }
+        }
+    }
+
+    /// A page of the retained messages, by topic, whose topics match `filter`, a valid one.
+    pub(crate) fn retained_page(
         &self,
         filter: Option<&str>,
-        limit: usize,
+        page: &PageOf<'_>,
         now: Instant,
-    ) -> (Vec<RetainedSnapshot>, usize) {
-        let mut found = match filter {
-            Some(filter) => self.retained.matching(filter, &self.context(now)),
-            None => {
-                let mut all = Vec::new();
-                self.retained
-                    .read()
-                    .visit(|_, message| all.push(message.clone()));
-                all.retain(|message| !message.is_expired(now));
-                all
-            }
-        };
-        found.sort_by(|a, b| a.topic().cmp(b.topic()));
-        let shown = found.iter().take(limit).map(|message| RetainedSnapshot {
-            topic: message.topic().to_owned(),
-            qos: message.qos(),
-            payload: message.payload().to_vec(),
-        });
-        (shown.collect(), found.len())
+    ) -> Page<Message> {
+        let begin = || (First::new(page.limit), 0);
+        let context = self.context(now);
+        let (first, total) =
+            self.retained
+                .visit(filter, &context, begin, |seen, topic, message| {
+                    if page.is_asked_for(topic) {
+                        seen.1 += 1;
+                        seen.0.offer(topic, page, || message.clone());
+                    }
+                });
+        first.into_page(total)
     }
 
+    /// The counters, and sums over all sessions and groups, each of which is locked by itself.
     pub(crate) fn stats(&self, now: Instant) -> Stats {
         let counters = &self.counters;
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -184,38 +450,32 @@ impl Broker {
             dropped: load(&counters.dropped),
             expired: load(&counters.expired),
             memory: self.budget.used(),
+            memory_by_kind: Kind::ALL.map(|kind| self.budget.used_by(kind)),
             ..Stats::default()
         };
         for session in self.all_sessions() {
             session.add_to(&mut stats);
         }
-        for group in self.groups() {
-            stats.group_queued += group.queued;
-            stats.dropped += group.dropped;
-            stats.expired += group.expired;
-        }
+        self.group_names.visit(None, |group| {
+            let totals = group.totals();
+            stats.group_queued += totals.queued;
+            stats.dropped += totals.dropped;
+            stats.expired += totals.expired;
+            true
+        });
         stats
     }
 }
 
 impl Session {
-    fn snapshot(&self, now: Instant) -> Option<ClientSnapshot> {
+    /// The session as it stands, with its first subscriptions as far as `bounds` go; `None` if it
+    /// has ended or never began.
+    pub(crate) fn snapshot(&self, bounds: PartBounds, now: Instant) -> Option<ClientSnapshot> {
+        let subscriptions = self.first_subscriptions(bounds);
         let slot = self.slot();
         if !matches!(slot.state, State::Connected | State::Away) {
             return None;
         }
-        let mut subscriptions: Vec<_> = slot
-            .subscriptions
-            .iter()
-            .filter_map(|(filter, subscribed)| {
-                let options = subscribed.subscription.options()?;
-                Some(SubscriptionSnapshot {
-                    filter: filter.to_string(),
-                    qos: options.qos,
-                })
-            })
-            .collect();
-        subscriptions.sort_by(|a, b| a.filter.cmp(&b.filter));
         let outbox = self.outbox();
         Some(ClientSnapshot {
             client_id: self.client_id().to_owned(),
@@ -233,11 +493,39 @@ impl Session {
                 .connected_at
                 .map(|at| now.saturating_duration_since(at)),
             subscriptions,
+            subscriptions_total: slot.subscriptions.len(),
             in_flight: outbox.window.len(),
             queued: outbox.queued(),
             messages_sent: outbox.sent.messages,
             dropped: outbox.sent.dropped,
         })
+    }
+
+    /// The first subscriptions, by filter.
+    fn first_subscriptions(&self, bounds: PartBounds) -> Vec<SubscriptionSnapshot> {
+        let (mut found, mut bytes) = (Vec::<SubscriptionSnapshot>::new(), 0);
+        while found.len() < bounds.count && bytes < bounds.bytes {
+            let slot = self.slot();
+            let before = found.len();
+            let seen = found.last().map(|last| last.filter.clone());
+            let slice = PartBounds {
+                count: SLICE.count.min(bounds.count - before),
+                bytes: SLICE.bytes.min(bounds.bytes - bytes),
+            };
+            for (filter, subscribed) in slot.subscriptions_after(seen.as_deref(), slice) {
+                bytes += filter.len();
+                // One that ended is about to leave the list.
+                let options = subscribed.subscription.options();
+                found.push(SubscriptionSnapshot {
+                    filter: filter.to_owned(),
+                    qos: options.map_or(QoS::AtMostOnce, |options| options.qos),
+                });
+            }
+            if found.len() == before {
+                break;
+            }
+        }
+        found
     }
 
     fn add_to(&self, stats: &mut Stats) {
@@ -258,5 +546,207 @@ impl Session {
         stats.bytes_sent += outbox.sent.bytes;
         stats.dropped += outbox.sent.dropped;
         stats.expired += outbox.sent.expired;
+    }
+}
+
+impl Slot {
+    /// The subscriptions behind the full filter `after`, in order, as far as `bounds` go.
+    fn subscriptions_after(
+        &self,
+        after: Option<&str>,
+        bounds: PartBounds,
+    ) -> impl Iterator<Item = (&str, &Subscribed)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = self.subscriptions.range::<str, _>((from, Bound::Unbounded));
+        bounds.take(
+            rest.map(|(full, subscribed)| (&**full, subscribed)),
+            |entry| entry.0,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::sync::mpsc;
+
+    use crate::config::Config;
+
+    use super::super::link::{Link, Mailbox, Written};
+    use super::super::local::LocalSession;
+    use super::super::{Alarm, Dirty, Randomness};
+    use super::*;
+
+    struct NoAlarm;
+
+    impl Alarm for NoAlarm {
+        fn deadline_moved(&self) {}
+    }
+
+    #[derive(Default)]
+    struct Nowhere(Mailbox);
+
+    impl Link for Nowhere {
+        fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
+            Written::Bytes(slices.iter().map(|slice| slice.len()).sum())
+        }
+
+        fn wake(&self) {}
+
+        fn mailbox(&self) -> &Mailbox {
+            &self.0
+        }
+    }
+
+    fn broker() -> (Arc<Broker>, Instant) {
+        let now = Instant::now();
+        let broker = Broker::new(
+            Config::standard(),
+            Randomness::from_seed(7),
+            now,
+            Arc::new(NoAlarm),
+        );
+        (Arc::new(broker), now)
+    }
+
+    fn subscribe(broker: &Broker, filter: &str, now: Instant) -> LocalSession {
+        let link: Arc<dyn Link> = Arc::new(Nowhere::default());
+        let (context, mut dirty) = (broker.context(now), Dirty::default());
+        let local = broker.open_local(filter, QoS::AtLeastOnce, &link, &context, &mut dirty);
+        broker.flush_all(&context, dirty);
+        local.expect("a subscription")
+    }
+
+    /// Does `work` on a thread of its own, which must not have to wait for this one.
+    fn while_walking(work: impl FnOnce() + Send + 'static) {
+        let (done, end) = mpsc::channel();
+        std::thread::spawn(move || {
+            work();
+            let _ = done.send(());
+        });
+        let patience = Duration::from_secs(10);
+        end.recv_timeout(patience).expect("it waits for the walk");
+    }
+
+    #[test]
+    fn others_subscribe_and_connect_while_filters_are_walked() {
+        let (broker, now) = broker();
+        subscribe(&broker, "$share/g/a/+", now);
+        let mut found = Vec::new();
+        broker.visit_filters(|filter| {
+            found.push(filter.to_owned());
+            if found.len() == 1 {
+                let broker = broker.clone();
+                while_walking(move || {
+                    subscribe(&broker, "a/+", now);
+                    subscribe(&broker, "$share/g/a/+", now);
+                });
+            }
+        });
+        assert_eq!(found, ["a/+"], "what came later is not seen");
+    }
+
+    #[test]
+    fn others_subscribe_and_leave_while_groups_are_walked() {
+        let (broker, now) = broker();
+        let member = subscribe(&broker, "$share/g/a", now);
+        subscribe(&broker, "$share/g/b", now);
+        let mut member = Some(member);
+        let mut found = Vec::new();
+        broker.group_names.visit(None, |group| {
+            found.push(group.filter.clone());
+            if let Some(member) = member.take() {
+                let broker = broker.clone();
+                while_walking(move || {
+                    let (context, mut dirty) = (broker.context(now), Dirty::default());
+                    broker.close_local(&member, &context, &mut dirty);
+                    broker.flush_all(&context, dirty);
+                    subscribe(&broker, "$share/h/a", now);
+                });
+            }
+            true
+        });
+        assert_eq!(found.concat(), "ab");
+        let names: Vec<_> = broker
+            .groups()
+            .into_iter()
+            .map(|group| group.share)
+            .collect();
+        assert_eq!(names, ["h", "g"]);
+    }
+
+    #[test]
+    fn session_is_left_unlocked_between_slices_of_its_subscriptions() {
+        let (broker, now) = broker();
+        let local = subscribe(&broker, "0", now);
+        let mut slot = local.session.slot();
+        let one = slot.subscriptions.values().next().cloned().expect("one");
+        for number in 1..1_000 {
+            let full = format!("{number:03}");
+            slot.subscriptions.insert(full.into(), one.clone());
+        }
+        let slice = slot.subscriptions_after(None, SLICE).count();
+        assert_eq!(slice, SLICE.count);
+        drop(slot);
+        let mut count = 0;
+        broker.visit_filters(|_| count += 1);
+        assert_eq!(count, 1_000);
+        let shown = local.session.first_subscriptions(PartBounds {
+            count: 700,
+            bytes: usize::MAX,
+        });
+        assert_eq!(shown.len(), 700);
+        assert!(shown.is_sorted_by_key(|shown| shown.filter.clone()));
+    }
+
+    #[test]
+    fn first_entries_are_the_smallest_whatever_the_order_they_come_in() {
+        let page = |limit| PageOf {
+            after: Some("b"),
+            containing: None,
+            limit,
+        };
+        let keys = ["e", "a", "c", "e", "g", "d", "c", "b", "f", "g"];
+        for (limit, expected) in [(0, ""), (1, "c"), (3, "cde"), (9, "cdefg")] {
+            let mut first = First::<Box<str>>::new(limit);
+            for key in keys {
+                first.offer(key, &page(limit), || key.into());
+            }
+            assert_eq!(first.into_page(0).entries.concat(), expected);
+        }
+    }
+
+    #[test]
+    fn first_entries_have_no_gap_where_their_names_are_long() {
+        let page = PageOf {
+            after: None,
+            containing: None,
+            limit: 10,
+        };
+        let long = |start| format!("{start}{}", "x".repeat(PAGE_BYTES / 2));
+        // The third does not fit beside the first two, and the last one must not take its place.
+        let keys = [long("c"), long("a"), long("b"), "d".to_owned()];
+        let mut first = First::<Box<str>>::new(10);
+        for key in &keys {
+            first.offer(key, &page, || key.as_str().into());
+        }
+        let found = first.into_page(0).entries;
+        assert_eq!(found.len(), 1);
+        assert_eq!(*found[0], *long("a"));
+    }
+
+    #[test]
+    fn part_of_a_list_ends_at_its_bounds() {
+        let names = ["aaaa", "bb", "cc", "d"];
+        let part = |count, bytes| {
+            let bounds = PartBounds { count, bytes };
+            bounds.take(names, |name| name).count()
+        };
+        assert_eq!(part(2, 100), 2);
+        assert_eq!(part(4, 6), 2);
+        assert_eq!(part(4, 7), 2);
+        assert_eq!(part(4, 1), 1, "the first one always fits");
+        assert_eq!(part(0, 100), 0);
+        assert_eq!(part(9, 9), 4);
     }
 }

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::budget::Full;
 use crate::codec::{QoS, ReasonCode, RetainHandling, SubscribeOptions};
 use crate::session::message::Message;
 use crate::session::subscription::{Options, Subscription};
@@ -14,8 +15,9 @@ use super::context::Context;
 use super::dirty::Dirty;
 use super::group::{Group, JoinError};
 use super::outbox::Grant;
+use super::retained::Retained;
 use super::route::{Leaf, Target};
-use super::session::{Session, Slot, Subscribed};
+use super::session::{Session, Slot, Subscribed, subscription_size};
 
 /// Retained messages handed to one receiver per lock hold.
 const REPLAY_BATCH: usize = 256;
@@ -32,6 +34,8 @@ pub(super) struct Request<'a> {
 pub(super) struct Replay {
     pub(super) message: Message,
     pub(super) subscription: Arc<Subscription>,
+    /// Those of the SUBSCRIBE that it is for: a later one may have changed the subscription's.
+    pub(super) options: Options,
 }
 
 /// What subscriptions are due once they were answered: SUBACK goes ahead of it.
@@ -43,12 +47,13 @@ pub(super) struct Due {
 }
 
 impl Replay {
-    /// What the subscription makes of it: RETAIN 1 (MQTT-3.3.1-8); `None` once it has ended.
+    /// What the SUBSCRIBE makes of it: RETAIN 1 (MQTT-3.3.1-8), at the QoS that its own answer granted
+    /// (MQTT-3.8.4-5); `None` once the subscription has ended.
     pub(super) fn grant(&self) -> Option<Grant> {
-        let options = self.subscription.options()?;
+        self.subscription.options()?;
         Some(Grant {
             retain: true,
-            ..Grant::new(options, self.message.qos(), true)
+            ..Grant::new(self.options, self.message.qos(), true)
         })
     }
 }
@@ -95,22 +100,32 @@ impl Broker {
             RetainHandling::DoNotSend => false,
         };
         let exact_only = context.aws.retained_exact_only && request.filter.has_wildcard();
-        if wants_retained
-            && request.filter.share.is_none()
-            && !exact_only
-            && self.retained.len() > 0
-        {
-            let found = self.retained.matching(request.filter.filter, context);
-            due.replays.extend(found.into_iter().map(|message| Replay {
-                message,
-                subscription: subscribed.subscription.clone(),
-            }));
+        if wants_retained && request.filter.share.is_none() && !exact_only {
+            for store in self.stores_for(request.filter.filter) {
+                let found = store.matching(request.filter.filter, context);
+                due.replays.extend(found.into_iter().map(|message| Replay {
+                    message,
+                    subscription: subscribed.subscription.clone(),
+                    options,
+                }));
+            }
         }
         match options.qos {
             QoS::AtMostOnce => ReasonCode::Success,
             QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
             QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
         }
+    }
+
+    /// Where a filter may find retained messages.
+    fn stores_for(&self, filter: &str) -> impl Iterator<Item = &Retained> {
+        // A wildcard in front matches no topic that starts with `$` (MQTT-4.7.2-1).
+        let may_be_own = filter.starts_with("$SYS");
+        let own = Some(&self.own_topics).filter(|_| may_be_own);
+        [Some(&self.retained), own]
+            .into_iter()
+            .flatten()
+            .filter(|store| store.len() > 0)
     }
 
     /// A repeated SUBSCRIBE changes the options in place (MQTT-3.8.4-3); a member keeps its turn.
@@ -152,6 +167,10 @@ impl Broker {
         {
             return Err(ReasonCode::QuotaExceeded);
         }
+        let size = subscription_size(request.filter.full, request.filter.share.is_some());
+        slot.charge
+            .grow(size)
+            .map_err(|Full| ReasonCode::QuotaExceeded)?;
         let subscription = Arc::new(Subscription::new(options));
         let group = match request.filter.share {
             None => {
@@ -168,13 +187,11 @@ impl Broker {
                 });
                 None
             }
-            Some(share) => Some(self.join(
-                session,
-                &subscription,
-                share,
-                request.filter.filter,
-                context,
-            )?),
+            Some(share) => {
+                let filter = request.filter.filter;
+                let joined = self.join(session, &subscription, share, filter, context);
+                Some(joined.inspect_err(|_| slot.charge.shrink(size))?)
+            }
         };
         self.subscriptions.fetch_add(1, Ordering::Relaxed);
         let subscribed = Subscribed {
@@ -195,7 +212,7 @@ impl Broker {
         filter: &str,
         context: &Context<'_>,
     ) -> Result<Arc<Group>, ReasonCode> {
-        let seed = self.random.lock().next();
+        let seed = self.randomness.turn_seed();
         self.routing.change(filter, |tables| {
             let leaf = tables.trie.get_or_insert_with(filter, Leaf::default);
             let known = leaf
@@ -217,6 +234,7 @@ impl Broker {
                     let group =
                         Arc::new(Group::new(share, filter, self.config.share_strategy, seed));
                     leaf.add_group(group.clone());
+                    self.group_names.insert(&group);
                     group
                 }
             };
@@ -243,6 +261,8 @@ impl Broker {
         }
         match slot.subscriptions.remove(filter.full) {
             Some(subscribed) => {
+                let size = subscription_size(filter.full, subscribed.group.is_some());
+                slot.charge.shrink(size);
                 self.end_subscription(session, filter.filter, &subscribed, context, dirty);
                 ReasonCode::Success
             }
@@ -250,22 +270,7 @@ impl Broker {
         }
     }
 
-    /// Ends every subscription of a session.
-    pub(super) fn unsubscribe_all(
-        &self,
-        session: &Arc<Session>,
-        slot: &mut Slot,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) {
-        for (full, subscribed) in std::mem::take(&mut slot.subscriptions) {
-            if let Ok(filter) = Filter::parse(&full) {
-                self.end_subscription(session, filter.filter, &subscribed, context, dirty);
-            }
-        }
-    }
-
-    fn end_subscription(
+    pub(super) fn end_subscription(
         &self,
         session: &Arc<Session>,
         filter: &str,
@@ -290,6 +295,7 @@ impl Broker {
                         Self::count(&self.counters.dropped, ended.dropped);
                         Self::count(&self.counters.expired, ended.expired);
                         leaf.remove_group(group);
+                        self.group_names.remove(group);
                         self.groups.fetch_sub(1, Ordering::Relaxed);
                     }
                 }
@@ -315,18 +321,18 @@ impl Broker {
             return;
         }
         // A client that subscribes again and again without reading must not pile up the store.
-        let bound = self.retained.len() + context.limits.session_queue;
+        let bound = self.retained.len() + self.own_topics.len() + context.limits.session_queue;
         session.outbox().enqueue_replays(due.replays, bound);
         self.replay(session, context, dirty);
     }
 
     /// Sends retained messages that wait, while there is room.
     ///
-    /// The store stays locked against writers meanwhile: a message that is still current cannot be
+    /// The stores stay locked against writers meanwhile: a message that is still current cannot be
     /// overtaken by its successor, which is delivered only after it was stored.
     pub(super) fn replay(&self, session: &Arc<Session>, context: &Context<'_>, dirty: &mut Dirty) {
         loop {
-            let store = self.retained.read();
+            let stores = [self.retained.read(), self.own_topics.read()];
             let mut outbox = session.outbox();
             for _ in 0..REPLAY_BATCH {
                 let Some(replay) = outbox.next_replay(context) else {
@@ -335,7 +341,8 @@ impl Broker {
                 let Some(grant) = replay.grant() else {
                     continue;
                 };
-                if replay.message.is_expired(context.now) || !store.is_current(&replay.message) {
+                let is_current = stores.iter().any(|store| store.is_current(&replay.message));
+                if replay.message.is_expired(context.now) || !is_current {
                     continue;
                 }
                 let publication = replay.message.publication();

@@ -8,11 +8,11 @@ use crate::session::message::Publication;
 use super::Broker;
 use super::dirty::Dirty;
 use super::publish::Run;
+use super::snapshot::Stats;
 
 impl Broker {
     /// Publishes the counters under `$SYS/broker/`.
-    pub(crate) fn publish_sys(&self, now: Instant, dirty: &mut Dirty) {
-        let stats = self.stats(now);
+    pub(crate) fn publish_sys(&self, stats: &Stats, now: Instant, dirty: &mut Dirty) {
         let version = concat!("roundel ", env!("CARGO_PKG_VERSION")).to_owned();
         let values = [
             ("$SYS/broker/version", version),

@@ -8,13 +8,14 @@ use super::property::{Property as P, UserProperties};
 use super::qos::QoS;
 use super::reason::ReasonCode;
 use super::subscribe::SubscribeOptions;
-use super::version::Version;
+use super::version::{BRIDGE, Version};
 use super::{MAX_PACKET_SIZE, Packet, Sender, Split, decode_from, split, write};
 
 /// A CONNECT with Clean Start, no Keep Alive, and nothing that is optional.
 pub(crate) fn connect(version: Version, client_id: &str) -> Connect<'_> {
     Connect {
         version,
+        is_bridge: false,
         clean_start: true,
         keep_alive: 0,
         client_id,
@@ -63,7 +64,8 @@ pub(crate) fn decode_all(mut bytes: &[u8], version: Version) -> Vec<Packet<'_>> 
 pub(crate) fn encode_connect(out: &mut Vec<u8>, connect: &Connect<'_>) -> usize {
     let mut body = Vec::new();
     write::utf8(&mut body, "MQTT");
-    body.extend_from_slice(&[connect.version.level(), connect_flags(connect)]);
+    let bridge = if connect.is_bridge { BRIDGE } else { 0 };
+    body.extend_from_slice(&[connect.version.level() | bridge, connect_flags(connect)]);
     body.extend_from_slice(&connect.keep_alive.to_be_bytes());
     if connect.version == Version::V5 {
         write::properties(&mut body, |section| {

@@ -9,12 +9,14 @@ use super::packet_type::PacketType;
 use super::property::{self, Property, PropertyReader, Section, UserProperties};
 use super::qos::QoS;
 use super::reason::ReasonCode;
-use super::version::Version;
+use super::version::{BRIDGE, Version};
 
 /// A CONNECT.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Connect<'a> {
     pub(crate) version: Version,
+    /// The client is a broker, as its Protocol Version byte says.
+    pub(crate) is_bridge: bool,
     /// Clean Start; Clean Session in MQTT 3.1.1.
     pub(crate) clean_start: bool,
     /// Keep Alive in seconds, 0 for none.
@@ -32,6 +34,7 @@ impl fmt::Debug for Connect<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connect")
             .field("version", &self.version)
+            .field("is_bridge", &self.is_bridge)
             .field("clean_start", &self.clean_start)
             .field("keep_alive", &self.keep_alive)
             .field("client_id", &self.client_id)
@@ -142,10 +145,10 @@ pub(crate) enum ConnectError {
 }
 
 impl ConnectError {
-    /// The version whose format an answer has to have, if the packet names one that is served.
-    pub(crate) const fn version(&self) -> Option<Version> {
+    /// The version whose format an answer has to have, if the packet got as far as to name one.
+    pub(crate) fn version(&self) -> Option<Version> {
         match self {
-            Self::UnsupportedVersion { .. } => None,
+            Self::UnsupportedVersion { level, .. } => Some(Version::of_answer_to(*level)),
             Self::Invalid { version, .. } => *version,
         }
     }
@@ -163,8 +166,8 @@ impl ConnectError {
 ///
 /// # Errors
 ///
-/// `UnsupportedVersion` if the name is not `MQTT` or the level is neither 4 nor 5, whatever
-/// follows; otherwise `Invalid` if anything breaks the format of the version named.
+/// `UnsupportedVersion` if the name is not `MQTT` or the level, without the bit of a bridge, is
+/// neither 4 nor 5, whatever follows; otherwise `Invalid` if anything breaks the format of the version named.
 pub(crate) fn decode<'a>(frame: &Frame<'a>) -> Result<Connect<'a>, ConnectError> {
     let mut cursor = Cursor::new(frame.body);
     let unversioned = |error| ConnectError::Invalid {
@@ -180,7 +183,8 @@ pub(crate) fn decode<'a>(frame: &Frame<'a>) -> Result<Connect<'a>, ConnectError>
     let name_ok = name == b"MQTT";
     match Version::from_level(level) {
         Some(version) if name_ok => {
-            Connect::decode(cursor, version).map_err(|error| ConnectError::Invalid {
+            let is_bridge = level & BRIDGE != 0;
+            Connect::decode(cursor, version, is_bridge).map_err(|error| ConnectError::Invalid {
                 version: Some(version),
                 error,
             })
@@ -191,7 +195,11 @@ pub(crate) fn decode<'a>(frame: &Frame<'a>) -> Result<Connect<'a>, ConnectError>
 
 impl<'a> Connect<'a> {
     /// Decodes what follows the Protocol Version.
-    fn decode(mut cursor: Cursor<'a>, version: Version) -> Result<Self, DecodeError> {
+    fn decode(
+        mut cursor: Cursor<'a>,
+        version: Version,
+        is_bridge: bool,
+    ) -> Result<Self, DecodeError> {
         let flags = ConnectFlags::check(cursor.u8("connect flags")?, version)?;
         let keep_alive = cursor.u16("keep alive")?;
         let properties = match version {
@@ -215,6 +223,7 @@ impl<'a> Connect<'a> {
         let clean_start = flags.clean_start;
         Ok(Self {
             version,
+            is_bridge,
             clean_start,
             keep_alive,
             client_id,

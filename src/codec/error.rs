@@ -17,6 +17,9 @@ pub(crate) enum DecodeError {
     /// MQTT-3.2.2-15. The size counts the fixed header.
     #[error("packet of {size} bytes is larger than the maximum packet size")]
     PacketTooLarge { size: usize },
+    /// More bytes of properties than `limits.properties` allows in one section.
+    #[error("properties of {size} bytes, the limit is {limit}")]
+    PropertiesTooLong { size: usize, limit: usize },
     /// MQTT-1.5.5-1, and the limit of four bytes.
     #[error("{field} is not a variable byte integer in its shortest form")]
     VariableByteInteger { field: &'static str },
@@ -120,7 +123,9 @@ impl DecodeError {
             | Self::AuthenticationDataWithoutMethod
             | Self::AuthenticationMethodMissing => ReasonCode::ProtocolError,
             Self::TopicAliasInvalid => ReasonCode::TopicAliasInvalid,
-            Self::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
+            Self::PacketTooLarge { .. } | Self::PropertiesTooLong { .. } => {
+                ReasonCode::PacketTooLarge
+            }
         }
     }
 }

@@ -14,14 +14,17 @@ mod cursor;
 mod disconnect;
 mod error;
 mod frame;
+mod large;
 mod message_properties;
 mod outgoing;
 mod packet_id;
 mod packet_type;
+mod payload;
 pub(crate) mod property;
 mod publish;
 mod qos;
 mod reason;
+mod section;
 mod subscribe;
 mod unsubscribe;
 mod version;
@@ -45,14 +48,19 @@ pub(crate) use connect::{Connect, ConnectError, Will};
 pub(crate) use disconnect::{Disconnect, encode_disconnect};
 pub(crate) use error::DecodeError;
 pub(crate) use frame::{Frame, MAX_PACKET_SIZE, Split, split};
+pub(crate) use large::{frame_of_head, gather_publish_head};
 pub(crate) use message_properties::MessageProperties;
 pub(crate) use outgoing::OutgoingPublish;
 pub(crate) use packet_id::PacketId;
 pub(crate) use packet_type::PacketType;
+pub(crate) use payload::Payload;
 pub(crate) use property::UserProperties;
 pub(crate) use publish::{Publish, PublishProperties};
-pub(crate) use subscribe::{RetainHandling, Suback, Subscribe, SubscribeOptions, encode_suback};
-pub(crate) use unsubscribe::{Unsuback, Unsubscribe, encode_unsuback};
+pub(crate) use section::check_sections;
+pub(crate) use subscribe::{
+    RetainHandling, Suback, Subscribe, SubscribeOptions, encode_suback, subscribe_filter_len,
+};
+pub(crate) use unsubscribe::{Unsuback, Unsubscribe, encode_unsuback, unsubscribe_filter_len};
 
 /// A decoded packet; strings and bytes borrow from the buffer that it was split from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! PUBLISH as it is sent: the packet that the broker writes most.
 
+use super::frame::MAX_PACKET_SIZE;
 use super::packet_id::PacketId;
 use super::packet_type::PacketType;
+use super::payload::Payload;
 use super::property::Property;
 use super::qos::QoS;
 use super::version::Version;
@@ -25,12 +27,19 @@ pub(crate) struct OutgoingPublish<'a> {
     /// Properties of the publisher in wire format, without the three above and without a length;
     /// see [`super::publish::PublishProperties::forward`].
     pub(crate) properties: &'a [u8],
-    pub(crate) payload: &'a [u8],
+    pub(crate) payload: Payload<'a>,
 }
 
 impl OutgoingPublish<'_> {
-    /// The size of the whole packet in bytes. Only a packet of at most [`super::MAX_PACKET_SIZE`]
-    /// and of at most the receiver's Maximum Packet Size may be encoded (MQTT-3.1.2-24).
+    /// Whether the packet may be sent to a receiver whose Maximum Packet Size is `maximum` bytes
+    /// (MQTT-3.1.2-24). Whatever the receiver says, Remaining Length ends at 268,435,455: a message that
+    /// came without properties, or at QoS 0, may be too long with those of its receiver.
+    #[inline]
+    pub(crate) fn fits(&self, version: Version, maximum: usize) -> bool {
+        self.encoded_len(version) <= maximum.min(MAX_PACKET_SIZE as usize)
+    }
+
+    /// The size of the whole packet in bytes. Only one that [`fits`](Self::fits) may be encoded.
     #[inline]
     pub(crate) fn encoded_len(&self, version: Version) -> usize {
         let body_len = self.lengths(version).body;
@@ -40,9 +49,17 @@ impl OutgoingPublish<'_> {
     /// Appends the packet.
     #[inline]
     pub(crate) fn encode(&self, version: Version, out: &mut Vec<u8>) {
+        self.encode_head(version, out, self.payload.len());
+        self.payload.append_to(out);
+    }
+
+    /// Appends the packet up to its payload; `room` for more is reserved.
+    #[inline]
+    pub(crate) fn encode_head(&self, version: Version, out: &mut Vec<u8>, room: usize) {
         debug_assert_eq!(self.packet_id.is_some(), self.qos > QoS::AtMostOnce);
+        debug_assert!(self.fits(version, usize::MAX), "remaining length overflows");
         let lengths = self.lengths(version);
-        out.reserve(5 + lengths.body);
+        out.reserve(5 + lengths.body - self.payload.len() + room);
         self.encode_topic(lengths.body, out);
         if let Some(id) = self.packet_id {
             out.extend_from_slice(&id.get().to_be_bytes());
@@ -50,7 +67,6 @@ impl OutgoingPublish<'_> {
         if version == Version::V5 {
             self.encode_properties(lengths.properties, out);
         }
-        out.extend_from_slice(self.payload);
     }
 
     /// Writes the fixed header and the Topic Name. The short forms of the header and the length of
@@ -145,4 +161,68 @@ struct Lengths {
     properties: usize,
     /// Everything behind the fixed header.
     body: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(payload: &[u8]) -> OutgoingPublish<'_> {
+        OutgoingPublish {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            topic: "big",
+            packet_id: None,
+            topic_alias: None,
+            message_expiry: None,
+            subscription_ids: &[],
+            properties: &[],
+            payload: payload.into(),
+        }
+    }
+
+    /// MQTT-1.5.5-1: whatever makes a packet longer than its publisher sent it ends before the
+    /// Remaining Length has a fifth byte.
+    #[test]
+    fn largest_packet_of_one_version_does_not_fit_with_what_the_other_adds() {
+        let zeroes = vec![0; 268_435_455];
+        let largest = packet(&zeroes[5..]);
+        assert!(largest.fits(Version::V311, usize::MAX));
+        assert_eq!(largest.encoded_len(Version::V311), MAX_PACKET_SIZE as usize);
+        assert!(!largest.fits(Version::V5, usize::MAX), "property length");
+        assert!(
+            !largest.fits(Version::V5, u32::MAX as usize),
+            "property length"
+        );
+
+        let with_properties = packet(&zeroes[6..]);
+        assert!(with_properties.fits(Version::V5, usize::MAX));
+        let id = PacketId::new(1);
+        let ids = [1, 268_435_455];
+        for longer in [
+            OutgoingPublish {
+                packet_id: id,
+                ..with_properties
+            },
+            OutgoingPublish {
+                topic_alias: Some(1),
+                ..with_properties
+            },
+            OutgoingPublish {
+                message_expiry: Some(1),
+                ..with_properties
+            },
+            OutgoingPublish {
+                subscription_ids: &ids,
+                ..with_properties
+            },
+        ] {
+            assert!(
+                !longer.fits(Version::V5, usize::MAX),
+                "{:?}",
+                longer.packet_id
+            );
+        }
+    }
 }

@@ -25,6 +25,16 @@ pub(crate) struct Subscribe<'a> {
 
 impl<'a> Subscribe<'a> {
     pub(super) fn decode(body: &'a [u8], version: Version) -> Result<Self, DecodeError> {
+        let subscribe = Self::open(body, version)?;
+        subscribe
+            .filters_from(0, version)
+            .try_for_each(|filter| filter.map(|_| ()))?;
+        Ok(subscribe)
+    }
+
+    /// Decodes everything but the filters, of which a packet may have millions:
+    /// [`filters_from`](Self::filters_from) checks them one by one.
+    pub(crate) fn open(body: &'a [u8], version: Version) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(body);
         let mut subscribe = Self {
             packet_id: cursor.packet_id()?,
@@ -41,20 +51,22 @@ impl<'a> Subscribe<'a> {
                 packet: PacketType::Subscribe,
             });
         }
-        while !cursor.is_empty() {
-            let (_, options) = filter_and_options(&mut cursor)?;
-            SubscribeOptions::check(options, version)?;
-        }
         Ok(subscribe)
     }
 
+    /// Topic Filters with their options, in the order of the packet, and what is wrong with the first
+    /// that is malformed. Begins `at` so many bytes of the list.
+    pub(crate) fn filters_from(&self, at: usize, version: Version) -> SubscribeFilters<'a> {
+        SubscribeFilters {
+            cursor: Cursor::new(self.payload.get(at..).unwrap_or_default()),
+            version,
+        }
+    }
+
     /// Topic Filters with their options, in the order of the packet.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn filters(&self) -> impl Iterator<Item = (&'a str, SubscribeOptions)> + use<'a> {
-        let mut cursor = Cursor::new(self.payload);
-        std::iter::from_fn(move || {
-            let (filter, options) = filter_and_options(&mut cursor).ok()?;
-            Some((filter, SubscribeOptions::from_byte(options)?))
-        })
+        self.filters_from(0, Version::V5).map_while(Result::ok)
     }
 
     fn decode_properties(&mut self, cursor: &mut Cursor<'a>) -> Result<(), DecodeError> {
@@ -70,6 +82,36 @@ impl<'a> Subscribe<'a> {
         }
         Ok(())
     }
+}
+
+/// The list of filters of a SUBSCRIBE.
+pub(crate) struct SubscribeFilters<'a> {
+    cursor: Cursor<'a>,
+    version: Version,
+}
+
+impl<'a> Iterator for SubscribeFilters<'a> {
+    type Item = Result<(&'a str, SubscribeOptions), DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.cursor.is_empty() {
+            return None;
+        }
+        let (filter, options) = match filter_and_options(&mut self.cursor) {
+            Ok(found) => found,
+            Err(error) => return Some(Err(error)),
+        };
+        if let Err(error) = SubscribeOptions::check(options, self.version) {
+            return Some(Err(error));
+        }
+        let options = SubscribeOptions::from_byte(options)?;
+        Some(Ok((filter, options)))
+    }
+}
+
+/// Bytes of a filter with its options in the list.
+pub(crate) fn subscribe_filter_len(filter: &str) -> usize {
+    2 + filter.len() + 1
 }
 
 fn filter_and_options<'a>(cursor: &mut Cursor<'a>) -> Result<(&'a str, u8), DecodeError> {

@@ -22,6 +22,15 @@ pub(crate) struct Unsubscribe<'a> {
 
 impl<'a> Unsubscribe<'a> {
     pub(super) fn decode(body: &'a [u8], version: Version) -> Result<Self, DecodeError> {
+        let unsubscribe = Self::open(body, version)?;
+        unsubscribe
+            .filters_from(0)
+            .try_for_each(|filter| filter.map(|_| ()))?;
+        Ok(unsubscribe)
+    }
+
+    /// Decodes everything but the filters: [`filters_from`](Self::filters_from) checks them one by one.
+    pub(crate) fn open(body: &'a [u8], version: Version) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(body);
         let packet_id = cursor.packet_id()?;
         let mut user_properties = UserProperties::default();
@@ -38,9 +47,6 @@ impl<'a> Unsubscribe<'a> {
                 packet: PacketType::Unsubscribe,
             });
         }
-        while !cursor.is_empty() {
-            cursor.utf8("topic filter")?;
-        }
         Ok(Self {
             packet_id,
             user_properties,
@@ -48,11 +54,26 @@ impl<'a> Unsubscribe<'a> {
         })
     }
 
-    /// Topic Filters, in the order of the packet.
-    pub(crate) fn filters(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let mut cursor = Cursor::new(self.payload);
-        std::iter::from_fn(move || cursor.utf8("topic filter").ok())
+    /// Topic Filters, in the order of the packet, and what is wrong with the first that is malformed.
+    /// Begins `at` so many bytes of the list.
+    pub(crate) fn filters_from(
+        &self,
+        at: usize,
+    ) -> impl Iterator<Item = Result<&'a str, DecodeError>> + use<'a> {
+        let mut cursor = Cursor::new(self.payload.get(at..).unwrap_or_default());
+        std::iter::from_fn(move || (!cursor.is_empty()).then(|| cursor.utf8("topic filter")))
     }
+
+    /// Topic Filters, in the order of the packet.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn filters(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.filters_from(0).map_while(Result::ok)
+    }
+}
+
+/// Bytes of a filter in the list.
+pub(crate) fn unsubscribe_filter_len(filter: &str) -> usize {
+    2 + filter.len()
 }
 
 /// An UNSUBACK, as a client reads it.

@@ -17,6 +17,9 @@ pub(super) fn check(config: &mut Config, said: &Said) -> Result<(), ConfigError>
     leave_out_what_is_not_built(config, said)?;
     check_listeners(config, said)?;
     check_limits(&config.limits, said)?;
+    if config.http_idle_timeout.is_zero() {
+        return Err(zero(said.origin("http_idle_timeout")));
+    }
     if config.tls.handshake_timeout.is_zero() {
         return Err(zero(said.origin("tls.handshake_timeout")));
     }
@@ -97,9 +100,15 @@ fn check_limits(limits: &Limits, said: &Said) -> Result<(), ConfigError> {
         ("limits.connections", limits.connections == 0),
         ("limits.connect_timeout", limits.connect_timeout.is_zero()),
         ("limits.packet_size", limits.packet_size == 0),
+        (
+            "limits.control_packet_size",
+            limits.control_packet_size == 0,
+        ),
+        ("limits.connect_size", limits.connect_size == 0),
         ("limits.receive_maximum", limits.receive_maximum == 0),
         ("limits.in_flight", limits.in_flight == 0),
         ("limits.topic_length", limits.topic_length == 0),
+        ("limits.keep_alive_bytes", limits.keep_alive_bytes == 0),
         ("limits.sessions", limits.sessions == 0),
         ("limits.write_stall", limits.write_stall.is_zero()),
         ("limits.publish_rate", limits.publish_rate == Some(0)),

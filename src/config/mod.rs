@@ -45,6 +45,9 @@ pub struct Config {
     pub sys_interval: Option<Duration>,
     /// Further names that a `Host` header of the HTTP API may carry.
     pub http_allowed_hosts: Vec<String>,
+    /// A connection to the HTTP API that neither sends nor reads for so long is closed; a request may
+    /// take six times as long in all.
+    pub http_idle_timeout: Duration,
     /// Seeds everything that is random in the core; `None` takes a fresh seed.
     pub seed: Option<u64>,
 }
@@ -157,6 +160,13 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// Largest packet accepted; announced as Maximum Packet Size where it is below the protocol's.
     pub packet_size: u32,
+    /// Largest packet but a PUBLISH. Such a packet is put together in one piece before it is handled.
+    pub control_packet_size: u32,
+    /// Largest CONNECT accepted, where `packet_size` is not below it. Who sends it is not known yet, so
+    /// it is refused by its length alone.
+    pub connect_size: u32,
+    /// Longest property section of a packet, and of a will: what decoding one packet costs ends there.
+    pub properties: usize,
     /// Largest payload of a PUBLISH (AWS-LIM-01).
     pub payload_size: Option<u32>,
     /// QoS 1 and 2 messages that a client may have unacknowledged (Receive Maximum in CONNACK).
@@ -197,6 +207,9 @@ pub struct Limits {
     /// Shortest and longest keep-alive, in seconds; one outside (0 included) is replaced
     /// (AWS-CONN-07, -08).
     pub keep_alive: Option<(u16, u16)>,
+    /// Bytes of one packet that have to come in each keep-alive interval for it to count as a sign of
+    /// life before it is complete.
+    pub keep_alive_bytes: usize,
     /// Longest Session Expiry Interval (AWS-SESS-04).
     pub session_expiry: Option<Duration>,
     /// Shortest and longest Message Expiry Interval, in seconds; one outside is clamped (AWS-LIM-18).
@@ -267,6 +280,10 @@ pub struct AwsRules {
     pub generated_client_ids: bool,
     /// Reason strings have the form `PACKET:text:trace id` (AWS-M5-12).
     pub traced_reason_strings: bool,
+    /// A CONNECT whose protocol version has bit 0x80, which says that the client is a bridge, is
+    /// refused as an unsupported version (MQTT-3.1.2-2). Without it such a client gets none of its own
+    /// messages back and live messages with RETAIN as published.
+    pub refuse_bridge_levels: bool,
 }
 
 impl AwsRules {
@@ -288,6 +305,7 @@ impl AwsRules {
             close_on_refusal_v3: true,
             generated_client_ids: true,
             traced_reason_strings: true,
+            refuse_bridge_levels: true,
         }
     }
 }
@@ -302,6 +320,9 @@ impl Limits {
             connections: 100_000,
             connect_timeout: Duration::from_secs(10),
             packet_size: 268_435_460,
+            control_packet_size: 16 << 20,
+            connect_size: 512 * 1024,
+            properties: MIB,
             payload_size: None,
             receive_maximum: 65_535,
             in_flight: 65_535,
@@ -321,6 +342,7 @@ impl Limits {
             content_type_length: None,
             correlation_data_length: None,
             keep_alive: None,
+            keep_alive_bytes: 1024,
             session_expiry: None,
             message_expiry: None,
             client_packet_size_min: None,
@@ -347,6 +369,8 @@ impl Limits {
     pub fn aws() -> Self {
         Self {
             packet_size: 149_504,
+            connect_size: 149_504,
+            properties: 149_504,
             payload_size: Some(131_072),
             receive_maximum: 100,
             in_flight: 100,
@@ -418,6 +442,7 @@ impl Config {
             users: Vec::new(),
             sys_interval: Some(Duration::from_secs(10)),
             http_allowed_hosts: Vec::new(),
+            http_idle_timeout: Duration::from_secs(10),
             seed: None,
         }
     }

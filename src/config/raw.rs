@@ -63,6 +63,7 @@ macro_rules! table {
 table!(RawFile {
     http_host: IpAddr,
     http_allowed_hosts: Vec<String>,
+    http_idle_timeout: Span,
     overlapping: Word<Overlapping>,
     on_overflow: Word<Overflow>,
     sys_interval: OrOff<Span>,
@@ -86,6 +87,9 @@ table!(RawLimits for Limits {
     connections: usize,
     connect_timeout: Span,
     packet_size: Size<u32>,
+    control_packet_size: Size<u32>,
+    connect_size: Size<u32>,
+    properties: Size<usize>,
     payload_size: OrOff<Size<u32>>,
     receive_maximum: u16,
     in_flight: u16,
@@ -105,6 +109,7 @@ table!(RawLimits for Limits {
     content_type_length: OrOff<usize>,
     correlation_data_length: OrOff<Size<usize>>,
     keep_alive: OrOff<(Seconds<u16>, Seconds<u16>)>,
+    keep_alive_bytes: Size<usize>,
     session_expiry: OrOff<Span>,
     message_expiry: OrOff<(Seconds<u32>, Seconds<u32>)>,
     client_packet_size_min: OrOff<Size<u32>>,
@@ -139,6 +144,7 @@ table!(RawAws for AwsRules {
     close_on_refusal_v3: bool,
     generated_client_ids: bool,
     traced_reason_strings: bool,
+    refuse_bridge_levels: bool,
 });
 
 impl RawFile {
@@ -149,6 +155,9 @@ impl RawFile {
         }
         if let Some(hosts) = self.http_allowed_hosts {
             config.http_allowed_hosts = hosts;
+        }
+        if let Some(timeout) = self.http_idle_timeout {
+            config.http_idle_timeout = timeout.resolve();
         }
         if let Some(overlapping) = self.overlapping {
             config.overlapping = overlapping.resolve();

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::budget::{Budget, Charge, Full, Kind};
 use crate::codec::{Connack, Connect, QoS, ReasonCode, Version};
 use crate::config::Config;
 use crate::session::will::Will;
@@ -14,9 +15,11 @@ use super::violation::Violation;
 const NEVER: u32 = u32::MAX;
 
 /// A CONNECT that was found acceptable, with what the broker makes of it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) version: Version,
+    /// The client is a broker: its subscriptions are No Local and Retain As Published.
+    pub(crate) is_bridge: bool,
     pub(crate) client_id: Box<str>,
     /// The client sent none and got this one.
     pub(crate) is_assigned: bool,
@@ -46,8 +49,16 @@ pub(crate) struct Accepted {
 pub(crate) fn accept(
     connect: &Connect<'_>,
     config: &Config,
+    budget: Budget,
     assign: impl FnOnce() -> Box<str>,
 ) -> Result<Accepted, Violation> {
+    if connect.is_bridge && config.aws.refuse_bridge_levels {
+        return Err(Violation::new(
+            ReasonCode::UnsupportedProtocolVersion,
+            "MQTT-3.1.2-2",
+            "protocol versions with the bit of a bridge are not supported",
+        ));
+    }
     let properties = &connect.properties;
     if let Some(method) = properties.authentication_method {
         return Err(Violation::new(
@@ -77,11 +88,12 @@ pub(crate) fn accept(
     let will = connect
         .will
         .as_ref()
-        .map(|will| take_will(will, config))
+        .map(|will| take_will(will, config, budget))
         .transpose()?;
     let is_assigned = connect.client_id.is_empty();
     Ok(Accepted {
         version: connect.version,
+        is_bridge: connect.is_bridge,
         client_id: if is_assigned {
             assign()
         } else {
@@ -145,11 +157,24 @@ fn check_client_id(connect: &Connect<'_>, config: &Config) -> Result<(), Violati
     }
 }
 
-fn take_will(will: &crate::codec::Will<'_>, config: &Config) -> Result<Box<Will>, Violation> {
+/// What a will takes besides its topic, payload and properties.
+const WILL: usize = 160;
+
+fn take_will(
+    will: &crate::codec::Will<'_>,
+    config: &Config,
+    budget: Budget,
+) -> Result<Box<Will>, Violation> {
     rules::check_will(will, config)?;
     let mut scratch = Vec::new();
-    let properties = will.forward(&mut scratch).into();
+    let properties: Box<[u8]> = will.forward(&mut scratch).into();
+    let size = WILL + will.topic.len() + will.payload.len() + properties.len();
+    let charge = Charge::new(budget, Kind::Sessions, size).map_err(|Full| {
+        let text = "the broker's memory bound is reached";
+        Violation::new(ReasonCode::QuotaExceeded, "limits.memory", text)
+    })?;
     Ok(Box::new(Will {
+        charge,
         topic: will.topic.into(),
         payload: will.payload.into(),
         properties,

@@ -1,6 +1,7 @@
 //! Rates per second, for the quotas of the service that are counted that way.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
 /// A bucket that refills continuously and holds one second's worth.
@@ -55,11 +56,13 @@ impl Rate {
 /// Names that are kept before those with full buckets are looked for.
 const FEW: usize = 1024;
 
-/// A rate for each of many names.
+/// A rate for each of many names. They are kept as hashes with a random seed: clients choose them, as
+/// long as they like.
 #[derive(Debug)]
 pub(crate) struct Rates {
     per_second: Option<u32>,
-    buckets: HashMap<Box<str>, Rate>,
+    hashing: RandomState,
+    buckets: HashMap<u64, Rate>,
     /// How many names there may be before the next look.
     look_at: usize,
 }
@@ -69,6 +72,7 @@ impl Rates {
     pub(crate) fn new(per_second: Option<u32>) -> Self {
         Self {
             per_second,
+            hashing: RandomState::new(),
             buckets: HashMap::new(),
             look_at: FEW,
         }
@@ -79,7 +83,8 @@ impl Rates {
         let Some(per_second) = self.per_second else {
             return true;
         };
-        if let Some(rate) = self.buckets.get_mut(name) {
+        let hash = self.hashing.hash_one(name);
+        if let Some(rate) = self.buckets.get_mut(&hash) {
             return rate.allows(1.0, now);
         }
         if self.buckets.len() >= self.look_at {
@@ -88,7 +93,7 @@ impl Rates {
         }
         let mut rate = Rate::new(per_second, now);
         let allowed = rate.allows(1.0, now);
-        self.buckets.insert(name.into(), rate);
+        self.buckets.insert(hash, rate);
         allowed
     }
 }

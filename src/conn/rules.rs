@@ -7,7 +7,26 @@ use crate::topic::{Filter, check_topic_name, slashes};
 
 use super::violation::Violation;
 
-/// A topic that a client may publish to (MQTT-3.3.2-2, AWS-LIM-04, -05, AWS-FAIL-08).
+/// The rule of a topic that is the broker's own: a name for logs, because section 4.7.2 of MQTT 5
+/// gives the advice without a number.
+pub(crate) const OWN_TOPIC: &str = "$SYS";
+
+/// Whether a topic is the broker's own: it says there how it does, and nobody else may (section 4.7.2
+/// of MQTT 5). The state of a bridge is the exception: the bridge itself puts it there.
+pub(crate) fn is_own_topic(topic: &str) -> bool {
+    let Some(below) = topic.strip_prefix("$SYS") else {
+        return false;
+    };
+    let is_state_of_a_bridge = below
+        .strip_prefix("/broker/connection/")
+        .and_then(|rest| rest.strip_suffix("/state"))
+        .is_some_and(|name| !name.contains('/'));
+    // `$SYS/#` matches `$SYS` as well.
+    (below.is_empty() || below.starts_with('/')) && !is_state_of_a_bridge
+}
+
+/// A topic that a client may publish to (MQTT-3.3.2-2, AWS-LIM-04, -05, AWS-FAIL-08), and any other
+/// publisher that is not the broker itself.
 pub(crate) fn check_topic(topic: &str, config: &Config) -> Result<(), Violation> {
     check_topic_name(topic).map_err(|error| {
         Violation::new(
@@ -21,6 +40,13 @@ pub(crate) fn check_topic(topic: &str, config: &Config) -> Result<(), Violation>
             ReasonCode::TopicNameInvalid,
             "AWS-FAIL-08",
             format!("topic '{topic}' is reserved"),
+        ));
+    }
+    if is_own_topic(topic) {
+        return Err(Violation::new(
+            ReasonCode::NotAuthorized,
+            OWN_TOPIC,
+            format!("topic '{topic}' is the broker's own"),
         ));
     }
     check_extent(topic, &config.limits, ReasonCode::TopicNameInvalid)
@@ -101,7 +127,7 @@ pub(crate) fn check_will(will: &Will<'_>, config: &Config) -> Result<(), Violati
     )
 }
 
-fn check_payload(length: usize, limits: &Limits) -> Result<(), Violation> {
+pub(crate) fn check_payload(length: usize, limits: &Limits) -> Result<(), Violation> {
     match limits.payload_size {
         Some(limit) if length > limit as usize => Err(Violation::new(
             ReasonCode::PacketTooLarge,
@@ -196,8 +222,7 @@ pub(crate) fn check_filter<'a>(full: &'a str, config: &Config) -> Result<Filter<
 }
 
 /// A SUBSCRIBE as a whole: what refuses all of it.
-pub(crate) fn check_subscribe<'a>(
-    filters: impl Iterator<Item = (&'a str, SubscribeOptions)>,
+pub(crate) fn check_subscription_id(
     subscription_id: Option<u32>,
     config: &Config,
 ) -> Result<(), Violation> {
@@ -208,24 +233,29 @@ pub(crate) fn check_subscribe<'a>(
             "subscription identifiers are not supported",
         ));
     }
-    let mut count = 0;
-    for (filter, options) in filters {
-        count += 1;
-        if options.no_local && filter.starts_with("$share/") {
-            return Err(Violation::protocol(
-                "MQTT-3.8.3-4",
-                format!("no local on the shared subscription '{filter}'"),
-            ));
-        }
-        if config.aws.refuse_qos2 && options.qos == QoS::ExactlyOnce {
-            return Err(Violation::new(
-                ReasonCode::QoSNotSupported,
-                "AWS-MQTT-04",
-                format!("qos 2 is not supported (filter '{filter}')"),
-            ));
-        }
+    Ok(())
+}
+
+/// What one filter of a SUBSCRIBE asks for, as far as it concerns the packet as a whole.
+pub(crate) fn check_options(
+    filter: &str,
+    options: SubscribeOptions,
+    config: &Config,
+) -> Result<(), Violation> {
+    if options.no_local && filter.starts_with("$share/") {
+        return Err(Violation::protocol(
+            "MQTT-3.8.3-4",
+            format!("no local on the shared subscription '{filter}'"),
+        ));
     }
-    check_filter_count(count, "AWS-MQTT-21", &config.limits)
+    if config.aws.refuse_qos2 && options.qos == QoS::ExactlyOnce {
+        return Err(Violation::new(
+            ReasonCode::QoSNotSupported,
+            "AWS-MQTT-04",
+            format!("qos 2 is not supported (filter '{filter}')"),
+        ));
+    }
+    Ok(())
 }
 
 /// Filters in one packet (AWS-LIM-07).

@@ -147,7 +147,7 @@ fn encode_publish(out: &mut Vec<u8>, publish: &Publish<'_>, version: Version) ->
         // They are among the properties.
         subscription_ids: &[],
         properties: publish.properties.forward(&mut scratch),
-        payload: publish.payload,
+        payload: publish.payload.into(),
     };
     outgoing.encode(version, out);
     let len = outgoing.encoded_len(version);

@@ -1,8 +1,8 @@
-//! JSON bodies: only `application/json`, bounded in size and time, and nothing unknown in them.
+//! JSON bodies: only `application/json`, bounded in size and time, charged while they are held, and
+//! nothing unknown in them.
 
 use std::future::poll_fn;
-use std::pin::pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -10,52 +10,121 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_path_to_error::{Path, Segment};
 
-use crate::net::Shared;
+use crate::budget::{Charge, Kind};
 
+use super::Api;
+use super::answer::no_room;
 use super::error::ApiError;
 
-/// For the arrival of a whole body.
-const BODY_LIMIT: Duration = Duration::from_secs(30);
+/// For the arrival of a whole body, in idle limits of the connection.
+const IDLE_LIMITS: u32 = 3;
 
 /// For what a client still sends of a body that was refused: it reads the answer only afterwards, and a
 /// connection that closes before is reset under it.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 const DISCARD_BYTES: u64 = 64 << 20;
 
-/// A body that was read as `T`.
+/// What is charged for each byte of a body: the byte, its place while escapes are resolved, and its
+/// place in the value that is made of it.
+const COPIES: usize = 3;
+
+/// A body that was declared as JSON and has all come.
 ///
 /// The content type is demanded because a page may send any other one across origins without asking.
-pub(super) struct JsonBody<T>(pub(super) T);
+pub(super) struct JsonBody {
+    bytes: Vec<u8>,
+    /// For as long as what is read from the body is held.
+    charge: Charge,
+}
 
-impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for JsonBody<T> {
+impl FromRequest<Api> for JsonBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
             let error = "the body is not declared as application/json";
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
         }
-        // What says its length is not read for nothing; what does not is cut by the router's limit.
-        let limit = super::body_limit(&shared.broker.config().limits);
-        let length = request.body().size_hint().lower();
-        if length > limit as u64 {
-            if length <= DISCARD_BYTES {
-                shared.tasks.spawn(discard(request.into_body()));
+        let config = api.shared.broker.config();
+        // Nor is one read that has no room even while nothing else is held.
+        let limit = super::body_limit(&config.limits).min(config.limits.memory / 2 / COPIES);
+        let mut body = request.into_body();
+        // What says its length is not read for nothing; what does not is cut when it is too long.
+        let announced = body.size_hint().lower();
+        let read = match announced > limit as u64 {
+            true => Err(too_large(limit)),
+            false => {
+                let time = config.http_idle_timeout * IDLE_LIMITS;
+                let reading = Self::read(&mut body, limit, api);
+                tokio::time::timeout(time, reading).await.map_err(|_| {
+                    let error = format!("the body took longer than {time:?}");
+                    ApiError::new(StatusCode::REQUEST_TIMEOUT, error)
+                })?
             }
-            let error = format!("the body is larger than {limit} bytes");
-            return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error));
+        };
+        if read.is_err() && announced <= DISCARD_BYTES {
+            api.shared.tasks.spawn(discard(body));
         }
-        let reading = tokio::time::timeout(BODY_LIMIT, Bytes::from_request(request, shared));
-        let body = reading.await.map_err(|_| {
-            let error = format!("the body took longer than {BODY_LIMIT:?}");
-            ApiError::new(StatusCode::REQUEST_TIMEOUT, error)
-        })?;
-        let body = body.map_err(|error| ApiError::new(error.status(), error.body_text()))?;
-        parse(&body).map(Self)
+        read
     }
+}
+
+impl JsonBody {
+    async fn read(body: &mut Body, limit: usize, api: &Api) -> Result<Self, ApiError> {
+        let upper = body.size_hint().upper();
+        let most = upper.and_then(|upper| usize::try_from(upper).ok());
+        let most = most.map_or(limit, |most| most.min(limit));
+        let mut read = Self {
+            bytes: Vec::new(),
+            charge: Charge::none(api.shared.broker.budget(), Kind::Http),
+        };
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+            let frame = frame.map_err(|error| {
+                ApiError::new(StatusCode::BAD_REQUEST, format!("the body ends: {error}"))
+            })?;
+            if let Some(bytes) = frame.data_ref() {
+                read.add(bytes, most, limit)?;
+            }
+        }
+        Ok(read)
+    }
+
+    fn add(&mut self, bytes: &Bytes, most: usize, limit: usize) -> Result<(), ApiError> {
+        let len = self.bytes.len() + bytes.len();
+        if len > limit {
+            return Err(too_large(limit));
+        }
+        if len > self.bytes.capacity() {
+            // Twice as much as there is, or all: what is only announced is not held.
+            let room = (2 * len).min(most.max(len));
+            let more = room - self.bytes.capacity();
+            self.charge.grow(more * COPIES).map_err(no_room)?;
+            self.bytes.reserve_exact(room - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Reads the body as a `T`, which may borrow from it.
+    ///
+    /// # Errors
+    ///
+    /// 400 with the field that is wrong.
+    pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
+        parse(&self.bytes)
+    }
+}
+
+fn too_large(limit: usize) -> ApiError {
+    let error = format!("the body is larger than {limit} bytes");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
 }
 
 /// Takes the rest of a body while the answer is on its way.
@@ -77,7 +146,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let text = error.inner().to_string();

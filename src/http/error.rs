@@ -8,6 +8,24 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+/// Characters of a caller's own text that an answer or a log line repeats.
+const EXCERPT: usize = 200;
+
+/// Characters of an error.
+const ERROR: usize = 1000;
+
+/// The beginning of a text that a caller sent.
+pub(super) fn excerpt(text: &str) -> Cow<'_, str> {
+    beginning(text, EXCERPT)
+}
+
+fn beginning(text: &str, characters: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
+        None => text.into(),
+    }
+}
+
 /// `{"error": "...", "field": "..."}` with a fitting status.
 #[derive(Debug)]
 pub(super) struct ApiError {
@@ -26,11 +44,24 @@ struct Body<'a> {
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        let error = error.into();
         Self {
             status,
-            error: error.into(),
+            error: match beginning(&error, ERROR) {
+                Cow::Owned(beginning) => beginning,
+                Cow::Borrowed(_) => error,
+            },
             field: None,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.error
     }
 
     /// 400, because of one part of the request.
@@ -52,7 +83,11 @@ impl ApiError {
 
     /// Names the part of the request that is wrong.
     pub(super) fn at(mut self, field: impl Into<Cow<'static, str>>) -> Self {
-        self.field = Some(field.into());
+        let field = field.into();
+        self.field = match beginning(&field, EXCERPT) {
+            Cow::Owned(beginning) => Some(beginning.into()),
+            Cow::Borrowed(_) => Some(field),
+        };
         self
     }
 }
@@ -70,5 +105,20 @@ impl IntoResponse for ApiError {
 impl From<PathRejection> for ApiError {
     fn from(rejection: PathRejection) -> Self {
         Self::invalid("id", rejection.body_text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_repeats_only_the_beginning_of_what_it_is_about() {
+        let long = "ü".repeat(1_000_000);
+        let error = ApiError::invalid(long.clone(), format!("unknown '{long}'"));
+        assert_eq!(error.text().chars().count(), ERROR + 1);
+        let field = error.field.expect("a field");
+        assert_eq!(field, format!("{}…", "ü".repeat(EXCERPT)));
+        assert_eq!(excerpt("short"), "short");
     }
 }

@@ -1,45 +1,76 @@
 //! Keeps web pages out: an address on the loopback interface is in reach of every page that a browser
 //! on this machine shows.
 //!
-//! A page under a name of its own that resolves to 127.0.0.1 is known by its `Host`, any other page by
-//! its `Origin`, which browsers send along with everything that could change something.
+//! A page under a name of its own that resolves to 127.0.0.1 is known by its `Host`. Any other page
+//! is known by its `Origin`, which browsers send along with everything that could change something,
+//! or by `Sec-Fetch-Site`, which they send along with everything, images and links included.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::header::{HOST, HeaderName, ORIGIN};
+use axum::http::{HeaderMap, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::net::Shared;
 
-use super::error::ApiError;
+use super::error::{ApiError, excerpt};
 
-/// Lets a request through whose `Host` is this machine, or an allowed name, and whose `Origin`, if it
-/// has one, is too.
+/// What a browser says about the page that a request is for (Fetch Metadata, section 2.3).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Lets a request through whose `Host` is this machine, or an allowed name, and that no page from
+/// elsewhere sent.
 pub(super) async fn admit(
     State(shared): State<Arc<Shared>>,
     request: Request,
     next: Next,
 ) -> Response {
-    match check(&request, &shared.broker.config().http_allowed_hosts) {
+    let (headers, uri) = (request.headers(), request.uri());
+    match check(headers, uri, &shared.broker.config().http_allowed_hosts) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => {
+            log(request.method().as_str(), headers, uri, &refusal);
+            refusal.into_response()
+        }
     }
 }
 
-fn check(request: &Request, allowed: &[String]) -> Result<(), ApiError> {
-    let headers = request.headers();
+/// What came from outside is written as Debug text, which no line break leaves.
+fn log(method: &str, headers: &HeaderMap, uri: &Uri, refusal: &ApiError) {
+    let text = |name| {
+        let value = headers.get(name);
+        value.map_or_else(String::new, |value| {
+            excerpt(&String::from_utf8_lossy(value.as_bytes())).into_owned()
+        })
+    };
+    tracing::info!(
+        listener = "http",
+        method = ?excerpt(method),
+        path = ?excerpt(uri.path()),
+        host = ?text(HOST),
+        origin = ?text(ORIGIN),
+        reason = ?refusal.text(),
+        "request refused",
+    );
+}
+
+fn check(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> Result<(), ApiError> {
     if !headers.contains_key(HOST) {
         return Err(ApiError::forbidden("no Host header"));
     }
     check_header(headers, HOST, |value| is_local(value, allowed))?;
     check_header(headers, ORIGIN, |value| is_local_origin(value, allowed))?;
-    match request.uri().authority() {
+    let is_known_page = headers.contains_key(ORIGIN) || has_loopback_host(headers);
+    check_header(headers, SEC_FETCH_SITE, |value| {
+        is_site_allowed(value, is_known_page)
+    })?;
+    match uri.authority() {
         Some(named) if !is_local(named.as_str(), allowed) => Err(ApiError::forbidden(format!(
-            "host '{named}' is not allowed"
+            "host '{}' is not allowed",
+            excerpt(named.as_str())
         ))),
         _ => Ok(()),
     }
@@ -55,11 +86,31 @@ fn check_header(
         if !value.to_str().is_ok_and(&is_fine) {
             let value = String::from_utf8_lossy(value.as_bytes());
             return Err(ApiError::forbidden(format!(
-                "{name} '{value}' is not allowed"
+                "{name} '{}' is not allowed",
+                excerpt(&value)
             )));
         }
     }
     Ok(())
+}
+
+/// Whether every `Host` is a loopback name or address, and not merely an allowed name.
+fn has_loopback_host(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    hosts.all(|host| host.to_str().is_ok_and(|host| is_local(host, &[])))
+}
+
+/// Whether a page may send a request that a browser marks with `site`.
+///
+/// `cross-site` is a page from elsewhere, also where it only links to here or shows an image from
+/// here. A `same-site` one is of this machine if the host is a loopback one: any port of it, as the
+/// rule for `Origin` has it. Below an allowed name it may be a stranger, `other.example.com` beside
+/// `broker.example.com`, which its Origin has to tell: `is_known_page` says that there is one that
+/// passed, or that the host is a loopback one. `same-origin` and `none`, the user's own doing, pass,
+/// and so does a value that nobody knows, as the specification asks.
+fn is_site_allowed(site: &str, is_known_page: bool) -> bool {
+    let is = |name| site.trim().eq_ignore_ascii_case(name);
+    !is("cross-site") && (is_known_page || !is("same-site"))
 }
 
 fn is_local_origin(origin: &str, allowed: &[String]) -> bool {
@@ -161,6 +212,53 @@ mod tests {
         assert!(is_local("Broker.Test:80", &allowed));
         assert!(!is_local("x.broker.test", &allowed));
         assert!(is_local_origin("https://broker.test", &allowed));
+    }
+
+    fn headers(lines: &[(HeaderName, &'static str)]) -> HeaderMap {
+        let lines = lines.iter().cloned();
+        HeaderMap::from_iter(lines.map(|(name, value)| (name, value.parse().expect("a value"))))
+    }
+
+    #[test]
+    fn page_from_elsewhere_is_kept_out_by_what_its_browser_says() {
+        let allowed = ["broker.example.com".to_owned()];
+        let is_admitted = |host, origin: Option<&'static str>, site| {
+            let mut lines = vec![(HOST, host), (SEC_FETCH_SITE, site)];
+            lines.extend(origin.map(|origin| (ORIGIN, origin)));
+            check(&headers(&lines), &Uri::from_static("/"), &allowed).is_ok()
+        };
+        for host in ["localhost:9883", "127.0.0.1", "broker.example.com"] {
+            for (site, expected) in [
+                ("cross-site", false),
+                ("Cross-Site", false),
+                ("same-origin", true),
+                ("none", true),
+                ("something-new", true),
+            ] {
+                assert_eq!(is_admitted(host, None, site), expected, "{host} {site}");
+                let local = Some("http://localhost:3000");
+                assert_eq!(is_admitted(host, local, site), expected, "{host} {site}");
+            }
+        }
+        assert!(is_admitted("localhost", None, "same-site"));
+        assert!(!is_admitted("broker.example.com", None, "same-site"));
+        let own = Some("http://broker.example.com:81");
+        assert!(is_admitted("broker.example.com", own, "same-site"));
+        let other = Some("http://other.example.com");
+        assert!(!is_admitted("broker.example.com", other, "same-site"));
+    }
+
+    #[test]
+    fn one_value_from_elsewhere_among_several_is_enough() {
+        let lines = [
+            (HOST, "localhost"),
+            (SEC_FETCH_SITE, "none"),
+            (SEC_FETCH_SITE, "cross-site"),
+        ];
+        let (name, value) = lines[2].clone();
+        let mut all = headers(&lines[..2]);
+        all.append(name, value.parse().expect("a value"));
+        assert!(check(&all, &Uri::from_static("/"), &[]).is_err());
     }
 
     #[test]

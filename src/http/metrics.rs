@@ -1,12 +1,13 @@
 //! `GET /metrics`: the broker's counters as Prometheus text, or as OpenMetrics text for who asks for
 //! that.
 //!
-//! Nothing is counted here: each scrape takes one [`Stats`] from the broker.
+//! Nothing is counted here: each scrape takes one [`Stats`] from the broker, which sums up all
+//! sessions and groups for it, away from the worker threads.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 
+use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -18,42 +19,45 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::broker::Stats;
-use crate::net::Shared;
 
+use super::Api;
 use super::error::ApiError;
+use super::query::NoParameters;
 
 const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The metrics of one server.
-pub(super) fn registry(shared: Arc<Shared>) -> Registry {
+/// The answer to a scrape.
+pub(super) async fn scrape(
+    State(api): State<Api>,
+    _: NoParameters,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let accepted = headers.get_all(ACCEPT).iter();
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    let is_open = accepted.any(|value| value.contains("application/openmetrics-text"));
+    let stats = api.stats().await?;
+    let profile = api.shared.broker.config().profile.name();
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry(stats, profile))
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(match is_open {
+        true => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        false => ([(CONTENT_TYPE, PLAIN)], plain(&text)).into_response(),
+    })
+}
+
+/// The metrics of one scrape.
+fn registry(stats: Stats, profile: &'static str) -> Registry {
     let mut registry = Registry::with_prefix("roundel");
-    let facts = [
-        ("version", env!("CARGO_PKG_VERSION")),
-        ("profile", shared.broker.config().profile.name()),
-    ];
+    let facts = [("version", env!("CARGO_PKG_VERSION")), ("profile", profile)];
     registry.register(
         "build",
         "Version and profile of the broker",
         Info::new(facts.to_vec()),
     );
-    registry.register_collector(Box::new(BrokerMetrics(shared)));
+    registry.register_collector(Box::new(BrokerMetrics(stats)));
     registry
-}
-
-/// The answer to a scrape.
-pub(super) fn scrape(registry: &Registry, headers: &HeaderMap) -> Response {
-    let mut text = String::new();
-    if let Err(error) = prometheus_client::encoding::text::encode(&mut text, registry) {
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        return ApiError::new(status, error.to_string()).into_response();
-    }
-    let accepted = headers.get_all(ACCEPT).iter();
-    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
-    match accepted.any(|value| value.contains("application/openmetrics-text")) {
-        true => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-        false => ([(CONTENT_TYPE, PLAIN)], plain(&text)).into_response(),
-    }
 }
 
 /// OpenMetrics text in Prometheus's own, older form: HELP and TYPE bear the names of the samples, and
@@ -84,22 +88,17 @@ fn plain(open_metrics: &str) -> String {
     text
 }
 
-struct BrokerMetrics(Arc<Shared>);
-
-impl fmt::Debug for BrokerMetrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BrokerMetrics").finish_non_exhaustive()
-    }
-}
+#[derive(Debug)]
+struct BrokerMetrics(Stats);
 
 impl Collector for BrokerMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let stats = self.0.broker.stats(self.0.clock.now());
+        let Self(stats) = self;
         let uptime = ConstGauge::new(stats.uptime.as_secs_f64());
         let help = "Time since the broker started, on its own clock";
         write(&mut encoder, "uptime", help, Some(&Unit::Seconds), &uptime)?;
-        encode_gauges(&stats, &mut encoder)?;
-        encode_counters(&stats, &mut encoder)
+        encode_gauges(stats, &mut encoder)?;
+        encode_counters(stats, &mut encoder)
     }
 }
 
@@ -141,7 +140,7 @@ fn encode_gauges(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
         write(encoder, name, help, None, &ConstGauge::new(as_i64(value)))?;
     }
     let memory = ConstGauge::new(as_i64(stats.memory));
-    let help = "Size of all that is queued or retained, in steps";
+    let help = "What the broker holds for its peers, as it accounts for it";
     write(encoder, "memory", help, Some(&Unit::Bytes), &memory)
 }
 

@@ -3,11 +3,19 @@
 //!
 //! A listener on the loopback interface is in reach of every web page that a browser on this machine
 //! shows. [`guard`] stands in front of every handler and lets none of them in.
+//!
+//! What a caller can make the broker hold, bodies and answers, is charged to the broker's budget before
+//! it is held. Not charged, and bounded by a constant per connection, are the buffers of [`serve`] and
+//! answers that are short whatever is asked: an error, health, counters. What takes long runs as one of few [`jobs`](jobs::Jobs), or is shared by all who ask for it; and a connection that does nothing
+//! is closed ([`activity`]).
 
+mod activity;
+mod answer;
 mod api;
 mod body;
 mod error;
 mod guard;
+mod jobs;
 mod metrics;
 mod query;
 mod serve;
@@ -15,31 +23,50 @@ mod serve;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
+use crate::broker::Stats;
 use crate::config::Limits;
 use crate::net::Shared;
 
-use error::ApiError;
+use error::{ApiError, excerpt};
+use jobs::{Jobs, SharedJob};
 
 pub(crate) use serve::serve;
 
 /// What a request body may have beyond the largest payload, in bytes: names, quotes, properties.
 const BODY_ALLOWANCE: usize = 1 << 20;
 
+/// What every handler works with.
+#[derive(Clone)]
+struct Api {
+    shared: Arc<Shared>,
+    jobs: Jobs,
+    stats: Arc<SharedJob<Stats>>,
+}
+
+impl Api {
+    /// The broker's counters at this moment. All sessions are summed up for them.
+    async fn stats(&self) -> Result<Stats, ApiError> {
+        let shared = self.shared.clone();
+        let job = move || shared.broker.stats(shared.clock.now());
+        self.stats.run(job).await
+    }
+}
+
 /// Every path that exists; `openapi.json` describes the same.
 fn router(shared: &Arc<Shared>) -> Router {
-    let registry = Arc::new(metrics::registry(shared.clone()));
+    let api = Api {
+        shared: shared.clone(),
+        jobs: Jobs::new(),
+        stats: Arc::new(SharedJob::new()),
+    };
     Router::new()
         .route("/healthz", get(api::health::healthz))
         .route("/readyz", get(api::health::readyz))
-        .route(
-            "/metrics",
-            get(move |headers: HeaderMap| std::future::ready(metrics::scrape(&registry, &headers))),
-        )
+        .route("/metrics", get(metrics::scrape))
         .route("/v1/stats", get(api::stats::show))
         .route("/v1/clients", get(api::clients::list))
         .route(
@@ -53,11 +80,8 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/openapi.json", get(api::openapi::show))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(body_limit(
-            &shared.broker.config().limits,
-        )))
         .layer(from_fn_with_state(shared.clone(), guard::admit))
-        .with_state(shared.clone())
+        .with_state(api)
 }
 
 /// The largest request body, in bytes.
@@ -67,9 +91,10 @@ fn body_limit(limits: &Limits) -> usize {
 }
 
 async fn unknown_path(uri: Uri) -> ApiError {
-    ApiError::not_found(format!("no path '{}'", uri.path()))
+    ApiError::not_found(format!("no path '{}'", excerpt(uri.path())))
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {
-    ApiError::wrong_method(format!("{method} is not for '{}'", uri.path()))
+    let (method, path) = (excerpt(method.as_str()), excerpt(uri.path()));
+    ApiError::wrong_method(format!("{method} is not for '{path}'"))
 }

@@ -1,23 +1,39 @@
 //! The HTTP listener and its connections, each bounded so that slow clients cannot pile up.
+//!
+//! A connection that neither sends nor reads is closed (`http_idle_timeout`), wherever in its life;
+//! one that does a little now and then is closed when its request takes several times as long. When
+//! all places are taken, the connection that has kept its place longest gives way.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::net::Shared;
 
-/// Connections at one time; more wait in the kernel until one ends.
+use super::activity::{Activity, Place, Places, Tracked, Watched};
+
+/// Connections at one time.
 const CONNECTIONS: usize = 256;
 
-/// For the head of a request, and between two requests on a connection.
-const HEAD_LIMIT: Duration = Duration::from_secs(30);
+/// What is buffered of one connection's requests, and of its answers: the largest head, and some
+/// pieces of an answer.
+const BUFFER: usize = 128 * 1024;
+
+/// What the system keeps of answers on their way, as far as it follows the wish. A client counts as
+/// reading when a good part of this has left.
+const SEND_BUFFER: usize = 64 * 1024;
 
 /// Pause after an accept that failed for want of a resource, such as file descriptors.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -26,18 +42,18 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// answered to the end.
 pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
     let router = super::router(&shared);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::new(CONNECTIONS);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&shared, &listener, &places) => accepted,
             () = shared.stopping.cancelled() => return,
         };
-        let Some((stream, place)) = accepted else {
+        let Some((stream, activity, place)) = accepted else {
             continue;
         };
         let (owned, router) = (shared.clone(), router.clone());
         shared.tasks.spawn(async move {
-            serve_connection(&owned, stream, router).await;
+            serve_connection(&owned, stream, &activity, router).await;
             drop(place);
         });
     }
@@ -45,12 +61,16 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
 
 /// The next connection, once there is a place for it.
 async fn accept(
+    shared: &Shared,
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.ok()?;
+    places: &Arc<Places>,
+) -> Option<(TcpStream, Arc<Activity>, Place)> {
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
+        Ok((stream, _)) => {
+            let activity = Activity::new(shared.broker.config().http_idle_timeout);
+            let place = places.take(&activity).await;
+            Some((stream, activity, place))
+        }
         Err(error) => {
             tracing::error!(listener = "http", "cannot accept: {error}");
             tokio::time::sleep(BACK_OFF).await;
@@ -59,22 +79,56 @@ async fn accept(
     }
 }
 
-async fn serve_connection(shared: &Shared, stream: TcpStream, router: Router) {
+async fn serve_connection(
+    shared: &Shared,
+    stream: TcpStream,
+    activity: &Arc<Activity>,
+    router: Router,
+) {
     // A socket that fails here fails at its first read as well.
     let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request| answer(&router, activity, request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_LIMIT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .header_read_timeout(shared.broker.config().http_idle_timeout)
+        .max_buf_size(BUFFER)
+        .serve_connection(
+            TokioIo::new(Watched::new(stream, activity.clone())),
+            service,
+        );
     let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shared.stopping.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut expired = pin!(activity.expired());
+    let mut stopping = pin!(shared.stopping.cancelled());
+    let mut is_stopping = false;
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            expired = expired.as_mut() => {
+                tracing::debug!(listener = "http", "connection closed: {}", expired.reason());
+                activity.abandon(expired);
+                return;
+            }
+            () = stopping.as_mut(), if !is_stopping => {
+                is_stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
         }
     };
     if let Err(error) = ended {
         tracing::debug!(listener = "http", "connection ended: {error}");
     }
+}
+
+/// Passes a request on, and tells the connection's activity of it.
+async fn answer(
+    router: &TowerToHyperService<Router>,
+    activity: &Arc<Activity>,
+    request: Request<Incoming>,
+) -> Result<Response<Tracked<Body>>, Infallible> {
+    activity.begin();
+    let request = request.map(|body| Body::new(Tracked::request(body, activity.clone())));
+    let response = router.call(request).await?;
+    Ok(response.map(|body| Tracked::answer(body, activity.clone())))
 }

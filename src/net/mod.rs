@@ -4,10 +4,8 @@
 #[cfg(feature = "tls")]
 pub(crate) mod ca;
 mod driver;
-pub(crate) mod farewell;
 pub(crate) mod listener;
 mod shared;
-mod signal;
 mod socket;
 mod tasks;
 mod tcp;

@@ -3,9 +3,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use crate::broker::{Link, Written};
-
-use super::signal::Signal;
+use crate::broker::{Link, Signal, Written};
 
 /// A link as its owner sees it.
 pub(super) trait Socket: Link + 'static {
@@ -16,11 +14,6 @@ pub(super) trait Socket: Link + 'static {
 
     /// Ends the outbound direction, so that the peer reads to the end of what was sent.
     fn shut_down(&self);
-
-    /// Whether bytes that were taken still wait inside the link (TLS records).
-    fn holds_bytes(&self) -> bool {
-        false
-    }
 }
 
 /// The inbound half; only the owner has it.
@@ -29,20 +22,13 @@ pub(super) trait Inbound: Send + 'static {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
 }
 
-/// Writes until all is taken or the socket is full.
-pub(super) fn write_outcome(
-    bytes: &[u8],
-    mut write: impl FnMut(&[u8]) -> io::Result<usize>,
-) -> Written {
-    let mut taken = 0;
-    while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
-        match write(rest) {
-            Ok(0) => return Written::Broken,
-            Ok(n) => taken += n,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Full(taken),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return Written::Broken,
-        }
+/// What a write of `length` bytes to a socket came to.
+pub(super) fn written(length: usize, result: io::Result<usize>) -> Written {
+    match result {
+        Ok(count) if count < length => Written::Full(count),
+        Ok(count) => Written::Bytes(count),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Written::Full(0),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Written::Bytes(0),
+        Err(_) => Written::Broken,
     }
-    Written::Bytes(taken)
 }

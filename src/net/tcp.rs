@@ -1,6 +1,6 @@
 //! A connection over plain TCP.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,10 +8,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::broker::{Link, Mailbox, Written};
+use crate::broker::{Link, Mailbox, Signal, Written};
 
-use super::signal::Signal;
-use super::socket::{Inbound, Socket, write_outcome};
+use super::socket::{Inbound, Socket, written};
 
 /// The half that anybody may write to.
 pub(super) struct TcpLink {
@@ -34,8 +33,14 @@ pub(super) fn split(stream: TcpStream) -> (TcpInbound, TcpLink) {
 }
 
 impl Link for TcpLink {
-    fn try_write(&self, bytes: &[u8]) -> Written {
-        write_outcome(bytes, |bytes| self.stream.try_write(bytes))
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
+        match slices {
+            [one] => written(one.len(), self.stream.try_write(one)),
+            several => {
+                let length = several.iter().map(|slice| slice.len()).sum();
+                written(length, self.stream.try_write_vectored(several))
+            }
+        }
     }
 
     fn wake(&self) {

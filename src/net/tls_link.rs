@@ -2,14 +2,13 @@
 //!
 //! tokio-rustls makes the handshake; afterwards socket and TLS state are taken apart, so that any
 //! task can encrypt and write while the owner reads. The state lies behind a leaf lock that is held
-//! for cryptography only. A writer that finds it taken leaves its bytes to the holder, who looks again
-//! after letting go.
+//! for cryptography and the write of its records. A writer that finds it taken leaves its bytes to the
+//! owner.
 
 use std::cell::RefCell;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
@@ -21,9 +20,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::PollSemaphore;
 
-use crate::broker::{Link, Mailbox, TlsFacts, Written};
+use crate::broker::{Link, Mailbox, Signal, TlsFacts, Written};
 
-use super::signal::Signal;
 use super::socket::{Inbound, Socket};
 use super::tls;
 
@@ -42,8 +40,6 @@ thread_local! {
 pub(super) struct TlsLink {
     stream: OwnedWriteHalf,
     state: Mutex<ServerConnection>,
-    /// A writer found the state locked.
-    deferred: AtomicBool,
     signal: Signal,
     mailbox: Mailbox,
 }
@@ -88,7 +84,6 @@ pub(super) async fn accept(
     let link = Arc::new(TlsLink {
         stream: write,
         state: Mutex::new(state),
-        deferred: AtomicBool::new(false),
         signal: Signal::default(),
         mailbox: Mailbox::default(),
     });
@@ -120,29 +115,30 @@ pub(super) fn facts(state: &ServerConnection) -> TlsFacts {
 }
 
 impl TlsLink {
-    /// Lets go of the state and sees to a writer that came meanwhile.
-    fn release(&self) {
-        if self.deferred.swap(false, Ordering::SeqCst) {
-            self.signal.set();
-        }
-    }
-
-    fn write(&self, state: &mut ServerConnection, bytes: &[u8]) -> Written {
+    fn write(&self, state: &mut ServerConnection, slices: &[IoSlice<'_>]) -> Written {
         let mut taken = 0;
-        loop {
-            match self.push(state) {
-                Ok(true) => {}
-                Ok(false) => return Written::Full(taken),
-                Err(_) => return Written::Broken,
+        for slice in slices {
+            let mut rest: &[u8] = slice;
+            while !rest.is_empty() {
+                match state.writer().write(rest) {
+                    // rustls holds back as much as it may.
+                    Ok(0) => match self.push(state) {
+                        Ok(true) => {}
+                        Ok(false) => return Written::Full(taken),
+                        Err(_) => return Written::Broken,
+                    },
+                    Ok(count) => {
+                        taken += count;
+                        rest = rest.get(count..).unwrap_or_default();
+                    }
+                    Err(_) => return Written::Broken,
+                }
             }
-            let rest = bytes.get(taken..).unwrap_or_default();
-            if rest.is_empty() {
-                return Written::Bytes(taken);
-            }
-            match state.writer().write(rest) {
-                Ok(0) | Err(_) => return Written::Broken,
-                Ok(n) => taken += n,
-            }
+        }
+        match self.push(state) {
+            Ok(true) => Written::Bytes(taken),
+            Ok(false) => Written::Full(taken),
+            Err(_) => Written::Broken,
         }
     }
 
@@ -169,7 +165,7 @@ impl Write for Raw<'_> {
         self.0.try_write(bytes)
     }
 
-    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.0.try_write_vectored(slices)
     }
 
@@ -179,19 +175,12 @@ impl Write for Raw<'_> {
 }
 
 impl Link for TlsLink {
-    fn try_write(&self, bytes: &[u8]) -> Written {
-        let state = self.state.try_lock().or_else(|| {
-            // Announced first, tried once more then: the holder lets go before it looks.
-            self.deferred.store(true, Ordering::SeqCst);
-            self.state.try_lock()
-        });
-        let Some(mut state) = state else {
-            return Written::Deferred;
-        };
-        let written = self.write(&mut state, bytes);
-        drop(state);
-        self.release();
-        written
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
+        match self.state.try_lock() {
+            Some(mut state) => self.write(&mut state, slices),
+            // The owner decrypts; it is woken once this is reported.
+            None => Written::Deferred,
+        }
     }
 
     fn wake(&self) {
@@ -219,10 +208,6 @@ impl Socket for TlsLink {
         let _ = self.push(&mut state);
         let _ = socket2::SockRef::from(self.stream.as_ref()).shutdown(std::net::Shutdown::Write);
     }
-
-    fn holds_bytes(&self) -> bool {
-        self.state.lock().wants_write()
-    }
 }
 
 impl Inbound for TlsInbound {
@@ -230,7 +215,6 @@ impl Inbound for TlsInbound {
         if !self.primed {
             self.primed = true;
             let found = read_plaintext(&mut self.link.state.lock(), buf)?;
-            self.link.release();
             if found > 0 {
                 return Poll::Ready(Ok(found));
             }
@@ -264,7 +248,6 @@ impl TlsInbound {
             // Alerts and key updates; what does not fit goes with the next write.
             let _ = self.link.push(&mut state);
             drop(state);
-            self.link.release();
             match result {
                 // Records without data, such as a key update.
                 Ok(Decrypted {

@@ -22,12 +22,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_websockets::{CloseCode, Limits, Message, ServerBuilder, WebSocketStream};
 
-use crate::broker::{Connection, ConnectionFacts, Dirty, Farewell, Flow, Link, Mailbox, Written};
+use crate::broker::{
+    Connection, ConnectionFacts, Dirty, Farewell, Flow, Link, Mailbox, Signal, Written,
+};
 
 use crate::conn::violation::Violation;
 
-use super::signal::Signal;
-use super::{Shared, farewell, users};
+use super::{Shared, users};
 
 /// The only path that is served.
 const PATH: &str = "/mqtt";
@@ -53,8 +54,7 @@ struct WsLink {
 }
 
 impl Link for WsLink {
-    fn try_write(&self, _bytes: &[u8]) -> Written {
-        self.signal.set();
+    fn try_write(&self, _slices: &[io::IoSlice<'_>]) -> Written {
         Written::Deferred
     }
 
@@ -362,7 +362,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Driver<S> {
             && std::mem::take(&mut self.woken)
             && let Flow::End = self
                 .connection
-                .handle_wake(broker, &context, &mut self.dirty)
+                .handle_wake(broker, false, &context, &mut self.dirty)
         {
             step = Some(Step::End);
         }
@@ -600,7 +600,12 @@ async fn say<S: AsyncRead + AsyncWrite + Unpin>(
     mut farewell: Farewell,
     code: CloseCode,
 ) -> Result<(), tokio_websockets::Error> {
-    let bytes = farewell::last_bytes(&mut farewell);
+    farewell.compose();
+    let bytes = farewell
+        .writer
+        .take()
+        .map(|bytes| bytes.into_vec())
+        .unwrap_or_default();
     if !bytes.is_empty() {
         send(stream, Message::binary(Bytes::from(bytes))).await?;
     }

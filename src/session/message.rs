@@ -2,11 +2,13 @@
 //! to outlive it.
 
 use std::cell::{OnceCell, RefCell};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use triomphe::ThinArc;
 
-use crate::codec::{QoS, Version};
+use crate::budget::{Budget, Charge, Kind};
+use crate::codec::{Payload, QoS, Version};
 
 /// An Application Message on its way through the broker, borrowed from wherever it was read.
 ///
@@ -14,7 +16,7 @@ use crate::codec::{QoS, Version};
 /// retained messages) takes [`Publication::message`], which copies once, however many ask.
 pub(crate) struct Publication<'a> {
     pub(crate) topic: &'a str,
-    pub(crate) payload: &'a [u8],
+    pub(crate) payload: Payload<'a>,
     /// Property bytes as they are forwarded: without Topic Alias and Message Expiry Interval.
     pub(crate) properties: &'a [u8],
     pub(crate) qos: QoS,
@@ -28,10 +30,10 @@ pub(crate) struct Publication<'a> {
 }
 
 impl<'a> Publication<'a> {
-    pub(crate) fn new(topic: &'a str, payload: &'a [u8], qos: QoS) -> Self {
+    pub(crate) fn new(topic: &'a str, payload: impl Into<Payload<'a>>, qos: QoS) -> Self {
         Self {
             topic,
-            payload,
+            payload: payload.into(),
             properties: &[],
             qos,
             retain: false,
@@ -47,26 +49,41 @@ impl<'a> Publication<'a> {
         self.topic.len() + self.properties.len() + self.payload.len() + 8
     }
 
-    /// The message in an allocation of its own, made at the first call.
-    pub(crate) fn message(&self) -> &Message {
-        self.stored.get_or_init(|| Message::copy(self))
+    /// The message in an allocation of its own, made and charged at the first call.
+    pub(crate) fn message(&self, budget: Budget) -> &Message {
+        self.stored.get_or_init(|| Message::copy(self, budget))
     }
 }
 
-/// An Application Message in one shared allocation; a clone is a pointer.
+/// An Application Message in one shared allocation; a clone is a pointer. It is charged to the
+/// broker's budget once, for as long as anybody has it.
 #[derive(Clone)]
 pub(crate) struct Message(ThinArc<Head, u8>);
 
 struct Head {
     expires_at: Option<Instant>,
+    budget: Budget,
+    /// The payload, where it was assembled from several reads and is not among the bytes.
+    pieces: Option<Box<Pieces>>,
+    charged: u32,
     properties: u32,
     topic: u16,
     qos: QoS,
     retain: bool,
+    /// What it is charged as: in queues, or retained.
+    kind: AtomicU8,
+}
+
+/// A payload as it was read.
+struct Pieces {
+    chunks: Vec<Vec<u8>>,
+    /// Where it begins in the first.
+    start: usize,
+    len: usize,
 }
 
 /// What a message costs beyond its bytes, for the accounting of queues.
-const OVERHEAD: usize = 48;
+const OVERHEAD: usize = 80;
 
 thread_local! {
     /// Where a message is put together before its one allocation is made.
@@ -77,19 +94,51 @@ thread_local! {
 const SCRATCH_KEEP: usize = 64 * 1024;
 
 impl Message {
-    fn copy(from: &Publication<'_>) -> Self {
+    fn copy(from: &Publication<'_>, budget: Budget) -> Self {
+        Self::new(from, from.payload, None, budget)
+    }
+
+    /// A message whose payload was read in `chunks`, of which it begins at `start`. `charge` is what
+    /// they were charged as until now. `from` has the rest, and no payload.
+    pub(crate) fn assembled(
+        from: &Publication<'_>,
+        chunks: Vec<Vec<u8>>,
+        start: usize,
+        charge: Charge,
+        budget: Budget,
+    ) -> Self {
+        let len = chunks.iter().map(Vec::len).sum::<usize>() - start;
+        let pieces = Box::new(Pieces { chunks, start, len });
+        let message = Self::new(from, Payload::from(&[]), Some(pieces), budget);
+        drop(charge);
+        message
+    }
+
+    fn new(
+        from: &Publication<'_>,
+        inline: Payload<'_>,
+        pieces: Option<Box<Pieces>>,
+        budget: Budget,
+    ) -> Self {
+        let payload = pieces.as_ref().map_or(inline.len(), |pieces| pieces.len);
+        let size = from.topic.len() + from.properties.len() + payload + OVERHEAD;
+        budget.charge(Kind::Queues, size);
         let head = Head {
             expires_at: from.expires_at,
+            budget,
+            pieces,
+            charged: u32::try_from(size).unwrap_or(u32::MAX),
             properties: u32::try_from(from.properties.len()).unwrap_or(u32::MAX),
             topic: u16::try_from(from.topic.len()).unwrap_or(u16::MAX),
             qos: from.qos,
             retain: from.retain,
+            kind: AtomicU8::new(Kind::Queues as u8),
         };
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             scratch.extend_from_slice(from.topic.as_bytes());
             scratch.extend_from_slice(from.properties);
-            scratch.extend_from_slice(from.payload);
+            inline.append_to(scratch);
             let message = Self(ThinArc::from_header_and_slice(head, scratch));
             if scratch.capacity() > SCRATCH_KEEP {
                 *scratch = Vec::new();
@@ -98,8 +147,12 @@ impl Message {
         })
     }
 
+    fn head(&self) -> &Head {
+        &self.0.header.header
+    }
+
     pub(crate) fn topic(&self) -> &str {
-        let bytes = self.0.slice.get(..usize::from(self.0.header.header.topic));
+        let bytes = self.0.slice.get(..usize::from(self.head().topic));
         // The bytes were a str when they were copied.
         bytes
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
@@ -108,7 +161,7 @@ impl Message {
 
     /// Property bytes to forward, Message Expiry Interval left out.
     pub(crate) fn properties(&self) -> &[u8] {
-        let head = &self.0.header.header;
+        let head = self.head();
         let from = usize::from(head.topic);
         self.0
             .slice
@@ -116,26 +169,33 @@ impl Message {
             .unwrap_or_default()
     }
 
-    pub(crate) fn payload(&self) -> &[u8] {
-        let head = &self.0.header.header;
+    pub(crate) fn payload(&self) -> Payload<'_> {
+        let head = self.head();
+        if let Some(pieces) = &head.pieces
+            && let Some((first, rest)) = pieces.chunks.split_first()
+        {
+            let first = first.get(pieces.start..).unwrap_or_default();
+            return Payload::in_pieces(first, rest, pieces.len);
+        }
         self.0
             .slice
             .get(usize::from(head.topic) + head.properties as usize..)
             .unwrap_or_default()
+            .into()
     }
 
     /// The QoS it was published at.
     pub(crate) fn qos(&self) -> QoS {
-        self.0.header.header.qos
+        self.head().qos
     }
 
     /// The RETAIN flag it was published with.
     pub(crate) fn retain(&self) -> bool {
-        self.0.header.header.retain
+        self.head().retain
     }
 
     pub(crate) fn expires_at(&self) -> Option<Instant> {
-        self.0.header.header.expires_at
+        self.head().expires_at
     }
 
     /// Whether the Message Expiry Interval has run out (MQTT-3.3.2-5).
@@ -145,12 +205,23 @@ impl Message {
 
     /// Bytes that this message holds, for the bounds of queues.
     pub(crate) fn footprint(&self) -> usize {
-        self.0.slice.len() + OVERHEAD
+        self.head().charged as usize
+    }
+
+    /// Charges it as something else from now on.
+    pub(crate) fn charge_as(&self, kind: Kind) {
+        let head = self.head();
+        let before = head.kind.swap(kind as u8, Ordering::Relaxed);
+        if before != kind as u8 {
+            head.budget.charge(kind, head.charged as usize);
+            head.budget
+                .discharge(kind_of(before), head.charged as usize);
+        }
     }
 
     /// Whether both are the same publication, not merely equal.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        std::ptr::eq(self.0.slice.as_ptr(), other.0.slice.as_ptr())
+        std::ptr::eq(self.head(), other.head())
     }
 
     /// The message as a publication of its own, as a retained or queued one goes out again.
@@ -165,6 +236,21 @@ impl Message {
             verbatim: None,
             stored: OnceCell::from(self.clone()),
         }
+    }
+}
+
+impl Drop for Head {
+    fn drop(&mut self) {
+        let kind = kind_of(*self.kind.get_mut());
+        self.budget.discharge(kind, self.charged as usize);
+    }
+}
+
+/// A message is in queues or retained, nothing else.
+fn kind_of(kind: u8) -> Kind {
+    match kind == Kind::Retained as u8 {
+        true => Kind::Retained,
+        false => Kind::Queues,
     }
 }
 
@@ -184,16 +270,55 @@ pub(crate) fn expiry_deadline(secs: u32, now: Instant) -> Option<Instant> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Owned;
 
     #[test]
     fn a_copy_keeps_topic_properties_and_payload_apart() {
+        let budget = Owned::new(1 << 20);
         let mut publication = Publication::new("a/b", b"payload", QoS::AtLeastOnce);
         publication.properties = b"props";
-        let message = publication.message();
+        let message = publication.message(*budget);
         assert_eq!(message.topic(), "a/b");
         assert_eq!(message.properties(), b"props");
-        assert_eq!(message.payload(), b"payload");
-        assert!(message.is_same(publication.message()));
+        assert_eq!(message.payload().to_vec(), b"payload");
+        assert!(message.is_same(publication.message(*budget)));
+    }
+
+    #[test]
+    fn a_payload_that_was_read_in_pieces_is_not_copied() {
+        let budget = Owned::new(1 << 20);
+        let publication = Publication::new("a/b", &[], QoS::AtLeastOnce);
+        let chunks = vec![b"head, pay".to_vec(), b"lo".to_vec(), b"ad".to_vec()];
+        let place = chunks[1].as_ptr();
+        let charge = Charge::new(*budget, Kind::Packets, 13).unwrap();
+        let message = Message::assembled(&publication, chunks, 6, charge, *budget);
+        assert_eq!(message.payload().to_vec(), b"payload");
+        assert!(
+            message
+                .payload()
+                .pieces()
+                .any(|piece| piece.as_ptr() == place)
+        );
+        assert_eq!(budget.used_by(Kind::Packets), 0);
+        assert_eq!(budget.used(), message.footprint());
+    }
+
+    #[test]
+    fn a_message_is_charged_once_and_as_what_it_is_last() {
+        let budget = Owned::new(1 << 20);
+        let publication = Publication::new("a/b", b"payload", QoS::AtLeastOnce);
+        let message = publication.message(*budget).clone();
+        let other = message.clone();
+        let size = message.footprint();
+        assert_eq!(budget.used_by(Kind::Queues), size);
+        message.charge_as(Kind::Retained);
+        other.charge_as(Kind::Retained);
+        let used = |kind| budget.used_by(kind);
+        assert_eq!((used(Kind::Queues), used(Kind::Retained)), (0, size));
+        drop((message, publication));
+        assert_eq!(budget.used(), size);
+        drop(other);
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

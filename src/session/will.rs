@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use crate::budget::Charge;
 use crate::codec::QoS;
 use crate::session::message::{Publication, expiry_deadline};
 
 /// A Will Message, kept from CONNECT until it is published or removed (MQTT-3.1.2-7, -10).
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Will {
     pub(crate) topic: Box<str>,
     pub(crate) payload: Box<[u8]>,
@@ -18,12 +19,15 @@ pub(crate) struct Will {
     pub(crate) delay: Duration,
     /// Message Expiry Interval in seconds; it starts when the will is published.
     pub(crate) message_expiry: Option<u32>,
+    /// Its bytes in the broker's budget.
+    #[expect(dead_code, reason = "it counts for as long as it is there")]
+    pub(crate) charge: Charge,
 }
 
 impl Will {
     /// The will as a message published `now`.
     pub(crate) fn publication(&self, now: Instant) -> Publication<'_> {
-        let mut publication = Publication::new(&self.topic, &self.payload, self.qos);
+        let mut publication = Publication::new(&self.topic, &*self.payload, self.qos);
         publication.properties = &self.properties;
         publication.retain = self.retain;
         publication.expires_at = self

@@ -12,6 +12,7 @@
 mod client;
 #[cfg(test)]
 mod dice;
+pub(crate) mod end;
 #[cfg(test)]
 mod ledger;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! reads, and is full, busy or broken when the simulation wants it to be.
 
 use std::collections::VecDeque;
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,8 +27,8 @@ struct State {
     /// Bytes taken since the beginning, and the last of them.
     taken: usize,
     latest: Vec<u8>,
-    /// What a write that failed was to write, until the simulation asks for it.
-    failed: Option<Vec<u8>>,
+    /// A write has failed since the simulation asked last.
+    failed: bool,
     woken: bool,
     /// The next write finds somebody else at it.
     busy: bool,
@@ -50,8 +51,10 @@ impl Wire {
         }
     }
 
+    /// Whether a write comes to anything, if only to an error.
     pub(crate) fn has_room(&self) -> bool {
-        self.state.lock().room > 0
+        let state = self.state.lock();
+        state.room > 0 || state.broken
     }
 
     pub(crate) fn is_woken(&self) -> bool {
@@ -68,9 +71,9 @@ impl Wire {
         (state.taken, std::mem::take(&mut state.latest))
     }
 
-    /// What a write that failed since the last call was to write; it has left the outbox.
-    pub(crate) fn take_failed(&self) -> Option<Vec<u8>> {
-        self.state.lock().failed.take()
+    /// Whether a write has failed since the last call.
+    pub(crate) fn take_failed(&self) -> bool {
+        std::mem::take(&mut self.state.lock().failed)
     }
 
     /// When the session left this connection, compared with others.
@@ -108,29 +111,22 @@ impl Wire {
     pub(crate) fn has_unread(&self) -> bool {
         !self.state.lock().sent.is_empty()
     }
-
-    /// What the owner writes at the very end, patiently.
-    pub(crate) fn write_last(&self, bytes: &[u8]) {
-        let mut state = self.state.lock();
-        if !state.broken {
-            state.sent.extend(bytes);
-        }
-    }
 }
 
 impl Link for Wire {
-    fn try_write(&self, bytes: &[u8]) -> Written {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
+        let slices: Vec<&[u8]> = slices.iter().map(|slice| &**slice).collect();
+        let bytes = slices.concat();
         let meanwhile = self.state.lock().meanwhile.take();
         if let Some(action) = meanwhile {
             action();
         }
         let mut state = self.state.lock();
         if state.broken {
-            state.failed = Some(bytes.to_vec());
+            state.failed = true;
             return Written::Broken;
         }
         if std::mem::take(&mut state.busy) {
-            state.woken = true;
             return Written::Deferred;
         }
         let count = bytes.len().min(state.room);

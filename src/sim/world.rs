@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::broker::{Alarm, Broker, Dirty, Link, Session};
+use crate::broker::{Alarm, Broker, Dirty, Farewell, Link, Randomness, Session};
 use crate::codec::{
     AckKind, Frame, OutgoingPublish, Packet, QoS, ReasonCode, RetainHandling, Sender, Split,
     SubscribeOptions, Version, client as encode, connect, decode, decode_from, encode_ack, split,
@@ -16,8 +16,9 @@ use crate::codec::{
 
 use super::client::{Client, Habit, Peer, Publishing, Role};
 use super::dice::Dice;
+use super::end::End;
 use super::ledger::{Ledger, Message, number_of};
-use super::owner::{Owner, Pipe, Tap};
+use super::owner::{Pipe, Tap};
 use super::plan::Plan;
 use super::wire::Wire;
 
@@ -66,7 +67,12 @@ impl World {
         let mut dice = Dice::new(seed);
         let plan = Plan::new(&mut dice);
         let now = Instant::now();
-        let broker = Broker::new(plan.config.clone(), seed, now, Arc::new(NoAlarm));
+        let broker = Broker::new(
+            plan.config.clone(),
+            Randomness::from_seed(seed),
+            now,
+            Arc::new(NoAlarm),
+        );
         let clients = (0..plan.clients).map(|index| {
             let role = match dice.below(3) {
                 0 => Role::Mixed,
@@ -109,26 +115,22 @@ impl World {
             .dice
             .weighted(&[24, 14, 30, 14, 5, 2, 5, 3, 1, 3, 2, 2, 1])
         {
-            0 => self.on_pipe(|pipe| !pipe.is_closed, Self::publish),
-            1 => self.on_pipe(|pipe| pipe.wire.has_unread(), Self::read),
-            2 => self.on_pipe(Pipe::has_work, Self::turn),
-            3 => self.on_pipe(|pipe| !pipe.is_closed, Self::acknowledge),
-            4 => self.on_pipe(|pipe| !pipe.is_closed, Self::subscribe),
-            5 => self.on_pipe(|pipe| !pipe.is_closed, Self::unsubscribe),
+            0 => self.on_pipe(|pipe| !pipe.end.is_closed, Self::publish),
+            1 => self.on_pipe(|pipe| pipe.end.wire.has_unread(), Self::read),
+            2 => self.on_pipe(|pipe| pipe.end.has_work(), Self::turn),
+            3 => self.on_pipe(|pipe| !pipe.end.is_closed, Self::acknowledge),
+            4 => self.on_pipe(|pipe| !pipe.end.is_closed, Self::subscribe),
+            5 => self.on_pipe(|pipe| !pipe.end.is_closed, Self::unsubscribe),
             6 => {
                 let client = self.dice.below(self.clients.len());
-                // CONNECT packets of one client arrive in the order they were sent.
-                let is_waiting = |pipe: &Pipe| pipe.client == client && !pipe.owner.is_established;
-                if !self.pipes.iter().any(is_waiting) {
-                    self.connect(client);
-                }
+                self.connect(client);
             }
-            7 => self.on_pipe(|pipe| !pipe.is_closed, Self::leave),
-            8 => self.on_pipe(|pipe| !pipe.owner.is_done, Self::kick),
+            7 => self.on_pipe(|pipe| !pipe.end.is_closed, Self::leave),
+            8 => self.on_pipe(|pipe| !pipe.end.is_done(), Self::kick),
             9 => self.pass_time(),
             10 => self.come_to_rest(),
-            11 => self.on_pipe(|pipe| !pipe.owner.is_done, Self::disturb),
-            _ => self.on_pipe(|pipe| !pipe.is_closed, Self::ping),
+            11 => self.on_pipe(|pipe| !pipe.end.is_done(), Self::disturb),
+            _ => self.on_pipe(|pipe| !pipe.end.is_closed, Self::ping),
         }
     }
 
@@ -150,8 +152,8 @@ impl World {
 
     /// Sends bytes from a client.
     fn send(&mut self, index: usize, bytes: &[u8]) {
-        if !self.pipes[index].is_closed {
-            self.pipes[index].uplink.extend(bytes);
+        if !self.pipes[index].end.is_closed {
+            self.pipes[index].end.uplink.extend(bytes);
         }
     }
 
@@ -262,18 +264,20 @@ impl World {
         ));
         let room = self.plan.socket / 4 + self.dice.below(self.plan.socket);
         let wire = Arc::new(Wire::new(room, self.retirements.clone()));
-        let owner = Owner::new(self, &wire);
+        let (mut end, turn) = End::open(&self.broker, wire, "sim", self.now);
         let expiry = connect.properties.session_expiry.unwrap_or(0);
         let mut uplink = Vec::new();
         encode::encode_connect(&mut uplink, &connect);
+        end.uplink = VecDeque::from(uplink);
         self.pipes.push(Pipe {
             at,
             client,
             peer: Peer::new(connect.version, habit, expiry),
-            wire,
-            uplink: VecDeque::from(uplink),
-            is_closed: false,
-            owner,
+            end,
+            turn,
+            connect: Vec::new(),
+            is_established: false,
+            pending: Vec::new(),
             tap: Tap::default(),
         });
         let client = &mut self.clients[client];
@@ -308,7 +312,7 @@ impl World {
             message_expiry: expiry,
             subscription_ids: &[],
             properties: &[],
-            payload: &payload,
+            payload: (&payload).into(),
         };
         let uses_alias = version == Version::V5 && self.dice.chance(20);
         if uses_alias && qos < QoS::ExactlyOnce {
@@ -346,7 +350,7 @@ impl World {
 
     fn read_at_most(&mut self, index: usize, limit: usize) {
         let pipe = &mut self.pipes[index];
-        let bytes = pipe.wire.read(limit);
+        let bytes = pipe.end.wire.read(limit);
         let client = &mut self.clients[pipe.client];
         let client = Some(client).filter(|client| client.connection == Some(pipe.at));
         let answer = pipe.peer.read(&bytes, client);
@@ -471,9 +475,9 @@ impl World {
             }
             1 => self.note(format_args!("#{at} close")),
             2 => {
-                let lost = self.dice.below(pipe.uplink.len() + 1);
-                pipe.uplink.truncate(pipe.uplink.len() - lost);
-                pipe.wire.break_off();
+                let lost = self.dice.below(pipe.end.uplink.len() + 1);
+                pipe.end.uplink.truncate(pipe.end.uplink.len() - lost);
+                pipe.end.wire.break_off();
                 self.note(format_args!("#{at} reset, {lost} bytes lost"));
             }
             _ => {
@@ -482,14 +486,14 @@ impl World {
             }
         }
         self.send(index, &bytes);
-        self.pipes[index].is_closed = true;
+        self.pipes[index].end.is_closed = true;
     }
 }
 
 /// What happens to clients.
 impl World {
     fn kick(&mut self, index: usize) {
-        let Some(session) = self.pipes[index].owner.connection.session().cloned() else {
+        let Some(session) = self.pipes[index].turn.session().cloned() else {
             return;
         };
         let client = session.client_id().to_owned();
@@ -506,7 +510,7 @@ impl World {
 
     /// The socket is busy, or something happens in the middle of the next write.
     fn disturb(&mut self, index: usize) {
-        let wire = self.pipes[index].wire.clone();
+        let wire = self.pipes[index].end.wire.clone();
         if wire.is_broken() {
             return;
         }
@@ -516,7 +520,7 @@ impl World {
             wire.make_busy();
             return;
         }
-        let Some(session) = self.pipes[index].owner.connection.session().cloned() else {
+        let Some(session) = self.pipes[index].turn.session().cloned() else {
             return;
         };
         let now = self.now;
@@ -571,7 +575,7 @@ impl World {
     fn advance(&mut self, by: Duration) {
         for pipe in &self.pipes {
             // It knows the old time.
-            pipe.wire.set_meanwhile(None);
+            pipe.end.wire.set_meanwhile(None);
         }
         let target = self.now + by;
         while let Some(due) = self.broker.next_deadline().filter(|due| *due <= target) {
@@ -584,6 +588,19 @@ impl World {
             self.flush_all(dirty);
         }
         self.now = target;
+    }
+
+    /// What is nobody's turn. Returns whether there was any.
+    fn work(&mut self) -> bool {
+        let has_work = self.broker.has_work();
+        if has_work {
+            self.begin();
+            let mut dirty = Dirty::default();
+            self.broker.work(self.now, &mut dirty);
+            self.account(&[], None);
+            self.flush_all(dirty);
+        }
+        has_work
     }
 
     fn flush_all(&mut self, mut dirty: Dirty) {
@@ -601,15 +618,16 @@ impl World {
         for _ in 0..ROUNDS {
             let mut is_moving = false;
             for index in 0..self.pipes.len() {
-                if self.pipes[index].has_work() {
+                if self.pipes[index].end.has_work() {
                     self.turn(index);
                     is_moving = true;
                 }
-                if self.pipes[index].wire.has_unread() {
+                if self.pipes[index].end.wire.has_unread() {
                     self.read_at_most(index, usize::MAX);
                     is_moving = true;
                 }
             }
+            is_moving |= self.work();
             if !is_moving {
                 self.ledger.check_idle();
                 self.forget_closed();
@@ -622,11 +640,11 @@ impl World {
     fn forget_closed(&mut self) {
         for pipe in &self.pipes {
             let client = &mut self.clients[pipe.client];
-            if pipe.owner.is_done && client.connection == Some(pipe.at) {
+            if pipe.end.is_done() && client.connection == Some(pipe.at) {
                 client.connection = None;
             }
         }
-        self.pipes.retain(|pipe| !pipe.owner.is_done);
+        self.pipes.retain(|pipe| !pipe.end.is_done());
     }
 }
 
@@ -634,6 +652,10 @@ impl World {
 impl World {
     /// Everybody who has a session comes back and acknowledges everything: nothing may be left.
     fn take_everything(&mut self) {
+        for pipe in &self.pipes {
+            // A kick in the middle of a late write would throw out who has come back.
+            pipe.end.wire.set_meanwhile(None);
+        }
         for client in 0..self.clients.len() {
             if !self.ledger.has_session(&self.clients[client].id) {
                 continue;
@@ -697,8 +719,7 @@ impl World {
 impl World {
     /// The broker is about to be called.
     pub(super) fn begin(&mut self) {
-        let stats = self.broker.stats(self.now);
-        let is_exhausted = stats.memory >= self.broker.config().limits.memory;
+        let is_exhausted = self.broker.is_exhausted();
         self.ledger.begin(self.now, is_exhausted);
     }
 
@@ -732,7 +753,7 @@ impl World {
             let composed = self.composed(index);
             let pipe = &self.pipes[index];
             if pipe.tap.has_ended {
-                let order = pipe.wire.retired_at().unwrap_or(u64::MAX);
+                let order = pipe.end.wire.retired_at().unwrap_or(u64::MAX);
                 ended.push((order, pipe.at, composed));
             } else {
                 standing.push((pipe.at, composed));
@@ -747,7 +768,7 @@ impl World {
         if let (Some(index), Ok(Split::Frame(frame))) = (connecting, split(handled, u32::MAX)) {
             let connect = connect::decode(&frame).expect("clients send valid packets");
             self.ledger.connect(self.pipes[index].at, &connect);
-            let session = self.pipes[index].owner.connection.session();
+            let session = self.pipes[index].turn.session();
             self.sessions.extend(session.map(Arc::downgrade));
         }
         for (at, composed) in standing {
@@ -759,19 +780,16 @@ impl World {
     /// What has been composed for a connection since the last look.
     fn composed(&mut self, index: usize) -> Vec<u8> {
         let pipe = &mut self.pipes[index];
-        let (taken, mut composed) = pipe.wire.take_latest();
+        let (taken, mut composed) = pipe.end.wire.take_latest();
         // What was taken has mostly been seen before, but not what was composed during the write.
         composed.drain(..composed.len() - taken.saturating_sub(pipe.tap.seen));
-        if let Some(lost) = pipe.wire.take_failed() {
-            let seen = pipe.tap.seen.saturating_sub(taken);
-            composed.extend(lost.get(seen..).unwrap_or_default());
-            pipe.tap.seen = taken;
+        if pipe.end.wire.take_failed() {
             self.ledger.broken(pipe.at);
         }
         let skip = pipe.tap.seen.saturating_sub(taken);
-        let left = pipe.wire.mailbox().peek_bytes();
+        let left = pipe.end.wire.mailbox().peek(Farewell::unwritten).flatten();
         pipe.tap.has_ended = left.is_some();
-        let (unwritten, length) = match (left, pipe.owner.connection.session()) {
+        let (unwritten, length) = match (left, pipe.turn.session()) {
             (Some(left), _) => (left.get(skip..).unwrap_or_default().to_vec(), left.len()),
             (None, Some(session)) => self.broker.unwritten(session, skip),
             (None, None) => Default::default(),

@@ -10,13 +10,13 @@ use foldhash::fast::FoldHasher;
 /// The shared seed of `foldhash` is made from the same secret: with its published default, keys
 /// that collide under every seed could be computed beforehand.
 #[derive(Debug)]
-pub(super) struct Hashing {
+pub(crate) struct Hashing {
     seed: u64,
     shared: SharedSeed,
 }
 
 impl Hashing {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
             shared: SharedSeed::from_u64(seed),
@@ -24,7 +24,7 @@ impl Hashing {
     }
 
     /// Hash of a whole topic or filter.
-    pub(super) fn text(&self, text: &[u8]) -> u64 {
+    pub(crate) fn text(&self, text: &[u8]) -> u64 {
         let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
         hasher.write(text);
         hasher.finish()

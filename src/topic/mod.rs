@@ -28,6 +28,7 @@ mod trie;
 pub use changes::Changes;
 pub use error::TopicError;
 pub use filter::{Filter, check_topic_name};
+pub(crate) use hashing::Hashing;
 #[cfg(feature = "internals")]
 pub use levels::levels;
 pub use levels::slashes;

@@ -7,6 +7,9 @@ use super::levels::first_level;
 use super::matching::{Compared, compare, ends_in_parent, wildcards_reach};
 use super::tree::{NodeId, Tree};
 
+/// Nodes, and bytes of topics, of a walk in one go.
+const SLICE: (usize, usize) = (512, 64 * 1024);
+
 /// A map from legal Topic Names to one value each, for retained messages.
 ///
 /// Shared beginnings of topics are stored once. Memory follows what it holds, also downwards. No
@@ -89,6 +92,18 @@ impl<T> Names<T> {
                 }
             }
         }
+    }
+
+    /// Calls `f` with some topics and their values, in no order: those from `place` on, as far as a
+    /// lock may be held for it. Returns whether there is more behind the place that it has come to.
+    pub fn visit_some(&self, place: &mut usize, f: impl FnMut(&str, &T)) -> bool {
+        self.tree.visit_some(place, SLICE, f)
+    }
+
+    /// The number of places for [`visit_some`](Self::visit_some). Where it became smaller, a walk may
+    /// have missed something and begins again.
+    pub fn places(&self) -> usize {
+        self.tree.places()
     }
 
     /// Calls `f` with every topic and its value, in no order. Slow: it rebuilds texts.
@@ -200,6 +215,46 @@ mod tests {
             assert_eq!(names.remove(topic).as_ref(), Some(topic));
         }
         drop(names);
+    }
+
+    #[test]
+    fn topics_are_walked_in_slices() {
+        let mut names = Names::new(7);
+        for number in 0..2_000 {
+            names.insert(&format!("a/{number}"), number);
+        }
+        let (mut place, mut found, mut slices) = (0, Vec::new(), 1);
+        while names.visit_some(&mut place, |_, number| found.push(*number)) {
+            slices += 1;
+            // What comes and goes meanwhile moves nothing else.
+            names.remove("a/0");
+            names.insert(&format!("b/{slices}"), 2_000);
+        }
+        assert!(slices >= 4, "{slices}");
+        found.retain(|number| (1..2_000).contains(number));
+        found.sort_unstable();
+        assert_eq!(found, (1..2_000).collect::<Vec<_>>());
+        let long = "x".repeat(60_000);
+        for number in 0..10 {
+            names.insert(&format!("{number}/{long}"), number);
+        }
+        let places = names.places();
+        for number in 0..2_000 {
+            names.remove(&format!("a/{number}"));
+        }
+        assert!(names.places() < places, "it became smaller");
+        let (mut place, mut most) = (0, 0);
+        loop {
+            let mut count = 0;
+            let more = names.visit_some(&mut place, |topic, _| {
+                count += usize::from(topic.len() > 60_000);
+            });
+            most = most.max(count);
+            if !more {
+                break;
+            }
+        }
+        assert_eq!(most, 2, "long topics per slice");
     }
 
     proptest! {

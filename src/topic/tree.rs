@@ -174,6 +174,37 @@ impl<V> Tree<V> {
         }
     }
 
+    /// Calls `f` with the text and value of some paths, as [`visit_all`](Self::visit_all) does in one
+    /// go: those from `place` on, until `place` has moved by `nodes` or the texts have `bytes` bytes.
+    /// Returns whether there is more.
+    pub(super) fn visit_some(
+        &self,
+        place: &mut usize,
+        (nodes, bytes): (usize, usize),
+        mut f: impl FnMut(&str, &V),
+    ) -> bool {
+        let (mut path, mut seen) = (Vec::new(), 0);
+        for node in self.nodes.iter().skip(*place).take(nodes) {
+            if seen >= bytes {
+                break;
+            }
+            *place += 1;
+            if let Some(value) = &node.value {
+                self.write_path(node, &mut path);
+                seen += path.len();
+                // Labels are cut from `str`s at separators, so nothing is ever lost here.
+                f(&String::from_utf8_lossy(&path), value);
+            }
+        }
+        *place < self.nodes.len()
+    }
+
+    /// The number of places for [`visit_some`](Self::visit_some). Where it became smaller, nodes may
+    /// have moved to places that a walk has passed.
+    pub(super) fn places(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Rebuilds the text of the path that ends at `node`.
     fn write_path(&self, node: &Node<V>, path: &mut Vec<u8>) {
         let mut labels: SmallVec<[&[u8]; 16]> = SmallVec::new();

@@ -51,7 +51,6 @@ impl<T> Trie<T> {
     }
 
     /// The number of filters.
-    #[cfg(any(test, fuzzing, feature = "internals"))]
     pub fn len(&self) -> usize {
         self.exact.len() + self.wild.len()
     }
@@ -63,7 +62,6 @@ impl<T> Trie<T> {
     }
 
     /// The value of exactly this filter.
-    #[cfg(any(test, fuzzing, feature = "internals"))]
     pub fn get(&self, filter: &str) -> Option<&T> {
         let bytes = filter.as_bytes();
         if has_wildcard(filter) {
@@ -136,6 +134,7 @@ impl<T> Trie<T> {
     }
 
     /// Calls `f` with every filter and its value, in no order. Slow: it rebuilds texts.
+    #[cfg(any(test, fuzzing, feature = "internals"))]
     pub fn visit_all(&self, mut f: impl FnMut(&str, &T)) {
         for exact in &self.exact {
             // A copy of a `str`, so nothing is ever lost here.

@@ -46,7 +46,7 @@ fn message_above_the_rate_binds_its_topic_alias() {
     let bind = Publish::new(&topic, "x").with(topic_alias(1));
     burst.extend(bind.encode(Version::V5));
     author.send(burst);
-    author.expect_silence();
+    author.expect_only_pingresp();
     elapse(Duration::from_millis(1500));
     let repeat = Publish::new("", "x").with(topic_alias(1));
     assert_eq!(author.publish_message(repeat, 1), 0);
@@ -83,7 +83,7 @@ fn connects_above_the_rate_are_refused() {
         let mut hasty = Client::dial(own.mqtt(), version);
         hasty.send_connect(&connect);
         hasty.expect_refusal(0x97);
-        guest(&own, version).expect_silence();
+        guest(&own, version).expect_only_pingresp();
         elapse(Duration::from_millis(1100));
         enter(&own, version, &connect);
     });
@@ -147,7 +147,7 @@ fn unacknowledged_message_is_resent() {
         let again = reader.receive();
         assert_eq!(again, first);
         assert!(!again.dup);
-        reader.expect_silence();
+        reader.expect_only_pingresp();
     });
 }
 

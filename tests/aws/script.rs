@@ -79,7 +79,7 @@ pub(crate) fn publish_refused(version: Version, message: &Publish, reason: u8) {
     author.send(message.clone().qos(1, 7));
     if version == Version::V5 {
         assert_eq!(author.expect_puback(7), reason, "reason of PUBACK");
-        author.expect_silence();
+        author.expect_only_pingresp();
     } else {
         author.expect_closed();
     }
@@ -105,7 +105,7 @@ pub(crate) fn subscribe_refused(version: Version, filter: &str, reason: u8) {
     let mut client = client(version);
     if version == Version::V5 {
         assert_eq!(client.subscribe(filter, 1), reason, "{filter}");
-        client.expect_silence();
+        client.expect_only_pingresp();
     } else {
         client.send(Subscribe::new(1).filter(filter, 1));
         client.expect_closed();

@@ -18,8 +18,8 @@ fn versions_share_a_group() {
     }
     assert_eq!(old.receive_texts(2), ["0", "2"]);
     assert_eq!(new.receive_texts(2), ["1", "3"]);
-    old.expect_silence();
-    new.expect_silence();
+    old.expect_only_pingresp();
+    new.expect_only_pingresp();
 }
 
 /// AWS-SHARE-02
@@ -57,7 +57,7 @@ fn every_matching_group_gets_a_copy() {
             if at != 1 {
                 assert_eq!(reader.receive().text(), "x");
             }
-            reader.expect_silence();
+            reader.expect_only_pingresp();
         }
     });
 }
@@ -83,7 +83,7 @@ fn offline_member_is_passed_over() {
         let got = (back.receive_texts(2), online.receive_texts(2));
         assert_eq!([got.0, got.1].concat().len(), 4);
         back.expect_silence();
-        online.expect_silence();
+        online.expect_only_pingresp();
     });
 }
 
@@ -118,7 +118,7 @@ fn unacknowledged_message_goes_to_another_member() {
         dropping.vanish();
         let delivery = other.receive();
         assert_eq!((delivery.text(), delivery.dup), ("0", false));
-        other.expect_silence();
+        other.expect_only_pingresp();
     });
 }
 
@@ -135,7 +135,7 @@ fn unacknowledged_message_of_a_persistent_member_moves_at_once() {
         dropping.vanish();
         assert_eq!(other.receive_texts(1), ["0"]);
         let (mut back, ..) = enter(aws_broker(), version, &durable);
-        back.expect_silence();
+        back.expect_only_pingresp();
     });
 }
 
@@ -147,7 +147,7 @@ fn group_without_persistent_members_keeps_nothing() {
         let group = Group::new();
         group.join(version, 1).disconnect();
         group.publish(0..2);
-        group.join(version, 1).expect_silence();
+        group.join(version, 1).expect_only_pingresp();
     });
 }
 
@@ -161,7 +161,7 @@ fn persistent_member_leaves_by_unsubscribe() {
         assert_eq!(member.unsubscribe(&group.subscription()), 0);
         member.disconnect();
         group.publish(0..2);
-        group.join(version, 1).expect_silence();
+        group.join(version, 1).expect_only_pingresp();
     });
 }
 
@@ -178,7 +178,7 @@ fn group_queues_for_a_persistent_member() {
         group.publish(0..3);
         let (mut member, ..) = enter(aws_broker(), version, &durable);
         assert_eq!(member.receive_texts(3), ["0", "1", "2"]);
-        member.expect_silence();
+        member.expect_only_pingresp();
     });
 }
 
@@ -194,7 +194,7 @@ fn queue_drains_to_a_new_member() {
         let mut new = group.join(version, 1);
         assert_eq!(new.receive_texts(3), ["0", "1", "2"]);
         let (mut member, ..) = enter(aws_broker(), version, &durable);
-        member.expect_silence();
+        member.expect_only_pingresp();
     });
 }
 
@@ -212,7 +212,7 @@ fn waiting_messages_expire() {
         elapse(std::time::Duration::from_millis(1200));
         let (mut member, ..) = enter(aws_broker(), version, &durable);
         assert_eq!(member.receive_texts(1), ["0"]);
-        member.expect_silence();
+        member.expect_only_pingresp();
     });
 }
 
@@ -229,7 +229,7 @@ fn expired_session_leaves_the_group() {
     member.disconnect();
     group.publish(0..1);
     elapse(std::time::Duration::from_millis(1500));
-    group.join(Version::V5, 1).expect_silence();
+    group.join(Version::V5, 1).expect_only_pingresp();
 }
 
 /// AWS-SHARE-22 AWS-LIM-23
@@ -247,7 +247,7 @@ fn full_group_queue_drops_new_messages() {
     }
     let (mut member, ..) = enter(&own, Version::V5, &durable);
     assert_eq!(member.receive_texts(2), ["1", "2"]);
-    member.expect_silence();
+    member.expect_only_pingresp();
 }
 
 /// A shared subscription of a fresh name to a fresh topic of the shared broker.

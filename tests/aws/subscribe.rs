@@ -18,7 +18,7 @@ fn subscription_identifier_ends_the_connection() {
     reader.expect_disconnect(0xA1);
     client(Version::V5).publish(&topic, "x", 1);
     let (mut reader, ..) = enter(aws_broker(), Version::V5, &durable);
-    reader.expect_silence();
+    reader.expect_only_pingresp();
 }
 
 /// AWS-RC-06

@@ -183,7 +183,7 @@ fn close_on_refusal_v3_off_answers_mqtt_3() {
     let mut client = guest(&own, Version::V3);
     assert_eq!(client.subscribe("$SYS/#", 1), 0x80);
     assert_eq!(client.subscribe(&topic_with_slashes(8), 1), 0x80);
-    client.expect_silence();
+    client.expect_only_pingresp();
 }
 
 /// AWS-CONN-03
@@ -259,6 +259,24 @@ fn limits_can_be_turned_off() {
         delivery.props.number(MESSAGE_EXPIRY_INTERVAL),
         Some(1_000_000)
     );
+}
+
+/// AWS-CONN-17
+#[test]
+fn refuse_bridge_levels_off_lets_bridges_in() {
+    let own = without("refuse_bridge_levels");
+    both(|version| {
+        let topic = fresh("bridge");
+        let mut client = Client::dial(own.mqtt(), version);
+        let mut bytes = Connect::new(fresh("bridge")).encode(version);
+        bytes[8] |= 0x80;
+        client.send(bytes);
+        assert_eq!(client.expect_connack().1, 0);
+        client.subscribe(&topic, 1);
+        client.publish(&topic, "own", 1);
+        guest(&own, version).publish(&topic, "other", 1);
+        assert_eq!(client.receive().text(), "other");
+    });
 }
 
 /// A broker of profile `aws` with this switch of `[aws]` off.

@@ -10,7 +10,7 @@ use crate::support::*;
 fn every_pingreq_is_answered() {
     both(|version| {
         let mut client = connect(version, &fresh("pinging"));
-        client.expect_silence();
+        client.expect_only_pingresp();
         let mut burst = Vec::new();
         for number in 1..=50 {
             burst.extend(PINGREQ);
@@ -61,11 +61,11 @@ fn any_packet_restarts_the_keep_alive() {
             if round % 2 == 0 {
                 client.send(Publish::new(fresh("unanswered"), "x"));
             } else {
-                client.expect_silence();
+                client.expect_only_pingresp();
             }
         }
-        client.expect_silence();
-        patient.expect_silence();
+        client.expect_only_pingresp();
+        patient.expect_only_pingresp();
     });
 }
 
@@ -161,7 +161,7 @@ fn nothing_behind_a_disconnect_has_an_effect() {
         burst.extend(PINGREQ);
         client.send(burst);
         client.expect_closed();
-        watcher.expect_silence();
+        watcher.expect_only_pingresp();
     });
 }
 

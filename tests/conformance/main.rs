@@ -7,12 +7,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bridge;
 mod connect;
 mod ending;
 mod flow;
 mod ledger;
 mod limits;
 mod malformed;
+mod own_topics;
 mod publish;
 mod qos;
 mod retained;

@@ -23,7 +23,7 @@ fn wrong_flags_end_the_connection() {
                 refuses(version, &wrong, &[MALFORMED]);
             }
         }
-        bystander.expect_silence();
+        bystander.expect_only_pingresp();
     });
 }
 
@@ -42,7 +42,7 @@ fn packets_of_the_broker_have_their_flags() {
             client.receive();
         }
         client.unsubscribe(&topic);
-        client.expect_silence();
+        client.expect_only_pingresp();
         client.send(Subscribe::new(1));
         client.expect_error(PROTOCOL_ERROR);
     });
@@ -141,7 +141,7 @@ fn stream_may_end_within_a_packet() {
                 client.drain();
             }
         }
-        bystander.expect_silence();
+        bystander.expect_only_pingresp();
     });
 }
 

@@ -54,7 +54,7 @@ fn identifiers_wrap_around_open_ones() {
     }
     assert!(seen > 65_535);
     reader.acknowledge(&held);
-    reader.expect_silence();
+    reader.expect_only_pingresp();
 }
 
 /// 5:MQTT-2.2.1-5 3:MQTT-2.3.1-6
@@ -74,7 +74,7 @@ fn pubrel_has_the_identifier_of_its_publish() {
             assert_eq!(reader.expect_pubrel(id), 0);
             reader.send_ack(pubcomp(id), id);
         }
-        reader.expect_silence();
+        reader.expect_only_pingresp();
     });
 }
 
@@ -97,10 +97,10 @@ fn qos_1_delivery_is_repeated_until_puback() {
             assert_eq!((again.id, again.dup, again.text()), (first.id, true, "x"));
         }
         reader.send_ack(puback(first.id), first.id);
-        reader.expect_silence();
+        reader.expect_only_pingresp();
         reader.vanish();
         (reader, _) = open(version, &Connect::new(&id).durable());
-        reader.expect_silence();
+        reader.expect_only_pingresp();
     });
 }
 
@@ -134,7 +134,7 @@ fn qos_2_delivery_is_repeated_until_pubrec() {
         (reader, _) = open(version, &Connect::new(&id).durable());
         let again = reader.receive();
         assert_eq!((again.id, again.dup, again.text()), (first.id, true, "x"));
-        reader.expect_silence();
+        reader.expect_only_pingresp();
     });
 }
 
@@ -153,7 +153,7 @@ fn pubrec_is_answered_by_pubrel() {
             assert_eq!(reader.expect_pubrel(delivery.id), 0);
             reader.send_ack(pubcomp(delivery.id), delivery.id);
         }
-        reader.expect_silence();
+        reader.expect_only_pingresp();
     });
 }
 
@@ -172,11 +172,11 @@ fn refused_delivery_is_not_repeated() {
         let (one, two) = (reader.expect_publish(), reader.expect_publish());
         reader.send_ack(puback(one.id).reason(0x80), one.id);
         reader.send_ack(pubrec(two.id).reason(0x83), two.id);
-        reader.expect_silence();
+        reader.expect_only_pingresp();
     }
     reader.vanish();
     let (mut reader, _) = open(Version::V5, &connect);
-    reader.expect_silence();
+    reader.expect_only_pingresp();
 }
 
 /// 5:MQTT-4.3.3-5 5:MQTT-4.3.3-6 3:MQTT-4.3.3-1
@@ -201,10 +201,10 @@ fn pubrel_is_repeated_until_pubcomp() {
             );
         }
         reader.send(pubcomp(delivery.id));
-        reader.expect_silence();
+        reader.expect_only_pingresp();
         reader.vanish();
         (reader, _) = open(version, &Connect::new(&id).durable());
-        reader.expect_silence();
+        reader.expect_only_pingresp();
     });
 }
 
@@ -222,7 +222,7 @@ fn sent_qos_2_message_does_not_expire() {
     elapse(Duration::from_millis(1500));
     let (mut reader, _) = open(Version::V5, &Connect::new(&id).durable());
     assert_eq!(reader.receive().id, first.id);
-    reader.expect_silence();
+    reader.expect_only_pingresp();
 }
 
 /// 5:MQTT-4.3.3-10 3:MQTT-4.3.3-2
@@ -244,7 +244,7 @@ fn repeated_qos_2_publish_is_delivered_once() {
         author.send(pubrel(5));
         assert_eq!(author.expect_pubcomp(5), 0);
         assert_eq!(reader.receive().payload, b"x");
-        reader.expect_silence();
+        reader.expect_only_pingresp();
     });
 }
 
@@ -273,7 +273,7 @@ fn unknown_pubrec_is_answered_by_0x92() {
     let mut reader = connect5(&fresh("reader"));
     reader.send(pubrec(4711));
     assert_eq!(reader.expect_pubrel(4711), 0x92);
-    reader.expect_silence();
+    reader.expect_only_pingresp();
 }
 
 /// Acknowledgements of unknown identifiers end a delivery for nobody and disturb nothing.
@@ -287,9 +287,90 @@ fn unknown_acknowledgements_are_harmless() {
         let other = delivery.id.wrapping_add(100).max(1);
         reader.send(puback(other));
         reader.send(pubcomp(other));
-        reader.expect_silence();
+        reader.expect_only_pingresp();
         reader.acknowledge(&delivery);
-        reader.expect_silence();
+        reader.expect_only_pingresp();
+    });
+}
+
+/// 5:MQTT-4.13.1-1 3:MQTT-4.8.0-1
+/// An acknowledgement of the wrong kind for an open delivery is a protocol error: another QoS, or
+/// another step.
+#[test]
+fn acknowledgement_that_is_out_of_step_is_an_error() {
+    type Case = (u8, fn(u16) -> Ack, bool);
+    let cases: [Case; 7] = [
+        (1, pubrec, false),
+        (1, |id| pubrec(id).reason(0x80), false),
+        (1, pubcomp, false),
+        (2, puback, false),
+        (2, pubcomp, false),
+        // Behind PUBREC and PUBREL.
+        (2, puback, true),
+        (2, |id| pubrec(id).reason(0x80), true),
+    ];
+    both(|version| {
+        for (number, (qos, wrong, is_released)) in cases.into_iter().enumerate() {
+            let has_reason = matches!(number, 1 | 6);
+            if has_reason && version == Version::V3 {
+                continue;
+            }
+            let topic = fresh("step");
+            let mut reader = watcher(version, &topic);
+            let mut author = connect(version, &fresh("author"));
+            author.publish(&topic, "x", qos);
+            let delivery = reader.expect_publish();
+            if is_released {
+                reader.send(pubrec(delivery.id));
+                reader.expect_pubrel(delivery.id);
+            }
+            reader.send(wrong(delivery.id));
+            reader.expect_error(0x82);
+        }
+    });
+}
+
+/// 5:MQTT-4.3.3-4 3:MQTT-4.3.3-1
+/// A PUBREC that comes once more is answered by PUBREL once more.
+#[test]
+fn repeated_pubrec_is_answered_again() {
+    both(|version| {
+        let topic = fresh("repeated");
+        let mut reader = watcher(version, &topic);
+        connect(version, &fresh("author")).publish(&topic, "x", 2);
+        let delivery = reader.expect_publish();
+        for _ in 0..3 {
+            reader.send(pubrec(delivery.id));
+            assert_eq!(reader.expect_pubrel(delivery.id), 0);
+        }
+        reader.send_ack(pubcomp(delivery.id), delivery.id);
+        // It is unknown from here on, and nothing happens.
+        reader.send(pubcomp(delivery.id));
+        reader.send(puback(delivery.id));
+        reader.expect_only_pingresp();
+    });
+}
+
+/// What was right before a wrong acknowledgement counts, although they came together.
+#[test]
+fn acknowledgements_before_a_wrong_one_count() {
+    both(|version| {
+        let (id, topic) = (fresh("reader"), fresh("step"));
+        let (mut reader, _) = open(version, &Connect::new(&id).durable());
+        reader.subscribe(&topic, 1);
+        let mut author = connect(version, &fresh("author"));
+        author.publish(&topic, "one", 1);
+        author.publish(&topic, "two", 1);
+        let [one, two] = [(); 2].map(|()| reader.expect_publish());
+        let both = [
+            puback(one.id).encode(version),
+            pubcomp(two.id).encode(version),
+        ];
+        reader.send(both.concat());
+        reader.expect_error(0x82);
+        let (mut reader, _) = open(version, &Connect::new(&id).durable());
+        assert_eq!(reader.receive().text(), "two");
+        reader.expect_only_pingresp();
     });
 }
 
@@ -308,7 +389,7 @@ fn completed_identifier_is_a_new_message() {
             author.expect_pubcomp(5);
         }
         assert_eq!(reader.receive_texts(2), ["one", "two"]);
-        reader.expect_silence();
+        reader.expect_only_pingresp();
     });
 }
 
@@ -342,7 +423,7 @@ fn everything_open_is_repeated_on_resume_only() {
         reader.send(pubrec(released.id));
         reader.expect_pubrel(released.id);
         elapse(Duration::from_millis(1500));
-        reader.expect_silence();
+        reader.expect_only_pingresp();
         reader.vanish();
         let (mut reader, _) = open(version, &Connect::new(&id).durable());
         let again: Vec<Packet> = (0..10).map(|_| reader.next_packet()).collect();
@@ -361,7 +442,7 @@ fn everything_open_is_repeated_on_resume_only() {
             packet,
             Packet::Ack { kind: PacketType::Pubrel, id, .. } if *id == released.id
         )));
-        reader.expect_silence();
+        reader.expect_only_pingresp();
     });
 }
 
@@ -494,7 +575,7 @@ fn identifier_in_use_does_no_damage() {
     author.send(pubrel(5));
     assert_eq!(author.expect_pubcomp(5), 0);
     assert_eq!(reader.receive().payload, b"x");
-    reader.expect_silence();
+    reader.expect_only_pingresp();
 }
 
 /// Publishes `count` numbers at QoS 1 and as many at QoS 2, in turns.

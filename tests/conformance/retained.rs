@@ -33,7 +33,7 @@ fn newer_retained_message_replaces_the_older() {
         let mut texts = watcher.receive_texts(2);
         texts.sort();
         assert_eq!(texts, ["B", "C"]);
-        watcher.expect_silence();
+        watcher.expect_only_pingresp();
     });
 }
 
@@ -50,7 +50,7 @@ fn empty_retained_message_removes_the_kept_one() {
         author.retain(&topic, "", 1);
         let delivery = live.receive();
         assert_eq!((delivery.text(), delivery.retain), ("", false));
-        watcher(version, &topic).expect_silence();
+        watcher(version, &topic).expect_only_pingresp();
     });
 }
 
@@ -61,7 +61,7 @@ fn empty_message_is_not_kept() {
     both(|version| {
         let topic = fresh("empty");
         connect(version, &fresh("author")).retain(&topic, "", 1);
-        watcher(version, &topic).expect_silence();
+        watcher(version, &topic).expect_only_pingresp();
     });
 }
 
@@ -73,13 +73,13 @@ fn plain_messages_do_not_touch_the_kept_one() {
         let topic = fresh("untouched");
         let mut author = connect(version, &fresh("author"));
         author.publish(&topic, "before", 1);
-        watcher(version, &topic).expect_silence();
+        watcher(version, &topic).expect_only_pingresp();
         author.retain(&topic, "kept", 1);
         author.publish(&topic, "after", 1);
         author.publish(&topic, "", 1);
         let mut watcher = watcher(version, &topic);
         assert_eq!(watcher.receive().text(), "kept");
-        watcher.expect_silence();
+        watcher.expect_only_pingresp();
     });
 }
 
@@ -107,7 +107,7 @@ fn every_subscribe_brings_retained_messages() {
             } else {
                 assert_eq!(texts, ["1"]);
             }
-            reader.expect_silence();
+            reader.expect_only_pingresp();
         }
     });
 }
@@ -123,11 +123,11 @@ fn retain_handling_1_is_for_new_subscriptions() {
     reader.subscribe(&topic, options);
     assert_eq!(reader.receive().text(), "x");
     reader.subscribe(&topic, options);
-    reader.expect_silence();
+    reader.expect_only_pingresp();
     reader.vanish();
     let (mut reader, _) = open(Version::V5, &Connect::new(&id).durable());
     reader.subscribe(&topic, options);
-    reader.expect_silence();
+    reader.expect_only_pingresp();
     reader.unsubscribe(&topic);
     reader.subscribe(&topic, options);
     assert_eq!(reader.receive().text(), "x");
@@ -143,7 +143,7 @@ fn retain_handling_2_brings_none() {
     let mut reader = connect5(&fresh("reader"));
     for _ in 0..2 {
         reader.subscribe(&topic, 1 | Subscribe::RETAIN_NEVER);
-        reader.expect_silence();
+        reader.expect_only_pingresp();
     }
     author.publish(&topic, "live", 1);
     assert_eq!(reader.receive().text(), "live");
@@ -207,7 +207,7 @@ fn leading_wildcards_bring_no_retained_dollar_topics() {
         author.retain(&format!("$kept/{name}"), "x", 1);
         let mut reader = connect(version, &fresh("reader"));
         reader.subscribe(&format!("+/{name}"), 1);
-        reader.expect_silence();
+        reader.expect_only_pingresp();
         reader.subscribe(&format!("$kept/{name}"), 1);
         assert_eq!(reader.receive().text(), "x");
         author.retain(&format!("$kept/{name}"), "", 1);
@@ -238,5 +238,5 @@ fn many_retained_messages_come_through_a_small_window() {
         .collect();
     numbers.sort_unstable();
     assert_eq!(numbers, (0..300).collect::<Vec<_>>());
-    reader.expect_silence();
+    reader.expect_only_pingresp();
 }

@@ -17,7 +17,7 @@ fn clean_start_discards_the_session() {
         author.publish(&topic, "queued", 1);
         let mut client = connect(version, &id);
         author.publish(&topic, "live", 1);
-        client.expect_silence();
+        client.expect_only_pingresp();
     });
 }
 
@@ -33,7 +33,7 @@ fn clean_session_leaves_nothing_behind() {
         connect(version, &fresh("author")).publish(&topic, "x", 1);
         let (mut client, session_present) = open(version, &Connect::new(&id).durable());
         assert!(!session_present);
-        client.expect_silence();
+        client.expect_only_pingresp();
     });
 }
 
@@ -54,7 +54,7 @@ fn stored_session_is_resumed() {
         assert_eq!(client.receive_texts(2), ["one", "two"]);
         author.publish(&topic, "three", 1);
         assert_eq!(client.receive().payload, b"three");
-        client.expect_silence();
+        client.expect_only_pingresp();
     });
 }
 
@@ -123,7 +123,7 @@ fn takeover_resumes_or_cleans_the_session() {
         let mut third = connect(version, &id);
         second.expect_error(0x8E);
         author.publish(&topic, "gone", 1);
-        third.expect_silence();
+        third.expect_only_pingresp();
     });
 }
 
@@ -146,7 +146,7 @@ fn session_ends_when_its_expiry_has_passed() {
     elapse(Duration::from_millis(2000));
     let (mut client, session_present) = open(Version::V5, &Connect::new(&id).resume());
     assert!(!session_present);
-    client.expect_silence();
+    client.expect_only_pingresp();
     let (_, session_present) = open(Version::V5, &Connect::new(&kept).resume());
     assert!(session_present, "0xFFFFFFFF never ends");
 }

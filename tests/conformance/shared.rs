@@ -20,7 +20,7 @@ fn members_take_turns_in_join_order() {
                     member.receive_texts(3),
                     [at, at + 3, at + 6].map(|n| n.to_string())
                 );
-                member.expect_silence();
+                member.expect_only_pingresp();
             }
         }
     });
@@ -39,7 +39,7 @@ fn concurrent_publishers_keep_the_shares_equal() {
     });
     for member in &mut members {
         member.receive_texts(publishers * messages / 3);
-        member.expect_silence();
+        member.expect_only_pingresp();
     }
 }
 
@@ -64,8 +64,8 @@ fn every_group_and_every_plain_subscriber_gets_its_copy() {
     for [first, second] in &mut pairs {
         assert_eq!(first.receive_texts(2), ["0", "2"]);
         assert_eq!(second.receive_texts(2), ["1", "3"]);
-        first.expect_silence();
-        second.expect_silence();
+        first.expect_only_pingresp();
+        second.expect_only_pingresp();
     }
 }
 
@@ -217,7 +217,7 @@ fn members_have_their_own_qos() {
         for _ in 0..10 {
             assert_eq!(member.receive().qos, qos);
         }
-        member.expect_silence();
+        member.expect_only_pingresp();
     }
 }
 
@@ -256,7 +256,7 @@ fn shared_subscribe_brings_no_retained_messages() {
     both(|version| {
         let group = Group::new();
         connect(version, &fresh("author")).retain(&group.filter, "x", 1);
-        group.join(version, 1).expect_silence();
+        group.join(version, 1).expect_only_pingresp();
     });
 }
 
@@ -277,7 +277,7 @@ fn suback_goes_ahead_of_what_waits_in_the_group() {
             "{first:?}"
         );
         assert_eq!(member.receive_texts(3), ["0", "1", "2"]);
-        member.expect_silence();
+        member.expect_only_pingresp();
     });
 }
 
@@ -318,7 +318,7 @@ fn unacknowledged_messages_move_to_the_next_members() {
             }
             group.publish(Version::V5, 1, 1);
             assert_eq!(heir.receive_texts(1), ["0"]);
-            heir.expect_silence();
+            heir.expect_only_pingresp();
         }
     }
 }
@@ -393,7 +393,7 @@ fn acknowledged_messages_do_not_move() {
         failing.send(acks);
         end(failing);
         assert_eq!(heir.receive_texts(1), ["99"]);
-        heir.expect_silence();
+        heir.expect_only_pingresp();
     }
 }
 
@@ -421,7 +421,7 @@ fn returned_message_goes_back_to_the_session_that_resumes() {
         }
         let newer = member.receive();
         assert_eq!((newer.text(), newer.dup), ("0", false));
-        member.expect_silence();
+        member.expect_only_pingresp();
     });
 }
 
@@ -505,7 +505,7 @@ fn messages_wait_for_an_absent_session() {
         }
         let (mut member, _) = open(version, &Connect::new(&id).durable());
         assert_eq!(member.receive_texts(3), ["0", "2", "3"]);
-        member.expect_silence();
+        member.expect_only_pingresp();
     });
 }
 
@@ -518,7 +518,7 @@ fn newcomer_takes_what_waits_for_an_absent_session() {
     group.publish(Version::V5, 3, 1);
     assert_eq!(group.join(Version::V5, 1).receive_texts(3), ["0", "1", "2"]);
     let (mut member, _) = open(Version::V5, &Connect::new(&id).durable());
-    member.expect_silence();
+    member.expect_only_pingresp();
 }
 
 /// Nothing waits for a member that is away with QoS 0 granted.
@@ -529,8 +529,8 @@ fn nothing_waits_for_an_absent_qos_0_member() {
     group.join_with(Connect::new(&id).durable(), 0).disconnect();
     group.publish(Version::V5, 3, 1);
     let (mut member, _) = open(Version::V5, &Connect::new(&id).durable());
-    member.expect_silence();
-    group.join(Version::V5, 1).expect_silence();
+    member.expect_only_pingresp();
+    group.join(Version::V5, 1).expect_only_pingresp();
 }
 
 /// A message that expires while it waits in the group is not delivered.
@@ -558,7 +558,7 @@ fn waiting_message_expires() {
             .number(MESSAGE_EXPIRY_INTERVAL)
             .is_some_and(|left| left < 100)
     );
-    member.expect_silence();
+    member.expect_only_pingresp();
 }
 
 /// 5:MQTT-4.8.2-4
@@ -582,8 +582,8 @@ fn cut_off_qos_2_delivery_is_completed_to_the_same_client() {
     assert_eq!((again.id, again.dup, again.text()), (sent.id, true, "0"));
     member.acknowledge(&again);
     member.send(pubcomp(received.id));
-    member.expect_silence();
-    other.expect_silence();
+    member.expect_only_pingresp();
+    other.expect_only_pingresp();
 }
 
 /// 5:MQTT-4.8.2-5
@@ -599,10 +599,10 @@ fn cut_off_qos_2_delivery_ends_with_its_session() {
         member.expect_publish();
         member.vanish();
         elapse(Duration::from_millis(1500 * u64::from(expiry)));
-        other.expect_silence();
+        other.expect_only_pingresp();
         group.publish(Version::V5, 1, 2);
         assert_eq!(other.receive_texts(1), ["0"]);
-        other.expect_silence();
+        other.expect_only_pingresp();
     }
 }
 
@@ -626,13 +626,13 @@ fn refused_message_goes_to_nobody_else() {
             pubrec(delivery.id).reason(0x83)
         };
         member.send_ack(refusal, delivery.id);
-        member.expect_silence();
+        member.expect_only_pingresp();
         assert_eq!(other.receive_texts(1), ["other"]);
     }
     member.vanish();
-    other.expect_silence();
+    other.expect_only_pingresp();
     let (mut member, _) = open(Version::V5, &Connect::new(&id).durable());
-    member.expect_silence();
+    member.expect_only_pingresp();
 }
 
 /// What was handed over may still be acknowledged after UNSUBSCRIBE; if the connection ends before
@@ -680,8 +680,8 @@ fn last_member_keeps_what_it_was_handed() {
                 (first.id, true, first.payload)
             );
         }
-        member.expect_silence();
-        group.join(version, 1).expect_silence();
+        member.expect_only_pingresp();
+        group.join(version, 1).expect_only_pingresp();
     });
 }
 
@@ -693,7 +693,7 @@ fn group_ends_with_its_last_member() {
     group.publish(Version::V5, 3, 1);
     member.expect_publish();
     member.vanish();
-    group.join(Version::V5, 1).expect_silence();
+    group.join(Version::V5, 1).expect_only_pingresp();
 }
 
 /// A session whose expiry passes leaves its group: what waited for it is gone, what others hold stays.
@@ -705,7 +705,7 @@ fn expired_session_leaves_its_group() {
     member.expect_publish();
     member.vanish();
     elapse(Duration::from_millis(1500));
-    group.join(Version::V5, 1).expect_silence();
+    group.join(Version::V5, 1).expect_only_pingresp();
 }
 
 /// A member granted QoS 0 takes a QoS 1 message as QoS 0, and that is the end of it.
@@ -762,7 +762,7 @@ fn message_survives_a_chain_of_failing_members() {
         holder.reset();
     }
     assert_eq!(members[0].receive_texts(1), ["0"]);
-    members[0].expect_silence();
+    members[0].expect_only_pingresp();
 }
 
 /// A shared subscription of a fresh name to a fresh filter.

@@ -15,7 +15,39 @@ fn every_subscribe_is_answered() {
         for id in [1, 300, 65_535] {
             assert_eq!(client.expect_suback(id), [1]);
         }
-        client.expect_silence();
+        client.expect_only_pingresp();
+    });
+}
+
+/// 5:MQTT-3.8.4-5 3:MQTT-3.8.4-4
+/// So do retained messages: each of equal filters brings them, at its own QoS, and a SUBSCRIBE behind it
+/// does not change what is still on its way.
+#[test]
+fn equal_filters_bring_retained_messages_at_their_own_qos() {
+    both(|version| {
+        let topic = fresh("equal");
+        connect(version, &fresh("author")).retain(&topic, "kept", 2);
+        for options in [[0, 1], [1, 0], [2, 0]] {
+            let mut client = connect(version, &fresh("reader"));
+            let subscribe =
+                (options.iter()).fold(Subscribe::new(1), |packet, qos| packet.filter(&topic, *qos));
+            client.send(subscribe);
+            assert_eq!(client.expect_suback(1), options);
+            assert_eq!([(); 2].map(|()| client.receive().qos), options);
+            client.expect_only_pingresp();
+        }
+
+        let mut client = connect(version, &fresh("reader"));
+        let packets: Vec<u8> = [(1, 2), (2, 0), (3, 1)]
+            .into_iter()
+            .flat_map(|(id, qos)| Subscribe::new(id).filter(&topic, qos).encode(version))
+            .collect();
+        client.send(packets);
+        let granted = [(1, 2), (2, 0), (3, 1)].map(|(id, qos)| {
+            assert_eq!(client.expect_suback(id), [qos]);
+            qos
+        });
+        assert_eq!([(); 3].map(|()| client.receive().qos), granted);
     });
 }
 
@@ -64,7 +96,7 @@ fn several_filters_work_like_single_ones() {
                 "the last of equal filters counts"
             );
         }
-        client.expect_silence();
+        client.expect_only_pingresp();
     });
 }
 
@@ -182,7 +214,7 @@ fn subscribing_again_replaces_the_subscription() {
         }
         client.unsubscribe(&topic);
         author.publish(&topic, "y", 2);
-        client.expect_silence();
+        client.expect_only_pingresp();
     });
 }
 
@@ -327,7 +359,7 @@ fn several_filters_are_unsubscribed_in_one_packet() {
             author.publish(&format!("{root}/{name}"), name, 1);
         }
         assert_eq!(client.receive().payload, b"d");
-        client.expect_silence();
+        client.expect_only_pingresp();
     });
 }
 
@@ -369,7 +401,7 @@ fn unsubscribe_compares_character_by_character() {
             if still {
                 client.receive();
             }
-            client.expect_silence();
+            client.expect_only_pingresp();
         }
     });
 }
@@ -385,12 +417,12 @@ fn nothing_new_comes_after_unsuback() {
         client.unsubscribe(&topic);
         let mut author = connect(version, &fresh("author"));
         author.publish(&topic, "x", 1);
-        client.expect_silence();
+        client.expect_only_pingresp();
         client.vanish();
         author.publish(&topic, "y", 1);
         let (mut client, session_present) = open(version, &Connect::new(&id).durable());
         assert!(session_present);
-        client.expect_silence();
+        client.expect_only_pingresp();
     });
 }
 
@@ -421,7 +453,7 @@ fn begun_deliveries_are_completed_after_unsubscribe() {
             );
         }
         client.send(pubcomp(released.id));
-        client.expect_silence();
+        client.expect_only_pingresp();
     });
 }
 

@@ -78,10 +78,10 @@ fn will_is_published_however_the_connection_ends() {
             let (id, topic) = (fresh("mortal"), fresh("will"));
             let mut watcher = watcher(version, &topic);
             let (client, _) = open(version, &Connect::new(&id).will(Will::new(&topic, "x")));
-            watcher.expect_silence();
+            watcher.expect_only_pingresp();
             end(client, &id);
             assert_eq!(watcher.receive().text(), "x");
-            watcher.expect_silence();
+            watcher.expect_only_pingresp();
         }
     });
 }
@@ -106,11 +106,11 @@ fn normal_disconnect_discards_the_will() {
                 let (mut client, _) = open(version, &connect);
                 client.send(&form);
                 client.drain();
-                watcher.expect_silence();
+                watcher.expect_only_pingresp();
             }
         }
         elapse(Duration::from_millis(2500));
-        watcher.expect_silence();
+        watcher.expect_only_pingresp();
     });
 }
 
@@ -131,7 +131,7 @@ fn will_is_published_once() {
         open(version, &Connect::new(&id).durable()).0.vanish();
         open(version, &Connect::new(&id)).0.reset();
         elapse(Duration::from_millis(300));
-        watcher.expect_silence();
+        watcher.expect_only_pingresp();
     });
 }
 
@@ -172,7 +172,7 @@ fn plain_will_is_not_kept() {
         .0
         .vanish();
         assert!(!live.receive().retain);
-        watcher(version, &topic).expect_silence();
+        watcher(version, &topic).expect_only_pingresp();
     });
 }
 
@@ -211,7 +211,7 @@ fn will_waits_for_its_delay_or_the_end_of_the_session() {
         open(Version::V5, &connect).0.vanish();
     }
     elapse(Duration::from_millis(300));
-    watchers.iter_mut().for_each(Client::expect_silence);
+    watchers.iter_mut().for_each(Client::expect_only_pingresp);
     for watcher in &mut watchers {
         assert_eq!(watcher.receive().text(), "x");
     }
@@ -244,13 +244,13 @@ fn returning_client_stops_its_delayed_will() {
     let (client, session_present) = open(Version::V5, &Connect::new(&id).durable());
     assert!(session_present);
     elapse(Duration::from_millis(1500));
-    watcher.expect_silence();
+    watcher.expect_only_pingresp();
     client.vanish();
     let far = Will::new(&topic, "clean start").with(will_delay(300));
     open(Version::V5, &Connect::new(&id).durable().will(far))
         .0
         .vanish();
-    watcher.expect_silence();
+    watcher.expect_only_pingresp();
     connect5(&id);
     assert_eq!(watcher.receive().text(), "clean start");
 }
@@ -266,8 +266,8 @@ fn takeover_stops_a_delayed_will() {
     let (mut newer, _) = open(Version::V5, &Connect::new(&id).durable());
     older.expect_disconnect(0x8E);
     elapse(Duration::from_millis(1500));
-    watcher.expect_silence();
-    newer.expect_silence();
+    watcher.expect_only_pingresp();
+    newer.expect_only_pingresp();
 }
 
 /// 3:MQTT-3.1.2-12
@@ -280,7 +280,7 @@ fn no_will_no_message() {
         let (client, _) = open(version, &Connect::new(&id).will(Will::new(&topic, "x")));
         client.disconnect();
         connect(version, &id).vanish();
-        watcher.expect_silence();
+        watcher.expect_only_pingresp();
     });
 }
 

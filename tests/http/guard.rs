@@ -74,9 +74,133 @@ fn foreign_origin_is_forbidden_and_changes_nothing() {
         api.send("DELETE", "/v1/clients/a", &headers, "")
             .expect_error(403, None);
     }
-    client.expect_silence();
+    client.expect_only_pingresp();
     let origin = [("Origin", "http://localhost:3000")];
     assert_eq!(api.send("GET", "/healthz", &origin, "").status, 200);
+}
+
+#[test]
+fn page_from_elsewhere_is_known_by_what_its_browser_says() {
+    let api = Api::start();
+    let mut client = api.connect("a");
+    for origin in [None, Some("http://localhost:3000")] {
+        let mut headers = vec![("Sec-Fetch-Site", "cross-site")];
+        headers.extend(origin.map(|origin| ("Origin", origin)));
+        for (method, target) in [
+            ("GET", "/v1/clients"),
+            ("GET", "/healthz"),
+            ("DELETE", "/v1/clients/a"),
+            ("POST", "/v1/publish"),
+            ("GET", "/no/such/path"),
+        ] {
+            api.send(method, target, &headers, "")
+                .expect_error(403, None);
+        }
+    }
+    client.expect_silence();
+    for site in ["same-origin", "same-site", "none"] {
+        let headers = [("Sec-Fetch-Site", site)];
+        let answer = api.send("GET", "/healthz", &headers, "");
+        assert_eq!(answer.status, 200, "{site}");
+    }
+}
+
+/// Below an allowed name there may be strangers: `other.test.example` beside `broker.test.example`.
+#[test]
+fn page_of_the_same_site_as_an_allowed_host_needs_an_origin_that_is_allowed() {
+    let name = "broker.test.example";
+    let api = Api::start_with(|config| config.http_allowed_hosts = vec![name.to_owned()]);
+    let get = |headers: &[_]| api.send("GET", "/healthz", headers, "");
+    let site = [("Host", name), ("Sec-Fetch-Site", "same-site")];
+    get(&site).expect_error(403, None);
+    let own = [
+        site[0],
+        site[1],
+        ("Origin", "http://broker.test.example:81"),
+    ];
+    assert_eq!(get(&own).status, 200);
+    let other = [site[0], site[1], ("Origin", "http://other.test.example")];
+    get(&other).expect_error(403, None);
+}
+
+/// In the log of the program, on one line each whatever the request says.
+#[cfg(feature = "cli")]
+#[test]
+fn refusal_is_logged_with_its_reason() {
+    use std::{
+        io::{BufRead, BufReader, Read, Write},
+        net::TcpStream,
+        process::{Command, Stdio},
+    };
+
+    use crate::support::DEADLINE;
+
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let mut broker = Command::new(env!("CARGO_BIN_EXE_roundel"))
+        .args([
+            "serve",
+            "--profile",
+            "standard",
+            "--ready",
+            "json",
+            "--die-with-parent",
+        ])
+        .args([
+            "--mqtts-port",
+            "off",
+            "--mqtt-port",
+            "0",
+            "--http-port",
+            "0",
+        ])
+        .arg("--certs")
+        .arg(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the broker starts");
+    let mut ready = String::new();
+    BufReader::new(broker.stdout.take().expect("it is piped"))
+        .read_line(&mut ready)
+        .expect("a ready line");
+    let ready: serde_json::Value = serde_json::from_str(&ready).expect("JSON");
+    let address = ready["listeners"]["http"].as_str().expect("an address");
+    let requests = [
+        ("GET", "Host: evil.example\r\n"),
+        (
+            "DELETE",
+            "Host: localhost\r\nOrigin: http://evil.example\r\n",
+        ),
+        ("GET", "Host: localhost\r\nSec-Fetch-Site: cross-site\r\n"),
+    ];
+    for (method, headers) in requests {
+        let mut stream = TcpStream::connect(address).expect("the API accepts");
+        stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a socket option");
+        let request =
+            format!("{method} /v1/clients HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("the API reads");
+        stream.read_to_end(&mut Vec::new()).expect("an answer");
+    }
+    drop(broker.stdin.take());
+    let output = broker.wait_with_output().expect("the broker ends");
+    let log = String::from_utf8(output.stderr).expect("text");
+    let refusals: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("request refused"))
+        .collect();
+    assert_eq!(refusals.len(), requests.len(), "{log}");
+    for (line, words) in refusals.iter().zip([
+        ["GET", "host 'evil.example' is not allowed"],
+        ["DELETE", "origin 'http://evil.example' is not allowed"],
+        ["GET", "sec-fetch-site 'cross-site' is not allowed"],
+    ]) {
+        for word in words.iter().chain(&["/v1/clients"]) {
+            assert!(line.contains(word), "no {word} in {line}");
+        }
+    }
 }
 
 #[test]

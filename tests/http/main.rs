@@ -6,9 +6,11 @@ mod support;
 
 mod api;
 mod clients;
+mod connections;
 mod groups;
 mod guard;
 mod health;
+mod lists;
 mod messages;
 mod openapi;
 mod publish;

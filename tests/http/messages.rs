@@ -43,6 +43,27 @@ fn retained_messages_are_chosen_by_filter_and_limit() {
     assert_eq!(found("?limit=0"), " of 4");
 }
 
+/// What the broker publishes of itself is no retained message of anybody.
+#[test]
+fn topics_of_the_broker_are_not_listed() {
+    let api = Api::start_with(|config| {
+        config.sys_interval = Some(std::time::Duration::from_millis(20));
+    });
+    let mut reader = api.connect("a");
+    reader.subscribe("$SYS/broker/uptime", 0);
+    assert_eq!(reader.receive().topic, "$SYS/broker/uptime");
+    api.connect("b").retain("a", "kept", 1);
+    for query in ["", "?filter=$SYS/%23", "?filter=%23"] {
+        let list = api.get(&format!("/v1/retained{query}")).json();
+        assert_eq!(
+            list["total"],
+            u32::from(query != "?filter=$SYS/%23"),
+            "{query}"
+        );
+    }
+    assert_eq!(api.get("/v1/stats").json()["retained"], 1);
+}
+
 #[test]
 fn filter_or_limit_that_makes_no_sense_is_refused() {
     let api = Api::start();

@@ -1,5 +1,9 @@
 //! `/v1/openapi.json` says what there is.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
 use crate::api::Api;
 
 #[test]
@@ -37,5 +41,86 @@ fn every_reference_of_the_document_leads_somewhere() {
     assert!(references.len() > 20, "{references:?}");
     for pointer in references {
         assert!(document.pointer(pointer).is_some(), "{pointer}");
+    }
+}
+
+/// The names of an operation's parameters behind the question mark.
+fn query_parameters(document: &Value, operation: &Value) -> BTreeSet<String> {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let resolved = parameters.map(|parameter| match parameter["$ref"].as_str() {
+        Some(reference) => document
+            .pointer(reference.trim_start_matches('#'))
+            .expect("it leads somewhere"),
+        None => parameter,
+    });
+    resolved
+        .filter(|parameter| parameter["in"] == "query")
+        .filter_map(|parameter| parameter["name"].as_str().map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn operations_know_the_parameters_of_the_document_and_no_others() {
+    let api = Api::start();
+    let _client = api.connect("{id}");
+    let document = api.get("/v1/openapi.json").json();
+    let paths = document["paths"].as_object().expect("paths");
+    let operations = paths.iter().flat_map(|(path, operations)| {
+        let operations = operations.as_object().expect("operations");
+        operations
+            .iter()
+            .map(move |(method, operation)| (path, method, operation))
+    });
+    let all: BTreeSet<String> = operations
+        .clone()
+        .flat_map(|(.., operation)| query_parameters(&document, operation))
+        .collect();
+    assert!(all.len() > 5, "{all:?}");
+    for (path, method, operation) in operations {
+        let known = query_parameters(&document, operation);
+        let path = path.replace("{id}", "%7Bid%7D");
+        for name in &all {
+            let target = format!("{path}?{name}");
+            let answer = api.send(&method.to_uppercase(), &target, &[], "");
+            answer.expect_error(400, Some(name));
+            let is_known = !answer.body.contains("unknown parameter");
+            assert_eq!(
+                is_known,
+                known.contains(name),
+                "{method} {target}: {answer:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn entries_of_lists_have_the_properties_of_the_document() {
+    let api = Api::start();
+    let mut client = api.connect("a");
+    client.subscribe("x/+", 1);
+    client.subscribe("$share/g/x", 1);
+    client.retain("t", "kept", 1);
+    client.retain("u", vec![0; 2 << 20], 1);
+    let document = api.get("/v1/openapi.json").json();
+    for (path, name, schema) in [
+        ("/v1/clients", "clients", "Client"),
+        ("/v1/groups", "groups", "Group"),
+        ("/v1/topics", "topics", "Topic"),
+        ("/v1/retained", "retained", "Retained"),
+    ] {
+        let schema = &document["components"]["schemas"][schema];
+        let properties = schema["properties"].as_object().expect("properties");
+        let required = schema["required"].as_array().expect("a list");
+        let answer = api.get(path).json();
+        assert!(answer["total"].is_u64(), "{answer}");
+        for entry in answer[name].as_array().expect("a list") {
+            let entry = entry.as_object().expect("an object");
+            for key in entry.keys() {
+                assert!(properties.contains_key(key), "{path}: {key}");
+            }
+            for key in required.iter().filter_map(Value::as_str) {
+                assert!(entry.contains_key(key), "{path}: {key}");
+            }
+        }
     }
 }

@@ -29,7 +29,7 @@ fn message_reaches_plain_subscribers_and_one_member_of_each_group() {
     let plain = a.receive();
     assert_eq!((plain.text(), plain.qos, plain.retain), ("hello", 2, false));
     assert_eq!(b.receive().qos, 1);
-    c.expect_silence();
+    c.expect_only_pingresp();
 }
 
 #[test]
@@ -51,6 +51,31 @@ fn message_that_nobody_subscribes_to_is_published_all_the_same() {
     api.post("/v1/publish", r#"{"topic":"x","payload":"","retain":true}"#)
         .json();
     assert_eq!(api.get("/v1/retained").json()["total"], 0);
+}
+
+/// `$SYS/` is the broker's own, and the state of a bridge there is not.
+#[test]
+fn nothing_is_published_to_a_topic_of_the_broker() {
+    let api = Api::start();
+    let mut reader = api.connect("a");
+    reader.subscribe("$SYS/#", 1);
+    for topic in ["$SYS/broker/uptime", "$SYS/x", "$SYS"] {
+        let request = json!({"topic": topic, "payload": "forged", "retain": true});
+        api.post("/v1/publish", &request.to_string())
+            .expect_error(403, Some("topic"));
+        let message = roundel::Message::new(topic, "forged").retained();
+        let refused = api.server().publish(&message).expect_err("it is refused");
+        assert_eq!(refused.reason, roundel::ReasonCode::NotAuthorized);
+    }
+    let state = "$SYS/broker/connection/bridge/state";
+    api.post(
+        "/v1/publish",
+        &json!({"topic": state, "payload": "1", "retain": true}).to_string(),
+    )
+    .json();
+    assert_eq!(reader.receive().topic, state);
+    reader.expect_only_pingresp();
+    assert_eq!(api.get("/v1/retained").json()["total"], 1);
 }
 
 #[test]

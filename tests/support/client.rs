@@ -17,6 +17,9 @@ use super::{
 /// How long a test waits for something that has to come.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long a silence is listened to. On a loopback interface a message takes a hundredth of it.
+const SILENCE: Duration = Duration::from_millis(30);
+
 /// One connection, blocking, with a deadline on every wait.
 ///
 /// Besides what a test asserts it checks on every packet what holds on any connection: the format,
@@ -333,9 +336,26 @@ impl Client {
         }
     }
 
-    /// Proves that nothing is on its way: the answer to a PINGREQ is the next packet.
+    /// Listens for a moment and hears nothing. Nothing is sent: a message that the broker has and fails
+    /// to send stays where it is, and a later wait for it fails, as it should.
+    ///
+    /// The other form, [`expect_only_pingresp`](Self::expect_only_pingresp), proves more about what was
+    /// sent, because the broker answers in order, and costs no time. But the PINGREQ gives the broker
+    /// another turn with this client, in which it sends whatever it should have sent before. So this
+    /// form is for a connection that has to stay quiet, and for a client that waits for something which
+    /// has to come by itself; the other one is for the end of a test, and where the question is what the
+    /// broker has sent already.
     #[track_caller]
     pub(crate) fn expect_silence(&mut self) {
+        if let Some(heard) = self.next_within(SILENCE) {
+            panic!("expected nothing, got {heard:?}");
+        }
+    }
+
+    /// Proves that nothing is on its way: the answer to a PINGREQ is the next packet. See
+    /// [`expect_silence`](Self::expect_silence) for what this form must not be used for.
+    #[track_caller]
+    pub(crate) fn expect_only_pingresp(&mut self) {
         self.send(PINGREQ);
         match self.next_packet() {
             Packet::Pingresp => {}
@@ -424,7 +444,16 @@ impl Client {
         self.expect_unsuback(id).first().copied().unwrap_or(0)
     }
 
-    /// Publishes and waits until the broker has taken the message.
+    /// Publishes at QoS 0 and does nothing more: what becomes of the message is up to the broker. For
+    /// receivers that have to get it without any help from this client; see
+    /// [`publish`](Self::publish).
+    #[track_caller]
+    pub(crate) fn post(&mut self, topic: &str, payload: impl AsRef<[u8]>) {
+        self.send(Publish::new(topic, payload));
+    }
+
+    /// Publishes and waits until the broker has taken the message. At QoS 0 a PINGREQ finds that out,
+    /// which is another turn for the broker to send to receivers in; [`post`](Self::post) grants none.
     #[track_caller]
     pub(crate) fn publish(&mut self, topic: &str, payload: impl AsRef<[u8]>, qos: u8) {
         self.publish_message(Publish::new(topic, payload), qos);
@@ -442,7 +471,7 @@ impl Client {
     pub(crate) fn publish_message(&mut self, message: Publish, qos: u8) -> u8 {
         if qos == 0 {
             self.send(message);
-            self.expect_silence();
+            self.expect_only_pingresp();
             return 0;
         }
         let id = self.fresh_id();

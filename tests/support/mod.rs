@@ -9,11 +9,13 @@
 //! watcher.subscribe("a/b", 1);
 //! connect5(&fresh("author")).publish("a/b", "hello", 1);
 //! assert_eq!(watcher.receive().payload, b"hello");
-//! watcher.expect_silence();
+//! watcher.expect_only_pingresp();
 //! ```
 //!
-//! Waiting is always for something: every read has a deadline, and silence is proved by a PINGREQ
-//! whose PINGRESP is the next packet.
+//! Waiting is always for something: every read has a deadline. That nothing was sent is proved by a
+//! PINGREQ whose PINGRESP is the next packet. Where a PINGREQ could help what a test looks for, above
+//! all a message that has to reach an idle client by itself, nothing is sent: `expect_silence` listens
+//! for a moment, and `post` publishes without asking after the message.
 #![allow(
     dead_code,
     unused_imports,

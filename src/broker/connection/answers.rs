@@ -3,7 +3,7 @@
 use crate::codec::{ReasonCode, Version};
 use crate::conn::violation::Violation;
 
-use super::super::output;
+use super::super::chunks;
 use super::{Active, Broker, Dirty};
 
 /// Encoded answers of the batch that is being handled.
@@ -23,7 +23,7 @@ impl Answers {
     /// Once in a batch, and so kept out of what each answer costs.
     #[cold]
     fn begin(&mut self) {
-        self.0 = output::pooled();
+        self.0 = chunks::pooled();
     }
 }
 
@@ -39,7 +39,7 @@ impl Active {
         let unsent = outbox.unsent_answers();
         drop(outbox);
         // An idle connection keeps no buffer.
-        output::recycle(std::mem::take(&mut self.answers.0));
+        chunks::recycle(std::mem::take(&mut self.answers.0));
         unsent
     }
 

@@ -8,8 +8,12 @@ use crate::conn::handshake::clamp_session_expiry;
 use crate::conn::rules;
 use crate::conn::violation::Violation;
 
-use super::super::outbox::Outbox;
-use super::{Active, Broker, Context, Departure, Dirty, Flow, Received, STEPS_PER_TURN, Stop};
+use super::super::outbox::{Acknowledged, Outbox};
+use super::subscribing::Handled;
+use super::{Active, Broker, Context, Departure, Dirty, Flow, Received, Stop};
+
+/// Acknowledgements that are handled under one lock.
+const ACKS: usize = 1024;
 
 impl Active {
     /// Handles packets until the buffer ends, the turn is over, or something stops it. `at` counts
@@ -22,7 +26,8 @@ impl Active {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Result<Received, Stop> {
-        let limit = broker.config().limits.packet_size;
+        let limits = &broker.config().limits;
+        let properties = limits.properties;
         loop {
             let rest = buf.get(*at..).unwrap_or_default();
             if rest.is_empty() {
@@ -32,8 +37,17 @@ impl Active {
                     flow: Flow::Continue,
                 });
             }
+            let limit = match rest.first() {
+                Some(first) if first >> 4 == PacketType::Publish.first_byte() >> 4 => {
+                    limits.packet_size
+                }
+                _ => limits.packet_size.min(limits.control_packet_size),
+            };
             let frame = match codec::split(rest, limit)? {
                 Split::Partial { needed } => {
+                    if needed > properties {
+                        codec::check_sections(rest, self.version, properties)?;
+                    }
                     return Ok(Received {
                         consumed: *at,
                         needed,
@@ -42,12 +56,16 @@ impl Active {
                 }
                 Split::Frame(frame) => frame,
             };
-            if dirty.steps() >= STEPS_PER_TURN {
-                return Ok(Received {
-                    consumed: *at,
-                    needed: 0,
-                    flow: Flow::Yield,
-                });
+            if frame.len > properties {
+                codec::check_sections(frame.bytes, self.version, properties)?;
+            }
+            let over = Received {
+                consumed: *at,
+                needed: 0,
+                flow: Flow::Yield,
+            };
+            if dirty.is_spent() {
+                return Ok(over);
             }
             match frame.packet_type {
                 PacketType::Publish => {
@@ -62,34 +80,37 @@ impl Active {
                 PacketType::Pubcomp => {
                     *at += self.receive_acks(broker, AckKind::Pubcomp, rest, context, dirty)?;
                 }
+                PacketType::Subscribe => {
+                    match self.receive_subscribe(broker, &frame, context, dirty)? {
+                        Handled::InPart => return Ok(over),
+                        Handled::Whole => self.batch.packets += 1,
+                    }
+                    *at += frame.len;
+                }
+                PacketType::Unsubscribe => {
+                    match self.receive_unsubscribe(broker, &frame, context, dirty)? {
+                        Handled::InPart => return Ok(over),
+                        Handled::Whole => self.batch.packets += 1,
+                    }
+                    *at += frame.len;
+                }
                 _ => {
                     self.batch.packets += 1;
+                    dirty.charge(1);
                     let packet = codec::decode(&frame, self.version)?;
                     *at += frame.len;
-                    self.handle(broker, &packet, context, dirty)?;
+                    self.handle(broker, &packet)?;
                 }
             }
         }
     }
 
-    fn handle(
-        &mut self,
-        broker: &Broker,
-        packet: &Packet<'_>,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) -> Result<(), Stop> {
+    fn handle(&mut self, broker: &Broker, packet: &Packet<'_>) -> Result<(), Stop> {
         match packet {
             Packet::Pubrel(ack) => {
                 self.refuse_qos2_packets(broker)?;
                 self.receive_pubrel(ack.packet_id);
                 Ok(())
-            }
-            Packet::Subscribe(subscribe) => {
-                self.receive_subscribe(broker, subscribe, context, dirty)
-            }
-            Packet::Unsubscribe(unsubscribe) => {
-                self.receive_unsubscribe(broker, unsubscribe, context, dirty)
             }
             Packet::Pingreq => {
                 encode_pingresp(self.answers.buffer());
@@ -103,6 +124,8 @@ impl Active {
             | Packet::Suback(_)
             | Packet::Unsuback(_)
             | Packet::Pingresp
+            | Packet::Subscribe(_)
+            | Packet::Unsubscribe(_)
             | Packet::Publish(_)
             | Packet::Puback(_)
             | Packet::Pubrec(_)
@@ -132,32 +155,46 @@ impl Active {
             self.refuse_qos2_packets(broker)?;
         }
         let limit = broker.config().limits.packet_size;
-        let mut at = 0;
+        let properties = broker.config().limits.properties;
+        let (mut at, mut acks) = (0, 0);
+        let mut out_of_step = None;
         {
             let mut outbox = self.session.outbox();
             if !outbox.is_connected_as(self.epoch) {
                 return Err(Stop::Stale);
             }
-            while let Ok(Split::Frame(frame)) =
-                codec::split(buf.get(at..).unwrap_or_default(), limit)
+            while acks < ACKS
+                && let Ok(Split::Frame(frame)) =
+                    codec::split(buf.get(at..).unwrap_or_default(), limit)
             {
-                if frame.packet_type != kind.packet_type() {
+                // One that is long enough to have too many properties is looked at by the caller first.
+                if frame.packet_type != kind.packet_type() || (at > 0 && frame.len > properties) {
                     break;
                 }
                 let ack = codec::decode_ack(kind, &frame, self.version)?;
-                settle_exchange(&mut outbox, self.answers.buffer(), self.version, kind, &ack);
                 self.batch.packets += 1;
+                acks += 1;
+                let answers = self.answers.buffer();
+                out_of_step = settle_exchange(&mut outbox, answers, self.version, kind, &ack).err();
+                if out_of_step.is_some() {
+                    break;
+                }
                 at += frame.len;
             }
             outbox.settle(context);
         }
+        dirty.charge(acks);
+        // Those before it count, whatever it is.
         broker.make_room(&self.session, context, dirty);
-        Ok(at)
+        match out_of_step {
+            Some(violation) => Err(violation.into()),
+            None => Ok(at),
+        }
     }
 
     /// The client lets go of a QoS 2 message that it sent (MQTT-4.3.3-11, -12).
     fn receive_pubrel(&mut self, id: PacketId) {
-        let known = self.session.received().remove(&id.get());
+        let known = self.session.received().remove(id);
         let answers = self.answers.buffer();
         append_release(answers, self.version, AckKind::Pubcomp, id, known);
     }
@@ -194,6 +231,11 @@ impl Active {
 
 /// What an acknowledgement means for the exchange that it belongs to. One for an unknown identifier
 /// is a late or a repeated one: nothing is left to do.
+///
+/// # Errors
+///
+/// The exchange has another QoS or is at another step: both sides no longer mean the same message by
+/// the identifier.
 #[inline]
 fn settle_exchange(
     outbox: &mut Outbox,
@@ -201,26 +243,37 @@ fn settle_exchange(
     version: Version,
     kind: AckKind,
     ack: &Ack<'_>,
-) {
+) -> Result<(), Violation> {
     let id = ack.packet_id;
-    match kind {
-        AckKind::Puback => {
-            outbox.acknowledge(id, QoS::AtLeastOnce);
-        }
+    let acknowledged = match kind {
+        AckKind::Puback => outbox.acknowledge(id, QoS::AtLeastOnce),
         // The exchange is over, and the message goes to nobody else (MQTT-4.8.2-6).
-        AckKind::Pubrec if ack.reason.is_error() => {
-            outbox.acknowledge(id, QoS::ExactlyOnce);
-        }
+        AckKind::Pubrec if ack.reason.is_error() => outbox.acknowledge(id, QoS::ExactlyOnce),
         AckKind::Pubrec => {
-            let known = outbox.receive_pubrec(id);
-            append_release(answers, version, AckKind::Pubrel, id, known);
+            let acknowledged = outbox.receive_pubrec(id);
+            if acknowledged != Acknowledged::OutOfStep {
+                let known = acknowledged == Acknowledged::Done;
+                append_release(answers, version, AckKind::Pubrel, id, known);
+            }
+            acknowledged
         }
-        AckKind::Pubcomp => {
-            outbox.receive_pubcomp(id);
-        }
+        AckKind::Pubcomp => outbox.receive_pubcomp(id),
         // It ends an exchange of the other direction.
-        AckKind::Pubrel => {}
+        AckKind::Pubrel => Acknowledged::Done,
+    };
+    match acknowledged {
+        Acknowledged::Done | Acknowledged::Unknown => Ok(()),
+        Acknowledged::OutOfStep => Err(out_of_step(kind, id)),
     }
+}
+
+#[cold]
+fn out_of_step(kind: AckKind, id: PacketId) -> Violation {
+    let packet = kind.packet_type();
+    Violation::protocol(
+        "MQTT-4.13.1-1",
+        format!("{packet} {} is not what its exchange waits for", id.get()),
+    )
 }
 
 /// Appends PUBREL or PUBCOMP, with 0x92 for an identifier that is not `known`.

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::budget::{Charge, Full};
 use crate::codec::{
     self, AckKind, Frame, PacketId, Publish, QoS, ReasonCode, Split, Version, encode_ack,
 };
@@ -9,7 +10,7 @@ use crate::conn::alias::InboundAliases;
 use crate::conn::handshake::clamp_message_expiry;
 use crate::conn::rules;
 use crate::conn::violation::Violation;
-use crate::session::message::{Publication, expiry_deadline};
+use crate::session::message::{Message, Publication, expiry_deadline};
 
 use super::super::publish::{Published, Run};
 use super::super::session::ReceivedIds;
@@ -30,7 +31,8 @@ impl Active {
         dirty: &mut Dirty,
     ) -> Result<usize, Stop> {
         let publish = self.decode_publish(first)?;
-        if let Err(violation) = self.check_publish(broker, &publish, context) {
+        if let Err(violation) = self.check_publish(broker, &publish, publish.payload.len(), context)
+        {
             self.refuse_publish(broker, &publish, violation)?;
             self.bind_alias(broker, &publish)?;
             return Ok(first.len);
@@ -46,7 +48,7 @@ impl Active {
         {
             return self.publish_run(broker, buf, first, &publish, context, dirty);
         }
-        self.publish_single(broker, &publish, expiry, context, dirty)?;
+        self.publish_single(broker, &publish, None, expiry, context, dirty)?;
         Ok(first.len)
     }
 
@@ -71,6 +73,7 @@ impl Active {
         &self,
         broker: &Broker,
         publish: &Publish<'_>,
+        payload: usize,
         context: &Context<'_>,
     ) -> Result<(), Violation> {
         rules::check_message(publish, broker.config())?;
@@ -79,7 +82,7 @@ impl Active {
             rules::check_retain(publish.topic, publish.retain, broker.config())?;
         }
         if publish.qos > QoS::AtMostOnce
-            && context.budget.is_exhausted()
+            && !context.budget.admits_message(payload)
             && !self.was_received(publish)
         {
             return Err(Violation::new(
@@ -96,11 +99,13 @@ impl Active {
         publish.qos == QoS::ExactlyOnce
             && publish
                 .packet_id
-                .is_some_and(|id| self.session.received().contains(&id.get()))
+                .is_some_and(|id| self.session.received().contains(id))
     }
 
     /// What a PUBLISH that is not acceptable comes to: an error in its acknowledgement where the
-    /// version and the QoS have one and the packet was sound, else the end of the connection.
+    /// version and the QoS have one and the packet was sound, else the end of the connection. One to a
+    /// topic of the broker's own goes nowhere, and that is all: where no error can say so, the client is
+    /// answered as usual. Bridges and dashboards must not be cut off for it.
     fn refuse_publish(
         &mut self,
         broker: &Broker,
@@ -111,18 +116,21 @@ impl Active {
             violation.reason,
             ReasonCode::TopicNameInvalid | ReasonCode::QuotaExceeded | ReasonCode::NotAuthorized
         ) && !violation.rule.starts_with("MQTT-");
-        let Some(id) = publish
-            .packet_id
-            .filter(|_| is_answerable && self.version == Version::V5)
-        else {
+        let is_dropped = violation.rule == rules::OWN_TOPIC;
+        let has_answer = self.version == Version::V5 && publish.packet_id.is_some();
+        let goes_on = is_dropped || (is_answerable && has_answer);
+        if !goes_on {
             return Err(violation.into());
-        };
+        }
         tracing::info!(
             client_id = self.session.client_id(),
             rule = violation.rule,
             "PUBLISH refused: {}",
             violation.text
         );
+        let Some(id) = publish.packet_id else {
+            return Ok(());
+        };
         let (kind, name) = match publish.qos {
             QoS::ExactlyOnce => (AckKind::Pubrec, "PUBREC"),
             QoS::AtMostOnce | QoS::AtLeastOnce => (AckKind::Puback, "PUBACK"),
@@ -143,11 +151,46 @@ impl Active {
         }
     }
 
+    /// A PUBLISH that was read in pieces: its payload goes on in them.
+    pub(super) fn receive_large_publish(
+        &mut self,
+        broker: &Broker,
+        mut pieces: Vec<Vec<u8>>,
+        charge: Charge,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<(), Stop> {
+        let total: usize = pieces.iter().map(Vec::len).sum();
+        let start = codec::gather_publish_head(&mut pieces, self.version)?;
+        let head = pieces.first().and_then(|first| first.get(..start));
+        let head = head.unwrap_or_default().to_vec();
+        let frame = codec::frame_of_head(&head, total)?;
+        let publish = self.decode_publish(&frame)?;
+        let payload = total - start;
+        let checked = rules::check_payload(payload, &broker.config().limits)
+            .and_then(|()| self.check_publish(broker, &publish, payload, context));
+        if let Err(violation) = checked {
+            self.refuse_publish(broker, &publish, violation)?;
+            return Ok(self.bind_alias(broker, &publish)?);
+        }
+        if !self.within_rate(context) {
+            return Ok(self.bind_alias(broker, &publish)?);
+        }
+        let expiry = clamp_message_expiry(publish.properties.message_expiry, broker.config());
+        let body = Body {
+            pieces,
+            start,
+            charge,
+        };
+        self.publish_single(broker, &publish, Some(body), expiry, context, dirty)
+    }
+
     /// One message whose properties have to be rewritten or whose exchange has more steps.
     fn publish_single(
         &mut self,
         broker: &Broker,
         publish: &Publish<'_>,
+        body: Option<Body>,
         expiry: Option<u32>,
         context: &Context<'_>,
         dirty: &mut Dirty,
@@ -167,7 +210,7 @@ impl Active {
         let topic = topic_of(&self.aliases, publish);
         if let Err(violation) = broker.check_retained_rate(topic, publish, context) {
             if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
-                self.session.received().remove(&id.get());
+                self.session.received().remove(id);
             }
             return self.throttle(broker, publish, violation);
         }
@@ -176,6 +219,8 @@ impl Active {
         publication.properties = publish.properties.forward(&mut scratch);
         publication.retain = publish.retain;
         publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
+        let assembled = body.map(|body| body.into_message(&publication, context));
+        let publication = assembled.as_ref().map_or(publication, Message::publication);
         let run = Run::one(&publication);
         let publisher = self.session.id;
         let published = broker.routing.with_route(topic, &mut self.routes, |route| {
@@ -212,6 +257,7 @@ impl Active {
         dirty: &mut Dirty,
     ) -> Result<usize, Stop> {
         let limit = broker.config().limits.packet_size;
+        let properties = broker.config().limits.properties;
         let mut run: SmallVec<[Publication<'_>; RUN]> = SmallVec::new();
         let mut ids: SmallVec<[PacketId; RUN]> = SmallVec::new();
         if !self.opens_exchange(broker, publish)? {
@@ -227,7 +273,8 @@ impl Active {
             else {
                 break;
             };
-            if frame.first != first.first {
+            // One that is long enough to have too many properties is looked at by the caller first.
+            if frame.first != first.first || frame.len > properties {
                 break;
             }
             // What cannot be decoded ends the run; it is met again as the first of the next. So is one
@@ -251,6 +298,7 @@ impl Active {
             at += frame.len;
         }
         drop(exchanges);
+        dirty.charge(run.len());
         let packets = buf.get(..at).unwrap_or_default();
         let run = Run::new(&run).read_as(self.version, packets);
         let publisher = self.session.id;
@@ -279,6 +327,12 @@ impl Active {
                 Ok(false)
             }
             Opened::TooMany => Err(exceeded_receive_maximum()),
+            Opened::NoMemory => Err(Violation::new(
+                ReasonCode::QuotaExceeded,
+                "limits.memory",
+                "the broker's memory bound is reached",
+            )
+            .into()),
         }
     }
 
@@ -300,7 +354,7 @@ impl Active {
             self.count_unanswered(broker)?;
         } else if reason.is_error() {
             // PUBREC with an error ends the exchange: its identifier is free (MQTT-4.3.3-9).
-            self.session.received().remove(&id.get());
+            self.session.received().remove(id);
         }
         Ok(self.acknowledge(kind, id, reason)?)
     }
@@ -329,6 +383,26 @@ impl Active {
     }
 }
 
+/// The payload of a message that was read in pieces.
+struct Body {
+    pieces: Vec<Vec<u8>>,
+    /// Where the payload begins in the first.
+    start: usize,
+    charge: Charge,
+}
+
+impl Body {
+    fn into_message(self, publication: &Publication<'_>, context: &Context<'_>) -> Message {
+        Message::assembled(
+            publication,
+            self.pieces,
+            self.start,
+            self.charge,
+            context.budget,
+        )
+    }
+}
+
 /// The topic that a PUBLISH means, once its alias is bound.
 fn topic_of<'a>(aliases: &'a InboundAliases, publish: &Publish<'a>) -> &'a str {
     let alias = publish.properties.topic_alias;
@@ -345,20 +419,23 @@ enum Opened {
     Known,
     /// More than Receive Maximum (MQTT-3.3.4-7).
     TooMany,
+    /// The memory bound is reached.
+    NoMemory,
 }
 
 /// Looks an identifier up and notes it, under one lock: a connection that was just taken over may be
 /// at the same message.
 fn open_exchange(received: &mut ReceivedIds, id: PacketId, broker: &Broker) -> Opened {
     let maximum = usize::from(broker.config().limits.receive_maximum);
-    let is_full = received.len() >= maximum;
-    if received.contains(&id.get()) {
+    if received.contains(id) {
         Opened::Known
-    } else if is_full {
+    } else if received.len() >= maximum {
         Opened::TooMany
     } else {
-        received.insert(id.get());
-        Opened::New
+        match received.insert(id, *broker.budget) {
+            Ok(()) => Opened::New,
+            Err(Full) => Opened::NoMemory,
+        }
     }
 }
 

@@ -3,52 +3,113 @@
 use std::borrow::Cow;
 
 use crate::codec::{
-    ReasonCode, Subscribe, Unsubscribe, UserProperties, Version, encode_suback, encode_unsuback,
+    Frame, ReasonCode, Subscribe, SubscribeOptions, Unsubscribe, UserProperties, Version,
+    encode_suback, encode_unsuback, subscribe_filter_len, unsubscribe_filter_len,
 };
 use crate::conn::rules;
 use crate::conn::violation::Violation;
-use crate::topic::Filter;
+use crate::topic::{Filter, TopicError};
 
 use super::super::subscribe::{Due, Request};
 use super::{Active, Broker, Context, Dirty, Stop};
 
+/// What a filter costs a turn, in steps: to check it, to subscribe to it or end that, and to log that it
+/// is refused.
+const CHECK_STEPS: usize = 1;
+const SUBSCRIBE_STEPS: usize = 16;
+const LOG_STEPS: usize = 64;
+
+/// Bytes of a filter that cost one step more.
+const BYTES_PER_STEP: usize = 64;
+
+/// How far a SUBSCRIBE or an UNSUBSCRIBE is, whose filters may be more than a turn can see to. All of
+/// them are looked at before the first has an effect: the answer cannot tell of a malformed one.
+#[derive(Default)]
+pub(super) struct FilterWork {
+    stage: Stage,
+    /// Bytes of the list of filters that the stage is done with, and filters so far.
+    at: usize,
+    count: usize,
+    /// One for each filter that was carried out.
+    reasons: Vec<ReasonCode>,
+    due: Due,
+    /// The Reason String: why the first was refused.
+    text: Option<Cow<'static, str>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Checking,
+    CarryingOut,
+}
+
+/// Whether a packet is done with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handled {
+    Whole,
+    /// The turn is over; the packet comes again in the next.
+    InPart,
+}
+
+impl FilterWork {
+    /// A filter that takes `len` bytes of the list was seen to.
+    fn advance(&mut self, len: usize, steps: usize, dirty: &mut Dirty) {
+        self.at += len;
+        self.count += 1;
+        dirty.charge(steps + len / BYTES_PER_STEP);
+    }
+
+    /// Goes on with the next stage, from the first filter.
+    fn carry_out(&mut self) {
+        self.stage = Stage::CarryingOut;
+        self.at = 0;
+        self.reasons.reserve_exact(self.count);
+    }
+}
+
 impl Active {
+    /// Handles a SUBSCRIBE, or as much of it as the turn allows.
     pub(super) fn receive_subscribe(
         &mut self,
         broker: &Broker,
-        subscribe: &Subscribe<'_>,
+        frame: &Frame<'_>,
         context: &Context<'_>,
         dirty: &mut Dirty,
-    ) -> Result<(), Stop> {
+    ) -> Result<Handled, Stop> {
         let config = broker.config();
-        check_user_properties(&subscribe.user_properties, broker)?;
-        rules::check_subscribe(subscribe.filters(), subscribe.subscription_id, config)?;
-        self.check_filters_v3(broker, subscribe)?;
-        let mut reasons = Vec::new();
-        let mut due = Due::default();
-        let mut text: Option<Cow<'static, str>> = None;
-        for (full, options) in subscribe.filters() {
-            let reason = match rules::check_filter(full, config) {
-                Ok(filter) => {
-                    let request = Request {
-                        filter,
-                        options,
-                        id: subscribe.subscription_id,
-                    };
-                    broker.subscribe(&self.session, self.epoch, &request, &mut due, context)
-                }
-                Err(violation) => {
-                    self.log_refusal("SUBSCRIBE", &violation);
-                    let reason = violation.reason;
-                    text.get_or_insert(violation.text);
-                    reason
-                }
-            };
-            if reason == ReasonCode::QuotaExceeded {
-                text.get_or_insert(Cow::Borrowed("too many subscriptions"));
+        let subscribe = Subscribe::open(frame.body, self.version)?;
+        let mut work = self.take_up();
+        if work.stage == Stage::Checking {
+            if work.at == 0 {
+                check_user_properties(&subscribe.user_properties, broker)?;
+                rules::check_subscription_id(subscribe.subscription_id, config)?;
             }
-            reasons.push(reason);
+            for filter in subscribe.filters_from(work.at, self.version) {
+                if dirty.is_spent() {
+                    return Ok(self.put_aside(work));
+                }
+                let (full, options) = filter?;
+                rules::check_options(full, options, config)?;
+                self.check_filter_v3(broker, full)?;
+                work.advance(subscribe_filter_len(full), CHECK_STEPS, dirty);
+            }
+            rules::check_filter_count(work.count, "AWS-MQTT-21", &config.limits)?;
+            work.carry_out();
         }
+        for filter in subscribe.filters_from(work.at, self.version) {
+            if dirty.is_spent() {
+                return Ok(self.put_aside(work));
+            }
+            let (full, options) = filter?;
+            let id = subscribe.subscription_id;
+            let reason = self.subscribe(broker, full, options, id, &mut work, context, dirty);
+            work.reasons.push(reason);
+            work.advance(subscribe_filter_len(full), SUBSCRIBE_STEPS, dirty);
+        }
+        let FilterWork {
+            reasons, due, text, ..
+        } = work;
         let text = text.map(|text| broker.reason_string("SUBACK", &text));
         let (version, id) = (self.version, subscribe.packet_id);
         self.answer(text.as_deref(), |out, text| {
@@ -57,75 +118,163 @@ impl Active {
         // SUBACK goes ahead of retained messages and of those that wait in a group.
         self.send_answers(dirty);
         broker.hand_out(&self.session, due, context, dirty);
-        Ok(())
+        Ok(Handled::Whole)
     }
 
+    /// What an earlier turn did of the packet that is handled.
+    fn take_up(&mut self) -> FilterWork {
+        self.filter_work
+            .take()
+            .map_or_else(FilterWork::default, |work| *work)
+    }
+
+    /// Keeps what was done of a packet until the next turn.
+    fn put_aside(&mut self, work: FilterWork) -> Handled {
+        self.filter_work = Some(Box::new(work));
+        Handled::InPart
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one filter of a SUBSCRIBE")]
+    fn subscribe(
+        &self,
+        broker: &Broker,
+        full: &str,
+        options: SubscribeOptions,
+        id: Option<u32>,
+        work: &mut FilterWork,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> ReasonCode {
+        let filter = match rules::check_filter(full, broker.config()) {
+            Ok(filter) => filter,
+            Err(violation) => {
+                self.log_refusal("SUBSCRIBE", &violation);
+                dirty.charge(LOG_STEPS);
+                let reason = violation.reason;
+                work.text.get_or_insert(violation.text);
+                return reason;
+            }
+        };
+        let request = Request {
+            options: self.effective_options(&filter, options),
+            filter,
+            id,
+        };
+        let reason = broker.subscribe(&self.session, self.epoch, &request, &mut work.due, context);
+        if reason == ReasonCode::QuotaExceeded {
+            work.text
+                .get_or_insert(Cow::Borrowed("too many subscriptions"));
+        }
+        reason
+    }
+
+    /// Handles an UNSUBSCRIBE, or as much of it as the turn allows.
     pub(super) fn receive_unsubscribe(
         &mut self,
         broker: &Broker,
-        unsubscribe: &Unsubscribe<'_>,
+        frame: &Frame<'_>,
         context: &Context<'_>,
         dirty: &mut Dirty,
-    ) -> Result<(), Stop> {
-        check_user_properties(&unsubscribe.user_properties, broker)?;
-        let count = unsubscribe.filters().count();
-        let limits = &broker.config().limits;
-        if let Err(violation) = rules::check_filter_count(count, "AWS-MQTT-22", limits) {
-            if self.version == Version::V5 {
-                return Err(violation.into());
+    ) -> Result<Handled, Stop> {
+        let unsubscribe = Unsubscribe::open(frame.body, self.version)?;
+        let mut work = self.take_up();
+        if work.stage == Stage::Checking {
+            if work.at == 0 {
+                check_user_properties(&unsubscribe.user_properties, broker)?;
             }
-            // The service neither executes nor answers it and keeps the connection.
-            self.log_refusal("UNSUBSCRIBE", &violation);
-            return Ok(());
-        }
-        if self.version == Version::V311
-            && let Some(Err(error)) = unsubscribe
-                .filters()
-                .map(Filter::parse)
-                .find(Result::is_err)
-        {
-            // UNSUBACK could not say which one.
-            let reason = ReasonCode::TopicFilterInvalid;
-            return Err(Violation::new(reason, "MQTT-4.7.3-1", error.to_string()).into());
-        }
-        let reasons: Vec<ReasonCode> = unsubscribe
-            .filters()
-            .map(|full| match Filter::parse(full) {
-                Ok(filter) => {
-                    broker.unsubscribe(&self.session, self.epoch, &filter, context, dirty)
+            for filter in unsubscribe.filters_from(work.at) {
+                if dirty.is_spent() {
+                    return Ok(self.put_aside(work));
                 }
-                Err(_) => ReasonCode::TopicFilterInvalid,
-            })
-            .map(|reason| match reason {
-                ReasonCode::NoSubscriptionExisted if broker.config().aws.plain_acks => {
-                    ReasonCode::Success
+                let full = filter?;
+                self.check_ended_filter_v3(full)?;
+                work.advance(unsubscribe_filter_len(full), CHECK_STEPS, dirty);
+            }
+            let limits = &broker.config().limits;
+            if let Err(violation) = rules::check_filter_count(work.count, "AWS-MQTT-22", limits) {
+                if self.version == Version::V5 {
+                    return Err(violation.into());
                 }
-                reason => reason,
-            })
-            .collect();
+                // The service neither executes nor answers it and keeps the connection.
+                self.log_refusal("UNSUBSCRIBE", &violation);
+                return Ok(Handled::Whole);
+            }
+            work.carry_out();
+        }
+        for filter in unsubscribe.filters_from(work.at) {
+            if dirty.is_spent() {
+                return Ok(self.put_aside(work));
+            }
+            let full = filter?;
+            let reason = self.unsubscribe(broker, full, context, dirty);
+            work.reasons.push(reason);
+            work.advance(unsubscribe_filter_len(full), SUBSCRIBE_STEPS, dirty);
+        }
         let (version, id) = (self.version, unsubscribe.packet_id);
         self.answer(None, |out, text| {
-            encode_unsuback(out, version, id, &reasons, text);
+            encode_unsuback(out, version, id, &work.reasons, text);
         })?;
-        Ok(())
+        Ok(Handled::Whole)
     }
 
-    /// MQTT 3.1.1 clients of the service are cut off where MQTT 5 ones get a code (section 10.1), and
-    /// before any of the filters has an effect: SUBACK could not tell of it.
-    fn check_filters_v3(
+    fn unsubscribe(
         &self,
         broker: &Broker,
-        subscribe: &Subscribe<'_>,
-    ) -> Result<(), Violation> {
+        full: &str,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> ReasonCode {
+        let Ok(filter) = Filter::parse(full) else {
+            return ReasonCode::TopicFilterInvalid;
+        };
+        match broker.unsubscribe(&self.session, self.epoch, &filter, context, dirty) {
+            ReasonCode::NoSubscriptionExisted if broker.config().aws.plain_acks => {
+                ReasonCode::Success
+            }
+            reason => reason,
+        }
+    }
+
+    /// A filter of an UNSUBSCRIBE that is not valid: UNSUBACK of MQTT 3.1.1 could not say which one.
+    fn check_ended_filter_v3(&self, full: &str) -> Result<(), Violation> {
+        if self.version == Version::V5 {
+            return Ok(());
+        }
+        let invalid = |error: TopicError| {
+            Violation::new(
+                ReasonCode::TopicFilterInvalid,
+                "MQTT-4.7.3-1",
+                error.to_string(),
+            )
+        };
+        Filter::parse(full).map(|_| ()).map_err(invalid)
+    }
+
+    /// The options of a subscription. A broker that bridges gets none of its own messages back, and
+    /// live ones as they were published, so that it can retain them in turn. 3.1.1 has no options to
+    /// ask for that. A shared subscription is never No Local (MQTT-3.8.3-4).
+    fn effective_options(
+        &self,
+        filter: &Filter<'_>,
+        options: SubscribeOptions,
+    ) -> SubscribeOptions {
+        SubscribeOptions {
+            no_local: options.no_local || (self.is_bridge && filter.share.is_none()),
+            retain_as_published: options.retain_as_published || self.is_bridge,
+            ..options
+        }
+    }
+
+    /// MQTT 3.1.1 clients of the service are cut off where MQTT 5 ones get a code (section 10.1).
+    fn check_filter_v3(&self, broker: &Broker, full: &str) -> Result<(), Violation> {
         let config = broker.config();
         if self.version != Version::V311 || !config.aws.close_on_refusal_v3 {
             return Ok(());
         }
-        subscribe
-            .filters()
-            .filter_map(|(full, _)| rules::check_filter(full, config).err())
-            .find(|violation| violation.rule.starts_with("AWS-"))
-            .map_or(Ok(()), Err)
+        match rules::check_filter(full, config) {
+            Err(violation) if violation.rule.starts_with("AWS-") => Err(violation),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     fn log_refusal(&self, packet: &str, violation: &Violation) {

@@ -2,6 +2,7 @@
 //! compared step by step with what the rules say, down to packet identifier and cursor.
 
 use std::collections::HashSet;
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,11 +16,13 @@ use crate::config::Config;
 use crate::session::message::Publication;
 use crate::topic::Filter;
 
-use super::super::lifecycle::{Attached, ConnectRequest, Departure};
-use super::super::outbox::Peer;
+use super::super::lifecycle::{Attached, ConnectRequest, Departure, Takeover};
+use super::super::outbox::{Acknowledged, Peer};
 use super::super::publish::Run;
 use super::super::subscribe::{Due, Request};
-use super::super::{Alarm, Broker, ConnectionFacts, Dirty, Link, Mailbox, Session, Written};
+use super::super::{
+    Alarm, Broker, ConnectionFacts, Dirty, Link, Mailbox, Randomness, Session, Written,
+};
 
 const CLIENTS: usize = 4;
 const FILTER: &str = "$share/g/t";
@@ -477,9 +480,13 @@ struct Wire {
 }
 
 impl Link for Wire {
-    fn try_write(&self, bytes: &[u8]) -> Written {
-        self.bytes.lock().extend_from_slice(bytes);
-        Written::Bytes(bytes.len())
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
+        let mut bytes = self.bytes.lock();
+        let before = bytes.len();
+        for slice in slices {
+            bytes.extend_from_slice(slice);
+        }
+        Written::Bytes(bytes.len() - before)
     }
 
     fn wake(&self) {}
@@ -501,7 +508,7 @@ impl Harness {
         let mut config = Config::standard();
         config.limits.group_queue = QUEUE_BOUND;
         Self {
-            broker: Broker::new(config, 1, now, Arc::new(NoAlarm)),
+            broker: Broker::new(config, Randomness::from_seed(1), now, Arc::new(NoAlarm)),
             now,
             links: (0..CLIENTS).map(|_| Arc::default()).collect(),
             attached: (0..CLIENTS).map(|_| None).collect(),
@@ -580,7 +587,8 @@ impl Harness {
             version: Version::V5,
             clean_start,
             expiry: if persistent { 3600 } else { 0 },
-            will: None,
+            will: &mut None,
+            takeover: Takeover::AtOnce,
             peer: Peer {
                 version: Version::V5,
                 window,
@@ -662,12 +670,12 @@ impl Harness {
         let (session, _) = self.attached(client);
         let id = open.id.expect("an identifier that was seen");
         let mut outbox = session.outbox();
-        let known = match (open.qos, open.released) {
+        let acknowledged = match (open.qos, open.released) {
             (QoS::ExactlyOnce, true) => outbox.receive_pubcomp(id),
             (QoS::ExactlyOnce, false) if !refused => outbox.receive_pubrec(id),
             (qos, _) => outbox.acknowledge(id, qos),
         };
-        assert!(known, "identifier {id} is not open");
+        assert_eq!(acknowledged, Acknowledged::Done, "identifier {id}");
         drop(outbox);
         self.broker
             .make_room(session, &self.broker.context(self.now), dirty);

@@ -84,7 +84,7 @@ proptest! {
             message_expiry,
             subscription_ids: &subscription_ids,
             properties: &properties,
-            payload: &payload,
+            payload: (&payload).into(),
         };
         let mut out = Vec::new();
         outgoing.encode(version, &mut out);
@@ -117,7 +117,8 @@ proptest! {
     #[test]
     fn connect_round_trips(
         version in version(),
-        (clean_start, keep_alive, session_expiry) in any::<(bool, u16, Option<u32>)>(),
+        (is_bridge, clean_start) in any::<(bool, bool)>(),
+        (keep_alive, session_expiry) in any::<(u16, Option<u32>)>(),
         (client_id, username, password) in (text(), proptest::option::of(text()), bytes()),
         (topic, payload, qos, retain) in (text(), bytes(), qos(), any::<bool>()),
         (delay_secs, message_expiry, has_will) in any::<(u32, Option<u32>, bool)>(),
@@ -138,6 +139,7 @@ proptest! {
             ..client::will(&topic, &payload)
         };
         let sent = Connect {
+            is_bridge,
             clean_start,
             keep_alive,
             username: username.as_deref(),

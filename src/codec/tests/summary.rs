@@ -89,6 +89,7 @@ fn connect_summary(connect: &Connect<'_>) -> String {
     let properties = &connect.properties;
     let line = Line::new("connect")
         .field("version", connect.version)
+        .word(connect.is_bridge, "bridge")
         .word(connect.clean_start, "clean")
         .field("keep_alive", connect.keep_alive)
         .number("session_expiry", properties.session_expiry)

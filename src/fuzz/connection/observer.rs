@@ -195,7 +195,7 @@ impl Offer {
     /// A client that cannot be understood is answered in the version that it seems to speak.
     fn of_unknown(error: &ConnectError) -> Self {
         let version = match error {
-            ConnectError::UnsupportedVersion { level, .. } if *level >= 5 => Version::V5,
+            ConnectError::UnsupportedVersion { level, .. } if *level & 0x7f >= 5 => Version::V5,
             ConnectError::UnsupportedVersion { .. } => Version::V311,
             ConnectError::Invalid { .. } => error.version().unwrap_or(Version::V5),
         };

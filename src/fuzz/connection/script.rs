@@ -190,7 +190,7 @@ fn publish(bytes: &mut Bytes<'_>) -> Action {
             message_expiry: (how & 0x20 != 0).then_some(u32::from(how >> 6)),
             subscription_ids: &[],
             properties: &[],
-            payload: &payload,
+            payload: (&payload).into(),
         };
         publish.encode(version, &mut out);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::broker::{Alarm, Broker, Dirty};
+use crate::broker::{Alarm, Broker, Dirty, Randomness};
 use crate::codec::{
     OutgoingPublish, PacketId, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version, client,
 };
@@ -44,7 +44,12 @@ impl World {
         let is_tight = choice & 0x02 != 0;
         let now = Instant::now();
         Self {
-            broker: Broker::new(config(choice), choice.into(), now, Arc::new(NoAlarm)),
+            broker: Broker::new(
+                config(choice),
+                Randomness::from_seed(choice.into()),
+                now,
+                Arc::new(NoAlarm),
+            ),
             now,
             slots: [const { None }; SLOTS],
             closing: Vec::new(),
@@ -85,7 +90,7 @@ impl World {
     fn kick(&mut self, slot: usize, reason: Option<ReasonCode>) {
         let session = self.slots[slot]
             .as_ref()
-            .and_then(|pipe| pipe.connection.session().cloned());
+            .and_then(|pipe| pipe.turn.session().cloned());
         if let Some(session) = session {
             let context = self.broker.context(self.now);
             let mut dirty = Dirty::default();
@@ -116,17 +121,23 @@ impl World {
         for _ in 0..TURNS {
             let mut is_moving = false;
             for pipe in self.slots.iter_mut().flatten().chain(&mut self.closing) {
-                if pipe.has_work(self.now) {
+                if pipe.end.has_work() {
                     pipe.turn(&self.broker, self.now);
                     is_moving = true;
                 }
-                if pipe.is_reading && pipe.wire.has_unread() {
+                if pipe.is_reading && pipe.end.wire.has_unread() {
                     pipe.read();
                     is_moving = true;
                 }
             }
+            if self.broker.has_work() {
+                let mut dirty = Dirty::default();
+                self.broker.work(self.now, &mut dirty);
+                self.broker.flush_all(&self.broker.context(self.now), dirty);
+                is_moving = true;
+            }
             if !is_moving {
-                self.closing.retain(|pipe| !pipe.is_done);
+                self.closing.retain(|pipe| !pipe.end.is_done());
                 return;
             }
         }
@@ -197,7 +208,7 @@ impl World {
             message_expiry: None,
             subscription_ids: &[],
             properties: &[],
-            payload: b"x",
+            payload: b"x".into(),
         };
         let mut bytes = Vec::new();
         client::encode_subscribe(
@@ -208,8 +219,9 @@ impl World {
             &[(publish.topic, options)],
         );
         publish.encode(Version::V5, &mut bytes);
-        let is_exhausted = self.broker.stats(self.now).memory >= self.broker.config().limits.memory;
+        let is_exhausted = self.broker.is_exhausted();
         let pipe = self.visit("a client of its own", &bytes);
+        let is_exhausted = is_exhausted || self.broker.is_exhausted();
         assert!(pipe.observer.is_connected());
         assert!(pipe.observer.messages == 1 || is_exhausted);
         self.closing.push(pipe);
@@ -226,7 +238,7 @@ impl World {
         client::encode_connect(&mut out, &connect);
         out.extend_from_slice(bytes);
         pipe.send(&out);
-        while pipe.has_work(self.now) || pipe.wire.has_unread() {
+        while pipe.end.has_work() || pipe.end.wire.has_unread() {
             pipe.turn(&self.broker, self.now);
             pipe.read();
         }
@@ -280,10 +292,10 @@ fn at_client(pipe: &mut Pipe, action: &Action) {
         }
         Action::Close => pipe.close(),
         Action::Break => {
-            pipe.wire.break_off();
+            pipe.end.wire.break_off();
             pipe.close();
         }
-        Action::Busy => pipe.wire.make_busy(),
+        Action::Busy => pipe.end.wire.make_busy(),
         Action::Open { .. } | Action::Kick(_) | Action::Wait(_) => {}
     }
 }

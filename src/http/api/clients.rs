@@ -8,22 +8,31 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::Uri;
+use axum::response::Response;
 use serde::Serialize;
 
-use crate::broker::{ClientSnapshot, Dirty, TlsFacts};
+use crate::broker::{ClientSnapshot, Dirty, PartBounds, Session, TlsFacts};
 use crate::codec::{PacketType, ReasonCode};
-use crate::net::Shared;
 
-use super::super::error::ApiError;
-use super::super::query::Parameters;
+use super::super::Api;
+use super::super::answer::Answer;
+use super::super::error::{ApiError, excerpt};
+use super::super::query::{LIST, NoParameters, OwnedPageOf, Parameters};
 
 /// What a client is told as Reason String.
 const REASON_STRING: &str = "disconnected through the control API";
 
-#[derive(Serialize)]
-pub(in crate::http) struct Clients {
-    clients: Vec<Client>,
-}
+/// Subscriptions of each client in a list.
+const LISTED: PartBounds = PartBounds {
+    count: 100,
+    bytes: 64 * 1024,
+};
+
+/// Subscriptions of a client that is asked for by itself.
+const SHOWN: PartBounds = PartBounds {
+    count: 10_000,
+    bytes: 1 << 20,
+};
 
 #[derive(Serialize)]
 struct Client {
@@ -35,6 +44,7 @@ struct Client {
     peer: Option<SocketAddr>,
     /// `None`: never.
     session_expiry_s: Option<u64>,
+    /// The first ones, by filter.
     subscriptions: Vec<String>,
     in_flight: usize,
     queued: usize,
@@ -49,6 +59,8 @@ struct Client {
     messages_sent: u64,
     /// In this session.
     messages_dropped: u64,
+    /// With those that are not in `subscriptions`.
+    subscriptions_total: usize,
     tls: Option<Tls>,
 }
 
@@ -65,7 +77,7 @@ struct Tls {
 
 /// One client, with more than fits a list.
 #[derive(Serialize)]
-pub(in crate::http) struct ClientDetail {
+struct ClientDetail {
     #[serde(flatten)]
     client: Client,
     /// By filter.
@@ -80,41 +92,50 @@ pub(in crate::http) struct Disconnected {
     reason: u8,
 }
 
-/// All sessions, by client identifier.
-pub(in crate::http) async fn list(State(shared): State<Arc<Shared>>) -> Json<Clients> {
-    let clients = shared.broker.clients(shared.clock.now());
-    Json(Clients {
-        clients: clients.into_iter().map(Client::from).collect(),
-    })
+/// A page of the sessions, by client identifier.
+pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+    let page = Parameters::parse(&uri, &LIST)?.page()?;
+    let shared = api.shared;
+    let job = move || {
+        let now = shared.clock.now();
+        let next_page = |page: &OwnedPageOf| shared.broker.client_page(&page.as_page());
+        let found = next_page(&page);
+        let show = |session: &Arc<Session>| session.snapshot(LISTED, now).map(Client::from);
+        let clients = super::shown(found.entries, &page, next_page, name, show);
+        Answer::list("clients", clients, found.total, shared.broker.budget())
+    };
+    api.jobs.run(job).await?
+}
+
+fn name(session: &Arc<Session>) -> &str {
+    session.client_id()
 }
 
 pub(in crate::http) async fn show(
-    State(shared): State<Arc<Shared>>,
+    State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Json<ClientDetail>, ApiError> {
+    _: NoParameters,
+) -> Result<Response, ApiError> {
     let Path(id) = id?;
-    let client = shared
-        .broker
-        .client(&id, shared.clock.now())
-        .ok_or_else(|| unknown(&id))?;
-    let granted = client
-        .subscriptions
-        .iter()
-        .map(|granted| (granted.filter.clone(), granted.qos.bits()));
-    Ok(Json(ClientDetail {
-        granted_qos: granted.collect(),
-        client: client.into(),
-    }))
+    let shared = api.shared;
+    let job = move || {
+        let session = shared.broker.find(&id);
+        let client = session.and_then(|session| session.snapshot(SHOWN, shared.clock.now()));
+        let client = ClientDetail::from(client.ok_or_else(|| unknown(&id))?);
+        Answer::of(&client, shared.broker.budget())
+    };
+    api.jobs.run(job).await?
 }
 
 /// Ends a client's connection with DISCONNECT; its session goes on as after any lost connection.
 pub(in crate::http) async fn disconnect(
-    State(shared): State<Arc<Shared>>,
+    State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<Disconnected>, ApiError> {
     let Path(id) = id?;
     let parameters = Parameters::parse(&uri, &["reason"])?;
+    let shared = &api.shared;
     let reason = match parameters.text("reason") {
         Some(text) => parse_reason(text)?,
         None => ReasonCode::AdministrativeAction,
@@ -126,8 +147,8 @@ pub(in crate::http) async fn disconnect(
         shared
             .broker
             .disconnect(&session, Some(reason), REASON_STRING, &context, &mut dirty);
-    super::flush(&shared, dirty).await;
-    tracing::info!(client_id = id, %reason, disconnected, "disconnected through the control API");
+    super::flush(shared, dirty).await;
+    tracing::info!(client_id = ?excerpt(&id), %reason, disconnected, "disconnected through the control API");
     Ok(Json(Disconnected {
         client_id: id,
         disconnected,
@@ -136,7 +157,7 @@ pub(in crate::http) async fn disconnect(
 }
 
 fn unknown(id: &str) -> ApiError {
-    ApiError::not_found(format!("no client '{id}'")).at("id")
+    ApiError::not_found(format!("no client '{}'", excerpt(id))).at("id")
 }
 
 /// A Reason Code that a server may send in DISCONNECT (MQTT-3.14.2-1), as `0x98` or `152`.
@@ -156,9 +177,25 @@ fn parse_reason(text: &str) -> Result<ReasonCode, ApiError> {
         .ok_or_else(|| {
             ApiError::invalid(
                 "reason",
-                format!("'{text}' is no reason for a server to disconnect"),
+                format!(
+                    "'{}' is no reason for a server to disconnect",
+                    excerpt(text)
+                ),
             )
         })
+}
+
+impl From<ClientSnapshot> for ClientDetail {
+    fn from(client: ClientSnapshot) -> Self {
+        let granted = client
+            .subscriptions
+            .iter()
+            .map(|granted| (granted.filter.clone(), granted.qos.bits()));
+        Self {
+            granted_qos: granted.collect(),
+            client: client.into(),
+        }
+    }
 }
 
 impl From<ClientSnapshot> for Client {
@@ -178,6 +215,7 @@ impl From<ClientSnapshot> for Client {
             messages_received: client.traffic.messages,
             messages_sent: client.messages_sent,
             messages_dropped: client.dropped,
+            subscriptions_total: client.subscriptions_total,
             tls: facts.and_then(|facts| facts.tls.as_deref()).map(Tls::from),
             subscriptions: client
                 .subscriptions

@@ -1,22 +1,23 @@
 //! `GET /v1/groups`: shared groups with their cursor, members and queue.
 
-use std::sync::Arc;
-
-use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
+use axum::response::Response;
 use serde::Serialize;
 
-use crate::broker::{GroupSnapshot, MemberSnapshot};
-use crate::net::Shared;
+use crate::broker::{GroupSnapshot, GroupsOf, MemberSnapshot, PartBounds};
+use crate::topic::Filter;
 
+use super::super::Api;
+use super::super::answer::Answer;
 use super::super::error::ApiError;
 use super::super::query::Parameters;
 
-#[derive(Serialize)]
-pub(in crate::http) struct Groups {
-    groups: Vec<Group>,
-}
+/// Members of one group in an answer: publishers to the group wait while they are looked at.
+const MEMBERS: PartBounds = PartBounds {
+    count: 1000,
+    bytes: 64 * 1024,
+};
 
 #[derive(Serialize)]
 struct Group {
@@ -26,6 +27,9 @@ struct Group {
     cursor: usize,
     /// In join order.
     members: Vec<Member>,
+    /// If not all of them are in `members`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members_total: Option<usize>,
     queued: usize,
     dropped: u64,
 }
@@ -39,22 +43,35 @@ struct Member {
     redelivered: u64,
 }
 
-/// All groups, or those of one `share` name, one `filter`, or both.
-pub(in crate::http) async fn list(
-    State(shared): State<Arc<Shared>>,
-    uri: Uri,
-) -> Result<Json<Groups>, ApiError> {
-    let parameters = Parameters::parse(&uri, &["share", "filter"])?;
-    let mut groups = shared.broker.groups();
-    if let Some(share) = parameters.text("share") {
-        groups.retain(|group| group.share == share);
+/// A page of the groups, or of those of one `share` name, one `filter`, or both.
+pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+    let known = ["share", "filter", "after", "limit", "q"];
+    let parameters = Parameters::parse(&uri, &known)?;
+    let limit = parameters.limit()?;
+    let shared = api.shared;
+    let job = move || {
+        let groups = GroupsOf {
+            share: parameters.text("share"),
+            filter: parameters.text("filter"),
+            containing: parameters.text("q"),
+            after: parameters.text("after").map(names),
+            limit,
+        };
+        let found = shared.broker.group_page(&groups);
+        let entries = found.entries.iter();
+        let entries = entries.map(|group| Group::from(group.snapshot(MEMBERS)));
+        Answer::list("groups", entries, found.total, shared.broker.budget())
+    };
+    api.jobs.run(job).await?
+}
+
+/// The filter and share name of `$share/NAME/FILTER`, as a client subscribes to it; anything else is
+/// a filter and stands behind all groups of it.
+fn names(full: &str) -> (&str, Option<&str>) {
+    match Filter::parse(full) {
+        Ok(parsed) => (parsed.filter, parsed.share),
+        Err(_) => (full, None),
     }
-    if let Some(filter) = parameters.text("filter") {
-        groups.retain(|group| group.filter == filter);
-    }
-    Ok(Json(Groups {
-        groups: groups.into_iter().map(Group::from).collect(),
-    }))
 }
 
 impl From<GroupSnapshot> for Group {
@@ -63,6 +80,8 @@ impl From<GroupSnapshot> for Group {
             share: group.share,
             filter: group.filter,
             cursor: group.cursor,
+            members_total: (group.members.len() < group.members_total)
+                .then_some(group.members_total),
             members: group.members.into_iter().map(Member::from).collect(),
             queued: group.queued,
             dropped: group.dropped,

@@ -1,15 +1,13 @@
 //! `GET /healthz` and `GET /readyz`, for whoever started the broker.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 
-use crate::net::Shared;
-
+use super::super::Api;
 use super::super::error::ApiError;
+use super::super::query::NoParameters;
 
 #[derive(Serialize)]
 pub(in crate::http) struct Health {
@@ -17,16 +15,17 @@ pub(in crate::http) struct Health {
 }
 
 /// The process answers.
-pub(in crate::http) async fn healthz() -> Json<Health> {
+pub(in crate::http) async fn healthz(_: NoParameters) -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
 /// Every listener accepts: they are all bound before the first request is read, so this is so until
 /// the broker stops.
 pub(in crate::http) async fn readyz(
-    State(shared): State<Arc<Shared>>,
+    State(api): State<Api>,
+    _: NoParameters,
 ) -> Result<Json<Health>, ApiError> {
-    if shared.broker.is_stopping() {
+    if api.shared.broker.is_stopping() {
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the broker is stopping",

@@ -9,8 +9,10 @@ pub(super) mod retained;
 pub(super) mod stats;
 pub(super) mod topics;
 
-use crate::broker::Dirty;
+use crate::broker::{Dirty, Page};
 use crate::net::Shared;
+
+use super::query::OwnedPageOf;
 
 /// Sockets that are written before others get their turn.
 const WRITES_PER_TURN: usize = 64;
@@ -25,5 +27,73 @@ async fn flush(shared: &Shared, mut dirty: Dirty) {
         &mut dirty,
     ) {
         tokio::task::yield_now().await;
+    }
+}
+
+/// What `show` makes of the entries of a page. Where one has gone since the page was made, what
+/// comes behind the page takes its place, so that a page is short only at the end of its list.
+fn shown<'a, K, T>(
+    entries: Vec<K>,
+    page: &'a OwnedPageOf,
+    mut next_page: impl FnMut(&OwnedPageOf) -> Page<K> + 'a,
+    name: fn(&K) -> &str,
+    mut show: impl FnMut(&K) -> Option<T> + 'a,
+) -> impl Iterator<Item = T> + 'a
+where
+    K: 'a,
+    T: 'a,
+{
+    let mut missing = 0;
+    let mut last = None;
+    let mut is_full = entries.len() == page.limit();
+    let mut entries = entries.into_iter();
+    std::iter::from_fn(move || {
+        loop {
+            for entry in entries.by_ref() {
+                let found = show(&entry);
+                last = Some(entry);
+                match found {
+                    Some(found) => return Some(found),
+                    None => missing += 1,
+                }
+            }
+            let behind = last.take().filter(|_| is_full && missing > 0)?;
+            let rest = page.behind(name(&behind), missing);
+            let found = next_page(&rest).entries;
+            is_full = found.len() == missing;
+            missing = 0;
+            entries = found.into_iter();
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_that_have_gone_are_made_up_for_by_those_behind() {
+        let all: Vec<u32> = (10..30).collect();
+        let page_of = |page: &OwnedPageOf| {
+            let page = page.as_page();
+            let rest = all.iter().map(ToString::to_string);
+            let rest = rest.filter(|key| page.after.is_none_or(|after| **key > *after));
+            Page {
+                entries: rest.take(page.limit).collect::<Vec<_>>(),
+                total: all.len(),
+            }
+        };
+        // All below 20 go at the moment when they are to be shown.
+        let show = |key: &String| (**key >= *"20").then(|| key.clone());
+        for (limit, expected) in [(1, &["20"][..]), (3, &["20", "21", "22"])] {
+            let page = OwnedPageOf::first(limit);
+            let first = page_of(&page).entries;
+            let found: Vec<_> = shown(first, &page, page_of, |key| key, show).collect();
+            assert_eq!(found, expected);
+        }
+        let page = OwnedPageOf::first(1000);
+        let first = page_of(&page).entries;
+        let found = shown(first, &page, page_of, |key| key, show);
+        assert_eq!(found.count(), 10);
     }
 }

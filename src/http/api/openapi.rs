@@ -3,8 +3,12 @@
 use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
 
+use super::super::query::NoParameters;
+
 const DOCUMENT: &str = include_str!("../openapi.json");
 
-pub(in crate::http) async fn show() -> ([(HeaderName, &'static str); 1], &'static str) {
+pub(in crate::http) async fn show(
+    _: NoParameters,
+) -> ([(HeaderName, &'static str); 1], &'static str) {
     ([(CONTENT_TYPE, "application/json")], DOCUMENT)
 }

@@ -1,36 +1,75 @@
 //! `POST /v1/publish`: a message from nobody.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::fmt;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::broker::{Dirty, OutsideMessage};
+use crate::broker::{Dirty, OutsideMessage, Reach};
 use crate::codec::{MessageProperties, QoS, ReasonCode};
 use crate::conn::violation::Violation;
 use crate::net::Shared;
 
+use super::super::Api;
 use super::super::body::JsonBody;
 use super::super::error::ApiError;
+use super::super::query::NoParameters;
+
+/// A body up to this size, in bytes, is handled where it came in; a larger one takes too long for
+/// that.
+const SMALL: usize = 64 * 1024;
+
+/// User properties of one message, in bytes of its packet: a short pair takes several times its
+/// bytes while it waits to be sent.
+const USER_PROPERTIES: usize = 64 * 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::http) struct Request {
+struct Request<'a> {
     topic: String,
     /// The payload as text; either this or the next.
-    payload: Option<String>,
-    payload_base64: Option<String>,
+    #[serde(borrow)]
+    payload: Option<Text<'a>>,
+    payload_base64: Option<Text<'a>>,
     #[serde(default)]
     qos: u8,
     #[serde(default)]
     retain: bool,
     #[serde(default)]
     properties: Properties,
+}
+
+/// A text that lies in the body, unless it has escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'a, 'de: 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+
+        impl<'de> Visitor<'de> for Texts {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(text.into()))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(text.to_owned().into()))
+            }
+        }
+
+        deserializer.deserialize_str(Texts)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -44,8 +83,39 @@ struct Properties {
     response_topic: Option<String>,
     /// In base64.
     correlation_data: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "user_properties")]
     user_properties: Vec<(String, String)>,
+}
+
+/// Names and values, as many as are allowed.
+fn user_properties<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<(String, String)>, D::Error> {
+    struct Pairs;
+
+    impl<'de> Visitor<'de> for Pairs {
+        type Value = Vec<(String, String)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of pairs of a name and a value")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let (mut pairs, mut size) = (Vec::new(), 0);
+            while let Some((name, value)) = list.next_element::<(String, String)>()? {
+                // The identifier and two lengths come with it (MQTT-3.3.2-18).
+                size += 5 + name.len() + value.len();
+                if size > USER_PROPERTIES {
+                    let error = format!("more than {USER_PROPERTIES} bytes of user properties");
+                    return Err(Error::custom(error));
+                }
+                pairs.push((name, value));
+            }
+            Ok(pairs)
+        }
+    }
+
+    deserializer.deserialize_seq(Pairs)
 }
 
 #[derive(Serialize)]
@@ -59,9 +129,36 @@ pub(in crate::http) struct Published {
 }
 
 pub(in crate::http) async fn publish(
-    State(shared): State<Arc<Shared>>,
-    JsonBody(request): JsonBody<Request>,
+    State(api): State<Api>,
+    _: NoParameters,
+    body: JsonBody,
 ) -> Result<Json<Published>, ApiError> {
+    let mut dirty = Dirty::default();
+    let result = match body.len() <= SMALL {
+        true => publish_body(&body, &api.shared, &mut dirty),
+        false => {
+            let shared = api.shared.clone();
+            let job = move || {
+                let mut dirty = Dirty::default();
+                let result = publish_body(&body, &shared, &mut dirty);
+                (result, dirty)
+            };
+            let (result, touched) = api.jobs.run(job).await?;
+            dirty = touched;
+            result
+        }
+    };
+    super::flush(&api.shared, dirty).await;
+    let reach = result?;
+    Ok(Json(Published {
+        matched: reach.subscribers + reach.groups > 0,
+        subscribers: reach.subscribers,
+        groups: reach.groups,
+    }))
+}
+
+fn publish_body(body: &JsonBody, shared: &Shared, dirty: &mut Dirty) -> Result<Reach, ApiError> {
+    let request: Request<'_> = body.parse()?;
     let correlation_data = request.properties.correlation_data()?;
     let message = OutsideMessage {
         topic: &request.topic,
@@ -70,25 +167,18 @@ pub(in crate::http) async fn publish(
         retain: request.retain,
         properties: request.properties.as_message(correlation_data.as_deref())?,
     };
-    let mut dirty = Dirty::default();
     let context = shared.broker.context(shared.clock.now());
-    let published = shared
+    shared
         .broker
-        .publish_message(&message, &context, &mut dirty);
-    super::flush(&shared, dirty).await;
-    let reach = published.map_err(refusal)?;
-    Ok(Json(Published {
-        matched: reach.subscribers + reach.groups > 0,
-        subscribers: reach.subscribers,
-        groups: reach.groups,
-    }))
+        .publish_message(&message, &context, dirty)
+        .map_err(refusal)
 }
 
-impl Request {
+impl Request<'_> {
     fn payload(&self) -> Result<Cow<'_, [u8]>, ApiError> {
         match (&self.payload, &self.payload_base64) {
-            (Some(text), None) => Ok(text.as_bytes().into()),
-            (None, Some(base64)) => decode_base64("payload_base64", base64).map(Cow::from),
+            (Some(text), None) => Ok(text.0.as_bytes().into()),
+            (None, Some(base64)) => decode_base64("payload_base64", &base64.0).map(Cow::from),
             (Some(_), Some(_)) => Err(ApiError::invalid(
                 "payload_base64",
                 "payload is given twice",
@@ -150,6 +240,7 @@ fn refusal(violation: Violation) -> ApiError {
     let error = violation.text.into_owned();
     match violation.reason {
         ReasonCode::TopicNameInvalid => ApiError::invalid("topic", error),
+        ReasonCode::NotAuthorized => ApiError::forbidden(error).at("topic"),
         ReasonCode::QoSNotSupported => ApiError::invalid("qos", error),
         ReasonCode::PacketTooLarge => {
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error).at("payload")

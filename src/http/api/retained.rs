@@ -1,55 +1,63 @@
 //! `GET /v1/retained`: retained messages.
 
-use std::sync::Arc;
-
-use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
+use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::broker::RetainedSnapshot;
-use crate::net::Shared;
+use crate::session::message::Message;
 use crate::topic::Filter;
 
+use super::super::Api;
+use super::super::answer::Answer;
 use super::super::error::ApiError;
 use super::super::query::Parameters;
 
-/// Messages in an answer unless the request says otherwise.
-const DEFAULT_LIMIT: usize = 1000;
+/// Bytes of payloads in one answer. A payload that does not fit any more is left out.
+const PAYLOADS: usize = 1 << 20;
 
 #[derive(Serialize)]
-pub(in crate::http) struct RetainedMessages {
-    retained: Vec<Retained>,
-    /// Messages that match, shown or not.
-    total: usize,
-}
-
-#[derive(Serialize)]
-struct Retained {
-    topic: String,
+struct Retained<'a> {
+    topic: &'a str,
     qos: u8,
-    /// `None` if it is not UTF-8.
+    /// `None` if it is not UTF-8, or left out.
     payload: Option<String>,
-    payload_base64: String,
+    /// `None` if it is left out.
+    payload_base64: Option<String>,
+    #[serde(flatten)]
+    left_out: Option<LeftOut>,
 }
 
-/// The first `limit` messages, by topic, of those that match `filter`.
-pub(in crate::http) async fn list(
-    State(shared): State<Arc<Shared>>,
-    uri: Uri,
-) -> Result<Json<RetainedMessages>, ApiError> {
-    let parameters = Parameters::parse(&uri, &["filter", "limit"])?;
-    let filter = parameters.text("filter");
-    if let Some(filter) = filter {
+/// What there is of a payload that the answer has no room for.
+#[derive(Serialize)]
+struct LeftOut {
+    payload_left_out: bool,
+    /// In bytes.
+    payload_size: usize,
+}
+
+/// A page of the messages that match `filter`, by topic.
+pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+    let parameters = Parameters::parse(&uri, &["filter", "after", "limit", "q"])?;
+    let filter = parameters.owned("filter");
+    if let Some(filter) = &filter {
         check_filter(filter)?;
     }
-    let limit = parameters.count("limit")?.unwrap_or(DEFAULT_LIMIT);
-    let now = shared.clock.now();
-    let (retained, total) = shared.broker.retained_messages(filter, limit, now);
-    let retained = retained.into_iter().map(Retained::from).collect();
-    Ok(Json(RetainedMessages { retained, total }))
+    let page = parameters.page()?;
+    let shared = api.shared;
+    let job = move || {
+        let now = shared.clock.now();
+        let found = shared
+            .broker
+            .retained_page(filter.as_deref(), &page.as_page(), now);
+        let mut room = PAYLOADS;
+        let messages = found.entries.iter();
+        let messages = messages.map(|message| Retained::of(message, &mut room));
+        Answer::list("retained", messages, found.total, shared.broker.budget())
+    };
+    api.jobs.run(job).await?
 }
 
 fn check_filter(filter: &str) -> Result<(), ApiError> {
@@ -63,13 +71,23 @@ fn check_filter(filter: &str) -> Result<(), ApiError> {
     }
 }
 
-impl From<RetainedSnapshot> for Retained {
-    fn from(message: RetainedSnapshot) -> Self {
+impl<'a> Retained<'a> {
+    /// With its payload if there is `room` for it, of which it takes that.
+    fn of(message: &'a Message, room: &mut usize) -> Self {
+        let payload = message.payload();
+        let shown = room.checked_sub(payload.len()).map(|left| {
+            *room = left;
+            payload.to_vec()
+        });
         Self {
-            topic: message.topic,
-            qos: message.qos.bits(),
-            payload_base64: STANDARD.encode(&message.payload),
-            payload: String::from_utf8(message.payload).ok(),
+            topic: message.topic(),
+            qos: message.qos().bits(),
+            payload_base64: shown.as_ref().map(|payload| STANDARD.encode(payload)),
+            left_out: shown.is_none().then_some(LeftOut {
+                payload_left_out: true,
+                payload_size: payload.len(),
+            }),
+            payload: shown.and_then(|payload| String::from_utf8(payload).ok()),
         }
     }
 }

@@ -1,13 +1,17 @@
 //! `GET /v1/stats`: the counters of the whole broker.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
 use crate::broker;
-use crate::net::Shared;
+use crate::budget::Kind;
+
+use super::super::Api;
+use super::super::error::ApiError;
+use super::super::query::NoParameters;
 
 #[derive(Serialize)]
 pub(in crate::http) struct Stats {
@@ -21,6 +25,8 @@ pub(in crate::http) struct Stats {
     in_flight: usize,
     group_queued: usize,
     memory_bytes: usize,
+    /// What of it is held for what.
+    memory_bytes_by_kind: BTreeMap<&'static str, usize>,
     connections_opened: u64,
     connections_refused: u64,
     packets_received: u64,
@@ -32,8 +38,11 @@ pub(in crate::http) struct Stats {
     messages_expired: u64,
 }
 
-pub(in crate::http) async fn show(State(shared): State<Arc<Shared>>) -> Json<Stats> {
-    Json(shared.broker.stats(shared.clock.now()).into())
+pub(in crate::http) async fn show(
+    State(api): State<Api>,
+    _: NoParameters,
+) -> Result<Json<Stats>, ApiError> {
+    Ok(Json(api.stats().await?.into()))
 }
 
 impl From<broker::Stats> for Stats {
@@ -49,6 +58,11 @@ impl From<broker::Stats> for Stats {
             in_flight: stats.in_flight,
             group_queued: stats.group_queued,
             memory_bytes: stats.memory,
+            memory_bytes_by_kind: Kind::ALL
+                .iter()
+                .map(|kind| kind.name())
+                .zip(stats.memory_by_kind)
+                .collect(),
             connections_opened: stats.connections_opened,
             connections_refused: stats.connections_refused,
             packets_received: stats.packets_received,

@@ -1,18 +1,16 @@
 //! `GET /v1/topics`: the filters that somebody subscribes to.
 
-use std::sync::Arc;
-
-use axum::Json;
 use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
 use serde::Serialize;
 
 use crate::broker::TopicSnapshot;
-use crate::net::Shared;
 
-#[derive(Serialize)]
-pub(in crate::http) struct Topics {
-    topics: Vec<Topic>,
-}
+use super::super::Api;
+use super::super::answer::Answer;
+use super::super::error::ApiError;
+use super::super::query::{LIST, OwnedPageOf, Parameters};
 
 #[derive(Serialize)]
 struct Topic {
@@ -23,16 +21,23 @@ struct Topic {
     groups: usize,
 }
 
-/// All filters, by name.
-pub(in crate::http) async fn list(State(shared): State<Arc<Shared>>) -> Json<Topics> {
-    Json(Topics {
-        topics: shared
-            .broker
-            .filters()
-            .into_iter()
-            .map(Topic::from)
-            .collect(),
-    })
+/// A page of the filters, by name.
+pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+    let page = Parameters::parse(&uri, &LIST)?.page()?;
+    let shared = api.shared;
+    let job = move || {
+        let next_page = |page: &OwnedPageOf| shared.broker.filter_page(&page.as_page());
+        let found = next_page(&page);
+        let topics = super::shown(
+            found.entries,
+            &page,
+            next_page,
+            |filter| filter,
+            |filter| shared.broker.filter(filter).map(Topic::from),
+        );
+        Answer::list("topics", topics, found.total, shared.broker.budget())
+    };
+    api.jobs.run(job).await?
 }
 
 impl From<TopicSnapshot> for Topic {

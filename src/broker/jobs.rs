@@ -1,0 +1,124 @@
+//! Work that is nobody's turn: what is left of sessions that have ended, and what a turn did not come to
+//! do. The timekeeper carries it out, in turns of its own.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::budget::Charge;
+use crate::topic::Filter;
+
+use super::Broker;
+use super::context::Context;
+use super::dirty::Dirty;
+use super::session::{Session, Subscribed};
+
+/// Subscriptions that end together with their session; more of them are left to a job.
+const AT_ONCE: usize = 64;
+
+/// What it costs to end a subscription, in steps.
+const SUBSCRIPTION_STEPS: usize = 16;
+
+/// Something to be done in pieces.
+pub(super) enum Job {
+    /// Ends the subscriptions of a session that has ended.
+    EndSubscriptions {
+        session: Arc<Session>,
+        subscriptions: BTreeMap<Box<str>, Subscribed>,
+        /// The session's account.
+        charge: Charge,
+    },
+}
+
+/// Jobs in the order they came up.
+#[derive(Default)]
+pub(super) struct Jobs(Mutex<VecDeque<Job>>);
+
+impl Broker {
+    /// Leaves a job to the timekeeper.
+    fn leave(&self, job: Job) {
+        self.jobs.0.lock().push_back(job);
+        self.schedule.ring();
+    }
+
+    /// Whether there is work for [`work`](Self::work).
+    pub(crate) fn has_work(&self) -> bool {
+        !self.jobs.0.lock().is_empty()
+    }
+
+    /// Works off jobs for one turn. Returns whether there is more to do.
+    pub(crate) fn work(&self, now: Instant, dirty: &mut Dirty) -> bool {
+        let context = self.context(now);
+        while !dirty.is_spent() {
+            let Some(mut job) = self.jobs.0.lock().pop_front() else {
+                return false;
+            };
+            if !job.carry_out(self, &context, dirty) {
+                // The others' turn comes first.
+                self.jobs.0.lock().push_back(job);
+            }
+        }
+        self.has_work()
+    }
+
+    /// Ends every subscription of a session that has ended: a few now, many in turns.
+    pub(super) fn end_subscriptions(
+        &self,
+        session: &Arc<Session>,
+        subscriptions: BTreeMap<Box<str>, Subscribed>,
+        charge: Charge,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        let is_small = subscriptions.len() <= AT_ONCE;
+        let mut job = Job::EndSubscriptions {
+            session: session.clone(),
+            subscriptions,
+            charge,
+        };
+        match is_small {
+            true => while !job.carry_out_some(self, context, dirty) {},
+            false => self.leave(job),
+        }
+    }
+}
+
+impl Job {
+    /// Goes on until the turn is over. Returns whether the job is done.
+    fn carry_out(&mut self, broker: &Broker, context: &Context<'_>, dirty: &mut Dirty) -> bool {
+        while !dirty.is_spent() {
+            if self.carry_out_some(broker, context, dirty) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Does a piece. Returns whether the job is done.
+    fn carry_out_some(
+        &mut self,
+        broker: &Broker,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> bool {
+        match self {
+            Self::EndSubscriptions {
+                session,
+                subscriptions,
+                charge,
+            } => {
+                let Some((full, subscribed)) = subscriptions.pop_first() else {
+                    charge.set(0);
+                    return true;
+                };
+                dirty.charge(SUBSCRIPTION_STEPS);
+                if let Ok(filter) = Filter::parse(&full) {
+                    broker.end_subscription(session, filter.filter, &subscribed, context, dirty);
+                }
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,466 @@
+//! One bound on everything that peers can make a broker hold.
+//!
+//! What is to be held is charged first, to one of a few [`Kind`]s. No kind may take more than half of
+//! the bound, and a part of it is kept for what is small and for sessions, so that whatever one kind
+//! does, small packets and CONNECTs go on flowing.
+//!
+//! A message is charged once, in its allocation, however many queues it lies in. Holders whose size
+//! changes with every packet account in steps of [`STEP`]. So that the shared counters are not written
+//! for each message, a thread holds back up to [`HELD_BACK`] bytes of changes per kind. What is not
+//! charged at all is bounded by a constant per connection; `docs/architecture.md` lists both.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+/// Holders that account in steps leave less than this uncounted.
+const STEP: usize = 8 * 1024;
+
+/// Bytes that a thread holds back before it writes to a shared counter.
+const HELD_BACK: isize = 10 * 1024;
+
+/// What is at most so large may take the last part of the bound, and go beyond the half of its kind by
+/// as much.
+const SMALL: usize = 16 * 1024;
+
+/// The part of the bound that is kept for what is small: one in so many.
+const RESERVE: usize = 16;
+
+/// What bytes are held for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Messages in flight and in queues, and encoded bytes that wait for a socket.
+    Queues,
+    /// Retained messages.
+    Retained,
+    /// Packets that have not arrived in full, and answers to packets that are being handled.
+    Packets,
+    /// Sessions and what hangs on them: client identifiers, subscriptions, wills, aliases, packet
+    /// identifiers, routes.
+    Sessions,
+    /// Network connections.
+    Connections,
+    /// Bodies and answers of the HTTP API.
+    Http,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Queues,
+        Self::Retained,
+        Self::Packets,
+        Self::Sessions,
+        Self::Connections,
+        Self::Http,
+    ];
+
+    /// As the API and the log name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Queues => "queues",
+            Self::Retained => "retained",
+            Self::Packets => "packets",
+            Self::Sessions => "sessions",
+            Self::Connections => "connections",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// There is no room for what was to be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// The bound of one broker.
+///
+/// A message carries it to give its bytes back wherever it is dropped. Counting references for that
+/// would write to one cache line with every message, so it is a plain reference, to a place that is
+/// never freed and goes to another broker once this one is gone and all was given back.
+#[derive(Clone, Copy)]
+pub(crate) struct Budget(&'static Account);
+
+struct Account {
+    limit: AtomicUsize,
+    kinds: [AtomicIsize; Kind::ALL.len()],
+    total: AtomicIsize,
+}
+
+/// Places that no broker uses.
+static UNUSED: Mutex<Vec<&'static Account>> = Mutex::new(Vec::new());
+
+/// The broker's hold on its budget.
+pub(crate) struct Owned(Budget);
+
+thread_local! {
+    static LOCAL: RefCell<Local> = const { RefCell::new(Local::new()) };
+}
+
+/// What a thread has changed and not yet written to the shared counters.
+struct Local {
+    account: Option<&'static Account>,
+    kinds: [isize; Kind::ALL.len()],
+}
+
+impl Owned {
+    /// A budget of `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        let mut unused = UNUSED.lock();
+        // Messages may outlive their broker for a while.
+        let free = unused
+            .iter()
+            .position(|account| account.total.load(Ordering::Acquire) == 0);
+        let account = match free {
+            Some(place) => unused.swap_remove(place),
+            None => Box::leak(Box::new(Account {
+                limit: AtomicUsize::new(0),
+                kinds: Default::default(),
+                total: AtomicIsize::new(0),
+            })),
+        };
+        account.limit.store(limit, Ordering::Relaxed);
+        Self(Budget(account))
+    }
+}
+
+impl std::ops::Deref for Owned {
+    type Target = Budget;
+
+    fn deref(&self) -> &Budget {
+        &self.0
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        LOCAL.with_borrow_mut(Local::settle);
+        UNUSED.lock().push(self.0.0);
+    }
+}
+
+impl Local {
+    const fn new() -> Self {
+        Self {
+            account: None,
+            kinds: [0; Kind::ALL.len()],
+        }
+    }
+
+    #[inline]
+    fn change(&mut self, account: &'static Account, kind: Kind, by: isize) {
+        if !self
+            .account
+            .is_some_and(|known| std::ptr::eq(known, account))
+        {
+            self.settle();
+            self.account = Some(account);
+        }
+        let held = &mut self.kinds[kind as usize];
+        *held += by;
+        if held.unsigned_abs() >= HELD_BACK.unsigned_abs() {
+            account.change(kind, std::mem::take(held));
+        }
+    }
+
+    /// Writes everything that is held back.
+    #[cold]
+    fn settle(&mut self) {
+        if let Some(account) = self.account.take() {
+            for kind in Kind::ALL {
+                let held = std::mem::take(&mut self.kinds[kind as usize]);
+                if held != 0 {
+                    account.change(kind, held);
+                }
+            }
+        }
+    }
+
+    /// What is held back for one kind, and in all.
+    fn of(&self, account: &'static Account, kind: Kind) -> (isize, isize) {
+        match self.account {
+            Some(known) if std::ptr::eq(known, account) => {
+                (self.kinds[kind as usize], self.kinds.iter().sum())
+            }
+            _ => (0, 0),
+        }
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
+impl Account {
+    fn change(&self, kind: Kind, by: isize) {
+        self.kinds[kind as usize].fetch_add(by, Ordering::Relaxed);
+        self.total.fetch_add(by, Ordering::AcqRel);
+    }
+}
+
+impl Budget {
+    /// Whether `bytes` more of a kind may be held.
+    #[inline]
+    pub(crate) fn has_room(&self, kind: Kind, bytes: usize) -> bool {
+        let limit = self.0.limit.load(Ordering::Relaxed);
+        let (own, all) = self.used_of(kind);
+        let reserve = limit / RESERVE;
+        let (most, most_of_all) = match bytes <= SMALL {
+            true => (limit / 2 + reserve, limit),
+            false => (limit / 2, limit - reserve),
+        };
+        own.saturating_add(bytes) < most && all.saturating_add(bytes) < most_of_all
+    }
+
+    /// Whether a message of so many bytes may wait: if not, QoS 0 is dropped and QoS 1 and 2 are refused.
+    /// What is kept for small things is not for messages. A small one may wait while any may, so the bound
+    /// is exceeded by one of them at most for each publisher.
+    #[inline]
+    pub(crate) fn admits_message(&self, bytes: usize) -> bool {
+        let limit = self.0.limit.load(Ordering::Relaxed);
+        let (own, all) = self.used_of(Kind::Queues);
+        let counted = if bytes > SMALL { bytes } else { 0 };
+        own.saturating_add(counted) < limit / 2
+            && all.saturating_add(counted) < limit - limit / RESERVE
+    }
+
+    /// Accounts for bytes in any case. The caller has seen that there is room, or holds no more than a
+    /// constant besides.
+    #[inline]
+    pub(crate) fn charge(&self, kind: Kind, bytes: usize) {
+        self.change(kind, bytes as isize);
+    }
+
+    /// Gives bytes back.
+    #[inline]
+    pub(crate) fn discharge(&self, kind: Kind, bytes: usize) {
+        self.change(kind, -(bytes as isize));
+    }
+
+    #[inline]
+    fn change(&self, kind: Kind, by: isize) {
+        // The thread may be ending: then there is nothing left to hold back with.
+        let held_back = LOCAL.try_with(|local| local.borrow_mut().change(self.0, kind, by));
+        if held_back.is_err() {
+            self.0.change(kind, by);
+        }
+    }
+
+    /// Bytes of one kind that are held.
+    pub(crate) fn used_by(&self, kind: Kind) -> usize {
+        self.used_of(kind).0
+    }
+
+    /// Bytes of all kinds.
+    pub(crate) fn used(&self) -> usize {
+        self.used_of(Kind::Queues).1
+    }
+
+    /// Bytes of one kind and of all, as this thread sees them.
+    #[inline]
+    fn used_of(&self, kind: Kind) -> (usize, usize) {
+        let (own, all) = LOCAL
+            .try_with(|local| local.borrow().of(self.0, kind))
+            .unwrap_or_default();
+        let own = own + self.0.kinds[kind as usize].load(Ordering::Relaxed);
+        let all = all + self.0.total.load(Ordering::Relaxed);
+        (own.max(0).cast_unsigned(), all.max(0).cast_unsigned())
+    }
+}
+
+impl std::fmt::Debug for Budget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Budget").field(&self.used()).finish()
+    }
+}
+
+/// Bytes that are held, given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    budget: Budget,
+    kind: Kind,
+    bytes: usize,
+}
+
+impl Charge {
+    /// Nothing yet.
+    pub(crate) fn none(budget: Budget, kind: Kind) -> Self {
+        Self {
+            budget,
+            kind,
+            bytes: 0,
+        }
+    }
+
+    /// So many bytes, if there is room for them.
+    pub(crate) fn new(budget: Budget, kind: Kind, bytes: usize) -> Result<Self, Full> {
+        let mut charge = Self::none(budget, kind);
+        charge.grow(bytes)?;
+        Ok(charge)
+    }
+
+    /// So many bytes in any case.
+    pub(crate) fn forced(budget: Budget, kind: Kind, bytes: usize) -> Self {
+        budget.charge(kind, bytes);
+        Self {
+            budget,
+            kind,
+            bytes,
+        }
+    }
+
+    /// Holds so many bytes more, if there is room for them.
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Full> {
+        if !self.budget.has_room(self.kind, bytes) {
+            return Err(Full);
+        }
+        self.budget.charge(self.kind, bytes);
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Holds so many bytes more in any case.
+    pub(crate) fn grow_forced(&mut self, bytes: usize) {
+        self.budget.charge(self.kind, bytes);
+        self.bytes += bytes;
+    }
+
+    /// Whether there is room for so many bytes more.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.budget.has_room(self.kind, bytes)
+    }
+
+    /// Holds exactly so many bytes from now on, whether or not there is room.
+    pub(crate) fn set(&mut self, bytes: usize) {
+        if bytes != self.bytes {
+            self.adjust(bytes);
+        }
+    }
+
+    /// What is held so far, on its own; nothing is held here any more.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::none(self.budget, self.kind))
+    }
+
+    /// Gives so many bytes back.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.budget.discharge(self.kind, bytes);
+        self.bytes -= bytes;
+    }
+
+    /// The bytes that are held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Brings the account to `held` bytes, in whole steps, if it moved by one.
+    #[inline]
+    pub(crate) fn settle(&mut self, held: usize) {
+        if held >= self.bytes + STEP || held + 2 * STEP <= self.bytes {
+            self.adjust(held / STEP * STEP);
+        }
+    }
+
+    #[cold]
+    fn adjust(&mut self, bytes: usize) {
+        self.budget
+            .change(self.kind, bytes as isize - self.bytes as isize);
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.budget.discharge(self.kind, self.bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 1 << 20;
+
+    #[test]
+    fn holders_account_in_steps_and_give_everything_back() {
+        let budget = Owned::new(LIMIT);
+        let mut charge = Charge::none(*budget, Kind::Queues);
+        charge.settle(STEP - 1);
+        assert_eq!(budget.used(), 0);
+        charge.settle(2 * STEP + 1);
+        assert_eq!(budget.used(), 2 * STEP);
+        charge.settle(STEP);
+        assert_eq!(
+            budget.used(),
+            2 * STEP,
+            "a step of slack keeps the counter still"
+        );
+        charge.settle(0);
+        assert_eq!(budget.used(), 0);
+        charge.settle(STEP);
+        drop(charge);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn no_kind_takes_more_than_half_and_the_last_part_is_for_what_is_small() {
+        let budget = Owned::new(LIMIT);
+        let (half, kept) = (LIMIT / 2, LIMIT / RESERVE);
+        let mut queues = Charge::none(*budget, Kind::Queues);
+        queues.grow(half - 1).unwrap();
+        assert_eq!(queues.grow(SMALL + 1), Err(Full), "half of it at most");
+        assert!(budget.admits_message(1) && !budget.admits_message(SMALL + 1));
+        budget.charge(Kind::Queues, 1);
+        assert!(
+            !budget.admits_message(1),
+            "what is kept is not for messages"
+        );
+        budget.discharge(Kind::Queues, 1);
+
+        let mut packets = Charge::none(*budget, Kind::Packets);
+        assert_eq!(packets.grow(half - kept + 1), Err(Full), "a part is kept");
+        packets.grow(half - kept).unwrap();
+        assert_eq!(packets.grow(SMALL + 1), Err(Full));
+        packets.grow(SMALL).unwrap();
+        let mut sessions = Charge::none(*budget, Kind::Sessions);
+        while sessions.grow(SMALL).is_ok() {}
+        while sessions.grow(1).is_ok() {}
+        assert_eq!(budget.used(), LIMIT - 1, "no more than all");
+        drop((queues, packets, sessions));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_threads_hold_back_is_counted_when_they_end() {
+        let budget = Owned::new(LIMIT);
+        let shared = *budget;
+        let charges: Vec<_> = (0..4)
+            .map(|_| {
+                std::thread::spawn(move || Charge::new(shared, Kind::Http, 100).unwrap())
+                    .join()
+                    .unwrap()
+            })
+            .collect();
+        assert_eq!(budget.used_by(Kind::Http), 400);
+        assert_eq!((budget.used_by(Kind::Packets), budget.used()), (0, 400));
+        drop(charges);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn budgets_of_several_brokers_are_apart() {
+        let (one, other) = (Owned::new(LIMIT), Owned::new(LIMIT));
+        let held = Charge::new(*one, Kind::Queues, 10).unwrap();
+        let also = Charge::new(*other, Kind::Queues, 20).unwrap();
+        assert_eq!((one.used(), other.used()), (10, 20));
+        drop(one);
+        let next = Owned::new(LIMIT);
+        assert_eq!(next.used(), 0, "its place is still in use");
+        drop((held, also));
+        assert_eq!((other.used(), next.used()), (0, 0));
+    }
+}

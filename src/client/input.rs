@@ -1,0 +1,239 @@
+//! Bytes that were read and not handled: an incomplete packet, or what a turn left.
+//!
+//! A packet that fits the thread's read buffer is put together there: its beginning waits in a *tail*
+//! of its size. A larger one is assembled in pieces that are never moved; the payload of a PUBLISH goes
+//! on to its receivers in them. Both are charged to the broker's budget before they grow, so a
+//! connection whose packet finds no room is not read from.
+
+use crate::budget::{Charge, Full};
+
+use super::turn::READ_SIZE;
+
+/// What a connection may hold of an incomplete packet although there is no room: so much of it is read
+/// at a time, and small packets go on flowing.
+const WITHOUT_ROOM: usize = 4 * 1024;
+
+/// A tail up to this size is read on behind, in the thread's buffer; a longer one grows by itself.
+const SHORT_TAIL: usize = 16 * 1024;
+
+/// Bytes of each piece of a large packet.
+const PIECE: usize = 256 * 1024;
+
+pub(super) struct Pending {
+    tail: Vec<u8>,
+    /// Bytes that the packet at the front needs in all, as far as that is known.
+    needed: usize,
+    /// There may be whole packets in the tail.
+    has_packets: bool,
+    large: Option<Large>,
+    charge: Charge,
+}
+
+/// A packet that is larger than the thread's read buffer.
+struct Large {
+    pieces: Vec<Vec<u8>>,
+    /// Bytes in all of them.
+    len: usize,
+}
+
+/// Where to read to.
+pub(super) enum Space<'a> {
+    /// Into the thread's buffer, behind the tail that was copied to its front.
+    Scratch(&'a mut [u8]),
+    /// Into a piece of a large packet.
+    Piece(&'a mut [u8]),
+}
+
+impl Pending {
+    pub(super) fn new(charge: Charge) -> Self {
+        Self {
+            tail: Vec::new(),
+            needed: 0,
+            has_packets: false,
+            large: None,
+            charge,
+        }
+    }
+
+    /// Whether an incomplete packet is there.
+    pub(super) fn is_partial(&self) -> bool {
+        self.large.is_some() || (!self.tail.is_empty() && !self.has_packets)
+    }
+
+    /// Takes what was read before, if there may be whole packets in it.
+    pub(super) fn take_packets(&mut self) -> Option<Bytes<'static>> {
+        let has_packets = std::mem::take(&mut self.has_packets);
+        has_packets.then(|| Bytes::Owned(self.take_tail()))
+    }
+
+    fn take_tail(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.tail)
+    }
+
+    /// Where the next bytes go. Fails if there is no room for them.
+    pub(super) fn space<'a>(&'a mut self, scratch: &'a mut [u8]) -> Result<Space<'a>, Full> {
+        if self.needed > READ_SIZE && self.large.is_none() {
+            self.begin_large()?;
+        }
+        if self.large.is_some() {
+            return self.piece().map(Space::Piece);
+        }
+        let mut room = READ_SIZE;
+        if !self.charge.has_room(READ_SIZE) {
+            room = WITHOUT_ROOM.checked_sub(self.tail.len()).ok_or(Full)?;
+            if room == 0 {
+                return Err(Full);
+            }
+        }
+        let front = self.front();
+        let end = scratch.len().min(front + room);
+        scratch.get_mut(front..end).map(Space::Scratch).ok_or(Full)
+    }
+
+    /// Bytes of the tail that go in front of what is read; a long one grows by itself.
+    fn front(&self) -> usize {
+        match self.tail.len() <= SHORT_TAIL {
+            true => self.tail.len(),
+            false => 0,
+        }
+    }
+
+    /// The beginning of a large packet becomes its first piece.
+    fn begin_large(&mut self) -> Result<(), Full> {
+        let pieces = self.tail.len().div_ceil(PIECE).max(1);
+        self.charge.grow(pieces * PIECE)?;
+        let tail = self.take_tail();
+        self.charge.shrink(tail.len());
+        let mut large = Large {
+            pieces: Vec::new(),
+            len: tail.len(),
+        };
+        for part in tail.chunks(PIECE) {
+            let mut piece = vec![0; PIECE];
+            if let Some(front) = piece.get_mut(..part.len()) {
+                front.copy_from_slice(part);
+            }
+            large.pieces.push(piece);
+        }
+        self.large = Some(large);
+        Ok(())
+    }
+
+    /// The part of the last piece, or of a new one, that is to be read to.
+    fn piece(&mut self) -> Result<&mut [u8], Full> {
+        let Some(large) = &mut self.large else {
+            return Err(Full);
+        };
+        if large.len == large.pieces.len() * PIECE {
+            let size = PIECE.min(self.needed - large.len);
+            self.charge.grow(size)?;
+            large.pieces.push(vec![0; size]);
+        }
+        let used = large.len % PIECE;
+        let left = self.needed - large.len;
+        let piece = large.pieces.last_mut().map(Vec::as_mut_slice);
+        let space = piece
+            .unwrap_or_default()
+            .get_mut(used..)
+            .unwrap_or_default();
+        let end = space.len().min(left);
+        space.get_mut(..end).ok_or(Full)
+    }
+
+    /// Takes note of `count` bytes that were read into a piece. Returns the packet once it is whole.
+    pub(super) fn extend_large(&mut self, count: usize) -> Option<LargePacket> {
+        let large = self.large.as_mut()?;
+        large.len += count;
+        if large.len < self.needed {
+            return None;
+        }
+        let Large { mut pieces, len } = self.large.take()?;
+        if let Some(last) = pieces.last_mut() {
+            last.truncate(len - (len - 1) / PIECE * PIECE);
+        }
+        self.needed = 0;
+        let charge = self.charge.take();
+        Some(LargePacket { pieces, charge })
+    }
+
+    /// Puts the tail in front of the `count` bytes that were read behind it. Returns the input to
+    /// handle, or `None` while a long packet grows.
+    pub(super) fn input<'a>(&mut self, scratch: &'a mut [u8], count: usize) -> Option<Bytes<'a>> {
+        let front = self.front();
+        if front == self.tail.len() {
+            let input = scratch.get_mut(..front + count)?;
+            input.get_mut(..front)?.copy_from_slice(&self.tail);
+            self.tail.clear();
+            return Some(Bytes::Borrowed(input));
+        }
+        self.tail.extend_from_slice(scratch.get(..count)?);
+        match self.tail.len() < self.needed {
+            true => {
+                self.settle();
+                None
+            }
+            false => Some(Bytes::Owned(self.take_tail())),
+        }
+    }
+
+    /// Keeps what is left of an input; `needed` as [`Received`](crate::broker::Received) has it: 0 where it
+    /// may begin with a whole packet.
+    pub(super) fn keep(&mut self, input: Bytes<'_>, consumed: usize, needed: usize) {
+        let is_used_up = consumed >= input.len();
+        self.needed = needed;
+        self.has_packets = needed == 0 && !is_used_up;
+        match input {
+            // An idle connection keeps no buffer.
+            _ if is_used_up => self.tail = Vec::new(),
+            // A packet that is handled in part stays where it is.
+            Bytes::Owned(mut bytes) => {
+                bytes.drain(..consumed);
+                self.tail = bytes;
+            }
+            Bytes::Borrowed(bytes) => {
+                self.tail.clear();
+                let rest = bytes.get(consumed..).unwrap_or_default();
+                self.tail.extend_from_slice(rest);
+            }
+        }
+        self.settle();
+    }
+
+    /// Charges what is held now. It was read already; a read asks for room before it.
+    fn settle(&mut self) {
+        if self.large.is_none() {
+            self.charge.set(self.tail.len());
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.tail = Vec::new();
+        self.large = None;
+        self.has_packets = false;
+        self.charge.set(0);
+    }
+}
+
+/// Bytes to handle.
+pub(super) enum Bytes<'a> {
+    Borrowed(&'a [u8]),
+    Owned(Vec<u8>),
+}
+
+/// A packet in pieces, of which none is empty.
+pub(super) struct LargePacket {
+    pub(super) pieces: Vec<Vec<u8>>,
+    pub(super) charge: Charge,
+}
+
+impl std::ops::Deref for Bytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}

@@ -1,0 +1,675 @@
+//! What a task does with its connection: reads, lets the broker handle what was read, sees to signals
+//! and room in the socket, writes what came of it, and says farewell.
+//!
+//! The machine knows no socket, no task and no clock. TCP, TLS and WebSocket, the simulation and the
+//! fuzz target drive it alike: each hands it an [`Io`] and calls [`Turn::run`] until it says
+//! [`Next::Done`]. All it waits for (packets, room, a pause, a password, a session that another
+//! connection still has) it waits for here, and a signal is heard in each of these states.
+//!
+//! ```text
+//!            ┌── Open: input → signals → room → outboxes ──┐
+//!   new ────►│   reading may be held back: unsent answers, │──► Leaving: last bytes ──► Draining ──► Done
+//!            │   a pause, a password, a takeover           │
+//!            └─────────────────────────────────────────────┘
+//! ```
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[cfg(any(test, fuzzing))]
+use crate::broker::Session;
+use crate::broker::{
+    Broker, Connection, ConnectionFacts, Context, Credentials, Dirty, Farewell, Flow, Link,
+    Outcome, OutputState, Received, STEPS_PER_TURN, UNSENT_ANSWERS,
+};
+use crate::budget::{Full, Kind};
+use crate::codec::ReasonCode;
+use crate::conn::violation::Violation;
+
+use super::input::{Bytes, LargePacket, Pending, Space};
+
+/// Bytes that one turn reads.
+pub(crate) const READ_SIZE: usize = 256 * 1024;
+
+/// Sockets that one turn writes to.
+const WRITES_PER_TURN: usize = 64;
+
+/// What a pass costs for its system calls, in steps.
+const PASS_STEPS: usize = 64;
+
+/// Bytes read that count as one step.
+const BYTES_PER_STEP: usize = READ_SIZE / STEPS_PER_TURN;
+
+/// How long a packet may find no room before it is refused, and when to look again meanwhile.
+const STARVE_LIMIT: Duration = Duration::from_secs(5);
+const STARVE_PAUSE: Duration = Duration::from_millis(50);
+
+/// For everything that is left to write at the end.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
+
+/// For the client to close its side, and what it may still send meanwhile. A close under unread input
+/// would reset the connection, and the client would lose what it has not read.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+const DRAIN_BYTES: usize = 1 << 20;
+
+/// What came of reading.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing for now; whoever drives the turn is told when there is more.
+    Nothing,
+    /// The stream has ended, for this reason.
+    Closed(String),
+    /// The transport's own rules were broken.
+    #[allow(dead_code, reason = "WebSocket frames have such rules")]
+    Refused(Violation),
+}
+
+/// The connection as its owner has it.
+pub(crate) trait Io {
+    /// Whether the link was woken since the last call.
+    fn take_signal(&mut self) -> bool;
+
+    /// Reads into `buf`, which is not empty.
+    fn read(&mut self, buf: &mut [u8]) -> Input;
+
+    /// Whether the socket takes bytes again and the link holds none back, after it was full.
+    fn has_room(&mut self) -> bool;
+
+    /// Ends the outbound direction, so that the client reads to the end of what was sent.
+    fn shut_down(&mut self);
+}
+
+/// How to go on after a turn.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// When the link is woken, bytes arrive, or the socket has room again.
+    Wait,
+    /// At once.
+    Go,
+    /// Once others had their turn.
+    Yield,
+    /// Check these, beside other turns, and call [`Turn::verified`].
+    Check(Credentials),
+    /// The connection is over.
+    Done,
+}
+
+/// What a pass consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What has arrived, as far as reading is allowed.
+    Input,
+    /// The session left or is wanted, a timer fired, a writer cannot go on.
+    Signals,
+    /// The socket takes bytes again.
+    Room,
+    /// Outboxes that became dirty.
+    Writes,
+    /// The end of a connection.
+    Farewell,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Input,
+        Self::Signals,
+        Self::Room,
+        Self::Writes,
+        Self::Farewell,
+    ];
+}
+
+/// A connection and how far it is.
+pub(crate) struct Turn {
+    connection: Connection,
+    link: Arc<dyn Link>,
+    dirty: Dirty,
+    stage: Stage,
+    /// Bytes that were read and not handled.
+    pending: Pending,
+    /// There is no room for the packet that is arriving.
+    starved: Option<Starved>,
+    /// The signal was set and is to be seen to.
+    woken: bool,
+    /// Reading waits until unsent answers have left.
+    stalled: bool,
+    /// Reading waits until then (AWS-LIM-11).
+    paused_until: Option<Instant>,
+    /// Reading waits for the word on a password.
+    checking: bool,
+    /// Another connection wants the session: what had arrived is read first, whatever else would
+    /// hold reading back.
+    handing_over: bool,
+    /// The socket was full; since when.
+    full_since: Option<Instant>,
+    /// The outbound side failed: what is left is read, then the connection ends.
+    broken: bool,
+    /// Reading was held back, which does not count against the client.
+    deaf: bool,
+    /// How the pass went so far.
+    pass: Pass,
+    /// Reading was allowed in this pass.
+    reads: bool,
+    /// Credentials to be checked.
+    check: Option<Credentials>,
+    /// Steps since others had their turn last.
+    spent: usize,
+    /// Sockets that one turn writes to.
+    writes: usize,
+    /// Bytes of packets that were handled, in all.
+    #[cfg(any(test, fuzzing))]
+    handled: usize,
+}
+
+/// Reading waits for memory.
+#[derive(Clone, Copy)]
+struct Starved {
+    since: Instant,
+    /// When to look again.
+    until: Instant,
+}
+
+enum Stage {
+    Open,
+    /// The last bytes leave.
+    Leaving {
+        farewell: Option<Farewell>,
+        until: Instant,
+    },
+    /// The client reads them and closes.
+    Draining {
+        until: Instant,
+        seen: usize,
+    },
+    Done,
+}
+
+/// What a part of a turn says about the rest of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Pass {
+    /// There was nothing to do.
+    Idle,
+    /// There may be more.
+    More,
+    /// There is more, after others had their turn.
+    Enough,
+}
+
+impl Turn {
+    /// A connection that waits for CONNECT.
+    pub(crate) fn new(
+        broker: &Broker,
+        link: Arc<dyn Link>,
+        facts: ConnectionFacts,
+        now: Instant,
+    ) -> Self {
+        Self {
+            connection: Connection::new(broker, link.clone(), facts, now),
+            link,
+            dirty: Dirty::default(),
+            stage: Stage::Open,
+            pending: Pending::new(broker.charge(Kind::Packets)),
+            starved: None,
+            woken: false,
+            stalled: false,
+            paused_until: None,
+            checking: false,
+            handing_over: false,
+            full_since: None,
+            broken: false,
+            deaf: false,
+            pass: Pass::Idle,
+            reads: false,
+            check: None,
+            spent: 0,
+            writes: WRITES_PER_TURN,
+            #[cfg(any(test, fuzzing))]
+            handled: 0,
+        }
+    }
+
+    /// One pass of a turn. `scratch` has [`READ_SIZE`] bytes that belong to nobody in between.
+    pub(crate) fn run(
+        &mut self,
+        broker: &Broker,
+        now: Instant,
+        scratch: &mut [u8],
+        io: &mut impl Io,
+    ) -> Next {
+        for part in Part::ALL {
+            self.carry_out(part, broker, now, scratch, io);
+        }
+        self.next(now)
+    }
+
+    /// Others had their turn.
+    pub(crate) fn begin(&mut self) {
+        self.spent = 0;
+    }
+
+    /// One part of a pass; they come in the order of [`Part::ALL`].
+    pub(crate) fn carry_out(
+        &mut self,
+        part: Part,
+        broker: &Broker,
+        now: Instant,
+        scratch: &mut [u8],
+        io: &mut impl Io,
+    ) {
+        let context = &broker.context(now);
+        match part {
+            Part::Input => {
+                self.dirty.begin_turn();
+                self.woken |= io.take_signal();
+                self.pass = Pass::Idle;
+                self.reads = self.may_read(now);
+                if self.reads {
+                    if std::mem::take(&mut self.deaf) {
+                        self.connection.hear(now);
+                    }
+                    self.pass = self.input(broker, context, scratch, io);
+                }
+            }
+            // Input may never end, so what else there is to do does not wait for that.
+            Part::Signals => {
+                if self.is_open() && std::mem::take(&mut self.woken) {
+                    self.handle_wake(broker, context);
+                    self.pass = self.pass.max(Pass::More);
+                }
+                if self.is_open() && self.pass == Pass::Idle && self.broken {
+                    self.lost(broker, "connection broken", context);
+                }
+            }
+            Part::Room => {
+                if self.is_open() {
+                    self.room(broker, context, io);
+                }
+                self.deaf |= !self.may_read(now);
+            }
+            Part::Writes => {
+                if !broker.flush_due(self.writes, context, &mut self.dirty) {
+                    self.pass = Pass::Enough;
+                }
+                self.spent += PASS_STEPS + self.dirty.steps();
+            }
+            Part::Farewell => match self.stage {
+                Stage::Open | Stage::Done => {}
+                _ if !self.dirty.is_empty() => self.pass = Pass::Enough,
+                Stage::Leaving { .. } => self.pass = self.leave(broker, context, io),
+                Stage::Draining { .. } => self.pass = self.drain(broker, context, scratch, io),
+            },
+        }
+    }
+
+    /// How to go on after a pass.
+    pub(crate) fn next(&mut self, now: Instant) -> Next {
+        if let Stage::Done = self.stage {
+            return Next::Done;
+        }
+        if let Some(credentials) = self.check.take() {
+            self.checking = true;
+            return Next::Check(credentials);
+        }
+        match self.pass {
+            Pass::Enough => Next::Yield,
+            Pass::More if self.spent >= STEPS_PER_TURN => Next::Yield,
+            Pass::More => Next::Go,
+            // Input that waited is known to nobody else.
+            Pass::Idle if !self.reads && self.may_read(now) => Next::Go,
+            Pass::Idle => Next::Wait,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open)
+    }
+
+    /// Whether nothing holds reading back.
+    fn may_read(&self, now: Instant) -> bool {
+        if !self.is_open() || self.checking || self.connection.waits_for_session() {
+            return false;
+        }
+        if self.starved.is_some_and(|starved| starved.until > now) {
+            return false;
+        }
+        let is_paused = self.paused_until.is_some_and(|until| until > now);
+        self.handing_over || !(self.stalled || is_paused)
+    }
+
+    /// Reads once, or takes what an earlier turn left, and lets the broker handle it.
+    fn input(
+        &mut self,
+        broker: &Broker,
+        context: &Context<'_>,
+        scratch: &mut [u8],
+        io: &mut impl Io,
+    ) -> Pass {
+        self.paused_until = None;
+        if let Some(input) = self.pending.take_packets() {
+            return self.handle(broker, input, context);
+        }
+        let (read, size, is_piece) = match self.pending.space(scratch) {
+            Ok(Space::Scratch(space)) => (io.read(space), space.len(), false),
+            Ok(Space::Piece(space)) => (io.read(space), space.len(), true),
+            Err(Full) => return self.starve(broker, context),
+        };
+        self.starved = None;
+        let count = match read {
+            Input::Bytes(count) => count,
+            Input::Nothing => return self.input_is_used_up(broker, context),
+            Input::Closed(why) => {
+                self.lost(broker, &why, context);
+                return Pass::More;
+            }
+            Input::Refused(violation) => {
+                self.refuse(broker, &violation, context);
+                return Pass::More;
+            }
+        };
+        self.spent += count / BYTES_PER_STEP;
+        let pass = match is_piece {
+            true => match self.pending.extend_large(count) {
+                Some(packet) => self.handle_large(broker, packet, context),
+                None => Pass::More,
+            },
+            false => match self.pending.input(scratch, count) {
+                Some(input) => self.handle(broker, input, context),
+                None => Pass::More,
+            },
+        };
+        if self.pending.is_partial() {
+            self.connection.hear_part(count, context);
+        }
+        match pass {
+            Pass::More if count == size => Pass::Enough,
+            pass => pass,
+        }
+    }
+
+    /// There is no room for what the client sends. It is looked for again soon; if there is none for
+    /// long, the packet is refused.
+    fn starve(&mut self, broker: &Broker, context: &Context<'_>) -> Pass {
+        let now = context.now;
+        let since = self.starved.map_or(now, |starved| starved.since);
+        if now.saturating_duration_since(since) >= STARVE_LIMIT {
+            let violation = Violation::new(
+                ReasonCode::QuotaExceeded,
+                "limits.memory",
+                "no memory for a packet of this size",
+            );
+            self.refuse(broker, &violation, context);
+            return Pass::More;
+        }
+        let until = now + STARVE_PAUSE;
+        self.starved = Some(Starved { since, until });
+        self.connection.wake_at(broker, until);
+        self.input_is_used_up(broker, context)
+    }
+
+    fn refuse(&mut self, broker: &Broker, violation: &Violation, context: &Context<'_>) {
+        self.connection
+            .refuse(broker, violation, context, &mut self.dirty);
+        self.begin_to_leave(broker, context);
+    }
+
+    /// Everything that had arrived was handled: a session that another connection wants may go.
+    fn input_is_used_up(&mut self, broker: &Broker, context: &Context<'_>) -> Pass {
+        if !self.handing_over {
+            return Pass::Idle;
+        }
+        self.connection.hand_over(broker, context, &mut self.dirty);
+        self.begin_to_leave(broker, context);
+        Pass::More
+    }
+
+    /// Lets the broker handle `input` and keeps what it leaves.
+    fn handle(&mut self, broker: &Broker, input: Bytes<'_>, context: &Context<'_>) -> Pass {
+        let received = self
+            .connection
+            .receive(broker, &input, context, &mut self.dirty);
+        self.pending.keep(input, received.consumed, received.needed);
+        self.go_on(broker, received, context)
+    }
+
+    /// Lets the broker handle a packet that was read in pieces.
+    fn handle_large(
+        &mut self,
+        broker: &Broker,
+        packet: LargePacket,
+        context: &Context<'_>,
+    ) -> Pass {
+        let LargePacket { pieces, charge } = packet;
+        let received =
+            self.connection
+                .receive_large(broker, pieces, charge, context, &mut self.dirty);
+        match received {
+            Ok(received) => self.go_on(broker, received, context),
+            // Only the payload of a message stays in pieces.
+            Err(pieces) => self.handle(broker, Bytes::Owned(pieces.concat()), context),
+        }
+    }
+
+    /// Does what the broker said after a batch.
+    fn go_on(&mut self, broker: &Broker, received: Received, context: &Context<'_>) -> Pass {
+        #[cfg(any(test, fuzzing))]
+        {
+            self.handled += received.consumed;
+        }
+        match received.flow {
+            Flow::Continue => Pass::More,
+            Flow::Yield => Pass::Enough,
+            Flow::Stall => {
+                self.stalled = true;
+                Pass::More
+            }
+            Flow::Pause(wait) => {
+                let until = context.now + wait;
+                self.paused_until = Some(until);
+                self.connection.wake_at(broker, until);
+                Pass::More
+            }
+            Flow::Authenticate(credentials) => {
+                self.check = Some(credentials);
+                Pass::More
+            }
+            Flow::End => {
+                self.begin_to_leave(broker, context);
+                Pass::More
+            }
+        }
+    }
+
+    /// The word on the credentials of [`Next::Check`].
+    pub(crate) fn verified(&mut self, broker: &Broker, is_valid: bool, now: Instant) {
+        self.checking = false;
+        self.woken = true;
+        if !self.is_open() {
+            return;
+        }
+        let context = broker.context(now);
+        let flow = self
+            .connection
+            .authenticated(broker, is_valid, &context, &mut self.dirty);
+        if let Flow::End = flow {
+            self.begin_to_leave(broker, &context);
+        }
+    }
+
+    /// The signal was set: the session left or is wanted, a timer fired, or a writer cannot go on.
+    fn handle_wake(&mut self, broker: &Broker, context: &Context<'_>) {
+        let flow = self
+            .connection
+            .handle_wake(broker, self.deaf, context, &mut self.dirty);
+        if let Flow::End = flow {
+            return self.begin_to_leave(broker, context);
+        }
+        let Some(session) = self.connection.session().cloned() else {
+            return;
+        };
+        let state = broker.output_state(&session);
+        self.handing_over |= state.is_wanted;
+        if state.broken && !self.broken {
+            // Bytes that had arrived are read first; the end of the stream is at hand.
+            self.broken = true;
+            self.stalled = false;
+            self.paused_until = None;
+            self.starved = None;
+            return;
+        }
+        self.note_output(broker, &state, context.now);
+        if self.is_stuck(broker, context.now) {
+            self.lost(broker, "the client took no byte for too long", context);
+            // It will take no farewell either.
+            self.stage = Stage::Leaving {
+                farewell: None,
+                until: context.now,
+            };
+            return;
+        }
+        if !state.full && state.waiting {
+            broker.flush(&session, context, &mut self.dirty);
+        }
+    }
+
+    /// Writes on once the socket has room again, and reads on once the answers have left.
+    fn room(&mut self, broker: &Broker, context: &Context<'_>, io: &mut impl Io) {
+        if self.full_since.is_none() && !self.stalled {
+            return;
+        }
+        let Some(session) = self.connection.session().cloned() else {
+            return;
+        };
+        if self.full_since.is_some() && io.has_room() {
+            self.full_since = None;
+            broker.socket_has_room(&session);
+            broker.flush(&session, context, &mut self.dirty);
+        }
+        let state = broker.output_state(&session);
+        self.note_output(broker, &state, context.now);
+    }
+
+    fn note_output(&mut self, broker: &Broker, state: &OutputState, now: Instant) {
+        if state.full && self.full_since.is_none() {
+            self.full_since = Some(now);
+        }
+        if let Some(since) = self.full_since {
+            self.connection.watch_stall(broker, since, now);
+        }
+        if state.unsent_answers <= UNSENT_ANSWERS {
+            self.stalled = false;
+        }
+    }
+
+    fn is_stuck(&self, broker: &Broker, now: Instant) -> bool {
+        let limit = broker.config().limits.write_stall;
+        self.full_since
+            .is_some_and(|since| now.saturating_duration_since(since) >= limit)
+    }
+
+    /// The connection is gone; everything that arrived was handled.
+    fn lost(&mut self, broker: &Broker, why: &str, context: &Context<'_>) {
+        self.connection
+            .closed(broker, why, context, &mut self.dirty);
+        self.begin_to_leave(broker, context);
+    }
+
+    fn begin_to_leave(&mut self, broker: &Broker, context: &Context<'_>) {
+        let until = context.now + FAREWELL_LIMIT;
+        self.connection.wake_at(broker, until);
+        self.pending.clear();
+        self.stage = Stage::Leaving {
+            farewell: None,
+            until,
+        };
+    }
+
+    /// Writes the last bytes. Another task may be in the middle of a write: it returns what is left.
+    fn leave(&mut self, broker: &Broker, context: &Context<'_>, io: &mut impl Io) -> Pass {
+        let Stage::Leaving { farewell, until } = &mut self.stage else {
+            return Pass::Idle;
+        };
+        if *until <= context.now {
+            return self.finish(broker);
+        }
+        if farewell.is_none() {
+            *farewell = self.link.mailbox().take();
+            if let Some(farewell) = farewell {
+                farewell.compose();
+            }
+        }
+        let Some(farewell) = farewell else {
+            return Pass::Idle;
+        };
+        match farewell.write_to(&*self.link) {
+            // Whoever drives the turn is told of room only after there was none.
+            Outcome::Done | Outcome::Full if !io.has_room() => Pass::Idle,
+            Outcome::Full => {
+                farewell.writer.has_room();
+                Pass::More
+            }
+            Outcome::Done => {
+                io.shut_down();
+                let until = context.now + DRAIN_LIMIT;
+                self.connection.wake_at(broker, until);
+                self.stage = Stage::Draining { until, seen: 0 };
+                Pass::More
+            }
+            Outcome::More | Outcome::Deferred => Pass::Enough,
+            Outcome::Broken => self.finish(broker),
+        }
+    }
+
+    /// Reads and forgets what the client still sends.
+    fn drain(
+        &mut self,
+        broker: &Broker,
+        context: &Context<'_>,
+        scratch: &mut [u8],
+        io: &mut impl Io,
+    ) -> Pass {
+        let Stage::Draining { until, seen } = &mut self.stage else {
+            return Pass::Idle;
+        };
+        // The time is up or the client is gone: either way the connection closes now.
+        if *until <= context.now {
+            return self.finish(broker);
+        }
+        match io.read(scratch) {
+            Input::Bytes(count) => {
+                *seen += count;
+                match *seen >= DRAIN_BYTES {
+                    true => self.finish(broker),
+                    false => Pass::More,
+                }
+            }
+            Input::Nothing => Pass::Idle,
+            Input::Closed(_) | Input::Refused(_) => self.finish(broker),
+        }
+    }
+
+    fn finish(&mut self, broker: &Broker) -> Pass {
+        self.connection.forget_timers(broker);
+        self.stage = Stage::Done;
+        Pass::Idle
+    }
+
+    /// The session, once there is one and as long as the connection is open.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn session(&self) -> Option<&Arc<Session>> {
+        self.connection.session()
+    }
+
+    /// Bytes of packets that were handled, in all.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn handled(&self) -> usize {
+        self.handled
+    }
+
+    /// Sets how many sockets a turn writes to.
+    #[cfg(test)]
+    pub(crate) fn set_writes(&mut self, writes: usize) {
+        self.writes = writes;
+    }
+}
