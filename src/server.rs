@@ -119,8 +119,13 @@ impl Server {
         #[cfg(feature = "tls")]
         let (tls, ca_file) = match listeners.mqtts.is_some() || listeners.wss.is_some() {
             true => {
-                let (tls, ca_file) = prepare_tls(&config.tls)?;
-                (Some(tls), Some(ca_file))
+                let tls = config.tls.clone();
+                // Keys are made, and another process that makes them is waited for.
+                let prepared = tokio::task::spawn_blocking(move || prepare_tls(&tls));
+                let (tls, ca_file) = prepared
+                    .await
+                    .unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?;
+                (Some(tls), ca_file)
             }
             false => (None, None),
         };
@@ -151,7 +156,8 @@ impl Server {
         &self.addrs
     }
 
-    /// The CA certificate that clients of the TLS listeners trust; absolute. `None` without TLS.
+    /// The CA certificate that clients of the TLS listeners trust; absolute. `None` without TLS, and
+    /// where a server certificate of one's own comes from another authority than the clients' ones.
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()
@@ -282,11 +288,10 @@ fn handshake_steps() -> usize {
 #[cfg(feature = "tls")]
 fn prepare_tls(
     tls: &crate::config::Tls,
-) -> Result<(Arc<rustls::ServerConfig>, PathBuf), StartError> {
-    let authority = crate::net::ca::ensure(tls)?;
-    let ca_file = authority.ca_file();
-    let ca_file = std::path::absolute(&ca_file).unwrap_or(ca_file);
-    Ok((crate::net::tls::server_config(tls, &authority)?, ca_file))
+) -> Result<(Arc<rustls::ServerConfig>, Option<PathBuf>), StartError> {
+    let files = crate::net::ca::ensure(tls)?;
+    let config = crate::net::tls::server_config(tls, &files)?;
+    Ok((config, files.ca_file))
 }
 
 /// The bound sockets of a configuration.

@@ -69,6 +69,7 @@ pub(super) async fn shake_hands(
         result
     })
     .await
+    .map_err(tls::in_plain_words)
 }
 
 /// Makes the handshake and takes socket and TLS state apart.
