@@ -1,10 +1,11 @@
 //! `roundel serve`: a broker from start to signal.
 
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use roundel::config::{Config, Loaded, Origin, Program, Ready};
-use roundel::{Server, StartError};
+use roundel::{Addrs, Server, StartError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
@@ -17,7 +18,7 @@ use super::{ServeArgs, print, ready};
 const START_LIMIT: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
-    let Loaded { config, program } = args.sources().load().map_err(Failure::misuse)?;
+    let Loaded { config, program } = args.sources()?.load().map_err(Failure::misuse)?;
     let log = start_logging(&program)?;
     raise_file_limit();
     let no_threads = |error| Failure::refused(format!("cannot start threads: {error}"));
@@ -76,6 +77,7 @@ async fn serve(config: Config, program: &Program, workers: &Handle) -> Result<()
     let server = started
         .map_err(|error| Failure::refused(format!("the start broke off: {error}")))?
         .map_err(|error| no_start(&error, program))?;
+    warn_of_open_doors(&config, server.addrs());
     let page = match program.ready {
         Ready::Json => ready::json(&config, server.addrs(), server.ca_file()),
         Ready::Text => ready::text(&config, server.addrs(), server.ca_file(), &program_name()),
@@ -93,6 +95,24 @@ async fn serve(config: Config, program: &Program, workers: &Handle) -> Result<()
         () = ends.urged() => tracing::warn!("told again to stop, and not waiting any longer"),
     }
     Ok(())
+}
+
+/// Other machines can reach what listens on more than the loopback interface.
+fn warn_of_open_doors(config: &Config, addrs: &Addrs) {
+    let (host, http_host) = (config.listeners.host, config.listeners.http_host);
+    let is_open = |host: IpAddr| !host.to_canonical().is_loopback();
+    let takes_mqtt = [addrs.mqtt, addrs.mqtts, addrs.ws, addrs.wss]
+        .iter()
+        .any(Option::is_some);
+    if takes_mqtt && is_open(host) {
+        tracing::warn!(%host, "MQTT clients of other machines can connect (--host)");
+    }
+    if addrs.http.is_some() && is_open(http_host) {
+        tracing::warn!(
+            %http_host,
+            "other machines can reach the control API, which knows no passwords (--http-host)"
+        );
+    }
 }
 
 /// Why there is no server, with whoever chose a port that cannot be had.

@@ -9,6 +9,7 @@ mod check_config;
 mod log;
 mod mqtt;
 mod passwd;
+mod pki;
 mod serve;
 mod stop;
 

@@ -170,7 +170,7 @@ pub(super) fn check_private(path: &Path) {
             return; // whoever reads it says why it cannot be read
         };
         let mode = metadata.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
+        if metadata.is_file() && mode & 0o077 != 0 {
             tracing::warn!(
                 path = %path.display(),
                 mode = format!("{mode:04o}"),
