@@ -21,7 +21,7 @@ use crate::time::Clock;
 const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 
 /// Tasks that were dropped have so long to notice: a worker may be inside a long turn.
-const KILL_LIMIT: Duration = Duration::from_millis(500);
+const KILL_LIMIT: Duration = Duration::from_millis(300);
 
 /// Where a server listens; `None` where it has no such listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,9 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 pub(in crate::cli) fn parse(text: &str) -> Result<EnvFilter, String> {
     let parts: Vec<&str> = text.split(',').map(str::trim).collect();
     for part in &parts {
-        let is_level = LEVELS.iter().any(|level| part.eq_ignore_ascii_case(level));
+        // The same levels by number.
+        let is_number = matches!(part.as_bytes(), [b'0'..=b'5']);
+        let is_level = is_number || LEVELS.iter().any(|level| part.eq_ignore_ascii_case(level));
         let is_own = *part == "roundel" || part.starts_with("roundel::");
         if !is_level && !is_own && !part.contains(['=', '[']) {
             return Err(format!(
@@ -33,6 +35,7 @@ mod tests {
             "info",
             "DEBUG",
             "off",
+            "4",
             "warn,roundel::net=debug",
             "warn, rustls=trace",
             "roundel",
@@ -53,6 +56,7 @@ mod tests {
             "=",
             "a=bananas",
             "1x",
+            "6",
         ] {
             parse(text).unwrap_err();
         }
