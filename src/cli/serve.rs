@@ -129,8 +129,21 @@ fn no_start(error: &StartError, program: &Program) -> Failure {
 }
 
 fn start_logging(program: &Program) -> Result<Log, Failure> {
-    Log::install(log_filter(program)?, program.log_format)
-        .map_err(|error| Failure::refused(format!("cannot start a thread: {error}")))
+    let log = Log::install(log_filter(program)?, program.log_format)
+        .map_err(|error| Failure::refused(format!("cannot start a thread: {error}")))?;
+    // A panic is a line like any other, unless somebody looks for its backtrace.
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string);
+            let payload = panic.payload();
+            let said = match payload.downcast_ref::<String>() {
+                Some(said) => said.as_str(),
+                None => payload.downcast_ref::<&str>().copied().unwrap_or_default(),
+            };
+            tracing::error!(place, "panic: {said}");
+        }));
+    }
+    Ok(log)
 }
 
 /// Each connection is a file: the soft limit is raised to the hard one.

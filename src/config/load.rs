@@ -5,7 +5,9 @@
 //! variable or key to change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::check;
 use super::error::{ConfigError, Origin, Place};
@@ -347,11 +349,36 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
 }
 
 fn read_file(path: &Path) -> Result<File, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+    let text = read_text(path).map_err(|source| ConfigError::Read {
         path: path.to_owned(),
         source,
     })?;
     file::read(&path.display().to_string(), &text)
+}
+
+/// Reads a file, or what a shell puts in the place of one (`--config <(command)`).
+fn read_text(path: &Path) -> io::Result<String> {
+    if std::fs::metadata(path)?.is_file() {
+        return read_start(path);
+    }
+    // A pipe may have nobody at its other end, and cannot be opened without waiting for somebody.
+    let (done, read) = std::sync::mpsc::channel();
+    let from = path.to_owned();
+    std::thread::spawn(move || done.send(read_start(&from)));
+    read.recv_timeout(PIPE_LIMIT).unwrap_or_else(|_| {
+        let reason = "it is no file, and nobody has written it to its end within 5 s";
+        Err(io::Error::new(io::ErrorKind::TimedOut, reason))
+    })
+}
+
+fn read_start(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    file.take(FILE_SIZE_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_SIZE_MAX {
+        return Err(io::Error::other("it is larger than 16 MiB"));
+    }
+    Ok(text)
 }
 
 fn from_toml(file: File) -> Result<Config, ConfigError> {
@@ -360,6 +387,12 @@ fn from_toml(file: File) -> Result<Config, ConfigError> {
     }
     Ok(Sources::new().layer(Some(file))?.config)
 }
+
+/// A configuration that comes out of a pipe is there after so long, or not at all.
+const PIPE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Bytes of a configuration file; ten thousand users have a tenth.
+const FILE_SIZE_MAX: u64 = 16 << 20;
 
 /// What every variable starts with.
 const PREFIX: &str = "ROUNDEL_";
