@@ -34,7 +34,8 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Every flag of serve is also an environment variable (ROUNDEL_MQTTS_PORT) and a key of the file
-(mqtts_port). Flags win over variables, and variables over the file.";
+(mqtts_port). Flags win over variables, and variables over the file. Other variables that start with
+ROUNDEL_ are errors, but for ROUNDEL_BIN and ROUNDEL_TEST_..., which are left to test programs.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -87,12 +88,24 @@ struct ServeArgs {
     /// MQTT over WebSocket over TLS, path /mqtt [default: off]
     #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     wss_port: Option<String>,
-    /// Control API, on loopback [default: 9883]
+    /// Control API [default: 9883]
     #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     http_port: Option<String>,
+    /// Address of the control API [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDR")]
+    http_host: Option<String>,
     /// Folder of CA, server and client certificates [default: certs]
     #[arg(long, value_name = "DIR")]
     certs: Option<String>,
+    /// Server certificate of a PKI of one's own, instead of --certs
+    #[arg(long, value_name = "FILE")]
+    server_cert: Option<String>,
+    /// Private key of --server-cert
+    #[arg(long, value_name = "FILE")]
+    server_key: Option<String>,
+    /// Authorities whose client certificates are accepted, with --server-cert
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<String>,
     /// How a shared group chooses: round-robin or random [default: round-robin]
     #[arg(long, value_name = "STRATEGY")]
     share_strategy: Option<String>,
@@ -102,9 +115,12 @@ struct ServeArgs {
     /// Stop when standard input closes
     #[arg(long)]
     die_with_parent: bool,
-    /// Filter of log messages on standard error, such as info or roundel=debug [default: info]
+    /// Filter of log messages on standard error, such as info or warn,roundel::net=debug [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
+    /// Form of log messages: text or json [default: text]
+    #[arg(long, value_name = "FORM")]
+    log_format: Option<String>,
 }
 
 /// Does what the command line says. Status 0: done; 1: the machine refused; 2: it was misused.
@@ -131,11 +147,8 @@ pub(crate) fn run() -> ExitCode {
 
 impl ServeArgs {
     /// Everything that was said: by the file, the environment and these flags.
-    fn sources(&self) -> Sources {
-        let variables = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        let mut sources = Sources::new().environment(variables);
+    fn sources(&self) -> Result<Sources, Failure> {
+        let mut sources = environment()?;
         if let Some(file) = self
             .config
             .clone()
@@ -155,18 +168,38 @@ impl ServeArgs {
             ("ws_port", &self.ws_port),
             ("wss_port", &self.wss_port),
             ("http_port", &self.http_port),
+            ("http_host", &self.http_host),
             ("certs", &self.certs),
+            ("server_cert", &self.server_cert),
+            ("server_key", &self.server_key),
+            ("client_ca", &self.client_ca),
             ("share_strategy", &self.share_strategy),
             ("ready", &self.ready),
             ("die_with_parent", &die_with_parent),
             ("log", &self.log),
+            ("log_format", &self.log_format),
         ] {
             if let Some(value) = value {
                 sources = sources.flag(key, value);
             }
         }
-        sources
+        Ok(sources)
     }
+}
+
+/// What the environment says.
+fn environment() -> Result<Sources, Failure> {
+    let mut variables = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => variables.push((name, value)),
+            (Ok(name), Err(_)) if name.starts_with("ROUNDEL_") => {
+                return Err(Failure::misused(format!("{name}: its value is not UTF-8")));
+            }
+            _ => {} // somebody else's
+        }
+    }
+    Ok(Sources::new().environment(variables))
 }
 
 fn check_config(file: PathBuf) -> Result<(), Failure> {
@@ -243,6 +276,7 @@ mod tests {
         for start in ["roundel", "roundel serve"] {
             let loaded = serve_args(&format!("{start} {flags}"))
                 .sources()
+                .unwrap()
                 .load()
                 .unwrap();
             let (config, program) = (loaded.config, loaded.program);

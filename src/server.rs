@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -18,7 +18,10 @@ use crate::net::{Shared, Tasks, listener, timekeeper};
 use crate::time::Clock;
 
 /// Connections have so long to read their DISCONNECT when the server stops.
-const STOP_LIMIT: Duration = Duration::from_secs(1);
+const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
+
+/// Tasks that were dropped have so long to notice: a worker may be inside a long turn.
+const KILL_LIMIT: Duration = Duration::from_millis(300);
 
 /// Where a server listens; `None` where it has no such listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,8 +119,13 @@ impl Server {
         #[cfg(feature = "tls")]
         let (tls, ca_file) = match listeners.mqtts.is_some() || listeners.wss.is_some() {
             true => {
-                let (tls, ca_file) = prepare_tls(&config.tls)?;
-                (Some(tls), Some(ca_file))
+                let tls = config.tls.clone();
+                // Keys are made, and another process that makes them is waited for.
+                let prepared = tokio::task::spawn_blocking(move || prepare_tls(&tls));
+                let (tls, ca_file) = prepared
+                    .await
+                    .unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?;
+                (Some(tls), ca_file)
             }
             false => (None, None),
         };
@@ -148,7 +156,8 @@ impl Server {
         &self.addrs
     }
 
-    /// The CA certificate that clients of the TLS listeners trust; absolute. `None` without TLS.
+    /// The CA certificate that clients of the TLS listeners trust; absolute. `None` without TLS, and
+    /// where a server certificate of one's own comes from another authority than the clients' ones.
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()
@@ -174,21 +183,67 @@ impl Server {
 
     /// Stops: closes the listeners, sends every client DISCONNECT 0x8B, and returns when the last
     /// task has ended, after two seconds at most.
+    ///
+    /// It needs neither a timer nor a free worker of the runtime: where a worker is busy for longer,
+    /// its task ends behind the caller's back, and a warning says that there was one.
     pub async fn stop(self) {
         let shared = &self.shared;
         shared.stopping.cancel();
+        let dismissed = dismiss(shared.clone());
+        let ended = async {
+            dismissed.await;
+            shared.tasks.wait().await;
+        };
+        if within(FAREWELL_LIMIT, ended).await {
+            tracing::info!("stopped");
+            return;
+        }
+        shared.tasks.kill();
+        if within(KILL_LIMIT, shared.tasks.wait()).await {
+            tracing::info!("stopped, without waiting for every client to read its DISCONNECT");
+        } else {
+            tracing::warn!(
+                tasks = shared.tasks.len(),
+                connections = shared.connections.load(Ordering::Relaxed),
+                "not everything stopped in time"
+            );
+        }
+    }
+}
+
+/// Tells every client that the server shuts down, on a thread of its own: the locks of a session are
+/// held for as long as a turn on it takes.
+async fn dismiss(shared: Arc<Shared>) {
+    let told = tokio::task::spawn_blocking(move || {
         let now = shared.clock.now();
         let mut dirty = Dirty::default();
         shared.broker.stop(now, &mut dirty);
         shared.broker.flush_all(&shared.broker.context(now), dirty);
-        if tokio::time::timeout(STOP_LIMIT, shared.tasks.wait())
-            .await
-            .is_err()
-        {
-            shared.tasks.kill();
-            shared.tasks.wait().await;
-        }
-    }
+    });
+    // It fails only where the runtime ends, and takes the connections with it.
+    let _ = told.await;
+}
+
+/// Waits for a future, at most so long; whether it ended.
+///
+/// A thread keeps the time. A runtime's own timers stand still while its workers are busy.
+async fn within(limit: Duration, future: impl Future<Output = ()>) -> bool {
+    let (cancel, cancelled) = std::sync::mpsc::channel::<()>();
+    let (expire, expired) = tokio::sync::oneshot::channel();
+    let watch = std::thread::Builder::new().name("stop".into());
+    // A machine without threads left gets no time to wait either.
+    let _watch = watch.spawn(move || {
+        // An error is the time that ran out, or a caller that is gone.
+        let _ = cancelled.recv_timeout(limit);
+        let _ = expire.send(());
+    });
+    let in_time = tokio::select! {
+        biased;
+        () = future => true,
+        _ = expired => false,
+    };
+    drop(cancel);
+    in_time
 }
 
 impl Drop for Server {
@@ -233,11 +288,10 @@ fn handshake_steps() -> usize {
 #[cfg(feature = "tls")]
 fn prepare_tls(
     tls: &crate::config::Tls,
-) -> Result<(Arc<rustls::ServerConfig>, PathBuf), StartError> {
-    let authority = crate::net::ca::ensure(tls)?;
-    let ca_file = authority.ca_file();
-    let ca_file = std::path::absolute(&ca_file).unwrap_or(ca_file);
-    Ok((crate::net::tls::server_config(tls, &authority)?, ca_file))
+) -> Result<(Arc<rustls::ServerConfig>, Option<PathBuf>), StartError> {
+    let files = crate::net::ca::ensure(tls)?;
+    let config = crate::net::tls::server_config(tls, &files)?;
+    Ok((config, files.ca_file))
 }
 
 /// The bound sockets of a configuration.
@@ -320,5 +374,49 @@ impl Listeners {
                 .tasks
                 .spawn(crate::http::serve(shared.clone(), listener));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::config;
+
+    /// As one worker that is inside a long turn: nobody looks at the runtime's timers, and no task
+    /// gets to its end.
+    #[test]
+    fn stop_comes_back_in_time_while_the_only_worker_is_busy() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let mut config = Config::standard();
+        config.listeners = config::Listeners {
+            mqtt: Some(0),
+            ..config::Listeners::none()
+        };
+        let server = runtime.block_on(Server::start(config)).unwrap();
+        let (busy, is_busy) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let context = runtime.enter();
+        server.shared.tasks.spawn(async move {
+            busy.send(()).unwrap();
+            let _ = released.recv(); // its end is what is waited for
+        });
+        drop(context);
+        is_busy.recv().unwrap();
+        let start = Instant::now();
+        runtime.block_on(server.stop());
+        // Two seconds, and some of the machine's slowness.
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            start.elapsed()
+        );
+        drop(release);
     }
 }

@@ -4,9 +4,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use roundel::config::LogFormat;
 use roundel::{Authority, CertError, Issued, KeyKind};
+use tracing_subscriber::EnvFilter;
 
 use super::failure::Failure;
+use super::log::Log;
 use super::shell_word;
 
 #[derive(Debug, Args)]
@@ -29,6 +32,17 @@ pub(crate) struct CertArgs {
 }
 
 pub(crate) fn run(args: &CertArgs) -> Result<(), Failure> {
+    super::environment()?
+        .check_variables()
+        .map_err(Failure::misuse)?;
+    let log = Log::install(EnvFilter::new("warn"), LogFormat::Text)
+        .map_err(|error| Failure::refused(format!("cannot start a thread: {error}")))?;
+    let result = issue(args);
+    log.finish();
+    result
+}
+
+fn issue(args: &CertArgs) -> Result<(), Failure> {
     let certs = args
         .certs
         .clone()

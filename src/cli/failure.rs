@@ -38,7 +38,8 @@ impl Failure {
     /// Says it, and turns into the exit status.
     pub(crate) fn report(self) -> ExitCode {
         // The status says it too, should nobody read this.
-        let _ = writeln!(std::io::stderr(), "roundel: {}", self.message);
+        let line = super::log::printing(&self.message);
+        let _ = writeln!(std::io::stderr(), "roundel: {line}");
         ExitCode::from(self.status)
     }
 }

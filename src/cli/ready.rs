@@ -114,7 +114,10 @@ fn examples(config: &Config, addrs: &Addrs, ca_file: Option<&Path>, program: &st
 /// The command that makes the client certificate of the examples, unless it is there.
 fn make_certificate(config: &Config, program: &str) -> Option<String> {
     let certs = &config.tls.certs;
-    if config.tls.client_cert == ClientCert::None || certs.join(CERTIFICATE).exists() {
+    if config.tls.client_cert == ClientCert::None
+        || config.tls.server_cert.is_some()
+        || certs.join(CERTIFICATE).exists()
+    {
         return None;
     }
     let mut line = format!("{} cert demo", shell_word(program));
@@ -134,7 +137,12 @@ const PRIVATE_KEY: &str = "demo.private.key";
 fn tls_flags(config: &Config, ca_file: &Path) -> String {
     let quote = |path: &Path| shell_word(&path.display().to_string());
     let mut flags = format!(" --cafile {}", quote(ca_file));
-    if config.tls.client_cert != ClientCert::None {
+    if config.tls.client_cert == ClientCert::None {
+        return flags;
+    }
+    if config.tls.server_cert.is_some() {
+        flags.push_str(" --cert CERTIFICATE --key KEY");
+    } else {
         let certificate = quote(&config.tls.certs.join(CERTIFICATE));
         let key = quote(&config.tls.certs.join(PRIVATE_KEY));
         let _ = write!(flags, " --cert {certificate} --key {key}");
@@ -237,6 +245,16 @@ mod tests {
             page.contains(&format!("mosquitto_sub {flags} -t 'demo/#' -v")),
             "{page}"
         );
+
+        config.tls.server_cert = Some("/own/server.pem".into());
+        let page = text(&config, &addrs, Some(Path::new("/ca.pem")), "roundel");
+        assert!(
+            page.contains(
+                "mosquitto_sub -p 40001 --cafile /ca.pem --cert CERTIFICATE --key KEY -t"
+            ),
+            "{page}"
+        );
+        assert!(!page.contains("cert demo"), "{page}");
 
         config.tls.client_cert = ClientCert::None;
         let page = text(&config, &addrs, Some(Path::new("/ca.pem")), "roundel");

@@ -1,30 +1,37 @@
 //! `roundel serve`: a broker from start to signal.
 
-use std::io::IsTerminal as _;
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use roundel::config::{Config, Loaded, Origin, Program, Ready};
-use roundel::{Server, StartError};
+use roundel::{Addrs, Server, StartError};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tracing_subscriber::EnvFilter;
 
 use super::failure::Failure;
-use super::log::Log;
+use super::log::{self, Log};
 use super::{ServeArgs, print, ready};
 
-/// However many connections there are to close, the program ends after this.
-const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// A start that is under way when a signal comes may finish what it writes, for so long.
+const START_LIMIT: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
-    let Loaded { config, program } = args.sources().load().map_err(Failure::misuse)?;
+    let Loaded { config, program } = args.sources()?.load().map_err(Failure::misuse)?;
     let log = start_logging(&program)?;
     raise_file_limit();
-    let runtime = runtime()
+    let no_threads = |error| Failure::refused(format!("cannot start threads: {error}"));
+    let workers = worker_runtime().build().map_err(no_threads)?;
+    // Signals, the parent's end and the time that a stop may take are this thread's own business:
+    // whatever the workers are busy with, the process ends when it is told to.
+    let own = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
         .build()
-        .map_err(|error| Failure::refused(format!("cannot start threads: {error}")))?;
-    let result = runtime.block_on(serve(config, &program));
-    runtime.shutdown_background();
+        .map_err(no_threads)?;
+    let result = own.block_on(serve(config, &program, workers.handle()));
+    own.shutdown_background();
+    workers.shutdown_background();
     log.finish();
     result
 }
@@ -32,7 +39,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
 /// A runtime with a worker for every second core, because the clients of a local broker run on the
 /// same machine: more workers than are free only wait for each other. `TOKIO_WORKER_THREADS` says
 /// otherwise.
-fn runtime() -> tokio::runtime::Builder {
+fn worker_runtime() -> tokio::runtime::Builder {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all();
     if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
@@ -47,28 +54,65 @@ pub(crate) fn log_filter(program: &Program) -> Result<EnvFilter, Failure> {
     let Some((filter, origin)) = &program.log else {
         return Ok(EnvFilter::new("info"));
     };
-    EnvFilter::try_new(filter)
+    log::parse_filter(filter)
         .map_err(|error| Failure::misused(format!("{origin}: `{filter}` is no filter: {error}")))
 }
 
-async fn serve(config: Config, program: &Program) -> Result<(), Failure> {
+async fn serve(config: Config, program: &Program, workers: &Handle) -> Result<(), Failure> {
     // First of all, so that a signal during the start is not lost.
     let mut ends = Ends::watch(program.die_with_parent)
         .map_err(|error| Failure::refused(format!("cannot listen for signals: {error}")))?;
-    let server = Server::start(config.clone())
-        .await
+    let mut start = workers.spawn(Server::start(config.clone()));
+    let started = tokio::select! {
+        started = &mut start => started,
+        end = ends.next() => {
+            end.log();
+            tokio::select! {
+                _ = tokio::time::timeout(START_LIMIT, start) => {}
+                () = ends.urged() => {}
+            }
+            return Ok(());
+        }
+    };
+    let server = started
+        .map_err(|error| Failure::refused(format!("the start broke off: {error}")))?
         .map_err(|error| no_start(&error, program))?;
-    print(&match program.ready {
+    warn_of_open_doors(&config, server.addrs());
+    let page = match program.ready {
         Ready::Json => ready::json(&config, server.addrs(), server.ca_file()),
         Ready::Text => ready::text(&config, server.addrs(), server.ca_file(), &program_name()),
-    })?;
-    ends.next().await;
+    };
+    // On another thread: nobody may read standard output.
+    let printed = tokio::task::spawn_blocking(move || print(&page));
+    let end = tokio::select! {
+        biased;
+        Ok(Err(failure)) = printed => return Err(failure),
+        end = ends.next() => end,
+    };
+    end.log();
     tokio::select! {
         () = server.stop() => {}
-        () = tokio::time::sleep(STOP_TIMEOUT) => tracing::warn!("not everything stopped in time"),
         () = ends.urged() => tracing::warn!("told again to stop, and not waiting any longer"),
     }
     Ok(())
+}
+
+/// Other machines can reach what listens on more than the loopback interface.
+fn warn_of_open_doors(config: &Config, addrs: &Addrs) {
+    let (host, http_host) = (config.listeners.host, config.listeners.http_host);
+    let is_open = |host: IpAddr| !host.to_canonical().is_loopback();
+    let takes_mqtt = [addrs.mqtt, addrs.mqtts, addrs.ws, addrs.wss]
+        .iter()
+        .any(Option::is_some);
+    if takes_mqtt && is_open(host) {
+        tracing::warn!(%host, "MQTT clients of other machines can connect (--host)");
+    }
+    if addrs.http.is_some() && is_open(http_host) {
+        tracing::warn!(
+            %http_host,
+            "other machines can reach the control API, which knows no passwords (--http-host)"
+        );
+    }
 }
 
 /// Why there is no server, with whoever chose a port that cannot be had.
@@ -85,16 +129,20 @@ fn no_start(error: &StartError, program: &Program) -> Failure {
 }
 
 fn start_logging(program: &Program) -> Result<Log, Failure> {
-    let filter = log_filter(program)?;
-    let log = Log::start(std::io::stderr())
+    let log = Log::install(log_filter(program)?, program.log_format)
         .map_err(|error| Failure::refused(format!("cannot start a thread: {error}")))?;
-    let writer = log.clone();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || writer.clone())
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+    // A panic is a line like any other, unless somebody looks for its backtrace.
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string);
+            let payload = panic.payload();
+            let said = match payload.downcast_ref::<String>() {
+                Some(said) => said.as_str(),
+                None => payload.downcast_ref::<&str>().copied().unwrap_or_default(),
+            };
+            tracing::error!(place, "panic: {said}");
+        }));
+    }
     Ok(log)
 }
 
@@ -117,9 +165,23 @@ fn program_name() -> String {
 /// What asks the program to end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    Signal,
+    /// A signal, by its name.
+    Signal(&'static str),
     /// Standard input closed.
     Parent,
+}
+
+impl End {
+    /// Says why the program ends.
+    fn log(self) {
+        match self {
+            Self::Signal(name) => tracing::info!(reason = name, "stopping"),
+            Self::Parent => tracing::info!(
+                reason = "standard input closed (--die-with-parent)",
+                "stopping"
+            ),
+        }
+    }
 }
 
 /// Whatever asks the program to end, one after the other.
@@ -151,7 +213,7 @@ impl Ends {
         let Some(end) = self.asked.recv().await else {
             return std::future::pending().await;
         };
-        self.signalled |= end == End::Signal;
+        self.signalled |= end != End::Parent;
         end
     }
 
@@ -160,7 +222,7 @@ impl Ends {
     async fn urged(&mut self) {
         loop {
             let signalled = self.signalled;
-            if self.next().await == End::Signal && signalled {
+            if self.next().await != End::Parent && signalled {
                 return;
             }
         }
@@ -171,10 +233,13 @@ impl Ends {
 fn watch_signals(ask: &mpsc::UnboundedSender<End>) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
-    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+    for (kind, name) in [
+        (SignalKind::interrupt(), "SIGINT"),
+        (SignalKind::terminate(), "SIGTERM"),
+    ] {
         let (mut signal, ask) = (signal(kind)?, ask.clone());
         tokio::spawn(async move {
-            while signal.recv().await.is_some() && ask.send(End::Signal).is_ok() {}
+            while signal.recv().await.is_some() && ask.send(End::Signal(name)).is_ok() {}
         });
     }
     Ok(())
@@ -184,7 +249,7 @@ fn watch_signals(ask: &mpsc::UnboundedSender<End>) -> std::io::Result<()> {
 fn watch_signals(ask: &mpsc::UnboundedSender<End>) -> std::io::Result<()> {
     let ask = ask.clone();
     tokio::spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() && ask.send(End::Signal).is_ok() {}
+        while tokio::signal::ctrl_c().await.is_ok() && ask.send(End::Signal("Ctrl-C")).is_ok() {}
     });
     Ok(())
 }

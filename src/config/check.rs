@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::error::{ConfigError, Origin};
 use super::load::Said;
-use super::{Config, Limits, Profile};
+use super::{ClientCert, Config, Limits, Profile, Tls};
 
 /// The largest packet of the protocol: a fixed header of 5 bytes and what it can announce.
 const PACKET_SIZE_MAX: u32 = 268_435_460;
@@ -16,6 +16,7 @@ const STRING_MAX: usize = 65_535;
 pub(super) fn check(config: &mut Config, said: &Said) -> Result<(), ConfigError> {
     leave_out_what_is_not_built(config, said)?;
     check_listeners(config, said)?;
+    check_certificates(&config.tls, said)?;
     check_limits(&config.limits, said)?;
     if config.http_idle_timeout.is_zero() {
         return Err(zero(said.origin("http_idle_timeout")));
@@ -85,6 +86,64 @@ fn check_listeners(config: &Config, said: &Said) -> Result<(), ConfigError> {
         if let Some((other, ..)) = same.next() {
             let reason = format!("both are to listen on port {port}");
             return Err(conflict(said, key, other, reason));
+        }
+    }
+    Ok(())
+}
+
+/// Files of a PKI of one's own belong together, and take the place of the folder.
+fn check_certificates(tls: &Tls, said: &Said) -> Result<(), ConfigError> {
+    let no_certificate = tls.server_cert.is_none();
+    let asks_clients = tls.client_cert != ClientCert::None;
+    // The folder's default in so many words says no more than the default.
+    let has_folder = tls.certs != Config::standard().tls.certs;
+    for (is_wrong, first, second, reason) in [
+        (
+            !no_certificate && tls.server_key.is_none(),
+            "server_cert",
+            "server_key",
+            "a server certificate of one's own needs its private key",
+        ),
+        (
+            no_certificate && tls.server_key.is_some(),
+            "server_key",
+            "server_cert",
+            "a private key needs the certificate that it belongs to",
+        ),
+        (
+            no_certificate && tls.client_ca.is_some(),
+            "client_ca",
+            "server_cert",
+            "a PKI of one's own has a server certificate, too",
+        ),
+        (
+            !no_certificate && tls.client_ca.is_none() && asks_clients,
+            "server_cert",
+            "client_cert",
+            "clients are asked for certificates, so `client_ca` has to name the authorities that \
+             issue them",
+        ),
+        (
+            tls.client_ca.is_some() && !asks_clients,
+            "client_ca",
+            "client_cert",
+            "no client is asked for a certificate",
+        ),
+        (
+            !no_certificate && has_folder,
+            "server_cert",
+            "certs",
+            "certificates are either in a folder or in files of one's own",
+        ),
+        (
+            !no_certificate && !tls.san.is_empty(),
+            "server_cert",
+            "san",
+            "a certificate of one's own has its names already",
+        ),
+    ] {
+        if is_wrong {
+            return Err(conflict(said, first, second, reason.to_owned()));
         }
     }
     Ok(())
@@ -297,6 +356,52 @@ mod tests {
     fn a_broker_without_listeners_is_refused() {
         let message = error("mqtt_port = 'off'\nmqtts_port = 'off'");
         assert!(message.contains("mqtts_port"), "{message}");
+    }
+
+    #[test]
+    fn files_of_ones_own_pki_belong_together() {
+        let (cert, key) = ("server_cert = 'a'", "server_key = 'b'");
+        let ca = "client_ca = 'c'";
+        for (lines, first, second) in [
+            (&[cert][..], "server_cert", "server_key"),
+            (&[key], "server_key", "server_cert"),
+            (&[ca], "client_ca", "server_cert"),
+            (&[key, ca], "server_key", "server_cert"),
+            (&[cert, key], "server_cert", "client_cert"),
+            (
+                &[cert, key, "client_cert = 'optional'"],
+                "server_cert",
+                "client_cert",
+            ),
+            (
+                &[cert, key, ca, "client_cert = 'none'"],
+                "client_ca",
+                "client_cert",
+            ),
+            (&[cert, key, ca, "certs = 'd'"], "server_cert", "certs"),
+            (&[cert, key, ca, "san = ['e.test']"], "server_cert", "san"),
+        ] {
+            let message = error(&lines.join("\n"));
+            for key in [first, second] {
+                assert!(
+                    message.contains(&format!("`{key}`")),
+                    "{lines:?}: {message}"
+                );
+            }
+        }
+        for lines in [
+            &[cert, key, ca][..],
+            &[cert, key, "client_cert = 'none'"],
+            &[cert, key, ca, "certs = 'certs'", "san = []"],
+            &[
+                "server_cert = 'off'",
+                "server_key = 'off'",
+                "client_ca = 'off'",
+            ],
+        ] {
+            let text = format!("profile = 'standard'\n{}", lines.join("\n"));
+            Config::from_toml_str(&text).unwrap();
+        }
     }
 
     #[test]

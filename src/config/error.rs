@@ -32,6 +32,14 @@ pub enum ConfigError {
         /// The nearest key that exists, as the end of the sentence; may be empty.
         hint: String,
     },
+    /// An environment variable that looks like a setting and is none.
+    #[error("unknown environment variable {name}{hint}")]
+    UnknownVariable {
+        /// Its name.
+        name: String,
+        /// The nearest one that exists, as the end of the sentence; may be empty.
+        hint: String,
+    },
     /// The same key twice, once with hyphens and once with underscores.
     #[error("{place}: `{key}` is there already")]
     DuplicateKey {

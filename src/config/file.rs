@@ -206,6 +206,28 @@ fn hint(table: Option<&str>, name: &str) -> String {
     })
 }
 
+/// What somebody may have meant by the name of a variable.
+pub(super) enum Nearest {
+    /// Something that is a variable.
+    Setting(&'static str),
+    /// A key that only the file has, with its table.
+    OfFile(String),
+}
+
+/// Finds what was meant by a variable, without its prefix and in lower case.
+pub(super) fn nearest_setting(wanted: &str) -> Option<Nearest> {
+    let of_file = known_keys()
+        .filter(|(table, key)| table.is_some() || !SETTINGS.contains(key))
+        .map(|(table, key)| (key, dotted(table, key)))
+        .find(|(key, dotted)| *key == wanted || dotted.replace('.', "_") == wanted);
+    if let Some((_, dotted)) = of_file {
+        return Some(Nearest::OfFile(dotted));
+    }
+    let settings = SETTINGS.iter().map(|key| (edits(wanted, key), *key));
+    let (edits, key) = settings.min()?;
+    (edits <= 2.max(wanted.len() / 3)).then_some(Nearest::Setting(key))
+}
+
 /// Insertions, deletions and replacements that make one word the other (Levenshtein).
 fn edits(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();

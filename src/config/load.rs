@@ -4,14 +4,18 @@
 //! flags. Each value keeps its origin until all is checked, so that a message names the flag,
 //! variable or key to change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::check;
 use super::error::{ConfigError, Origin, Place};
-use super::file::{self, File};
+use super::file::{self, File, Nearest};
 use super::raw::SETTINGS;
-use super::value::{parse_address, parse_names, parse_port, parse_word};
+use super::value::{
+    parse_address, parse_names, parse_optional_path, parse_path, parse_port, parse_word,
+};
 use super::{Config, Profile};
 
 /// Gathers what was said about a configuration, and by whom.
@@ -33,6 +37,8 @@ use super::{Config, Profile};
 pub struct Sources {
     file: Option<PathBuf>,
     variables: BTreeMap<&'static str, String>,
+    /// Variables that are none of ours and look as if they were.
+    unknown: BTreeSet<String>,
     flags: BTreeMap<&'static str, String>,
 }
 
@@ -54,6 +60,8 @@ pub struct Program {
     pub die_with_parent: bool,
     /// The filter of log messages, and who gave it.
     pub log: Option<(String, Origin)>,
+    /// The form of log messages.
+    pub log_format: LogFormat,
     /// Who chose the ports of the listeners `mqtt`, `mqtts`, `ws`, `wss` and `http`.
     pub ports: BTreeMap<&'static str, Origin>,
 }
@@ -66,6 +74,20 @@ pub enum Ready {
     /// Addresses and examples, for people.
     #[default]
     Text,
+}
+
+/// How log messages are written on standard error, one to a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Time, level, message, then `key=value`, quoted where need be.
+    #[default]
+    Text,
+    /// An object of JSON.
+    Json,
+}
+
+impl super::value::Named for LogFormat {
+    const NAMES: &[(&str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
 }
 
 impl super::value::Named for Ready {
@@ -86,17 +108,48 @@ impl Sources {
         self
     }
 
-    /// Adds environment variables: `ROUNDEL_MQTTS_PORT` is `--mqtts-port`. Others, and empty ones,
-    /// are passed over.
+    /// Adds environment variables: `ROUNDEL_MQTTS_PORT` is `--mqtts-port`. An empty one says nothing.
+    ///
+    /// Other names that start with `ROUNDEL_` are errors when it comes to [`load`](Self::load), but for
+    /// `ROUNDEL_CONFIG`, which the caller reads, and those that are left to test programs:
+    /// `ROUNDEL_BIN` and all that start with `ROUNDEL_TEST_`.
     #[must_use]
     pub fn environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         for (name, value) in variables {
             let setting = SETTINGS.iter().find(|key| variable_name(key) == name);
-            if let Some(key) = setting.filter(|_| !value.is_empty()) {
+            if value.is_empty() {
+                continue;
+            }
+            if let Some(key) = setting {
                 self.variables.insert(key, value);
+            } else if name.starts_with(PREFIX) && !is_reserved(&name) {
+                self.unknown.insert(name);
             }
         }
         self
+    }
+
+    /// Checks that there is no unknown variable, as [`load`](Self::load) does before all else.
+    ///
+    /// # Errors
+    ///
+    /// The first variable that is unknown, with the nearest one that is not.
+    pub fn check_variables(&self) -> Result<(), ConfigError> {
+        let Some(name) = self.unknown.first() else {
+            return Ok(());
+        };
+        let key = name.trim_start_matches(PREFIX).to_ascii_lowercase();
+        let hint = match file::nearest_setting(&key) {
+            Some(Nearest::Setting(key)) => format!(": did you mean `{}`?", variable_name(key)),
+            Some(Nearest::OfFile(key)) => {
+                format!(": `{key}` is a key of the configuration file only")
+            }
+            None => String::new(),
+        };
+        Err(ConfigError::UnknownVariable {
+            name: name.clone(),
+            hint,
+        })
     }
 
     /// Adds a flag by its key, `mqtts_port` for `--mqtts-port`. One that may be repeated (`san`)
@@ -119,6 +172,7 @@ impl Sources {
     ///
     /// The first thing that is wrong, with the flag, variable, or file and key to change.
     pub fn load(self) -> Result<Loaded, ConfigError> {
+        self.check_variables()?;
         let file = self.file.as_deref().map(read_file).transpose()?;
         self.layer(file)
     }
@@ -273,7 +327,12 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("ws_port", &mut listeners.ws, parse_port)?;
     said.set("wss_port", &mut listeners.wss, parse_port)?;
     said.set("http_port", &mut listeners.http, parse_port)?;
+    said.set("http_host", &mut listeners.http_host, parse_address)?;
     said.set("certs", &mut config.tls.certs, parse_path)?;
+    let tls = &mut config.tls;
+    said.set("server_cert", &mut tls.server_cert, parse_optional_path)?;
+    said.set("server_key", &mut tls.server_key, parse_optional_path)?;
+    said.set("client_ca", &mut tls.client_ca, parse_optional_path)?;
     said.set("client_cert", &mut config.tls.client_cert, parse_word)?;
     said.set("san", &mut config.tls.san, parse_names)?;
     said.set("share_strategy", &mut config.share_strategy, parse_word)?;
@@ -281,6 +340,7 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     let mut program = Program::default();
     said.set("ready", &mut program.ready, parse_word)?;
     said.set("die_with_parent", &mut program.die_with_parent, parse_word)?;
+    said.set("log_format", &mut program.log_format, parse_word)?;
     program.log = said.settings.get("log").cloned();
     program.ports = ["mqtt", "mqtts", "ws", "wss", "http"]
         .map(|listener| (listener, said.origin(&format!("{listener}_port"))))
@@ -289,11 +349,36 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
 }
 
 fn read_file(path: &Path) -> Result<File, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+    let text = read_text(path).map_err(|source| ConfigError::Read {
         path: path.to_owned(),
         source,
     })?;
     file::read(&path.display().to_string(), &text)
+}
+
+/// Reads a file, or what a shell puts in the place of one (`--config <(command)`).
+fn read_text(path: &Path) -> io::Result<String> {
+    if std::fs::metadata(path)?.is_file() {
+        return read_start(path);
+    }
+    // A pipe may have nobody at its other end, and cannot be opened without waiting for somebody.
+    let (done, read) = std::sync::mpsc::channel();
+    let from = path.to_owned();
+    std::thread::spawn(move || done.send(read_start(&from)));
+    read.recv_timeout(PIPE_LIMIT).unwrap_or_else(|_| {
+        let reason = "it is no file, and nobody has written it to its end within 5 s";
+        Err(io::Error::new(io::ErrorKind::TimedOut, reason))
+    })
+}
+
+fn read_start(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    file.take(FILE_SIZE_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_SIZE_MAX {
+        return Err(io::Error::other("it is larger than 16 MiB"));
+    }
+    Ok(text)
 }
 
 fn from_toml(file: File) -> Result<Config, ConfigError> {
@@ -303,15 +388,22 @@ fn from_toml(file: File) -> Result<Config, ConfigError> {
     Ok(Sources::new().layer(Some(file))?.config)
 }
 
-fn parse_path(text: &str) -> Result<PathBuf, String> {
-    match text.is_empty() {
-        true => Err("the path is empty".to_owned()),
-        false => Ok(PathBuf::from(text)),
-    }
+/// A configuration that comes out of a pipe is there after so long, or not at all.
+const PIPE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Bytes of a configuration file; ten thousand users have a tenth.
+const FILE_SIZE_MAX: u64 = 16 << 20;
+
+/// What every variable starts with.
+const PREFIX: &str = "ROUNDEL_";
+
+/// Names that mean nothing here and are no mistakes.
+fn is_reserved(name: &str) -> bool {
+    matches!(name, "ROUNDEL_CONFIG" | "ROUNDEL_BIN") || name.starts_with("ROUNDEL_TEST_")
 }
 
 fn variable_name(key: &str) -> String {
-    format!("ROUNDEL_{}", key.to_ascii_uppercase())
+    format!("{PREFIX}{}", key.to_ascii_uppercase())
 }
 
 fn flag_name(key: &str) -> String {
@@ -387,17 +479,21 @@ mod tests {
             ("host", "::1"),
             ("mqtts_port", "1"),
             ("client_cert", "optional"),
-            ("san", "a.test"),
-            ("san", "10.0.0.7"),
+            ("san", ""),
             ("mqtt_port", "2"),
             ("ws_port", "3"),
             ("wss_port", "4"),
             ("http_port", "5"),
-            ("certs", "/somewhere"),
+            ("http_host", "127.0.0.2"),
+            ("certs", "certs"),
+            ("server_cert", "/server.pem"),
+            ("server_key", "/server.key"),
+            ("client_ca", "/ca.pem"),
             ("share_strategy", "random"),
             ("ready", "json"),
             ("die_with_parent", "true"),
             ("log", "debug"),
+            ("log_format", "json"),
         ];
         assert!(
             SETTINGS
@@ -413,12 +509,67 @@ mod tests {
         assert_eq!(config.listeners.wss, Some(4));
         assert_eq!(config.listeners.http, Some(5));
         assert_eq!(config.tls.client_cert, ClientCert::Optional);
-        assert_eq!(config.tls.san, ["a.test", "10.0.0.7"]);
-        assert_eq!(config.tls.certs, Path::new("/somewhere"));
+        assert_eq!(config.listeners.http_host.to_string(), "127.0.0.2");
+        let path = |text| Some(PathBuf::from(text));
+        assert_eq!(config.tls.server_cert, path("/server.pem"));
+        assert_eq!(config.tls.server_key, path("/server.key"));
+        assert_eq!(config.tls.client_ca, path("/ca.pem"));
         assert_eq!(config.share_strategy, crate::config::ShareStrategy::Random);
         assert_eq!(program.ready, Ready::Json);
         assert!(program.die_with_parent);
         assert_eq!(program.log.unwrap().0, "debug");
+        assert_eq!(program.log_format, LogFormat::Json);
+    }
+
+    #[test]
+    fn certificates_of_the_folder_reach_their_place() {
+        let values = [
+            ("certs", "/somewhere"),
+            ("san", "a.test"),
+            ("san", "10.0.0.7"),
+            ("server_cert", "off"),
+        ];
+        let tls = sources("", &[], &values).unwrap().config.tls;
+        assert_eq!(tls.certs, Path::new("/somewhere"));
+        assert_eq!(tls.san, ["a.test", "10.0.0.7"]);
+        assert_eq!(tls.server_cert, None);
+    }
+
+    #[test]
+    fn an_unknown_variable_is_answered_with_the_nearest_one() {
+        for (name, end) in [
+            ("ROUNDEL_MQTTS_PROT", ": did you mean `ROUNDEL_MQTTS_PORT`?"),
+            ("ROUNDEL_MQTTPORT", ": did you mean `ROUNDEL_MQTT_PORT`?"),
+            (
+                "ROUNDEL_IN_FLIGHT",
+                ": `limits.in_flight` is a key of the configuration file only",
+            ),
+            (
+                "ROUNDEL_LIMITS_IN_FLIGHT",
+                ": `limits.in_flight` is a key of the configuration file only",
+            ),
+            ("ROUNDEL_ZZZZZZZZZ", ""),
+        ] {
+            let sources = Sources::new().environment([(name.to_owned(), "1".to_owned())]);
+            let message = sources.load().unwrap_err().to_string();
+            assert_eq!(message, format!("unknown environment variable {name}{end}"));
+        }
+    }
+
+    #[test]
+    fn other_variables_and_those_of_test_programs_are_passed_over() {
+        let names = [
+            "ROUNDEL",
+            "PATH",
+            "ROUNDEL_CONFIG",
+            "ROUNDEL_BIN",
+            "ROUNDEL_TEST_LOG",
+        ];
+        let variables = names.map(|name| (name.to_owned(), "x".to_owned()));
+        let sources = Sources::new().environment(variables);
+        sources.check_variables().unwrap();
+        let empty = ("ROUNDEL_ZZZ".to_owned(), String::new());
+        sources.environment([empty]).check_variables().unwrap();
     }
 
     #[test]

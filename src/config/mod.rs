@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::error::{ConfigError, Origin, Place};
-pub use self::load::{Loaded, Program, Ready, Sources};
+pub use self::load::{Loaded, LogFormat, Program, Ready, Sources};
 
 /// Everything that a [`Server`](crate::Server) can be told.
 ///
@@ -99,6 +99,13 @@ pub struct Listeners {
 pub struct Tls {
     /// Folder with `ca.pem`, `ca.key`, `server.pem`, `server.key`; what is missing is made at start.
     pub certs: PathBuf,
+    /// The server's certificate in a PKI of one's own, which takes the place of `certs`; those between
+    /// it and its authority follow it in the file.
+    pub server_cert: Option<PathBuf>,
+    /// The private key of `server_cert`.
+    pub server_key: Option<PathBuf>,
+    /// The authorities that issue clients' certificates in a PKI of one's own.
+    pub client_ca: Option<PathBuf>,
     /// Whether clients show a certificate.
     pub client_cert: ClientCert,
     /// Further names and addresses in a server certificate that is made at start.
@@ -433,6 +440,9 @@ impl Config {
             },
             tls: Tls {
                 certs: PathBuf::from("certs"),
+                server_cert: None,
+                server_key: None,
+                client_ca: None,
                 client_cert: ClientCert::Required,
                 san: Vec::new(),
                 handshake_timeout: Duration::from_secs(10),

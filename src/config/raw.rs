@@ -3,8 +3,6 @@
 //! A key that is a flag as well is not here but in [`SETTINGS`]: those three sources share one
 //! reader, in `load`. Everything else has a field below, in the table where the file has it.
 
-use std::net::IpAddr;
-
 use serde::Deserialize;
 
 use super::value::{OrOff, Resolve as _, Seconds, Seed, Size, Span, Word};
@@ -23,11 +21,16 @@ pub(super) const SETTINGS: &[&str] = &[
     "ws_port",
     "wss_port",
     "http_port",
+    "http_host",
     "certs",
+    "server_cert",
+    "server_key",
+    "client_ca",
     "share_strategy",
     "ready",
     "die_with_parent",
     "log",
+    "log_format",
 ];
 
 /// Defines a table of the file, the list of its keys, and how it changes the configuration.
@@ -60,7 +63,6 @@ macro_rules! table {
 }
 
 table!(RawFile {
-    http_host: IpAddr,
     http_allowed_hosts: Vec<String>,
     ws_allowed_origins: Vec<String>,
     http_idle_timeout: Span,
@@ -150,9 +152,6 @@ table!(RawAws for AwsRules {
 impl RawFile {
     /// Writes what the file says over the defaults of its profile.
     pub(super) fn apply(self, config: &mut Config) {
-        if let Some(address) = self.http_host {
-            config.listeners.http_host = address;
-        }
         if let Some(hosts) = self.http_allowed_hosts {
             config.http_allowed_hosts = hosts;
         }

@@ -1,6 +1,7 @@
 //! Single values: how they are written, on the command line, in a variable and in the file.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::Error as _;
@@ -28,7 +29,7 @@ macro_rules! resolve_to_self {
     )*};
 }
 
-resolve_to_self!(bool, u16, u32, u64, usize, IpAddr, Vec<String>);
+resolve_to_self!(bool, u16, u32, u64, usize, Vec<String>);
 
 impl<T: Resolve> Resolve for (T, T) {
     type To = (T::To, T::To);
@@ -234,6 +235,22 @@ pub(super) fn parse_port(text: &str) -> Result<Option<u16>, String> {
     text.parse()
         .map(Some)
         .map_err(|_| format!("`{text}` is neither a port (0 to 65535) nor `off`"))
+}
+
+/// Reads the path of a file or folder.
+pub(super) fn parse_path(text: &str) -> Result<PathBuf, String> {
+    match text.is_empty() {
+        true => Err("the path is empty".to_owned()),
+        false => Ok(PathBuf::from(text)),
+    }
+}
+
+/// Reads a path, or `off`.
+pub(super) fn parse_optional_path(text: &str) -> Result<Option<PathBuf>, String> {
+    if text == OFF {
+        return Ok(None);
+    }
+    parse_path(text).map(Some)
 }
 
 /// Reads an address to bind to.

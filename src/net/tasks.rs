@@ -22,7 +22,8 @@ pub(crate) struct Tasks {
 
 #[derive(Default)]
 struct Running {
-    handles: HashMap<u64, AbortHandle>,
+    /// Each task that has not ended; without a handle while it is being started.
+    handles: HashMap<u64, Option<AbortHandle>>,
     /// Tasks started so far, by which they are numbered.
     started: u64,
     /// Whoever comes now comes too late.
@@ -32,13 +33,16 @@ struct Running {
 impl Tasks {
     /// Runs a task until it ends or [`kill`](Self::kill) drops it.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        // Held while the task starts, so that it cannot end before it is entered.
-        let mut running = self.running.lock();
-        if running.killed {
-            return;
-        }
-        running.started += 1;
-        let number = running.started;
+        let number = {
+            let mut running = self.running.lock();
+            if running.killed {
+                return;
+            }
+            running.started += 1;
+            let number = running.started;
+            running.handles.insert(number, None);
+            number
+        };
         let entered = Entered {
             task,
             place: Place {
@@ -46,14 +50,25 @@ impl Tasks {
                 number,
             },
         };
+        // Without the lock: a runtime that shuts down drops the task here, and its place with it.
         let handle = self.tracker.spawn(entered).abort_handle();
-        running.handles.insert(number, handle);
+        let mut running = self.running.lock();
+        if running.killed {
+            handle.abort();
+        } else if let Some(place) = running.handles.get_mut(&number) {
+            *place = Some(handle);
+        }
     }
 
     /// Waits until every task has ended.
     pub(crate) async fn wait(&self) {
         self.tracker.close();
         self.tracker.wait().await;
+    }
+
+    /// How many have not ended.
+    pub(crate) fn len(&self) -> usize {
+        self.tracker.len()
     }
 
     /// Drops whatever still runs, and whatever is started later.
@@ -63,7 +78,7 @@ impl Tasks {
             running.killed = true;
             std::mem::take(&mut running.handles)
         };
-        for handle in handles.into_values() {
+        for handle in handles.into_values().flatten() {
             handle.abort();
         }
     }
@@ -108,6 +123,19 @@ mod tests {
             tasks.spawn(tokio::task::yield_now());
         }
         tasks.wait().await;
+        assert!(tasks.running.lock().handles.is_empty());
+    }
+
+    #[test]
+    fn a_task_that_a_runtime_refuses_holds_nobody_up() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        let tasks = Tasks::default();
+        let _context = handle.enter();
+        tasks.spawn(std::future::pending());
         assert!(tasks.running.lock().handles.is_empty());
     }
 

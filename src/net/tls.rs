@@ -4,18 +4,21 @@
 //! that an embedding program may use another. TLS types do not leave this module and the
 //! transports.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{ProtocolVersion, RootCertStore, ServerConfig, ServerConnection};
+use rustls::{
+    AlertDescription, CertificateError, ProtocolVersion, RootCertStore, ServerConfig,
+    ServerConnection,
+};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::ca::Authority;
+use super::ca::{CertError, Files, pem};
 use crate::config::{self, ClientCert};
 
 /// Why the TLS listeners cannot be set up.
@@ -80,7 +83,7 @@ pub(crate) struct ClientCertificate {
 /// for one that has ended. No ALPN is set, so a client may offer what it likes.
 pub(crate) fn server_config(
     tls: &config::Tls,
-    authority: &Authority,
+    files: &Files,
 ) -> Result<Arc<ServerConfig>, TlsError> {
     let setup = |error: rustls::Error| TlsError::Setup {
         source: error.into(),
@@ -89,20 +92,15 @@ pub(crate) fn server_config(
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(setup)?;
-    let builder = match client_verifier(tls.client_cert, authority, provider)? {
+    let builder = match client_verifier(tls.client_cert, files, provider)? {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let (certificate, key) = (authority.server_certificate(), authority.server_key());
+    let chain = read("certificate", &files.certificate, pem::certificates)?;
+    let key = read("private key", &files.key, pem::private_key)?;
     let mut config = builder
-        .with_single_cert(read_certificates(&certificate)?, read_key(&key)?)
-        .map_err(|error| TlsError::Invalid {
-            path: match error {
-                rustls::Error::InvalidCertificate(_) => certificate,
-                _ => key,
-            },
-            source: error.into(),
-        })?;
+        .with_single_cert(chain, key)
+        .map_err(|error| unusable(error, files))?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.ignore_client_order = true;
@@ -163,18 +161,26 @@ pub(crate) fn fingerprint(der: &CertificateDer<'_>) -> String {
         })
 }
 
+/// The signatures that certificates may have.
+pub(crate) fn signature_algorithms() -> rustls::crypto::WebPkiSupportedAlgorithms {
+    provider().signature_verification_algorithms
+}
+
 fn client_verifier(
     client_cert: ClientCert,
-    authority: &Authority,
+    files: &Files,
     provider: Arc<rustls::crypto::CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
-    let path = authority.ca_file();
+    let Some(path) = files.client_ca.as_deref() else {
+        return Ok(None);
+    };
+    let invalid = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::Invalid {
+        path: path.to_owned(),
+        source,
+    };
     let mut roots = RootCertStore::empty();
-    for root in read_certificates(&path)? {
-        roots.add(root).map_err(|error| TlsError::Invalid {
-            path: path.clone(),
-            source: error.into(),
-        })?;
+    for root in read("certificate", path, pem::certificates)? {
+        roots.add(root).map_err(|error| invalid(error.into()))?;
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     let verifier = match client_cert {
@@ -182,33 +188,97 @@ fn client_verifier(
         ClientCert::Optional => builder.allow_unauthenticated().build(),
         ClientCert::Required => builder.build(),
     };
-    verifier.map(Some).map_err(|error| TlsError::Invalid {
-        path,
-        source: error.into(),
+    verifier.map(Some).map_err(|error| invalid(error.into()))
+}
+
+fn read<T>(
+    what: &'static str,
+    path: &Path,
+    read: impl FnOnce(&Path) -> Result<T, CertError>,
+) -> Result<T, TlsError> {
+    read(path).map_err(|error| TlsError::Read {
+        what,
+        path: path.to_owned(),
+        source: error.into_cause(),
     })
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unreadable = |error: rustls::pki_types::pem::Error| TlsError::Read {
-        what: "certificate",
-        path: path.to_owned(),
-        source: error.into(),
-    };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(unreadable)?;
-    if chain.is_empty() {
-        return Err(unreadable(rustls::pki_types::pem::Error::NoItemsFound));
+/// Why the TLS library does not take the server's certificate with its key.
+fn unusable(error: rustls::Error, files: &Files) -> TlsError {
+    match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::Invalid {
+            path: files.key.clone(),
+            source: format!(
+                "it is not the private key of `{}`",
+                files.certificate.display()
+            )
+            .into(),
+        },
+        rustls::Error::InvalidCertificate(error) => TlsError::Invalid {
+            path: files.certificate.clone(),
+            source: certificate_words(&error).into(),
+        },
+        error => TlsError::Invalid {
+            path: files.key.clone(),
+            source: error.into(),
+        },
     }
-    Ok(chain)
 }
 
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError::Read {
-        what: "private key",
-        path: path.to_owned(),
-        source: error.into(),
-    })
+/// Why a handshake failed, in words that tell what to change.
+pub(crate) fn in_plain_words(error: io::Error) -> io::Error {
+    let Some(cause) = error
+        .get_ref()
+        .and_then(|cause| cause.downcast_ref::<rustls::Error>())
+    else {
+        return error;
+    };
+    let words = match cause {
+        rustls::Error::NoCertificatesPresented => "the client shows no certificate".to_owned(),
+        rustls::Error::InvalidCertificate(error) => {
+            format!("the client's certificate: {}", certificate_words(error))
+        }
+        rustls::Error::AlertReceived(alert) => match alert {
+            AlertDescription::UnknownCA => {
+                "the client does not trust the authority of the server's certificate".to_owned()
+            }
+            AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnsupportedCertificate => {
+                format!("the client refuses the server's certificate ({alert:?})")
+            }
+            _ => return error,
+        },
+        _ => return error,
+    };
+    io::Error::new(error.kind(), words)
+}
+
+/// What is wrong with a certificate.
+fn certificate_words(error: &CertificateError) -> String {
+    match error {
+        // The only sign of it that the library gives.
+        CertificateError::Other(other) if other.0.to_string() == "UnsupportedCertVersion" => {
+            "it is of X.509 version 1, and TLS takes version 3 only: issue it with an extension, as \
+             `openssl x509 -req -extfile FILE` does"
+                .to_owned()
+        }
+        CertificateError::UnknownIssuer => {
+            "no authority that is trusted here issued it".to_owned()
+        }
+        CertificateError::BadSignature => {
+            "no authority that is trusted here issued it, but another of the same name: perhaps one \
+             of another folder, or one from before its folder was made anew"
+                .to_owned()
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "it is not for this purpose (Extended Key Usage): a client's needs clientAuth, a server's \
+             serverAuth"
+                .to_owned()
+        }
+        error => error.to_string(),
+    }
 }
 
 /// `None` for a certificate that the verifier passed and this parser does not understand.
@@ -227,6 +297,9 @@ fn client_certificate(der: &CertificateDer<'_>) -> Option<ClientCertificate> {
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::sign::{CertifiedKey, SingleCertAndKey};
     use rustls::{
         ClientConfig, ClientConnection, HandshakeKind, SupportedProtocolVersion, version,
     };
@@ -234,15 +307,16 @@ mod tests {
 
     use super::*;
     use crate::Config;
-    use crate::net::ca::{self, IssuedPem, KeyKind};
+    use crate::net::ca::{self, Authority, IssuedPem, KeyKind};
 
-    fn authority(folder: &TempDir) -> (config::Tls, Authority) {
+    fn authority(folder: &TempDir) -> (config::Tls, Authority, Files) {
         let tls = config::Tls {
             certs: folder.path().into(),
             ..Config::standard().tls
         };
-        let authority = ca::ensure(&tls).unwrap();
-        (tls, authority)
+        let files = ca::ensure(&tls).unwrap();
+        let authority = Authority::open(&tls.certs).unwrap();
+        (tls, authority, files)
     }
 
     fn client_config(
@@ -261,12 +335,15 @@ mod tests {
             .with_root_certificates(roots);
         match identity {
             None => builder.with_no_client_auth(),
-            Some(pem) => builder
-                .with_client_auth_cert(
-                    vec![CertificateDer::from_pem_slice(pem.certificate.as_bytes()).unwrap()],
-                    PrivateKeyDer::from_pem_slice(pem.private_key.as_bytes()).unwrap(),
-                )
-                .unwrap(),
+            // What is wrong with the certificate is the server's to find.
+            Some(pem) => {
+                let chain =
+                    vec![CertificateDer::from_pem_slice(pem.certificate.as_bytes()).unwrap()];
+                let key = PrivateKeyDer::from_pem_slice(pem.private_key.as_bytes()).unwrap();
+                let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
+                let identity = CertifiedKey::new(chain, key);
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
+            }
         }
     }
 
@@ -300,8 +377,8 @@ mod tests {
     #[test]
     fn both_versions_and_both_kinds_of_key_are_accepted() {
         let folder = tempfile::tempdir().unwrap();
-        let (tls, authority) = authority(&folder);
-        let server = server_config(&tls, &authority).unwrap();
+        let (tls, authority, files) = authority(&folder);
+        let server = server_config(&tls, &files).unwrap();
         for (version, expected) in [(&version::TLS12, "TLSv1.2"), (&version::TLS13, "TLSv1.3")] {
             for kind in [KeyKind::Ecdsa, KeyKind::Rsa] {
                 let pem = authority.issue_pem("thing-1", kind).unwrap();
@@ -323,9 +400,9 @@ mod tests {
     #[test]
     fn the_server_certificate_is_valid_for_loopback_addresses() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut tls, authority) = authority(&folder);
+        let (mut tls, authority, files) = authority(&folder);
         tls.client_cert = ClientCert::None;
-        let server = server_config(&tls, &authority).unwrap();
+        let server = server_config(&tls, &files).unwrap();
         let client = Arc::new(client_config(&authority, &version::TLS13, None));
         for name in ["localhost", "127.0.0.1", "::1"] {
             handshake(&server, &client, name).unwrap();
@@ -336,8 +413,8 @@ mod tests {
     #[test]
     fn a_required_certificate_cannot_be_left_out() {
         let folder = tempfile::tempdir().unwrap();
-        let (tls, authority) = authority(&folder);
-        let server = server_config(&tls, &authority).unwrap();
+        let (tls, authority, files) = authority(&folder);
+        let server = server_config(&tls, &files).unwrap();
         let client = Arc::new(client_config(&authority, &version::TLS13, None));
         handshake(&server, &client, "localhost").unwrap_err();
     }
@@ -345,9 +422,9 @@ mod tests {
     #[test]
     fn an_optional_certificate_may_be_left_out_but_not_be_foreign() {
         let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (mut tls, authority) = authority(&folder);
+        let (mut tls, authority, files) = authority(&folder);
         tls.client_cert = ClientCert::Optional;
-        let server = server_config(&tls, &authority).unwrap();
+        let server = server_config(&tls, &files).unwrap();
 
         let anonymous = Arc::new(client_config(&authority, &version::TLS13, None));
         let (_, connection) = handshake(&server, &anonymous, "localhost").unwrap();
@@ -363,12 +440,12 @@ mod tests {
     #[test]
     fn a_server_certificate_does_not_pass_for_a_clients() {
         let folder = tempfile::tempdir().unwrap();
-        let (tls, authority) = authority(&folder);
-        let server = server_config(&tls, &authority).unwrap();
+        let (tls, authority, files) = authority(&folder);
+        let server = server_config(&tls, &files).unwrap();
         let read = |path| std::fs::read_to_string(path).unwrap();
         let pem = IssuedPem {
-            certificate: read(authority.server_certificate()),
-            private_key: read(authority.server_key()),
+            certificate: read(&files.certificate),
+            private_key: read(&files.key),
             certificate_id: String::new(),
         };
         let client = Arc::new(client_config(&authority, &version::TLS13, Some(&pem)));
@@ -379,9 +456,9 @@ mod tests {
     #[test]
     fn no_session_is_resumed() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut tls, authority) = authority(&folder);
+        let (mut tls, authority, files) = authority(&folder);
         tls.client_cert = ClientCert::None;
-        let server = server_config(&tls, &authority).unwrap();
+        let server = server_config(&tls, &files).unwrap();
         for version in [&version::TLS12, &version::TLS13] {
             let client = Arc::new(client_config(&authority, version, None));
             for _ in 0..2 {
@@ -395,25 +472,79 @@ mod tests {
     #[test]
     fn an_offered_alpn_is_no_reason_to_refuse() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut tls, authority) = authority(&folder);
+        let (mut tls, authority, files) = authority(&folder);
         tls.client_cert = ClientCert::None;
-        let server = server_config(&tls, &authority).unwrap();
+        let server = server_config(&tls, &files).unwrap();
         let mut client = client_config(&authority, &version::TLS13, None);
         client.alpn_protocols = vec![b"mqtt".to_vec()];
         handshake(&server, &Arc::new(client), "localhost").unwrap();
     }
 
+    /// What a server says of a client with this certificate.
+    fn refusal(client: ClientConfig, server: &Arc<ServerConfig>) -> String {
+        let error = handshake(server, &Arc::new(client), "localhost").unwrap_err();
+        in_plain_words(io::Error::new(io::ErrorKind::InvalidData, error)).to_string()
+    }
+
+    /// `rcgen` makes version 3 only, so openssl made this one: `openssl x509 -req` without `-extfile`.
+    #[test]
+    fn a_client_certificate_of_version_1_is_refused_in_plain_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tls, authority, mut files) = authority(&folder);
+        let ca = folder.path().join("clients.pem");
+        let old = include_str!("tls/version1.pem");
+        std::fs::write(&ca, old).unwrap();
+        files.client_ca = Some(ca);
+        let server = server_config(&tls, &files).unwrap();
+        let identity = IssuedPem {
+            certificate: old.to_owned(),
+            private_key: include_str!("tls/version1.key").to_owned(),
+            certificate_id: String::new(),
+        };
+        for version in [&version::TLS12, &version::TLS13] {
+            let client = client_config(&authority, version, Some(&identity));
+            let words = refusal(client, &server);
+            assert!(words.contains("X.509 version 1"), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_refused_certificate_is_explained() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (tls, authority, files) = authority(&folder);
+        let server = server_config(&tls, &files).unwrap();
+        let stranger = Authority::open(elsewhere.path()).unwrap();
+        let foreign = stranger.issue_pem("stranger", KeyKind::Ecdsa).unwrap();
+        let read = |path| std::fs::read_to_string(path).unwrap();
+        let of_server = IssuedPem {
+            certificate: read(&files.certificate),
+            private_key: read(&files.key),
+            certificate_id: String::new(),
+        };
+        for (identity, words) in [
+            (None, "shows no certificate"),
+            (Some(&foreign), "another of the same name"),
+            (Some(&of_server), "clientAuth"),
+        ] {
+            let said = refusal(
+                client_config(&authority, &version::TLS13, identity),
+                &server,
+            );
+            assert!(said.contains(words), "{said}");
+        }
+    }
+
     #[test]
     fn errors_name_the_file() {
         let folder = tempfile::tempdir().unwrap();
-        let (tls, authority) = authority(&folder);
-        std::fs::write(authority.server_key(), "no key").unwrap();
-        let message = server_config(&tls, &authority).unwrap_err().to_string();
+        let (tls, authority, files) = authority(&folder);
+        std::fs::write(&files.key, "no key").unwrap();
+        let message = server_config(&tls, &files).unwrap_err().to_string();
         assert!(message.contains("server.key"), "{message}");
 
         let other = authority.issue_pem("other", KeyKind::Ecdsa).unwrap();
-        std::fs::write(authority.server_key(), other.private_key).unwrap();
-        let message = server_config(&tls, &authority).unwrap_err().to_string();
+        std::fs::write(&files.key, other.private_key).unwrap();
+        let message = server_config(&tls, &files).unwrap_err().to_string();
         assert!(message.contains("server.key"), "{message}");
     }
 }

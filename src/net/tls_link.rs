@@ -72,6 +72,7 @@ pub(super) async fn shake_hands(
         result
     })
     .await
+    .map_err(tls::in_plain_words)
 }
 
 /// Takes socket and TLS state apart.

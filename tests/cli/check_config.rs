@@ -1,6 +1,8 @@
 //! `roundel check-config`.
 
 use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::{Outcome, run};
 
@@ -44,4 +46,28 @@ fn what_is_wrong_is_named_by_line_and_key() {
 fn a_file_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), &["check-config", "no.toml"]).assert_failed(2, &["`no.toml`"]);
+}
+
+#[test]
+fn a_pipe_is_read_and_one_without_a_writer_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let line = ["check-config", "pipe"];
+    let start = Instant::now();
+    run(folder.path(), &line).assert_failed(2, &["`pipe`", "it is no file"]);
+    assert!(start.elapsed() < Duration::from_secs(10));
+
+    let writer = std::thread::spawn(move || fs::write(pipe, "profile = \"standard\""));
+    run(folder.path(), &line).assert_done();
+    writer.join().unwrap().unwrap();
+
+    run(folder.path(), &["check-config", "/dev/zero"]).assert_failed(2, &["`/dev/zero`", "16 MiB"]);
+    run(folder.path(), &["check-config", "."]).assert_failed(2, &["`.`"]);
 }

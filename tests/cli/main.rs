@@ -3,10 +3,15 @@
 #![cfg(all(unix, feature = "cli", feature = "tls"))]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod broker;
 mod cert;
 mod check_config;
+mod log;
+mod mqtt;
 mod passwd;
+mod pki;
 mod serve;
+mod stop;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

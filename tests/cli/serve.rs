@@ -4,75 +4,13 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
 
+use super::broker::Broker;
 use super::{finish, roundel, run};
-
-/// A running broker, killed when the test is over.
-struct Broker {
-    child: Child,
-    input: Option<ChildStdin>,
-    ready: Value,
-}
-
-impl Broker {
-    fn start(folder: &Path, flags: &[&str]) -> Self {
-        let mut command = roundel(folder, &["serve", "--ready", "json", "--http-port", "off"]);
-        Self::spawn(command.args(flags))
-    }
-
-    fn spawn(command: &mut Command) -> Self {
-        let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = streams.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let ready = serde_json::from_str(&line).unwrap();
-        Self {
-            input: child.stdin.take(),
-            child,
-            ready,
-        }
-    }
-
-    fn address(&self, listener: &str) -> &str {
-        self.ready["listeners"][listener].as_str().unwrap()
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-
-    /// Waits for the end, which must come within two seconds and some of the machine's slowness.
-    fn wait(mut self) -> ExitStatus {
-        let start = Instant::now();
-        let status = self.child.wait().unwrap();
-        assert!(
-            start.elapsed() < Duration::from_secs(4),
-            "{:?}",
-            start.elapsed()
-        );
-        status
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[test]
 fn the_ready_line_tells_where_it_listens() {
@@ -86,44 +24,6 @@ fn the_ready_line_tells_where_it_listens() {
     let ca_file = Path::new(broker.ready["ca_file"].as_str().unwrap());
     assert!(ca_file.is_absolute() && ca_file.ends_with("certs/ca.pem") && ca_file.exists());
     TcpStream::connect(broker.address("mqtts")).unwrap();
-}
-
-#[test]
-fn signals_stop_it_with_status_0() {
-    for signal in ["-INT", "-TERM"] {
-        let folder = tempfile::tempdir().unwrap();
-        let broker = Broker::start(folder.path(), &["--mqtts-port", "off", "--mqtt-port", "0"]);
-        let _client = TcpStream::connect(broker.address("mqtt")).unwrap();
-        broker.signal(signal);
-        assert_eq!(broker.wait().code(), Some(0), "{signal}");
-    }
-}
-
-#[test]
-fn it_ends_with_status_0_however_often_it_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    for twice in [false, true] {
-        let flags = [
-            "--mqtts-port",
-            "off",
-            "--mqtt-port",
-            "0",
-            "--die-with-parent",
-        ];
-        let mut broker = Broker::start(folder.path(), &flags);
-        // It holds up the stop for a moment.
-        let mut client = TcpStream::connect(broker.address("mqtt")).unwrap();
-        client
-            .write_all(b"\x10\x0D\0\x04MQTT\x05\x02\0\0\0\0\0")
-            .unwrap();
-        assert_eq!(client.read(&mut [0]).unwrap(), 1);
-        broker.signal("-TERM");
-        drop(broker.input.take());
-        if twice {
-            broker.signal("-INT");
-        }
-        assert_eq!(broker.wait().code(), Some(0), "{twice}");
-    }
 }
 
 #[test]
@@ -152,22 +52,6 @@ fn standard_error_that_nobody_reads_holds_nothing_up() {
         assert_eq!(broker.wait().code(), Some(0));
         drop(unread);
     }
-}
-
-#[test]
-fn the_end_of_the_parent_stops_it_only_when_asked_to() {
-    let folder = tempfile::tempdir().unwrap();
-    let flags = ["--mqtts-port", "off", "--mqtt-port", "0"];
-    let mut stays = Broker::start(folder.path(), &flags);
-    stays.input = None;
-
-    let mut goes = Broker::start(
-        folder.path(),
-        &[&flags[..], &["--die-with-parent"]].concat(),
-    );
-    goes.input = None;
-    assert_eq!(goes.wait().code(), Some(0));
-    assert_eq!(stays.child.try_wait().unwrap(), None);
 }
 
 #[test]

@@ -42,6 +42,12 @@ impl TestBroker {
     pub(crate) fn start_with_config(flags: &[&str], config: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut command = Command::new(env!("CARGO_BIN_EXE_roundel"));
+        // Settings of whoever runs the tests are not those of the broker.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("ROUNDEL_") {
+                command.env_remove(name);
+            }
+        }
         command.args(["serve", "--ready", "json", "--die-with-parent"]);
         command.args(["--mqtt-port", "0", "--http-port", "off"]);
         if !flags.contains(&"--mqtts-port") {

@@ -12,14 +12,14 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SanType,
 };
-use rustls::client::verify_server_name;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, RootCertStore};
 use time::{Duration, OffsetDateTime};
-use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate, X509Error};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate, X509Error, X509Version};
 
-use super::{CertError, IssuedPem, KeyKind, files};
+use super::{CertError, IssuedPem, KeyKind, pem};
 
 /// A certificate is valid from a day before it is made: clocks of containers and devices differ.
 const BACKDATED: Duration = Duration::DAY;
@@ -85,16 +85,10 @@ pub(super) fn check_name(name: &str) -> Result<(), CertError> {
     })
 }
 
-/// Checks that a server certificate has every name of `san`; warns when its time is over.
-pub(super) fn check_server(path: &Path, san: &[String]) -> Result<(), CertError> {
-    let der = CertificateDer::from_pem_slice(&files::read(path)?)
-        .map_err(|error| CertError::invalid(path, error))?;
-    let (_, certificate) =
-        X509Certificate::from_der(&der).map_err(|error| CertError::invalid(path, error))?;
-    let end = certificate.validity().not_after;
-    if end.timestamp() < now().unix_timestamp() {
-        tracing::warn!(path = %path.display(), %end, "server certificate has expired");
-    }
+/// Checks that a server certificate has every name of `san`.
+pub(super) fn check_names(path: &Path, san: &[String]) -> Result<(), CertError> {
+    let der = first(path)?;
+    let certificate = parse(path, &der)?;
     for name in san {
         if !is_valid_for(&certificate, &der, name)? {
             return Err(CertError::NotCovered {
@@ -104,6 +98,117 @@ pub(super) fn check_server(path: &Path, san: &[String]) -> Result<(), CertError>
         }
     }
     Ok(())
+}
+
+/// Warns of a server certificate that clients will not take: TLS works for those that do not look.
+pub(super) fn check_server(path: &Path) -> Result<(), CertError> {
+    let der = first(path)?;
+    let certificate = parse(path, &der)?;
+    check_validity(
+        path,
+        &certificate,
+        "clients refuse the server's certificate",
+    );
+    if let Ok(Some(purposes)) = certificate.extended_key_usage()
+        && !(purposes.value.server_auth || purposes.value.any)
+    {
+        tracing::warn!(
+            path = %path.display(),
+            "clients refuse the server's certificate: it is not for servers (Extended Key Usage lacks \
+             serverAuth)"
+        );
+    }
+    Ok(())
+}
+
+/// Warns of authorities for clients' certificates that are none, or whose time is over.
+pub(super) fn check_authorities(path: &Path) -> Result<(), CertError> {
+    for der in pem::certificates(path)? {
+        let certificate = parse(path, &der)?;
+        let what = "an authority for clients' certificates is accepted although its time is wrong";
+        check_validity(path, &certificate, what);
+        // Version 1 knows no such thing, and serves as an authority.
+        if certificate.version() == X509Version::V3 && !certificate.is_ca() {
+            tracing::warn!(
+                path = %path.display(),
+                subject = %certificate.subject(),
+                "a certificate for clients' authorities is no authority's (Basic Constraints)"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Warns of a server certificate that the authority beside it did not issue.
+pub(super) fn check_issuer(path: &Path, ca: &Path) -> Result<(), CertError> {
+    if !is_issued_by(path, ca)? {
+        tracing::warn!(
+            path = %path.display(),
+            ca_file = %ca.display(),
+            "clients that trust this authority refuse the server's certificate: it is another's"
+        );
+    }
+    Ok(())
+}
+
+/// Whether a certificate leads to an authority of the other file, with the certificates behind it in
+/// its own file between them.
+pub(super) fn is_issued_by(path: &Path, ca: &Path) -> Result<bool, CertError> {
+    let chain = pem::certificates(path)?;
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(pem::certificates(ca)?);
+    let Some((leaf, between)) = chain.split_first() else {
+        return Ok(false);
+    };
+    let Ok(leaf) = ParsedCertificate::try_from(leaf) else {
+        return Ok(false);
+    };
+    let algorithms = crate::net::tls::signature_algorithms().all;
+    let verified = verify_server_cert_signed_by_trust_anchor(
+        &leaf,
+        &roots,
+        between,
+        UnixTime::now(),
+        algorithms,
+    );
+    // Its time or its purpose may be wrong: that is another question.
+    Ok(!matches!(
+        verified,
+        Err(rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature
+        ))
+    ))
+}
+
+fn first(path: &Path) -> Result<CertificateDer<'static>, CertError> {
+    let mut chain = pem::certificates(path)?.into_iter();
+    chain
+        .next()
+        .ok_or_else(|| CertError::invalid(path, "it holds no certificate"))
+}
+
+fn parse<'a>(path: &Path, der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CertError> {
+    match X509Certificate::from_der(der) {
+        Ok((_, certificate)) => Ok(certificate),
+        Err(error) => Err(CertError::invalid(path, error)),
+    }
+}
+
+fn check_validity(path: &Path, certificate: &X509Certificate<'_>, what: &str) {
+    let (validity, now) = (certificate.validity(), now().unix_timestamp());
+    let reason = if validity.not_after.timestamp() < now {
+        "it has expired"
+    } else if validity.not_before.timestamp() > now {
+        "it is not valid yet"
+    } else {
+        return;
+    };
+    tracing::warn!(
+        path = %path.display(),
+        not_before = %validity.not_before,
+        not_after = %validity.not_after,
+        "{what}: {reason}"
+    );
 }
 
 /// The public key in a certificate, as [`rcgen::PublicKeyData::der_bytes`] gives it.

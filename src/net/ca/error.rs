@@ -39,6 +39,26 @@ pub enum CertError {
         /// The file that is not.
         missing: PathBuf,
     },
+    /// A certificate is to be issued, and the authority's private key is kept elsewhere.
+    #[error(
+        "cannot issue a certificate without `{}`, the private key of `{}`: put it back, or have \
+         certificates issued where it is kept",
+        key.display(), certificate.display()
+    )]
+    NoKey {
+        /// The authority's certificate, which is there.
+        certificate: PathBuf,
+        /// Its private key, which is not.
+        key: PathBuf,
+    },
+    /// A file of a PKI of one's own was named, and not the one that belongs to it.
+    #[error("`{named}` needs `{missing}`, which is not set")]
+    NotNamed {
+        /// The key of the configuration that is set.
+        named: &'static str,
+        /// The key that is not.
+        missing: &'static str,
+    },
     /// A file that holds no usable certificate or key.
     #[error("cannot use `{}`", path.display())]
     Invalid {
@@ -89,6 +109,15 @@ pub enum CertError {
 }
 
 impl CertError {
+    /// What is wrong with the file, without its name.
+    pub(in crate::net) fn into_cause(self) -> Box<dyn Error + Send + Sync> {
+        match self {
+            Self::Read { source, .. } => source.into(),
+            Self::Invalid { source, .. } => source,
+            other => other.into(),
+        }
+    }
+
     pub(super) fn invalid(path: &Path, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Invalid {
             path: path.to_owned(),

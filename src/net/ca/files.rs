@@ -1,14 +1,27 @@
 //! Files of the authority: never overwritten, keys readable by their owner only.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, FileType, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::CertError;
 
 /// Locked while the folder is read or filled. It stays: removing it would let a process that
 /// waits for it and one that makes a new file both believe that they hold the lock.
 const LOCK: &str = ".lock";
+
+/// Another process needs the lock for some keys and files. One that holds it for longer is stuck.
+const LOCK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Between two looks whether the lock is free.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// More is no PEM that anybody means to use here; the largest bundles of authorities are a tenth.
+const SIZE_LIMIT: u64 = 4 << 20;
+
+/// A folder that is made for keys keeps them out of repositories, itself included.
+const IGNORE: (&str, &str) = (".gitignore", "*\n");
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +37,10 @@ pub(super) enum Access {
 pub(super) fn lock(folder: &Path) -> Result<Option<File>, CertError> {
     create_folder(folder)?;
     let path = folder.join(LOCK);
+    // To open a pipe for writing is to wait for somebody who reads.
+    if exists(&path)? {
+        must_be_file(&path)?;
+    }
     let Ok(file) = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -32,22 +49,45 @@ pub(super) fn lock(folder: &Path) -> Result<Option<File>, CertError> {
     else {
         return Ok(None);
     };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => {
-            file.lock()
-                .map_err(|source| CertError::Write { path, source })?;
-            Ok(Some(file))
+    let deadline = Instant::now() + LOCK_LIMIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::Error(_)) => return Ok(None),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Err(TryLockError::WouldBlock) => {
+                let reason = "another process has kept it locked for 10 s";
+                let source = io::Error::new(io::ErrorKind::TimedOut, reason);
+                return Err(CertError::Write { path, source });
+            }
         }
-        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 
+/// Makes the folder if need be; one that is made for the purpose is not for repositories.
 pub(super) fn create_folder(folder: &Path) -> Result<(), CertError> {
-    fs::create_dir_all(folder).map_err(|source| CertError::Write {
+    let unwritable = |source| CertError::Write {
         path: folder.to_owned(),
         source,
-    })
+    };
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent).map_err(unwritable)?;
+    }
+    match fs::create_dir(folder) {
+        Ok(()) => {}
+        // Another process was faster; or something is in the way, which the next step finds.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {
+            return Ok(());
+        }
+        Err(source) => return Err(unwritable(source)),
+    }
+    let (name, content) = IGNORE;
+    write_new(&folder.join(name), content, Access::Everyone)
 }
 
 pub(super) fn exists(path: &Path) -> Result<bool, CertError> {
@@ -78,11 +118,68 @@ pub(super) fn is_pair(certificate: &Path, key: &Path) -> Result<bool, CertError>
     }
 }
 
+/// Reads a file, and nothing that would keep the reader waiting.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, CertError> {
-    fs::read(path).map_err(|source| CertError::Read {
+    must_be_file(path)?;
+    fs::read(path).map_err(|source| unreadable(path, source))
+}
+
+fn must_be_file(path: &Path) -> Result<(), CertError> {
+    let metadata = fs::metadata(path).map_err(|source| unreadable(path, source))?;
+    let reason = if !metadata.is_file() {
+        format!("it is {} and not a file", kind(metadata.file_type()))
+    } else if metadata.len() > SIZE_LIMIT {
+        format!("it has {} bytes, which no PEM file needs", metadata.len())
+    } else {
+        return Ok(());
+    };
+    Err(unreadable(path, io::Error::other(reason)))
+}
+
+fn unreadable(path: &Path, source: io::Error) -> CertError {
+    CertError::Read {
         path: path.to_owned(),
         source,
-    })
+    }
+}
+
+fn kind(kind: FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        if kind.is_fifo() {
+            return "a named pipe (FIFO)";
+        }
+        if kind.is_socket() {
+            return "a socket";
+        }
+    }
+    if kind.is_dir() {
+        "a folder"
+    } else {
+        "a device"
+    }
+}
+
+/// Warns of a private key that more than its owner can read.
+pub(super) fn check_private(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let Ok(metadata) = fs::metadata(path) else {
+            return; // whoever reads it says why it cannot be read
+        };
+        let mode = metadata.permissions().mode() & 0o777;
+        if metadata.is_file() && mode & 0o077 != 0 {
+            tracing::warn!(
+                path = %path.display(),
+                mode = format!("{mode:04o}"),
+                "others can use this private key: chmod 600 keeps it to its owner"
+            );
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
 }
 
 /// Writes a file that must not exist. It has its final permissions before it has any content.

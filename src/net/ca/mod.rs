@@ -9,46 +9,110 @@
 mod certificate;
 mod error;
 mod files;
+pub(super) mod pem;
 
 use std::path::{Path, PathBuf};
 
 use rcgen::{Issuer, KeyPair, PublicKeyData as _};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 pub use self::error::CertError;
 
 use self::files::Access;
-use crate::config;
+use crate::config::{self, ClientCert};
 
 const CA_CERTIFICATE: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
 const SERVER_CERTIFICATE: &str = "server.pem";
 const SERVER_KEY: &str = "server.key";
 
-/// Opens the authority of a broker and sees to its server certificate.
+/// The files that the TLS listeners of a broker work with; absolute paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Files {
+    /// The server's certificate, with those between it and its authority.
+    pub(crate) certificate: PathBuf,
+    /// The server's private key.
+    pub(crate) key: PathBuf,
+    /// The authorities whose client certificates are accepted; `None` where none are asked for.
+    pub(crate) client_ca: Option<PathBuf>,
+    /// What clients trust to find the server's certificate good, as far as it is known.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// Sees to the certificates of a broker: those of a PKI of one's own, or those in `certs`.
 ///
-/// What `certs` lacks of the two pairs is made. A new server certificate is valid for `localhost`,
+/// What `certs` lacks of its two pairs is made. A new server certificate is valid for `localhost`,
 /// `127.0.0.1`, `::1`, the name of this host and every name in `san`; one that is there already
-/// must have those of `san`.
+/// must have those of `san`. Where nothing has to be made, the authority's key is not needed.
 ///
 /// # Errors
 ///
 /// A folder or file that cannot be read, written or understood, half a pair, and a server
 /// certificate without one of the names asked for.
-pub(crate) fn ensure(tls: &config::Tls) -> Result<Authority, CertError> {
-    let folder = tls.certs.as_path();
-    let _lock = files::lock(folder)?;
-    let authority = Authority::load_or_make(folder)?;
-    let (certificate, key) = (authority.server_certificate(), authority.server_key());
-    if files::is_pair(&certificate, &key)? {
-        certificate::check_server(&certificate, &tls.san)?;
-    } else {
-        let pem = certificate::server(&tls.san, &authority.issuer)?;
-        files::write_new(&key, &pem.private_key, Access::Owner)?;
-        files::write_new(&certificate, &pem.certificate, Access::Everyone)?;
+pub(crate) fn ensure(tls: &config::Tls) -> Result<Files, CertError> {
+    let not_named = |named, missing| Err(CertError::NotNamed { named, missing });
+    let files = match (&tls.server_cert, &tls.server_key, &tls.client_ca) {
+        (None, None, None) => ensure_folder(tls)?,
+        (Some(_), None, _) => return not_named("server_cert", "server_key"),
+        (None, Some(_), _) => return not_named("server_key", "server_cert"),
+        (None, None, Some(_)) => return not_named("client_ca", "server_cert"),
+        (Some(_), Some(_), None) if tls.client_cert != ClientCert::None => {
+            return not_named("server_cert", "client_ca");
+        }
+        (Some(certificate), Some(key), ca) => own_files(certificate, key, ca.as_deref())?,
+    };
+    files::check_private(&files.key);
+    certificate::check_server(&files.certificate)?;
+    if let Some(client_ca) = &files.client_ca {
+        certificate::check_authorities(client_ca)?;
     }
-    Ok(authority)
+    Ok(files)
+}
+
+fn ensure_folder(tls: &config::Tls) -> Result<Files, CertError> {
+    let folder = absolute(&tls.certs);
+    let files = Files {
+        certificate: folder.join(SERVER_CERTIFICATE),
+        key: folder.join(SERVER_KEY),
+        client_ca: Some(folder.join(CA_CERTIFICATE)),
+        ca_file: Some(folder.join(CA_CERTIFICATE)),
+    };
+    let ca = folder.join(CA_CERTIFICATE);
+    let _lock = files::lock(&folder)?;
+    let has_server = files::is_pair(&files.certificate, &files.key)?;
+    if has_server && files::exists(&ca)? {
+        certificate::check_names(&files.certificate, &tls.san)?;
+        certificate::check_issuer(&files.certificate, &ca)?;
+    } else {
+        let authority = Authority::load_or_make(&folder)?;
+        let pem = certificate::server(&tls.san, &authority.issuer)?;
+        files::write_new(&files.key, &pem.private_key, Access::Owner)?;
+        files::write_new(&files.certificate, &pem.certificate, Access::Everyone)?;
+    }
+    let key = folder.join(CA_KEY);
+    if files::exists(&key)? {
+        files::check_private(&key);
+    }
+    Ok(files)
+}
+
+/// A PKI of one's own: nothing is made, and no folder is touched.
+fn own_files(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Files, CertError> {
+    let (certificate, client_ca) = (absolute(certificate), client_ca.map(absolute));
+    // Often one authority issues both kinds. Where another issues the server's, its file is not known.
+    let ca_file = match &client_ca {
+        Some(ca) if certificate::is_issued_by(&certificate, ca)? => Some(ca.clone()),
+        _ => None,
+    };
+    Ok(Files {
+        certificate,
+        key: absolute(key),
+        client_ca,
+        ca_file,
+    })
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Signs client certificates that the brokers of one folder accept.
@@ -104,7 +168,8 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// A folder or file that cannot be read, written or understood, and half a pair.
+    /// A folder or file that cannot be read, written or understood, half a pair, and an authority
+    /// whose private key is kept elsewhere.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, CertError> {
         let folder = folder.as_ref();
         let _lock = files::lock(folder)?;
@@ -161,19 +226,15 @@ impl Authority {
         self.folder.join(CA_CERTIFICATE)
     }
 
-    pub(crate) fn server_certificate(&self) -> PathBuf {
-        self.folder.join(SERVER_CERTIFICATE)
-    }
-
-    pub(crate) fn server_key(&self) -> PathBuf {
-        self.folder.join(SERVER_KEY)
-    }
-
     /// Reads or makes the authority; the caller holds the lock of the folder.
     fn load_or_make(folder: &Path) -> Result<Self, CertError> {
-        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let folder = absolute(folder);
         let (certificate, key) = (folder.join(CA_CERTIFICATE), folder.join(CA_KEY));
+        if files::exists(&certificate)? && !files::exists(&key)? {
+            return Err(CertError::NoKey { certificate, key });
+        }
         if files::is_pair(&certificate, &key)? {
+            files::check_private(&key);
             let issuer = load_issuer(&certificate, &key)?;
             return Ok(Self { folder, issuer });
         }
@@ -209,26 +270,29 @@ fn refuse_orphaned_server(folder: &Path, ca: &Path) -> Result<(), CertError> {
 }
 
 fn load_issuer(certificate: &Path, key: &Path) -> Result<Issuer<'static, KeyPair>, CertError> {
-    let der = CertificateDer::from_pem_slice(&files::read(certificate)?)
-        .map_err(|error| CertError::invalid(certificate, error))?;
-    let private = PrivateKeyDer::from_pem_slice(&files::read(key)?)
-        .map_err(|error| CertError::invalid(key, error))?;
+    let chain = pem::certificates(certificate)?;
+    let der = chain.first().ok_or_else(|| {
+        CertError::invalid(certificate, "invariant: a file of certificates has one")
+    })?;
+    let private = pem::private_key(key)?;
     let pair = KeyPair::try_from(&private).map_err(|error| CertError::invalid(key, error))?;
     let public =
-        certificate::public_key(&der).map_err(|error| CertError::invalid(certificate, error))?;
+        certificate::public_key(der).map_err(|error| CertError::invalid(certificate, error))?;
     if public != pair.der_bytes() {
         return Err(CertError::Mismatch {
             certificate: certificate.into(),
             key: key.into(),
         });
     }
-    Issuer::from_ca_cert_der(&der, pair).map_err(|error| CertError::invalid(certificate, error))
+    Issuer::from_ca_cert_der(der, pair).map_err(|error| CertError::invalid(certificate, error))
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
     use tempfile::TempDir;
 
     use super::*;
@@ -269,7 +333,8 @@ mod tests {
 
         let folder = tempfile::tempdir().unwrap();
         let tls = tls_in(&folder, &[]);
-        let authority = ensure(&tls).unwrap();
+        ensure(&tls).unwrap();
+        let authority = Authority::open(&tls.certs).unwrap();
         let issued = authority.issue("demo", KeyKind::Ecdsa, &tls.certs).unwrap();
         for key in [
             tls.certs.join(CA_KEY),
@@ -287,7 +352,6 @@ mod tests {
     #[test]
     fn half_a_pair_is_an_error_that_names_both_files() {
         for (gone, left) in [
-            (CA_KEY, CA_CERTIFICATE),
             (CA_CERTIFICATE, CA_KEY),
             (SERVER_KEY, SERVER_CERTIFICATE),
             (SERVER_CERTIFICATE, SERVER_KEY),
@@ -301,6 +365,71 @@ mod tests {
                 message.contains(gone) && message.contains(left),
                 "{message}"
             );
+        }
+    }
+
+    #[test]
+    fn the_authoritys_key_is_needed_only_to_issue() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = tls_in(&folder, &[]);
+        let files = ensure(&tls).unwrap();
+        fs::remove_file(tls.certs.join(CA_KEY)).unwrap();
+        assert_eq!(ensure(&tls).unwrap(), files);
+        let of_client = Authority::open(&tls.certs).unwrap_err();
+        fs::remove_file(&files.certificate).unwrap();
+        fs::remove_file(&files.key).unwrap();
+        let of_server = ensure(&tls).unwrap_err();
+        for error in [of_client, of_server] {
+            assert!(matches!(error, CertError::NoKey { .. }), "{error}");
+            let message = error.to_string();
+            assert!(
+                message.contains("ca.key") && message.contains("ca.pem"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_made_is_kept_out_of_repositories() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = tls_in(&folder, &[]);
+        ensure(&tls).unwrap();
+        let rules = fs::read_to_string(tls.certs.join(".gitignore")).unwrap();
+        assert_eq!(rules, "*\n");
+        // A folder that is somebody's already stays as it is.
+        Authority::open(folder.path()).unwrap();
+        assert!(!folder.path().join(".gitignore").exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_named_and_not_waited_for() {
+        use std::process::Command;
+
+        for name in [
+            ".lock",
+            CA_CERTIFICATE,
+            CA_KEY,
+            SERVER_CERTIFICATE,
+            SERVER_KEY,
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let tls = tls_in(&folder, &[]);
+            ensure(&tls).unwrap();
+            let path = tls.certs.join(name);
+            fs::remove_file(&path).unwrap();
+            let made = Command::new("mkfifo").arg(&path).status().unwrap();
+            assert!(made.success());
+            let tried = ensure(&tls).and_then(|files| {
+                pem::private_key(&files.key)?;
+                // Its key is asked for when something is issued.
+                Authority::open(&tls.certs)
+            });
+            let Err(CertError::Read { path, source }) = tried else {
+                panic!("{name}: {tried:?}");
+            };
+            assert_eq!(path.file_name().unwrap(), name);
+            assert!(source.to_string().contains("FIFO"), "{source}");
         }
     }
 
@@ -321,7 +450,8 @@ mod tests {
         let tls = tls_in(&folder, &[]);
         ensure(&tls).unwrap();
         fs::copy(tls.certs.join(SERVER_KEY), tls.certs.join(CA_KEY)).unwrap();
-        assert!(matches!(ensure(&tls), Err(CertError::Mismatch { .. })));
+        let error = Authority::open(&tls.certs).unwrap_err();
+        assert!(matches!(error, CertError::Mismatch { .. }));
     }
 
     #[test]
@@ -402,12 +532,12 @@ mod tests {
             let starts: Vec<_> = (0..8)
                 .map(|_| scope.spawn(|| ensure(&tls).unwrap()))
                 .collect();
-            let keys: Vec<_> = starts
-                .into_iter()
-                .map(|s| s.join().unwrap().issuer.key().serialize_pem())
-                .collect();
-            assert!(keys.windows(2).all(|pair| pair[0] == pair[1]));
+            for start in starts {
+                start.join().unwrap();
+            }
         });
+        // The pairs fit, whoever made them.
+        Authority::open(&tls.certs).unwrap();
         ensure(&tls).unwrap();
     }
 
@@ -429,8 +559,8 @@ mod tests {
     #[test]
     fn server_certificates_live_at_most_825_days() {
         let folder = tempfile::tempdir().unwrap();
-        let authority = ensure(&tls_in(&folder, &[])).unwrap();
-        let der = CertificateDer::from_pem_file(authority.server_certificate()).unwrap();
+        let files = ensure(&tls_in(&folder, &[])).unwrap();
+        let der = CertificateDer::from_pem_file(files.certificate).unwrap();
         let (_, certificate) = x509_parser::parse_x509_certificate(&der).unwrap();
         let validity = certificate.validity();
         let days = (validity.not_after.timestamp() - validity.not_before.timestamp()) / 86_400;
