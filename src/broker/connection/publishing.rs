@@ -114,9 +114,8 @@ impl Active {
             ReasonCode::TopicNameInvalid | ReasonCode::QuotaExceeded | ReasonCode::NotAuthorized
         ) && !violation.rule.starts_with("MQTT-");
         let is_dropped = violation.rule == rules::OWN_TOPIC;
-        if !is_dropped
-            && !(is_answerable && self.version == Version::V5 && publish.packet_id.is_some())
-        {
+        let has_code = is_answerable && self.version == Version::V5 && publish.packet_id.is_some();
+        if !is_dropped && !has_code {
             return Err(violation.into());
         }
         tracing::info!(
