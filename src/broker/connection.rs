@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use crate::budget::{Charge, Kind};
 use crate::codec::{
-    self, Connack, Connect, ConnectError, DecodeError, Frame, PacketType, ReasonCode, Split,
-    Version, connect, encode_connack,
+    self, Connack, Connect, ConnectError, DecodeError, PacketType, ReasonCode, Split, Version,
+    connect, encode_connack,
 };
 use crate::config::Limits;
 use crate::conn::alias::InboundAliases;
@@ -326,8 +326,8 @@ impl Connection {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Received {
-        let (frame, connect) = match read_connect(buf, &broker.config().limits) {
-            Ok(Opening::Connect(frame, connect)) => (frame, connect),
+        let (len, connect) = match read_connect(buf, &broker.config().limits) {
+            Ok(Opening::Connect { len, connect }) => (len, connect),
             Ok(Opening::Partial { needed }) => {
                 return Received {
                     consumed: 0,
@@ -346,7 +346,7 @@ impl Connection {
         };
         self.facts.traffic.add(TrafficTotals {
             packets: 1,
-            bytes: frame.len as u64,
+            bytes: len as u64,
             messages: 0,
         });
         let accepted = handshake::accept(&connect, broker.config(), *broker.budget, || {
@@ -378,7 +378,7 @@ impl Connection {
             }
         };
         Received {
-            consumed: frame.len,
+            consumed: len,
             needed: 0,
             flow,
         }
@@ -852,8 +852,14 @@ fn connack(accepted: &Accepted, session_present: bool, broker: &Broker) -> Vec<u
 
 /// What a connection begins with.
 enum Opening<'a> {
-    Connect(Frame<'a>, Box<Connect<'a>>),
-    Partial { needed: usize },
+    Connect {
+        /// Bytes in the packet.
+        len: usize,
+        connect: Box<Connect<'a>>,
+    },
+    Partial {
+        needed: usize,
+    },
 }
 
 /// A beginning that is refused.
@@ -889,7 +895,10 @@ fn read_connect<'a>(buf: &'a [u8], limits: &Limits) -> Result<Opening<'a>, Unwel
         return Ok(Opening::Partial { needed });
     };
     let connect = connect::decode(&frame).map_err(Unwelcome::Undecoded)?;
-    Ok(Opening::Connect(frame, Box::new(connect)))
+    Ok(Opening::Connect {
+        len: frame.len,
+        connect: Box::new(connect),
+    })
 }
 
 impl Received {

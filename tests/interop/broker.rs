@@ -1,5 +1,6 @@
 //! The broker under test, as a child process with its own folder and free ports.
 
+use std::collections::HashMap;
 use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub(crate) struct Broker {
     // Fields are dropped in this order: the process first, then its folder.
     process: Process,
     folder: TempDir,
+    profile: Profile,
     ready: Value,
 }
 
@@ -32,7 +34,7 @@ pub(crate) enum Profile {
 }
 
 /// How a client reaches the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Transport {
     Tcp,
     Tls,
@@ -61,32 +63,41 @@ impl Broker {
     #[track_caller]
     pub(crate) fn start(profile: Profile) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
+        Self::start_in(folder, profile, &HashMap::new())
+    }
+
+    /// Ends the broker and starts another one with its certificates, at its ports.
+    #[track_caller]
+    pub(crate) fn restart(self) -> Self {
+        let ports = profile_transports(self.profile)
+            .iter()
+            .map(|&transport| (transport, self.port(transport)))
+            .collect();
+        self.process.terminate();
+        Self::start_in(self.folder, self.profile, &ports)
+    }
+
+    /// Starts a broker with the given ports, or any free ones.
+    #[track_caller]
+    fn start_in(folder: TempDir, profile: Profile, ports: &HashMap<Transport, u16>) -> Self {
         let mut command = roundel();
         command
             .arg("serve")
             .args(["--ready", "json", "--die-with-parent", "--http-port", "0"]);
         command.arg("--certs").arg(folder.path());
-        command.args(match profile {
-            Profile::Aws => &["--profile", "aws", "--mqtts-port", "0"][..],
-            Profile::Standard => &[
-                "--profile",
-                "standard",
-                "--mqtt-port",
-                "0",
-                "--mqtts-port",
-                "0",
-                "--ws-port",
-                "0",
-                "--wss-port",
-                "0",
-            ],
-        });
+        command.args(["--profile", &profile.to_string()]);
+        for transport in profile_transports(profile) {
+            let port = ports.get(transport).copied().unwrap_or(0);
+            command.arg(format!("--{}-port", transport.listener()));
+            command.arg(port.to_string());
+        }
         let mut process = Process::start("roundel", &mut command);
         let line = process.wait_for("the ready line", |line| line.starts_with('{'));
         let ready = serde_json::from_str(&line).expect("the ready line is JSON");
         Self {
             process,
             folder,
+            profile,
             ready,
         }
     }
@@ -94,13 +105,7 @@ impl Broker {
     /// The port of a listener.
     #[track_caller]
     pub(crate) fn port(&self, transport: Transport) -> u16 {
-        let listener = match transport {
-            Transport::Tcp => "mqtt",
-            Transport::Tls => "mqtts",
-            Transport::Ws => "ws",
-            Transport::Wss => "wss",
-        };
-        let address = self.ready["listeners"][listener]
+        let address = self.ready["listeners"][transport.listener()]
             .as_str()
             .expect("the listener is on");
         let (_, port) = address.rsplit_once(':').expect("an address has a port");
@@ -152,6 +157,16 @@ impl Transport {
         }
     }
 
+    /// Its name in flags and in the ready line.
+    fn listener(self) -> &'static str {
+        match self {
+            Self::Tcp => "mqtt",
+            Self::Tls => "mqtts",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+
     /// Whether the client shows a certificate.
     pub(crate) fn is_secure(self) -> bool {
         matches!(self, Self::Tls | Self::Wss)
@@ -164,6 +179,19 @@ impl fmt::Display for Profile {
             Self::Aws => "aws",
             Self::Standard => "standard",
         })
+    }
+}
+
+/// The doors of a profile in these tests.
+fn profile_transports(profile: Profile) -> &'static [Transport] {
+    match profile {
+        Profile::Aws => &[Transport::Tls],
+        Profile::Standard => &[
+            Transport::Tcp,
+            Transport::Tls,
+            Transport::Ws,
+            Transport::Wss,
+        ],
     }
 }
 

@@ -10,9 +10,11 @@
 //! | `blog` | the walk-through of the announcement of shared subscriptions, with its exact flags |
 //! | `sdk` | the SDK's shared-subscription sample, and what its client negotiates |
 //! | `failover` | QoS 1 messages of a group whose members die |
+//! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
 //! | `matrix` | every client: QoS 0, 1, 2, shared, will, retained, resume, over every transport |
 
 mod blog;
+mod bridge;
 mod broker;
 mod failover;
 mod matrix;
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         blog::trials(),
         sdk::trials(),
         failover::trials(),
+        bridge::trials(),
         matrix::trials(),
     ]
     .into_iter()
