@@ -38,7 +38,7 @@ pub(super) async fn admit(
     }
 }
 
-/// What came from outside is written as Debug text, which no line break leaves.
+/// What came from outside is a string value: subscribers quote and escape those.
 fn log(method: &str, headers: &HeaderMap, uri: &Uri, refusal: &ApiError) {
     let text = |name| {
         let value = headers.get(name);
@@ -48,11 +48,11 @@ fn log(method: &str, headers: &HeaderMap, uri: &Uri, refusal: &ApiError) {
     };
     tracing::info!(
         listener = "http",
-        method = ?excerpt(method),
-        path = ?excerpt(uri.path()),
-        host = ?text(HOST),
-        origin = ?text(ORIGIN),
-        reason = ?refusal.text(),
+        method = &*excerpt(method),
+        path = &*excerpt(uri.path()),
+        host = text(HOST),
+        origin = text(ORIGIN),
+        reason = refusal.text(),
         "request refused",
     );
 }

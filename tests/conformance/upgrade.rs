@@ -261,7 +261,7 @@ impl LoggingBroker {
         loop {
             let line = self.lines.recv_timeout(DEADLINE).expect("a line in time");
             if line.contains(&peer) {
-                for word in words.iter().chain(&["listener=\"ws\""]) {
+                for word in words.iter().chain(&["listener=ws"]) {
                     assert!(line.contains(word), "no {word:?} in {line}");
                 }
                 return;

@@ -148,7 +148,7 @@ pub(in crate::http) async fn disconnect(
             .broker
             .disconnect(&session, Some(reason), REASON_STRING, &context, &mut dirty);
     super::flush(shared, dirty).await;
-    tracing::info!(client_id = ?excerpt(&id), %reason, disconnected, "disconnected through the control API");
+    tracing::info!(client_id = &*excerpt(&id), %reason, disconnected, "disconnected through the control API");
     Ok(Json(Disconnected {
         client_id: id,
         disconnected,

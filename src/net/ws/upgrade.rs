@@ -74,7 +74,7 @@ where
         Ok(Err(Failure::Refused(refusal))) => {
             let status = refusal.status.as_u16();
             // As Debug text, which no line break leaves.
-            let sent = refusal.sent.as_deref().map(tracing::field::debug);
+            let sent = refusal.sent.as_deref();
             tracing::info!(%peer, listener, status, sent, reason = refusal.text, "upgrade refused");
             return None;
         }
@@ -82,7 +82,7 @@ where
         Ok(Err(Failure::Silent)) => "closed by the client before its request".to_owned(),
         Err(_) => format!("no request within {limit:?}"),
     };
-    tracing::info!(%peer, listener, reason = ?reason, "no upgrade");
+    tracing::info!(%peer, listener, reason, "no upgrade");
     None
 }
 
