@@ -19,8 +19,8 @@ use crate::config::Overlapping;
 use crate::session::subscription::{Options, Subscription};
 use crate::topic::{Changes, HashParent, Hashing, Trie};
 
-use super::group::Group;
 use super::session::Session;
+use super::share::Group;
 
 /// What one filter leads to: mostly one plain subscriber, who lies in place.
 #[derive(Default)]

@@ -13,11 +13,11 @@ use crate::topic::Filter;
 use super::Broker;
 use super::context::Context;
 use super::dirty::Dirty;
-use super::group::{Group, JoinError};
 use super::outbox::Grant;
 use super::retained::Retained;
 use super::route::{Leaf, Target};
 use super::session::{Session, Slot, Subscribed, subscription_size};
+use super::share::{Group, JoinError};
 
 /// Retained messages handed to one receiver per lock hold.
 const REPLAY_BATCH: usize = 256;
@@ -240,7 +240,7 @@ impl Broker {
             };
             // Groups end under this lock, so one that the trie holds has not ended.
             match group.join(session, subscription, context.limits.group_members) {
-                Ok(_) => Ok(group),
+                Ok(()) => Ok(group),
                 Err(JoinError::Full | JoinError::Ended) => Err(ReasonCode::QuotaExceeded),
             }
         })
@@ -315,7 +315,7 @@ impl Broker {
         dirty: &mut Dirty,
     ) {
         for group in due.groups {
-            while group.drain(context, dirty) {}
+            group.renew(session, context, dirty);
         }
         if due.replays.is_empty() {
             return;

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use proptest::prelude::*;
@@ -24,9 +24,12 @@ use super::super::{
     Alarm, Broker, ConnectionFacts, Dirty, Link, Mailbox, Randomness, Session, Written,
 };
 
-const CLIENTS: usize = 4;
+const CLIENTS: usize = 5;
 const FILTER: &str = "$share/g/t";
-const QUEUE_BOUND: usize = 6;
+/// A batch that finishes what a departure begins here.
+const LARGE_BATCH: usize = 256;
+/// Message Expiry Interval of messages that have one, in seconds.
+const EXPIRY: u32 = 10;
 /// Maximum Packet Size of a client that takes small messages only, and the payload of a large one.
 const SMALL: usize = 64;
 const LARGE_PAYLOAD: usize = 100;
@@ -52,9 +55,16 @@ enum Step {
     Unsubscribe {
         client: usize,
     },
+    /// So many messages in a row.
     Publish {
         qos: QoS,
         large: bool,
+        expires: bool,
+        count: usize,
+    },
+    /// Time passes.
+    Wait {
+        seconds: u64,
     },
     /// The next packet that completes one of the client's open exchanges; `refused`: with an error.
     Acknowledge {
@@ -72,18 +82,24 @@ fn qos() -> impl Strategy<Value = QoS> {
     ]
 }
 
+/// Mostly one, now and then more than any batch takes.
+fn count() -> impl Strategy<Value = usize> {
+    prop_oneof![6 => Just(1), 2 => 2..6usize, 1 => 6..30usize]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let client = 0..CLIENTS;
     prop_oneof![
-        2 => (client.clone(), prop::bool::weighted(0.2), any::<bool>(), 1..4usize, any::<bool>())
+        2 => (client.clone(), prop::bool::weighted(0.2), any::<bool>(), 1..5usize, any::<bool>())
             .prop_map(|(client, clean_start, persistent, window, small)| Step::Connect {
                 client, clean_start, persistent, window, small,
             }),
         1 => client.clone().prop_map(|client| Step::Disconnect { client }),
         2 => (client.clone(), qos()).prop_map(|(client, qos)| Step::Subscribe { client, qos }),
         1 => client.clone().prop_map(|client| Step::Unsubscribe { client }),
-        8 => (qos(), prop::bool::weighted(0.15))
-            .prop_map(|(qos, large)| Step::Publish { qos, large }),
+        8 => (qos(), prop::bool::weighted(0.25), prop::bool::weighted(0.2), count())
+            .prop_map(|(qos, large, expires, count)| Step::Publish { qos, large, expires, count }),
+        1 => (1..8u64).prop_map(|seconds| Step::Wait { seconds }),
         6 => (client, any::<prop::sample::Index>(), prop::bool::weighted(0.1))
             .prop_map(|(client, which, refused)| Step::Acknowledge { client, which, refused }),
     ]
@@ -94,9 +110,13 @@ proptest! {
 
     /// Design rules 1 to 8; MQTT-4.8.2-3 to -6, MQTT-4.4.0-1.
     #[test]
-    fn group_follows_its_rules(steps in proptest::collection::vec(step(), 1..120)) {
-        let mut harness = Harness::new();
-        let mut model = Model::default();
+    fn group_follows_its_rules(
+        steps in proptest::collection::vec(step(), 1..120),
+        batch in prop::sample::select(vec![1, 2, 3, LARGE_BATCH]),
+        bound in prop::sample::select(vec![6, 100]),
+    ) {
+        let mut harness = Harness::new(batch, bound);
+        let mut model = Model { bound, ..Model::default() };
         for step in steps {
             model.sent.clear();
             harness.carry_out(&step, &mut model);
@@ -112,6 +132,8 @@ struct Note {
     number: u64,
     qos: QoS,
     large: bool,
+    /// In seconds since the beginning.
+    expires_at: Option<u64>,
 }
 
 /// What the rules say.
@@ -122,8 +144,13 @@ struct Model {
     members: Vec<(usize, QoS)>,
     cursor: usize,
     queue: Vec<Waiting>,
+    /// How many may wait.
+    bound: usize,
     published: u64,
     dropped: u64,
+    expired: u64,
+    /// Seconds since the beginning.
+    clock: u64,
     /// What this step sends: to whom, and what.
     sent: Vec<(usize, Sent)>,
 }
@@ -246,27 +273,30 @@ impl Model {
         verdict
     }
 
-    /// Rule 7.
-    fn publish(&mut self, qos: QoS, large: bool) -> Note {
+    /// Whether somebody can take some message of QoS 1 now.
+    fn somebody_is_ready(&self) -> bool {
+        self.members.iter().any(|(member, granted)| {
+            let client = &self.clients[*member];
+            client.connected && (*granted == QoS::AtMostOnce || client.has_room())
+        })
+    }
+
+    /// Rule 7. What waits was offered to all before, so a new message takes nothing from it.
+    fn publish(&mut self, qos: QoS, large: bool, expires: bool) -> Note {
         self.published += 1;
         let note = Note {
             number: self.published,
             qos,
             large,
+            expires_at: expires.then_some(self.clock + u64::from(EXPIRY)),
         };
         if self.members.is_empty() {
             return note;
         }
-        let behind_others = qos > QoS::AtMostOnce && !self.queue.is_empty();
-        let pick = if behind_others {
-            Pick::NoRoom
-        } else {
-            self.pick(note)
-        };
-        match pick {
+        match self.pick(note) {
             Pick::Taken => {}
             Pick::NoRoom | Pick::Nobody
-                if qos > QoS::AtMostOnce && self.may_wait() && self.queue.len() < QUEUE_BOUND =>
+                if qos > QoS::AtMostOnce && self.may_wait() && self.queue.len() < self.bound =>
             {
                 self.queue.push(Waiting {
                     note,
@@ -284,14 +314,25 @@ impl Model {
             .any(|(member, qos)| self.clients[*member].connected || *qos > QoS::AtMostOnce)
     }
 
+    /// Rule 7: in order, and past those that only full members could take.
     fn drain(&mut self) {
-        while let Some(waiting) = self.queue.first() {
+        let (before, clock) = (self.queue.len(), self.clock);
+        self.queue
+            .retain(|waiting| waiting.note.expires_at.is_none_or(|at| at > clock));
+        self.expired += (before - self.queue.len()) as u64;
+        let mut place = 0;
+        while let Some(waiting) = self.queue.get(place) {
             match self.pick(waiting.note) {
-                Pick::Taken => {}
-                Pick::TooLarge => self.dropped += 1,
+                Pick::Taken => {
+                    self.queue.remove(place);
+                }
+                Pick::TooLarge => {
+                    self.queue.remove(place);
+                    self.dropped += 1;
+                }
+                Pick::NoRoom if self.somebody_is_ready() => place += 1,
                 Pick::NoRoom | Pick::Nobody => break,
             }
-            self.queue.remove(0);
         }
         if !self.may_wait() {
             self.dropped += self.queue.drain(..).len() as u64;
@@ -346,7 +387,7 @@ impl Model {
         }
         self.drain();
         if self.members.is_empty() {
-            self.dropped = 0;
+            (self.dropped, self.expired) = (0, 0);
             for open in self.clients.iter_mut().flat_map(|client| &mut client.open) {
                 open.of_group = false;
             }
@@ -467,6 +508,7 @@ impl Model {
 /// The broker, and what its clients' sockets got.
 struct Harness {
     broker: Broker,
+    start: Instant,
     now: Instant,
     links: Vec<Arc<Wire>>,
     attached: Vec<Option<Attached>>,
@@ -503,12 +545,15 @@ impl Alarm for NoAlarm {
 }
 
 impl Harness {
-    fn new() -> Self {
+    fn new(batch: usize, bound: usize) -> Self {
         let now = Instant::now();
         let mut config = Config::standard();
-        config.limits.group_queue = QUEUE_BOUND;
+        config.limits.group_queue = bound;
+        let mut broker = Broker::new(config, Randomness::from_seed(1), now, Arc::new(NoAlarm));
+        broker.batch = batch;
         Self {
-            broker: Broker::new(config, Randomness::from_seed(1), now, Arc::new(NoAlarm)),
+            broker,
+            start: now,
             now,
             links: (0..CLIENTS).map(|_| Arc::default()).collect(),
             attached: (0..CLIENTS).map(|_| None).collect(),
@@ -527,6 +572,11 @@ impl Harness {
                 small,
             } => {
                 model.disconnect(client);
+                if self.broker.batch < LARGE_BATCH {
+                    // A session that is taken over may come back before its messages have gone on.
+                    self.disconnect(client, &mut dirty);
+                    self.come_to_rest(std::mem::take(&mut dirty));
+                }
                 if clean_start {
                     model.end_session(client);
                 }
@@ -553,9 +603,26 @@ impl Harness {
                 model.leave(client);
                 self.unsubscribe(client, &mut dirty);
             }
-            Step::Publish { qos, large } => {
-                let note = model.publish(qos, large);
-                self.publish(note, &mut dirty);
+            Step::Publish {
+                qos,
+                large,
+                expires,
+                count,
+            } => {
+                for _ in 0..count {
+                    let note = model.publish(qos, large, expires);
+                    self.publish(note, &mut dirty);
+                }
+            }
+            Step::Wait { seconds } => {
+                model.clock += seconds;
+                model.drain();
+                self.now += Duration::from_secs(seconds);
+                // Nobody looks for what has expired unless there is something to do.
+                self.broker.group_names.visit(None, |group| {
+                    group.drain(&self.broker.context(self.now), &mut dirty);
+                    true
+                });
             }
             Step::Acknowledge {
                 client,
@@ -568,7 +635,17 @@ impl Harness {
             }
             Step::Subscribe { .. } | Step::Unsubscribe { .. } => {}
         }
+        self.come_to_rest(dirty);
+    }
+
+    /// Lets everything be done that can be done now.
+    fn come_to_rest(&self, dirty: Dirty) {
         self.broker.flush_all(&self.broker.context(self.now), dirty);
+        while self.broker.has_work() {
+            let mut dirty = Dirty::default();
+            self.broker.work(self.now, &mut dirty);
+            self.broker.flush_all(&self.broker.context(self.now), dirty);
+        }
     }
 
     fn connect(
@@ -658,7 +735,10 @@ impl Harness {
     fn publish(&self, note: Note, dirty: &mut Dirty) {
         let mut payload = note.number.to_be_bytes().to_vec();
         payload.resize(if note.large { LARGE_PAYLOAD } else { 8 }, 0);
-        let publication = Publication::new("t", &payload, note.qos);
+        let mut publication = Publication::new("t", &payload, note.qos);
+        publication.expires_at = note
+            .expires_at
+            .map(|at| self.start + Duration::from_secs(at));
         let context = self.broker.context(self.now);
         let run = Run::one(&publication);
         let _ = self.broker.routing.with_route_once("t", |route| {
