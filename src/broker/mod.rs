@@ -21,6 +21,7 @@ mod line;
 mod link;
 mod local;
 mod memberships;
+mod ordered;
 mod outbox;
 mod outside;
 mod publish;

@@ -382,7 +382,7 @@ impl Broker {
         self.routing.read(|trie| {
             trie.get(filter).map(|leaf| TopicSnapshot {
                 filter: filter.to_owned(),
-                subscribers: leaf.plain().len(),
+                subscribers: leaf.plain_len(),
                 groups: leaf.groups().len(),
             })
         })

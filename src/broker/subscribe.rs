@@ -146,7 +146,7 @@ impl Broker {
                 let target = tables
                     .trie
                     .get_mut(filter)
-                    .and_then(|leaf| leaf.target_mut(&subscribed.subscription));
+                    .and_then(|leaf| leaf.target_mut(session.id));
                 if let Some(target) = target {
                     target.options = options;
                 }
@@ -215,11 +215,7 @@ impl Broker {
         let seed = self.randomness.turn_seed();
         self.routing.change(filter, |tables| {
             let leaf = tables.trie.get_or_insert_with(filter, Leaf::default);
-            let known = leaf
-                .groups()
-                .iter()
-                .find(|group| *group.share == *share)
-                .cloned();
+            let known = leaf.groups().get(share).cloned();
             let group = match known {
                 Some(group) => group,
                 None => {
@@ -289,7 +285,7 @@ impl Broker {
                 return;
             };
             match &subscribed.group {
-                None => leaf.remove(&subscribed.subscription),
+                None => leaf.remove(session.id),
                 Some(group) => {
                     if let Some(ended) = group.leave(session, context, dirty) {
                         Self::count(&self.counters.dropped, ended.dropped);
