@@ -175,6 +175,12 @@ impl Broker {
         }
     }
 
+    /// Sets how many steps a shared group takes under one lock hold.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn set_batch(&mut self, steps: usize) {
+        self.batch = steps.max(1);
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }

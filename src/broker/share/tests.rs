@@ -550,7 +550,7 @@ impl Harness {
         let mut config = Config::standard();
         config.limits.group_queue = bound;
         let mut broker = Broker::new(config, Randomness::from_seed(1), now, Arc::new(NoAlarm));
-        broker.batch = batch;
+        broker.set_batch(batch);
         Self {
             broker,
             start: now,
