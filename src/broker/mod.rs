@@ -333,7 +333,7 @@ impl Broker {
     /// Goes on with work that was put off.
     fn go_on(&self, work: &Later, context: &Context<'_>, dirty: &mut Dirty) {
         match work {
-            Later::Drain(group) => group.drain(context, dirty),
+            Later::Drain(group) => group.drain_listed(context, dirty),
             Later::MakeRoom(session) => self.make_room(session, context, dirty),
         }
     }

@@ -328,23 +328,13 @@ impl Outbox {
             self.memberships.want(origin.membership, Room::Outbox);
             return HandOver::NoRoom;
         }
-        let (room, has_room) = match grant.qos {
-            QoS::AtMostOnce => (Room::Outbox, connected.out.len() < context.limits.outbox),
-            QoS::AtLeastOnce | QoS::ExactlyOnce => (Room::Window, self.has_room(context)),
-        };
-        let fits = fits(publication, &grant, connected, context);
-        if !has_room {
-            self.memberships.want(origin.membership, room);
-        }
-        if !fits {
-            self.memberships.note(origin.membership);
-            return HandOver::TooLarge { has_room };
-        }
-        if !has_room {
-            return HandOver::NoRoom;
-        }
-        if grant.qos == QoS::AtMostOnce {
+        if grant.qos == QoS::AtMostOnce && connected.out.len() < context.limits.outbox {
             return self.hand_over_at_most_once(publication, &grant, origin, context);
+        }
+        let fits = fits(publication, &grant, connected, context);
+        let has_room = grant.qos > QoS::AtMostOnce && self.has_room(context);
+        if !fits || !has_room {
+            return self.refuse(fits, has_room, grant.qos, origin);
         }
         let delivery = Delivery {
             message: publication.message(context.budget).clone(),
@@ -358,6 +348,24 @@ impl Outbox {
         HandOver::Taken(wake)
     }
 
+    /// Notes what a group has to be told, that offered a message in vain.
+    #[cold]
+    fn refuse(&mut self, fits: bool, has_room: bool, qos: QoS, origin: Origin) -> HandOver {
+        let room = match qos {
+            QoS::AtMostOnce => Room::Outbox,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => Room::Window,
+        };
+        if !has_room {
+            self.memberships.want(origin.membership, room);
+        }
+        if fits {
+            return HandOver::NoRoom;
+        }
+        self.memberships.note(origin.membership);
+        HandOver::TooLarge { has_room }
+    }
+
+    #[inline]
     fn hand_over_at_most_once(
         &mut self,
         publication: &Publication<'_>,

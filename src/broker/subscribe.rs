@@ -93,7 +93,8 @@ impl Broker {
             },
         };
         drop(slot);
-        due.groups.extend(subscribed.group);
+        due.groups
+            .extend(subscribed.group.filter(|group| group.has_backlog()));
         let wants_retained = match request.options.retain_handling {
             RetainHandling::Send => true,
             RetainHandling::SendIfNew => is_new,
@@ -141,8 +142,9 @@ impl Broker {
             let _outbox = session.outbox();
             subscribed.subscription.change(options);
         }
-        if subscribed.group.is_none() {
-            self.routing.change(filter, |tables| {
+        match &subscribed.group {
+            Some(group) => group.renew(session),
+            None => self.routing.change(filter, |tables| {
                 let target = tables
                     .trie
                     .get_mut(filter)
@@ -150,7 +152,7 @@ impl Broker {
                 if let Some(target) = target {
                     target.options = options;
                 }
-            });
+            }),
         }
     }
 
@@ -311,7 +313,7 @@ impl Broker {
         dirty: &mut Dirty,
     ) {
         for group in due.groups {
-            group.renew(session, context, dirty);
+            group.drain(context, dirty);
         }
         if due.replays.is_empty() {
             return;

@@ -23,7 +23,7 @@ mod ring;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::budget::{Charge, Kind as Account};
 use crate::codec::{PacketId, QoS};
@@ -186,8 +186,8 @@ impl Group {
         }
     }
 
-    /// Adds a member at the end of the ring. Fails when the group has ended or is full. The caller calls
-    /// [`renew`](Self::renew) once the subscription was answered.
+    /// Adds a member at the end of the ring. Fails when the group has ended or is full. What waits is
+    /// handed out once the subscription was answered: the caller calls [`drain`](Self::drain) then.
     pub(super) fn join(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -215,16 +215,19 @@ impl Group {
             looked: Looked::default(),
             is_fresh: false,
         });
+        let slot = state.ring.find(session.id);
+        slot.into_iter().for_each(|slot| state.begin_anew(slot));
         Ok(())
     }
 
-    /// A member joined or subscribed again: it keeps its place, and may take what waits.
-    pub(super) fn renew(
-        self: &Arc<Self>,
-        session: &Session,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) {
+    /// Whether something waits.
+    pub(super) fn has_backlog(&self) -> bool {
+        !self.state.lock().backlog.is_empty()
+    }
+
+    /// A member subscribed again: it keeps its place, and may take what waits, as with
+    /// [`join`](Self::join).
+    pub(super) fn renew(&self, session: &Session) {
         let mut state = self.state.lock();
         let Some(slot) = state.ring.find(session.id) else {
             return;
@@ -238,7 +241,6 @@ impl Group {
             state.begin_anew(slot);
         }
         state.review_blocked();
-        self.go_on(state, context, dirty);
     }
 
     /// UNSUBSCRIBE or the end of a session. Tells if the group ended with its last member.
@@ -343,26 +345,50 @@ impl Group {
         self.go_on(state, context, dirty);
     }
 
-    /// Goes on with a group that was on a list.
+    /// Hands out what waits.
     pub(super) fn drain(self: &Arc<Self>, context: &Context<'_>, dirty: &mut Dirty) {
-        let mut state = self.state.lock();
-        state.is_listed = false;
-        self.go_on(state, context, dirty);
+        self.go_on(self.state.lock(), context, dirty);
     }
 
-    /// Hands out what waits, as far as one lock hold goes; the rest goes on the list of the turn.
+    /// Goes on with a group that was on a list.
+    pub(super) fn drain_listed(self: &Arc<Self>, context: &Context<'_>, dirty: &mut Dirty) {
+        let mut state = self.state.lock();
+        state.is_listed = false;
+        self.take_slice(state, context, dirty);
+    }
+
+    /// Hands out what waits, if the turn has time for it.
     fn go_on(
         self: &Arc<Self>,
-        mut state: parking_lot::MutexGuard<'_, State>,
+        mut state: MutexGuard<'_, State>,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
-        if self.has_ended() {
-            return;
+        if state.backlog.is_empty() {
+            return state.settle(context);
         }
-        let more = state.drain_some(self.strategy, context, dirty);
-        if more == More::Yes && !std::mem::replace(&mut state.is_listed, true) {
-            drop(state);
+        if dirty.is_spent() {
+            state.settle(context);
+            return self.list(&mut state, context, dirty);
+        }
+        self.take_slice(state, context, dirty);
+    }
+
+    /// Hands out what waits, as far as one lock hold goes; the rest goes on the list of the turn.
+    fn take_slice(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        if state.drain_some(self.strategy, context, dirty) == More::Yes {
+            self.list(&mut state, context, dirty);
+        }
+    }
+
+    /// Puts the group on the list of the turn, unless it is on one.
+    fn list(self: &Arc<Self>, state: &mut State, context: &Context<'_>, dirty: &mut Dirty) {
+        if !std::mem::replace(&mut state.is_listed, true) {
             dirty.later(Later::Drain(self.clone()), context);
         }
     }
