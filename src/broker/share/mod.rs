@@ -364,6 +364,8 @@ impl Group {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
+        #[cfg(test)]
+        costs::count_visit();
         if state.backlog.is_empty() {
             return state.settle(context);
         }
@@ -809,5 +811,7 @@ impl State {
     }
 }
 
+#[cfg(test)]
+mod costs;
 #[cfg(test)]
 mod tests;

@@ -309,3 +309,144 @@ impl Ring {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::super::backlog::Looked;
+    use super::*;
+    use crate::broker::session::Session;
+    use crate::budget::{Charge, Kind as Account, Owned};
+    use crate::session::subscription::{Options, Subscription};
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Join(QoS),
+        Leave(prop::sample::Index),
+        /// Whoever is next and ready takes a message.
+        Take,
+        /// Whoever is next and ready refuses one.
+        Refuse,
+        Disappear(prop::sample::Index),
+        Appear(prop::sample::Index),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let index = any::<prop::sample::Index>;
+        prop_oneof![
+            6 => prop::sample::select(vec![QoS::AtMostOnce, QoS::AtLeastOnce]).prop_map(Step::Join),
+            5 => index().prop_map(Step::Leave),
+            4 => Just(Step::Take),
+            2 => Just(Step::Refuse),
+            1 => index().prop_map(Step::Disappear),
+            2 => index().prop_map(Step::Appear),
+        ]
+    }
+
+    struct Model {
+        session: u64,
+        qos: QoS,
+        is_present: bool,
+        is_ready: bool,
+    }
+
+    fn member(id: u64, qos: QoS, budget: &Owned) -> Member {
+        let options = Options {
+            qos,
+            no_local: false,
+            retain_as_published: false,
+            id: None,
+        };
+        Member {
+            session: Session::new(id, "client", Charge::none(**budget, Account::Sessions)),
+            subscription: Arc::new(Subscription::new(options)),
+            membership: 0,
+            qos,
+            delivered: 0,
+            redelivered: 0,
+            looked: Looked::default(),
+            is_fresh: false,
+        }
+    }
+
+    proptest! {
+        /// Hundreds of members come and go, so that slots are closed up now and then.
+        #[test]
+        fn turns_are_those_of_a_list(
+            crowd in 0..200_u64,
+            leavers in proptest::collection::vec(any::<prop::sample::Index>(), 0..200),
+            steps in proptest::collection::vec(step(), 1..150),
+        ) {
+            let budget = Owned::new(1 << 30);
+            let (mut ring, mut model, mut cursor) = (Ring::default(), Vec::<Model>::new(), 0);
+            let joins = (0..crowd).map(|_| Step::Join(QoS::AtLeastOnce));
+            let takes = (0..crowd / 2).map(|_| Step::Take);
+            let leaves = leavers.into_iter().map(Step::Leave);
+            let mut ids = 0;
+            for step in joins.chain(takes).chain(leaves).chain(steps) {
+                let count = model.len();
+                let next = (0..count)
+                    .map(|offset| (cursor + offset) % count)
+                    .find(|place| model[*place].is_ready);
+                let found = ring
+                    .next_ready(Kind::Lasting, ring.cursor())
+                    .or_else(|| ring.next_ready(Kind::Lasting, 0));
+                let session = found.and_then(|slot| Some(ring.get(slot)?.session.id));
+                prop_assert_eq!(session, next.map(|place| model[place].session));
+                match step {
+                    Step::Join(qos) => {
+                        ids += 1;
+                        ring.push(member(ids, qos, &budget));
+                        model.push(Model { session: ids, qos, is_present: true, is_ready: true });
+                    }
+                    Step::Leave(index) if count > 0 => {
+                        let place = index.index(count);
+                        let left = model.remove(place);
+                        cursor -= usize::from(place < cursor);
+                        cursor = if cursor < model.len() { cursor } else { 0 };
+                        let slot = ring.find(left.session).unwrap();
+                        prop_assert_eq!(ring.remove(slot).unwrap().session.id, left.session);
+                        prop_assert_eq!(ring.find(left.session), None);
+                    }
+                    Step::Take => {
+                        if let (Some(slot), Some(place)) = (found, next) {
+                            ring.advance_behind(slot);
+                            cursor = (place + 1) % count;
+                        }
+                    }
+                    Step::Refuse => {
+                        if let (Some(slot), Some(place)) = (found, next) {
+                            ring.refuse(slot, Kind::Lasting);
+                            model[place].is_ready = false;
+                        }
+                    }
+                    Step::Disappear(index) | Step::Appear(index) if count > 0 => {
+                        let place = index.index(count);
+                        let slot = ring.find(model[place].session).unwrap();
+                        let appears = matches!(step, Step::Appear(_));
+                        match appears {
+                            true => ring.appear(slot),
+                            false => ring.disappear(slot),
+                        }
+                        (model[place].is_present, model[place].is_ready) = (appears, appears);
+                    }
+                    Step::Leave(_) | Step::Disappear(_) | Step::Appear(_) => {}
+                }
+                prop_assert_eq!(ring.turn(), cursor);
+                prop_assert_eq!(ring.len(), model.len());
+                prop_assert!(ring.slots.len() <= 2 * model.len().max(GAPS) + 1);
+                let sessions: Vec<u64> = ring.iter().map(|member| member.session.id).collect();
+                let expected: Vec<u64> = model.iter().map(|member| member.session).collect();
+                prop_assert_eq!(sessions, expected);
+                let is_full = |member: &&Model| member.is_present && !member.is_ready;
+                let full = ring.next_full(0).and_then(|slot| Some(ring.get(slot)?.session.id));
+                prop_assert_eq!(full, model.iter().find(is_full).map(|member| member.session));
+                let lets_wait = |member: &Model| member.is_present || member.qos > QoS::AtMostOnce;
+                prop_assert_eq!(ring.lets_wait(), model.iter().any(lets_wait));
+            }
+        }
+    }
+}

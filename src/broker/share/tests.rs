@@ -506,18 +506,18 @@ impl Model {
 }
 
 /// The broker, and what its clients' sockets got.
-struct Harness {
-    broker: Broker,
-    start: Instant,
-    now: Instant,
-    links: Vec<Arc<Wire>>,
+pub(super) struct Harness {
+    pub(super) broker: Broker,
+    pub(super) start: Instant,
+    pub(super) now: Instant,
+    pub(super) links: Vec<Arc<Wire>>,
     attached: Vec<Option<Attached>>,
 }
 
 /// A socket that takes everything.
 #[derive(Default)]
-struct Wire {
-    bytes: Mutex<Vec<u8>>,
+pub(super) struct Wire {
+    pub(super) bytes: Mutex<Vec<u8>>,
     mailbox: Mailbox,
 }
 
@@ -546,6 +546,20 @@ impl Alarm for NoAlarm {
 
 impl Harness {
     fn new(batch: usize, bound: usize) -> Self {
+        Self::with_clients(CLIENTS, batch, bound)
+    }
+
+    /// Queues of sessions and groups are bounded.
+    pub(super) fn with_queues(clients: usize, bound: usize) -> Self {
+        let mut harness = Self::with_clients(clients, LARGE_BATCH, bound);
+        let mut config = harness.broker.config().clone();
+        config.limits.session_queue = bound;
+        let random = Randomness::from_seed(1);
+        harness.broker = Broker::new(config, random, harness.now, Arc::new(NoAlarm));
+        harness
+    }
+
+    pub(super) fn with_clients(clients: usize, batch: usize, bound: usize) -> Self {
         let now = Instant::now();
         let mut config = Config::standard();
         config.limits.group_queue = bound;
@@ -555,8 +569,8 @@ impl Harness {
             broker,
             start: now,
             now,
-            links: (0..CLIENTS).map(|_| Arc::default()).collect(),
-            attached: (0..CLIENTS).map(|_| None).collect(),
+            links: (0..clients).map(|_| Arc::default()).collect(),
+            attached: (0..clients).map(|_| None).collect(),
         }
     }
 
@@ -639,7 +653,7 @@ impl Harness {
     }
 
     /// Lets everything be done that can be done now.
-    fn come_to_rest(&self, dirty: Dirty) {
+    pub(super) fn come_to_rest(&self, dirty: Dirty) {
         self.broker.flush_all(&self.broker.context(self.now), dirty);
         while self.broker.has_work() {
             let mut dirty = Dirty::default();
@@ -648,7 +662,7 @@ impl Harness {
         }
     }
 
-    fn connect(
+    pub(super) fn connect(
         &mut self,
         client: usize,
         clean_start: bool,
@@ -687,7 +701,7 @@ impl Harness {
         self.attached[client] = attached.ok();
     }
 
-    fn disconnect(&mut self, client: usize, dirty: &mut Dirty) {
+    pub(super) fn disconnect(&mut self, client: usize, dirty: &mut Dirty) {
         if let Some(Attached { session, epoch, .. }) = self.attached[client].take() {
             let context = self.broker.context(self.now);
             self.broker
@@ -695,14 +709,18 @@ impl Harness {
         }
     }
 
-    fn attached(&self, client: usize) -> (&Arc<Session>, u64) {
+    pub(super) fn attached(&self, client: usize) -> (&Arc<Session>, u64) {
         let attached = self.attached[client]
             .as_ref()
             .expect("a client with a connection");
         (&attached.session, attached.epoch)
     }
 
-    fn subscribe(&self, client: usize, qos: QoS, dirty: &mut Dirty) {
+    pub(super) fn subscribe(&self, client: usize, qos: QoS, dirty: &mut Dirty) {
+        self.subscribe_to(FILTER, client, qos, dirty);
+    }
+
+    pub(super) fn subscribe_to(&self, filter: &str, client: usize, qos: QoS, dirty: &mut Dirty) {
         let (session, epoch) = self.attached(client);
         let options = SubscribeOptions {
             qos,
@@ -711,7 +729,7 @@ impl Harness {
             retain_handling: RetainHandling::DoNotSend,
         };
         let request = Request {
-            filter: Filter::parse(FILTER).unwrap(),
+            filter: Filter::parse(filter).unwrap(),
             options,
             id: None,
         };
