@@ -58,7 +58,7 @@ fn full_members(count: usize) -> Harness {
     let mut harness = Harness::with_clients(count, 256, 1000);
     let mut dirty = Dirty::default();
     for client in 0..count {
-        harness.connect(client, true, false, 1, false, &mut dirty);
+        harness.connect(client, true, false, 1, 2, &mut dirty);
         harness.subscribe(client, QoS::AtLeastOnce, &mut dirty);
     }
     for _ in 0..count {
@@ -107,7 +107,14 @@ fn blocked_messages_are_looked_at_once_by_each_member() {
     let mut dirty = Dirty::default();
     // The first takes everything and is full; the others take small packets only.
     for client in 0..3 {
-        harness.connect(client, true, false, 1, client > 0, &mut dirty);
+        harness.connect(
+            client,
+            true,
+            false,
+            1,
+            if client > 0 { 0 } else { 2 },
+            &mut dirty,
+        );
         harness.subscribe(client, QoS::AtLeastOnce, &mut dirty);
     }
     publish(&harness, "t", b"", false, &mut dirty);
@@ -138,7 +145,7 @@ fn only_groups_that_wait_for_something_are_visited() {
     let groups = 500;
     let mut harness = Harness::with_clients(2, 256, 1000);
     let mut dirty = Dirty::default();
-    harness.connect(0, true, true, 2, false, &mut dirty);
+    harness.connect(0, true, true, 2, 2, &mut dirty);
     for number in 0..groups {
         let filter = format!("$share/g/t{number}");
         harness.subscribe_to(&filter, 0, QoS::AtLeastOnce, &mut dirty);
@@ -166,7 +173,7 @@ fn only_groups_that_wait_for_something_are_visited() {
     let mut dirty = Dirty::default();
     publish(&harness, "t11", b"", false, &mut dirty);
     VISITS.set(0);
-    harness.connect(0, false, true, 10, false, &mut dirty);
+    harness.connect(0, false, true, 10, 2, &mut dirty);
     assert_eq!(VISITS.get(), 3, "when it resumes");
     harness.come_to_rest(dirty);
     assert_eq!(received(&harness, 0).len(), 4);
@@ -176,14 +183,14 @@ fn only_groups_that_wait_for_something_are_visited() {
 fn work_of_a_turn_that_ends_is_done_by_the_timekeeper() {
     let mut harness = Harness::with_clients(2, 1, 1000);
     let mut dirty = Dirty::default();
-    harness.connect(0, true, true, 1, false, &mut dirty);
+    harness.connect(0, true, true, 1, 2, &mut dirty);
     harness.subscribe(0, QoS::AtLeastOnce, &mut dirty);
     for _ in 0..101 {
         publish(&harness, "t", b"", false, &mut dirty);
     }
     harness.come_to_rest(dirty);
     let mut dirty = Dirty::default();
-    harness.connect(1, true, false, 1000, false, &mut dirty);
+    harness.connect(1, true, false, 1000, 2, &mut dirty);
     harness.subscribe(1, QoS::AtLeastOnce, &mut dirty);
     assert!(!harness.broker.has_work());
     drop(dirty);
@@ -220,7 +227,7 @@ fn fill_and_overflow(filter: &str, expires: bool) -> (Duration, Duration) {
     let bound = 20_000;
     let mut harness = Harness::with_queues(1, bound);
     let mut dirty = Dirty::default();
-    harness.connect(0, true, true, 1, false, &mut dirty);
+    harness.connect(0, true, true, 1, 2, &mut dirty);
     harness.subscribe_to(filter, 0, QoS::AtLeastOnce, &mut dirty);
     harness.disconnect(0, &mut dirty);
     let mut pump = |count| {
@@ -258,7 +265,7 @@ fn many_groups_of_one_filter_are_found_as_fast_as_of_many() {
     let subscribe = |one_filter: bool| {
         let mut harness = Harness::with_clients(1, 256, 10);
         let mut dirty = Dirty::default();
-        harness.connect(0, true, false, 1, false, &mut dirty);
+        harness.connect(0, true, false, 1, 2, &mut dirty);
         let start = Instant::now();
         for number in 0..count {
             let filter = match one_filter {
@@ -278,7 +285,7 @@ fn expired_messages_make_room_before_an_overflow_is_declared() {
     for filter in ["$share/g/t", "t"] {
         let mut harness = Harness::with_queues(1, 3);
         let mut dirty = Dirty::default();
-        harness.connect(0, true, true, 10, false, &mut dirty);
+        harness.connect(0, true, true, 10, 2, &mut dirty);
         harness.subscribe_to(filter, 0, QoS::AtLeastOnce, &mut dirty);
         harness.disconnect(0, &mut dirty);
         for expires in [false, true, false] {
@@ -290,7 +297,7 @@ fn expired_messages_make_room_before_an_overflow_is_declared() {
         }
         let stats = harness.broker.stats(harness.now);
         assert_eq!((stats.expired, stats.dropped), (1, 1), "{filter}");
-        harness.connect(0, false, true, 10, false, &mut dirty);
+        harness.connect(0, false, true, 10, 2, &mut dirty);
         harness.come_to_rest(dirty);
         assert_eq!(received(&harness, 0).len(), 3, "{filter}");
     }

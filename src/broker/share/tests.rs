@@ -27,12 +27,13 @@ use super::super::{
 const CLIENTS: usize = 5;
 const FILTER: &str = "$share/g/t";
 /// A batch that finishes what a departure begins here.
-const LARGE_BATCH: usize = 256;
+const LARGE_BATCH: usize = 100_000;
 /// Message Expiry Interval of messages that have one, in seconds.
 const EXPIRY: u32 = 10;
-/// Maximum Packet Size of a client that takes small messages only, and the payload of a large one.
-const SMALL: usize = 64;
-const LARGE_PAYLOAD: usize = 100;
+/// Maximum Packet Size of clients that take small messages only, those and medium ones, and all.
+const PACKETS: [usize; 3] = [64, 160, usize::MAX];
+/// Payload of small, medium and large messages.
+const PAYLOADS: [usize; 3] = [8, 100, 200];
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -41,7 +42,8 @@ enum Step {
         clean_start: bool,
         persistent: bool,
         window: usize,
-        small: bool,
+        /// Index of its [`PACKETS`].
+        size: usize,
     },
     /// The connection is lost.
     Disconnect {
@@ -58,7 +60,8 @@ enum Step {
     /// So many messages in a row.
     Publish {
         qos: QoS,
-        large: bool,
+        /// Index of their [`PAYLOADS`].
+        size: usize,
         expires: bool,
         count: usize,
     },
@@ -82,6 +85,10 @@ fn qos() -> impl Strategy<Value = QoS> {
     ]
 }
 
+fn size_of_message() -> impl Strategy<Value = usize> {
+    prop_oneof![6 => Just(0), 1 => Just(1), 1 => Just(2)]
+}
+
 /// Mostly one, now and then more than any batch takes.
 fn count() -> impl Strategy<Value = usize> {
     prop_oneof![6 => Just(1), 2 => 2..6usize, 1 => 6..30usize]
@@ -90,18 +97,58 @@ fn count() -> impl Strategy<Value = usize> {
 fn step() -> impl Strategy<Value = Step> {
     let client = 0..CLIENTS;
     prop_oneof![
-        2 => (client.clone(), prop::bool::weighted(0.2), any::<bool>(), 1..5usize, any::<bool>())
-            .prop_map(|(client, clean_start, persistent, window, small)| Step::Connect {
-                client, clean_start, persistent, window, small,
+        2 => (client.clone(), prop::bool::weighted(0.2), any::<bool>(), 1..5usize, 0..3usize)
+            .prop_map(|(client, clean_start, persistent, window, size)| Step::Connect {
+                client, clean_start, persistent, window, size,
             }),
         1 => client.clone().prop_map(|client| Step::Disconnect { client }),
         2 => (client.clone(), qos()).prop_map(|(client, qos)| Step::Subscribe { client, qos }),
         1 => client.clone().prop_map(|client| Step::Unsubscribe { client }),
-        8 => (qos(), prop::bool::weighted(0.25), prop::bool::weighted(0.2), count())
-            .prop_map(|(qos, large, expires, count)| Step::Publish { qos, large, expires, count }),
+        8 => (qos(), size_of_message(), prop::bool::weighted(0.2), count())
+            .prop_map(|(qos, size, expires, count)| Step::Publish { qos, size, expires, count }),
         1 => (1..8u64).prop_map(|seconds| Step::Wait { seconds }),
         6 => (client, any::<prop::sample::Index>(), prop::bool::weighted(0.1))
             .prop_map(|(client, which, refused)| Step::Acknowledge { client, which, refused }),
+    ]
+}
+
+/// Clients of all sizes, two of them with a window of one place.
+fn crowd() -> Vec<Step> {
+    let connects = (0..CLIENTS).map(|client| Step::Connect {
+        client,
+        clean_start: true,
+        persistent: client % 2 == 0,
+        window: 1 + client / 2,
+        size: [2, 2, 1, 1, 0][client],
+    });
+    let subscribes = (0..CLIENTS).map(|client| Step::Subscribe {
+        client,
+        qos: QoS::AtLeastOnce,
+    });
+    connects.chain(subscribes).collect()
+}
+
+/// Steps in which large messages wait for the few who take them, who come and go.
+fn step_of_a_crowd() -> impl Strategy<Value = Step> {
+    let large = 0..3usize;
+    let qos = QoS::AtLeastOnce;
+    prop_oneof![
+        1 => (large.clone(), any::<bool>(), 1..3usize, 1..3usize).prop_map(|(client, persistent, window, size)| {
+            Step::Connect { client, clean_start: false, persistent, window, size }
+        }),
+        1 => large.clone().prop_map(|client| Step::Disconnect { client }),
+        1 => large.clone().prop_map(|client| Step::Unsubscribe { client }),
+        2 => large.clone().prop_map(move |client| Step::Subscribe { client, qos }),
+        6 => (0..3usize, 1..8usize).prop_map(move |(size, count)| {
+            Step::Publish { qos, size, expires: false, count }
+        }),
+        2 => (large, any::<prop::sample::Index>()).prop_map(|(client, which)| {
+            Step::Acknowledge { client, which, refused: false }
+        }),
+        6 => (2..CLIENTS, any::<prop::sample::Index>()).prop_map(|(client, which)| {
+            Step::Acknowledge { client, which, refused: false }
+        }),
+        2 => step(),
     ]
 }
 
@@ -115,15 +162,38 @@ proptest! {
         batch in prop::sample::select(vec![1, 2, 3, LARGE_BATCH]),
         bound in prop::sample::select(vec![6, 100]),
     ) {
-        let mut harness = Harness::new(batch, bound);
-        let mut model = Model { bound, ..Model::default() };
-        for step in steps {
-            model.sent.clear();
-            harness.carry_out(&step, &mut model);
-            harness.check_deliveries(&mut model)?;
-            harness.check_state(&model)?;
-        }
+        live_through(steps, batch, bound)?;
     }
+
+    /// Rule 7: a message that only full members could take.
+    #[test]
+    fn blocked_messages_hold_up_nobody_and_find_their_takers(
+        steps in proptest::collection::vec(step_of_a_crowd(), 1..100),
+        batch in prop::sample::select(vec![1, 2, 3, LARGE_BATCH]),
+        bound in prop::sample::select(vec![20, 1000]),
+    ) {
+        live_through(crowd().into_iter().chain(steps), batch, bound)?;
+    }
+}
+
+/// Takes the steps in a broker and in the model, and compares the two after each.
+fn live_through(
+    steps: impl IntoIterator<Item = Step>,
+    batch: usize,
+    bound: usize,
+) -> Result<(), TestCaseError> {
+    let mut harness = Harness::new(batch, bound);
+    let mut model = Model {
+        bound,
+        ..Model::default()
+    };
+    for step in steps {
+        model.sent.clear();
+        harness.carry_out(&step, &mut model);
+        harness.check_deliveries(&mut model)?;
+        harness.check_state(&model)?;
+    }
+    Ok(())
 }
 
 /// A message, by the order it was published in.
@@ -131,7 +201,7 @@ proptest! {
 struct Note {
     number: u64,
     qos: QoS,
-    large: bool,
+    size: usize,
     /// In seconds since the beginning.
     expires_at: Option<u64>,
 }
@@ -160,7 +230,7 @@ struct Client {
     connected: bool,
     persistent: bool,
     window: usize,
-    small: bool,
+    size: usize,
     /// In the order they were sent.
     open: Vec<Open>,
 }
@@ -184,6 +254,8 @@ struct Waiting {
     note: Note,
     /// Who had it, and under which identifier.
     returned: Option<(usize, PacketId)>,
+    /// Those behind it went out, because only a full member could take it.
+    blocked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,7 +279,7 @@ impl Client {
     }
 
     fn fits(&self, note: Note) -> bool {
-        !(self.small && note.large)
+        note.size <= self.size
     }
 
     /// Takes a message back under the identifier it had; identifiers tell the order of sending.
@@ -281,13 +353,20 @@ impl Model {
         })
     }
 
+    fn fits_somebody(&self, note: Note) -> bool {
+        self.members.iter().any(|(member, _)| {
+            let client = &self.clients[*member];
+            client.connected && client.fits(note)
+        })
+    }
+
     /// Rule 7. What waits was offered to all before, so a new message takes nothing from it.
-    fn publish(&mut self, qos: QoS, large: bool, expires: bool) -> Note {
+    fn publish(&mut self, qos: QoS, size: usize, expires: bool) -> Note {
         self.published += 1;
         let note = Note {
             number: self.published,
             qos,
-            large,
+            size,
             expires_at: expires.then_some(self.clock + u64::from(EXPIRY)),
         };
         if self.members.is_empty() {
@@ -298,9 +377,11 @@ impl Model {
             Pick::NoRoom | Pick::Nobody
                 if qos > QoS::AtMostOnce && self.may_wait() && self.queue.len() < self.bound =>
             {
+                let blocked = self.somebody_is_ready();
                 self.queue.push(Waiting {
                     note,
                     returned: None,
+                    blocked,
                 });
             }
             _ => self.dropped += 1,
@@ -320,8 +401,14 @@ impl Model {
         self.queue
             .retain(|waiting| waiting.note.expires_at.is_none_or(|at| at > clock));
         self.expired += (before - self.queue.len()) as u64;
+        for place in 0..self.queue.len() {
+            let note = self.queue[place].note;
+            self.queue[place].blocked &= self.fits_somebody(note);
+        }
         let mut place = 0;
-        while let Some(waiting) = self.queue.get(place) {
+        while self.somebody_is_ready()
+            && let Some(waiting) = self.queue.get(place)
+        {
             match self.pick(waiting.note) {
                 Pick::Taken => {
                     self.queue.remove(place);
@@ -330,9 +417,19 @@ impl Model {
                     self.queue.remove(place);
                     self.dropped += 1;
                 }
-                Pick::NoRoom if self.somebody_is_ready() => place += 1,
-                Pick::NoRoom | Pick::Nobody => break,
+                Pick::NoRoom | Pick::Nobody => {
+                    self.queue[place].blocked = self.somebody_is_ready();
+                    place += 1;
+                }
             }
+        }
+        // The first in line does not wait if it is too large for everybody.
+        while !self.somebody_is_ready()
+            && let Some(place) = self.queue.iter().position(|waiting| !waiting.blocked)
+            && self.pick(self.queue[place].note) == Pick::TooLarge
+        {
+            self.queue.remove(place);
+            self.dropped += 1;
         }
         if !self.may_wait() {
             self.dropped += self.queue.drain(..).len() as u64;
@@ -353,6 +450,7 @@ impl Model {
                 self.queue.push(Waiting {
                     note: open.note,
                     returned,
+                    blocked: false,
                 });
             } else {
                 open.of_group = false;
@@ -369,6 +467,11 @@ impl Model {
     fn end_session(&mut self, client: usize) {
         self.leave(client);
         self.clients[client] = Client::default();
+        let had = |waiting: &&mut Waiting| waiting.returned.is_some_and(|(who, _)| who == client);
+        // Another session of the client did not have it.
+        for waiting in self.queue.iter_mut().filter(had) {
+            waiting.returned = None;
+        }
     }
 
     /// Rule 8.
@@ -395,7 +498,7 @@ impl Model {
     }
 
     /// MQTT-4.4.0-1, and the resumption of rule 4.
-    fn connect(&mut self, client: usize, persistent: bool, window: usize, small: bool) {
+    fn connect(&mut self, client: usize, persistent: bool, window: usize, size: usize) {
         let open = std::mem::take(&mut self.clients[client].open);
         let open = open
             .into_iter()
@@ -408,7 +511,7 @@ impl Model {
             connected: true,
             persistent,
             window,
-            small,
+            size,
             open,
         };
         self.resend(client);
@@ -417,7 +520,7 @@ impl Model {
             if !self.is_member(client) || !mine(&self.queue[index]) {
                 continue;
             }
-            let Waiting { note, returned } = &mut self.queue[index];
+            let Waiting { note, returned, .. } = &mut self.queue[index];
             let (note, Some((_, id))) = (*note, returned.take()) else {
                 continue;
             };
@@ -455,13 +558,13 @@ impl Model {
 
     fn resend(&mut self, client: usize) {
         let to = &mut self.clients[client];
-        let small = to.small;
+        let size = to.size;
         while to.has_room() {
             let Some(place) = to.open.iter().position(|open| !open.on_wire) else {
                 break;
             };
             let open = &mut to.open[place];
-            if !open.released && small && open.note.large {
+            if !open.released && open.note.size > size {
                 to.open.remove(place);
                 continue;
             }
@@ -583,7 +686,7 @@ impl Harness {
                 clean_start,
                 persistent,
                 window,
-                small,
+                size,
             } => {
                 model.disconnect(client);
                 if self.broker.batch < LARGE_BATCH {
@@ -594,8 +697,8 @@ impl Harness {
                 if clean_start {
                     model.end_session(client);
                 }
-                model.connect(client, persistent, window, small);
-                self.connect(client, clean_start, persistent, window, small, &mut dirty);
+                model.connect(client, persistent, window, size);
+                self.connect(client, clean_start, persistent, window, size, &mut dirty);
             }
             Step::Disconnect { client } => {
                 model.disconnect(client);
@@ -619,12 +722,12 @@ impl Harness {
             }
             Step::Publish {
                 qos,
-                large,
+                size,
                 expires,
                 count,
             } => {
                 for _ in 0..count {
-                    let note = model.publish(qos, large, expires);
+                    let note = model.publish(qos, size, expires);
                     self.publish(note, &mut dirty);
                 }
             }
@@ -668,7 +771,7 @@ impl Harness {
         clean_start: bool,
         persistent: bool,
         window: usize,
-        small: bool,
+        size: usize,
         dirty: &mut Dirty,
     ) {
         self.links[client] = Arc::default();
@@ -683,7 +786,7 @@ impl Harness {
             peer: Peer {
                 version: Version::V5,
                 window,
-                packet_size: if small { SMALL } else { usize::MAX },
+                packet_size: PACKETS[size],
                 topic_aliases: 0,
                 problem_information: true,
             },
@@ -752,7 +855,7 @@ impl Harness {
 
     fn publish(&self, note: Note, dirty: &mut Dirty) {
         let mut payload = note.number.to_be_bytes().to_vec();
-        payload.resize(if note.large { LARGE_PAYLOAD } else { 8 }, 0);
+        payload.resize(PAYLOADS[note.size], 0);
         let mut publication = Publication::new("t", &payload, note.qos);
         publication.expires_at = note
             .expires_at
