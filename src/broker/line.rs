@@ -25,7 +25,8 @@ pub(super) trait Waits {
 pub(super) struct Line<T> {
     /// Ascending.
     tail: VecDeque<(u64, T)>,
-    aside: Aside<T>,
+    /// Boxed, because hardly a queue has any.
+    aside: Option<Box<Aside<T>>>,
     /// Of the messages in `tail`.
     bytes: usize,
 }
@@ -41,7 +42,7 @@ impl<T> Default for Line<T> {
     fn default() -> Self {
         Self {
             tail: VecDeque::new(),
-            aside: Aside::default(),
+            aside: None,
             bytes: 0,
         }
     }
@@ -59,21 +60,22 @@ impl<T> Default for Aside<T> {
 
 impl<T: Waits> Line<T> {
     pub(super) fn len(&self) -> usize {
-        self.tail.len() + self.aside.len()
+        self.tail.len() + self.aside.as_ref().map_or(0, |aside| aside.len())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.tail.is_empty() && self.aside.is_empty()
+        self.tail.is_empty() && self.aside.as_ref().is_none_or(|aside| aside.is_empty())
     }
 
     /// Bytes of the messages.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes + self.aside.bytes
+        self.bytes + self.aside.as_ref().map_or(0, |aside| aside.bytes)
     }
 
     /// Bytes that it takes besides the messages.
     pub(super) fn places(&self) -> usize {
-        self.tail.len() * IN_TAIL + self.aside.places()
+        let aside = self.aside.as_ref().map_or(0, |aside| aside.places());
+        self.tail.len() * IN_TAIL + aside
     }
 
     /// Adds a message, mostly at the end.
@@ -83,24 +85,29 @@ impl<T: Waits> Line<T> {
             self.bytes += entry.message().footprint();
             self.tail.push_back((number, entry));
         } else {
-            self.aside.insert(number, entry);
+            self.insert_aside(number, entry);
         }
     }
 
     /// Adds one that [`remove`](Self::remove) is to find.
     pub(super) fn insert_aside(&mut self, number: u64, entry: T) {
-        self.aside.insert(number, entry);
+        self.aside.get_or_insert_default().insert(number, entry);
     }
 
     /// Removes one of those that were put aside.
     pub(super) fn remove(&mut self, number: u64) -> Option<T> {
-        self.aside.remove(number)
+        let aside = self.aside.as_mut()?;
+        let entry = aside.remove(number)?;
+        if aside.is_empty() {
+            self.aside = None;
+        }
+        Some(entry)
     }
 
     /// The message with the lowest number.
     pub(super) fn first(&self) -> Option<(u64, &T)> {
         let in_tail = self.tail.front().map(|(number, entry)| (*number, entry));
-        let aside = self.aside.next_from(0);
+        let aside = self.aside.as_ref().and_then(|aside| aside.next_from(0));
         match (in_tail, aside) {
             (Some(in_tail), Some(aside)) if aside.0 < in_tail.0 => Some(aside),
             (None, aside) => aside,
@@ -111,7 +118,7 @@ impl<T: Waits> Line<T> {
     pub(super) fn pop_first(&mut self) -> Option<(u64, T)> {
         let (number, _) = self.first()?;
         if self.tail.front().is_none_or(|(first, _)| *first != number) {
-            return self.aside.remove(number).map(|entry| (number, entry));
+            return self.remove(number).map(|entry| (number, entry));
         }
         let (number, entry) = self.tail.pop_front()?;
         self.bytes -= entry.message().footprint();
@@ -123,7 +130,8 @@ impl<T: Waits> Line<T> {
 
     /// Removes a message that has expired, the one that did so first.
     pub(super) fn pop_expired(&mut self, now: Instant) -> Option<(u64, T)> {
-        self.aside.pop_expired(now)
+        let number = self.aside.as_ref()?.first_expired(now)?;
+        self.remove(number).map(|entry| (number, entry))
     }
 }
 
@@ -170,16 +178,14 @@ impl<T: Waits> Aside<T> {
         Some((*number, entry))
     }
 
-    /// When the first one expires.
-    pub(super) fn first_expiry(&self) -> Option<(Instant, u64)> {
-        self.expiries.first().copied()
+    /// The one that expired first, if any did.
+    fn first_expired(&self, now: Instant) -> Option<u64> {
+        let (at, number) = self.expiries.first()?;
+        (*at <= now).then_some(*number)
     }
 
     pub(super) fn pop_expired(&mut self, now: Instant) -> Option<(u64, T)> {
-        let (at, number) = self.first_expiry()?;
-        if at > now {
-            return None;
-        }
+        let number = self.first_expired(now)?;
         self.remove(number).map(|entry| (number, entry))
     }
 }

@@ -165,7 +165,7 @@ impl Memberships {
         }
     }
 
-    /// The group of a place, and whether it has ended.
+    /// Whether the group of a place has ended.
     pub(super) fn has_ended(&self, index: u32) -> bool {
         self.get(index)
             .is_none_or(|membership| membership.group.has_ended())

@@ -190,7 +190,8 @@ pub(super) struct Outbox {
     /// The number of the last message in the queue.
     queued: u64,
     charge: Option<Charge>,
-    memberships: Memberships,
+    /// Boxed, because most sessions have none.
+    memberships: Option<Box<Memberships>>,
     /// The session stays when the connection ends, so that messages are kept for it.
     pub(super) persistent: bool,
     /// Whose turn it is when own messages and a group wait for the same single place.
@@ -320,12 +321,16 @@ impl Outbox {
         context: &Context<'_>,
     ) -> HandOver {
         let Some(connected) = self.connected.as_ref().filter(|c| !c.is_leaving) else {
-            self.memberships.note(origin.membership);
+            self.memberships
+                .get_or_insert_default()
+                .note(origin.membership);
             return HandOver::Absent;
         };
         if connected.out.is_broken() {
             // It is about to end, and tells the group then.
-            self.memberships.want(origin.membership, Room::Outbox);
+            self.memberships
+                .get_or_insert_default()
+                .want(origin.membership, Room::Outbox);
             return HandOver::NoRoom;
         }
         if grant.qos == QoS::AtMostOnce && connected.out.len() < context.limits.outbox {
@@ -342,7 +347,9 @@ impl Outbox {
             retain: grant.retain,
             subscription_ids: grant.subscription_ids,
         };
-        self.memberships.hand_over(origin.membership);
+        self.memberships
+            .get_or_insert_default()
+            .hand_over(origin.membership);
         let wake = self.send(delivery, Some(origin), context);
         self.settle(context);
         HandOver::Taken(wake)
@@ -356,12 +363,16 @@ impl Outbox {
             QoS::AtLeastOnce | QoS::ExactlyOnce => Room::Window,
         };
         if !has_room {
-            self.memberships.want(origin.membership, room);
+            self.memberships
+                .get_or_insert_default()
+                .want(origin.membership, room);
         }
         if fits {
             return HandOver::NoRoom;
         }
-        self.memberships.note(origin.membership);
+        self.memberships
+            .get_or_insert_default()
+            .note(origin.membership);
         HandOver::TooLarge { has_room }
     }
 
@@ -385,7 +396,9 @@ impl Outbox {
         match self.send_at_most_once(publication, grant, context) {
             Some(wake) => HandOver::Taken(wake),
             None => {
-                self.memberships.note(origin.membership);
+                self.memberships
+                    .get_or_insert_default()
+                    .note(origin.membership);
                 HandOver::TooLarge { has_room: true }
             }
         }
@@ -406,7 +419,7 @@ impl Outbox {
             Some(_) => Suits::TooLarge,
         };
         if suits != Suits::Yes {
-            self.memberships.note(membership);
+            self.memberships.get_or_insert_default().note(membership);
         }
         suits
     }
@@ -551,10 +564,11 @@ impl Outbox {
         if !has_bytes || connected.is_leaving || connected.out.is_broken() {
             return None;
         }
-        if self.memberships.is_wanted(Room::Window) && self.has_room(context) {
+        let memberships = self.memberships.as_ref()?;
+        if memberships.is_wanted(Room::Window) && self.has_room(context) {
             return Some(Room::Window);
         }
-        Some(Room::Outbox).filter(|room| self.memberships.is_wanted(*room))
+        Some(Room::Outbox).filter(|room| memberships.is_wanted(*room))
     }
 
     /// Whether a group that was refused for want of room can have some.
@@ -566,7 +580,7 @@ impl Outbox {
     /// it.
     pub(super) fn take_want(&mut self, context: &Context<'_>) -> Option<Arc<Group>> {
         while let Some(room) = self.wanted_room(context) {
-            let group = self.memberships.take_want(room);
+            let group = self.memberships.get_or_insert_default().take_want(room);
             if group.is_some() {
                 return group;
             }
@@ -576,7 +590,9 @@ impl Outbox {
 
     /// Whether anything waits for this session to make room.
     pub(super) fn is_waiting(&self) -> bool {
-        self.memberships.has_wants()
+        self.memberships
+            .as_ref()
+            .is_some_and(|memberships| memberships.has_wants())
             || !self.queue.is_empty()
             || !self.replays.is_empty()
             || self
@@ -599,7 +615,8 @@ impl Outbox {
 
     /// The groups that are to be told of a new connection.
     pub(super) fn take_noted(&mut self) -> Vec<Arc<Group>> {
-        self.memberships.take_noted()
+        let memberships = self.memberships.as_mut();
+        memberships.map_or_else(Vec::new, |memberships| memberships.take_noted())
     }
 
     pub(super) fn enqueue_replays(&mut self, replays: Vec<Replay>, bound: usize) {
@@ -738,7 +755,9 @@ impl Outbox {
                 Phase::Released => Ok(Wake::Nobody),
             };
         }
-        self.memberships.hand_over(origin.membership);
+        self.memberships
+            .get_or_insert_default()
+            .hand_over(origin.membership);
         if let (Some(connected), Some(entry)) = (&mut self.connected, self.window.get(id))
             && let Phase::Published(delivery) = &entry.phase
         {
@@ -928,14 +947,18 @@ impl Outbox {
         if let Some(connected) = &mut self.connected {
             connected.is_leaving = true;
         }
-        let mut surrendered: BTreeMap<u32, Vec<Surrendered>> = BTreeMap::new();
-        if self.memberships.in_flight() > 0 {
-            surrendered = self.surrender();
-        }
+        let Some(memberships) = &self.memberships else {
+            return Vec::new();
+        };
+        let mut surrendered = match memberships.in_flight() {
+            0 => BTreeMap::new(),
+            _ => self.surrender(),
+        };
         let in_flight: Vec<u32> = surrendered.keys().copied().collect();
-        let visited = self.memberships.depart(&in_flight);
+        let memberships = self.memberships.get_or_insert_default();
+        let visited = memberships.depart(&in_flight);
         for index in in_flight {
-            self.memberships.finish_all(index);
+            memberships.finish_all(index);
         }
         let legacies = visited.into_iter().map(|(index, group)| Legacy {
             group,
@@ -947,14 +970,15 @@ impl Outbox {
     /// Takes the messages of all groups out of the window, by membership, and makes what stays there the
     /// session's own.
     fn surrender(&mut self) -> BTreeMap<u32, Vec<Surrendered>> {
-        let memberships = &self.memberships;
+        let memberships = self.memberships.as_deref();
         let entries = self.window.extract(|entry| {
             let is_published = matches!(&entry.phase,
                 Phase::Published(delivery) if delivery.qos == QoS::AtLeastOnce);
             is_published
                 && entry
                     .origin
-                    .is_some_and(|origin| !memberships.has_ended(origin.membership))
+                    .zip(memberships)
+                    .is_some_and(|(origin, memberships)| !memberships.has_ended(origin.membership))
         });
         let mut surrendered: BTreeMap<u32, Vec<Surrendered>> = BTreeMap::new();
         self.window.visit(|_, entry| {
@@ -994,7 +1018,7 @@ impl Outbox {
 
     /// The group is gone: what it handed over becomes the session's own.
     pub(super) fn keep(&mut self, membership: u32) {
-        let in_flight = self.memberships.get(membership).map_or(0, |m| m.in_flight);
+        let in_flight = self.membership(membership).map_or(0, |m| m.in_flight);
         if in_flight > 0 {
             self.window.visit(|_, entry| {
                 if entry
@@ -1005,17 +1029,21 @@ impl Outbox {
                 }
             });
         }
-        self.memberships.finish_all(membership);
+        self.memberships
+            .get_or_insert_default()
+            .finish_all(membership);
     }
 
     fn forget_origin(&mut self, origin: Option<Origin>) {
         if let Some(origin) = origin {
-            self.memberships.finish(origin.membership);
+            self.memberships
+                .get_or_insert_default()
+                .finish(origin.membership);
         }
     }
 
     pub(super) fn membership(&self, index: u32) -> Option<&Membership> {
-        self.memberships.get(index)
+        self.memberships.as_ref()?.get(index)
     }
 
     /// Whether a connection has the session, and is not about to end.
@@ -1027,12 +1055,12 @@ impl Outbox {
 
     /// Gives the session a place in `group`, the old one if messages of it are still open.
     pub(super) fn join(&mut self, group: &Arc<Group>) -> u32 {
-        self.memberships.join(group)
+        self.memberships.get_or_insert_default().join(group)
     }
 
     /// The place is given up; it is forgotten once nothing of it is in flight.
     pub(super) fn leave(&mut self, index: u32) {
-        self.memberships.leave(index);
+        self.memberships.get_or_insert_default().leave(index);
     }
 
     /// Forgets everything; returns how many QoS 1 and 2 messages were lost with it. One that waits
@@ -1045,7 +1073,7 @@ impl Outbox {
         context.jobs.discard(std::mem::take(&mut self.queue));
         self.replays = VecDeque::new();
         self.window = Window::default();
-        self.memberships = Memberships::default();
+        self.memberships = None;
         self.persistent = false;
         self.charge = None;
         lost

@@ -739,7 +739,14 @@ impl State {
         };
         self.review = Some(number + 1);
         let message = waiting.message.clone();
-        if self.find_full(&message.publication(), context, dirty) != Pick::NoRoom {
+        let publication = message.publication();
+        if self.find_full(&publication, context, dirty) == Pick::NoRoom {
+            return;
+        }
+        // Those that are ready were found to be unable to take it, unless they have yet to look.
+        let suits = |member: &Member| member.suits(&publication, context) == Suits::Yes;
+        let waits = self.ring.fresh().any(suits);
+        if !waits {
             self.backlog.unblock(number);
         }
     }

@@ -132,6 +132,10 @@ impl Ring {
         if let Some(places) = &mut self.places {
             places.insert(member.session.id, slot);
         }
+        if slot == 0 {
+            // Most groups that are many have few members.
+            self.slots.reserve_exact(1);
+        }
         self.slots.push(Some(member));
         if self.places.is_none() && self.slots.len() > FEW {
             self.places = Some(self.look_up_places());
@@ -297,6 +301,14 @@ impl Ring {
             }
         }
         None
+    }
+
+    /// Ready members that may not have looked at all messages that are blocked.
+    pub(super) fn fresh(&self) -> impl Iterator<Item = &Member> {
+        let slots = self.fresh.iter().filter_map(|session| self.find(*session));
+        slots
+            .filter(|slot| self.is_ready(*slot))
+            .filter_map(|slot| self.get(slot))
     }
 
     /// The first of the fresh members has looked at all, or can take nothing.
