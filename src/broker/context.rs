@@ -1,9 +1,12 @@
 //! What every step of the broker is handed: the time, the bounds, and the budget.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::budget::Budget;
 use crate::config::{AwsRules, Limits, Overflow};
+
+use super::jobs::Jobs;
 
 /// The circumstances of one call. The core reads no clock: `now` comes from the caller.
 #[derive(Clone, Copy)]
@@ -15,4 +18,8 @@ pub(crate) struct Context<'a> {
     pub(super) aws: &'a AwsRules,
     pub(super) on_overflow: Overflow,
     pub(super) budget: Budget,
+    /// What is nobody's turn.
+    pub(super) jobs: &'a Arc<Jobs>,
+    /// Steps that a shared group takes under one lock hold, at least 1.
+    pub(super) batch: usize,
 }

@@ -3,8 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::context::Context;
+use super::jobs::{Job, Jobs};
 use super::outbox::Wake;
 use super::session::Session;
+use super::share::Group;
 
 /// What a turn does before others get theirs, in steps. One is what it takes to hand a small message to
 /// a receiver, or to decode one: about an eighth of a microsecond.
@@ -14,8 +17,17 @@ pub(crate) const STEPS_PER_TURN: usize = 4096;
 /// for nobody.
 const FEW_DELIVERIES: usize = 8;
 
-/// Outboxes to be written at the end of a turn. Every call that may compose packets fills one;
-/// whatever is still in it when it is dropped is left to the owners of the connections.
+/// Work that a call began and did not finish: it had its share of the turn.
+pub(super) enum Later {
+    /// Messages that wait in a group.
+    Drain(Arc<Group>),
+    /// Groups and messages that wait for a session, which has room.
+    MakeRoom(Arc<Session>),
+}
+
+/// Outboxes to be written at the end of a turn, and what is left to be done then. Every call that may
+/// compose packets fills one. Of what is still in it when it is dropped, outboxes are left to the owners
+/// of the connections, and work to the timekeeper.
 #[must_use]
 #[derive(Default)]
 pub(crate) struct Dirty {
@@ -25,6 +37,10 @@ pub(crate) struct Dirty {
     waited: usize,
     /// Sessions whose queue is full, to be disconnected.
     overflowed: Vec<Arc<Session>>,
+    /// Whoever has waited longest comes first.
+    later: VecDeque<Later>,
+    /// Where that goes if it is dropped; known once there is some.
+    jobs: Option<Arc<Jobs>>,
     /// Messages handed to receivers in this turn.
     deliveries: usize,
     /// What that took, by which a turn is bounded: a step for each message, or for each run that was
@@ -85,6 +101,17 @@ impl Dirty {
         self.sessions.push_back(session.clone());
     }
 
+    /// Notes work that is to be done after others had their turn.
+    #[cold]
+    pub(super) fn later(&mut self, work: Later, context: &Context<'_>) {
+        self.jobs.get_or_insert_with(|| context.jobs.clone());
+        self.later.push_back(work);
+    }
+
+    pub(super) fn pop_later(&mut self) -> Option<Later> {
+        self.later.pop_front()
+    }
+
     #[cold]
     pub(super) fn note_overflow(&mut self, session: &Arc<Session>) {
         self.overflowed.push(session.clone());
@@ -124,7 +151,7 @@ impl Dirty {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.overflowed.is_empty()
+        self.sessions.is_empty() && self.overflowed.is_empty() && self.later.is_empty()
     }
 }
 
@@ -132,6 +159,11 @@ impl Drop for Dirty {
     fn drop(&mut self) {
         for session in self.sessions.drain(..) {
             session.leave_to_owner();
+        }
+        if let Some(jobs) = &self.jobs {
+            self.later
+                .drain(..)
+                .for_each(|work| jobs.leave(Job::Later(work)));
         }
     }
 }

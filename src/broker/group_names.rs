@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::group::Group;
+use super::share::Group;
 
 /// Groups that a walk takes along per lock hold.
 const SLICE: usize = 256;

@@ -12,7 +12,9 @@ use crate::topic::Filter;
 
 use super::Broker;
 use super::context::Context;
-use super::dirty::Dirty;
+use super::dirty::{Dirty, Later};
+use super::line::Discard;
+use super::schedule::Alarm;
 use super::session::{Session, Subscribed};
 
 /// Subscriptions that end together with their session; more of them are left to a job.
@@ -30,34 +32,71 @@ pub(super) enum Job {
         /// The session's account.
         charge: Charge,
     },
+    /// Goes on with what a turn did not come to do.
+    Later(Later),
+    /// Drops messages that nobody will come for.
+    Discard(Box<dyn Discard>),
 }
 
-/// Jobs in the order they came up.
-#[derive(Default)]
-pub(super) struct Jobs(Mutex<VecDeque<Job>>);
+/// Messages that are dropped at once; more of them are left to a job.
+const DROPPED_AT_ONCE: usize = 256;
 
-impl Broker {
-    /// Leaves a job to the timekeeper.
-    fn leave(&self, job: Job) {
-        self.jobs.0.lock().push_back(job);
-        self.schedule.ring();
+/// Messages that are dropped in one piece, and what each costs, in steps.
+const DROPPED: usize = 256;
+const DROP_STEPS: usize = 1;
+
+/// Jobs in the order they came up.
+pub(super) struct Jobs {
+    waiting: Mutex<VecDeque<Job>>,
+    alarm: Arc<dyn Alarm>,
+}
+
+impl Jobs {
+    pub(super) fn new(alarm: Arc<dyn Alarm>) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            alarm,
+        }
     }
 
+    /// Leaves a job to the timekeeper.
+    pub(super) fn leave(&self, job: Job) {
+        self.waiting.lock().push_back(job);
+        self.alarm.deadline_moved();
+    }
+
+    /// Drops messages: a few now, many in turns.
+    pub(super) fn discard(&self, mut messages: impl Discard + 'static) {
+        if !messages.discard(DROPPED_AT_ONCE) {
+            self.leave(Job::Discard(Box::new(messages)));
+        }
+    }
+
+    fn pop(&self) -> Option<Job> {
+        self.waiting.lock().pop_front()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.lock().is_empty()
+    }
+}
+
+impl Broker {
     /// Whether there is work for [`work`](Self::work).
     pub(crate) fn has_work(&self) -> bool {
-        !self.jobs.0.lock().is_empty()
+        !self.jobs.is_empty()
     }
 
     /// Works off jobs for one turn. Returns whether there is more to do.
     pub(crate) fn work(&self, now: Instant, dirty: &mut Dirty) -> bool {
         let context = self.context(now);
         while !dirty.is_spent() {
-            let Some(mut job) = self.jobs.0.lock().pop_front() else {
+            let Some(mut job) = self.jobs.pop() else {
                 return false;
             };
             if !job.carry_out(self, &context, dirty) {
                 // The others' turn comes first.
-                self.jobs.0.lock().push_back(job);
+                self.jobs.waiting.lock().push_back(job);
             }
         }
         self.has_work()
@@ -80,7 +119,7 @@ impl Broker {
         };
         match is_small {
             true => while !job.carry_out_some(self, context, dirty) {},
-            false => self.leave(job),
+            false => self.jobs.leave(job),
         }
     }
 }
@@ -118,6 +157,15 @@ impl Job {
                     broker.end_subscription(session, filter.filter, &subscribed, context, dirty);
                 }
                 false
+            }
+            // What is left of it then is on the list of this turn.
+            Self::Later(work) => {
+                broker.go_on(work, context, dirty);
+                true
+            }
+            Self::Discard(messages) => {
+                dirty.charge(DROPPED * DROP_STEPS);
+                messages.discard(DROPPED)
             }
         }
     }

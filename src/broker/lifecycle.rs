@@ -21,13 +21,16 @@ use crate::session::will::Will;
 
 use super::Broker;
 use super::context::Context;
-use super::dirty::Dirty;
+use super::dirty::{Dirty, Later};
 use super::facts::ConnectionFacts;
 use super::link::Link;
-use super::outbox::Peer;
+use super::outbox::{Legacy, Peer};
 use super::publish::Run;
 use super::schedule::Timer;
 use super::session::{Session, Slot, State, session_size};
+
+/// Groups that are told in one go that a session has room for them.
+const GROUPS_TOLD: usize = 64;
 
 /// A Session Expiry Interval that never runs out (MQTT-3.1.2.11.2).
 pub(crate) const NEVER: u32 = u32::MAX;
@@ -195,8 +198,8 @@ impl Broker {
                 outbox.want_handover();
                 link.wake();
             }
-            let groups = outbox.groups();
-            // Half of the window is left to the groups, if there are any.
+            let groups = outbox.take_noted();
+            // Half of the window is left to the groups, if any wait for this session.
             let slots = outbox.free_slots();
             let own = if groups.is_empty() {
                 slots
@@ -207,7 +210,7 @@ impl Broker {
             dirty.note(session, wake);
             groups
         };
-        for (_, group) in groups {
+        for group in groups {
             group.resume(session, context, dirty);
         }
         self.arm_resend(session, epoch, context);
@@ -277,14 +280,17 @@ impl Broker {
         if let Some(expiry) = departure.expiry {
             slot.expiry = expiry;
         }
-        let groups = {
+        let is_resumable = slot.expiry > 0;
+        let legacies = {
             let mut outbox = session.outbox();
-            outbox.persistent = slot.expiry > 0;
-            outbox.groups()
+            outbox.persistent = is_resumable;
+            outbox.leave_groups()
         };
-        // Group by group; only then does the outbox close, so that no message is between the two.
-        for (membership, group) in groups {
-            group.depart(session, membership, context, dirty);
+        for Legacy { group, surrendered } in legacies {
+            let kept = group.depart(session, surrendered, is_resumable, context, dirty);
+            if !kept.is_empty() {
+                session.outbox().keep_surrendered(kept, context);
+            }
         }
         {
             let mut outbox = session.outbox();
@@ -345,7 +351,7 @@ impl Broker {
         self.end_subscriptions(session, subscriptions, charge, context, dirty);
         let sent = {
             let mut outbox = session.outbox();
-            let lost = outbox.end() as u64;
+            let lost = outbox.end(context) as u64;
             outbox.sent.dropped += lost;
             outbox.sent
         };
@@ -479,7 +485,7 @@ impl Broker {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
-        let groups = {
+        let mut group = {
             let mut outbox = session.outbox();
             // Bytes that were written, or messages that were acknowledged, are off the account.
             outbox.settle(context);
@@ -488,33 +494,38 @@ impl Broker {
             }
             let wake = outbox.pump_resend(context);
             dirty.note(session, wake);
-            let wanted = outbox.take_wanted(context);
             let slots = outbox.free_slots();
-            let own = if wanted {
-                outbox.own_share(slots)
-            } else {
-                slots
+            let own = match outbox.is_wanted(context) {
+                true => outbox.own_share(slots),
+                false => slots,
             };
             let wake = outbox.pump(own, context);
             dirty.note(session, wake);
-            if wanted { outbox.groups() } else { Vec::new() }
+            outbox.take_want(context)
         };
-        let mut more = false;
-        for (_, group) in groups {
-            more |= group.drain(context, dirty);
+        let mut told = 0;
+        while let Some(wanting) = group.take() {
+            wanting.has_room(session, context, dirty);
+            told += 1;
+            if told < GROUPS_TOLD {
+                group = session.outbox().take_want(context);
+            }
         }
-        let replays = {
+        let (more, replays) = {
             let mut outbox = session.outbox();
-            let slots = outbox.free_slots();
-            if more {
-                let wake = outbox.want();
-                dirty.note(session, wake);
-            } else if slots > 0 {
+            if outbox.is_wanted(context) {
+                (true, outbox.has_replays())
+            } else {
+                let slots = outbox.free_slots();
                 let wake = outbox.pump(slots, context);
                 dirty.note(session, wake);
+                (outbox.has_more(context), outbox.has_replays())
             }
-            outbox.has_replays()
         };
+        if more {
+            dirty.charge(1);
+            dirty.later(Later::MakeRoom(session.clone()), context);
+        }
         if replays {
             self.replay(session, context, dirty);
         }

@@ -14,12 +14,14 @@ mod connection;
 mod context;
 mod dirty;
 mod facts;
-mod group;
 mod group_names;
 mod jobs;
 mod lifecycle;
+mod line;
 mod link;
 mod local;
+mod memberships;
+mod ordered;
 mod outbox;
 mod outside;
 mod publish;
@@ -29,6 +31,7 @@ mod retained;
 mod route;
 mod schedule;
 mod session;
+mod share;
 mod signal;
 mod snapshot;
 mod subscribe;
@@ -55,8 +58,6 @@ pub(crate) use connection::{Connection, Credentials, Flow, Received, UNSENT_ANSW
 pub(crate) use context::Context;
 pub(crate) use dirty::{Dirty, STEPS_PER_TURN};
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
-#[cfg(feature = "http")]
-pub(crate) use group::{GroupSnapshot, MemberSnapshot};
 pub(crate) use link::{Farewell, Link, Mailbox, Written};
 pub(crate) use local::LocalSession;
 pub(crate) use outbox::OutputState;
@@ -66,6 +67,8 @@ pub(crate) use outside::Reach;
 pub(crate) use random::Randomness;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
+#[cfg(feature = "http")]
+pub(crate) use share::{GroupSnapshot, MemberSnapshot};
 pub(crate) use signal::Signal;
 #[cfg(any(feature = "http", test))]
 pub(crate) use snapshot::Stats;
@@ -73,6 +76,7 @@ pub(crate) use snapshot::Stats;
 pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Page, PageOf, PartBounds, TopicSnapshot};
 pub(crate) use writer::Outcome;
 
+use dirty::Later;
 use retained::Retained;
 use schedule::Schedule;
 use writer::Left;
@@ -80,6 +84,12 @@ use writer::Left;
 /// Parts of the registry of sessions that are locked by themselves: with a million sessions a walk
 /// locks one part for half a millisecond.
 const SESSION_SHARDS: usize = 128;
+
+/// Steps that a shared group takes before its lock is let go for others: about 64 microseconds.
+const BATCH: usize = 512;
+
+/// Rounds of writes and of work that was put off, for callers who have no further turn.
+const ROUNDS: usize = 16;
 
 /// Counters that outlive the sessions and connections they were counted for.
 #[derive(Default)]
@@ -108,7 +118,9 @@ pub(crate) struct Broker {
     /// among them nor bounded with them.
     own_topics: Retained,
     schedule: Schedule,
-    jobs: jobs::Jobs,
+    jobs: Arc<jobs::Jobs>,
+    /// Steps that a shared group takes under one lock hold.
+    batch: usize,
     budget: budget::Owned,
     randomness: Randomness,
     /// By client identifier.
@@ -144,8 +156,9 @@ impl Broker {
             retained: Retained::new(randomness.hash_seed(), parent),
             own_topics: Retained::new(randomness.hash_seed(), parent),
             budget: budget::Owned::new(config.limits.memory),
-            schedule: Schedule::new(alarm),
-            jobs: jobs::Jobs::default(),
+            schedule: Schedule::new(alarm.clone()),
+            jobs: Arc::new(jobs::Jobs::new(alarm)),
+            batch: BATCH,
             sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
             randomness,
             connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),
@@ -162,6 +175,12 @@ impl Broker {
         }
     }
 
+    /// Sets how many steps a shared group takes under one lock hold.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn set_batch(&mut self, steps: usize) {
+        self.batch = steps.max(1);
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
@@ -175,6 +194,8 @@ impl Broker {
             aws: &self.config.aws,
             on_overflow: self.config.on_overflow,
             budget: *self.budget,
+            jobs: &self.jobs,
+            batch: self.batch,
         }
     }
 
@@ -290,12 +311,32 @@ impl Broker {
             let reason = Some(ReasonCode::QuotaExceeded);
             self.disconnect(&session, reason, "session queue is full", context, dirty);
         }
+        // One at least, so that there is an end to it, and more while the turn has time.
+        while let Some(work) = dirty.pop_later() {
+            self.go_on(&work, context, dirty);
+            if dirty.is_spent() {
+                break;
+            }
+        }
         dirty.is_empty()
     }
 
-    /// Writes all outboxes of `dirty`, for callers whose turn is not bounded.
+    /// Goes on with work that was put off.
+    fn go_on(&self, work: &Later, context: &Context<'_>, dirty: &mut Dirty) {
+        match work {
+            Later::Drain(group) => group.drain_listed(context, dirty),
+            Later::MakeRoom(session) => self.make_room(session, context, dirty),
+        }
+    }
+
+    /// Writes all outboxes of `dirty`, for callers who have no further turn. What is not done after some
+    /// rounds is left to the timekeeper and to the owners of the connections.
     pub(crate) fn flush_all(&self, context: &Context<'_>, mut dirty: Dirty) {
-        while !self.flush_some(usize::MAX, context, &mut dirty) {}
+        for _ in 0..ROUNDS {
+            if self.flush_some(usize::MAX, context, &mut dirty) {
+                return;
+            }
+        }
     }
 
     /// A client identifier for a client that sent none (MQTT-3.1.3-6, AWS-CONN-03).

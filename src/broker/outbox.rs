@@ -5,7 +5,7 @@
 //! it takes to append a packet and tell the writer afterwards: methods that make the connection need
 //! one return [`Wake::Writer`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,17 +19,22 @@ use crate::session::window::{Entry, Origin, Phase, Window};
 use super::alias::OutboundAliases;
 use super::chunks::Chunks;
 use super::context::Context;
-use super::group::Group;
+use super::line::{Line, Waits};
 use super::link::{Link, Words};
+use super::memberships::{Membership, Memberships, Room};
 use super::resend::Resend;
+use super::share::{Group, Surrendered};
 use super::subscribe::Replay;
 use super::writer::{Outcome, Reported, Write, Writer};
 
 /// Queued messages are encoded only while fewer bytes than this wait for the socket.
 const PUMP_MARK: usize = 256 * 1024;
 
-/// What a place in a queue or in the window takes besides its message.
+/// What a place in the window takes besides its message.
 const ENTRY: usize = 64;
+
+/// Queued messages that are looked at in one go: those that have expired cost nothing but time.
+const LOOKED_AT: usize = 1024;
 
 /// Payloads from this size on are not copied into outboxes: these refer to the message.
 const SHARED: usize = 32 * 1024;
@@ -61,11 +66,25 @@ pub(super) enum Offered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HandOver {
     Taken(Wake),
-    /// Not for want of will: the member's `wanted` mark is set.
+    /// The member's mark is set: it tells the group when it has room.
     NoRoom,
-    /// The packet exceeds the member's Maximum Packet Size (MQTT-3.1.2-24).
+    /// A message of QoS 0 as it was published, and no memory to keep it until the socket takes it.
+    NoMemory,
+    /// The packet exceeds the member's Maximum Packet Size (MQTT-3.1.2-24). Without room for another the
+    /// mark is set as well.
+    TooLarge {
+        has_room: bool,
+    },
+    /// Not connected: the group is told of the next connection.
+    Absent,
+}
+
+/// Whether a member could take a group's message if it had room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Suits {
+    Yes,
     TooLarge,
-    /// Not connected.
+    /// Not connected: the group is told of the next connection.
     Absent,
 }
 
@@ -127,15 +146,15 @@ pub(super) struct Connected {
     resend: Resend,
     /// Another connection waits for the session.
     is_wanted: bool,
+    /// It ends: what its groups had handed over goes back to them, and nothing comes any more.
+    is_leaving: bool,
 }
 
-/// A place in a shared group, kept until the last message handed over for it is done with.
-pub(super) struct Membership {
+/// What a connection that ends leaves to the session's groups.
+pub(super) struct Legacy {
     pub(super) group: Arc<Group>,
-    /// Messages of the group in this session's window.
-    pub(super) in_flight: u32,
-    /// Cleared by UNSUBSCRIBE.
-    pub(super) joined: bool,
+    /// In the order in which it was sent.
+    pub(super) surrendered: Vec<Surrendered>,
 }
 
 /// How the outbound side of a connection stands.
@@ -167,16 +186,14 @@ pub(crate) struct Sent {
 #[derive(Default)]
 pub(super) struct Outbox {
     pub(super) window: Window,
-    queue: VecDeque<Delivery>,
-    queue_bytes: usize,
+    queue: Line<Delivery>,
+    /// The number of the last message in the queue.
+    queued: u64,
     charge: Option<Charge>,
-    pub(super) memberships: Vec<Option<Membership>>,
+    /// Boxed, because most sessions have none.
+    memberships: Option<Box<Memberships>>,
     /// The session stays when the connection ends, so that messages are kept for it.
     pub(super) persistent: bool,
-    /// A group was refused for want of room and waits for this session to make some.
-    wanted: bool,
-    /// The same for want of room in the outbox alone: QoS 0 needs no window.
-    wanted_at_most_once: bool,
     /// Whose turn it is when own messages and a group wait for the same single place.
     group_turn: bool,
     /// Retained messages on their way to new subscriptions.
@@ -303,32 +320,26 @@ impl Outbox {
         origin: Origin,
         context: &Context<'_>,
     ) -> HandOver {
-        let Some(connected) = &mut self.connected else {
+        let Some(connected) = self.connected.as_ref().filter(|c| !c.is_leaving) else {
+            self.memberships
+                .get_or_insert_default()
+                .note(origin.membership);
             return HandOver::Absent;
         };
         if connected.out.is_broken() {
-            return HandOver::Absent;
-        }
-        if !fits(publication, &grant, connected, context) {
-            return HandOver::TooLarge;
-        }
-        if grant.qos == QoS::AtMostOnce {
-            // A message that was accepted at QoS 1 or 2 is not held against the budget again.
-            let is_refused = publication.qos == QoS::AtMostOnce
-                && !connected.may_append(publication.size(), context);
-            if is_refused || connected.out.len() >= context.limits.outbox {
-                // QoS 0 as published does not wait, so nobody has to be woken for it.
-                self.wanted_at_most_once |= publication.qos > QoS::AtMostOnce;
-                return HandOver::NoRoom;
-            }
-            return match self.send_at_most_once(publication, &grant, context) {
-                Some(wake) => HandOver::Taken(wake),
-                None => HandOver::TooLarge,
-            };
-        }
-        if !self.has_room(context) {
-            self.wanted = true;
+            // It is about to end, and tells the group then.
+            self.memberships
+                .get_or_insert_default()
+                .want(origin.membership, Room::Outbox);
             return HandOver::NoRoom;
+        }
+        if grant.qos == QoS::AtMostOnce && connected.out.len() < context.limits.outbox {
+            return self.hand_over_at_most_once(publication, &grant, origin, context);
+        }
+        let fits = fits(publication, &grant, connected, context);
+        let has_room = grant.qos > QoS::AtMostOnce && self.has_room(context);
+        if !fits || !has_room {
+            return self.refuse(fits, has_room, grant.qos, origin);
         }
         let delivery = Delivery {
             message: publication.message(context.budget).clone(),
@@ -336,12 +347,81 @@ impl Outbox {
             retain: grant.retain,
             subscription_ids: grant.subscription_ids,
         };
-        if let Some(membership) = self.membership(origin.membership) {
-            membership.in_flight += 1;
-        }
+        self.memberships
+            .get_or_insert_default()
+            .hand_over(origin.membership);
         let wake = self.send(delivery, Some(origin), context);
         self.settle(context);
         HandOver::Taken(wake)
+    }
+
+    /// Notes what a group has to be told, that offered a message in vain.
+    #[cold]
+    fn refuse(&mut self, fits: bool, has_room: bool, qos: QoS, origin: Origin) -> HandOver {
+        let room = match qos {
+            QoS::AtMostOnce => Room::Outbox,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => Room::Window,
+        };
+        if !has_room {
+            self.memberships
+                .get_or_insert_default()
+                .want(origin.membership, room);
+        }
+        if fits {
+            return HandOver::NoRoom;
+        }
+        self.memberships
+            .get_or_insert_default()
+            .note(origin.membership);
+        HandOver::TooLarge { has_room }
+    }
+
+    #[inline]
+    fn hand_over_at_most_once(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: &Grant,
+        origin: Origin,
+        context: &Context<'_>,
+    ) -> HandOver {
+        // A message that was accepted at QoS 1 or 2 is not held against the budget again.
+        let lacks_memory = publication.qos == QoS::AtMostOnce
+            && !self
+                .connected
+                .as_ref()
+                .is_some_and(|connected| connected.may_append(publication.size(), context));
+        if lacks_memory {
+            return HandOver::NoMemory;
+        }
+        match self.send_at_most_once(publication, grant, context) {
+            Some(wake) => HandOver::Taken(wake),
+            None => {
+                self.memberships
+                    .get_or_insert_default()
+                    .note(origin.membership);
+                HandOver::TooLarge { has_room: true }
+            }
+        }
+    }
+
+    /// Whether a group's message could be handed over if there were room.
+    pub(super) fn suits(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: &Grant,
+        membership: u32,
+        context: &Context<'_>,
+    ) -> Suits {
+        let suits = match self.connected.as_ref().filter(|c| !c.is_leaving) {
+            None => Suits::Absent,
+            Some(connected) if connected.out.is_broken() => Suits::Yes,
+            Some(connected) if fits(publication, grant, connected, context) => Suits::Yes,
+            Some(_) => Suits::TooLarge,
+        };
+        if suits != Suits::Yes {
+            self.memberships.get_or_insert_default().note(membership);
+        }
+        suits
     }
 
     /// Whether a new QoS 1 or 2 message can be sent now: one that was sent before goes first
@@ -387,8 +467,8 @@ impl Outbox {
         if self.connected.is_none() && !self.persistent {
             return Offered::Dropped;
         }
-        if self.is_full(context) {
-            self.drop_expired(context.now);
+        while self.is_full(context) && self.queue.pop_expired(context.now).is_some() {
+            self.sent.expired += 1;
         }
         if self.is_full(context) {
             self.sent.dropped += 1;
@@ -405,27 +485,15 @@ impl Outbox {
             retain: grant.retain,
             subscription_ids: grant.subscription_ids,
         };
-        self.queue_bytes += delivery.message.footprint();
-        self.queue.push_back(delivery);
+        self.queued += 1;
+        self.queue.insert(self.queued, delivery);
         self.settle(context);
         Offered::Queued
     }
 
     fn is_full(&self, context: &Context<'_>) -> bool {
         self.queue.len() + self.window.len() >= context.limits.session_queue
-            || self.queue_bytes + self.window.bytes() >= context.limits.session_queue_bytes
-    }
-
-    fn drop_expired(&mut self, now: Instant) {
-        let before = self.queue.len();
-        self.queue
-            .retain(|delivery| !delivery.message.is_expired(now));
-        self.sent.expired += (before - self.queue.len()) as u64;
-        self.queue_bytes = self
-            .queue
-            .iter()
-            .map(|queued| queued.message.footprint())
-            .sum();
+            || self.queue.bytes() + self.window.bytes() >= context.limits.session_queue_bytes
     }
 
     /// Messages that wait in the session's own queue.
@@ -437,14 +505,14 @@ impl Outbox {
     /// `limit` new exchanges are opened.
     pub(super) fn pump(&mut self, limit: usize, context: &Context<'_>) -> Wake {
         let mut wake = self.pump_resend(context);
-        for _ in 0..limit {
-            if !self.can_pump(context) {
+        let mut opened = 0;
+        for _ in 0..LOOKED_AT.max(limit) {
+            if opened == limit || !self.can_pump(context) {
                 break;
             }
-            let Some(delivery) = self.queue.pop_front() else {
+            let Some((_, delivery)) = self.queue.pop_first() else {
                 break;
             };
-            self.queue_bytes -= delivery.message.footprint();
             if delivery.message.is_expired(context.now) {
                 self.sent.expired += 1;
                 continue;
@@ -457,15 +525,18 @@ impl Outbox {
                 self.sent.dropped += 1;
                 continue;
             }
+            opened += 1;
             if self.send(delivery, None, context) == Wake::Writer {
                 wake = Wake::Writer;
             }
         }
-        if self.queue.is_empty() && self.queue.capacity() > 64 {
-            self.queue = VecDeque::new();
-        }
         self.settle(context);
         wake
+    }
+
+    /// Whether queued messages could be sent at once.
+    pub(super) fn has_more(&self, context: &Context<'_>) -> bool {
+        !self.queue.is_empty() && self.can_pump(context)
     }
 
     fn can_pump(&self, context: &Context<'_>) -> bool {
@@ -486,36 +557,42 @@ impl Outbox {
             })
     }
 
-    /// Takes the mark that a group left when it was refused for want of room.
-    pub(super) fn take_wanted(&mut self, context: &Context<'_>) -> bool {
-        let has_bytes = self
-            .connected
-            .as_ref()
-            .is_some_and(|connected| connected.out.len() < context.limits.outbox);
-        let is_ready =
-            (self.wanted && self.has_room(context)) || (self.wanted_at_most_once && has_bytes);
-        if is_ready {
-            self.forget_wanted();
+    /// The room that some group wants and that there is.
+    fn wanted_room(&self, context: &Context<'_>) -> Option<Room> {
+        let connected = self.connected.as_ref()?;
+        let has_bytes = connected.out.len() < context.limits.outbox;
+        if !has_bytes || connected.is_leaving || connected.out.is_broken() {
+            return None;
         }
-        is_ready
+        let memberships = self.memberships.as_ref()?;
+        if memberships.is_wanted(Room::Window) && self.has_room(context) {
+            return Some(Room::Window);
+        }
+        Some(Room::Outbox).filter(|room| memberships.is_wanted(*room))
     }
 
-    fn forget_wanted(&mut self) {
-        self.wanted = false;
-        self.wanted_at_most_once = false;
+    /// Whether a group that was refused for want of room can have some.
+    pub(super) fn is_wanted(&self, context: &Context<'_>) -> bool {
+        self.wanted_room(context).is_some()
     }
 
-    /// A group stopped before everything was handed over: it goes on when the outbox is written.
-    pub(super) fn want(&mut self) -> Wake {
-        self.wanted = true;
-        self.wanted_at_most_once = true;
-        self.wake()
+    /// Takes the mark of the group that has wanted room for longest, if there is some. The caller tells
+    /// it.
+    pub(super) fn take_want(&mut self, context: &Context<'_>) -> Option<Arc<Group>> {
+        while let Some(room) = self.wanted_room(context) {
+            let group = self.memberships.get_or_insert_default().take_want(room);
+            if group.is_some() {
+                return group;
+            }
+        }
+        None
     }
 
     /// Whether anything waits for this session to make room.
     pub(super) fn is_waiting(&self) -> bool {
-        self.wanted
-            || self.wanted_at_most_once
+        self.memberships
+            .as_ref()
+            .is_some_and(|memberships| memberships.has_wants())
             || !self.queue.is_empty()
             || !self.replays.is_empty()
             || self
@@ -536,14 +613,10 @@ impl Outbox {
         slots / 2 + usize::from(slots % 2 == 1 && !self.group_turn)
     }
 
-    /// The groups that this session is, or was, a member of.
-    pub(super) fn groups(&self) -> Vec<(u32, Arc<Group>)> {
-        let members = self.memberships.iter().enumerate();
-        members
-            .filter_map(|(index, slot)| {
-                Some((u32::try_from(index).ok()?, slot.as_ref()?.group.clone()))
-            })
-            .collect()
+    /// The groups that are to be told of a new connection.
+    pub(super) fn take_noted(&mut self) -> Vec<Arc<Group>> {
+        let memberships = self.memberships.as_mut();
+        memberships.map_or_else(Vec::new, |memberships| memberships.take_noted())
     }
 
     pub(super) fn enqueue_replays(&mut self, replays: Vec<Replay>, bound: usize) {
@@ -608,6 +681,7 @@ impl Outbox {
             aliases,
             resend,
             is_wanted: false,
+            is_leaving: false,
         });
         // CONNACK needs a writer even if nothing follows it; only the first to ask gets to know.
         match self.pump_resend(context) {
@@ -681,9 +755,9 @@ impl Outbox {
                 Phase::Released => Ok(Wake::Nobody),
             };
         }
-        if let Some(membership) = self.membership(origin.membership) {
-            membership.in_flight += 1;
-        }
+        self.memberships
+            .get_or_insert_default()
+            .hand_over(origin.membership);
         if let (Some(connected), Some(entry)) = (&mut self.connected, self.window.get(id))
             && let Phase::Published(delivery) = &entry.phase
         {
@@ -856,7 +930,6 @@ impl Outbox {
             link.mailbox().retire(out, words);
             link.wake();
         }
-        self.forget_wanted();
         let keeps = |replay: &Replay| {
             replay
                 .grant()
@@ -865,115 +938,142 @@ impl Outbox {
         self.replays.retain(keeps);
     }
 
-    /// Takes the exchanges of one membership out of the window, to go to other members.
+    /// The connection is about to end: nothing is handed over any more. Takes what groups had handed over
+    /// out of the window, to go to other members, and says which groups have to know.
     ///
-    /// QoS 2 stays: once PUBLISH was sent it belongs to this session (MQTT-4.8.2-4, -5).
-    pub(super) fn surrender(&mut self, membership: u32) -> Vec<(PacketId, u64, Delivery)> {
-        let entries = self.window.extract(|entry| {
-            entry
-                .origin
-                .is_some_and(|origin| origin.membership == membership)
-                && matches!(&entry.phase,
-                    Phase::Published(delivery) if delivery.qos == QoS::AtLeastOnce)
+    /// QoS 2 stays: once PUBLISH was sent it belongs to this session (MQTT-4.8.2-4, -5). So does what a
+    /// group that has ended had sent.
+    pub(super) fn leave_groups(&mut self) -> Vec<Legacy> {
+        if let Some(connected) = &mut self.connected {
+            connected.is_leaving = true;
+        }
+        let Some(memberships) = &self.memberships else {
+            return Vec::new();
+        };
+        let mut surrendered = match memberships.in_flight() {
+            0 => BTreeMap::new(),
+            _ => self.surrender(),
+        };
+        let in_flight: Vec<u32> = surrendered.keys().copied().collect();
+        let memberships = self.memberships.get_or_insert_default();
+        let visited = memberships.depart(&in_flight);
+        for index in in_flight {
+            memberships.finish_all(index);
+        }
+        let legacies = visited.into_iter().map(|(index, group)| Legacy {
+            group,
+            surrendered: surrendered.remove(&index).unwrap_or_default(),
         });
-        self.keep(membership);
-        entries
-            .into_iter()
-            .filter_map(|(id, entry)| match (entry.phase, entry.origin) {
-                (Phase::Published(delivery), Some(origin)) => Some((id, origin.sequence, delivery)),
-                _ => None,
-            })
-            .collect()
+        legacies.collect()
     }
 
-    /// The group is gone or has no claim: what it handed over becomes the session's own.
-    pub(super) fn keep(&mut self, membership: u32) {
+    /// Takes the messages of all groups out of the window, by membership, and makes what stays there the
+    /// session's own.
+    fn surrender(&mut self) -> BTreeMap<u32, Vec<Surrendered>> {
+        let memberships = self.memberships.as_deref();
+        let entries = self.window.extract(|entry| {
+            let is_published = matches!(&entry.phase,
+                Phase::Published(delivery) if delivery.qos == QoS::AtLeastOnce);
+            is_published
+                && entry
+                    .origin
+                    .zip(memberships)
+                    .is_some_and(|(origin, memberships)| !memberships.has_ended(origin.membership))
+        });
+        let mut surrendered: BTreeMap<u32, Vec<Surrendered>> = BTreeMap::new();
         self.window.visit(|_, entry| {
-            if entry
-                .origin
-                .is_some_and(|origin| origin.membership == membership)
-            {
-                entry.origin = None;
+            if let Some(origin) = entry.origin.take() {
+                surrendered.entry(origin.membership).or_default();
             }
         });
-        if let Some(slot) = self.memberships.get_mut(membership as usize)
-            && let Some(kept) = slot
-        {
-            kept.in_flight = 0;
-            if !kept.joined {
-                *slot = None;
+        for (packet_id, entry) in entries {
+            if let (Phase::Published(delivery), Some(origin)) = (entry.phase, entry.origin) {
+                let of_group = surrendered.entry(origin.membership).or_default();
+                of_group.push(Surrendered {
+                    sequence: origin.sequence,
+                    packet_id,
+                    delivery,
+                });
             }
         }
+        surrendered
+    }
+
+    /// Takes back what a group does not want, because it ended meanwhile.
+    pub(super) fn keep_surrendered(
+        &mut self,
+        surrendered: Vec<Surrendered>,
+        context: &Context<'_>,
+    ) {
+        for one in surrendered {
+            let entry = Entry {
+                phase: Phase::Published(one.delivery),
+                origin: None,
+                opened_at: context.seconds,
+            };
+            // No message was sent under it since.
+            let _ = self.window.reopen(one.packet_id, entry);
+        }
+    }
+
+    /// The group is gone: what it handed over becomes the session's own.
+    pub(super) fn keep(&mut self, membership: u32) {
+        let in_flight = self.membership(membership).map_or(0, |m| m.in_flight);
+        if in_flight > 0 {
+            self.window.visit(|_, entry| {
+                if entry
+                    .origin
+                    .is_some_and(|origin| origin.membership == membership)
+                {
+                    entry.origin = None;
+                }
+            });
+        }
+        self.memberships
+            .get_or_insert_default()
+            .finish_all(membership);
     }
 
     fn forget_origin(&mut self, origin: Option<Origin>) {
-        let Some(origin) = origin else { return };
-        if let Some(slot) = self.memberships.get_mut(origin.membership as usize)
-            && let Some(membership) = slot
-        {
-            membership.in_flight = membership.in_flight.saturating_sub(1);
-            if !membership.joined && membership.in_flight == 0 {
-                *slot = None;
-            }
+        if let Some(origin) = origin {
+            self.memberships
+                .get_or_insert_default()
+                .finish(origin.membership);
         }
     }
 
-    pub(super) fn membership(&mut self, index: u32) -> Option<&mut Membership> {
-        self.memberships.get_mut(index as usize)?.as_mut()
+    pub(super) fn membership(&self, index: u32) -> Option<&Membership> {
+        self.memberships.as_ref()?.get(index)
+    }
+
+    /// Whether a connection has the session, and is not about to end.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.connected
+            .as_ref()
+            .is_some_and(|connected| !connected.is_leaving)
     }
 
     /// Gives the session a place in `group`, the old one if messages of it are still open.
     pub(super) fn join(&mut self, group: &Arc<Group>) -> u32 {
-        let known = self.memberships.iter_mut().position(|slot| {
-            slot.as_ref()
-                .is_some_and(|membership| Arc::ptr_eq(&membership.group, group))
-        });
-        let index = known.unwrap_or_else(|| {
-            let free = self.memberships.iter().position(Option::is_none);
-            free.unwrap_or_else(|| {
-                self.memberships.push(None);
-                self.memberships.len() - 1
-            })
-        });
-        let in_flight = self
-            .memberships
-            .get(index)
-            .and_then(Option::as_ref)
-            .map_or(0, |m| m.in_flight);
-        if let Some(slot) = self.memberships.get_mut(index) {
-            *slot = Some(Membership {
-                group: group.clone(),
-                in_flight,
-                joined: true,
-            });
-        }
-        u32::try_from(index).unwrap_or(u32::MAX)
+        self.memberships.get_or_insert_default().join(group)
     }
 
     /// The place is given up; it is forgotten once nothing of it is in flight.
     pub(super) fn leave(&mut self, index: u32) {
-        if let Some(slot) = self.memberships.get_mut(index as usize)
-            && let Some(membership) = slot
-        {
-            membership.joined = false;
-            if membership.in_flight == 0 {
-                *slot = None;
-            }
-        }
+        self.memberships.get_or_insert_default().leave(index);
     }
 
     /// Forgets everything; returns how many QoS 1 and 2 messages were lost with it. One that waits
     /// for PUBCOMP has arrived.
-    pub(super) fn end(&mut self) -> usize {
+    pub(super) fn end(&mut self, context: &Context<'_>) -> usize {
         let mut lost = self.queue.len();
         self.window.visit(|_, entry| {
             lost += usize::from(matches!(entry.phase, Phase::Published(_)));
         });
-        self.queue = VecDeque::new();
-        self.queue_bytes = 0;
+        context.jobs.discard(std::mem::take(&mut self.queue));
         self.replays = VecDeque::new();
         self.window = Window::default();
-        self.memberships = Vec::new();
+        self.memberships = None;
         self.persistent = false;
         self.charge = None;
         lost
@@ -983,7 +1083,8 @@ impl Outbox {
     /// allocation.
     fn footprint(&self) -> usize {
         let connected = self.connected.as_ref();
-        (self.queue.len() + self.window.len()) * ENTRY
+        self.queue.places()
+            + self.window.len() * ENTRY
             + connected.map_or(0, |connected| connected.out.held())
     }
 
@@ -1030,6 +1131,12 @@ impl Outbox {
                 Reported::Retired
             }
         }
+    }
+}
+
+impl Waits for Delivery {
+    fn message(&self) -> &Message {
+        &self.message
     }
 }
 

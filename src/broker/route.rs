@@ -8,7 +8,8 @@
 //! changes: with a million filters each receiver's counters would be a cache miss to count up and
 //! down. Locks are taken in the order trie, group, outbox.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cmp::Ordering;
+use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, PoisonError};
 
 use crossbeam_utils::sync::{ShardedLock, ShardedLockReadGuard};
@@ -19,8 +20,9 @@ use crate::config::Overlapping;
 use crate::session::subscription::{Options, Subscription};
 use crate::topic::{Changes, HashParent, Hashing, Trie};
 
-use super::group::Group;
+use super::ordered::{self, Keyed, Ordered};
 use super::session::Session;
+use super::share::Group;
 
 /// What one filter leads to: mostly one plain subscriber, who lies in place.
 #[derive(Default)]
@@ -34,8 +36,38 @@ pub(super) enum Leaf {
 /// Subscribers of one filter.
 #[derive(Default)]
 pub(super) struct Several {
-    plain: Vec<Target>,
-    groups: SmallVec<[Arc<Group>; 1]>,
+    /// By session.
+    plain: Ordered<Target>,
+    /// By share name.
+    groups: Ordered<Arc<Group>>,
+}
+
+static NO_GROUPS: Ordered<Arc<Group>> = Ordered::Few(Vec::new());
+
+impl Keyed for Target {
+    type Key = u64;
+    type Sought = u64;
+
+    fn key(&self) -> u64 {
+        self.session.id
+    }
+
+    fn compare(&self, session: &u64) -> Ordering {
+        self.session.id.cmp(session)
+    }
+}
+
+impl Keyed for Arc<Group> {
+    type Key = Arc<str>;
+    type Sought = str;
+
+    fn key(&self) -> Arc<str> {
+        self.share.clone()
+    }
+
+    fn compare(&self, share: &str) -> Ordering {
+        (*self.share).cmp(share)
+    }
 }
 
 /// A plain subscriber.
@@ -47,85 +79,109 @@ pub(super) struct Target {
 }
 
 impl Leaf {
-    /// The plain subscribers, in no order.
+    /// The plain subscribers, by session.
     #[inline]
-    pub(super) fn plain(&self) -> &[Target] {
+    pub(super) fn plain(&self) -> Plain<'_> {
         match self {
-            Self::Nobody => &[],
-            Self::One(target) => std::slice::from_ref(target),
-            Self::Several(several) => &several.plain,
+            Self::Nobody => Plain::One(None),
+            Self::One(target) => Plain::One(Some(target)),
+            Self::Several(several) => Plain::Several(several.plain.iter()),
         }
     }
 
-    /// The groups, in no order.
+    /// How many plain subscribers there are.
     #[inline]
-    pub(super) fn groups(&self) -> &[Arc<Group>] {
+    pub(super) fn plain_len(&self) -> usize {
         match self {
-            Self::Nobody | Self::One(_) => &[],
+            Self::Nobody => 0,
+            Self::One(_) => 1,
+            Self::Several(several) => several.plain.len(),
+        }
+    }
+
+    /// The groups, by share name.
+    #[inline]
+    pub(super) fn groups(&self) -> &Ordered<Arc<Group>> {
+        match self {
+            Self::Nobody | Self::One(_) => &NO_GROUPS,
             Self::Several(several) => &several.groups,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.plain().is_empty() && self.groups().is_empty()
+        matches!(self, Self::Nobody)
     }
 
-    /// The target that stands for `subscription`.
-    pub(super) fn target_mut(&mut self, subscription: &Arc<Subscription>) -> Option<&mut Target> {
-        let plain = match self {
-            Self::Nobody => &mut [],
-            Self::One(target) => std::slice::from_mut(target),
-            Self::Several(several) => several.plain.as_mut_slice(),
-        };
-        plain
-            .iter_mut()
-            .find(|target| Arc::ptr_eq(&target.subscription, subscription))
+    /// The target that stands for a session.
+    pub(super) fn target_mut(&mut self, session: u64) -> Option<&mut Target> {
+        match self {
+            Self::Nobody => None,
+            Self::One(target) => Some(target).filter(|target| target.session.id == session),
+            Self::Several(several) => several.plain.get_mut(&session),
+        }
     }
 
     pub(super) fn add(&mut self, target: Target) {
         match self {
             Self::Nobody => *self = Self::One(target),
-            Self::One(_) | Self::Several(_) => self.change(|several| several.plain.push(target)),
+            Self::One(_) | Self::Several(_) => self.change(|several| several.plain.insert(target)),
         }
     }
 
     pub(super) fn add_group(&mut self, group: Arc<Group>) {
-        self.change(|several| several.groups.push(group));
+        self.change(|several| several.groups.insert(group));
     }
 
-    /// Removes the target that stands for `subscription`.
-    pub(super) fn remove(&mut self, subscription: &Arc<Subscription>) {
-        let is_it = |target: &Target| Arc::ptr_eq(&target.subscription, subscription);
+    /// Removes the target that stands for a session.
+    pub(super) fn remove(&mut self, session: u64) {
         match self {
-            Self::One(target) if is_it(target) => *self = Self::Nobody,
+            Self::One(target) if target.session.id == session => *self = Self::Nobody,
             Self::Nobody | Self::One(_) => {}
             Self::Several(_) => self.change(|several| {
-                if let Some(place) = several.plain.iter().position(is_it) {
-                    several.plain.swap_remove(place);
-                }
+                several.plain.remove(&session);
             }),
         }
     }
 
     pub(super) fn remove_group(&mut self, group: &Arc<Group>) {
-        self.change(|several| several.groups.retain(|found| !Arc::ptr_eq(found, group)));
+        self.change(|several| {
+            several.groups.remove(&group.share);
+        });
     }
 
     fn change(&mut self, change: impl FnOnce(&mut Several)) {
         let mut several = match std::mem::take(self) {
             Self::Nobody => Box::default(),
             Self::One(target) => Box::new(Several {
-                plain: vec![target],
-                groups: SmallVec::new(),
+                plain: Ordered::Few(vec![target]),
+                groups: Ordered::default(),
             }),
             Self::Several(several) => several,
         };
         change(&mut several);
         *self = match (several.plain.len(), several.groups.len()) {
             (0, 0) => Self::Nobody,
-            (1, 0) => several.plain.pop().map_or(Self::Nobody, Self::One),
+            (1, 0) => several.plain.take_single().map_or(Self::Nobody, Self::One),
             _ => Self::Several(several),
         };
+    }
+}
+
+/// The plain subscribers of a leaf.
+pub(super) enum Plain<'a> {
+    One(Option<&'a Target>),
+    Several(ordered::Iter<'a, Target>),
+}
+
+impl<'a> Iterator for Plain<'a> {
+    type Item = &'a Target;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a Target> {
+        match self {
+            Self::One(target) => target.take(),
+            Self::Several(targets) => targets.next(),
+        }
     }
 }
 
@@ -207,7 +263,10 @@ impl Route<'_> {
     pub(super) fn for_each_group(&self, f: impl FnMut(&Arc<Group>)) {
         match self {
             Self::Kept(receivers) => receivers.groups.iter().for_each(f),
-            Self::Found(leaves) => leaves.iter().flat_map(|leaf| leaf.groups()).for_each(f),
+            Self::Found(leaves) => leaves
+                .iter()
+                .flat_map(|leaf| leaf.groups().iter())
+                .for_each(f),
         }
     }
 
@@ -215,7 +274,7 @@ impl Route<'_> {
     pub(super) fn receivers(&self) -> usize {
         match self {
             Self::Kept(receivers) => receivers.plain.len(),
-            Self::Found(leaves) => leaves.iter().map(|leaf| leaf.plain().len()).sum(),
+            Self::Found(leaves) => leaves.iter().map(|leaf| leaf.plain_len()).sum(),
         }
     }
 
@@ -273,7 +332,7 @@ impl Receivers {
 
 /// Whether a session may stand in several of these and is to get one copy.
 fn overlaps(leaves: &[&Leaf], overlapping: Overlapping) -> bool {
-    let plain = leaves.iter().filter(|leaf| !leaf.plain().is_empty());
+    let plain = leaves.iter().filter(|leaf| leaf.plain_len() > 0);
     overlapping == Overlapping::OneCopy && plain.count() > 1
 }
 
@@ -299,7 +358,7 @@ impl Routing {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut tables);
         let generation = tables.changes.push(filter);
-        self.generation.store(generation, Ordering::Release);
+        self.generation.store(generation, atomic::Ordering::Release);
         result
     }
 
@@ -316,7 +375,7 @@ impl Routing {
         cache: &mut RouteCache,
         publish: impl FnOnce(&Route<'_>) -> R,
     ) -> R {
-        let generation = self.generation.load(Ordering::Acquire);
+        let generation = self.generation.load(atomic::Ordering::Acquire);
         let hash = cache.hasher.text(topic.as_bytes());
         let slot = (hash as usize) % SLOTS;
         if let Some(Some(kept)) = cache.slots.get_mut(slot)
@@ -481,27 +540,23 @@ mod tests {
         };
         let budget = Owned::new(1 << 20);
         let mut leaf = Leaf::default();
-        let subscriptions: Vec<_> = (1..=3)
-            .map(|id| {
-                let subscription = Arc::new(Subscription::new(options));
-                leaf.add(Target {
-                    session: Session::new(id, "client", Charge::none(*budget, Kind::Sessions)),
-                    subscription: subscription.clone(),
-                    options,
-                });
-                subscription
-            })
-            .collect();
+        for id in 1..=3 {
+            leaf.add(Target {
+                session: Session::new(id, "client", Charge::none(*budget, Kind::Sessions)),
+                subscription: Arc::new(Subscription::new(options)),
+                options,
+            });
+        }
         let group = Arc::new(Group::new("share", "a", ShareStrategy::RoundRobin, 7));
         leaf.add_group(group.clone());
-        assert_eq!((leaf.plain().len(), leaf.groups().len()), (3, 1));
+        assert_eq!((leaf.plain_len(), leaf.groups().len()), (3, 1));
 
-        for (left, subscription) in [2, 1, 0].into_iter().zip(&subscriptions) {
-            assert!(leaf.target_mut(subscription).is_some());
-            leaf.remove(subscription);
-            leaf.remove(subscription);
-            assert!(leaf.target_mut(subscription).is_none());
-            assert_eq!((leaf.plain().len(), leaf.groups().len()), (left, 1));
+        for (left, session) in [(2, 1), (1, 2), (0, 3)] {
+            assert!(leaf.target_mut(session).is_some());
+            leaf.remove(session);
+            leaf.remove(session);
+            assert!(leaf.target_mut(session).is_none());
+            assert_eq!((leaf.plain_len(), leaf.groups().len()), (left, 1));
         }
         assert!(!leaf.is_empty());
         leaf.remove_group(&group);

@@ -80,11 +80,6 @@ impl Schedule {
         key
     }
 
-    /// Wakes the timekeeper for work that is no deadline.
-    pub(super) fn ring(&self) {
-        self.alarm.deadline_moved();
-    }
-
     pub(super) fn cancel(&self, key: TimerKey) {
         self.timers.lock().map.remove(&key);
     }

@@ -13,10 +13,10 @@ use crate::session::will::Will;
 
 use super::chunks::Chunks;
 use super::facts::ConnectionFacts;
-use super::group::Group;
 use super::link::Link;
 use super::outbox::Outbox;
 use super::schedule::TimerKey;
+use super::share::Group;
 use super::writer::{self, Left, Outcome, Place, Reported, Write};
 
 /// A session: what the broker remembers of a client, with or without a connection.

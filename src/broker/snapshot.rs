@@ -18,9 +18,9 @@ use crate::session::message::Message;
 
 use super::Broker;
 use super::facts::{ConnectionFacts, TrafficTotals};
-use super::group::Group;
 use super::lifecycle::NEVER;
 use super::session::{Session, Slot, State, Subscribed};
+use super::share::Group;
 
 /// Subscriptions of one session that are looked at per lock hold.
 const SLICE: PartBounds = PartBounds {
@@ -312,7 +312,7 @@ impl Broker {
 
     /// Every shared group, by filter and share name.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn groups(&self) -> Vec<super::group::GroupSnapshot> {
+    pub(crate) fn groups(&self) -> Vec<super::share::GroupSnapshot> {
         let mut groups = Vec::new();
         self.group_names.visit(None, |group| {
             groups.push(group.snapshot(PartBounds::NONE));
@@ -382,7 +382,7 @@ impl Broker {
         self.routing.read(|trie| {
             trie.get(filter).map(|leaf| TopicSnapshot {
                 filter: filter.to_owned(),
-                subscribers: leaf.plain().len(),
+                subscribers: leaf.plain_len(),
                 groups: leaf.groups().len(),
             })
         })

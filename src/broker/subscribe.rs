@@ -13,11 +13,11 @@ use crate::topic::Filter;
 use super::Broker;
 use super::context::Context;
 use super::dirty::Dirty;
-use super::group::{Group, JoinError};
 use super::outbox::Grant;
 use super::retained::Retained;
 use super::route::{Leaf, Target};
 use super::session::{Session, Slot, Subscribed, subscription_size};
+use super::share::{Group, JoinError};
 
 /// Retained messages handed to one receiver per lock hold.
 const REPLAY_BATCH: usize = 256;
@@ -93,7 +93,8 @@ impl Broker {
             },
         };
         drop(slot);
-        due.groups.extend(subscribed.group);
+        due.groups
+            .extend(subscribed.group.filter(|group| group.has_backlog()));
         let wants_retained = match request.options.retain_handling {
             RetainHandling::Send => true,
             RetainHandling::SendIfNew => is_new,
@@ -141,16 +142,17 @@ impl Broker {
             let _outbox = session.outbox();
             subscribed.subscription.change(options);
         }
-        if subscribed.group.is_none() {
-            self.routing.change(filter, |tables| {
+        match &subscribed.group {
+            Some(group) => group.renew(session),
+            None => self.routing.change(filter, |tables| {
                 let target = tables
                     .trie
                     .get_mut(filter)
-                    .and_then(|leaf| leaf.target_mut(&subscribed.subscription));
+                    .and_then(|leaf| leaf.target_mut(session.id));
                 if let Some(target) = target {
                     target.options = options;
                 }
-            });
+            }),
         }
     }
 
@@ -215,11 +217,7 @@ impl Broker {
         let seed = self.randomness.turn_seed();
         self.routing.change(filter, |tables| {
             let leaf = tables.trie.get_or_insert_with(filter, Leaf::default);
-            let known = leaf
-                .groups()
-                .iter()
-                .find(|group| *group.share == *share)
-                .cloned();
+            let known = leaf.groups().get(share).cloned();
             let group = match known {
                 Some(group) => group,
                 None => {
@@ -240,7 +238,7 @@ impl Broker {
             };
             // Groups end under this lock, so one that the trie holds has not ended.
             match group.join(session, subscription, context.limits.group_members) {
-                Ok(_) => Ok(group),
+                Ok(()) => Ok(group),
                 Err(JoinError::Full | JoinError::Ended) => Err(ReasonCode::QuotaExceeded),
             }
         })
@@ -289,7 +287,7 @@ impl Broker {
                 return;
             };
             match &subscribed.group {
-                None => leaf.remove(&subscribed.subscription),
+                None => leaf.remove(session.id),
                 Some(group) => {
                     if let Some(ended) = group.leave(session, context, dirty) {
                         Self::count(&self.counters.dropped, ended.dropped);
@@ -315,7 +313,7 @@ impl Broker {
         dirty: &mut Dirty,
     ) {
         for group in due.groups {
-            while group.drain(context, dirty) {}
+            group.drain(context, dirty);
         }
         if due.replays.is_empty() {
             return;

@@ -38,9 +38,9 @@ pub(crate) async fn keep_time(shared: Arc<Shared>) {
             shared.broker.sweep(now);
             next_sweep = now + SWEEP;
         }
-        let has_more = shared.broker.work(now, &mut dirty);
+        shared.broker.work(now, &mut dirty);
         shared.broker.flush_all(&shared.broker.context(now), dirty);
-        if has_more {
+        if shared.broker.has_work() {
             tokio::task::yield_now().await;
             continue;
         }

@@ -17,6 +17,12 @@ pub(super) struct Plan {
     pub(super) socket: usize,
     /// Clients may announce a Maximum Packet Size that some messages exceed.
     pub(super) packet_sizes: bool,
+    /// All clients are members of one shared group.
+    pub(super) one_group: bool,
+    /// Messages that a client publishes in a row, at most.
+    pub(super) burst: usize,
+    /// Steps that a shared group takes under one lock hold.
+    pub(super) batch: usize,
     /// Messages may have a Message Expiry Interval.
     pub(super) expiries: bool,
     /// Messages may be retained.
@@ -38,6 +44,9 @@ impl Plan {
             payload: 60,
             socket: 0,
             packet_sizes: false,
+            one_group: false,
+            burst: 1,
+            batch: dice.pick(&[1, 2, 7, 512]),
             expiries: false,
             retained: false,
             one_by_one: false,
@@ -63,7 +72,7 @@ impl Plan {
             config.limits.resend_interval = Some(Duration::from_secs(7));
         }
         let limits = &mut config.limits;
-        match dice.weighted(&[40, 15, 15, 10, 10, 10]) {
+        match dice.weighted(&[40, 15, 15, 10, 10, 20, 10]) {
             0 => (plan.is_exact, plan.is_lossless) = (true, true),
             1 => plan.expiries = true,
             2 => plan.packet_sizes = true,
@@ -77,6 +86,14 @@ impl Plan {
             4 => {
                 limits.outbox = 100 + dice.below(3000);
                 plan.is_lossless = true;
+            }
+            5 => {
+                // Long queues, in which what some members cannot take stands before what they can.
+                plan.packet_sizes = dice.chance(70);
+                plan.is_lossless = !plan.packet_sizes;
+                plan.one_group = true;
+                plan.payload = 90;
+                plan.burst = 1 + dice.below(40);
             }
             _ => {
                 plan.is_lossless = true;

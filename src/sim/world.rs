@@ -67,14 +67,16 @@ impl World {
         let mut dice = Dice::new(seed);
         let plan = Plan::new(&mut dice);
         let now = Instant::now();
-        let broker = Broker::new(
+        let mut broker = Broker::new(
             plan.config.clone(),
             Randomness::from_seed(seed),
             now,
             Arc::new(NoAlarm),
         );
+        broker.set_batch(plan.batch);
         let clients = (0..plan.clients).map(|index| {
             let role = match dice.below(3) {
+                _ if plan.one_group => Role::Shared(SHARED[0]),
                 0 => Role::Mixed,
                 1 => Role::Plain,
                 _ => Role::Shared(dice.pick(&SHARED)),
@@ -115,7 +117,7 @@ impl World {
             .dice
             .weighted(&[24, 14, 30, 14, 5, 2, 5, 3, 1, 3, 2, 2, 1])
         {
-            0 => self.on_pipe(|pipe| !pipe.end.is_closed, Self::publish),
+            0 => self.on_pipe(|pipe| !pipe.end.is_closed, Self::publish_burst),
             1 => self.on_pipe(|pipe| pipe.end.wire.has_unread(), Self::read),
             2 => self.on_pipe(|pipe| pipe.end.has_work(), Self::turn),
             3 => self.on_pipe(|pipe| !pipe.end.is_closed, Self::acknowledge),
@@ -285,6 +287,12 @@ impl World {
         let is_unsure = std::mem::replace(&mut client.is_unsure, true);
         if connect.clean_start || is_unsure {
             client.publishing.clear();
+        }
+    }
+
+    fn publish_burst(&mut self, index: usize) {
+        for _ in 0..=self.dice.below(self.plan.burst) {
+            self.publish(index);
         }
     }
 

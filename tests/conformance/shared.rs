@@ -489,6 +489,71 @@ fn messages_wait_while_every_member_is_full() {
     assert_eq!(small.receive_texts(1), ["3"]);
 }
 
+/// A message that only a full member could take waits for that one, and those behind it do not wait
+/// with it.
+#[test]
+fn message_that_only_a_full_member_could_take_holds_up_nobody() {
+    let group = Group::new();
+    let mut large = group.join_with(Connect::new(fresh("large")).with(receive_maximum(1)), 1);
+    let mut small = group.join_with(
+        Connect::new(fresh("small")).with(maximum_packet_size(200)),
+        1,
+    );
+    let mut author = connect5(&fresh("author"));
+    let long = "x".repeat(300);
+    author.publish(&group.filter, "fills", 1);
+    let held = large.expect_publish();
+    author.publish(&group.filter, &long, 1);
+    for number in 0..400 {
+        author.publish(&group.filter, number.to_string(), 1);
+    }
+    let all: Vec<String> = (0..400).map(|number| number.to_string()).collect();
+    assert_eq!(small.receive_texts(400), all);
+    large.acknowledge(&held);
+    assert_eq!(large.receive_texts(1), [long]);
+}
+
+/// A message that was waiting for a full member, and is too large for those that are left, is dropped,
+/// and what waits behind it goes out, however much it is.
+#[test]
+fn long_queue_drains_when_the_member_leaves_that_held_it_up() {
+    let group = Group::new();
+    let mut large = group.join_with(Connect::new(fresh("large")).with(receive_maximum(1)), 1);
+    let mut small = group.join_with(
+        Connect::new(fresh("small"))
+            .with(maximum_packet_size(200))
+            .with(receive_maximum(1)),
+        1,
+    );
+    let mut author = connect5(&fresh("author"));
+    for text in ["to the first", "to the second"] {
+        author.publish(&group.filter, text, 1);
+    }
+    large.expect_publish();
+    let held = small.expect_publish();
+    author.publish(&group.filter, "x".repeat(300), 1);
+    for number in 0..2000 {
+        author.publish(&group.filter, number.to_string(), 1);
+    }
+    large.unsubscribe(&group.subscription());
+    small.acknowledge(&held);
+    let all: Vec<String> = (0..2000).map(|number| number.to_string()).collect();
+    assert_eq!(small.receive_texts(2000), all);
+}
+
+/// What waits goes to a newcomer that takes all of it, without any further event.
+#[test]
+fn newcomer_takes_a_long_queue() {
+    let group = Group::new();
+    let id = fresh("absent");
+    group.join_with(Connect::new(&id).durable(), 1).disconnect();
+    group.publish(Version::V5, 5000, 1);
+    let mut newcomer = group.join(Version::V5, 1);
+    for number in 0..5000 {
+        assert_eq!(newcomer.expect_publish().text(), number.to_string());
+    }
+}
+
 /// Messages wait for a session that outlives its connection and was granted QoS 1, in order; QoS 0 is
 /// dropped.
 #[test]

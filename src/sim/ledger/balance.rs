@@ -3,7 +3,7 @@
 use crate::broker::Stats;
 use crate::codec::QoS;
 
-use super::Ledger;
+use super::{Group, Ledger};
 
 /// Sums over all that the ledger holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +82,15 @@ impl Ledger {
                 );
             }
         }
-        if !self.rules.is_lossless {
-            return;
+        if self.rules.is_lossless {
+            self.check_idle_sessions();
         }
+        if self.rules.is_lossless || self.rules.packet_sizes {
+            self.check_idle_groups();
+        }
+    }
+
+    fn check_idle_sessions(&self) {
         for session in &self.sessions {
             if session.connection.is_some() && !self.is_full(session) {
                 assert!(
@@ -101,7 +107,12 @@ impl Ledger {
                 assert!(session.replays.is_empty(), "{:?}", session.replays);
             }
         }
-        for group in self.groups.iter().filter(|group| !group.waiting.is_empty()) {
+    }
+
+    /// Who has room has what fits all clients.
+    fn check_idle_groups(&self) {
+        let waits = |group: &&Group| group.waiting.values().any(|waiting| !waiting.is_large);
+        for group in self.groups.iter().filter(waits) {
             for member in &group.members {
                 let session = &self.sessions[*member];
                 let granted = session.subscriptions[&group.full_filter()].qos;

@@ -1,17 +1,20 @@
 //! Shared groups: who is a member, what waits, and in which order it goes out.
 
+use std::collections::BTreeMap;
+
 use crate::codec::QoS;
 
 use super::{Group, Ledger, Source, Waiting};
 
 impl Group {
     /// A message is due to one member.
-    pub(super) fn expect(&mut self, order: u64, number: u64, qos: QoS) {
+    pub(super) fn expect(&mut self, order: u64, number: u64, qos: QoS, is_large: bool) {
         if qos == QoS::AtMostOnce {
             self.at_once.push(number);
         } else {
             let waiting = Waiting {
                 handed: 0,
+                is_large,
                 returned: None,
             };
             self.waiting.insert(order, waiting);
@@ -130,10 +133,14 @@ impl Ledger {
             return;
         };
         let group = &mut self.groups[index];
-        let kept = group.waiting.split_off(newest);
-        let passed = std::mem::replace(&mut group.waiting, kept);
+        let mut kept = group.waiting.split_off(newest);
+        let older = std::mem::take(&mut group.waiting).into_iter();
+        let (large, passed): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            older.partition(|(_, waiting)| waiting.is_large);
+        kept.extend(large);
+        group.waiting = kept;
         assert!(
-            passed.is_empty() || !self.rules.is_lossless,
+            passed.is_empty() || !(self.rules.is_lossless || self.rules.packet_sizes),
             "{} handed over order {newest} while older ones wait: {:?}",
             group.full_filter(),
             passed.keys().collect::<Vec<_>>()

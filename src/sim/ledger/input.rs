@@ -189,7 +189,8 @@ impl Ledger {
         for group in &mut self.groups {
             if !group.members.is_empty() && covers(&group.filter, &message.topic) {
                 is_matched = true;
-                group.expect(order, number, message.qos);
+                let is_large = self.rules.is_large(&message);
+                group.expect(order, number, message.qos, is_large);
             }
         }
         is_matched

@@ -52,6 +52,8 @@ struct Rules {
     is_lossless: bool,
     is_exact: bool,
     copy_each: bool,
+    /// See [`Plan`]. What fits all clients is lost as little as without.
+    packet_sizes: bool,
     resends: bool,
 }
 
@@ -212,12 +214,14 @@ struct Group {
     waiting: BTreeMap<u64, Waiting>,
     /// Messages of QoS 0 of this call.
     at_once: Vec<u64>,
-    /// The order of the last message that was handed over for the first time.
+    /// The order of the last message that was handed over for the first time, large ones aside.
     last_first: u64,
 }
 
 struct Waiting {
     handed: u32,
+    /// Some members may be unable to take it: it may be overtaken, and dropped.
+    is_large: bool,
     /// The session that had it, and under which identifier.
     returned: Option<(usize, PacketId)>,
 }
@@ -228,6 +232,16 @@ enum Timer {
     Will(usize),
 }
 
+/// Payloads of this size fit the smallest Maximum Packet Size, whatever else is in the packet.
+const FITS_ALL: usize = 20;
+
+impl Rules {
+    /// Whether the packet of a message may be too large for a client.
+    fn is_large(&self, message: &Message) -> bool {
+        self.packet_sizes && message.length > FITS_ALL
+    }
+}
+
 impl Ledger {
     pub(super) fn new(plan: &Plan, now: Instant) -> Self {
         use crate::config::Overlapping;
@@ -235,6 +249,7 @@ impl Ledger {
             rules: Rules {
                 is_lossless: plan.is_lossless,
                 is_exact: plan.is_exact,
+                packet_sizes: plan.packet_sizes,
                 copy_each: plan.config.overlapping == Overlapping::CopyEach,
                 resends: plan.config.limits.resend_interval.is_some(),
             },

@@ -225,7 +225,7 @@ impl Ledger {
         let Some(waiting) = group.waiting.remove(&sent.order) else {
             panic!("message {number} is acknowledged, dropped, or somebody else's");
         };
-        if waiting.handed == 0 {
+        if waiting.handed == 0 && !waiting.is_large {
             self.call.firsts.entry(index).or_default().push(sent.order);
         }
         if self.call.ending != Some(sent.at) {

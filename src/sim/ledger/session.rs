@@ -96,9 +96,11 @@ impl Ledger {
                 _ => None,
             };
             if let Some(group) = group {
-                let order = self.messages[&open.number].order.unwrap_or_default();
+                let message = &self.messages[&open.number];
+                let order = message.order.unwrap_or_default();
                 let waiting = Waiting {
                     handed: open.handed,
+                    is_large: self.rules.is_large(message),
                     returned: is_resumable.then_some((index, id)),
                 };
                 self.groups[group].waiting.insert(order, waiting);

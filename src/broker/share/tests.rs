@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use proptest::prelude::*;
@@ -24,12 +24,16 @@ use super::super::{
     Alarm, Broker, ConnectionFacts, Dirty, Link, Mailbox, Randomness, Session, Written,
 };
 
-const CLIENTS: usize = 4;
+const CLIENTS: usize = 5;
 const FILTER: &str = "$share/g/t";
-const QUEUE_BOUND: usize = 6;
-/// Maximum Packet Size of a client that takes small messages only, and the payload of a large one.
-const SMALL: usize = 64;
-const LARGE_PAYLOAD: usize = 100;
+/// A batch that finishes what a departure begins here.
+const LARGE_BATCH: usize = 100_000;
+/// Message Expiry Interval of messages that have one, in seconds.
+const EXPIRY: u32 = 10;
+/// Maximum Packet Size of clients that take small messages only, those and medium ones, and all.
+const PACKETS: [usize; 3] = [64, 160, usize::MAX];
+/// Payload of small, medium and large messages.
+const PAYLOADS: [usize; 3] = [8, 100, 200];
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -38,7 +42,8 @@ enum Step {
         clean_start: bool,
         persistent: bool,
         window: usize,
-        small: bool,
+        /// Index of its [`PACKETS`].
+        size: usize,
     },
     /// The connection is lost.
     Disconnect {
@@ -52,9 +57,17 @@ enum Step {
     Unsubscribe {
         client: usize,
     },
+    /// So many messages in a row.
     Publish {
         qos: QoS,
-        large: bool,
+        /// Index of their [`PAYLOADS`].
+        size: usize,
+        expires: bool,
+        count: usize,
+    },
+    /// Time passes.
+    Wait {
+        seconds: u64,
     },
     /// The next packet that completes one of the client's open exchanges; `refused`: with an error.
     Acknowledge {
@@ -72,20 +85,70 @@ fn qos() -> impl Strategy<Value = QoS> {
     ]
 }
 
+fn size_of_message() -> impl Strategy<Value = usize> {
+    prop_oneof![6 => Just(0), 1 => Just(1), 1 => Just(2)]
+}
+
+/// Mostly one, now and then more than any batch takes.
+fn count() -> impl Strategy<Value = usize> {
+    prop_oneof![6 => Just(1), 2 => 2..6usize, 1 => 6..30usize]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let client = 0..CLIENTS;
     prop_oneof![
-        2 => (client.clone(), prop::bool::weighted(0.2), any::<bool>(), 1..4usize, any::<bool>())
-            .prop_map(|(client, clean_start, persistent, window, small)| Step::Connect {
-                client, clean_start, persistent, window, small,
+        2 => (client.clone(), prop::bool::weighted(0.2), any::<bool>(), 1..5usize, 0..3usize)
+            .prop_map(|(client, clean_start, persistent, window, size)| Step::Connect {
+                client, clean_start, persistent, window, size,
             }),
         1 => client.clone().prop_map(|client| Step::Disconnect { client }),
         2 => (client.clone(), qos()).prop_map(|(client, qos)| Step::Subscribe { client, qos }),
         1 => client.clone().prop_map(|client| Step::Unsubscribe { client }),
-        8 => (qos(), prop::bool::weighted(0.15))
-            .prop_map(|(qos, large)| Step::Publish { qos, large }),
+        8 => (qos(), size_of_message(), prop::bool::weighted(0.2), count())
+            .prop_map(|(qos, size, expires, count)| Step::Publish { qos, size, expires, count }),
+        1 => (1..8u64).prop_map(|seconds| Step::Wait { seconds }),
         6 => (client, any::<prop::sample::Index>(), prop::bool::weighted(0.1))
             .prop_map(|(client, which, refused)| Step::Acknowledge { client, which, refused }),
+    ]
+}
+
+/// Clients of all sizes, two of them with a window of one place.
+fn crowd() -> Vec<Step> {
+    let connects = (0..CLIENTS).map(|client| Step::Connect {
+        client,
+        clean_start: true,
+        persistent: client % 2 == 0,
+        window: 1 + client / 2,
+        size: [2, 2, 1, 1, 0][client],
+    });
+    let subscribes = (0..CLIENTS).map(|client| Step::Subscribe {
+        client,
+        qos: QoS::AtLeastOnce,
+    });
+    connects.chain(subscribes).collect()
+}
+
+/// Steps in which large messages wait for the few who take them, who come and go.
+fn step_of_a_crowd() -> impl Strategy<Value = Step> {
+    let large = 0..3usize;
+    let qos = QoS::AtLeastOnce;
+    prop_oneof![
+        1 => (large.clone(), any::<bool>(), 1..3usize, 1..3usize).prop_map(|(client, persistent, window, size)| {
+            Step::Connect { client, clean_start: false, persistent, window, size }
+        }),
+        1 => large.clone().prop_map(|client| Step::Disconnect { client }),
+        1 => large.clone().prop_map(|client| Step::Unsubscribe { client }),
+        2 => large.clone().prop_map(move |client| Step::Subscribe { client, qos }),
+        6 => (0..3usize, 1..8usize).prop_map(move |(size, count)| {
+            Step::Publish { qos, size, expires: false, count }
+        }),
+        2 => (large, any::<prop::sample::Index>()).prop_map(|(client, which)| {
+            Step::Acknowledge { client, which, refused: false }
+        }),
+        6 => (2..CLIENTS, any::<prop::sample::Index>()).prop_map(|(client, which)| {
+            Step::Acknowledge { client, which, refused: false }
+        }),
+        2 => step(),
     ]
 }
 
@@ -94,16 +157,43 @@ proptest! {
 
     /// Design rules 1 to 8; MQTT-4.8.2-3 to -6, MQTT-4.4.0-1.
     #[test]
-    fn group_follows_its_rules(steps in proptest::collection::vec(step(), 1..120)) {
-        let mut harness = Harness::new();
-        let mut model = Model::default();
-        for step in steps {
-            model.sent.clear();
-            harness.carry_out(&step, &mut model);
-            harness.check_deliveries(&mut model)?;
-            harness.check_state(&model)?;
-        }
+    fn group_follows_its_rules(
+        steps in proptest::collection::vec(step(), 1..120),
+        batch in prop::sample::select(vec![1, 2, 3, LARGE_BATCH]),
+        bound in prop::sample::select(vec![6, 100]),
+    ) {
+        live_through(steps, batch, bound)?;
     }
+
+    /// Rule 7: a message that only full members could take.
+    #[test]
+    fn blocked_messages_hold_up_nobody_and_find_their_takers(
+        steps in proptest::collection::vec(step_of_a_crowd(), 1..100),
+        batch in prop::sample::select(vec![1, 2, 3, LARGE_BATCH]),
+        bound in prop::sample::select(vec![20, 1000]),
+    ) {
+        live_through(crowd().into_iter().chain(steps), batch, bound)?;
+    }
+}
+
+/// Takes the steps in a broker and in the model, and compares the two after each.
+fn live_through(
+    steps: impl IntoIterator<Item = Step>,
+    batch: usize,
+    bound: usize,
+) -> Result<(), TestCaseError> {
+    let mut harness = Harness::new(batch, bound);
+    let mut model = Model {
+        bound,
+        ..Model::default()
+    };
+    for step in steps {
+        model.sent.clear();
+        harness.carry_out(&step, &mut model);
+        harness.check_deliveries(&mut model)?;
+        harness.check_state(&model)?;
+    }
+    Ok(())
 }
 
 /// A message, by the order it was published in.
@@ -111,7 +201,9 @@ proptest! {
 struct Note {
     number: u64,
     qos: QoS,
-    large: bool,
+    size: usize,
+    /// In seconds since the beginning.
+    expires_at: Option<u64>,
 }
 
 /// What the rules say.
@@ -122,8 +214,13 @@ struct Model {
     members: Vec<(usize, QoS)>,
     cursor: usize,
     queue: Vec<Waiting>,
+    /// How many may wait.
+    bound: usize,
     published: u64,
     dropped: u64,
+    expired: u64,
+    /// Seconds since the beginning.
+    clock: u64,
     /// What this step sends: to whom, and what.
     sent: Vec<(usize, Sent)>,
 }
@@ -133,7 +230,7 @@ struct Client {
     connected: bool,
     persistent: bool,
     window: usize,
-    small: bool,
+    size: usize,
     /// In the order they were sent.
     open: Vec<Open>,
 }
@@ -157,6 +254,8 @@ struct Waiting {
     note: Note,
     /// Who had it, and under which identifier.
     returned: Option<(usize, PacketId)>,
+    /// Those behind it went out, because only a full member could take it.
+    blocked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +279,7 @@ impl Client {
     }
 
     fn fits(&self, note: Note) -> bool {
-        !(self.small && note.large)
+        note.size <= self.size
     }
 
     /// Takes a message back under the identifier it had; identifiers tell the order of sending.
@@ -246,31 +345,43 @@ impl Model {
         verdict
     }
 
-    /// Rule 7.
-    fn publish(&mut self, qos: QoS, large: bool) -> Note {
+    /// Whether somebody can take some message of QoS 1 now.
+    fn somebody_is_ready(&self) -> bool {
+        self.members.iter().any(|(member, granted)| {
+            let client = &self.clients[*member];
+            client.connected && (*granted == QoS::AtMostOnce || client.has_room())
+        })
+    }
+
+    fn fits_somebody(&self, note: Note) -> bool {
+        self.members.iter().any(|(member, _)| {
+            let client = &self.clients[*member];
+            client.connected && client.fits(note)
+        })
+    }
+
+    /// Rule 7. What waits was offered to all before, so a new message takes nothing from it.
+    fn publish(&mut self, qos: QoS, size: usize, expires: bool) -> Note {
         self.published += 1;
         let note = Note {
             number: self.published,
             qos,
-            large,
+            size,
+            expires_at: expires.then_some(self.clock + u64::from(EXPIRY)),
         };
         if self.members.is_empty() {
             return note;
         }
-        let behind_others = qos > QoS::AtMostOnce && !self.queue.is_empty();
-        let pick = if behind_others {
-            Pick::NoRoom
-        } else {
-            self.pick(note)
-        };
-        match pick {
+        match self.pick(note) {
             Pick::Taken => {}
             Pick::NoRoom | Pick::Nobody
-                if qos > QoS::AtMostOnce && self.may_wait() && self.queue.len() < QUEUE_BOUND =>
+                if qos > QoS::AtMostOnce && self.may_wait() && self.queue.len() < self.bound =>
             {
+                let blocked = self.somebody_is_ready();
                 self.queue.push(Waiting {
                     note,
                     returned: None,
+                    blocked,
                 });
             }
             _ => self.dropped += 1,
@@ -284,14 +395,41 @@ impl Model {
             .any(|(member, qos)| self.clients[*member].connected || *qos > QoS::AtMostOnce)
     }
 
+    /// Rule 7: in order, and past those that only full members could take.
     fn drain(&mut self) {
-        while let Some(waiting) = self.queue.first() {
+        let (before, clock) = (self.queue.len(), self.clock);
+        self.queue
+            .retain(|waiting| waiting.note.expires_at.is_none_or(|at| at > clock));
+        self.expired += (before - self.queue.len()) as u64;
+        for place in 0..self.queue.len() {
+            let note = self.queue[place].note;
+            self.queue[place].blocked &= self.fits_somebody(note);
+        }
+        let mut place = 0;
+        while self.somebody_is_ready()
+            && let Some(waiting) = self.queue.get(place)
+        {
             match self.pick(waiting.note) {
-                Pick::Taken => {}
-                Pick::TooLarge => self.dropped += 1,
-                Pick::NoRoom | Pick::Nobody => break,
+                Pick::Taken => {
+                    self.queue.remove(place);
+                }
+                Pick::TooLarge => {
+                    self.queue.remove(place);
+                    self.dropped += 1;
+                }
+                Pick::NoRoom | Pick::Nobody => {
+                    self.queue[place].blocked = self.somebody_is_ready();
+                    place += 1;
+                }
             }
-            self.queue.remove(0);
+        }
+        // The first in line does not wait if it is too large for everybody.
+        while !self.somebody_is_ready()
+            && let Some(place) = self.queue.iter().position(|waiting| !waiting.blocked)
+            && self.pick(self.queue[place].note) == Pick::TooLarge
+        {
+            self.queue.remove(place);
+            self.dropped += 1;
         }
         if !self.may_wait() {
             self.dropped += self.queue.drain(..).len() as u64;
@@ -312,6 +450,7 @@ impl Model {
                 self.queue.push(Waiting {
                     note: open.note,
                     returned,
+                    blocked: false,
                 });
             } else {
                 open.of_group = false;
@@ -328,6 +467,11 @@ impl Model {
     fn end_session(&mut self, client: usize) {
         self.leave(client);
         self.clients[client] = Client::default();
+        let had = |waiting: &&mut Waiting| waiting.returned.is_some_and(|(who, _)| who == client);
+        // Another session of the client did not have it.
+        for waiting in self.queue.iter_mut().filter(had) {
+            waiting.returned = None;
+        }
     }
 
     /// Rule 8.
@@ -346,7 +490,7 @@ impl Model {
         }
         self.drain();
         if self.members.is_empty() {
-            self.dropped = 0;
+            (self.dropped, self.expired) = (0, 0);
             for open in self.clients.iter_mut().flat_map(|client| &mut client.open) {
                 open.of_group = false;
             }
@@ -354,7 +498,7 @@ impl Model {
     }
 
     /// MQTT-4.4.0-1, and the resumption of rule 4.
-    fn connect(&mut self, client: usize, persistent: bool, window: usize, small: bool) {
+    fn connect(&mut self, client: usize, persistent: bool, window: usize, size: usize) {
         let open = std::mem::take(&mut self.clients[client].open);
         let open = open
             .into_iter()
@@ -367,7 +511,7 @@ impl Model {
             connected: true,
             persistent,
             window,
-            small,
+            size,
             open,
         };
         self.resend(client);
@@ -376,7 +520,7 @@ impl Model {
             if !self.is_member(client) || !mine(&self.queue[index]) {
                 continue;
             }
-            let Waiting { note, returned } = &mut self.queue[index];
+            let Waiting { note, returned, .. } = &mut self.queue[index];
             let (note, Some((_, id))) = (*note, returned.take()) else {
                 continue;
             };
@@ -414,13 +558,13 @@ impl Model {
 
     fn resend(&mut self, client: usize) {
         let to = &mut self.clients[client];
-        let small = to.small;
+        let size = to.size;
         while to.has_room() {
             let Some(place) = to.open.iter().position(|open| !open.on_wire) else {
                 break;
             };
             let open = &mut to.open[place];
-            if !open.released && small && open.note.large {
+            if !open.released && open.note.size > size {
                 to.open.remove(place);
                 continue;
             }
@@ -465,17 +609,18 @@ impl Model {
 }
 
 /// The broker, and what its clients' sockets got.
-struct Harness {
-    broker: Broker,
-    now: Instant,
-    links: Vec<Arc<Wire>>,
+pub(super) struct Harness {
+    pub(super) broker: Broker,
+    pub(super) start: Instant,
+    pub(super) now: Instant,
+    pub(super) links: Vec<Arc<Wire>>,
     attached: Vec<Option<Attached>>,
 }
 
 /// A socket that takes everything.
 #[derive(Default)]
-struct Wire {
-    bytes: Mutex<Vec<u8>>,
+pub(super) struct Wire {
+    pub(super) bytes: Mutex<Vec<u8>>,
     mailbox: Mailbox,
 }
 
@@ -503,15 +648,32 @@ impl Alarm for NoAlarm {
 }
 
 impl Harness {
-    fn new() -> Self {
+    fn new(batch: usize, bound: usize) -> Self {
+        Self::with_clients(CLIENTS, batch, bound)
+    }
+
+    /// Queues of sessions and groups are bounded.
+    pub(super) fn with_queues(clients: usize, bound: usize) -> Self {
+        let mut harness = Self::with_clients(clients, LARGE_BATCH, bound);
+        let mut config = harness.broker.config().clone();
+        config.limits.session_queue = bound;
+        let random = Randomness::from_seed(1);
+        harness.broker = Broker::new(config, random, harness.now, Arc::new(NoAlarm));
+        harness
+    }
+
+    pub(super) fn with_clients(clients: usize, batch: usize, bound: usize) -> Self {
         let now = Instant::now();
         let mut config = Config::standard();
-        config.limits.group_queue = QUEUE_BOUND;
+        config.limits.group_queue = bound;
+        let mut broker = Broker::new(config, Randomness::from_seed(1), now, Arc::new(NoAlarm));
+        broker.set_batch(batch);
         Self {
-            broker: Broker::new(config, Randomness::from_seed(1), now, Arc::new(NoAlarm)),
+            broker,
+            start: now,
             now,
-            links: (0..CLIENTS).map(|_| Arc::default()).collect(),
-            attached: (0..CLIENTS).map(|_| None).collect(),
+            links: (0..clients).map(|_| Arc::default()).collect(),
+            attached: (0..clients).map(|_| None).collect(),
         }
     }
 
@@ -524,14 +686,19 @@ impl Harness {
                 clean_start,
                 persistent,
                 window,
-                small,
+                size,
             } => {
                 model.disconnect(client);
+                if self.broker.batch < LARGE_BATCH {
+                    // A session that is taken over may come back before its messages have gone on.
+                    self.disconnect(client, &mut dirty);
+                    self.come_to_rest(std::mem::take(&mut dirty));
+                }
                 if clean_start {
                     model.end_session(client);
                 }
-                model.connect(client, persistent, window, small);
-                self.connect(client, clean_start, persistent, window, small, &mut dirty);
+                model.connect(client, persistent, window, size);
+                self.connect(client, clean_start, persistent, window, size, &mut dirty);
             }
             Step::Disconnect { client } => {
                 model.disconnect(client);
@@ -553,9 +720,26 @@ impl Harness {
                 model.leave(client);
                 self.unsubscribe(client, &mut dirty);
             }
-            Step::Publish { qos, large } => {
-                let note = model.publish(qos, large);
-                self.publish(note, &mut dirty);
+            Step::Publish {
+                qos,
+                size,
+                expires,
+                count,
+            } => {
+                for _ in 0..count {
+                    let note = model.publish(qos, size, expires);
+                    self.publish(note, &mut dirty);
+                }
+            }
+            Step::Wait { seconds } => {
+                model.clock += seconds;
+                model.drain();
+                self.now += Duration::from_secs(seconds);
+                // Nobody looks for what has expired unless there is something to do.
+                self.broker.group_names.visit(None, |group| {
+                    group.drain(&self.broker.context(self.now), &mut dirty);
+                    true
+                });
             }
             Step::Acknowledge {
                 client,
@@ -568,16 +752,26 @@ impl Harness {
             }
             Step::Subscribe { .. } | Step::Unsubscribe { .. } => {}
         }
-        self.broker.flush_all(&self.broker.context(self.now), dirty);
+        self.come_to_rest(dirty);
     }
 
-    fn connect(
+    /// Lets everything be done that can be done now.
+    pub(super) fn come_to_rest(&self, dirty: Dirty) {
+        self.broker.flush_all(&self.broker.context(self.now), dirty);
+        while self.broker.has_work() {
+            let mut dirty = Dirty::default();
+            self.broker.work(self.now, &mut dirty);
+            self.broker.flush_all(&self.broker.context(self.now), dirty);
+        }
+    }
+
+    pub(super) fn connect(
         &mut self,
         client: usize,
         clean_start: bool,
         persistent: bool,
         window: usize,
-        small: bool,
+        size: usize,
         dirty: &mut Dirty,
     ) {
         self.links[client] = Arc::default();
@@ -592,7 +786,7 @@ impl Harness {
             peer: Peer {
                 version: Version::V5,
                 window,
-                packet_size: if small { SMALL } else { usize::MAX },
+                packet_size: PACKETS[size],
                 topic_aliases: 0,
                 problem_information: true,
             },
@@ -610,7 +804,7 @@ impl Harness {
         self.attached[client] = attached.ok();
     }
 
-    fn disconnect(&mut self, client: usize, dirty: &mut Dirty) {
+    pub(super) fn disconnect(&mut self, client: usize, dirty: &mut Dirty) {
         if let Some(Attached { session, epoch, .. }) = self.attached[client].take() {
             let context = self.broker.context(self.now);
             self.broker
@@ -618,14 +812,18 @@ impl Harness {
         }
     }
 
-    fn attached(&self, client: usize) -> (&Arc<Session>, u64) {
+    pub(super) fn attached(&self, client: usize) -> (&Arc<Session>, u64) {
         let attached = self.attached[client]
             .as_ref()
             .expect("a client with a connection");
         (&attached.session, attached.epoch)
     }
 
-    fn subscribe(&self, client: usize, qos: QoS, dirty: &mut Dirty) {
+    pub(super) fn subscribe(&self, client: usize, qos: QoS, dirty: &mut Dirty) {
+        self.subscribe_to(FILTER, client, qos, dirty);
+    }
+
+    pub(super) fn subscribe_to(&self, filter: &str, client: usize, qos: QoS, dirty: &mut Dirty) {
         let (session, epoch) = self.attached(client);
         let options = SubscribeOptions {
             qos,
@@ -634,7 +832,7 @@ impl Harness {
             retain_handling: RetainHandling::DoNotSend,
         };
         let request = Request {
-            filter: Filter::parse(FILTER).unwrap(),
+            filter: Filter::parse(filter).unwrap(),
             options,
             id: None,
         };
@@ -657,8 +855,11 @@ impl Harness {
 
     fn publish(&self, note: Note, dirty: &mut Dirty) {
         let mut payload = note.number.to_be_bytes().to_vec();
-        payload.resize(if note.large { LARGE_PAYLOAD } else { 8 }, 0);
-        let publication = Publication::new("t", &payload, note.qos);
+        payload.resize(PAYLOADS[note.size], 0);
+        let mut publication = Publication::new("t", &payload, note.qos);
+        publication.expires_at = note
+            .expires_at
+            .map(|at| self.start + Duration::from_secs(at));
         let context = self.broker.context(self.now);
         let run = Run::one(&publication);
         let _ = self.broker.routing.with_route_once("t", |route| {

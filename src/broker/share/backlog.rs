@@ -1,0 +1,194 @@
+//! The messages of a group that wait for a member.
+//!
+//! A message is in `line` until somebody takes it, or in `blocked`: then every ready member was found
+//! to be unable to take it, and one that is full could. Those that are blocked hold up nobody. A message
+//! that a member had before is `returned`, and is found by its session.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use crate::codec::PacketId;
+use crate::session::message::Message;
+
+use super::super::line::{Aside, Line, Waits};
+
+/// A message that waits for a member.
+pub(super) struct Waiting {
+    pub(super) message: Message,
+    /// Who had it, if it was handed over before.
+    pub(super) returned: Option<Returned>,
+}
+
+/// The session that had a message, 0 if it does not come back, and under which identifier.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Returned {
+    pub(super) session: u64,
+    pub(super) packet_id: PacketId,
+}
+
+impl Waits for Waiting {
+    fn message(&self) -> &Message {
+        &self.message
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Backlog {
+    pub(super) line: Line<Waiting>,
+    blocked: Aside<Waiting>,
+    /// Session and number of what was returned by a session that may come back.
+    returned: BTreeSet<(u64, u64)>,
+    /// The highest number that was ever blocked.
+    last_blocked: u64,
+    /// Grows when a message is blocked in front of one that members may have looked at already: they
+    /// have to begin again.
+    generation: u64,
+}
+
+/// How far a member has looked through the messages that are blocked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Looked {
+    /// It cannot take those up to this number.
+    up_to: u64,
+    generation: u64,
+}
+
+impl Backlog {
+    pub(super) fn len(&self) -> usize {
+        self.line.len() + self.blocked.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.line.is_empty() && self.blocked.is_empty()
+    }
+
+    pub(super) fn has_blocked(&self) -> bool {
+        !self.blocked.is_empty()
+    }
+
+    /// Bytes of the messages.
+    pub(super) fn bytes(&self) -> usize {
+        self.line.bytes() + self.blocked.bytes()
+    }
+
+    /// Bytes that it takes besides the messages.
+    pub(super) fn places(&self) -> usize {
+        self.line.places() + self.blocked.places()
+    }
+
+    /// Adds a message that was not handed over yet.
+    pub(super) fn push(&mut self, number: u64, message: Message) {
+        let returned = None;
+        self.line.insert(number, Waiting { message, returned });
+    }
+
+    /// Adds a message that comes back.
+    pub(super) fn put_back(&mut self, number: u64, message: Message, returned: Returned) {
+        if returned.session != 0 {
+            self.returned.insert((returned.session, number));
+        }
+        let returned = Some(returned);
+        self.line
+            .insert_aside(number, Waiting { message, returned });
+    }
+
+    /// Takes the first message of the line, for good.
+    pub(super) fn take_first(&mut self) -> Option<(u64, Waiting)> {
+        let (number, waiting) = self.line.pop_first()?;
+        self.forget_returned(number, &waiting);
+        Some((number, waiting))
+    }
+
+    /// Takes a message that was blocked, for good.
+    pub(super) fn take_blocked(&mut self, number: u64) -> Option<Waiting> {
+        let waiting = self.blocked.remove(number)?;
+        self.forget_returned(number, &waiting);
+        Some(waiting)
+    }
+
+    /// The first message of the line holds up nobody any more. All ready members have looked at it.
+    pub(super) fn block_first(&mut self) {
+        if let Some((number, waiting)) = self.line.pop_first() {
+            self.block(number, waiting);
+        }
+    }
+
+    /// Adds a new message that is blocked from the beginning.
+    pub(super) fn push_blocked(&mut self, number: u64, message: Message) {
+        let returned = None;
+        self.block(number, Waiting { message, returned });
+    }
+
+    fn block(&mut self, number: u64, waiting: Waiting) {
+        if number <= self.last_blocked {
+            self.generation += 1;
+        }
+        self.last_blocked = self.last_blocked.max(number);
+        self.blocked.insert(number, waiting);
+    }
+
+    /// A message that was blocked gets in line again.
+    pub(super) fn unblock(&mut self, number: u64) {
+        if let Some(waiting) = self.blocked.remove(number) {
+            self.line.insert_aside(number, waiting);
+        }
+    }
+
+    /// The first blocked message whose number is `from` or higher.
+    pub(super) fn blocked_from(&self, from: u64) -> Option<(u64, &Waiting)> {
+        self.blocked.next_from(from)
+    }
+
+    /// The next blocked message that a member has not looked at.
+    pub(super) fn next_for(&self, looked: Looked) -> Option<(u64, &Waiting)> {
+        let from = match looked.generation == self.generation {
+            true => looked.up_to + 1,
+            false => 0,
+        };
+        self.blocked.next_from(from)
+    }
+
+    /// A member that has looked at all that is blocked up to `number`.
+    pub(super) fn looked(&self, number: u64) -> Looked {
+        Looked {
+            up_to: number,
+            generation: self.generation,
+        }
+    }
+
+    /// Takes what a session had before and still waits, in order.
+    pub(super) fn take_returned(&mut self, session: u64) -> Vec<(u64, Waiting)> {
+        let of_session = self.returned.range((session, 0)..=(session, u64::MAX));
+        let numbers: Vec<u64> = of_session.map(|(_, number)| *number).collect();
+        let found = numbers.into_iter().filter_map(|number| {
+            self.returned.remove(&(session, number));
+            let in_line = self.line.remove(number);
+            let waiting = in_line.or_else(|| self.blocked.remove(number))?;
+            Some((number, waiting))
+        });
+        found.collect()
+    }
+
+    /// Removes a message that has expired. Returns whether there was one.
+    pub(super) fn drop_expired(&mut self, now: Instant) -> bool {
+        let in_line = self.line.pop_expired(now);
+        let Some((number, waiting)) = in_line.or_else(|| self.blocked.pop_expired(now)) else {
+            return false;
+        };
+        self.forget_returned(number, &waiting);
+        true
+    }
+
+    fn forget_returned(&mut self, number: u64, waiting: &Waiting) {
+        if let Some(returned) = waiting.returned
+            && returned.session != 0
+        {
+            self.returned.remove(&(returned.session, number));
+        }
+    }
+
+    /// What it consists of, to be thrown away.
+    pub(super) fn into_parts(self) -> (Line<Waiting>, Aside<Waiting>) {
+        (self.line, self.blocked)
+    }
+}

@@ -1,0 +1,304 @@
+//! What groups and queues cost where there is much of something: counted in steps and visits where the
+//! code counts them, else compared with what the same work costs where there is little.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use crate::codec::{Packet, PacketId, QoS, Version, client};
+use crate::session::message::Publication;
+
+use super::super::Dirty;
+use super::super::dirty::STEPS_PER_TURN;
+use super::super::publish::Run;
+use super::tests::Harness;
+
+thread_local! {
+    static VISITS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A group was visited for the sake of a member.
+pub(super) fn count_visit() {
+    VISITS.set(VISITS.get() + 1);
+}
+
+fn publish(harness: &Harness, topic: &str, payload: &[u8], expires: bool, dirty: &mut Dirty) {
+    let mut publication = Publication::new(topic, payload, QoS::AtLeastOnce);
+    publication.expires_at = expires.then(|| harness.now + Duration::from_secs(60));
+    let run = Run::one(&publication);
+    let context = harness.broker.context(harness.now);
+    let _ = harness.broker.routing.with_route_once(topic, |route| {
+        harness.broker.publish(route, run, 0, &context, dirty)
+    });
+}
+
+/// The packet identifiers that a client got since it was asked last.
+fn received(harness: &Harness, client: usize) -> Vec<PacketId> {
+    let bytes = std::mem::take(&mut *harness.links[client].bytes.lock());
+    let packets = client::decode_all(&bytes, Version::V5);
+    packets
+        .into_iter()
+        .filter_map(|packet| match packet {
+            Packet::Publish(publish) => publish.packet_id,
+            _ => None,
+        })
+        .collect()
+}
+
+fn acknowledge(harness: &Harness, client: usize, ids: &[PacketId], dirty: &mut Dirty) {
+    let (session, _) = harness.attached(client);
+    for id in ids {
+        let _ = session.outbox().acknowledge(*id, QoS::AtLeastOnce);
+    }
+    let context = harness.broker.context(harness.now);
+    harness.broker.make_room(session, &context, dirty);
+}
+
+/// Members with a window of one place, all in one group and all full.
+fn full_members(count: usize) -> Harness {
+    let mut harness = Harness::with_clients(count, 256, 1000);
+    let mut dirty = Dirty::default();
+    for client in 0..count {
+        harness.connect(client, true, false, 1, 2, &mut dirty);
+        harness.subscribe(client, QoS::AtLeastOnce, &mut dirty);
+    }
+    for _ in 0..count {
+        publish(&harness, "t", b"", false, &mut dirty);
+    }
+    harness.come_to_rest(dirty);
+    harness
+}
+
+#[test]
+fn members_that_are_known_to_be_full_are_not_asked() {
+    let count = 2000;
+    let harness = full_members(count);
+    // Whoever is full is asked once.
+    let mut dirty = Dirty::default();
+    publish(&harness, "t", b"", false, &mut dirty);
+    assert!(dirty.steps() >= count);
+    harness.come_to_rest(dirty);
+    let ids = received(&harness, 1500);
+    for _ in 0..10 {
+        let mut dirty = Dirty::default();
+        publish(&harness, "t", b"", false, &mut dirty);
+        acknowledge(&harness, 1500, &ids, &mut dirty);
+        assert!(dirty.steps() < 20, "{} steps", dirty.steps());
+        harness.come_to_rest(dirty);
+    }
+    assert_eq!(received(&harness, 1500).len(), 1);
+}
+
+#[test]
+fn group_that_nobody_in_it_can_take_from_costs_a_publish_one_look() {
+    let harness = full_members(2000);
+    let mut dirty = Dirty::default();
+    publish(&harness, "t", b"", false, &mut dirty);
+    dirty.begin_turn();
+    for _ in 0..10 {
+        publish(&harness, "t", b"", false, &mut dirty);
+    }
+    assert!(dirty.steps() <= 10, "{} steps", dirty.steps());
+}
+
+#[test]
+fn blocked_messages_are_looked_at_once_by_each_member() {
+    let (blocked, rounds) = (300, 50);
+    let mut harness = Harness::with_clients(3, 256, 1000);
+    let mut dirty = Dirty::default();
+    // The first takes everything and is full; the others take small packets only.
+    for client in 0..3 {
+        harness.connect(
+            client,
+            true,
+            false,
+            1,
+            if client > 0 { 0 } else { 2 },
+            &mut dirty,
+        );
+        harness.subscribe(client, QoS::AtLeastOnce, &mut dirty);
+    }
+    publish(&harness, "t", b"", false, &mut dirty);
+    for _ in 0..blocked {
+        publish(&harness, "t", &[0; 100], false, &mut dirty);
+    }
+    harness.come_to_rest(dirty);
+    let mut steps = 0;
+    for _ in 0..rounds {
+        let mut dirty = Dirty::default();
+        for _ in 0..3 {
+            publish(&harness, "t", b"", false, &mut dirty);
+        }
+        for client in 1..3 {
+            acknowledge(&harness, client, &received(&harness, client), &mut dirty);
+        }
+        steps += dirty.steps();
+        harness.come_to_rest(dirty);
+    }
+    let most = 3 * blocked + 30 * rounds;
+    assert!(steps < most, "{steps} steps");
+    let group = harness.broker.groups().remove(0);
+    assert_eq!(group.queued, blocked + rounds * 3 - 2 * rounds);
+}
+
+#[test]
+fn only_groups_that_wait_for_something_are_visited() {
+    let groups = 500;
+    let mut harness = Harness::with_clients(2, 256, 1000);
+    let mut dirty = Dirty::default();
+    harness.connect(0, true, true, 2, 2, &mut dirty);
+    for number in 0..groups {
+        let filter = format!("$share/g/t{number}");
+        harness.subscribe_to(&filter, 0, QoS::AtLeastOnce, &mut dirty);
+    }
+    for _ in 0..3 {
+        publish(&harness, "t7", b"", false, &mut dirty);
+    }
+    harness.come_to_rest(dirty);
+
+    VISITS.set(0);
+    let mut dirty = Dirty::default();
+    let ids = received(&harness, 0);
+    acknowledge(&harness, 0, &ids[..1], &mut dirty);
+    assert_eq!(VISITS.get(), 1, "for an acknowledgement");
+    publish(&harness, "t9", b"", false, &mut dirty);
+    harness.come_to_rest(dirty);
+
+    let mut dirty = Dirty::default();
+    VISITS.set(0);
+    harness.disconnect(0, &mut dirty);
+    assert_eq!(VISITS.get(), 2, "when the connection ends");
+    harness.come_to_rest(dirty);
+
+    // A group that learns of the absence while it offers something is told of the return.
+    let mut dirty = Dirty::default();
+    publish(&harness, "t11", b"", false, &mut dirty);
+    VISITS.set(0);
+    harness.connect(0, false, true, 10, 2, &mut dirty);
+    assert_eq!(VISITS.get(), 3, "when it resumes");
+    harness.come_to_rest(dirty);
+    assert_eq!(received(&harness, 0).len(), 4);
+}
+
+#[test]
+fn work_of_a_turn_that_ends_is_done_by_the_timekeeper() {
+    let mut harness = Harness::with_clients(2, 1, 1000);
+    let mut dirty = Dirty::default();
+    harness.connect(0, true, true, 1, 2, &mut dirty);
+    harness.subscribe(0, QoS::AtLeastOnce, &mut dirty);
+    for _ in 0..101 {
+        publish(&harness, "t", b"", false, &mut dirty);
+    }
+    harness.come_to_rest(dirty);
+    let mut dirty = Dirty::default();
+    harness.connect(1, true, false, 1000, 2, &mut dirty);
+    harness.subscribe(1, QoS::AtLeastOnce, &mut dirty);
+    assert!(!harness.broker.has_work());
+    drop(dirty);
+    assert!(harness.broker.has_work());
+    harness.come_to_rest(Dirty::default());
+    assert!(!harness.broker.has_work());
+    let group = harness.broker.groups().remove(0);
+    assert_eq!((group.queued, group.members[1].in_flight), (0, 100));
+}
+
+#[test]
+fn turn_that_is_spent_hands_out_what_waits_in_the_next() {
+    let harness = full_members(2);
+    let mut dirty = Dirty::default();
+    publish(&harness, "t", b"", false, &mut dirty);
+    dirty.charge(STEPS_PER_TURN);
+    let ids = received(&harness, 0);
+    acknowledge(&harness, 0, &ids, &mut dirty);
+    assert!(received(&harness, 0).is_empty());
+    assert!(!dirty.is_empty());
+    dirty.begin_turn();
+    harness.come_to_rest(dirty);
+    assert_eq!(received(&harness, 0).len(), 1);
+}
+
+/// How long `work` takes, the fastest of three: the machine does other things as well.
+fn fastest(mut work: impl FnMut() -> Duration) -> Duration {
+    let runs = [work(), work(), work()];
+    runs.into_iter().min().unwrap_or_default()
+}
+
+/// Filling a queue of `bound` messages takes so long, and publishing a fifth as many to the full one.
+fn fill_and_overflow(filter: &str, expires: bool) -> (Duration, Duration) {
+    let bound = 20_000;
+    let mut harness = Harness::with_queues(1, bound);
+    let mut dirty = Dirty::default();
+    harness.connect(0, true, true, 1, 2, &mut dirty);
+    harness.subscribe_to(filter, 0, QoS::AtLeastOnce, &mut dirty);
+    harness.disconnect(0, &mut dirty);
+    let mut pump = |count| {
+        let start = Instant::now();
+        for _ in 0..count {
+            publish(&harness, "t", b"", expires, &mut dirty);
+        }
+        start.elapsed()
+    };
+    (pump(bound), pump(bound / 5))
+}
+
+#[test]
+fn full_queue_costs_a_publish_no_more_than_an_empty_one() {
+    for filter in ["$share/g/t", "t"] {
+        for expires in [false, true] {
+            let (mut filling, mut full) = (Duration::ZERO, Duration::ZERO);
+            fastest(|| {
+                let (a, b) = fill_and_overflow(filter, expires);
+                (filling, full) = (filling.max(a), if full.is_zero() { b } else { full.min(b) });
+                b
+            });
+            // A fifth of the messages: five times as much for each is the mark.
+            assert!(
+                full < filling,
+                "{filter}: {full:?} when full, {filling:?} before"
+            );
+        }
+    }
+}
+
+#[test]
+fn many_groups_of_one_filter_are_found_as_fast_as_of_many() {
+    let count = 10_000;
+    let subscribe = |one_filter: bool| {
+        let mut harness = Harness::with_clients(1, 256, 10);
+        let mut dirty = Dirty::default();
+        harness.connect(0, true, false, 1, 2, &mut dirty);
+        let start = Instant::now();
+        for number in 0..count {
+            let filter = match one_filter {
+                true => format!("$share/g{number}/t"),
+                false => format!("$share/g/t{number}"),
+            };
+            harness.subscribe_to(&filter, 0, QoS::AtLeastOnce, &mut dirty);
+        }
+        start.elapsed()
+    };
+    let (one, many) = (fastest(|| subscribe(true)), fastest(|| subscribe(false)));
+    assert!(one < 4 * many, "{one:?} for one filter, {many:?} for many");
+}
+
+#[test]
+fn expired_messages_make_room_before_an_overflow_is_declared() {
+    for filter in ["$share/g/t", "t"] {
+        let mut harness = Harness::with_queues(1, 3);
+        let mut dirty = Dirty::default();
+        harness.connect(0, true, true, 10, 2, &mut dirty);
+        harness.subscribe_to(filter, 0, QoS::AtLeastOnce, &mut dirty);
+        harness.disconnect(0, &mut dirty);
+        for expires in [false, true, false] {
+            publish(&harness, "t", b"", expires, &mut dirty);
+        }
+        harness.now += Duration::from_secs(60);
+        for _ in 0..2 {
+            publish(&harness, "t", b"", false, &mut dirty);
+        }
+        let stats = harness.broker.stats(harness.now);
+        assert_eq!((stats.expired, stats.dropped), (1, 1), "{filter}");
+        harness.connect(0, false, true, 10, 2, &mut dirty);
+        harness.come_to_rest(dirty);
+        assert_eq!(received(&harness, 0).len(), 3, "{filter}");
+    }
+}

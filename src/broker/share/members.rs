@@ -1,0 +1,103 @@
+//! A member of a group, as the group knows it. What it can take is known to its outbox, which is asked
+//! for each message under its lock, while the group's is held.
+
+use std::sync::Arc;
+
+use crate::codec::QoS;
+use crate::session::delivery::Delivery;
+use crate::session::message::Publication;
+use crate::session::subscription::Subscription;
+use crate::session::window::Origin;
+
+use super::super::context::Context;
+use super::super::dirty::Dirty;
+use super::super::outbox::{Grant, HandOver, Suits};
+use super::super::session::Session;
+use super::backlog::{Looked, Returned, Waiting};
+
+pub(super) struct Member {
+    pub(super) session: Arc<Session>,
+    pub(super) subscription: Arc<Subscription>,
+    /// Its place in the session's outbox.
+    pub(super) membership: u32,
+    /// The granted QoS.
+    pub(super) qos: QoS,
+    pub(super) delivered: u64,
+    pub(super) redelivered: u64,
+    /// Which of the blocked messages it cannot take.
+    pub(super) looked: Looked,
+    /// It is among those that may not have looked at all of them.
+    pub(super) is_fresh: bool,
+}
+
+impl Member {
+    /// Hands a message over, if the member can take it now.
+    pub(super) fn offer(
+        &self,
+        publication: &Publication<'_>,
+        sequence: u64,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> HandOver {
+        let mut outbox = self.session.outbox();
+        let Some(options) = self.subscription.options() else {
+            return HandOver::Absent;
+        };
+        let grant = Grant::new(options, publication.qos, publication.retain);
+        let origin = Origin {
+            membership: self.membership,
+            sequence,
+        };
+        let result = outbox.hand_over(publication, grant, origin, context);
+        drop(outbox);
+        if let HandOver::Taken(wake) = result {
+            dirty.delivered(&self.session, wake);
+        }
+        result
+    }
+
+    /// Whether the member could take a message if it had room.
+    pub(super) fn suits(&self, publication: &Publication<'_>, context: &Context<'_>) -> Suits {
+        let mut outbox = self.session.outbox();
+        let Some(options) = self.subscription.options() else {
+            return Suits::Absent;
+        };
+        let grant = Grant::new(options, publication.qos, publication.retain);
+        outbox.suits(publication, &grant, self.membership, context)
+    }
+
+    /// Sends a message again that the member had before its connection ended. Returns whether it did.
+    pub(super) fn take_back(
+        &mut self,
+        number: u64,
+        waiting: &Waiting,
+        returned: Returned,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> bool {
+        let mut outbox = self.session.outbox();
+        let Some(options) = self.subscription.options() else {
+            return false;
+        };
+        let message = &waiting.message;
+        let grant = Grant::new(options, message.qos(), message.retain());
+        let delivery = Delivery {
+            message: message.clone(),
+            qos: QoS::AtLeastOnce,
+            retain: grant.retain,
+            subscription_ids: grant.subscription_ids,
+        };
+        let origin = Origin {
+            membership: self.membership,
+            sequence: number,
+        };
+        let Ok(wake) = outbox.take_back(returned.packet_id, delivery, origin, context) else {
+            return false;
+        };
+        drop(outbox);
+        self.delivered += 1;
+        self.redelivered += 1;
+        dirty.delivered(&self.session, wake);
+        true
+    }
+}

@@ -1,0 +1,464 @@
+//! The members of a group in join order, and whose turn it is.
+//!
+//! A member keeps its slot for as long as it is one; the slot of one that left stays empty until many
+//! are, and the last slot is never empty. The cursor is a slot: the member there, or else the next one
+//! behind it, has its turn, so that whoever comes or goes, nobody is skipped or served twice.
+//!
+//! `ready` says who may be able to take a message. A bit that is set is a guess, which the member's
+//! outbox confirms. One that is not set is certain as long as the member is `present`: its outbox has
+//! refused, and holds the mark that brings the bit back ([`Outbox`](super::super::outbox::Outbox)).
+//! A member that is not present had no connection when it was looked at last, and its outbox
+//! has noted that the group is to be told of the next one.
+
+use std::collections::{HashMap, VecDeque};
+
+use foldhash::fast::FixedState;
+
+use crate::codec::QoS;
+
+use super::bits::Bits;
+use super::members::Member;
+
+/// Up to so many slots are searched one by one.
+const FEW: usize = 16;
+
+/// Empty slots that are never worth closing up for.
+const GAPS: usize = 32;
+
+/// What a member may be able to take, by the QoS of the message as it was published: a member that was
+/// granted QoS 0 takes a message of QoS 1 without a place in its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    AtMostOnce,
+    /// QoS 1 and 2: messages that may wait.
+    Lasting,
+}
+
+impl Kind {
+    #[inline]
+    pub(super) fn of(qos: QoS) -> Self {
+        match qos {
+            QoS::AtMostOnce => Self::AtMostOnce,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => Self::Lasting,
+        }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Ring {
+    slots: Vec<Option<Member>>,
+    /// Slots by session, once there are more than a few. Session ids are the broker's, not the client's.
+    places: Option<HashMap<u64, usize, FixedState>>,
+    live: usize,
+    /// Below the number of slots, or 0.
+    cursor: usize,
+    present: Bits,
+    ready: [Bits; 2],
+    /// Members that were granted QoS 1 or 2: for them messages wait even while they are away.
+    keeping: usize,
+    /// Sessions of ready members that may not have looked at all messages that are blocked; each of
+    /// them once.
+    fresh: VecDeque<u64>,
+}
+
+impl Ring {
+    pub(super) fn len(&self) -> usize {
+        self.live
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Where the turn is, as an index among the members.
+    pub(super) fn turn(&self) -> usize {
+        let in_front = self.slots.iter().take(self.cursor);
+        in_front.filter(|slot| slot.is_some()).count()
+    }
+
+    /// The slot whose turn it is.
+    #[inline]
+    pub(super) fn cursor(&self) -> usize {
+        self.cursor
+    }
+
+    /// A member that is picked at random; `below` gives a number below its argument.
+    pub(super) fn any_slot(&self, mut below: impl FnMut(usize) -> usize) -> usize {
+        loop {
+            let slot = below(self.slots.len());
+            if self.get(slot).is_some() || self.is_empty() {
+                return slot;
+            }
+        }
+    }
+
+    /// The member in `slot` has had its turn.
+    #[inline]
+    pub(super) fn advance_behind(&mut self, slot: usize) {
+        let next = slot + 1;
+        self.cursor = if next < self.slots.len() { next } else { 0 };
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.slots.iter().flatten()
+    }
+
+    #[inline]
+    pub(super) fn get(&self, slot: usize) -> Option<&Member> {
+        self.slots.get(slot)?.as_ref()
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut Member> {
+        self.slots.get_mut(slot)?.as_mut()
+    }
+
+    /// The slot of a session's member.
+    pub(super) fn find(&self, session: u64) -> Option<usize> {
+        match &self.places {
+            Some(places) => places.get(&session).copied(),
+            None => self.slots.iter().position(|slot| {
+                let member = slot.as_ref();
+                member.is_some_and(|member| member.session.id == session)
+            }),
+        }
+    }
+
+    /// Adds a member, connected and ready, behind all others.
+    pub(super) fn push(&mut self, member: Member) {
+        let slot = self.slots.len();
+        self.live += 1;
+        self.keeping += usize::from(member.qos > QoS::AtMostOnce);
+        if let Some(places) = &mut self.places {
+            places.insert(member.session.id, slot);
+        }
+        if slot == 0 {
+            // Most groups that are many have few members.
+            self.slots.reserve_exact(1);
+        }
+        self.slots.push(Some(member));
+        if self.places.is_none() && self.slots.len() > FEW {
+            self.places = Some(self.look_up_places());
+        }
+        self.appear(slot);
+    }
+
+    pub(super) fn remove(&mut self, slot: usize) -> Option<Member> {
+        let member = self.slots.get_mut(slot)?.take()?;
+        self.live -= 1;
+        self.keeping -= usize::from(member.qos > QoS::AtMostOnce);
+        if let Some(places) = &mut self.places {
+            places.remove(&member.session.id);
+        }
+        self.disappear(slot);
+        while let Some(None) = self.slots.last() {
+            self.slots.pop();
+        }
+        if self.cursor >= self.slots.len() {
+            self.cursor = 0;
+        }
+        if self.slots.len() - self.live > self.live.max(GAPS) {
+            self.close_up();
+        }
+        Some(member)
+    }
+
+    /// Moves the members together. Whoever has removed as many as are moved has paid for it.
+    fn close_up(&mut self) {
+        let mut closed = Self {
+            live: self.live,
+            cursor: self.turn(),
+            keeping: self.keeping,
+            fresh: std::mem::take(&mut self.fresh),
+            ..Self::default()
+        };
+        for (old, slot) in self.slots.iter_mut().enumerate() {
+            let Some(member) = slot.take() else { continue };
+            let new = closed.slots.len();
+            closed.slots.push(Some(member));
+            if self.present.contains(old) {
+                closed.present.insert(new);
+            }
+            for (from, to) in self.ready.iter().zip(&mut closed.ready) {
+                if from.contains(old) {
+                    to.insert(new);
+                }
+            }
+        }
+        if closed.slots.len() > FEW {
+            closed.places = Some(closed.look_up_places());
+        }
+        *self = closed;
+    }
+
+    fn look_up_places(&self) -> HashMap<u64, usize, FixedState> {
+        let slots = self.slots.iter().enumerate();
+        slots
+            .filter_map(|(slot, member)| Some((member.as_ref()?.session.id, slot)))
+            .collect()
+    }
+
+    /// The member in `slot` has another grant.
+    pub(super) fn regrant(&mut self, slot: usize, qos: QoS) {
+        if let Some(member) = self.get_mut(slot) {
+            let before = std::mem::replace(&mut member.qos, qos);
+            self.keeping -= usize::from(before > QoS::AtMostOnce);
+            self.keeping += usize::from(qos > QoS::AtMostOnce);
+        }
+    }
+
+    /// The member in `slot` has a connection, and may be able to take anything.
+    pub(super) fn appear(&mut self, slot: usize) {
+        self.present.insert(slot);
+        self.make_ready(slot);
+    }
+
+    /// The member in `slot` may be able to take anything.
+    pub(super) fn make_ready(&mut self, slot: usize) {
+        for ready in &mut self.ready {
+            ready.insert(slot);
+        }
+    }
+
+    /// The member in `slot` has no connection.
+    pub(super) fn disappear(&mut self, slot: usize) {
+        self.present.remove(slot);
+        for ready in &mut self.ready {
+            ready.remove(slot);
+        }
+    }
+
+    /// The member in `slot` has refused a message of this kind for want of room.
+    pub(super) fn refuse(&mut self, slot: usize, kind: Kind) {
+        self.ready(kind).remove(slot);
+    }
+
+    fn ready(&mut self, kind: Kind) -> &mut Bits {
+        let [at_most_once, lasting] = &mut self.ready;
+        match kind {
+            Kind::AtMostOnce => at_most_once,
+            Kind::Lasting => lasting,
+        }
+    }
+
+    /// The first slot from `from` on whose member may take a message of this kind.
+    #[inline]
+    pub(super) fn next_ready(&self, kind: Kind, from: usize) -> Option<usize> {
+        let [at_most_once, lasting] = &self.ready;
+        match kind {
+            Kind::AtMostOnce => at_most_once.next(from),
+            Kind::Lasting => lasting.next(from),
+        }
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        self.ready[Kind::Lasting as usize].count() > 0
+    }
+
+    pub(super) fn is_ready(&self, slot: usize) -> bool {
+        self.ready[Kind::Lasting as usize].contains(slot)
+    }
+
+    pub(super) fn is_present(&self, slot: usize) -> bool {
+        self.present.contains(slot)
+    }
+
+    pub(super) fn has_present(&self) -> bool {
+        self.present.count() > 0
+    }
+
+    /// The first slot from `from` on whose member is present and full.
+    pub(super) fn next_full(&self, from: usize) -> Option<usize> {
+        let ready = &self.ready[Kind::Lasting as usize];
+        if self.present.count() == ready.count() {
+            return None;
+        }
+        self.present.next_without(ready, from)
+    }
+
+    /// Whether a member is connected, or will come back for QoS 1 (AWS-SHARE-17, AWS-SHARE-23): a member
+    /// that is not connected has a session that outlived its connection, or it would have left.
+    pub(super) fn lets_wait(&self) -> bool {
+        self.has_present() || self.keeping > 0
+    }
+
+    /// The member in `slot`, which is ready, is to look at the messages that are blocked.
+    pub(super) fn refresh(&mut self, slot: usize) {
+        if let Some(member) = self.get_mut(slot)
+            && !std::mem::replace(&mut member.is_fresh, true)
+        {
+            let session = member.session.id;
+            self.fresh.push_back(session);
+        }
+    }
+
+    /// The next ready member that may not have looked at all messages that are blocked.
+    pub(super) fn next_fresh(&mut self) -> Option<usize> {
+        while let Some(session) = self.fresh.front() {
+            match self.find(*session) {
+                Some(slot) if self.is_ready(slot) => return Some(slot),
+                Some(_) | None => self.end_fresh(),
+            }
+        }
+        None
+    }
+
+    /// Ready members that may not have looked at all messages that are blocked.
+    pub(super) fn fresh(&self) -> impl Iterator<Item = &Member> {
+        let slots = self.fresh.iter().filter_map(|session| self.find(*session));
+        slots
+            .filter(|slot| self.is_ready(*slot))
+            .filter_map(|slot| self.get(slot))
+    }
+
+    /// The first of the fresh members has looked at all, or can take nothing.
+    pub(super) fn end_fresh(&mut self) {
+        if let Some(session) = self.fresh.pop_front()
+            && let Some(slot) = self.find(session)
+            && let Some(member) = self.get_mut(slot)
+        {
+            member.is_fresh = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::super::backlog::Looked;
+    use super::*;
+    use crate::broker::session::Session;
+    use crate::budget::{Charge, Kind as Account, Owned};
+    use crate::session::subscription::{Options, Subscription};
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Join(QoS),
+        Leave(prop::sample::Index),
+        /// Whoever is next and ready takes a message.
+        Take,
+        /// Whoever is next and ready refuses one.
+        Refuse,
+        Disappear(prop::sample::Index),
+        Appear(prop::sample::Index),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let index = any::<prop::sample::Index>;
+        prop_oneof![
+            6 => prop::sample::select(vec![QoS::AtMostOnce, QoS::AtLeastOnce]).prop_map(Step::Join),
+            5 => index().prop_map(Step::Leave),
+            4 => Just(Step::Take),
+            2 => Just(Step::Refuse),
+            1 => index().prop_map(Step::Disappear),
+            2 => index().prop_map(Step::Appear),
+        ]
+    }
+
+    struct Model {
+        session: u64,
+        qos: QoS,
+        is_present: bool,
+        is_ready: bool,
+    }
+
+    fn member(id: u64, qos: QoS, budget: &Owned) -> Member {
+        let options = Options {
+            qos,
+            no_local: false,
+            retain_as_published: false,
+            id: None,
+        };
+        Member {
+            session: Session::new(id, "client", Charge::none(**budget, Account::Sessions)),
+            subscription: Arc::new(Subscription::new(options)),
+            membership: 0,
+            qos,
+            delivered: 0,
+            redelivered: 0,
+            looked: Looked::default(),
+            is_fresh: false,
+        }
+    }
+
+    proptest! {
+        /// Hundreds of members come and go, so that slots are closed up now and then.
+        #[test]
+        fn turns_are_those_of_a_list(
+            crowd in 0..200_u64,
+            leavers in proptest::collection::vec(any::<prop::sample::Index>(), 0..200),
+            steps in proptest::collection::vec(step(), 1..150),
+        ) {
+            let budget = Owned::new(1 << 30);
+            let (mut ring, mut model, mut cursor) = (Ring::default(), Vec::<Model>::new(), 0);
+            let joins = (0..crowd).map(|_| Step::Join(QoS::AtLeastOnce));
+            let takes = (0..crowd / 2).map(|_| Step::Take);
+            let leaves = leavers.into_iter().map(Step::Leave);
+            let mut ids = 0;
+            for step in joins.chain(takes).chain(leaves).chain(steps) {
+                let count = model.len();
+                let next = (0..count)
+                    .map(|offset| (cursor + offset) % count)
+                    .find(|place| model[*place].is_ready);
+                let found = ring
+                    .next_ready(Kind::Lasting, ring.cursor())
+                    .or_else(|| ring.next_ready(Kind::Lasting, 0));
+                let session = found.and_then(|slot| Some(ring.get(slot)?.session.id));
+                prop_assert_eq!(session, next.map(|place| model[place].session));
+                match step {
+                    Step::Join(qos) => {
+                        ids += 1;
+                        ring.push(member(ids, qos, &budget));
+                        model.push(Model { session: ids, qos, is_present: true, is_ready: true });
+                    }
+                    Step::Leave(index) if count > 0 => {
+                        let place = index.index(count);
+                        let left = model.remove(place);
+                        cursor -= usize::from(place < cursor);
+                        cursor = if cursor < model.len() { cursor } else { 0 };
+                        let slot = ring.find(left.session).unwrap();
+                        prop_assert_eq!(ring.remove(slot).unwrap().session.id, left.session);
+                        prop_assert_eq!(ring.find(left.session), None);
+                    }
+                    Step::Take => {
+                        if let (Some(slot), Some(place)) = (found, next) {
+                            ring.advance_behind(slot);
+                            cursor = (place + 1) % count;
+                        }
+                    }
+                    Step::Refuse => {
+                        if let (Some(slot), Some(place)) = (found, next) {
+                            ring.refuse(slot, Kind::Lasting);
+                            model[place].is_ready = false;
+                        }
+                    }
+                    Step::Disappear(index) | Step::Appear(index) if count > 0 => {
+                        let place = index.index(count);
+                        let slot = ring.find(model[place].session).unwrap();
+                        let appears = matches!(step, Step::Appear(_));
+                        match appears {
+                            true => ring.appear(slot),
+                            false => ring.disappear(slot),
+                        }
+                        (model[place].is_present, model[place].is_ready) = (appears, appears);
+                    }
+                    Step::Leave(_) | Step::Disappear(_) | Step::Appear(_) => {}
+                }
+                prop_assert_eq!(ring.turn(), cursor);
+                prop_assert_eq!(ring.len(), model.len());
+                prop_assert!(ring.slots.len() <= 2 * model.len().max(GAPS) + 1);
+                let sessions: Vec<u64> = ring.iter().map(|member| member.session.id).collect();
+                let expected: Vec<u64> = model.iter().map(|member| member.session).collect();
+                prop_assert_eq!(sessions, expected);
+                let is_full = |member: &&Model| member.is_present && !member.is_ready;
+                let full = ring.next_full(0).and_then(|slot| Some(ring.get(slot)?.session.id));
+                prop_assert_eq!(full, model.iter().find(is_full).map(|member| member.session));
+                let lets_wait = |member: &Model| member.is_present || member.qos > QoS::AtMostOnce;
+                prop_assert_eq!(ring.lets_wait(), model.iter().any(lets_wait));
+            }
+        }
+    }
+}
