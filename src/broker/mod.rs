@@ -153,8 +153,8 @@ impl Broker {
         };
         Self {
             routing: route::Routing::new(randomness.hash_seed(), parent, config.overlapping),
-            retained: Retained::new(randomness.hash_seed(), parent),
-            own_topics: Retained::new(randomness.hash_seed(), parent),
+            retained: Retained::new(parent),
+            own_topics: Retained::new(parent),
             budget: budget::Owned::new(config.limits.memory),
             schedule: Schedule::new(alarm.clone()),
             jobs: Arc::new(jobs::Jobs::new(alarm)),

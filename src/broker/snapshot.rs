@@ -416,16 +416,13 @@ impl Broker {
         page: &PageOf<'_>,
         now: Instant,
     ) -> Page<Message> {
-        let begin = || (First::new(page.limit), 0);
-        let context = self.context(now);
-        let (first, total) =
-            self.retained
-                .visit(filter, &context, begin, |seen, topic, message| {
-                    if page.is_asked_for(topic) {
-                        seen.1 += 1;
-                        seen.0.offer(topic, page, || message.clone());
-                    }
-                });
+        let (mut first, mut total) = (First::new(page.limit), 0);
+        self.retained.visit(filter, &self.context(now), |message| {
+            if page.is_asked_for(message.topic()) {
+                total += 1;
+                first.offer(message.topic(), page, || message.clone());
+            }
+        });
         first.into_page(total)
     }
 

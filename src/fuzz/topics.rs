@@ -1,8 +1,12 @@
 //! Topic Names, Topic Filters and the collections of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
-use crate::topic::{Changes, Filter, HashParent, Names, Trie, book, check_topic_name, matches};
+use crate::topic::{
+    Changes, Filter, HashParent, Named, Names, Position, Trie, Walk, book, check_topic_name,
+    matches,
+};
 
 /// Lines that are looked at: comparing everything with everything else takes time.
 const LINES: usize = 64;
@@ -27,12 +31,21 @@ pub fn topics(data: &[u8]) {
     world.take_apart();
 }
 
+/// A topic and when it came.
+struct Numbered(String, usize);
+
+impl Named for Numbered {
+    fn topic(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The collections, and what should be in them.
 struct World {
     parent: HashParent,
     trie: Trie<usize>,
     filters: BTreeMap<String, usize>,
-    names: Names<usize>,
+    names: Names<Numbered>,
     topics: BTreeMap<String, usize>,
     /// Topics to ask the trie about.
     asked: BTreeSet<String>,
@@ -51,7 +64,7 @@ impl World {
             },
             trie: Trie::new(choice.into()),
             filters: BTreeMap::new(),
-            names: Names::new(choice.into()),
+            names: Names::new(),
             topics: BTreeMap::new(),
             asked: BTreeSet::new(),
             changes: Changes::new(),
@@ -78,10 +91,12 @@ impl World {
             }
             (Some('='), _) if is_topic => {
                 let old = self.topics.insert(text.to_owned(), self.count);
-                assert_eq!(self.names.insert(text, self.count), old);
+                let numbered = Numbered(text.to_owned(), self.count);
+                assert_eq!(self.names.insert(numbered).map(|former| former.1), old);
             }
             (Some('~'), _) if is_topic => {
-                assert_eq!(self.names.remove(text), self.topics.remove(text));
+                let old = self.names.remove(text).map(|former| former.1);
+                assert_eq!(old, self.topics.remove(text));
             }
             _ if is_topic => {
                 self.asked.insert(text.to_owned());
@@ -111,15 +126,37 @@ impl World {
             self.compare_changes(topic);
         }
         for filter in self.filters.keys() {
-            let mut found = Vec::new();
-            self.names
-                .visit_matches(filter, self.parent, |value| found.push(*value));
+            let found = self.found_in_slices(filter);
             let expected = self
                 .topics
                 .iter()
                 .filter(|(topic, _)| self.matches(filter, topic));
             assert_same(found, expected, filter);
         }
+    }
+
+    /// The topics that `filter` matches, found in one walk and, the same, in many.
+    fn found_in_slices(&self, filter: &str) -> Vec<usize> {
+        let mut at_once = Vec::new();
+        self.names
+            .visit_matches(filter, self.parent, |value| at_once.push(value.1));
+        let (mut found, mut position) = (Vec::new(), Position::default());
+        for allowed in (0..).map(|number| number * 7 % 40) {
+            let mut steps = allowed;
+            let parent = self.parent;
+            let see = |value: &Numbered| {
+                found.push(value.1);
+                ControlFlow::Continue(())
+            };
+            let names = &self.names;
+            if names.visit_matches_from(filter, parent, &mut position, &mut steps, see)
+                == Walk::Done
+            {
+                break;
+            }
+        }
+        assert_eq!(found, at_once, "{filter:?}");
+        found
     }
 
     /// Whether they match; both ways of telling have to agree.
@@ -161,13 +198,14 @@ impl World {
             assert_eq!(self.trie.get(filter), None);
         }
         let mut all = BTreeMap::new();
-        self.names.visit_all(|topic, value| {
-            all.insert(topic.to_owned(), *value);
+        self.names.visit_all(|Numbered(topic, number)| {
+            all.insert(topic.clone(), *number);
         });
         assert_eq!(all, self.topics);
-        for (topic, value) in &self.topics {
-            assert_eq!(self.names.remove(topic), Some(*value));
-            assert_eq!(self.names.get(topic), None);
+        for (topic, number) in &self.topics {
+            let removed = self.names.remove(topic).map(|former| former.1);
+            assert_eq!(removed, Some(*number));
+            assert!(self.names.get(topic).is_none());
         }
         assert!(self.trie.is_empty() && self.names.is_empty());
     }

@@ -4,8 +4,8 @@
 //! [`Trie`] holds filters and is asked with a topic (who gets this PUBLISH), [`Names`] holds topics
 //! and is asked with a filter (which retained messages does this SUBSCRIBE get), and [`Changes`]
 //! tells whether an earlier answer of the trie still stands. All compare bytes: nothing is
-//! normalised (MQTT-4.7.3-4). The collections take their hash seed from the caller and never
-//! recurse, because the shape of a filter is the client's choice.
+//! normalised (MQTT-4.7.3-4). The collections never recurse, because the shape of a filter is the
+//! client's choice, and a walk through them can stop after so many steps and go on later.
 
 // Nothing outside the crate sees these items, except the benches through the feature `internals`.
 #![cfg_attr(not(feature = "internals"), allow(unreachable_pub))]
@@ -24,6 +24,7 @@ mod strategies;
 mod text;
 mod tree;
 mod trie;
+mod walk;
 
 pub use changes::Changes;
 pub use error::TopicError;
@@ -33,5 +34,6 @@ pub(crate) use hashing::Hashing;
 pub use levels::levels;
 pub use levels::slashes;
 pub use matching::{HashParent, matches};
-pub use names::Names;
+pub use names::{Named, Names, Position};
 pub use trie::Trie;
+pub use walk::Walk;

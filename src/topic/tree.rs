@@ -1,4 +1,4 @@
-//! The radix tree of levels under both collections.
+//! The radix tree of levels under the filters with wildcards.
 //!
 //! A node stands for a run of whole levels, its *label*; a path's text is the labels from the root
 //! down, joined by `/`. Every node but the root has a value or at least two children, so there are
@@ -7,7 +7,7 @@
 //!
 //! `+` and `#` children have their own links. All other children are found through one hash table
 //! for the whole tree, keyed by parent and first level, which costs the same for a node with two
-//! children and one with a million; they are also chained, to be listed.
+//! children and one with a million; they are also chained, so that the last ones are known.
 
 use std::num::NonZeroU32;
 
@@ -116,6 +116,7 @@ impl<V> Tree<V> {
     }
 
     /// Sets the value of `path` and returns the one that it had.
+    #[cfg(test)]
     pub(super) fn insert(&mut self, path: &[u8], value: V) -> Option<V> {
         let id = self.place(path);
         let old = self.node_mut(id).value.replace(value);
@@ -156,12 +157,6 @@ impl<V> Tree<V> {
         self.named.find(spread(hash), is_it).map(|named| named.node)
     }
 
-    /// The values at `top` and below it.
-    pub(super) fn values_from(&self, top: NodeId) -> impl Iterator<Item = &V> {
-        std::iter::successors(Some(top), move |&at| self.next_below(top, at))
-            .filter_map(|id| self.value(id))
-    }
-
     /// Calls `f` with the text and value of every path, in no order.
     pub(super) fn visit_all(&self, mut f: impl FnMut(&str, &V)) {
         let mut path = Vec::new();
@@ -172,37 +167,6 @@ impl<V> Tree<V> {
                 f(&String::from_utf8_lossy(&path), value);
             }
         }
-    }
-
-    /// Calls `f` with the text and value of some paths, as [`visit_all`](Self::visit_all) does in one
-    /// go: those from `place` on, until `place` has moved by `nodes` or the texts have `bytes` bytes.
-    /// Returns whether there is more.
-    pub(super) fn visit_some(
-        &self,
-        place: &mut usize,
-        (nodes, bytes): (usize, usize),
-        mut f: impl FnMut(&str, &V),
-    ) -> bool {
-        let (mut path, mut seen) = (Vec::new(), 0);
-        for node in self.nodes.iter().skip(*place).take(nodes) {
-            if seen >= bytes {
-                break;
-            }
-            *place += 1;
-            if let Some(value) = &node.value {
-                self.write_path(node, &mut path);
-                seen += path.len();
-                // Labels are cut from `str`s at separators, so nothing is ever lost here.
-                f(&String::from_utf8_lossy(&path), value);
-            }
-        }
-        *place < self.nodes.len()
-    }
-
-    /// The number of places for [`visit_some`](Self::visit_some). Where it became smaller, nodes may
-    /// have moved to places that a walk has passed.
-    pub(super) fn places(&self) -> usize {
-        self.nodes.len()
     }
 
     /// Rebuilds the text of the path that ends at `node`.
@@ -220,23 +184,6 @@ impl<V> Tree<V> {
             }
             path.extend_from_slice(label);
         }
-    }
-
-    /// The node after `at` in the walk through everything below `top`; follows the chains only, so
-    /// it does not see wildcards.
-    fn next_below(&self, top: NodeId, at: NodeId) -> Option<NodeId> {
-        if let Some(child) = self.node(at).first {
-            return Some(child);
-        }
-        let mut at = at;
-        while at != top {
-            let node = self.node(at);
-            if node.next.is_some() {
-                return node.next;
-            }
-            at = node.parent?;
-        }
-        None
     }
 
     fn find(&self, path: &[u8]) -> Option<NodeId> {
@@ -460,10 +407,6 @@ impl<V> Node<V> {
         self.label.as_bytes()
     }
 
-    pub(super) fn parent(&self) -> Option<NodeId> {
-        self.parent
-    }
-
     /// The child whose label starts with the level `+`.
     pub(super) fn plus(&self) -> Option<NodeId> {
         self.plus
@@ -472,16 +415,6 @@ impl<V> Node<V> {
     /// The child with the label `#`.
     pub(super) fn hash(&self) -> Option<NodeId> {
         self.hash
-    }
-
-    /// The first child that is not a wildcard.
-    pub(super) fn first(&self) -> Option<NodeId> {
-        self.first
-    }
-
-    /// The next child of the same parent that is not a wildcard.
-    pub(super) fn next(&self) -> Option<NodeId> {
-        self.next
     }
 }
 
