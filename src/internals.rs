@@ -19,8 +19,8 @@ use crate::config::Config;
 use crate::time::Clock;
 
 pub use crate::topic::{
-    Changes, Filter, HashParent, Names, TopicError, Trie, check_topic_name, levels, matches,
-    slashes,
+    Changes, Filter, HashParent, MatchPosition, Names, TopicError, Trie, Walk, check_topic_name,
+    levels, matches, slashes,
 };
 
 /// A broker without a network.

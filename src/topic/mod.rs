@@ -17,6 +17,7 @@ mod error;
 mod filter;
 mod hashing;
 mod levels;
+mod match_walk;
 mod matching;
 mod names;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod strategies;
 mod text;
 mod tree;
 mod trie;
+mod walk;
 
 pub use changes::Changes;
 pub use error::TopicError;
@@ -32,6 +34,10 @@ pub(crate) use hashing::Hashing;
 #[cfg(feature = "internals")]
 pub use levels::levels;
 pub use levels::slashes;
+#[cfg(any(test, fuzzing, feature = "internals"))]
+pub use match_walk::MatchPosition;
 pub use matching::{HashParent, matches};
 pub use names::Names;
 pub use trie::Trie;
+#[cfg(any(test, fuzzing, feature = "internals"))]
+pub use walk::Walk;
