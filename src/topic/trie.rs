@@ -135,10 +135,10 @@ impl<T> Trie<T> {
     /// Goes on with [`visit_matches`](Self::visit_matches) at `at`, which is a new position at
     /// first, for as long as there are `steps`.
     ///
-    /// A step is a node, or so many bytes compared, and takes about 0.1 us at most. What was
-    /// used is taken off; a walk that has none left still does one step, so that each call gets on.
-    /// Beyond its steps a call compares one label at most, and looks again at the nodes above
-    /// `at`, of which there is one per level of the topic at most.
+    /// A node costs two steps, and so many bytes that are compared cost one; a step takes about
+    /// 0.1 us at most. What was used is taken off. Without any steps a call still goes to one node,
+    /// so that each gets on. Beyond its steps it compares one label at most, and looks again at the
+    /// nodes above `at`, of which there is one per level of the topic at most.
     ///
     /// Between the calls filters may come and go. Those that stay from the first call to the last
     /// are visited once, others once or not at all. Topic and `parent` have to stay the same.
