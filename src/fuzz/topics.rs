@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use crate::topic::{
-    Changes, Filter, HashParent, Named, Names, Position, Trie, Walk, book, check_topic_name,
-    matches,
+    Changes, Filter, HashParent, MatchPosition, Named, Names, Position, Trie, Walk, book,
+    check_topic_name, matches,
 };
 
 /// Lines that are looked at: comparing everything with everything else takes time.
@@ -28,6 +28,7 @@ pub fn topics(data: &[u8]) {
         world.carry_out(action, characters.as_str());
     }
     world.compare();
+    world.change_under_walks();
     world.take_apart();
 }
 
@@ -182,6 +183,47 @@ impl World {
                 told.is_none_or(|told| told || !touched),
                 "{topic:?} since {since}"
             );
+        }
+    }
+
+    /// Walks through the filters of each topic step by step, and takes out or puts back one filter
+    /// after each step. What stays is found once, and nothing twice.
+    fn change_under_walks(&mut self) {
+        let moved: Vec<(String, usize)> = self
+            .filters
+            .iter()
+            .step_by(3)
+            .map(|(filter, value)| (filter.clone(), *value))
+            .collect();
+        for topic in &self.asked {
+            let (mut at, mut found) = (MatchPosition::default(), Vec::new());
+            let mut changes = moved.iter().chain(&moved);
+            let mut visit = |value: &usize| found.push(*value);
+            while self
+                .trie
+                .visit_matches_from(&mut at, topic, self.parent, &mut 1, &mut visit)
+                == Walk::More
+            {
+                if let Some((filter, value)) = changes.next()
+                    && self.trie.remove(filter).is_none()
+                {
+                    self.trie.get_or_insert_with(filter, || *value);
+                }
+            }
+            for (filter, value) in &moved {
+                self.trie.get_or_insert_with(filter, || *value);
+            }
+            found.sort_unstable();
+            let all = found.len();
+            found.dedup();
+            assert_eq!(found.len(), all, "{topic:?}: nothing twice");
+            for (filter, value) in &self.filters {
+                let was_found = found.binary_search(value).is_ok();
+                let is_due = self.matches(filter, topic);
+                let moved = moved.iter().any(|(moved, _)| moved == filter);
+                assert!(was_found <= is_due, "{filter:?} for {topic:?}");
+                assert!(was_found >= is_due || moved, "{filter:?} for {topic:?}");
+            }
         }
     }
 

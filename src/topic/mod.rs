@@ -17,6 +17,7 @@ mod error;
 mod filter;
 mod hashing;
 mod levels;
+mod match_walk;
 mod matching;
 mod names;
 #[cfg(test)]
@@ -33,6 +34,7 @@ pub(crate) use hashing::Hashing;
 #[cfg(feature = "internals")]
 pub use levels::levels;
 pub use levels::slashes;
+pub use match_walk::MatchPosition;
 pub use matching::{HashParent, matches};
 pub use names::{Named, Names, Position};
 pub use trie::Trie;

@@ -186,6 +186,20 @@ impl<V> Tree<V> {
         }
     }
 
+    /// The labels between `id` and the root, without both, the lowest first.
+    pub(super) fn labels_above(&self, id: NodeId) -> SmallVec<[&[u8]; 16]> {
+        let mut labels = SmallVec::new();
+        let mut above = self.node(id).parent;
+        while let Some(id) = above
+            && id != NodeId::ROOT
+        {
+            let node = self.node(id);
+            labels.push(node.label());
+            above = node.parent;
+        }
+        labels
+    }
+
     fn find(&self, path: &[u8]) -> Option<NodeId> {
         let mut at = NodeId::ROOT;
         let mut rest = Some(path);

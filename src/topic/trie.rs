@@ -13,10 +13,10 @@ use smallvec::SmallVec;
 use super::HashParent;
 use super::filter::has_wildcard;
 use super::hashing::Hashing;
-use super::levels::{after, first_level};
-use super::matching::{Compared, compare, ends_in_parent, wildcards_reach};
+use super::match_walk::{MatchPosition, Matching};
 use super::text::Text;
-use super::tree::{NodeId, Tree};
+use super::tree::Tree;
+use super::walk::Walk;
 
 /// Below this capacity the table is not worth shrinking.
 const SMALL: usize = 64;
@@ -123,14 +123,53 @@ impl<T> Trie<T> {
     /// once and in no order.
     ///
     /// Agrees with [`matches`](super::matches), and allocates nothing unless the topic has more
-    /// than a handful of ways through the tree.
+    /// than a handful of ways through the tree. How long it takes is the filters' choice: where
+    /// peers have chosen them, [`visit_matches_from`](Self::visit_matches_from) is bounded.
     pub fn visit_matches<'s>(&'s self, topic: &str, parent: HashParent, f: &mut impl FnMut(&'s T)) {
-        if let Some(value) = self.exact_value(topic.as_bytes()) {
-            f(value);
+        let (mut at, mut steps) = (MatchPosition::default(), usize::MAX);
+        while self.visit_matches_from(&mut at, topic, parent, &mut steps, f) == Walk::More {
+            steps = usize::MAX;
         }
-        if self.wild.len() > 0 {
-            self.visit_wild(topic.as_bytes(), parent, f);
+    }
+
+    /// Goes on with [`visit_matches`](Self::visit_matches) at `at`, which is a new position at
+    /// first, for as long as there are `steps`.
+    ///
+    /// A node costs two steps, and so many bytes that are compared cost one; a step takes about
+    /// 0.1 us at most. What was used is taken off. Without any steps a call still goes to one node,
+    /// so that each gets on. Beyond its steps it compares one label at most, and looks again at the
+    /// nodes above `at`, of which there is one per level of the topic at most.
+    ///
+    /// Between the calls filters may come and go. Those that stay from the first call to the last
+    /// are visited once, others once or not at all. Topic and `parent` have to stay the same.
+    pub fn visit_matches_from<'s>(
+        &'s self,
+        at: &mut MatchPosition,
+        topic: &str,
+        parent: HashParent,
+        steps: &mut usize,
+        f: &mut impl FnMut(&'s T),
+    ) -> Walk {
+        let topic = topic.as_bytes();
+        if !at.exact_is_done {
+            at.exact_is_done = true;
+            if let Some(value) = self.exact_value(topic) {
+                f(value);
+            }
         }
+        if self.wild.len() == 0 {
+            return Walk::Done;
+        }
+        let mut walk = Matching {
+            tree: &self.wild,
+            parent,
+            f,
+            steps: *steps,
+            ways: SmallVec::new(),
+        };
+        let walked = walk.go_on(&mut at.choices, topic);
+        *steps = walk.steps;
+        walked
     }
 
     /// Calls `f` with every filter and its value, in no order. Slow: it rebuilds texts.
@@ -152,104 +191,11 @@ impl<T> Trie<T> {
             .find(hash, |exact| exact.is(filter))
             .map(|exact| &exact.value)
     }
-
-    fn visit_wild<'s>(&'s self, topic: &[u8], parent: HashParent, f: &mut impl FnMut(&'s T)) {
-        let mut walk = Walk {
-            tree: &self.wild,
-            parent,
-            f,
-            ways: SmallVec::new(),
-        };
-        let mut way = if wildcards_reach(topic) {
-            Some((NodeId::ROOT, Some(topic)))
-        } else {
-            walk.follow_named(NodeId::ROOT, topic)
-        };
-        while let Some((node, rest)) = way {
-            way = walk.visit(node, rest).or_else(|| walk.ways.pop());
-        }
-    }
 }
 
 impl<T> Exact<T> {
     fn is(&self, filter: &[u8]) -> bool {
         self.filter.as_bytes() == filter
-    }
-}
-
-/// One topic's walk through the filters with wildcards.
-struct Walk<'s, 'c, T, F> {
-    tree: &'s Tree<T>,
-    parent: HashParent,
-    f: &'c mut F,
-    /// Ways still to go.
-    ways: SmallVec<[Way<'c>; 16]>,
-}
-
-/// A node reached, and what is left of the topic.
-type Way<'c> = (NodeId, Option<&'c [u8]>);
-
-impl<'s, 'c, T, F: FnMut(&'s T)> Walk<'s, 'c, T, F> {
-    /// Takes what matches at `id` and returns the way to its named child; others wait in `ways`.
-    fn visit(&mut self, id: NodeId, rest: Option<&'c [u8]>) -> Option<Way<'c>> {
-        let node = self.tree.node(id);
-        let Some(rest) = rest else {
-            self.take(id);
-            if let Some(hash) = node.hash()
-                && self.parent == HashParent::Matches
-            {
-                self.take(hash);
-            }
-            return None;
-        };
-        if let Some(hash) = node.hash() {
-            self.take(hash);
-        }
-        if let Some(plus) = node.plus() {
-            let left = after(rest, first_level(rest).len());
-            let way = self.follow(plus, b"+".len(), left);
-            self.ways.extend(way);
-        }
-        self.follow_named(id, rest)
-    }
-
-    fn follow_named(&mut self, id: NodeId, rest: &'c [u8]) -> Option<Way<'c>> {
-        let level = first_level(rest);
-        let child = self.tree.named_child(id, level)?;
-        self.follow(child, level.len(), after(rest, level.len()))
-    }
-
-    /// Goes along the label of `id` as far as the topic matches it. Its first level, of `len`
-    /// bytes, did; `left` is what follows in the topic.
-    fn follow(&mut self, id: NodeId, len: usize, left: Option<&'c [u8]>) -> Option<Way<'c>> {
-        let label = after(self.tree.node(id).label(), len);
-        let compared = match (label, left) {
-            (Some(label), Some(left)) => compare(label, left),
-            (filter, topic) => Compared::Left { filter, topic },
-        };
-        match compared {
-            Compared::Differ => {}
-            Compared::Everything => self.take(id),
-            Compared::Left {
-                filter: None,
-                topic,
-            } => return Some((id, topic)),
-            Compared::Left {
-                filter: Some(label),
-                ..
-            } => {
-                if ends_in_parent(label, self.parent) {
-                    self.take(id);
-                }
-            }
-        }
-        None
-    }
-
-    fn take(&mut self, id: NodeId) {
-        if let Some(value) = self.tree.value(id) {
-            (self.f)(value);
-        }
     }
 }
 
