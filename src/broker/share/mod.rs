@@ -365,7 +365,7 @@ impl Group {
         dirty: &mut Dirty,
     ) {
         #[cfg(test)]
-        costs::count_visit();
+        tests::costs::count_visit();
         if state.backlog.is_empty() {
             return state.settle(context);
         }
@@ -818,7 +818,5 @@ impl State {
     }
 }
 
-#[cfg(test)]
-mod costs;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,8 @@
 //! A group against a model of its rules: random members, messages, acknowledgements and losses,
 //! compared step by step with what the rules say, down to packet identifier and cursor.
 
+pub(super) mod costs;
+
 use std::collections::HashSet;
 use std::io::IoSlice;
 use std::sync::Arc;

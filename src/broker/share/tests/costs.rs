@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 use crate::codec::{Packet, PacketId, QoS, Version, client};
 use crate::session::message::Publication;
 
-use super::super::Dirty;
-use super::super::dirty::STEPS_PER_TURN;
-use super::super::publish::Run;
-use super::tests::Harness;
+use super::super::super::Dirty;
+use super::super::super::dirty::STEPS_PER_TURN;
+use super::super::super::publish::Run;
+use super::Harness;
 
 thread_local! {
     static VISITS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// A group was visited for the sake of a member.
-pub(super) fn count_visit() {
+pub(in super::super) fn count_visit() {
     VISITS.set(VISITS.get() + 1);
 }
 
