@@ -26,6 +26,7 @@ mod outbox;
 mod outside;
 mod publish;
 mod random;
+mod replay;
 mod resend;
 mod retained;
 mod route;
