@@ -54,7 +54,7 @@ pub(super) struct Full;
 impl Retained {
     pub(super) fn new(parent: HashParent) -> Self {
         let store = Store {
-            names: Names::new(),
+            names: Names::default(),
             last_number: 0,
             expiring: BTreeSet::new(),
             charge: None,
@@ -256,7 +256,7 @@ impl Named for Kept {
 /// No two that are kept have one topic.
 impl Ord for Expiring {
     fn cmp(&self, other: &Self) -> Order {
-        let key = |Expiring(message): &Self| message.expires_at();
+        let key = |Self(message): &Self| message.expires_at();
         let by_topic = || self.0.topic().cmp(other.0.topic());
         key(self).cmp(&key(other)).then_with(by_topic)
     }

@@ -65,7 +65,7 @@ impl World {
             },
             trie: Trie::new(choice.into()),
             filters: BTreeMap::new(),
-            names: Names::new(),
+            names: Names::default(),
             topics: BTreeMap::new(),
             asked: BTreeSet::new(),
             changes: Changes::new(),
