@@ -683,6 +683,12 @@ impl Turn {
         self.handled
     }
 
+    /// What the last pass took, in steps.
+    #[cfg(test)]
+    pub(crate) fn steps(&self) -> usize {
+        self.dirty.steps()
+    }
+
     /// Sets how many sockets a turn writes to.
     #[cfg(test)]
     pub(crate) fn set_writes(&mut self, writes: usize) {
