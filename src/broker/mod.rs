@@ -57,7 +57,7 @@ use crate::conn::rate::Rates;
 use crate::conn::violation::Violation;
 use crate::topic::{HashParent, Hashing};
 
-pub(crate) use connection::{Connection, Credentials, Flow, Received, UNSENT_ANSWERS};
+pub(crate) use connection::{Connection, Credentials, Flow, Received, UNSENT_ANSWERS, Verdict};
 pub(crate) use context::Context;
 pub(crate) use dirty::{Dirty, STEPS_PER_TURN};
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};

@@ -7,7 +7,6 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -21,6 +20,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::net::Shared;
+use crate::net::listener::back_off;
 
 use super::activity::{Activity, Place, Places, Tracked, Watched};
 
@@ -34,9 +34,6 @@ const BUFFER: usize = 128 * 1024;
 /// What the system keeps of answers on their way, as far as it follows the wish. A client counts as
 /// reading when a good part of this has left.
 const SEND_BUFFER: usize = 64 * 1024;
-
-/// Pause after an accept that failed for want of a resource, such as file descriptors.
-const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// Serves the API on `listener` until the server stops. Requests that are being answered then are
 /// answered to the end.
@@ -72,8 +69,7 @@ async fn accept(
             Some((stream, activity, place))
         }
         Err(error) => {
-            tracing::error!(listener = "http", "cannot accept: {error}");
-            tokio::time::sleep(BACK_OFF).await;
+            back_off(shared, "http", &error).await;
             None
         }
     }

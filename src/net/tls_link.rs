@@ -6,23 +6,27 @@
 //! owner.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::PollSemaphore;
 
+use crate::auth::Source;
 use crate::broker::{Link, Mailbox, Signal, TlsFacts, Written};
 use crate::client::Input;
 
+use super::gate::Gate;
 use super::socket::{Inbound, Socket, describe};
 use super::tls;
 
@@ -55,24 +59,66 @@ pub(super) struct TlsInbound {
     end: Option<String>,
 }
 
-/// Makes the handshake. Its steps of cryptography, not its waits, are bounded by `steps`.
+/// Why there was no handshake.
+pub(super) enum NoHandshake {
+    Failed(io::Error),
+    /// The client took longer than it may.
+    Slow,
+    /// Too many others wait for their next step.
+    Crowded,
+}
+
+/// Makes the handshake with a client at `source`, who may take so long as `limit` for what it has to
+/// send.
+///
+/// A step of it is cryptography and takes up to some milliseconds. Steps are made behind `gate`, and
+/// whoever made one stays inside until the other tasks of the worker had their turn: they wait for one
+/// step and not for as many as there are clients. Time before the gate is not the client's.
 pub(super) async fn shake_hands(
     stream: TcpStream,
     config: Arc<ServerConfig>,
-    steps: Arc<tokio::sync::Semaphore>,
-) -> io::Result<TlsStream<TcpStream>> {
+    gate: &Gate,
+    source: Source,
+    limit: Duration,
+) -> Result<TlsStream<TcpStream>, NoHandshake> {
     let mut handshake = pin!(TlsAcceptor::from(config).accept(stream));
-    let mut steps = PollSemaphore::new(steps);
-    std::future::poll_fn(|cx| {
-        let Poll::Ready(permit) = steps.poll_acquire(cx) else {
-            return Poll::Pending;
-        };
-        let result = handshake.as_mut().poll(cx);
-        drop(permit);
-        result
-    })
-    .await
-    .map_err(tls::in_plain_words)
+    let bell = Arc::new(Bell::default());
+    let waker = Waker::from(bell.clone());
+    let mut left = limit;
+    loop {
+        let inside = gate.enter(source).await;
+        let inside = inside.map_err(|_| NoHandshake::Crowded)?;
+        let step = handshake.as_mut().poll(&mut Context::from_waker(&waker));
+        tokio::task::yield_now().await;
+        drop(inside);
+        if let Poll::Ready(made) = step {
+            return made.map_err(|error| NoHandshake::Failed(tls::in_plain_words(error)));
+        }
+        let since = Instant::now();
+        let rang = tokio::time::timeout(left, bell.rang()).await;
+        rang.map_err(|_| NoHandshake::Slow)?;
+        left = left.saturating_sub(since.elapsed());
+    }
+}
+
+/// Tells a handshake that there is something for its next step.
+#[derive(Default)]
+struct Bell(Signal);
+
+impl Bell {
+    async fn rang(&self) {
+        poll_fn(|cx| match self.0.take(cx.waker()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.set();
+    }
 }
 
 /// Takes socket and TLS state apart.
