@@ -257,7 +257,8 @@ impl Drop for Server {
     }
 }
 
-fn share(config: Config) -> Arc<Shared> {
+/// What the tasks of a server share.
+pub(crate) fn share(config: Config) -> Arc<Shared> {
     let clock = Clock::default();
     let timekeeper = Arc::new(timekeeper::Timekeeper::default());
     let randomness = match config.seed {

@@ -86,6 +86,17 @@ pub(crate) struct Credentials {
     _charge: Charge,
 }
 
+impl Credentials {
+    /// A copy of them, for which `charge` holds the bytes.
+    pub(crate) fn new(username: Option<&str>, password: Option<&[u8]>, charge: Charge) -> Self {
+        Self {
+            username: username.map(Into::into),
+            password: password.map(Into::into),
+            _charge: charge,
+        }
+    }
+}
+
 /// The word on credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -404,11 +415,7 @@ impl Connection {
             return Flow::End;
         }
         self.phase = Phase::Authenticating(Box::new(accepted));
-        Flow::Authenticate(Credentials {
-            username: connect.username.map(Into::into),
-            password: connect.password.map(Into::into),
-            _charge: charge,
-        })
+        Flow::Authenticate(Credentials::new(connect.username, connect.password, charge))
     }
 
     /// Goes on after [`Flow::Authenticate`].

@@ -53,6 +53,12 @@ impl Gate {
         }
     }
 
+    /// How many wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.0.lock().line.len()
+    }
+
     /// Takes a place if there is one, or waits for it.
     fn join(&self, source: Source) -> Result<Option<Waiting>, Full> {
         let mut state = self.0.lock();

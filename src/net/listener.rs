@@ -315,3 +315,49 @@ async fn shake_hands(
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn shared(connections: usize, memory: usize) -> Arc<Shared> {
+        let mut config = Config::standard();
+        config.limits.connections = connections;
+        config.limits.memory = memory;
+        crate::server::share(config)
+    }
+
+    #[tokio::test]
+    async fn no_more_connections_are_served_than_the_limit_and_one_that_ends_makes_room() {
+        let shared = shared(2, 1 << 30);
+        let first = Place::take(&shared, PLAIN).unwrap();
+        let _second = Place::take(&shared, PLAIN).unwrap();
+        let refused = Place::take(&shared, PLAIN).err();
+        assert_eq!(refused, Some(NoPlace::Connections(2)));
+        drop(first);
+        Place::take(&shared, PLAIN).unwrap();
+    }
+
+    #[tokio::test]
+    async fn connections_are_charged_until_memory_is_used_up_and_give_all_back() {
+        let memory = 1 << 20;
+        let shared = shared(10_000, memory);
+        let used = || shared.broker.budget().used_by(Held::Connections);
+        let before = used();
+        let mut places = Vec::new();
+        let refused = loop {
+            match Place::take(&shared, PLAIN) {
+                Ok(place) => places.push(place),
+                Err(refused) => break refused,
+            }
+        };
+        assert_eq!(refused, NoPlace::Memory(memory));
+        assert_eq!(used() - before, places.len() * PLAIN);
+        assert!(used() > memory / 2 && used() < memory * 5 / 8, "{}", used());
+        assert_eq!(shared.connections.load(Ordering::Relaxed), places.len());
+        drop(places);
+        assert_eq!(used(), before);
+        assert_eq!(shared.connections.load(Ordering::Relaxed), 0);
+    }
+}

@@ -168,3 +168,117 @@ fn refuse(shared: &Shared, why: &str) -> Verdict {
     }
     Verdict::Busy
 }
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::auth::password::PasswordHash;
+    use crate::config::Config;
+
+    fn shared() -> Arc<Shared> {
+        let mut config = Config::standard();
+        for name in ["ann", "bob"] {
+            config.users.push(User {
+                name: name.into(),
+                password_hash: PasswordHash::new(b"secret", &[7; 16]).to_string(),
+            });
+        }
+        crate::server::share(config)
+    }
+
+    fn source(number: u8) -> Source {
+        IpAddr::from(Ipv4Addr::new(192, 0, 2, number)).into()
+    }
+
+    fn credentials(shared: &Shared, name: &str, password: &str) -> Credentials {
+        let charge = shared.broker.charge(Kind::Packets);
+        Credentials::new(Some(name), Some(password.as_bytes()), charge)
+    }
+
+    async fn check_of(shared: &Arc<Shared>, from: u8, name: &str, password: &str) -> Verdict {
+        let credentials = credentials(shared, name, password);
+        check(shared.clone(), source(from), credentials).await
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nobody_has_costs_a_check_and_lets_nobody_in() {
+        let shared = shared();
+        let users = &shared.broker.config().users;
+        for name in ["", "carol", "dave", "eve"] {
+            let stand_in = shared.passwords.stand_in(users, name).unwrap();
+            let again = shared.passwords.stand_in(users, name).unwrap();
+            assert_eq!(stand_in.name, again.name, "always the same one");
+            let right = credentials(&shared, name, "secret");
+            assert!(!shared.passwords.is_valid(users, &right));
+        }
+        assert_eq!(check_of(&shared, 1, "bob", "secret").await, Verdict::Valid);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wrong_passwords_are_told_later_each_time_and_right_ones_at_once() {
+        let shared = shared();
+        let start = Instant::now();
+        for _ in 0..8 {
+            let verdict = check_of(&shared, 1, "ann", "wrong").await;
+            assert_eq!(verdict, Verdict::Invalid);
+        }
+        // 50 ms, doubled up to 2 s: 5.15 s in all, less what the machine took between.
+        assert!(start.elapsed() > Duration::from_secs(4));
+        let start = Instant::now();
+        assert_eq!(check_of(&shared, 1, "ann", "secret").await, Verdict::Valid);
+        let verdict = check_of(&shared, 1, "ann", "wrong").await;
+        assert_eq!(verdict, Verdict::Invalid);
+        assert_eq!(start.elapsed(), Duration::ZERO, "the count began anew");
+    }
+
+    #[tokio::test]
+    async fn where_too_many_wait_the_next_is_refused_as_busy_and_others_are_served() {
+        let shared = shared();
+        let gate = &shared.passwords.gate;
+        let mut inside = Vec::new();
+        for _ in 0..checks_at_once() {
+            inside.push(gate.enter(source(9)).await.unwrap());
+        }
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..WAITING / 2 {
+            let own = shared.clone();
+            waiting.spawn(async move { check_of(&own, 1, "ann", "wrong").await });
+        }
+        while gate.waiting() < WAITING / 2 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(check_of(&shared, 1, "ann", "secret").await, Verdict::Busy);
+        let own = shared.clone();
+        let other = tokio::spawn(async move { check_of(&own, 2, "ann", "secret").await });
+        while gate.waiting() <= WAITING / 2 {
+            tokio::task::yield_now().await;
+        }
+        // Who does not wait any more gives the place back at once.
+        waiting.shutdown().await;
+        assert_eq!(gate.waiting(), 1);
+        drop(inside);
+        assert_eq!(other.await.unwrap(), Verdict::Valid);
+        assert_eq!(gate.waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_check_does_not_hold_up_a_stop() {
+        let shared = shared();
+        let mut inside = Vec::new();
+        for _ in 0..checks_at_once() {
+            inside.push(shared.passwords.gate.enter(source(9)).await.unwrap());
+        }
+        let own = shared.clone();
+        let waiting = tokio::spawn(async move { check_of(&own, 1, "ann", "secret").await });
+        while shared.passwords.gate.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        shared.stopping.cancel();
+        assert_eq!(waiting.await.unwrap(), Verdict::Busy);
+    }
+}
