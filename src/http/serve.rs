@@ -19,6 +19,7 @@ use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::budget::{Charge, Kind};
 use crate::net::Shared;
 use crate::net::listener::back_off;
 
@@ -30,6 +31,10 @@ const CONNECTIONS: usize = 256;
 /// What is buffered of one connection's requests, and of its answers: the largest head, and some
 /// pieces of an answer.
 const BUFFER: usize = 128 * 1024;
+
+/// Bytes that an idle connection holds. They are accounted for, and never refused: there are few
+/// connections, and whoever looks for what takes the memory needs one.
+const IDLE: usize = 10 * 1024;
 
 /// What the system keeps of answers on their way, as far as it follows the wish. A client counts as
 /// reading when a good part of this has left.
@@ -49,9 +54,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
             continue;
         };
         let (owned, router) = (shared.clone(), router.clone());
+        let charge = Charge::forced(shared.broker.budget(), Kind::Http, IDLE);
         shared.tasks.spawn(async move {
             serve_connection(&owned, stream, &activity, router).await;
-            drop(place);
+            drop((place, charge));
         });
     }
 }

@@ -34,16 +34,16 @@ const ACCEPTS_PER_TURN: usize = 16;
 
 /// Bytes that a connection holds, idle and with a session, besides what is charged for what it sends
 /// and gets: task, timers, buffers, state of TLS, and what the allocator leaves unused between them.
-const PLAIN: usize = 6 * 1024;
+const PLAIN: usize = 5 * 1024 + 512;
 /// See [`PLAIN`]: what WebSocket adds.
 #[cfg(feature = "websocket")]
-const WEBSOCKET: usize = 1024;
+const WEBSOCKET: usize = 5 * 1024;
 /// See [`PLAIN`]: what TLS adds.
 #[cfg(feature = "tls")]
-const TLS: usize = 16 * 1024;
+const TLS: usize = 8 * 1024;
 /// See [`PLAIN`]: what a TLS handshake adds until it has ended: certificates, keys, transcripts.
 #[cfg(feature = "tls")]
-const HANDSHAKE: usize = 24 * 1024;
+const HANDSHAKE: usize = 8 * 1024;
 /// See [`PLAIN`]: what an upgrade to WebSocket adds until it has ended.
 #[cfg(feature = "websocket")]
 const UPGRADE: usize = 24 * 1024;
