@@ -87,6 +87,7 @@ impl Kind {
     }
 
     /// Bytes to account for from then on.
+    #[cfg(any(feature = "tls", feature = "websocket"))]
     fn open_bytes(&self) -> usize {
         match self {
             Self::Mqtt => PLAIN,
@@ -152,7 +153,7 @@ fn is_transient(error: &io::Error) -> bool {
 }
 
 fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
-    match Place::take(shared, kind.opening_bytes()) {
+    match Place::take(shared, &kind) {
         Ok(place) => {
             // A socket that fails here fails at its first read as well.
             let _ = stream.set_nodelay(true);
@@ -179,13 +180,16 @@ enum NoPlace {
 struct Place {
     shared: Arc<Shared>,
     charge: Charge,
+    /// Bytes to account for once MQTT has begun.
+    #[cfg(any(feature = "tls", feature = "websocket"))]
+    open_bytes: usize,
 }
 
 impl Place {
-    fn take(shared: &Arc<Shared>, bytes: usize) -> Result<Self, NoPlace> {
+    fn take(shared: &Arc<Shared>, kind: &Kind) -> Result<Self, NoPlace> {
         let limits = &shared.broker.config().limits;
         let mut charge = shared.broker.charge(Held::Connections);
-        if charge.grow(bytes).is_err() {
+        if charge.grow(kind.opening_bytes()).is_err() {
             return Err(NoPlace::Memory(limits.memory));
         }
         // It is counted from here on, and no more when it is dropped.
@@ -193,11 +197,22 @@ impl Place {
         let place = Self {
             shared: shared.clone(),
             charge,
+            #[cfg(any(feature = "tls", feature = "websocket"))]
+            open_bytes: kind.open_bytes(),
         };
         match earlier < limits.connections {
             true => Ok(place),
             false => Err(NoPlace::Connections(limits.connections)),
         }
+    }
+}
+
+#[cfg(any(feature = "tls", feature = "websocket"))]
+impl Place {
+    /// What came before MQTT is over, and what it held is given back.
+    fn begin_mqtt(mut self) -> Self {
+        self.charge.set(self.open_bytes);
+        self
     }
 }
 
@@ -209,10 +224,9 @@ impl Drop for Place {
 
 /// Serves a connection. The future is kept as long as the connection, so what is large in it only
 /// for a while is boxed.
-async fn serve(mut place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
+async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
     let shared = &place.shared.clone();
     let name = kind.name();
-    let open = kind.open_bytes();
     let since = shared.clock.now();
     match kind {
         Kind::Mqtt => {
@@ -228,7 +242,7 @@ async fn serve(mut place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind
             };
             let (inbound, link, tls) = tls_link::take_apart(stream);
             let facts = facts(name, peer, Some(tls));
-            place.charge.set(open);
+            let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, shared.clock.now()).await;
         }
         #[cfg(feature = "websocket")]
@@ -240,7 +254,7 @@ async fn serve(mut place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind
             };
             let (inbound, link) = tcp::split(stream);
             let (inbound, link) = ws::join(front, inbound, Arc::new(link));
-            place.charge.set(open);
+            let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, since).await;
         }
         #[cfg(all(feature = "websocket", feature = "tls"))]
@@ -257,7 +271,7 @@ async fn serve(mut place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind
             };
             let (inbound, link, _) = tls_link::take_apart(stream);
             let (inbound, link) = ws::join(front, inbound, link);
-            place.charge.set(open);
+            let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, since).await;
         }
     }
@@ -331,12 +345,12 @@ mod tests {
     #[tokio::test]
     async fn no_more_connections_are_served_than_the_limit_and_one_that_ends_makes_room() {
         let shared = shared(2, 1 << 30);
-        let first = Place::take(&shared, PLAIN).unwrap();
-        let _second = Place::take(&shared, PLAIN).unwrap();
-        let refused = Place::take(&shared, PLAIN).err();
+        let first = Place::take(&shared, &Kind::Mqtt).unwrap();
+        let _second = Place::take(&shared, &Kind::Mqtt).unwrap();
+        let refused = Place::take(&shared, &Kind::Mqtt).err();
         assert_eq!(refused, Some(NoPlace::Connections(2)));
         drop(first);
-        Place::take(&shared, PLAIN).unwrap();
+        Place::take(&shared, &Kind::Mqtt).unwrap();
     }
 
     #[tokio::test]
@@ -347,7 +361,7 @@ mod tests {
         let before = used();
         let mut places = Vec::new();
         let refused = loop {
-            match Place::take(&shared, PLAIN) {
+            match Place::take(&shared, &Kind::Mqtt) {
                 Ok(place) => places.push(place),
                 Err(refused) => break refused,
             }

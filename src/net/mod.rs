@@ -20,6 +20,7 @@ mod tls_link;
 #[cfg(any(feature = "websocket", test, fuzzing))]
 pub(crate) mod ws;
 
+#[cfg(feature = "tls")]
 pub(crate) use gate::Gate;
 pub(crate) use passwords::Passwords;
 pub(crate) use shared::{Notices, Shared};
