@@ -221,7 +221,7 @@ impl Broker {
     }
 
     /// The bound on what peers make the broker hold.
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "http", test))]
     pub(crate) fn budget(&self) -> budget::Budget {
         *self.budget
     }
