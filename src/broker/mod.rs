@@ -176,7 +176,7 @@ impl Broker {
     }
 
     /// Sets how many steps a shared group takes under one lock hold.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(crate) fn set_batch(&mut self, steps: usize) {
         self.batch = steps.max(1);
     }

@@ -163,7 +163,7 @@ impl Group {
 
     /// Hands a message to the member whose turn it is, or keeps or drops it by rule 7.
     pub(super) fn publish(
-        &self,
+        self: &Arc<Self>,
         publication: &Publication<'_>,
         context: &Context<'_>,
         dirty: &mut Dirty,
@@ -183,6 +183,9 @@ impl Group {
             Pick::Taken => {}
             Pick::NoRoom | Pick::Nobody if lasts => state.keep(publication, sequence, context),
             Pick::NoRoom | Pick::Nobody | Pick::TooLarge => state.dropped += 1,
+        }
+        if state.review.is_some() {
+            self.list(&mut state, context, dirty);
         }
     }
 
