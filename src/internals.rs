@@ -19,8 +19,8 @@ use crate::config::Config;
 use crate::time::Clock;
 
 pub use crate::topic::{
-    Changes, Filter, HashParent, MatchPosition, Named, Names, Position, TopicError, Trie, Walk,
-    check_topic_name, levels, matches, slashes,
+    Changes, Filter, FilterFound, HashParent, MatchPosition, Named, Names, Position, TopicError,
+    Trie, Walk, check_topic_name, levels, matches, slashes,
 };
 
 /// A broker without a network.
