@@ -153,7 +153,7 @@ pub fn encode_publish(
             None => QoS::AtMostOnce,
         },
         retain: false,
-        topic,
+        topic: topic.as_bytes(),
         packet_id,
         topic_alias: None,
         message_expiry: None,

@@ -365,7 +365,7 @@ mod tests {
             dup: false,
             qos: QoS::AtMostOnce,
             retain: false,
-            topic: "t",
+            topic: "t".as_bytes(),
             packet_id: None,
             topic_alias: None,
             message_expiry: None,

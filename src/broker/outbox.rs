@@ -1193,20 +1193,8 @@ impl Connected {
         dup: bool,
         now: Instant,
     ) -> usize {
-        let message = &delivery.message;
-        let packet = OutgoingPublish {
-            dup,
-            qos: delivery.qos,
-            retain: delivery.retain,
-            topic: message.topic(),
-            packet_id: Some(id),
-            topic_alias: None,
-            message_expiry: remaining_expiry(message.expires_at(), now),
-            subscription_ids: delivery.subscription_ids.as_slice(),
-            properties: message.properties(),
-            payload: message.payload(),
-        };
-        self.append(packet, Some(message))
+        let packet = outgoing_delivery(delivery, Some(id), dup, now);
+        self.append(packet, Some(&delivery.message))
     }
 
     /// Appends a PUBLISH, with a topic alias where the client takes them. A large payload stays where
@@ -1269,12 +1257,38 @@ fn fits(
 
 /// The same for a message that waited.
 fn delivery_fits(delivery: &Delivery, connected: &Connected, context: &Context<'_>) -> bool {
-    let grant = Grant {
+    let ids = delivery.subscription_ids.as_slice();
+    // A message is charged for more than its bytes.
+    let rough = delivery.message.footprint() + 5 * ids.len();
+    if rough <= connected.peer.packet_size.min(MAX_PACKET_SIZE as usize) {
+        return true;
+    }
+    let id = PacketId::new(1).filter(|_| delivery.qos > QoS::AtMostOnce);
+    let packet = outgoing_delivery(delivery, id, false, context.now);
+    packet.fits(connected.peer.version, connected.peer.packet_size)
+}
+
+/// The packet of a message that waited.
+#[inline]
+fn outgoing_delivery(
+    delivery: &Delivery,
+    packet_id: Option<PacketId>,
+    dup: bool,
+    now: Instant,
+) -> OutgoingPublish<'_> {
+    let message = &delivery.message;
+    OutgoingPublish {
+        dup,
         qos: delivery.qos,
         retain: delivery.retain,
-        subscription_ids: delivery.subscription_ids.clone(),
-    };
-    fits(&delivery.message.publication(), &grant, connected, context)
+        topic: message.topic_bytes(),
+        packet_id,
+        topic_alias: None,
+        message_expiry: remaining_expiry(message.expires_at(), now),
+        subscription_ids: delivery.subscription_ids.as_slice(),
+        properties: message.properties(),
+        payload: message.payload(),
+    }
 }
 
 fn outgoing<'a>(
@@ -1288,7 +1302,7 @@ fn outgoing<'a>(
         dup,
         qos: grant.qos,
         retain: grant.retain,
-        topic: publication.topic,
+        topic: publication.topic.as_bytes(),
         packet_id,
         topic_alias: None,
         message_expiry: remaining_expiry(publication.expires_at, now),

@@ -96,7 +96,7 @@ impl Broker {
             dup: false,
             qos: QoS::AtMostOnce,
             retain: publish.retain,
-            topic: publish.topic,
+            topic: publish.topic.as_bytes(),
             packet_id: None,
             topic_alias: None,
             message_expiry: None,

@@ -108,7 +108,7 @@ impl<'a> Run<'a> {
 
     /// Hands the messages to a group.
     #[inline]
-    pub(super) fn publish_to(self, group: &Group, context: &Context<'_>, dirty: &mut Dirty) {
+    pub(super) fn publish_to(self, group: &Arc<Group>, context: &Context<'_>, dirty: &mut Dirty) {
         for publication in self.publications {
             group.publish(publication, context, dirty);
         }
