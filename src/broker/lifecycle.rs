@@ -32,6 +32,9 @@ use super::session::{Session, Slot, State, session_size};
 /// Groups that are told in one go that a session has room for them.
 const GROUPS_TOLD: usize = 64;
 
+/// What it costs to carry out a timer, beside what that leads to, in steps.
+const TIMER_STEPS: usize = 8;
+
 /// A Session Expiry Interval that never runs out (MQTT-3.1.2.11.2).
 pub(crate) const NEVER: u32 = u32::MAX;
 
@@ -386,12 +389,17 @@ impl Broker {
         self.publish_and_forget(run, session.id, context, dirty);
     }
 
-    /// Carries out everything that is due.
-    pub(crate) fn handle_deadline(&self, now: Instant, dirty: &mut Dirty) {
+    /// Carries out what is due, as much of it as the turn allows. Returns whether there may be more.
+    pub(crate) fn handle_deadline(&self, now: Instant, dirty: &mut Dirty) -> bool {
         let context = self.context(now);
-        while let Some(timer) = self.schedule.pop_due(now) {
+        while !dirty.is_spent() {
+            let Some(timer) = self.schedule.pop_due(now) else {
+                return false;
+            };
+            dirty.charge(TIMER_STEPS);
             self.handle_timer(&timer, &context, dirty);
         }
+        true
     }
 
     fn handle_timer(&self, timer: &Timer, context: &Context<'_>, dirty: &mut Dirty) {

@@ -45,7 +45,7 @@ const ENTRY: usize = 40;
 const SLICE: usize = 2_000;
 
 /// Expired messages that are removed while the store is locked.
-const SWEEP: usize = 256;
+pub(super) const SWEEP: usize = 256;
 
 /// There are as many retained messages as the limit allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,21 +153,15 @@ impl Retained {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Removes what has expired; returns how many.
+    /// Removes what has expired, at most [`SWEEP`] messages; returns how many.
     pub(super) fn remove_expired(&self, context: &Context<'_>) -> usize {
-        let mut removed = 0;
-        loop {
-            let mut store = self.store.write();
-            let expired = store.remove_expired(SWEEP, context);
-            removed += expired;
-            if expired > 0 {
-                store.settle(context);
-                self.count.store(store.names.len(), Ordering::Relaxed);
-            }
-            if expired < SWEEP {
-                return removed;
-            }
+        let mut store = self.store.write();
+        let removed = store.remove_expired(SWEEP, context);
+        if removed > 0 {
+            store.settle(context);
+            self.count.store(store.names.len(), Ordering::Relaxed);
         }
+        removed
     }
 }
 
