@@ -6,9 +6,9 @@
 //! beginning of it. The cost of a match at a million filters is that of its cache misses, and
 //! this keeps them to about two per visited entry.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use smallvec::SmallVec;
+
+use crate::table::Table;
 
 use super::HashParent;
 use super::filter::has_wildcard;
@@ -18,15 +18,13 @@ use super::text::Text;
 use super::tree::Tree;
 use super::walk::Walk;
 
-/// Below this capacity the table is not worth shrinking.
-const SMALL: usize = 64;
-
 /// A map from legal Topic Filters (without `$share`) to one value each.
 ///
-/// Memory follows what it holds, also downwards. No call recurses, whatever the filters.
+/// Memory follows what it holds, also downwards. No call recurses, whatever the filters, and none
+/// moves more than some thousands of entries, however many there are.
 #[derive(Debug)]
 pub struct Trie<T> {
-    exact: HashTable<Exact<T>>,
+    exact: Table<Exact<T>>,
     hashing: Hashing,
     wild: Tree<T>,
 }
@@ -44,7 +42,7 @@ impl<T> Trie<T> {
     /// and secret wherever they are not trusted.
     pub fn new(seed: u64) -> Self {
         Self {
-            exact: HashTable::new(),
+            exact: Table::new(),
             hashing: Hashing::new(seed),
             wild: Tree::new(seed),
         }
@@ -89,15 +87,16 @@ impl<T> Trie<T> {
             return self.wild.get_or_insert_with(bytes, make);
         }
         let Self { exact, hashing, .. } = self;
-        let rehash = |exact: &Exact<T>| hashing.text(exact.filter.as_bytes());
-        let entry = match exact.entry(hashing.text(bytes), |exact| exact.is(bytes), rehash) {
-            Entry::Occupied(entry) => entry,
-            Entry::Vacant(entry) => entry.insert(Exact {
+        let entry = exact.get_or_insert_with(
+            hashing.text(bytes),
+            |exact| exact.is(bytes),
+            |exact| hashing.text(exact.filter.as_bytes()),
+            || Exact {
                 filter: Text::new(bytes),
                 value: make(),
-            }),
-        };
-        &mut entry.into_mut().value
+            },
+        );
+        &mut entry.value
     }
 
     /// Removes a filter and returns its value.
@@ -107,15 +106,11 @@ impl<T> Trie<T> {
             return self.wild.remove(bytes);
         }
         let Self { exact, hashing, .. } = self;
-        let entry = exact
-            .find_entry(hashing.text(bytes), |exact| exact.is(bytes))
-            .ok()?;
-        let (removed, _) = entry.remove();
-        if exact.capacity() > SMALL && exact.len() < exact.capacity() / 8 {
-            exact.shrink_to(exact.len() * 2, |exact| {
-                hashing.text(exact.filter.as_bytes())
-            });
-        }
+        let removed = exact.remove(
+            hashing.text(bytes),
+            |exact| exact.is(bytes),
+            |exact| hashing.text(exact.filter.as_bytes()),
+        )?;
         Some(removed.value)
     }
 
@@ -175,7 +170,7 @@ impl<T> Trie<T> {
     /// Calls `f` with every filter and its value, in no order. Slow: it rebuilds texts.
     #[cfg(any(test, fuzzing, feature = "internals"))]
     pub fn visit_all(&self, mut f: impl FnMut(&str, &T)) {
-        for exact in &self.exact {
+        for exact in self.exact.iter() {
             // A copy of a `str`, so nothing is ever lost here.
             f(
                 &String::from_utf8_lossy(exact.filter.as_bytes()),
@@ -309,7 +304,7 @@ mod tests {
             assert_eq!(trie.remove(&filter(number)), Some(number));
         }
         assert_eq!((trie.len(), trie.wild.nodes_used()), (0, 0));
-        assert!(trie.exact.capacity() <= SMALL);
+        assert!(trie.exact.capacity() <= 64);
     }
 
     proptest! {
