@@ -94,16 +94,13 @@ impl<V> Tree<V> {
         self.nodes.len() - 1
     }
 
+    #[inline]
     pub(super) fn node(&self, id: NodeId) -> &Node<V> {
         self.nodes.at(id.index())
     }
 
-    pub(super) fn value(&self, id: NodeId) -> Option<&V> {
-        self.node(id).value.as_ref()
-    }
-
     pub(super) fn get(&self, path: &[u8]) -> Option<&V> {
-        self.value(self.find(path)?)
+        self.node(self.find(path)?).value()
     }
 
     pub(super) fn get_mut(&mut self, path: &[u8]) -> Option<&mut V> {
@@ -138,17 +135,25 @@ impl<V> Tree<V> {
     }
 
     /// The child of `parent` whose label starts with `level`.
-    pub(super) fn child(&self, parent: NodeId, level: &[u8]) -> Option<NodeId> {
+    fn child(&self, parent: NodeId, level: &[u8]) -> Option<NodeId> {
+        let node = self.node(parent);
         match level {
-            b"+" => self.node(parent).plus,
-            b"#" => self.node(parent).hash,
-            _ => self.named_child(parent, level),
+            b"+" => node.plus,
+            b"#" => node.hash,
+            _ => self.named_child(parent, node, level),
         }
     }
 
-    /// The child of `parent` whose label starts with `level`, which is not a wildcard.
-    pub(super) fn named_child(&self, parent: NodeId, level: &[u8]) -> Option<NodeId> {
-        self.node(parent).first?;
+    /// The child of `parent` whose label starts with `level`, which is not a wildcard. `node` is the
+    /// parent itself.
+    #[inline]
+    pub(super) fn named_child(
+        &self,
+        parent: NodeId,
+        node: &Node<V>,
+        level: &[u8],
+    ) -> Option<NodeId> {
+        node.first?;
         let hash = self.named_hash(parent, level);
         let is_it = |named: &Named| {
             named.hash == hash && {
@@ -188,10 +193,10 @@ impl<V> Tree<V> {
         }
     }
 
-    /// The labels between `id` and the root, without both, the lowest first.
-    pub(super) fn labels_above(&self, id: NodeId) -> SmallVec<[&[u8]; 16]> {
+    /// The labels between a node and the root, without both, the lowest first.
+    pub(super) fn labels_above(&self, node: &Node<V>) -> SmallVec<[&[u8]; 16]> {
         let mut labels = SmallVec::new();
-        let mut above = self.node(id).parent;
+        let mut above = node.parent;
         while let Some(id) = above
             && id != NodeId::ROOT
         {
@@ -403,6 +408,10 @@ impl<V> Node<V> {
 
     pub(super) fn label(&self) -> &[u8] {
         self.label.as_bytes()
+    }
+
+    pub(super) fn value(&self) -> Option<&V> {
+        self.value.as_ref()
     }
 
     /// The child whose label starts with the level `+`.
