@@ -88,6 +88,22 @@ enum Place {
     Ahead,
 }
 
+/// The filter that a walk has found.
+pub struct FilterFound<'s, T> {
+    /// Its node in the tree; the filter that is the topic itself has none.
+    pub(super) node: Option<(&'s Tree<T>, &'s Node<T>)>,
+}
+
+impl<T> FilterFound<'_, T> {
+    /// Its text, which is rebuilt, where it was found for this topic.
+    pub fn text(&self, topic: &str) -> String {
+        match self.node {
+            Some((tree, node)) => tree.path(node),
+            None => topic.to_owned(),
+        }
+    }
+}
+
 /// One topic's walk.
 pub(super) struct Matching<'s, 'c, T, F> {
     pub(super) tree: &'s Tree<T>,
@@ -102,7 +118,7 @@ pub(super) struct Matching<'s, 'c, T, F> {
 /// behind that.
 type Way<'c> = (NodeId, usize, Option<&'c [u8]>);
 
-impl<'s, 'c, T, F: FnMut(&'s T)> Matching<'s, 'c, T, F> {
+impl<'s, 'c, T, F: FnMut(&'s T, FilterFound<'s, T>)> Matching<'s, 'c, T, F> {
     /// Goes on behind `choices` until nothing or no step is left, and leaves there where it came to.
     pub(super) fn go_on(&mut self, choices: &mut Choices, topic: &'c [u8]) -> Walk {
         let steps = self.steps;
@@ -214,7 +230,8 @@ impl<'s, 'c, T, F: FnMut(&'s T)> Matching<'s, 'c, T, F> {
     #[inline]
     fn take(&mut self, node: &'s Node<T>) {
         if let Some(value) = node.value() {
-            (self.f)(value);
+            let node = Some((self.tree, node));
+            (self.f)(value, FilterFound { node });
         }
     }
 
@@ -292,7 +309,10 @@ mod tests {
     ) -> Vec<String> {
         let (mut at, mut found) = (MatchPosition::default(), Vec::new());
         loop {
-            let mut visit = |filter: &String| found.push(filter.clone());
+            let mut visit = |filter: &String, place: FilterFound<'_, String>| {
+                assert_eq!(*filter, place.text(topic));
+                found.push(filter.clone());
+            };
             let walked =
                 trie.visit_matches_from(&mut at, topic, parent, &mut { steps }, &mut visit);
             if walked == Walk::Done {
@@ -432,7 +452,7 @@ mod tests {
             &topic,
             HashParent::Matches,
             &mut steps,
-            &mut |_| {},
+            &mut |_, _| {},
         );
         assert_eq!(walked, Walk::Done);
         assert!(1_000_000 - steps > 256 * long.len() / HASHED);

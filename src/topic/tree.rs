@@ -177,6 +177,13 @@ impl<V> Tree<V> {
     }
 
     /// Rebuilds the text of the path that ends at `node`.
+    pub(super) fn path(&self, node: &Node<V>) -> String {
+        let mut path = Vec::new();
+        self.write_path(node, &mut path);
+        String::from_utf8_lossy(&path).into_owned()
+    }
+
+    /// The same, into a buffer.
     fn write_path(&self, node: &Node<V>, path: &mut Vec<u8>) {
         let mut labels: SmallVec<[&[u8]; 16]> = SmallVec::new();
         let mut at = node;
