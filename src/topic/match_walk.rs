@@ -394,6 +394,46 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// Filters of one bush have most ways in common, which random ones rarely do: what comes and
+        /// goes lies above, beside and below the place where the walk stands.
+        #[test]
+        fn filters_of_a_bush_that_stay_are_visited_once_whatever_changes_between_the_slices(
+            before: u128,
+            between in vec((any::<prop::sample::Index>(), any::<bool>()), 0..200),
+            parent in strategies::parent(),
+            (steps, changes) in (0_usize..12, 1_usize..4),
+        ) {
+            let filters = ["z", "#", "a", "+"].map(|last| bushy(5, last)).concat();
+            let topic = "a/".repeat(5) + "a";
+            let is_before = |number: &usize| before >> number & 1 == 1;
+            let mut stayed: BTreeSet<String> = (0..filters.len())
+                .filter(is_before)
+                .map(|number| filters[number].clone())
+                .collect();
+            let mut trie = trie_of(stayed.iter().cloned());
+            let mut waiting = between.into_iter();
+            let found = visit_in_slices(&mut trie, &topic, parent, steps, |trie| {
+                for (index, comes) in waiting.by_ref().take(changes) {
+                    let filter = index.get(&filters).clone();
+                    if !comes {
+                        stayed.remove(&filter);
+                    }
+                    carry_out(trie, match comes {
+                        true => Step::Insert(filter),
+                        false => Step::Remove(filter),
+                    });
+                }
+            });
+            let once: BTreeSet<_> = found.iter().cloned().collect();
+            prop_assert_eq!(once.len(), found.len(), "{:?} twice", found);
+            for filter in stayed {
+                let is_match = matches(&filter, &topic, parent);
+                prop_assert_eq!(once.contains(&filter), is_match, "{}", filter);
+            }
+        }
+    }
+
     #[test]
     fn slices_find_what_one_walk_finds_in_a_bush_of_filters() {
         let filters = bushy(10, "z");
