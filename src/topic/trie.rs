@@ -13,6 +13,7 @@ use crate::table::Table;
 use super::HashParent;
 use super::filter::has_wildcard;
 use super::hashing::Hashing;
+use super::levels::is_same;
 use super::match_walk::{FilterFound, MatchPosition, Matching};
 use super::text::Text;
 use super::tree::Tree;
@@ -190,8 +191,9 @@ impl<T> Trie<T> {
 }
 
 impl<T> Exact<T> {
+    #[inline]
     fn is(&self, filter: &[u8]) -> bool {
-        self.filter.as_bytes() == filter
+        is_same(self.filter.as_bytes(), filter)
     }
 }
 
