@@ -1,25 +1,25 @@
 //! A hash table that never moves many entries at once.
 //!
 //! A common table moves everything it holds to a larger place when it is full: 60 ms for a million
-//! entries, and whoever needs the table waits. This one consists of many small ones. When there are
-//! too many entries for their number, one part is split in two, the parts taking turns (linear
-//! hashing): that moves a few hundred entries, however many there are.
+//! entries, and whoever needs the table waits. This one consists of 256 tables as soon as it holds
+//! some thousands of entries, and each of those grows by itself: at 2,000,000 entries that moves some
+//! 8,000 of them. Their number is fixed, so that finding the right one takes no comparison.
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-/// Entries per part on average from which on a part is split.
-///
-/// A part that waits for its turn has up to twice as many: 1,660, which fit into 2,048 buckets with
-/// three times their standard deviation to spare.
-const FULL: usize = 830;
+/// Parts of a table that is split.
+const PARTS: usize = 256;
 
-/// Below this capacity a part is not worth shrinking.
-const SMALL: usize = 64;
+/// Entries from which on a table is split, and below which it is put together again.
+const MANY: usize = 4096;
+const FEW: usize = 1024;
 
-/// The hash bit from which on those lie that choose the part. A part of the size above uses the 11
-/// below and the topmost 7.
-const PLACE: u32 = 11;
+/// Up to this capacity a part is not worth shrinking.
+const SMALL: usize = 14;
+
+/// The lowest of the hash bits that choose the part. A part uses those below it, and the topmost 7.
+const PLACE: u32 = 17;
 
 /// Entries and their hashes, which the caller computes: it also has to be able to compute them anew
 /// for the entries that are moved, with `rehash`.
@@ -27,9 +27,9 @@ const PLACE: u32 = 11;
 /// Memory follows what it holds, also downwards.
 #[derive(Debug)]
 pub(crate) struct Table<E> {
-    /// None until something is inserted.
+    /// None until something is inserted, then one, or `PARTS`.
     parts: Vec<HashTable<E>>,
-    /// The number of parts when each has had its turn, less one: a power of two less one.
+    /// The bits of a part's number.
     mask: usize,
     len: usize,
 }
@@ -70,8 +70,10 @@ impl<E> Table<E> {
         make: impl FnOnce() -> E,
     ) -> &mut E {
         let rehash = counted(rehash);
-        if self.len >= self.parts.len() * FULL {
-            self.split(&rehash);
+        if self.parts.is_empty() {
+            self.parts.push(HashTable::new());
+        } else if self.len >= MANY && self.parts.len() == 1 {
+            self.distribute(PARTS, &rehash);
         }
         let part = self.part_of(hash);
         match self.parts[part].entry(hash, is, rehash) {
@@ -103,8 +105,8 @@ impl<E> Table<E> {
         if part.capacity() > SMALL && part.len() < part.capacity() / 8 {
             part.shrink_to(part.len() * 2, &rehash);
         }
-        if self.len < self.parts.len().saturating_sub(1) * FULL / 4 {
-            self.merge(&rehash);
+        if self.len < FEW && self.parts.len() > 1 {
+            self.distribute(1, &rehash);
         }
         Some(removed)
     }
@@ -123,51 +125,21 @@ impl<E> Table<E> {
 
     #[inline]
     fn part_of(&self, hash: u64) -> usize {
-        let part = (hash >> PLACE) as usize & self.mask;
-        match part < self.parts.len() {
-            true => part,
-            false => part & (self.mask >> 1),
-        }
+        (hash >> PLACE) as usize & self.mask
     }
 
-    /// Adds a part, which gets half of what another one has.
+    /// Moves all entries to so many new parts, a power of two.
     #[cold]
-    fn split(&mut self, rehash: &impl Fn(&E) -> u64) {
-        let whole = self.partner_of(self.parts.len());
-        let entries = self.parts.get_mut(whole).map(std::mem::take);
-        let entries = entries.unwrap_or_default();
-        let half = || HashTable::with_capacity(entries.len() / 2);
-        if let Some(part) = self.parts.get_mut(whole) {
-            *part = half();
-        }
-        self.parts.push(half());
-        self.mask = self.parts.len().next_power_of_two() - 1;
-        self.take_in(entries, rehash);
-    }
-
-    /// Gives the entries of the last part to the one that it was split from.
-    #[cold]
-    fn merge(&mut self, rehash: &impl Fn(&E) -> u64) {
-        let entries = self.parts.pop().unwrap_or_default();
-        self.mask = self.parts.len().next_power_of_two() - 1;
-        if self.parts.len() < self.parts.capacity() / 4 {
-            self.parts.shrink_to(self.parts.len() * 2);
-        }
-        self.take_in(entries, rehash);
-    }
-
-    /// Puts entries where they belong now.
-    fn take_in(&mut self, entries: HashTable<E>, rehash: &impl Fn(&E) -> u64) {
-        for entry in entries {
+    fn distribute(&mut self, parts: usize, rehash: &impl Fn(&E) -> u64) {
+        let new = || HashTable::with_capacity(self.len / parts);
+        let new = std::iter::repeat_with(new).take(parts).collect();
+        let old = std::mem::replace(&mut self.parts, new);
+        self.mask = parts - 1;
+        for entry in old.into_iter().flatten() {
             let hash = rehash(&entry);
             let part = self.part_of(hash);
             self.parts[part].insert_unique(hash, entry, rehash);
         }
-    }
-
-    /// The part that `part` was or will be split from.
-    fn partner_of(&self, part: usize) -> usize {
-        part ^ (part.checked_ilog2().map_or(0, |bit| 1 << bit))
     }
 }
 
@@ -260,7 +232,7 @@ mod tests {
 
     #[test]
     fn no_call_moves_more_than_a_part_however_many_entries_there_are() {
-        let (mut table, count) = (Table::new(), 300_000);
+        let (mut table, count) = (Table::new(), 400_000);
         let (mut longest, mut all) = (0, 0);
         let mut note = |moved: usize| {
             longest = longest.max(moved);
@@ -269,15 +241,25 @@ mod tests {
         for key in 0..count {
             note(moved_by(|| insert(&mut table, key, 0)).1);
         }
-        let (parts, capacity) = (table.parts.len(), table.capacity());
+        let capacity = table.capacity();
         for key in 0..count {
             note(moved_by(|| remove(&mut table, key)).1);
         }
-        assert!(parts > 256, "{parts} parts");
         assert!(capacity < 3 * count as usize, "room for {capacity}");
-        // A part that is split, and one of the halves that grows in the same call.
-        assert!(longest < 3 * FULL, "{longest} at once");
+        // All of a table that is split, and a few parts that have got more than the average.
+        assert!(longest < 2 * MANY, "{longest} at once");
         assert!(all < 10 * count as usize, "{all} in all");
+    }
+
+    #[test]
+    fn largest_part_holds_its_share_of_the_entries() {
+        let (mut table, count) = (Table::new(), 400_000);
+        for key in 0..count {
+            insert(&mut table, key, 0);
+        }
+        let largest = table.parts.iter().map(HashTable::len).max();
+        assert_eq!(table.parts.len(), PARTS);
+        assert!(largest < Some(count as usize / PARTS * 5 / 4));
     }
 
     #[test]
@@ -288,19 +270,14 @@ mod tests {
         }
         for key in 1_000..100_000 {
             remove(&mut table, key);
-            let bound = 16 * table.len() + 2 * FULL;
-            assert!(
-                table.capacity() <= bound,
-                "{} for {}",
-                table.capacity(),
-                table.len()
-            );
+            let (len, capacity) = (table.len(), table.capacity());
+            assert!(capacity <= 16 * len, "{capacity} for {len}");
         }
         for key in 0..1_000 {
             assert_eq!(remove(&mut table, key), Some(0));
         }
         assert_eq!((table.len(), table.parts.len()), (0, 1));
-        assert!(table.capacity() <= SMALL && table.parts.capacity() < 16);
+        assert!(table.capacity() <= SMALL);
     }
 
     #[test]

@@ -31,6 +31,16 @@ pub struct MatchPosition {
     pub(super) choices: Choices,
 }
 
+impl MatchPosition {
+    /// That in front of the filters with wildcards.
+    pub(super) fn behind_exact() -> Self {
+        Self {
+            exact_is_done: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// What a way through the filters chose for each of the topic's first levels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Choices {
@@ -148,13 +158,12 @@ impl<'s, 'c, T, F: FnMut(&'s T, FilterFound<'s, T>)> Matching<'s, 'c, T, F> {
         walked
     }
 
-    fn begin(&mut self, topic: &'c [u8]) -> Option<Way<'c>> {
-        let root = self.tree.node(NodeId::ROOT);
-        if wildcards_reach(topic) {
-            let way = self.visit(NodeId::ROOT, root, Some(topic));
-            return way.or_else(|| self.ways.pop());
+    /// The way to the first node: the root, unless only those below it that have a name match.
+    fn begin(&self, topic: &'c [u8]) -> Option<Way<'c>> {
+        match wildcards_reach(topic) {
+            true => Some((NodeId::ROOT, 0, Some(topic))),
+            false => self.named(NodeId::ROOT, self.tree.node(NodeId::ROOT), topic),
         }
-        self.named(NodeId::ROOT, root, topic)
     }
 
     /// Takes what matches at a node to which the topic leads with `rest` left, and returns the way to
@@ -179,7 +188,7 @@ impl<'s, 'c, T, F: FnMut(&'s T, FilterFound<'s, T>)> Matching<'s, 'c, T, F> {
         Some((child, level.len(), left))
     }
 
-    fn named(&mut self, id: NodeId, node: &Node<T>, rest: &'c [u8]) -> Option<Way<'c>> {
+    fn named(&self, id: NodeId, node: &Node<T>, rest: &'c [u8]) -> Option<Way<'c>> {
         let level = first_level(rest);
         let child = self.tree.named_child(id, node, level)?;
         Some((child, level.len(), after(rest, level.len())))

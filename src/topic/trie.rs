@@ -122,7 +122,18 @@ impl<T> Trie<T> {
     /// than a handful of ways through the tree. How long it takes is the filters' choice: where
     /// peers have chosen them, [`visit_matches_from`](Self::visit_matches_from) is bounded.
     pub fn visit_matches<'s>(&'s self, topic: &str, parent: HashParent, f: &mut impl FnMut(&'s T)) {
-        let (mut at, mut steps) = (MatchPosition::default(), usize::MAX);
+        if let Some(value) = self.exact_value(topic.as_bytes()) {
+            f(value);
+        }
+        if self.wild.len() > 0 {
+            self.visit_wild(topic, parent, f);
+        }
+    }
+
+    // On its own: where all filters are exact nothing has to be put aside for its sake.
+    #[inline(never)]
+    fn visit_wild<'s>(&'s self, topic: &str, parent: HashParent, f: &mut impl FnMut(&'s T)) {
+        let (mut at, mut steps) = (MatchPosition::behind_exact(), usize::MAX);
         let f = &mut |value, _: FilterFound<'s, T>| f(value);
         while self.visit_matches_from(&mut at, topic, parent, &mut steps, f) == Walk::More {
             steps = usize::MAX;
@@ -182,7 +193,15 @@ impl<T> Trie<T> {
         self.wild.visit_all(f);
     }
 
+    #[inline]
     fn exact_value(&self, filter: &[u8]) -> Option<&T> {
+        match self.exact.len() {
+            0 => None,
+            _ => self.find_exact(filter),
+        }
+    }
+
+    fn find_exact(&self, filter: &[u8]) -> Option<&T> {
         let hash = self.hashing.text(filter);
         self.exact
             .find(hash, |exact| exact.is(filter))
