@@ -17,7 +17,7 @@ use super::walk::{Walk, spend};
 const NODE: usize = 2;
 
 /// Bytes of a label that are compared for one step, where each second one may be a `+`.
-const COMPARED: usize = 16;
+pub(super) const COMPARED: usize = 16;
 
 /// Bytes of a level that are hashed for one step.
 const HASHED: usize = 128;
@@ -29,16 +29,6 @@ pub struct MatchPosition {
     pub(super) exact_is_done: bool,
     /// What leads to the first subtree that has not been visited.
     pub(super) choices: Choices,
-}
-
-impl MatchPosition {
-    /// That in front of the filters with wildcards.
-    pub(super) fn behind_exact() -> Self {
-        Self {
-            exact_is_done: true,
-            ..Self::default()
-        }
-    }
 }
 
 /// What a way through the filters chose for each of the topic's first levels.

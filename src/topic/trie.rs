@@ -14,7 +14,7 @@ use super::HashParent;
 use super::filter::has_wildcard;
 use super::hashing::Hashing;
 use super::levels::is_same;
-use super::match_walk::{FilterFound, MatchPosition, Matching};
+use super::match_walk::{Choices, FilterFound, MatchPosition, Matching};
 use super::text::Text;
 use super::tree::Tree;
 use super::walk::Walk;
@@ -133,11 +133,9 @@ impl<T> Trie<T> {
     // On its own: where all filters are exact nothing has to be put aside for its sake.
     #[inline(never)]
     fn visit_wild<'s>(&'s self, topic: &str, parent: HashParent, f: &mut impl FnMut(&'s T)) {
-        let (mut at, mut steps) = (MatchPosition::behind_exact(), usize::MAX);
+        let (mut choices, topic) = (Choices::default(), topic.as_bytes());
         let f = &mut |value, _: FilterFound<'s, T>| f(value);
-        while self.visit_matches_from(&mut at, topic, parent, &mut steps, f) == Walk::More {
-            steps = usize::MAX;
-        }
+        while self.walk_wild(&mut choices, topic, parent, &mut { usize::MAX }, f) == Walk::More {}
     }
 
     /// Goes on with [`visit_matches`](Self::visit_matches) at `at`, which is a new position at
@@ -165,9 +163,21 @@ impl<T> Trie<T> {
                 f(value, FilterFound { node: None });
             }
         }
-        if self.wild.len() == 0 {
-            return Walk::Done;
+        match self.wild.len() {
+            0 => Walk::Done,
+            _ => self.walk_wild(&mut at.choices, topic, parent, steps, f),
         }
+    }
+
+    #[inline]
+    fn walk_wild<'s>(
+        &'s self,
+        choices: &mut Choices,
+        topic: &[u8],
+        parent: HashParent,
+        steps: &mut usize,
+        f: &mut impl FnMut(&'s T, FilterFound<'s, T>),
+    ) -> Walk {
         let mut walk = Matching {
             tree: &self.wild,
             parent,
@@ -175,7 +185,7 @@ impl<T> Trie<T> {
             steps: *steps,
             ways: SmallVec::new(),
         };
-        let walked = walk.go_on(&mut at.choices, topic);
+        let walked = walk.go_on(choices, topic);
         *steps = walk.steps;
         walked
     }
