@@ -317,7 +317,14 @@ mod tests {
 
         fn sweep(&self, seconds: u64) -> usize {
             let context = self.broker.context(self.at(seconds));
-            self.broker.retained.remove_expired(&context)
+            let mut removed = 0;
+            loop {
+                let slice = self.broker.retained.remove_expired(&context);
+                removed += slice;
+                if slice < SWEEP {
+                    return removed;
+                }
+            }
         }
 
         /// The topics that are kept, expired or not.
