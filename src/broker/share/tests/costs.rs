@@ -300,3 +300,109 @@ fn expired_messages_make_room_before_an_overflow_is_declared() {
         assert_eq!(received(&harness, 0).len(), 3, "{filter}");
     }
 }
+
+/// What is left to be done is done in turns, none of which takes long. Returns how many there were.
+fn rest_in_turns(harness: &Harness, mut dirty: Dirty) -> usize {
+    let mut turns = 0;
+    loop {
+        dirty.begin_turn();
+        let context = harness.broker.context(harness.now);
+        let is_done = harness.broker.flush_some(64, &context, &mut dirty);
+        assert!(dirty.steps() < 2 * STEPS_PER_TURN, "{}", dirty.steps());
+        turns += 1;
+        if is_done {
+            return turns;
+        }
+    }
+}
+
+/// Design rule 4, with everything in flight that can be.
+#[test]
+fn full_window_goes_back_to_its_group_in_turns_and_in_order() {
+    let many = 65_535;
+    let mut harness = Harness::with_clients(2, 256, 1_000_000);
+    let mut dirty = Dirty::default();
+    harness.connect(0, true, true, many, 2, &mut dirty);
+    harness.subscribe(0, QoS::AtLeastOnce, &mut dirty);
+    for number in 0..many as u32 {
+        publish(&harness, "t", &number.to_be_bytes(), false, &mut dirty);
+    }
+    harness.connect(1, true, true, many, 2, &mut dirty);
+    harness.subscribe(1, QoS::AtLeastOnce, &mut dirty);
+    harness.come_to_rest(dirty);
+
+    let mut dirty = Dirty::default();
+    harness.disconnect(0, &mut dirty);
+    assert!(dirty.steps() < 2 * STEPS_PER_TURN, "{}", dirty.steps());
+    // What comes while they are on their way goes behind them.
+    for number in many as u32..many as u32 + 100 {
+        publish(&harness, "t", &number.to_be_bytes(), false, &mut dirty);
+    }
+    assert!(rest_in_turns(&harness, dirty) > 10);
+    let bytes = std::mem::take(&mut *harness.links[1].bytes.lock());
+    let packets = client::decode_all(&bytes, Version::V5);
+    let numbers: Vec<u8> = packets
+        .into_iter()
+        .flat_map(|packet| match packet {
+            Packet::Publish(publish) => publish.payload.to_vec(),
+            _ => Vec::new(),
+        })
+        .collect();
+    let expected: Vec<u8> = (0..many as u32).flat_map(u32::to_be_bytes).collect();
+    assert!(numbers == expected, "another order");
+    assert_eq!(harness.broker.groups().remove(0).queued, 100);
+}
+
+/// MQTT-4.4.0-1, with everything in flight that can be.
+#[test]
+fn full_window_comes_back_to_its_session_in_turns() {
+    let many = 65_535;
+    let mut harness = Harness::with_clients(2, 256, 1_000_000);
+    let mut dirty = Dirty::default();
+    harness.connect(0, true, true, many, 2, &mut dirty);
+    harness.subscribe(0, QoS::AtLeastOnce, &mut dirty);
+    for _ in 0..many {
+        publish(&harness, "t", b"", false, &mut dirty);
+    }
+    harness.come_to_rest(dirty);
+    let sent = received(&harness, 0);
+    // Once before all have gone back to the group, and once after.
+    for waits in [false, true] {
+        let mut dirty = Dirty::default();
+        harness.disconnect(0, &mut dirty);
+        if waits {
+            rest_in_turns(&harness, std::mem::take(&mut dirty));
+            assert_eq!(harness.broker.groups().remove(0).queued, many);
+        }
+        dirty.begin_turn();
+        harness.connect(0, false, true, many, 2, &mut dirty);
+        assert!(dirty.steps() < 2 * STEPS_PER_TURN, "{}", dirty.steps());
+        assert!(rest_in_turns(&harness, dirty) > 10);
+        assert!(received(&harness, 0) == sent, "other identifiers");
+        let group = harness.broker.groups().remove(0);
+        assert_eq!((group.queued, group.members[0].in_flight), (0, many as u32));
+    }
+}
+
+/// What the members of a session that ends had in flight is dropped with the last of them, in turns.
+#[test]
+fn full_window_of_a_session_that_ends_is_dropped_in_turns() {
+    let many = 65_535;
+    let mut harness = Harness::with_clients(1, 256, 1_000_000);
+    let mut dirty = Dirty::default();
+    harness.connect(0, true, false, many, 2, &mut dirty);
+    harness.subscribe(0, QoS::AtLeastOnce, &mut dirty);
+    harness.subscribe_to("own", 0, QoS::AtLeastOnce, &mut dirty);
+    for number in 0..many {
+        let topic = if number % 2 == 0 { "t" } else { "own" };
+        publish(&harness, topic, b"", false, &mut dirty);
+    }
+    harness.come_to_rest(dirty);
+    let mut dirty = Dirty::default();
+    harness.disconnect(0, &mut dirty);
+    assert!(dirty.steps() < 2 * STEPS_PER_TURN, "{}", dirty.steps());
+    rest_in_turns(&harness, std::mem::take(&mut dirty));
+    harness.come_to_rest(dirty);
+    let stats = harness.broker.stats(harness.now);
+    assert_eq!((stats.dropped, stats.memory), (many as u64, 0));
+}
