@@ -1104,6 +1104,17 @@ impl Outbox {
         self.memberships.get_or_insert_default().join(group)
     }
 
+    /// What the client takes at most, in bytes. If there is such a bound, the group is to be told of the
+    /// next connection, which may have another.
+    pub(super) fn packet_size(&mut self, membership: u32) -> u32 {
+        let connected = self.connected.as_ref();
+        let size = connected.map_or(0, |connected| connected.peer.packet_size);
+        if size < MAX_PACKET_SIZE as usize {
+            self.memberships.get_or_insert_default().note(membership);
+        }
+        u32::try_from(size).unwrap_or(u32::MAX)
+    }
+
     /// The place is given up; it is forgotten once nothing of it is in flight.
     pub(super) fn leave(&mut self, index: u32) {
         self.memberships.get_or_insert_default().leave(index);

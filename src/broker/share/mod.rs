@@ -48,6 +48,9 @@ use ring::{Kind, Ring};
 /// to find one whose socket takes it at once.
 const ASKED_IN_NEED: usize = 64;
 
+/// Members that are passed over in a step, because a packet is too large for them.
+const PASSED_IN_STEP: usize = 32;
+
 /// Messages that a member gets back under one lock hold, and what each costs besides its delivery, in
 /// steps.
 const GIVEN_BACK: usize = 64;
@@ -215,9 +218,10 @@ impl Group {
         }
         let mut outbox = session.outbox();
         let membership = outbox.join(self);
+        let size = outbox.packet_size(membership);
         let options = subscription.options();
         drop(outbox);
-        state.ring.push(Member {
+        let member = Member {
             session: session.clone(),
             subscription: subscription.clone(),
             membership,
@@ -226,7 +230,8 @@ impl Group {
             redelivered: 0,
             looked: Looked::default(),
             is_fresh: false,
-        });
+        };
+        state.ring.push(member, size);
         let slot = state.ring.find(session.id);
         slot.into_iter().for_each(|slot| state.begin_anew(slot));
         Ok(())
@@ -349,9 +354,10 @@ impl Group {
     ) -> IsHeld {
         let mut state = self.state.lock();
         state.release(is_held);
-        let is_reachable = session.outbox().is_reachable();
-        if let Some(slot) = state.ring.find(session.id).filter(|_| is_reachable) {
-            state.ring.appear(slot);
+        if let Some(slot) = state.ring.find(session.id)
+            && let Some(size) = state.reachable_size(slot)
+        {
+            state.ring.appear(slot, size);
             state.begin_anew(slot);
             if state.give_back(slot, session, context, dirty) == More::Yes {
                 state.settle(context);
@@ -507,8 +513,14 @@ impl State {
         };
         let (mut pick, mut refusals) = (Pick::Nobody, 0);
         let (mut at, mut end) = (start, usize::MAX);
+        // Known once a member was found to be too small for it: that is rare.
+        let (mut size, mut passed) = (0, 0);
         loop {
-            let slot = match self.ring.next_ready(kind, at) {
+            let next = match size {
+                0 => self.ring.next_ready(kind, at),
+                _ => self.ring.next_ready_for(kind, size, at, &mut passed),
+            };
+            let slot = match next {
                 Some(slot) if slot < end => slot,
                 _ if end == usize::MAX => {
                     (at, end) = (0, start);
@@ -518,7 +530,10 @@ impl State {
             };
             at = slot + 1;
             match self.offer(slot, publication, sequence, redelivery, context, dirty) {
-                HandOver::Taken(_) => return Pick::Taken,
+                HandOver::Taken(_) => {
+                    dirty.charge(passed / PASSED_IN_STEP);
+                    return Pick::Taken;
+                }
                 HandOver::NoRoom => pick = Pick::NoRoom,
                 HandOver::NoMemory => {
                     refusals += 1;
@@ -526,10 +541,16 @@ impl State {
                         return Pick::NoRoom;
                     }
                 }
-                HandOver::TooLarge { .. } if pick == Pick::Nobody => pick = Pick::TooLarge,
-                HandOver::TooLarge { .. } | HandOver::Absent => {}
+                HandOver::TooLarge { .. } => {
+                    size = least_size(publication);
+                    if pick == Pick::Nobody {
+                        pick = Pick::TooLarge;
+                    }
+                }
+                HandOver::Absent => {}
             }
         }
+        dirty.charge(passed / PASSED_IN_STEP);
         if kind == Kind::AtMostOnce || pick == Pick::NoRoom {
             return pick;
         }
@@ -537,6 +558,15 @@ impl State {
             Pick::Nobody => pick,
             found => found,
         }
+    }
+
+    /// The Maximum Packet Size of the member in `slot`, if it has a connection.
+    fn reachable_size(&self, slot: usize) -> Option<u32> {
+        let member = self.ring.get(slot)?;
+        let mut outbox = member.session.outbox();
+        outbox
+            .is_reachable()
+            .then(|| outbox.packet_size(member.membership))
     }
 
     /// Offers a message to the member in `slot`.
@@ -578,18 +608,26 @@ impl State {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Pick {
-        let (mut found, mut at) = (Pick::Nobody, 0);
-        while let Some(slot) = self.ring.next_full(at) {
+        let (mut found, mut at, mut passed) = (Pick::Nobody, 0, 0);
+        let size = least_size(publication);
+        while let Some(slot) = self.ring.next_full(size, at, &mut passed) {
             at = slot + 1;
             dirty.charge(1);
             let suits = self.ring.get(slot).map(|m| m.suits(publication, context));
             match suits {
-                Some(Suits::Yes) => return Pick::NoRoom,
+                Some(Suits::Yes) => {
+                    found = Pick::NoRoom;
+                    break;
+                }
                 Some(Suits::TooLarge) => found = Pick::TooLarge,
                 Some(Suits::Absent) | None => self.lose(slot),
             }
         }
-        found
+        dirty.charge(passed / PASSED_IN_STEP);
+        match found {
+            Pick::Nobody if passed > 0 => Pick::TooLarge,
+            found => found,
+        }
     }
 
     /// What becomes of a new message while others wait in front of it.
@@ -681,10 +719,6 @@ impl State {
         if self.held > 0 {
             return Step::Rest;
         }
-        if let Some(from) = self.review {
-            self.review_one(from, context, dirty);
-            return Step::Went;
-        }
         let first = self.backlog.line.first().map(|(number, _)| number);
         if let Some(slot) = self.ring.next_fresh() {
             let member = self.ring.get(slot);
@@ -701,6 +735,10 @@ impl State {
                 // Those in front of it come first.
                 Some(_) => {}
             }
+        } else if let Some(from) = self.review {
+            // All that are ready have looked at all that is blocked.
+            self.review_one(from, context, dirty);
+            return Step::Went;
         }
         match first {
             Some(_) if self.ring.has_ready() => self.hand_over_first(strategy, context, dirty),
@@ -792,13 +830,8 @@ impl State {
         self.review = Some(number + 1);
         let message = waiting.message.clone();
         let publication = message.publication();
-        if self.find_full(&publication, context, dirty) == Pick::NoRoom {
-            return;
-        }
-        // Those that are ready were found to be unable to take it, unless they have yet to look.
-        let suits = |member: &Member| member.suits(&publication, context) == Suits::Yes;
-        let waits = self.ring.fresh().any(suits);
-        if !waits {
+        // Those that are ready were found to be unable to take it.
+        if self.find_full(&publication, context, dirty) != Pick::NoRoom {
             self.backlog.unblock(number);
         }
     }
@@ -873,6 +906,14 @@ impl State {
             .get_or_insert_with(|| Charge::none(context.budget, Account::Queues))
             .settle(held);
     }
+}
+
+/// The bytes that any packet of a publication has at least.
+fn least_size(publication: &Publication<'_>) -> u32 {
+    let body = 2 + publication.topic.len() + publication.payload.len();
+    // A byte for each seven bits of the length, after the first of the packet.
+    let length = body.ilog2() as usize / 7 + 1;
+    u32::try_from(1 + length + body).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
