@@ -24,7 +24,7 @@ use super::context::Context;
 use super::dirty::{Dirty, Later};
 use super::facts::ConnectionFacts;
 use super::link::Link;
-use super::outbox::{Legacy, Peer};
+use super::outbox::Peer;
 use super::publish::Run;
 use super::schedule::Timer;
 use super::session::{Session, Slot, State, session_size};
@@ -191,7 +191,7 @@ impl Broker {
         Self::count(&self.counters.connections_opened, 1);
         let epoch = slot.epoch;
         let connack = connack(session_present);
-        let groups = {
+        {
             let mut outbox = session.outbox();
             outbox.persistent = request.expiry > 0;
             let wake = outbox.attach(epoch, link.clone(), request.peer, &connack, context);
@@ -201,21 +201,10 @@ impl Broker {
                 outbox.want_handover();
                 link.wake();
             }
-            let groups = outbox.take_noted();
-            // Half of the window is left to the groups, if any wait for this session.
-            let slots = outbox.free_slots();
-            let own = if groups.is_empty() {
-                slots
-            } else {
-                slots.div_ceil(2)
-            };
-            let wake = outbox.pump(own, context);
+            let wake = outbox.begin_resuming(context);
             dirty.note(session, wake);
-            groups
-        };
-        for group in groups {
-            group.resume(session, context, dirty);
         }
+        self.run_errand(session, context, dirty);
         self.arm_resend(session, epoch, context);
         drop(slot);
         self.make_room(session, context, dirty);
@@ -284,17 +273,12 @@ impl Broker {
             slot.expiry = expiry;
         }
         let is_resumable = slot.expiry > 0;
-        let legacies = {
+        {
             let mut outbox = session.outbox();
             outbox.persistent = is_resumable;
-            outbox.leave_groups()
-        };
-        for Legacy { group, surrendered } in legacies {
-            let kept = group.depart(session, surrendered, is_resumable, context, dirty);
-            if !kept.is_empty() {
-                session.outbox().keep_surrendered(kept, context);
-            }
+            outbox.leave_groups(dirty);
         }
+        self.run_errand(session, context, dirty);
         {
             let mut outbox = session.outbox();
             outbox.detach(departure.reason, departure.reason_string, context);
@@ -502,6 +486,8 @@ impl Broker {
             dirty.note(session, wake);
             let slots = outbox.free_slots();
             let own = match outbox.is_wanted(context) {
+                // The rest is for groups that will be told of this connection.
+                _ if outbox.is_resuming() => 0,
                 true => outbox.own_share(slots),
                 false => slots,
             };
@@ -519,7 +505,10 @@ impl Broker {
         }
         let (more, replays) = {
             let mut outbox = session.outbox();
-            if outbox.is_wanted(context) {
+            if outbox.is_resuming() {
+                // Whoever is done with that makes room again.
+                (false, outbox.has_replays())
+            } else if outbox.is_wanted(context) {
                 (true, outbox.has_replays())
             } else {
                 let slots = outbox.free_slots();

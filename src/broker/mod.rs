@@ -13,6 +13,7 @@ mod chunks;
 mod connection;
 mod context;
 mod dirty;
+mod errand;
 mod facts;
 mod fan_out;
 mod group_names;
@@ -346,6 +347,7 @@ impl Broker {
         match work {
             Later::Drain(group) => group.drain_listed(context, dirty),
             Later::MakeRoom(session) => self.make_room(session, context, dirty),
+            Later::Errand(session) => self.run_listed_errand(session, context, dirty),
             Later::FanOut(rest) => return rest.go_on(self, context, dirty),
         }
         true
