@@ -34,9 +34,9 @@ pub struct Addrs {
     pub mqtt: Option<SocketAddr>,
     /// MQTT over TLS.
     pub mqtts: Option<SocketAddr>,
-    /// MQTT over WebSocket, path `/mqtt`.
+    /// MQTT over WebSocket, path `/mqtt`; any path in the profile `standard`.
     pub ws: Option<SocketAddr>,
-    /// MQTT over WebSocket over TLS, path `/mqtt`.
+    /// MQTT over WebSocket over TLS, path `/mqtt`; any path in the profile `standard`.
     pub wss: Option<SocketAddr>,
     /// The HTTP control API.
     pub http: Option<SocketAddr>,
