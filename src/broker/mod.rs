@@ -58,7 +58,7 @@ use crate::conn::rate::Rates;
 use crate::conn::violation::Violation;
 use crate::topic::{HashParent, Hashing};
 
-pub(crate) use connection::{Connection, Credentials, Flow, Received, UNSENT_ANSWERS};
+pub(crate) use connection::{Connection, Credentials, Flow, Received, UNSENT_ANSWERS, Verdict};
 pub(crate) use context::Context;
 pub(crate) use dirty::{Dirty, STEPS_PER_TURN};
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
@@ -225,7 +225,7 @@ impl Broker {
     }
 
     /// The bound on what peers make the broker hold.
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "http", test))]
     pub(crate) fn budget(&self) -> budget::Budget {
         *self.budget
     }
