@@ -143,7 +143,8 @@ mod tests {
         let text = b"0123456789abcdefghijklmnopqrstuvwxyz";
         for len in 0..text.len() {
             let one = &text[..len];
-            assert!(is_same(one, &one.to_vec()));
+            let copy = one.to_vec();
+            assert!(is_same(one, &copy));
             assert!(!is_same(one, &text[..len + 1]) && !is_same(&text[..len + 1], one));
             for at in 0..len {
                 let mut other = one.to_vec();

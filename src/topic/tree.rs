@@ -165,6 +165,7 @@ impl<V> Tree<V> {
     }
 
     /// Calls `f` with the text and value of every path, in no order.
+    #[cfg(any(test, fuzzing, feature = "internals"))]
     pub(super) fn visit_all(&self, mut f: impl FnMut(&str, &V)) {
         let mut path = Vec::new();
         for node in self.nodes.iter() {
