@@ -255,7 +255,7 @@ fn refused_publish_is_never_delivered() {
 /// says 0x97; others stay.
 #[test]
 fn message_without_room_ends_its_connection_only() {
-    let own = standard("[limits]\nmemory = 20000\n");
+    let own = standard("[limits]\nmemory = 60000\n");
     let (mut absent, _) = connect_as(&own, Version::V5, &Connect::new("absent").durable());
     absent.subscribe("a", 1);
     absent.disconnect();
@@ -277,7 +277,7 @@ fn message_without_room_ends_its_connection_only() {
 /// A QoS 2 PUBLISH that was taken before there was no room is acknowledged again when it is sent again.
 #[test]
 fn message_that_was_taken_needs_no_room_when_it_is_sent_again() {
-    let own = standard("[limits]\nmemory = 20000\n");
+    let own = standard("[limits]\nmemory = 60000\n");
     let (mut absent, _) = connect_as(&own, Version::V5, &Connect::new("absent").durable());
     absent.subscribe("a", 1);
     absent.disconnect();
