@@ -279,6 +279,12 @@ fn bodies_together_are_bounded_and_their_room_comes_back() {
     held.write_all(head.as_bytes()).expect("the API reads");
     held.write_all(&vec![b' '; size - 1])
         .expect("the API reads");
+    // Another body that comes before all of it is there could take its room.
+    eventually("all of the first body is held", || {
+        let held = &api.get("/v1/stats").json()["memory_bytes_by_kind"]["http"];
+        held.as_u64()
+            .is_some_and(|held| held >= 3 * (size as u64 - 1))
+    });
     let body = format!(r#"{{"topic":"a","payload":"{}"}}"#, "x".repeat(2 << 20));
     eventually("there is no room", || {
         let answer = api.post("/v1/publish", &body);
