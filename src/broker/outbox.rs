@@ -442,14 +442,10 @@ impl Outbox {
             opened_at: context.seconds,
             sent_on: connected.number,
         };
-        let Some(id) = self.window.open(entry) else {
+        let Some((id, entry)) = self.window.open(entry) else {
             return Wake::Nobody;
         };
-        if let Some(Entry {
-            phase: Phase::Published(delivery),
-            ..
-        }) = self.window.get(id)
-        {
+        if let Phase::Published(delivery) = &entry.phase {
             self.sent.messages += 1;
             self.sent.bytes += connected.append_delivery(delivery, id, false, context.now) as u64;
         }
@@ -787,20 +783,23 @@ impl Outbox {
 
     /// PUBACK, or PUBREC with an error: the exchange is over (MQTT-4.3.2-3, MQTT-4.8.2-6).
     pub(super) fn acknowledge(&mut self, id: PacketId, expected: QoS) -> Acknowledged {
-        match self.window.get(id).map(|entry| &entry.phase) {
-            Some(Phase::Published(delivery)) if delivery.qos == expected => {}
-            Some(_) => return Acknowledged::OutOfStep,
-            None => return Acknowledged::Unknown,
-        }
-        self.close(id);
-        Acknowledged::Done
+        self.close_if(
+            id,
+            |phase| matches!(phase, Phase::Published(delivery) if delivery.qos == expected),
+        )
     }
 
-    /// Ends an exchange.
-    fn close(&mut self, id: PacketId) {
-        if let Some(entry) = self.window.close(id) {
-            self.forget_origin(entry.origin);
-            self.forget_resend(entry.sent_on);
+    /// Ends an exchange that is at the step at which it may.
+    #[inline]
+    fn close_if(&mut self, id: PacketId, may_end: impl FnOnce(&Phase) -> bool) -> Acknowledged {
+        match self.window.close_if(id, |entry| may_end(&entry.phase)) {
+            Some(Some(entry)) => {
+                self.forget_origin(entry.origin);
+                self.forget_resend(entry.sent_on);
+                Acknowledged::Done
+            }
+            Some(None) => Acknowledged::OutOfStep,
+            None => Acknowledged::Unknown,
         }
     }
 
@@ -826,13 +825,7 @@ impl Outbox {
 
     /// PUBCOMP: the exchange is over.
     pub(super) fn receive_pubcomp(&mut self, id: PacketId) -> Acknowledged {
-        match self.window.get(id).map(|entry| &entry.phase) {
-            Some(Phase::Released) => {}
-            Some(Phase::Published(_)) => return Acknowledged::OutOfStep,
-            None => return Acknowledged::Unknown,
-        }
-        self.close(id);
-        Acknowledged::Done
+        self.close_if(id, |phase| matches!(phase, Phase::Released))
     }
 
     /// An exchange that was sent last on the connection `sent_on` is over, or went on.
@@ -875,7 +868,7 @@ impl Outbox {
         });
         self.sent.dropped += given_up.len() as u64;
         for id in given_up {
-            self.close(id);
+            self.close_if(id, |_| true);
         }
         if appended { self.wake() } else { Wake::Nobody }
     }
@@ -1075,6 +1068,7 @@ impl Outbox {
         memberships.is_some_and(|memberships| matches!(memberships.errand(), Errand::Resuming))
     }
 
+    #[inline]
     fn forget_origin(&mut self, origin: Option<Origin>) {
         if let Some(origin) = origin {
             self.memberships
@@ -1251,7 +1245,7 @@ impl Connected {
     /// the socket takes them at once.
     #[inline]
     fn may_append(&self, bytes: usize, context: &Context<'_>) -> bool {
-        context.budget.admits_message(bytes) || (!self.out.is_full() && self.out.len() < AT_ONCE)
+        (!self.out.is_full() && self.out.len() < AT_ONCE) || context.budget.admits_message(bytes)
     }
 
     fn append_delivery(
