@@ -150,6 +150,8 @@ pub(super) struct Connected {
     /// Places of the window that new exchanges may take: none while some of an earlier connection are to
     /// be sent again or to go back to their groups, else as many as the client takes.
     places: usize,
+    /// How far the search for exchanges that are overdue has come.
+    overdue: Walk,
     /// Another connection waits for the session.
     is_wanted: bool,
     /// It ends: what its groups had handed over goes back to them, and nothing comes any more.
@@ -674,6 +676,7 @@ impl Outbox {
             number: epoch as u32,
             resend: Resend::new(&self.window),
             places: 0,
+            overdue: Walk::default(),
             is_wanted: false,
             is_leaving: false,
         });
@@ -840,24 +843,29 @@ impl Outbox {
     }
 
     /// Sends again what has waited for its PUBACK for `interval` on a live connection, and gives up
-    /// on what has waited for `period` in all (AWS-MQTT-08, -09).
+    /// on what has waited for `period` in all (AWS-MQTT-08, -09): some in one go. Returns whether there
+    /// is more to look at.
     pub(super) fn resend_overdue(
         &mut self,
         interval: Duration,
         period: Option<Duration>,
         context: &Context<'_>,
-    ) -> Wake {
+    ) -> (Wake, bool) {
         let Some(connected) = &mut self.connected else {
-            return Wake::Nobody;
+            return (Wake::Nobody, false);
         };
-        let now = context.seconds;
         let mut given_up = Vec::new();
-        let mut appended = false;
-        self.window.visit(|id, entry| {
-            let Phase::Published(delivery) = &entry.phase else {
-                return;
+        let (mut appended, mut is_over) = (false, false);
+        for _ in 0..LOOKED_AT {
+            let Some((id, entry)) = self.window.walk(&mut connected.overdue) else {
+                is_over = true;
+                break;
             };
-            let age = Duration::from_secs(u64::from(now.saturating_sub(entry.opened_at)));
+            let Phase::Published(delivery) = &entry.phase else {
+                continue;
+            };
+            let age = context.seconds.saturating_sub(entry.opened_at);
+            let age = Duration::from_secs(u64::from(age));
             if period.is_some_and(|period| age >= period) {
                 given_up.push(id);
             } else if age >= interval && entry.sent_on == connected.number {
@@ -865,12 +873,16 @@ impl Outbox {
                 connected.append_delivery(delivery, id, !context.aws.never_dup, context.now);
                 appended = true;
             }
-        });
+        }
+        if is_over {
+            connected.overdue = Walk::default();
+        }
         self.sent.dropped += given_up.len() as u64;
         for id in given_up {
             self.close_if(id, |_| true);
         }
-        if appended { self.wake() } else { Wake::Nobody }
+        let wake = if appended { self.wake() } else { Wake::Nobody };
+        (wake, !is_over)
     }
 
     /// Appends answers to the peer's own packets, if it is still the same connection.

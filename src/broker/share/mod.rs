@@ -516,7 +516,7 @@ impl State {
 
     /// Offers a message around the ring, from the cursor on, until somebody takes it. Only ready
     /// members are asked; if none of them takes it, those that are left ready cannot.
-    #[inline]
+    #[inline(always)]
     fn pick(
         &mut self,
         publication: &Publication<'_>,
