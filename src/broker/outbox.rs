@@ -1309,6 +1309,7 @@ impl Connected {
 
 /// Whether a PUBLISH of `publication` stays within the client's Maximum Packet Size (MQTT-3.1.2-24)
 /// and the format's.
+#[inline]
 fn fits(
     publication: &Publication<'_>,
     grant: &Grant,
@@ -1324,6 +1325,16 @@ fn fits(
     if rough <= connected.peer.packet_size.min(MAX_PACKET_SIZE as usize) {
         return true;
     }
+    fits_exactly(publication, grant, connected, context)
+}
+
+#[cold]
+fn fits_exactly(
+    publication: &Publication<'_>,
+    grant: &Grant,
+    connected: &Connected,
+    context: &Context<'_>,
+) -> bool {
     let id = PacketId::new(1).filter(|_| grant.qos > QoS::AtMostOnce);
     let packet = outgoing(publication, grant, id, false, context.now);
     packet.fits(connected.peer.version, connected.peer.packet_size)
