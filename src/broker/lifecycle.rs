@@ -35,6 +35,9 @@ const GROUPS_TOLD: usize = 64;
 /// When the search for messages that are overdue goes on, which others had their turn in between.
 const SOON: Duration = Duration::from_millis(1);
 
+/// What it costs to carry out a timer, beside what that leads to, in steps.
+const TIMER_STEPS: usize = 8;
+
 /// A Session Expiry Interval that never runs out (MQTT-3.1.2.11.2).
 pub(crate) const NEVER: u32 = u32::MAX;
 
@@ -375,12 +378,17 @@ impl Broker {
         self.publish_and_forget(run, session.id, context, dirty);
     }
 
-    /// Carries out everything that is due.
-    pub(crate) fn handle_deadline(&self, now: Instant, dirty: &mut Dirty) {
+    /// Carries out what is due, as much of it as the turn allows. Returns whether there may be more.
+    pub(crate) fn handle_deadline(&self, now: Instant, dirty: &mut Dirty) -> bool {
         let context = self.context(now);
-        while let Some(timer) = self.schedule.pop_due(now) {
+        while !dirty.is_spent() {
+            let Some(timer) = self.schedule.pop_due(now) else {
+                return false;
+            };
+            dirty.charge(TIMER_STEPS);
             self.handle_timer(&timer, &context, dirty);
         }
+        true
     }
 
     fn handle_timer(&self, timer: &Timer, context: &Context<'_>, dirty: &mut Dirty) {

@@ -1,7 +1,7 @@
 //! The one task that sleeps for the broker's deadlines.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -27,20 +27,15 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// Between two looks for retained messages that have expired.
 const SWEEP: Duration = Duration::from_secs(10);
 
+/// Sockets that are written before others get their turn.
+const WRITES_PER_TURN: usize = 64;
+
 /// Calls the broker whenever something is due.
 pub(crate) async fn keep_time(shared: Arc<Shared>) {
     let mut next_sweep = shared.clock.now() + SWEEP;
+    let mut dirty = Dirty::default();
     loop {
-        let now = shared.clock.now();
-        let mut dirty = Dirty::default();
-        shared.broker.handle_deadline(now, &mut dirty);
-        if next_sweep <= now {
-            shared.broker.sweep(now);
-            next_sweep = now + SWEEP;
-        }
-        shared.broker.work(now, &mut dirty);
-        shared.broker.flush_all(&shared.broker.context(now), dirty);
-        if shared.broker.has_work() {
+        if turn(&shared, &mut next_sweep, &mut dirty) {
             tokio::task::yield_now().await;
             continue;
         }
@@ -54,6 +49,22 @@ pub(crate) async fn keep_time(shared: Arc<Shared>) {
             () = shared.stopping.cancelled() => return,
         }
     }
+}
+
+/// Does what is due, as much of it as one turn allows. Returns whether there is more.
+fn turn(shared: &Shared, next_sweep: &mut Instant, dirty: &mut Dirty) -> bool {
+    let (now, broker) = (shared.clock.now(), &shared.broker);
+    dirty.begin_turn();
+    let mut more = broker.handle_deadline(now, dirty);
+    if *next_sweep <= now {
+        match broker.sweep(now, dirty) {
+            true => more = true,
+            false => *next_sweep = now + SWEEP,
+        }
+    }
+    more |= broker.work(now, dirty);
+    more |= !broker.flush_some(WRITES_PER_TURN, &broker.context(now), dirty);
+    more
 }
 
 /// Publishes the counters under `$SYS/` as often as the configuration says.
