@@ -32,6 +32,9 @@ use super::session::{Session, Slot, State, session_size};
 /// Groups that are told in one go that a session has room for them.
 const GROUPS_TOLD: usize = 64;
 
+/// When the search for messages that are overdue goes on, which others had their turn in between.
+const SOON: Duration = Duration::from_millis(1);
+
 /// What it costs to carry out a timer, beside what that leads to, in steps.
 const TIMER_STEPS: usize = 8;
 
@@ -205,7 +208,9 @@ impl Broker {
             dirty.note(session, wake);
         }
         self.run_errand(session, context, dirty);
-        self.arm_resend(session, epoch, context);
+        if let Some(interval) = context.limits.resend_interval {
+            self.arm_resend(session, epoch, interval, context);
+        }
         drop(slot);
         self.make_room(session, context, dirty);
         Attached {
@@ -433,14 +438,18 @@ impl Broker {
     }
 
     /// One timer per session resends what a live client does not acknowledge (AWS-MQTT-08).
-    fn arm_resend(&self, session: &Arc<Session>, epoch: u64, context: &Context<'_>) {
-        if let Some(interval) = context.limits.resend_interval {
-            let timer = Timer::Resend {
-                session: Arc::downgrade(session),
-                epoch,
-            };
-            self.schedule.arm(context.now + interval, timer);
-        }
+    fn arm_resend(
+        &self,
+        session: &Arc<Session>,
+        epoch: u64,
+        after: Duration,
+        context: &Context<'_>,
+    ) {
+        let timer = Timer::Resend {
+            session: Arc::downgrade(session),
+            epoch,
+        };
+        self.schedule.arm(context.now + after, timer);
     }
 
     fn resend(&self, session: &Arc<Session>, epoch: u64, context: &Context<'_>, dirty: &mut Dirty) {
@@ -461,10 +470,11 @@ impl Broker {
                 Version::V311 => v311,
                 Version::V5 => v5,
             });
-        let wake = session.outbox().resend_overdue(interval, period, context);
+        let (wake, has_more) = session.outbox().resend_overdue(interval, period, context);
         dirty.note(session, wake);
         self.make_room(session, context, dirty);
-        self.arm_resend(session, epoch, context);
+        let after = if has_more { SOON } else { interval };
+        self.arm_resend(session, epoch, after, context);
     }
 
     /// Sends what waited for the room that an acknowledgement, a write or a resume made: the session's

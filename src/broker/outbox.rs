@@ -150,6 +150,8 @@ pub(super) struct Connected {
     /// Places of the window that new exchanges may take: none while some of an earlier connection are to
     /// be sent again or to go back to their groups, else as many as the client takes.
     places: usize,
+    /// How far the search for exchanges that are overdue has come.
+    overdue: Walk,
     /// Another connection waits for the session.
     is_wanted: bool,
     /// It ends: what its groups had handed over goes back to them, and nothing comes any more.
@@ -442,14 +444,10 @@ impl Outbox {
             opened_at: context.seconds,
             sent_on: connected.number,
         };
-        let Some(id) = self.window.open(entry) else {
+        let Some((id, entry)) = self.window.open(entry) else {
             return Wake::Nobody;
         };
-        if let Some(Entry {
-            phase: Phase::Published(delivery),
-            ..
-        }) = self.window.get(id)
-        {
+        if let Phase::Published(delivery) = &entry.phase {
             self.sent.messages += 1;
             self.sent.bytes += connected.append_delivery(delivery, id, false, context.now) as u64;
         }
@@ -678,6 +676,7 @@ impl Outbox {
             number: epoch as u32,
             resend: Resend::new(&self.window),
             places: 0,
+            overdue: Walk::default(),
             is_wanted: false,
             is_leaving: false,
         });
@@ -787,20 +786,23 @@ impl Outbox {
 
     /// PUBACK, or PUBREC with an error: the exchange is over (MQTT-4.3.2-3, MQTT-4.8.2-6).
     pub(super) fn acknowledge(&mut self, id: PacketId, expected: QoS) -> Acknowledged {
-        match self.window.get(id).map(|entry| &entry.phase) {
-            Some(Phase::Published(delivery)) if delivery.qos == expected => {}
-            Some(_) => return Acknowledged::OutOfStep,
-            None => return Acknowledged::Unknown,
-        }
-        self.close(id);
-        Acknowledged::Done
+        self.close_if(
+            id,
+            |phase| matches!(phase, Phase::Published(delivery) if delivery.qos == expected),
+        )
     }
 
-    /// Ends an exchange.
-    fn close(&mut self, id: PacketId) {
-        if let Some(entry) = self.window.close(id) {
-            self.forget_origin(entry.origin);
-            self.forget_resend(entry.sent_on);
+    /// Ends an exchange that is at the step at which it may.
+    #[inline]
+    fn close_if(&mut self, id: PacketId, may_end: impl FnOnce(&Phase) -> bool) -> Acknowledged {
+        match self.window.close_if(id, |entry| may_end(&entry.phase)) {
+            Some(Some(entry)) => {
+                self.forget_origin(entry.origin);
+                self.forget_resend(entry.sent_on);
+                Acknowledged::Done
+            }
+            Some(None) => Acknowledged::OutOfStep,
+            None => Acknowledged::Unknown,
         }
     }
 
@@ -826,13 +828,7 @@ impl Outbox {
 
     /// PUBCOMP: the exchange is over.
     pub(super) fn receive_pubcomp(&mut self, id: PacketId) -> Acknowledged {
-        match self.window.get(id).map(|entry| &entry.phase) {
-            Some(Phase::Released) => {}
-            Some(Phase::Published(_)) => return Acknowledged::OutOfStep,
-            None => return Acknowledged::Unknown,
-        }
-        self.close(id);
-        Acknowledged::Done
+        self.close_if(id, |phase| matches!(phase, Phase::Released))
     }
 
     /// An exchange that was sent last on the connection `sent_on` is over, or went on.
@@ -847,24 +843,29 @@ impl Outbox {
     }
 
     /// Sends again what has waited for its PUBACK for `interval` on a live connection, and gives up
-    /// on what has waited for `period` in all (AWS-MQTT-08, -09).
+    /// on what has waited for `period` in all (AWS-MQTT-08, -09): some in one go. Returns whether there
+    /// is more to look at.
     pub(super) fn resend_overdue(
         &mut self,
         interval: Duration,
         period: Option<Duration>,
         context: &Context<'_>,
-    ) -> Wake {
+    ) -> (Wake, bool) {
         let Some(connected) = &mut self.connected else {
-            return Wake::Nobody;
+            return (Wake::Nobody, false);
         };
-        let now = context.seconds;
         let mut given_up = Vec::new();
-        let mut appended = false;
-        self.window.visit(|id, entry| {
-            let Phase::Published(delivery) = &entry.phase else {
-                return;
+        let (mut appended, mut is_over) = (false, false);
+        for _ in 0..LOOKED_AT {
+            let Some((id, entry)) = self.window.walk(&mut connected.overdue) else {
+                is_over = true;
+                break;
             };
-            let age = Duration::from_secs(u64::from(now.saturating_sub(entry.opened_at)));
+            let Phase::Published(delivery) = &entry.phase else {
+                continue;
+            };
+            let age = context.seconds.saturating_sub(entry.opened_at);
+            let age = Duration::from_secs(u64::from(age));
             if period.is_some_and(|period| age >= period) {
                 given_up.push(id);
             } else if age >= interval && entry.sent_on == connected.number {
@@ -872,12 +873,16 @@ impl Outbox {
                 connected.append_delivery(delivery, id, !context.aws.never_dup, context.now);
                 appended = true;
             }
-        });
+        }
+        if is_over {
+            connected.overdue = Walk::default();
+        }
         self.sent.dropped += given_up.len() as u64;
         for id in given_up {
-            self.close(id);
+            self.close_if(id, |_| true);
         }
-        if appended { self.wake() } else { Wake::Nobody }
+        let wake = if appended { self.wake() } else { Wake::Nobody };
+        (wake, !is_over)
     }
 
     /// Appends answers to the peer's own packets, if it is still the same connection.
@@ -1075,6 +1080,7 @@ impl Outbox {
         memberships.is_some_and(|memberships| matches!(memberships.errand(), Errand::Resuming))
     }
 
+    #[inline]
     fn forget_origin(&mut self, origin: Option<Origin>) {
         if let Some(origin) = origin {
             self.memberships
@@ -1251,7 +1257,7 @@ impl Connected {
     /// the socket takes them at once.
     #[inline]
     fn may_append(&self, bytes: usize, context: &Context<'_>) -> bool {
-        context.budget.admits_message(bytes) || (!self.out.is_full() && self.out.len() < AT_ONCE)
+        (!self.out.is_full() && self.out.len() < AT_ONCE) || context.budget.admits_message(bytes)
     }
 
     fn append_delivery(
@@ -1303,6 +1309,7 @@ impl Connected {
 
 /// Whether a PUBLISH of `publication` stays within the client's Maximum Packet Size (MQTT-3.1.2-24)
 /// and the format's.
+#[inline]
 fn fits(
     publication: &Publication<'_>,
     grant: &Grant,
@@ -1318,6 +1325,16 @@ fn fits(
     if rough <= connected.peer.packet_size.min(MAX_PACKET_SIZE as usize) {
         return true;
     }
+    fits_exactly(publication, grant, connected, context)
+}
+
+#[cold]
+fn fits_exactly(
+    publication: &Publication<'_>,
+    grant: &Grant,
+    connected: &Connected,
+    context: &Context<'_>,
+) -> bool {
     let id = PacketId::new(1).filter(|_| grant.qos > QoS::AtMostOnce);
     let packet = outgoing(publication, grant, id, false, context.now);
     packet.fits(connected.peer.version, connected.peer.packet_size)

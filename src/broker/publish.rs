@@ -109,9 +109,7 @@ impl<'a> Run<'a> {
     /// Hands the messages to a group.
     #[inline]
     pub(super) fn publish_to(self, group: &Arc<Group>, context: &Context<'_>, dirty: &mut Dirty) {
-        for publication in self.publications {
-            group.publish(publication, context, dirty);
-        }
+        group.publish(self.publications, context, dirty);
     }
 
     /// Bytes to make room for at once when it is appended: 0 for small messages, which may grow a

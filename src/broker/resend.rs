@@ -78,7 +78,9 @@ mod tests {
             opened_at: 0,
             sent_on: 1,
         };
-        let ids: Vec<_> = (0..5).filter_map(|_| window.open(entry())).collect();
+        let ids: Vec<_> = (0..5)
+            .filter_map(|_| Some(window.open(entry())?.0))
+            .collect();
         let mut resend = Resend::new(&window);
         let mut next = |window: &mut Window| resend.next(window, 2).map(|(id, _)| id);
         assert_eq!(next(&mut window), Some(ids[0]));

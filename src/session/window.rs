@@ -106,7 +106,8 @@ impl Window {
 
     /// Opens an exchange and gives it an identifier that no open one has; `None` when all 65,535 are
     /// in use.
-    pub(crate) fn open(&mut self, entry: Entry) -> Option<PacketId> {
+    #[inline]
+    pub(crate) fn open(&mut self, entry: Entry) -> Option<(PacketId, &mut Entry)> {
         if self.open >= usize::from(u16::MAX) {
             return None;
         }
@@ -125,7 +126,7 @@ impl Window {
                 self.open += 1;
                 self.bytes += footprint(&entry);
                 self.ring.push_back(Some(entry));
-                return PacketId::new(id);
+                return Some((PacketId::new(id)?, self.ring.back_mut()?.as_mut()?));
             }
             self.ring.push_back(None);
             self.trim();
@@ -134,14 +135,58 @@ impl Window {
 
     /// Ends an exchange.
     pub(crate) fn close(&mut self, id: PacketId) -> Option<Entry> {
-        let entry = match self.slot(id.get()) {
-            Some(slot) if slot.is_some() => slot.take(),
-            _ => self.remove_straggler(id.get()),
+        self.close_if(id, |_| true)?
+    }
+
+    /// Ends an exchange if `may_end` says so; `None` if none is open under this identifier.
+    #[inline]
+    pub(crate) fn close_if(
+        &mut self,
+        id: PacketId,
+        may_end: impl FnOnce(&Entry) -> bool,
+    ) -> Option<Option<Entry>> {
+        let place = distance(self.first, id.get());
+        let slot = place.and_then(|place| self.ring.get_mut(place));
+        let Some(slot) = slot.filter(|slot| slot.is_some()) else {
+            return self.close_straggler(id.get(), may_end);
+        };
+        if !slot.as_ref().is_some_and(may_end) {
+            return Some(None);
+        }
+        // Nearly always it is the first.
+        let entry = match place {
+            Some(0) => {
+                self.first = advance(self.first, 1);
+                self.ring.pop_front().flatten()
+            }
+            _ => slot.take(),
         }?;
         self.open -= 1;
         self.bytes -= footprint(&entry);
-        self.trim();
-        Some(entry)
+        if let None | Some(None) = self.ring.front() {
+            self.trim();
+        }
+        Some(Some(entry))
+    }
+
+    #[cold]
+    fn close_straggler(
+        &mut self,
+        id: u16,
+        may_end: impl FnOnce(&Entry) -> bool,
+    ) -> Option<Option<Entry>> {
+        if !self
+            .stragglers
+            .as_mut()?
+            .get(id)
+            .is_some_and(|entry| may_end(entry))
+        {
+            return self.is_straggler(id).then_some(None);
+        }
+        let entry = self.remove_straggler(id)?;
+        self.open -= 1;
+        self.bytes -= footprint(&entry);
+        Some(Some(entry))
     }
 
     pub(crate) fn get(&mut self, id: PacketId) -> Option<&mut Entry> {
@@ -284,7 +329,6 @@ impl Window {
         stragglers.is_some_and(|stragglers| stragglers.ids.contains_key(&id))
     }
 
-    #[cold]
     fn remove_straggler(&mut self, id: u16) -> Option<Entry> {
         let stragglers = self.stragglers.as_mut()?;
         let removed = stragglers.remove(id);
@@ -302,20 +346,22 @@ fn footprint(entry: &Entry) -> usize {
     }
 }
 
-/// The identifier `steps` after `id`; 0 is no identifier and is jumped over.
+/// The identifier `steps` after `id`, at most once around; 0 is no identifier and is jumped over.
+#[inline]
 fn advance(id: u16, steps: usize) -> u16 {
-    let zero_based = (usize::from(id.max(1)) - 1 + steps) % usize::from(u16::MAX);
-    zero_based as u16 + 1
+    let next = usize::from(id.max(1)) + steps;
+    let span = usize::from(u16::MAX);
+    (if next > span { next - span } else { next }) as u16
 }
 
 /// Steps from `from` to `to`.
+#[inline]
 fn distance(from: u16, to: u16) -> Option<usize> {
-    let (from, to) = (
-        usize::from(from).checked_sub(1)?,
-        usize::from(to).checked_sub(1)?,
-    );
-    let span = usize::from(u16::MAX);
-    Some((to + span - from) % span)
+    if from == 0 || to == 0 {
+        return None;
+    }
+    // Wrapping goes by 65,536, and there are 65,535 identifiers.
+    Some(usize::from(to.wrapping_sub(from)) - usize::from(to < from))
 }
 
 #[cfg(test)]
@@ -339,11 +385,11 @@ mod tests {
     #[test]
     fn identifiers_wrap_and_skip_those_in_use() {
         let mut window = Window::default();
-        let held = window.open(entry()).unwrap();
+        let held = window.open(entry()).unwrap().0;
         assert_eq!(held.get(), 1);
         let mut last = 1;
         for _ in 0..200_000u32 {
-            let id = window.open(entry()).unwrap();
+            let id = window.open(entry()).unwrap().0;
             assert_ne!(id, held);
             last = id.get();
             assert!(window.close(id).is_some());
@@ -363,7 +409,7 @@ mod tests {
         assert!(window.open(entry()).is_none());
         let id = PacketId::new(40_000).unwrap();
         assert!(window.close(id).is_some());
-        assert_eq!(window.open(entry()), Some(id));
+        assert_eq!(window.open(entry()).map(|(id, _)| id), Some(id));
     }
 
     proptest! {
@@ -378,7 +424,7 @@ mod tests {
                 if kind > 0 || model.is_empty() {
                     let mut new = entry();
                     new.opened_at = stamp as u32;
-                    let id = window.open(new).unwrap().get();
+                    let id = window.open(new).unwrap().0.get();
                     prop_assert!(!model.contains(&id));
                     model.push(id);
                     stamps.insert(id, stamp as u32);

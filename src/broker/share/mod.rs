@@ -173,28 +173,26 @@ impl Group {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Hands a message to the member whose turn it is, or keeps or drops it by rule 7.
+    /// Hands messages, each to the member whose turn it is, or keeps or drops them by rule 7.
     pub(super) fn publish(
         self: &Arc<Self>,
-        publication: &Publication<'_>,
+        publications: &[Publication<'_>],
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
         let mut state = self.state.lock();
-        if state.ring.is_empty() {
-            return;
-        }
-        state.sequence += 1;
-        let sequence = state.sequence;
-        let lasts = publication.qos > QoS::AtMostOnce;
-        let pick = match lasts && state.has_queue() {
-            true => state.get_in_line(publication, context, dirty),
-            false => state.pick(publication, sequence, false, self.strategy, context, dirty),
-        };
-        match pick {
-            Pick::Taken => {}
-            Pick::NoRoom | Pick::Nobody if lasts => state.keep(publication, sequence, context),
-            Pick::NoRoom | Pick::Nobody | Pick::TooLarge => state.dropped += 1,
+        let mut end = dirty.steps() + context.batch;
+        for publication in publications {
+            if dirty.steps() >= end {
+                // Others wait for the lock.
+                drop(state);
+                state = self.state.lock();
+                end = dirty.steps() + context.batch;
+            }
+            if state.ring.is_empty() {
+                return;
+            }
+            state.publish(publication, self.strategy, context, dirty);
         }
         if state.review.is_some() {
             self.list(&mut state, context, dirty);
@@ -495,8 +493,30 @@ pub(super) enum JoinError {
 
 /// Who gets a message.
 impl State {
+    fn publish(
+        &mut self,
+        publication: &Publication<'_>,
+        strategy: ShareStrategy,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        self.sequence += 1;
+        let sequence = self.sequence;
+        let lasts = publication.qos > QoS::AtMostOnce;
+        let pick = match lasts && self.has_queue() {
+            true => self.get_in_line(publication, context, dirty),
+            false => self.pick(publication, sequence, false, strategy, context, dirty),
+        };
+        match pick {
+            Pick::Taken => {}
+            Pick::NoRoom | Pick::Nobody if lasts => self.keep(publication, sequence, context),
+            Pick::NoRoom | Pick::Nobody | Pick::TooLarge => self.dropped += 1,
+        }
+    }
+
     /// Offers a message around the ring, from the cursor on, until somebody takes it. Only ready
     /// members are asked; if none of them takes it, those that are left ready cannot.
+    #[inline(always)]
     fn pick(
         &mut self,
         publication: &Publication<'_>,
@@ -506,30 +526,73 @@ impl State {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Pick {
-        let kind = Kind::of(publication.qos);
         let start = match strategy {
             ShareStrategy::RoundRobin => self.ring.cursor(),
             ShareStrategy::Random => self.ring.any_slot(|bound| self.random.below(bound)),
         };
+        // Nearly always it is the next.
+        let first = self.ring.next_ready(Kind::of(publication.qos), start);
+        let refused = match first {
+            None => None,
+            Some(slot) => {
+                match self.offer(slot, publication, sequence, redelivery, context, dirty) {
+                    HandOver::Taken(_) => return Pick::Taken,
+                    refused => Some((slot, refused)),
+                }
+            }
+        };
+        self.pick_another(
+            publication,
+            sequence,
+            redelivery,
+            start,
+            refused,
+            context,
+            dirty,
+        )
+    }
+
+    /// Offers a message on around the ring, after the first that was ready has refused it.
+    #[cold]
+    #[expect(clippy::too_many_arguments, reason = "the second half of `pick`")]
+    fn pick_another(
+        &mut self,
+        publication: &Publication<'_>,
+        sequence: u64,
+        redelivery: bool,
+        start: usize,
+        mut refused: Option<(usize, HandOver)>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Pick {
+        let kind = Kind::of(publication.qos);
         let (mut pick, mut refusals) = (Pick::Nobody, 0);
         let (mut at, mut end) = (start, usize::MAX);
         // Known once a member was found to be too small for it: that is rare.
         let (mut size, mut passed) = (0, 0);
         loop {
-            let next = match size {
-                0 => self.ring.next_ready(kind, at),
-                _ => self.ring.next_ready_for(kind, size, at, &mut passed),
-            };
-            let slot = match next {
-                Some(slot) if slot < end => slot,
-                _ if end == usize::MAX => {
-                    (at, end) = (0, start);
-                    continue;
+            let (slot, result) = match refused.take() {
+                Some(first) => first,
+                None => {
+                    let next = match size {
+                        0 => self.ring.next_ready(kind, at),
+                        _ => self.ring.next_ready_for(kind, size, at, &mut passed),
+                    };
+                    let slot = match next {
+                        Some(slot) if slot < end => slot,
+                        _ if end == usize::MAX => {
+                            (at, end) = (0, start);
+                            continue;
+                        }
+                        _ => break,
+                    };
+                    let result =
+                        self.offer(slot, publication, sequence, redelivery, context, dirty);
+                    (slot, result)
                 }
-                _ => break,
             };
             at = slot + 1;
-            match self.offer(slot, publication, sequence, redelivery, context, dirty) {
+            match result {
                 HandOver::Taken(_) => {
                     dirty.charge(passed / PASSED_IN_STEP);
                     return Pick::Taken;
@@ -589,15 +652,20 @@ impl State {
             self.ring.advance_behind(slot);
             return result;
         }
+        self.note_refusal(slot, publication.qos, result);
         dirty.charge(1);
+        result
+    }
+
+    #[cold]
+    fn note_refusal(&mut self, slot: usize, qos: QoS, result: HandOver) {
         match result {
             HandOver::NoRoom | HandOver::TooLarge { has_room: false } => {
-                self.ring.refuse(slot, Kind::of(publication.qos));
+                self.ring.refuse(slot, Kind::of(qos));
             }
             HandOver::Absent => self.lose(slot),
             HandOver::Taken(_) | HandOver::NoMemory | HandOver::TooLarge { has_room: true } => {}
         }
-        result
     }
 
     /// Whether a full member could take a message if it had room, it is too large for all of them, or
