@@ -132,6 +132,10 @@ impl<I: Inbound, S: Socket> Io for Ends<'_, '_, I, S> {
         self.inbound.read(self.cx, buf)
     }
 
+    fn has_input(&self) -> bool {
+        self.socket.has_input()
+    }
+
     fn has_room(&mut self) -> bool {
         while self.socket.poll_writable(self.cx).is_ready() {
             if !matches!(self.socket.try_write(&[]), Written::Full(_)) {
