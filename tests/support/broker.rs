@@ -44,6 +44,11 @@ impl TestBroker {
 
     /// Starts a broker that reads `config` (TOML) besides the given flags.
     pub(crate) fn start_with_config(flags: &[&str], config: &str) -> Self {
+        Self::start_in(flags, config, &[])
+    }
+
+    /// Starts a broker that has these environment variables, too.
+    pub(crate) fn start_in(flags: &[&str], config: &str, variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut command = Command::new(binary());
         // Settings of whoever runs the tests are not those of the broker.
@@ -53,10 +58,13 @@ impl TestBroker {
             }
         }
         command.args(["serve", "--ready", "json", "--die-with-parent"]);
-        command.args(["--mqtt-port", "0", "--http-port", "off"]);
-        if !flags.contains(&"--mqtts-port") {
-            command.args(["--mqtts-port", "off"]);
+        command.args(["--mqtt-port", "0"]);
+        for listener in ["--http-port", "--mqtts-port"] {
+            if !flags.contains(&listener) {
+                command.args([listener, "off"]);
+            }
         }
+        command.envs(variables.iter().copied());
         command.arg("--certs").arg(directory.path().join("certs"));
         if !config.is_empty() {
             let file = directory.path().join("roundel.toml");
@@ -117,6 +125,11 @@ impl TestBroker {
         self.process
             .as_ref()
             .map(|process| process.directory.path())
+    }
+
+    /// The process, if it is one of our own.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.child.id())
     }
 
     /// Bytes of memory that are resident.
