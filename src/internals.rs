@@ -19,8 +19,8 @@ use crate::config::Config;
 use crate::time::Clock;
 
 pub use crate::topic::{
-    Changes, Filter, HashParent, MatchPosition, Named, Names, Position, TopicError, Trie, Walk,
-    check_topic_name, levels, matches, slashes,
+    Changes, Filter, FilterFound, HashParent, MatchPosition, Named, Names, Position, TopicError,
+    Trie, Walk, check_topic_name, levels, matches, slashes,
 };
 
 /// A broker without a network.
@@ -153,7 +153,7 @@ pub fn encode_publish(
             None => QoS::AtMostOnce,
         },
         retain: false,
-        topic,
+        topic: topic.as_bytes(),
         packet_id,
         topic_alias: None,
         message_expiry: None,

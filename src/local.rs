@@ -93,9 +93,14 @@ impl Message {
                 ..MessageProperties::default()
             },
         };
-        let published = broker.publish_message(&message, &context, &mut dirty);
+        let mut publishing = broker.publish_message(&message, &context, &mut dirty)?;
+        while !broker.go_on_publishing(&mut publishing, &context, &mut dirty) {
+            broker.flush_some(usize::MAX, &context, &mut dirty);
+            dirty.begin_turn();
+        }
         broker.flush_all(&context, dirty);
-        published.map(|_| ()).map_err(Refused::from)
+        publishing.reach(&broker.config().limits)?;
+        Ok(())
     }
 }
 
@@ -360,7 +365,7 @@ mod tests {
             dup: false,
             qos: QoS::AtMostOnce,
             retain: false,
-            topic: "t",
+            topic: "t".as_bytes(),
             packet_id: None,
             topic_alias: None,
             message_expiry: None,

@@ -102,7 +102,7 @@ fn bench_names(c: &mut Criterion) {
     let topics: Vec<String> = scattered(100_000)
         .map(|n| format!("ret/{}/{}", n / 100, n % 100))
         .collect();
-    let mut names = Names::new();
+    let mut names = Names::default();
     for (number, topic) in topics.into_iter().enumerate() {
         names.insert(Box::new(Numbered { topic, number }));
     }

@@ -11,7 +11,7 @@ const WORTHWHILE: usize = 4;
 
 pub(super) struct OutboundAliases {
     maximum: u16,
-    by_topic: BTreeMap<Box<str>, u16>,
+    by_topic: BTreeMap<Box<[u8]>, u16>,
     charge: Charge,
 }
 
@@ -37,7 +37,7 @@ impl OutboundAliases {
         }
         if let Some(alias) = self.by_topic.get(packet.topic) {
             packet.topic_alias = Some(*alias);
-            packet.topic = "";
+            packet.topic = b"";
             return;
         }
         let Ok(used) = u16::try_from(self.by_topic.len()) else {

@@ -28,11 +28,13 @@ use crate::conn::rate::Rate;
 use crate::conn::violation::Violation;
 
 use self::answers::Answers;
+use self::publishing::Unfinished;
 use self::subscribing::FilterWork;
 use super::Broker;
 use super::context::Context;
-use super::dirty::Dirty;
+use super::dirty::{Dirty, Later};
 use super::facts::{ConnectionFacts, TrafficTotals};
+use super::fan_out::FanOut;
 use super::lifecycle::{Attached, ConnectRequest, Departure, NotAttached, Takeover};
 use super::link::{Farewell, Link};
 use super::outbox::Peer;
@@ -102,6 +104,8 @@ pub(crate) struct Connection {
     stall_watch: Option<TimerKey>,
     /// The owner looks at whatever it waits for besides.
     alarm: Option<TimerKey>,
+    /// What the connection had published when it ended, and not all receivers have got.
+    left: Option<Box<FanOut>>,
 }
 
 enum Phase {
@@ -138,6 +142,8 @@ struct Active {
     routes: RouteCache,
     /// A packet that was handled in part.
     filter_work: Option<Box<FilterWork>>,
+    /// What was published and has not reached all receivers.
+    unfinished: Option<Box<Unfinished>>,
     answers: Answers,
     /// QoS 1 messages of this batch, whose PUBACK cannot have left yet.
     unanswered: usize,
@@ -208,6 +214,7 @@ impl Connection {
             timer: Some(timer),
             stall_watch: None,
             alarm: None,
+            left: None,
         }
     }
 
@@ -517,6 +524,7 @@ impl Connection {
             aliases: InboundAliases::new(broker.charge(Kind::Sessions)),
             routes: RouteCache::new(broker.charge(Kind::Sessions), broker.hashing()),
             filter_work: None,
+            unfinished: None,
             answers: Answers::default(),
             unanswered: 0,
             publish_rate: limits.publish_rate.map(|rate| Rate::new(rate, context.now)),
@@ -823,7 +831,23 @@ impl Connection {
         self.forget_timers(broker);
         // What came in after the session had left.
         broker.keep_traffic(&self.facts);
-        self.phase = Phase::Ended;
+        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
+        if let Phase::Active(active) = phase {
+            self.left = active.unfinished.map(|unfinished| unfinished.rest);
+        }
+    }
+
+    /// Whether some receivers have not got what was published; [`receive`](Self::receive) goes on with
+    /// that first.
+    pub(crate) fn is_publishing(&self) -> bool {
+        matches!(&self.phase, Phase::Active(active) if active.unfinished.is_some())
+    }
+
+    /// Leaves what has not reached all receivers to others, once the connection has ended.
+    pub(crate) fn leave_work(&mut self, context: &Context<'_>, dirty: &mut Dirty) {
+        if let Some(rest) = self.left.take() {
+            dirty.later(Later::FanOut(rest), context);
+        }
     }
 
     /// The session, once there is one.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::context::Context;
+use super::fan_out::FanOut;
 use super::jobs::{Job, Jobs};
 use super::outbox::Wake;
 use super::session::Session;
@@ -23,6 +24,8 @@ pub(super) enum Later {
     Drain(Arc<Group>),
     /// Groups and messages that wait for a session, which has room.
     MakeRoom(Arc<Session>),
+    /// Receivers of a message that nobody waits for.
+    FanOut(Box<FanOut>),
 }
 
 /// Outboxes to be written at the end of a turn, and what is left to be done then. Every call that may
@@ -81,6 +84,12 @@ impl Dirty {
     #[inline]
     pub(super) fn is_spent(&self) -> bool {
         self.steps >= STEPS_PER_TURN
+    }
+
+    /// The steps at which the turn is over; one is always left.
+    #[inline]
+    pub(super) fn end_of_turn(&self) -> usize {
+        STEPS_PER_TURN.max(self.steps + 1)
     }
 
     /// What has been done in this turn.

@@ -159,10 +159,7 @@ impl Job {
                 false
             }
             // What is left of it then is on the list of this turn.
-            Self::Later(work) => {
-                broker.go_on(work, context, dirty);
-                true
-            }
+            Self::Later(work) => broker.go_on(work, context, dirty),
             Self::Discard(messages) => {
                 dirty.charge(DROPPED * DROP_STEPS);
                 messages.discard(DROPPED)

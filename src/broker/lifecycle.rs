@@ -400,9 +400,7 @@ impl Broker {
         let publication = will.publication(context.now);
         let run = Run::one(&publication);
         // A will that cannot be retained for want of room is still delivered.
-        let _ = self.routing.with_route_once(publication.topic, |route| {
-            self.publish(route, run, session.id, context, dirty)
-        });
+        self.publish_and_forget(run, session.id, context, dirty);
     }
 
     /// Carries out everything that is due.

@@ -14,8 +14,10 @@ mod connection;
 mod context;
 mod dirty;
 mod facts;
+mod fan_out;
 mod group_names;
 mod jobs;
+mod leaf;
 mod lifecycle;
 mod line;
 mod link;
@@ -26,6 +28,7 @@ mod outbox;
 mod outside;
 mod publish;
 mod random;
+mod replay;
 mod resend;
 mod retained;
 mod route;
@@ -63,8 +66,10 @@ pub(crate) use local::LocalSession;
 pub(crate) use outbox::OutputState;
 pub(crate) use outside::OutsideMessage;
 #[cfg(feature = "http")]
-pub(crate) use outside::Reach;
+pub(crate) use outside::Publishing;
 pub(crate) use random::Randomness;
+#[cfg(feature = "http")]
+pub(crate) use route::Reach;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
 #[cfg(feature = "http")]
@@ -312,8 +317,10 @@ impl Broker {
             self.disconnect(&session, reason, "session queue is full", context, dirty);
         }
         // One at least, so that there is an end to it, and more while the turn has time.
-        while let Some(work) = dirty.pop_later() {
-            self.go_on(&work, context, dirty);
+        while let Some(mut work) = dirty.pop_later() {
+            if !self.go_on(&mut work, context, dirty) {
+                dirty.later(work, context);
+            }
             if dirty.is_spent() {
                 break;
             }
@@ -321,12 +328,15 @@ impl Broker {
         dirty.is_empty()
     }
 
-    /// Goes on with work that was put off.
-    fn go_on(&self, work: &Later, context: &Context<'_>, dirty: &mut Dirty) {
+    /// Goes on with work that was put off. Returns whether it is done; what is left of it may be on the
+    /// list of the turn as something else.
+    fn go_on(&self, work: &mut Later, context: &Context<'_>, dirty: &mut Dirty) -> bool {
         match work {
             Later::Drain(group) => group.drain_listed(context, dirty),
             Later::MakeRoom(session) => self.make_room(session, context, dirty),
+            Later::FanOut(rest) => return rest.go_on(self, context, dirty),
         }
+        true
     }
 
     /// Writes all outboxes of `dirty`, for callers who have no further turn. What is not done after some

@@ -5,6 +5,7 @@
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, btree_map};
+use std::ops::Bound;
 use std::slice;
 
 /// Entries that are kept in one piece.
@@ -30,6 +31,7 @@ pub(super) enum Ordered<T: Keyed> {
 pub(super) enum Iter<'a, T: Keyed> {
     Few(slice::Iter<'a, T>),
     Many(btree_map::Values<'a, T::Key, T>),
+    Behind(btree_map::Range<'a, T::Key, T>),
 }
 
 impl<T: Keyed> Default for Ordered<T> {
@@ -53,6 +55,22 @@ impl<T: Keyed> Ordered<T> {
         match self {
             Self::Few(few) => Iter::Few(few.iter()),
             Self::Many(many) => Iter::Many(many.values()),
+        }
+    }
+
+    /// Those behind a key, in order; without one, all.
+    pub(super) fn behind(&self, key: Option<&T::Sought>) -> Iter<'_, T> {
+        let Some(key) = key else {
+            return self.iter();
+        };
+        match self {
+            Self::Few(few) => {
+                let start = few.partition_point(|entry| entry.compare(key).is_le());
+                Iter::Few(few.get(start..).unwrap_or_default().iter())
+            }
+            Self::Many(many) => {
+                Iter::Behind(many.range::<T::Sought, _>((Bound::Excluded(key), Bound::Unbounded)))
+            }
         }
     }
 
@@ -130,6 +148,7 @@ impl<'a, T: Keyed> Iterator for Iter<'a, T> {
         match self {
             Self::Few(few) => few.next(),
             Self::Many(many) => many.next(),
+            Self::Behind(rest) => rest.next().map(|(_, entry)| entry),
         }
     }
 }
@@ -181,6 +200,11 @@ mod tests {
                 prop_assert_eq!(set.len(), model.len());
                 prop_assert_eq!(set.get(&key).map(|entry| entry.value), model.get(&key).copied());
                 prop_assert_eq!(set.get_mut(&key).is_some(), model.contains_key(&key));
+            }
+            for key in [0, 1, 700, 1_999] {
+                let behind = set.behind(Some(&key)).map(|entry| entry.key);
+                let expected = model.keys().copied().filter(|one| *one > key);
+                prop_assert!(behind.eq(expected));
             }
             let all: Vec<_> = set.iter().map(|entry| (entry.key, entry.value)).collect();
             prop_assert_eq!(all, model.into_iter().collect::<Vec<_>>());

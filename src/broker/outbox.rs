@@ -22,9 +22,9 @@ use super::context::Context;
 use super::line::{Line, Waits};
 use super::link::{Link, Words};
 use super::memberships::{Membership, Memberships, Room};
+use super::replay::Replay;
 use super::resend::Resend;
 use super::share::{Group, Surrendered};
-use super::subscribe::Replay;
 use super::writer::{Outcome, Reported, Write, Writer};
 
 /// Queued messages are encoded only while fewer bytes than this wait for the socket.
@@ -619,28 +619,36 @@ impl Outbox {
         memberships.map_or_else(Vec::new, |memberships| memberships.take_noted())
     }
 
-    pub(super) fn enqueue_replays(&mut self, replays: Vec<Replay>, bound: usize) {
-        let room = bound.saturating_sub(self.replays.len());
-        self.sent.dropped += replays.len().saturating_sub(room) as u64;
-        self.replays.extend(replays.into_iter().take(room));
+    pub(super) fn enqueue_replays(&mut self, replays: Vec<Replay>) {
+        self.replays.extend(replays);
     }
 
     pub(super) fn has_replays(&self) -> bool {
         !self.replays.is_empty()
     }
 
-    /// The next retained message to send, if the connection can take it now.
-    pub(super) fn next_replay(&mut self, context: &Context<'_>) -> Option<Replay> {
-        let next = self.replays.front()?;
-        let needs_window = next
-            .grant()
-            .is_some_and(|grant| grant.qos > QoS::AtMostOnce);
-        let can = self
-            .connected
-            .as_ref()
-            .is_some_and(|connected| connected.out.len() < PUMP_MARK)
-            && (!needs_window || (self.queue.is_empty() && self.has_room(context)));
-        if can { self.replays.pop_front() } else { None }
+    /// The replay that is next, if there is a connection for it. What is left of it is put back.
+    pub(super) fn take_replay(&mut self) -> Option<Replay> {
+        self.connected.as_ref()?;
+        self.replays.pop_front()
+    }
+
+    pub(super) fn put_back_replay(&mut self, replay: Replay) {
+        self.replays.push_front(replay);
+    }
+
+    /// Whether the connection takes a retained message of so many bytes now.
+    pub(super) fn takes_replay(&self, qos: QoS, bytes: usize, context: &Context<'_>) -> bool {
+        let Some(connected) = &self.connected else {
+            return false;
+        };
+        connected.out.len() < PUMP_MARK.min(context.limits.outbox)
+            && match qos {
+                QoS::AtMostOnce => connected.may_append(bytes, context),
+                QoS::AtLeastOnce | QoS::ExactlyOnce => {
+                    self.queue.is_empty() && self.has_room(context)
+                }
+            }
     }
 
     pub(super) fn offer_replay(
@@ -930,12 +938,6 @@ impl Outbox {
             link.mailbox().retire(out, words);
             link.wake();
         }
-        let keeps = |replay: &Replay| {
-            replay
-                .grant()
-                .is_some_and(|grant| grant.qos > QoS::AtMostOnce)
-        };
-        self.replays.retain(keeps);
     }
 
     /// The connection is about to end: nothing is handed over any more. Takes what groups had handed over
@@ -1071,7 +1073,7 @@ impl Outbox {
             lost += usize::from(matches!(entry.phase, Phase::Published(_)));
         });
         context.jobs.discard(std::mem::take(&mut self.queue));
-        self.replays = VecDeque::new();
+        context.jobs.discard(std::mem::take(&mut self.replays));
         self.window = Window::default();
         self.memberships = None;
         self.persistent = false;
@@ -1191,20 +1193,8 @@ impl Connected {
         dup: bool,
         now: Instant,
     ) -> usize {
-        let message = &delivery.message;
-        let packet = OutgoingPublish {
-            dup,
-            qos: delivery.qos,
-            retain: delivery.retain,
-            topic: message.topic(),
-            packet_id: Some(id),
-            topic_alias: None,
-            message_expiry: remaining_expiry(message.expires_at(), now),
-            subscription_ids: delivery.subscription_ids.as_slice(),
-            properties: message.properties(),
-            payload: message.payload(),
-        };
-        self.append(packet, Some(message))
+        let packet = outgoing_delivery(delivery, Some(id), dup, now);
+        self.append(packet, Some(&delivery.message))
     }
 
     /// Appends a PUBLISH, with a topic alias where the client takes them. A large payload stays where
@@ -1267,12 +1257,38 @@ fn fits(
 
 /// The same for a message that waited.
 fn delivery_fits(delivery: &Delivery, connected: &Connected, context: &Context<'_>) -> bool {
-    let grant = Grant {
+    let ids = delivery.subscription_ids.as_slice();
+    // A message is charged for more than its bytes.
+    let rough = delivery.message.footprint() + 5 * ids.len();
+    if rough <= connected.peer.packet_size.min(MAX_PACKET_SIZE as usize) {
+        return true;
+    }
+    let id = PacketId::new(1).filter(|_| delivery.qos > QoS::AtMostOnce);
+    let packet = outgoing_delivery(delivery, id, false, context.now);
+    packet.fits(connected.peer.version, connected.peer.packet_size)
+}
+
+/// The packet of a message that waited.
+#[inline]
+fn outgoing_delivery(
+    delivery: &Delivery,
+    packet_id: Option<PacketId>,
+    dup: bool,
+    now: Instant,
+) -> OutgoingPublish<'_> {
+    let message = &delivery.message;
+    OutgoingPublish {
+        dup,
         qos: delivery.qos,
         retain: delivery.retain,
-        subscription_ids: delivery.subscription_ids.clone(),
-    };
-    fits(&delivery.message.publication(), &grant, connected, context)
+        topic: message.topic_bytes(),
+        packet_id,
+        topic_alias: None,
+        message_expiry: remaining_expiry(message.expires_at(), now),
+        subscription_ids: delivery.subscription_ids.as_slice(),
+        properties: message.properties(),
+        payload: message.payload(),
+    }
 }
 
 fn outgoing<'a>(
@@ -1286,7 +1302,7 @@ fn outgoing<'a>(
         dup,
         qos: grant.qos,
         retain: grant.retain,
-        topic: publication.topic,
+        topic: publication.topic.as_bytes(),
         packet_id,
         topic_alias: None,
         message_expiry: remaining_expiry(publication.expires_at, now),

@@ -3,6 +3,7 @@
 use crate::codec::{
     MessageProperties, OutgoingPublish, Publish, PublishProperties, QoS, ReasonCode, Version,
 };
+use crate::config::Limits;
 use crate::conn::handshake::clamp_message_expiry;
 use crate::conn::rules;
 use crate::conn::violation::Violation;
@@ -11,7 +12,9 @@ use crate::session::message::{Publication, expiry_deadline};
 use super::Broker;
 use super::context::Context;
 use super::dirty::Dirty;
+use super::fan_out::FanOut;
 use super::publish::{Published, Run};
+use super::route::Reach;
 
 /// A message to publish on behalf of nobody.
 #[derive(Clone, Copy, Debug)]
@@ -23,28 +26,26 @@ pub(crate) struct OutsideMessage<'a> {
     pub(crate) properties: MessageProperties<'a>,
 }
 
-/// Whom a message reached, or would have with room left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reach {
-    /// Clients with a plain subscription that matches.
-    pub(crate) subscribers: usize,
-    /// Shared groups that match; one member of each gets it.
-    pub(crate) groups: usize,
+/// A message that is published: whom it reached so far, or would have with room left.
+pub(crate) struct Publishing {
+    reach: Reach,
+    published: Published,
+    rest: Option<Box<FanOut>>,
 }
 
 impl Broker {
-    /// Publishes a message under the rules that hold for clients.
+    /// Publishes a message under the rules that hold for clients, as far as the turn goes: the caller
+    /// goes on with [`go_on_publishing`](Self::go_on_publishing).
     ///
     /// # Errors
     ///
-    /// What a client would be told. Nothing was delivered then, with one exception: a message that
-    /// could not be retained for want of room (rule `limits.retained`) reached its subscribers.
+    /// What a client would be told. Nothing was delivered then.
     pub(crate) fn publish_message(
         &self,
         message: &OutsideMessage<'_>,
         context: &Context<'_>,
         dirty: &mut Dirty,
-    ) -> Result<Reach, Violation> {
+    ) -> Result<Publishing, Violation> {
         rules::check_topic(message.topic, &self.config)?;
         rules::check_retain(message.topic, message.retain, &self.config)?;
         let section = message
@@ -63,25 +64,30 @@ impl Broker {
         publication.retain = publish.retain;
         publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
         let run = Run::one(&publication);
-        let (published, reach) = self.routing.with_route_once(message.topic, |route| {
-            let published = self.publish(route, run, 0, context, dirty);
-            let reach = Reach {
-                subscribers: route.receivers(),
-                groups: route.groups(),
-            };
-            (published, reach)
-        });
-        match published {
-            Published::Matched | Published::Unmatched => Ok(reach),
-            Published::NotRetained => Err(Violation::new(
-                ReasonCode::QuotaExceeded,
-                "limits.retained",
-                format!(
-                    "delivered but not retained, the limit is {}",
-                    context.limits.retained
-                ),
-            )),
+        let sent = self.publish(run, 0, None, context, dirty);
+        Ok(Publishing {
+            reach: sent.reach,
+            published: sent.published,
+            rest: sent.rest,
+        })
+    }
+
+    /// Goes on for a turn. Returns whether all is done.
+    pub(crate) fn go_on_publishing(
+        &self,
+        publishing: &mut Publishing,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> bool {
+        let Some(rest) = &mut publishing.rest else {
+            return true;
+        };
+        let is_done = rest.go_on(self, context, dirty);
+        if is_done {
+            (publishing.reach, publishing.published) = (rest.reach(), rest.published());
+            publishing.rest = None;
         }
+        is_done
     }
 
     /// What the size of its packet and the broker's memory bound mean for a client as well.
@@ -90,7 +96,7 @@ impl Broker {
             dup: false,
             qos: QoS::AtMostOnce,
             retain: publish.retain,
-            topic: publish.topic,
+            topic: publish.topic.as_bytes(),
             packet_id: None,
             topic_alias: None,
             message_expiry: None,
@@ -117,6 +123,27 @@ impl Broker {
             ));
         }
         Ok(())
+    }
+}
+
+impl Publishing {
+    /// Whom it reached, once all is done.
+    ///
+    /// # Errors
+    ///
+    /// It reached its subscribers, but could not be retained for want of room (`limits.retained`).
+    pub(crate) fn reach(&self, limits: &Limits) -> Result<Reach, Violation> {
+        match self.published {
+            Published::Matched | Published::Unmatched => Ok(self.reach),
+            Published::NotRetained => Err(Violation::new(
+                ReasonCode::QuotaExceeded,
+                "limits.retained",
+                format!(
+                    "delivered but not retained, the limit is {}",
+                    limits.retained
+                ),
+            )),
+        }
     }
 }
 

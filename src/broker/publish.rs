@@ -9,21 +9,26 @@ use crate::codec::{QoS, Version};
 use crate::config::Overlapping;
 use crate::conn::rules;
 use crate::session::delivery::SubscriptionIds;
-use crate::session::message::Publication;
+use crate::session::message::{Message, Publication};
 use crate::session::subscription::Subscription;
 
 use super::Broker;
 use super::context::Context;
-use super::dirty::Dirty;
+use super::dirty::{Dirty, Later, STEPS_PER_TURN};
+use super::fan_out::FanOut;
 use super::outbox::{Grant, Offered, Outbox, Wake};
 use super::retained::Full;
-use super::route::{Receiver, Route, Subscriptions};
+use super::route::{Listed, Reach, Receiver, Route, RouteCache, Subscriptions};
+use super::share::Group;
 
 /// Payloads from this size on are large.
 const LARGE: usize = 4 * 1024;
 
 /// Packets of a run that are copied together, at most; longer ones gain nothing.
 const TOGETHER: usize = 16 * 1024;
+
+/// Subscriptions of one receiver that are looked at in one step.
+const SUBSCRIPTIONS_PER_STEP: usize = 8;
 
 /// Messages to one topic, in order.
 #[derive(Clone, Copy)]
@@ -59,27 +64,103 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Parts of `size` messages; all of it is one part.
-    fn chunks(self, size: usize) -> impl Iterator<Item = Self> {
-        let all = self.publications.len();
-        let packets = self.packets.filter(|_| size == all);
-        self.publications
-            .chunks(size.max(1))
-            .map(move |publications| Self {
-                publications,
-                packets,
-            })
+    /// The number of messages.
+    pub(super) fn len(&self) -> usize {
+        self.publications.len()
+    }
+
+    /// Their topic.
+    pub(super) fn topic(&self) -> &'a str {
+        self.publications.first().map_or("", |first| first.topic)
+    }
+
+    /// What goes to one receiver after the other, behind the first `done` messages: all of them, or one
+    /// where a client gets a copy for each subscription. Its copies must not come in turns: a, b, a, b.
+    #[inline]
+    pub(super) fn part(self, overlapping: Overlapping, done: usize) -> Self {
+        let rest = self.publications.get(done..).unwrap_or_default();
+        match overlapping {
+            Overlapping::OneCopy => Self {
+                publications: rest,
+                packets: self.packets.filter(|_| done == 0),
+            },
+            Overlapping::CopyEach => Self {
+                publications: rest.get(..1).unwrap_or_default(),
+                packets: self.packets.filter(|_| self.publications.len() == 1),
+            },
+        }
+    }
+
+    /// The messages and the packets, for as long as they are needed.
+    pub(super) fn keep(self, context: &Context<'_>) -> OwnedRun {
+        let packets = match self.publications {
+            [only] => only.verbatim.filter(|(_, frame)| frame.len() <= TOGETHER),
+            _ => self.packets,
+        };
+        let messages = self.publications.iter();
+        OwnedRun {
+            messages: messages
+                .map(|publication| publication.message(context.budget).clone())
+                .collect(),
+            packets: packets.map(|(version, packets)| (version, packets.into())),
+        }
+    }
+
+    /// Hands the messages to a group.
+    #[inline]
+    pub(super) fn publish_to(self, group: &Group, context: &Context<'_>, dirty: &mut Dirty) {
+        for publication in self.publications {
+            group.publish(publication, context, dirty);
+        }
     }
 
     /// Bytes to make room for at once when it is appended: 0 for small messages, which may grow a
     /// buffer as they come.
     #[inline]
-    fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         match self.publications {
             [first, ..] if first.payload.len() >= LARGE => {
                 self.publications.iter().map(Publication::size).sum()
             }
             _ => 0,
+        }
+    }
+}
+
+/// A run that outlives the buffer it was read in.
+pub(super) struct OwnedRun {
+    messages: Vec<Message>,
+    /// The packets of all of them as they were read.
+    packets: Option<(Version, Box<[u8]>)>,
+}
+
+impl OwnedRun {
+    /// Bytes that it takes besides the messages.
+    pub(super) fn size(&self) -> usize {
+        self.packets
+            .as_ref()
+            .map_or(0, |(_, packets)| packets.len())
+    }
+
+    fn packets(&self) -> Option<(Version, &[u8])> {
+        let packets = self.packets.as_ref();
+        packets.map(|(version, packets)| (*version, &**packets))
+    }
+
+    /// The messages, for [`run`](Self::run).
+    pub(super) fn publications(&self) -> SmallVec<[Publication<'_>; 32]> {
+        let mut publications: SmallVec<[Publication<'_>; 32]> =
+            self.messages.iter().map(Message::publication).collect();
+        if let [only] = &mut *publications {
+            only.verbatim = self.packets();
+        }
+        publications
+    }
+
+    pub(super) fn run<'a>(&'a self, publications: &'a [Publication<'a>]) -> Run<'a> {
+        Run {
+            publications,
+            packets: self.packets().filter(|_| publications.len() > 1),
         }
     }
 }
@@ -95,46 +176,181 @@ pub(super) enum Published {
     NotRetained,
 }
 
+impl Published {
+    pub(super) fn new(reach: Reach, lacks_room: bool) -> Self {
+        match (lacks_room, reach.total()) {
+            (true, _) => Self::NotRetained,
+            (false, 0) => Self::Unmatched,
+            (false, _) => Self::Matched,
+        }
+    }
+}
+
+/// What a publish came to in this turn.
+pub(super) struct Sent {
+    pub(super) published: Published,
+    pub(super) reach: Reach,
+    /// Receivers that are still to be served. What the others say is known only after them.
+    pub(super) rest: Option<Box<FanOut>>,
+}
+
+/// How far a list of receivers was gone through.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    /// Messages that all of them have got.
+    done: usize,
+    /// Receivers that have got the next part.
+    at: usize,
+}
+
 impl Broker {
-    /// Publishes messages on behalf of session `publisher` (0: nobody).
+    /// Publishes messages to one topic on behalf of session `publisher` (0: nobody), who repeats topics
+    /// if there is a cache.
     ///
     /// Consecutive messages to one topic come as a run, so that each receiver's lock is taken once.
+    #[inline]
     pub(super) fn publish(
+        &self,
+        run: Run<'_>,
+        publisher: u64,
+        cache: Option<&mut RouteCache>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Sent {
+        let mut lacks_room = false;
+        // Before the receivers are looked for: who subscribes meanwhile gets them one way or the other.
+        let retained = run.publications.iter().filter(|message| message.retain);
+        for publication in retained {
+            lacks_room |= self.retain(publication, context) == Err(Full);
+        }
+        let (topic, copies) = (run.topic(), run.len());
+        let hand_out = |route: &Route<'_>| self.hand_out_to(route, run, publisher, context, dirty);
+        let (reach, mut rest) = match cache {
+            Some(cache) => self.routing.with_route(topic, copies, cache, hand_out),
+            None => self.routing.with_route_once(topic, copies, hand_out),
+        };
+        if let Some(rest) = &mut rest {
+            rest.lacks_room(lacks_room);
+        }
+        let published = Published::new(reach, lacks_room);
+        Sent {
+            published,
+            reach,
+            rest,
+        }
+    }
+
+    /// The same for callers who do not wait for what is left.
+    pub(super) fn publish_and_forget(
+        &self,
+        run: Run<'_>,
+        publisher: u64,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        let sent = self.publish(run, publisher, None, context, dirty);
+        if let Some(rest) = sent.rest {
+            dirty.later(Later::FanOut(rest), context);
+        }
+    }
+
+    #[inline]
+    fn hand_out_to(
         &self,
         route: &Route<'_>,
         run: Run<'_>,
         publisher: u64,
         context: &Context<'_>,
         dirty: &mut Dirty,
-    ) -> Published {
-        let mut result = match route.is_empty() {
-            true => Published::Unmatched,
-            false => Published::Matched,
-        };
-        let retained = run.publications.iter().filter(|message| message.retain);
-        for publication in retained {
-            if self.retain(publication, context) == Err(Full) {
-                result = Published::NotRetained;
+    ) -> (Reach, Option<Box<FanOut>>) {
+        let overlapping = self.config.overlapping;
+        match route {
+            Route::Found(leaves, reach) => {
+                let mut done = 0;
+                while done < run.len() {
+                    let part = run.part(overlapping, done);
+                    let room = part.room();
+                    for target in leaves.iter().flat_map(|leaf| leaf.plain()) {
+                        deliver(target.into(), part, room, publisher, context, dirty);
+                    }
+                    done += part.len();
+                }
+                let groups = leaves.iter().flat_map(|leaf| leaf.groups().iter());
+                groups.for_each(|group| run.publish_to(group, context, dirty));
+                (*reach, None)
+            }
+            Route::Listed(listed) => {
+                let (mut place, limit) = (Place::default(), dirty.steps() + STEPS_PER_TURN);
+                let is_done = serve(
+                    listed,
+                    run,
+                    overlapping,
+                    &mut place,
+                    publisher,
+                    limit,
+                    context,
+                    dirty,
+                );
+                let rest = (!is_done)
+                    .then(|| FanOut::listed(run, Arc::clone(listed), place, publisher, context));
+                (listed.reach(), rest.map(Box::new))
+            }
+            Route::Many => {
+                let rest = FanOut::crowd(run, publisher, context);
+                (Reach::default(), Some(Box::new(rest)))
             }
         }
-        // Copies for several subscriptions of one client must not come in turns: a, b, a, b.
-        let together = match self.config.overlapping {
-            Overlapping::OneCopy => run.publications.len(),
-            Overlapping::CopyEach => 1,
-        };
-        for part in run.chunks(together) {
-            let room = part.room();
-            route.for_each_receiver(|receiver| {
-                deliver(receiver, part, room, publisher, context, dirty);
-            });
-        }
-        route.for_each_group(|group| {
-            for publication in run.publications {
-                group.publish(publication, context, dirty);
-            }
-        });
-        result
     }
+}
+
+/// Serves the receivers of a list from `place` on, until so many steps were taken. Returns whether all
+/// have got all.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a run, its receivers and how far they are"
+)]
+#[inline]
+pub(super) fn serve(
+    listed: &Listed,
+    run: Run<'_>,
+    overlapping: Overlapping,
+    place: &mut Place,
+    publisher: u64,
+    limit: usize,
+    context: &Context<'_>,
+    dirty: &mut Dirty,
+) -> bool {
+    while place.done < run.len() {
+        let part = run.part(overlapping, place.done);
+        let room = part.room();
+        let (plain, groups) = (listed.plain(), listed.groups());
+        for receiver in plain.get(place.at..).unwrap_or_default() {
+            if dirty.steps() >= limit {
+                return false;
+            }
+            deliver(
+                receiver.as_receiver(),
+                part,
+                room,
+                publisher,
+                context,
+                dirty,
+            );
+            place.at += 1;
+        }
+        for group in groups.get(place.at - plain.len()..).unwrap_or_default() {
+            if dirty.steps() >= limit {
+                return false;
+            }
+            part.publish_to(group, context, dirty);
+            place.at += 1;
+        }
+        *place = Place {
+            done: place.done + part.len(),
+            at: 0,
+        };
+    }
+    true
 }
 
 impl Broker {
@@ -152,7 +368,7 @@ impl Broker {
 
 /// Offers a run of messages to one receiver under one lock, in an output buffer with `room`.
 #[inline]
-fn deliver(
+pub(super) fn deliver(
     receiver: Receiver<'_>,
     run: Run<'_>,
     room: usize,
@@ -172,10 +388,13 @@ fn deliver(
         wake = sent;
         rest = &[];
     }
+    let merged = receiver.merged_grant(rest, publisher, dirty);
     for publication in rest {
-        let Some(grant) = receiver.grant(publication, publisher) else {
-            continue;
+        let grant = match &merged {
+            None => receiver.grant(publication, publisher),
+            Some(merged) => merged.clone(),
         };
+        let Some(grant) = grant else { continue };
         match outbox.offer(publication, grant, context) {
             Offered::Sent(Wake::Writer) => wake = Wake::Writer,
             Offered::Overflow => overflowed = true,
@@ -220,6 +439,22 @@ impl Receiver<'_> {
             return None;
         }
         Some(Grant::new(options, publication.qos, publication.retain))
+    }
+
+    /// What several subscriptions make of each message of a run, which share QoS and RETAIN.
+    #[inline]
+    fn merged_grant(
+        &self,
+        run: &[Publication<'_>],
+        publisher: u64,
+        dirty: &mut Dirty,
+    ) -> Option<Option<Grant>> {
+        let Subscriptions::Kept(several @ [_, _, ..]) = self.subscriptions else {
+            return None;
+        };
+        dirty.charge(several.len() / SUBSCRIPTIONS_PER_STEP);
+        let own = self.session.id == publisher;
+        Some(grant_overlapping(several, run.first()?, own))
     }
 }
 

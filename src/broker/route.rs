@@ -8,7 +8,7 @@
 //! changes: with a million filters each receiver's counters would be a cache miss to count up and
 //! down. Locks are taken in the order trie, group, outbox.
 
-use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, PoisonError};
 
@@ -18,172 +18,24 @@ use smallvec::SmallVec;
 use crate::budget::Charge;
 use crate::config::Overlapping;
 use crate::session::subscription::{Options, Subscription};
-use crate::topic::{Changes, HashParent, Hashing, Trie};
+use crate::topic::{Changes, HashParent, Hashing, MatchPosition, Trie, Walk};
 
-use super::ordered::{self, Keyed, Ordered};
+use super::leaf::{Leaf, Target};
 use super::session::Session;
 use super::share::Group;
 
-/// What one filter leads to: mostly one plain subscriber, who lies in place.
-#[derive(Default)]
-pub(super) enum Leaf {
-    #[default]
-    Nobody,
-    One(Target),
-    Several(Box<Several>),
-}
+/// Steps that finding the receivers of a topic may take in one go: about 0.2 ms.
+const LOOK_STEPS: usize = 2048;
 
-/// Subscribers of one filter.
-#[derive(Default)]
-pub(super) struct Several {
-    /// By session.
-    plain: Ordered<Target>,
-    /// By share name.
-    groups: Ordered<Arc<Group>>,
-}
+/// Receivers and groups in a list, at most.
+const LISTED: usize = 16 * 1024;
 
-static NO_GROUPS: Ordered<Arc<Group>> = Ordered::Few(Vec::new());
+/// Copies that are handed out while the tables are locked, at most.
+const AT_ONCE: usize = 2048;
 
-impl Keyed for Target {
-    type Key = u64;
-    type Sought = u64;
-
-    fn key(&self) -> u64 {
-        self.session.id
-    }
-
-    fn compare(&self, session: &u64) -> Ordering {
-        self.session.id.cmp(session)
-    }
-}
-
-impl Keyed for Arc<Group> {
-    type Key = Arc<str>;
-    type Sought = str;
-
-    fn key(&self) -> Arc<str> {
-        self.share.clone()
-    }
-
-    fn compare(&self, share: &str) -> Ordering {
-        (*self.share).cmp(share)
-    }
-}
-
-/// A plain subscriber.
-pub(super) struct Target {
-    pub(super) session: Arc<Session>,
-    pub(super) subscription: Arc<Subscription>,
-    /// Those of the subscription, at hand where the session and the target are.
-    pub(super) options: Options,
-}
-
-impl Leaf {
-    /// The plain subscribers, by session.
-    #[inline]
-    pub(super) fn plain(&self) -> Plain<'_> {
-        match self {
-            Self::Nobody => Plain::One(None),
-            Self::One(target) => Plain::One(Some(target)),
-            Self::Several(several) => Plain::Several(several.plain.iter()),
-        }
-    }
-
-    /// How many plain subscribers there are.
-    #[inline]
-    pub(super) fn plain_len(&self) -> usize {
-        match self {
-            Self::Nobody => 0,
-            Self::One(_) => 1,
-            Self::Several(several) => several.plain.len(),
-        }
-    }
-
-    /// The groups, by share name.
-    #[inline]
-    pub(super) fn groups(&self) -> &Ordered<Arc<Group>> {
-        match self {
-            Self::Nobody | Self::One(_) => &NO_GROUPS,
-            Self::Several(several) => &several.groups,
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        matches!(self, Self::Nobody)
-    }
-
-    /// The target that stands for a session.
-    pub(super) fn target_mut(&mut self, session: u64) -> Option<&mut Target> {
-        match self {
-            Self::Nobody => None,
-            Self::One(target) => Some(target).filter(|target| target.session.id == session),
-            Self::Several(several) => several.plain.get_mut(&session),
-        }
-    }
-
-    pub(super) fn add(&mut self, target: Target) {
-        match self {
-            Self::Nobody => *self = Self::One(target),
-            Self::One(_) | Self::Several(_) => self.change(|several| several.plain.insert(target)),
-        }
-    }
-
-    pub(super) fn add_group(&mut self, group: Arc<Group>) {
-        self.change(|several| several.groups.insert(group));
-    }
-
-    /// Removes the target that stands for a session.
-    pub(super) fn remove(&mut self, session: u64) {
-        match self {
-            Self::One(target) if target.session.id == session => *self = Self::Nobody,
-            Self::Nobody | Self::One(_) => {}
-            Self::Several(_) => self.change(|several| {
-                several.plain.remove(&session);
-            }),
-        }
-    }
-
-    pub(super) fn remove_group(&mut self, group: &Arc<Group>) {
-        self.change(|several| {
-            several.groups.remove(&group.share);
-        });
-    }
-
-    fn change(&mut self, change: impl FnOnce(&mut Several)) {
-        let mut several = match std::mem::take(self) {
-            Self::Nobody => Box::default(),
-            Self::One(target) => Box::new(Several {
-                plain: Ordered::Few(vec![target]),
-                groups: Ordered::default(),
-            }),
-            Self::Several(several) => several,
-        };
-        change(&mut several);
-        *self = match (several.plain.len(), several.groups.len()) {
-            (0, 0) => Self::Nobody,
-            (1, 0) => several.plain.take_single().map_or(Self::Nobody, Self::One),
-            _ => Self::Several(several),
-        };
-    }
-}
-
-/// The plain subscribers of a leaf.
-pub(super) enum Plain<'a> {
-    One(Option<&'a Target>),
-    Several(ordered::Iter<'a, Target>),
-}
-
-impl<'a> Iterator for Plain<'a> {
-    type Item = &'a Target;
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a Target> {
-        match self {
-            Self::One(target) => target.take(),
-            Self::Several(targets) => targets.next(),
-        }
-    }
-}
+/// Subscriptions that a message goes to in one copy; for so many more there is a further one, as
+/// MQTT-3.3.4-2 allows.
+const MERGED: usize = 16 * 1024;
 
 /// All subscriptions, by filter.
 pub(super) struct Routing {
@@ -201,20 +53,51 @@ pub(super) struct Tables {
 
 /// Who gets the messages to one topic.
 pub(super) enum Route<'a> {
-    Kept(&'a Receivers),
-    /// What the filters that match lead to, where no session can be due one copy for two of them.
-    Found(Leaves<'a>),
+    Listed(&'a Arc<Listed>),
+    /// What the filters that match lead to: few enough to be served at once, and no session can be due
+    /// one copy for two of them.
+    Found(Leaves<'a>, Reach),
+    /// So many filters match, or have to be looked at, that they are [gathered](Gathering) in slices.
+    Many,
 }
 
 type Leaves<'a> = SmallVec<[&'a Leaf; 4]>;
 
+/// Whom a message reaches, or would with room left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// Clients with a plain subscription that matches.
+    pub(crate) subscribers: usize,
+    /// Shared groups that match; one member of each gets it.
+    pub(crate) groups: usize,
+}
+
+impl Reach {
+    #[inline]
+    pub(crate) fn total(self) -> usize {
+        self.subscribers + self.groups
+    }
+
+    #[inline]
+    fn of(leaves: &[&Leaf]) -> Self {
+        let mut reach = Self::default();
+        for leaf in leaves {
+            reach.subscribers += leaf.plain_len();
+            reach.groups += leaf.groups().len();
+        }
+        reach
+    }
+}
+
 /// The receivers of one topic, kept beyond the lock of the trie.
-pub(super) struct Receivers {
+pub(super) struct Listed {
+    /// Empty where nobody looks for it.
+    topic: Box<str>,
     plain: Vec<PlainReceiver>,
     groups: Vec<Arc<Group>>,
 }
 
-struct PlainReceiver {
+pub(super) struct PlainReceiver {
     session: Arc<Session>,
     subscriptions: SmallVec<[Arc<Subscription>; 1]>,
 }
@@ -235,98 +118,102 @@ pub(super) enum Subscriptions<'a> {
     Kept(&'a [Arc<Subscription>]),
 }
 
-impl Route<'_> {
-    /// Calls `f` with everyone who gets a copy of their own.
+impl PlainReceiver {
+    pub(super) fn new(target: &Target) -> Self {
+        Self {
+            session: target.session.clone(),
+            subscriptions: SmallVec::from_elem(target.subscription.clone(), 1),
+        }
+    }
+
+    /// Whether another subscription of the same session can join in.
+    pub(super) fn can_merge(&self) -> bool {
+        self.subscriptions.len() < MERGED
+    }
+
+    /// One receiver for the subscriptions of both, which are the same session's (MQTT-3.3.4-2).
+    pub(super) fn merge(&mut self, other: &mut Self) {
+        self.subscriptions.append(&mut other.subscriptions);
+    }
+
     #[inline]
-    pub(super) fn for_each_receiver(&self, mut f: impl FnMut(Receiver<'_>)) {
-        match self {
-            Self::Kept(receivers) => receivers.plain.iter().for_each(|kept| {
-                f(Receiver {
-                    session: &kept.session,
-                    subscriptions: Subscriptions::Kept(&kept.subscriptions),
-                });
-            }),
-            Self::Found(leaves) => leaves
-                .iter()
-                .flat_map(|leaf| leaf.plain())
-                .for_each(|target| {
-                    f(Receiver {
-                        session: &target.session,
-                        subscriptions: Subscriptions::Current(target.options),
-                    });
-                }),
-        }
-    }
-
-    /// Calls `f` with every group.
-    #[inline]
-    pub(super) fn for_each_group(&self, f: impl FnMut(&Arc<Group>)) {
-        match self {
-            Self::Kept(receivers) => receivers.groups.iter().for_each(f),
-            Self::Found(leaves) => leaves
-                .iter()
-                .flat_map(|leaf| leaf.groups().iter())
-                .for_each(f),
-        }
-    }
-
-    /// The number of those who get a copy of their own.
-    pub(super) fn receivers(&self) -> usize {
-        match self {
-            Self::Kept(receivers) => receivers.plain.len(),
-            Self::Found(leaves) => leaves.iter().map(|leaf| leaf.plain_len()).sum(),
-        }
-    }
-
-    /// The number of groups.
-    pub(super) fn groups(&self) -> usize {
-        match self {
-            Self::Kept(receivers) => receivers.groups.len(),
-            Self::Found(leaves) => leaves.iter().map(|leaf| leaf.groups().len()).sum(),
-        }
-    }
-
-    /// Whether there is nobody.
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        match self {
-            Self::Kept(receivers) => receivers.plain.is_empty() && receivers.groups.is_empty(),
-            Self::Found(leaves) => leaves.is_empty(),
+    pub(super) fn as_receiver(&self) -> Receiver<'_> {
+        Receiver {
+            session: &self.session,
+            subscriptions: Subscriptions::Kept(&self.subscriptions),
         }
     }
 }
 
-impl Receivers {
-    fn of(leaves: &[&Leaf], overlapping: Overlapping) -> Self {
+impl<'a> From<&'a Target> for Receiver<'a> {
+    #[inline]
+    fn from(target: &'a Target) -> Self {
+        Self {
+            session: &target.session,
+            subscriptions: Subscriptions::Current(target.options),
+        }
+    }
+}
+
+impl Listed {
+    fn of(topic: &str, leaves: &[&Leaf], overlapping: Overlapping) -> Self {
         let plain = leaves.iter().flat_map(|leaf| leaf.plain());
-        let mut receivers = Self {
-            plain: plain
-                .map(|target| PlainReceiver {
-                    session: target.session.clone(),
-                    subscriptions: SmallVec::from_elem(target.subscription.clone(), 1),
-                })
-                .collect(),
+        let mut listed = Self {
+            topic: topic.into(),
+            plain: plain.map(PlainReceiver::new).collect(),
             groups: leaves
                 .iter()
                 .flat_map(|leaf| leaf.groups().iter().cloned())
                 .collect(),
         };
         if overlaps(leaves, overlapping) {
-            receivers.merge_overlapping();
+            listed.merge_overlapping();
         }
-        receivers
+        listed
     }
 
-    /// Makes one receiver of several for the same session (MQTT-3.3.4-2).
+    /// Makes one receiver of several for the same session.
     fn merge_overlapping(&mut self) {
         self.plain.sort_by_key(|receiver| receiver.session.id);
         self.plain.dedup_by(|later, kept| {
-            let same = later.session.id == kept.session.id;
-            if same {
-                kept.subscriptions.append(&mut later.subscriptions);
+            let merges = later.session.id == kept.session.id && kept.can_merge();
+            if merges {
+                kept.merge(later);
             }
-            same
+            merges
         });
+    }
+
+    /// Those who get a copy of their own.
+    #[inline]
+    pub(super) fn plain(&self) -> &[PlainReceiver] {
+        &self.plain
+    }
+
+    #[inline]
+    pub(super) fn groups(&self) -> &[Arc<Group>] {
+        &self.groups
+    }
+
+    #[inline]
+    pub(super) fn reach(&self) -> Reach {
+        Reach {
+            subscribers: self.plain.len(),
+            groups: self.groups.len(),
+        }
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn size(&self) -> usize {
+        let spilled = |receiver: &PlainReceiver| match receiver.subscriptions.spilled() {
+            true => receiver.subscriptions.capacity() * size_of::<Arc<Subscription>>(),
+            false => 0,
+        };
+        size_of::<Self>()
+            + self.topic.len()
+            + self.plain.capacity() * size_of::<PlainReceiver>()
+            + self.plain.iter().map(spilled).sum::<usize>()
+            + self.groups.capacity() * size_of::<Arc<Group>>()
     }
 }
 
@@ -367,11 +254,13 @@ impl Routing {
         read(&self.tables().trie)
     }
 
-    /// Calls `publish` with the receivers of `topic`, from the cache where they still hold.
+    /// Calls `publish` with the receivers of `topic`, who get so many `copies`; from the cache where they
+    /// still hold.
     #[inline]
     pub(super) fn with_route<R>(
         &self,
         topic: &str,
+        copies: usize,
         cache: &mut RouteCache,
         publish: impl FnOnce(&Route<'_>) -> R,
     ) -> R {
@@ -379,65 +268,242 @@ impl Routing {
         let hash = cache.hasher.text(topic.as_bytes());
         let slot = (hash as usize) % SLOTS;
         if let Some(Some(kept)) = cache.slots.get_mut(slot)
-            && *kept.topic == *topic
+            && *kept.listed.topic == *topic
         {
-            if kept.generation != generation {
-                cache.charge.shrink(kept.size());
-                self.renew(kept);
-                cache.charge.grow_forced(kept.size());
+            if kept.generation == generation || self.renew(kept, &mut cache.charge) {
+                return publish(&Route::Listed(&kept.listed));
             }
-            return publish(&Route::Kept(&kept.receivers));
-        }
-        if cache.comes_again(hash, slot)
-            && let Some(kept) = cache.keep(slot, || self.keep(topic))
+        } else if cache.comes_again(hash, slot)
+            && let Some(kept) = cache.keep(slot, || self.list(topic))
         {
-            return publish(&Route::Kept(&kept.receivers));
+            return publish(&Route::Listed(&kept.listed));
         }
-        self.with_route_once(topic, publish)
+        self.with_route_once(topic, copies, publish)
     }
 
-    /// Calls `publish` with the receivers of `topic`, for a topic that may not come again.
+    /// The same for a topic that may not come again.
     pub(super) fn with_route_once<R>(
         &self,
         topic: &str,
+        copies: usize,
         publish: impl FnOnce(&Route<'_>) -> R,
     ) -> R {
         let tables = self.tables();
-        let leaves = self.leaves(&tables, topic);
-        if !overlaps(&leaves, self.overlapping) {
-            return publish(&Route::Found(leaves));
+        let Some(leaves) = self.leaves(&tables, topic) else {
+            drop(tables);
+            return publish(&Route::Many);
+        };
+        let reach = Reach::of(&leaves);
+        if overlaps(&leaves, self.overlapping) || reach.total().saturating_mul(copies) > AT_ONCE {
+            let listed =
+                (reach.total() <= LISTED).then(|| Listed::of("", &leaves, self.overlapping));
+            drop(leaves);
+            drop(tables);
+            return match listed.map(Arc::new) {
+                Some(listed) => publish(&Route::Listed(&listed)),
+                None => publish(&Route::Many),
+            };
         }
-        let receivers = Receivers::of(&leaves, self.overlapping);
-        publish(&Route::Kept(&receivers))
+        publish(&Route::Found(leaves, reach))
     }
 
-    /// Brings what is kept for a topic up to the current generation.
+    /// Brings what is kept for a topic up to the current generation. Returns whether it is good: there
+    /// may be too much by now.
     #[cold]
-    fn renew(&self, kept: &mut Kept) {
+    fn renew(&self, kept: &mut Kept, charge: &mut Charge) -> bool {
         let tables = self.tables();
         let changes = &tables.changes;
-        if changes.touches(kept.generation, &kept.topic, self.parent) != Some(false) {
-            kept.receivers = Receivers::of(&self.leaves(&tables, &kept.topic), self.overlapping);
+        let topic = &kept.listed.topic;
+        if changes.touches(kept.generation, topic, self.parent) != Some(false) {
+            let Some(listed) = self.list_in(&tables, topic) else {
+                return false;
+            };
+            charge.shrink(kept.listed.size());
+            charge.grow_forced(listed.size());
+            kept.listed = Arc::new(listed);
         }
         kept.generation = changes.generation();
+        true
     }
 
     #[cold]
-    fn keep(&self, topic: &str) -> Box<Kept> {
+    fn list(&self, topic: &str) -> Option<Kept> {
         let tables = self.tables();
-        Box::new(Kept {
-            topic: topic.into(),
+        Some(Kept {
             generation: tables.changes.generation(),
-            receivers: Receivers::of(&self.leaves(&tables, topic), self.overlapping),
+            listed: Arc::new(self.list_in(&tables, topic)?),
         })
     }
 
-    fn leaves<'t>(&self, tables: &'t Tables, topic: &str) -> Leaves<'t> {
+    /// The receivers of a topic, unless there are too many for a list.
+    fn list_in(&self, tables: &Tables, topic: &str) -> Option<Listed> {
+        let leaves = self.leaves(tables, topic)?;
+        (Reach::of(&leaves).total() <= LISTED).then(|| Listed::of(topic, &leaves, self.overlapping))
+    }
+
+    /// What the filters that match lead to, unless it takes too long to find them.
+    #[inline]
+    fn leaves<'t>(&self, tables: &'t Tables, topic: &str) -> Option<Leaves<'t>> {
+        let (mut position, mut steps) = (MatchPosition::default(), LOOK_STEPS);
         let mut leaves = Leaves::new();
-        tables
-            .trie
-            .visit_matches(topic, self.parent, &mut |leaf| leaves.push(leaf));
-        leaves
+        let walk = tables.trie.visit_matches_from(
+            &mut position,
+            topic,
+            self.parent,
+            &mut steps,
+            &mut |leaf, _| leaves.push(leaf),
+        );
+        (walk == Walk::Done).then_some(leaves)
+    }
+}
+
+/// Finding the receivers of a topic in slices; what a filter leads to is looked at in the state that it
+/// then has. Who is subscribed all the time is found.
+#[derive(Default)]
+pub(super) struct Gathering {
+    position: MatchPosition,
+    is_walked: bool,
+    /// Filters that lead to more than a slice takes.
+    crowded: VecDeque<Box<str>>,
+    /// Bytes that they take.
+    bytes: usize,
+    /// The one that is looked at.
+    within: Option<Within>,
+}
+
+/// A place among those that a filter leads to.
+struct Within {
+    filter: Box<str>,
+    /// The session that was seen last.
+    session: Option<u64>,
+    plain_is_done: bool,
+    /// The group that was seen last, by its share name.
+    share: Option<Arc<str>>,
+}
+
+/// What a gathering finds.
+pub(super) enum Gathered<'a> {
+    Plain(&'a Target),
+    Group(&'a Arc<Group>),
+}
+
+/// Steps of a slice of a gathering, in which the tables are locked, and what one receiver costs.
+const SLICE: usize = 512;
+const RECEIVER_STEPS: usize = 2;
+
+impl Gathering {
+    /// Bytes that it takes besides itself.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn put_off(&mut self, filter: String) {
+        self.bytes += size_of::<Box<str>>() + filter.len();
+        self.crowded.push_back(filter.into());
+    }
+
+    /// Turns to a filter that was put off, if there is one.
+    fn enter(&mut self) {
+        if let Some(filter) = self.crowded.pop_front() {
+            self.bytes -= size_of::<Box<str>>() + filter.len();
+            self.within = Some(Within::new(filter));
+        }
+    }
+}
+
+impl Routing {
+    /// Goes on with a gathering for one slice: calls `found` with receivers. Returns the steps that it
+    /// took, and whether there is more.
+    pub(super) fn gather(
+        &self,
+        topic: &str,
+        gathering: &mut Gathering,
+        mut found: impl FnMut(Gathered<'_>),
+    ) -> (usize, Walk) {
+        let tables = self.tables();
+        let mut steps = SLICE;
+        if gathering.within.is_none() {
+            gathering.enter();
+        }
+        if let Some(within) = &mut gathering.within {
+            let leaf = tables.trie.get(&within.filter);
+            if leaf.is_none_or(|leaf| within.go_on(leaf, &mut steps, &mut found)) {
+                gathering.within = None;
+            }
+        } else {
+            let mut crowded = Vec::new();
+            let mut taken = 0;
+            let walk = tables.trie.visit_matches_from(
+                &mut gathering.position,
+                topic,
+                self.parent,
+                &mut steps,
+                &mut |leaf, filter| match leaf.plain_len() + leaf.groups().len() {
+                    few @ ..=FEW => {
+                        taken += few * RECEIVER_STEPS;
+                        leaf.plain()
+                            .for_each(|target| found(Gathered::Plain(target)));
+                        let groups = leaf.groups().iter();
+                        groups.for_each(|group| found(Gathered::Group(group)));
+                    }
+                    _ => crowded.push(filter.text(topic)),
+                },
+            );
+            steps = steps.saturating_sub(taken);
+            crowded
+                .into_iter()
+                .for_each(|filter| gathering.put_off(filter));
+            gathering.is_walked = walk == Walk::Done;
+        }
+        let is_done =
+            gathering.is_walked && gathering.within.is_none() && gathering.crowded.is_empty();
+        let walk = if is_done { Walk::Done } else { Walk::More };
+        (SLICE - steps, walk)
+    }
+}
+
+/// Receivers of one filter that are taken in one go.
+const FEW: usize = 8;
+
+impl Within {
+    fn new(filter: Box<str>) -> Self {
+        Self {
+            filter,
+            session: None,
+            plain_is_done: false,
+            share: None,
+        }
+    }
+
+    /// Takes as many as the steps allow, one at least. Returns whether that was all.
+    fn go_on(
+        &mut self,
+        leaf: &Leaf,
+        steps: &mut usize,
+        found: &mut impl FnMut(Gathered<'_>),
+    ) -> bool {
+        let mut spend = || {
+            *steps = steps.saturating_sub(RECEIVER_STEPS);
+            *steps == 0
+        };
+        if !self.plain_is_done {
+            for target in leaf.plain_behind(self.session) {
+                found(Gathered::Plain(target));
+                self.session = Some(target.session.id);
+                if spend() {
+                    return false;
+                }
+            }
+            self.plain_is_done = true;
+        }
+        for group in leaf.groups().behind(self.share.as_deref()) {
+            found(Gathered::Group(group));
+            self.share = Some(group.share.clone());
+            if spend() {
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -451,42 +517,25 @@ pub(super) struct RouteCache {
     hasher: Hashing,
     /// What is kept, in the broker's budget.
     charge: Charge,
-    slots: Vec<Option<Box<Kept>>>,
+    slots: Vec<Option<Kept>>,
     /// Tags of the topics that were looked up last, per slot.
     seen: Vec<u32>,
 }
 
 struct Kept {
-    topic: Box<str>,
     generation: u64,
-    receivers: Receivers,
-}
-
-impl Kept {
-    /// Bytes that it takes.
-    fn size(&self) -> usize {
-        let receivers = &self.receivers;
-        let spilled = |receiver: &PlainReceiver| match receiver.subscriptions.spilled() {
-            true => receiver.subscriptions.capacity() * size_of::<Arc<Subscription>>(),
-            false => 0,
-        };
-        size_of::<Self>()
-            + self.topic.len()
-            + receivers.plain.capacity() * size_of::<PlainReceiver>()
-            + receivers.plain.iter().map(spilled).sum::<usize>()
-            + receivers.groups.capacity() * size_of::<Arc<Group>>()
-    }
+    listed: Arc<Listed>,
 }
 
 impl RouteCache {
     /// Keeps a route in place of the one in `slot`, if there is room for it.
-    fn keep(&mut self, slot: usize, make: impl FnOnce() -> Box<Kept>) -> Option<&Kept> {
+    fn keep(&mut self, slot: usize, make: impl FnOnce() -> Option<Kept>) -> Option<&Kept> {
         let place = self.slots.get_mut(slot)?;
         if let Some(old) = place.take() {
-            self.charge.shrink(old.size());
+            self.charge.shrink(old.listed.size());
         }
-        let kept = make();
-        let size = kept.size();
+        let kept = make()?;
+        let size = kept.listed.size();
         if self.charge.bytes() + size > ROUTES || self.charge.grow(size).is_err() {
             return None;
         }
@@ -513,53 +562,5 @@ impl RouteCache {
         let tag = (hash >> 32) as u32;
         let seen = self.seen.get_mut(slot);
         seen.is_some_and(|seen| std::mem::replace(seen, tag) == tag)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::budget::{Kind, Owned};
-    use crate::codec::QoS;
-    use crate::config::ShareStrategy;
-
-    use super::*;
-
-    #[test]
-    fn a_leaf_takes_as_much_as_one_target() {
-        assert_eq!(size_of::<Leaf>(), size_of::<Target>());
-        assert_eq!(size_of::<Leaf>(), 24);
-    }
-
-    #[test]
-    fn a_leaf_holds_whoever_was_added_and_not_removed() {
-        let options = Options {
-            qos: QoS::AtLeastOnce,
-            no_local: false,
-            retain_as_published: false,
-            id: None,
-        };
-        let budget = Owned::new(1 << 20);
-        let mut leaf = Leaf::default();
-        for id in 1..=3 {
-            leaf.add(Target {
-                session: Session::new(id, "client", Charge::none(*budget, Kind::Sessions)),
-                subscription: Arc::new(Subscription::new(options)),
-                options,
-            });
-        }
-        let group = Arc::new(Group::new("share", "a", ShareStrategy::RoundRobin, 7));
-        leaf.add_group(group.clone());
-        assert_eq!((leaf.plain_len(), leaf.groups().len()), (3, 1));
-
-        for (left, session) in [(2, 1), (1, 2), (0, 3)] {
-            assert!(leaf.target_mut(session).is_some());
-            leaf.remove(session);
-            leaf.remove(session);
-            assert!(leaf.target_mut(session).is_none());
-            assert_eq!((leaf.plain_len(), leaf.groups().len()), (left, 1));
-        }
-        assert!(!leaf.is_empty());
-        leaf.remove_group(&group);
-        assert!(matches!(leaf, Leaf::Nobody) && leaf.is_empty());
     }
 }

@@ -6,21 +6,16 @@ use std::sync::atomic::Ordering;
 
 use crate::budget::Full;
 use crate::codec::{QoS, ReasonCode, RetainHandling, SubscribeOptions};
-use crate::session::message::Message;
 use crate::session::subscription::{Options, Subscription};
 use crate::topic::Filter;
 
 use super::Broker;
 use super::context::Context;
 use super::dirty::Dirty;
-use super::outbox::Grant;
-use super::retained::Retained;
-use super::route::{Leaf, Target};
+use super::leaf::{Leaf, Target};
+use super::replay::Replay;
 use super::session::{Session, Slot, Subscribed, subscription_size};
 use super::share::{Group, JoinError};
-
-/// Retained messages handed to one receiver per lock hold.
-const REPLAY_BATCH: usize = 256;
 
 /// One filter of a SUBSCRIBE.
 pub(super) struct Request<'a> {
@@ -29,33 +24,12 @@ pub(super) struct Request<'a> {
     pub(super) id: Option<u32>,
 }
 
-/// A retained message on its way to one new subscription.
-#[derive(Clone)]
-pub(super) struct Replay {
-    pub(super) message: Message,
-    pub(super) subscription: Arc<Subscription>,
-    /// Those of the SUBSCRIBE that it is for: a later one may have changed the subscription's.
-    pub(super) options: Options,
-}
-
 /// What subscriptions are due once they were answered: SUBACK goes ahead of it.
 #[derive(Default)]
 pub(super) struct Due {
     replays: Vec<Replay>,
     /// Groups whose waiting messages the session may take now.
     groups: Vec<Arc<Group>>,
-}
-
-impl Replay {
-    /// What the SUBSCRIBE makes of it: RETAIN 1 (MQTT-3.3.1-8), at the QoS that its own answer granted
-    /// (MQTT-3.8.4-5); `None` once the subscription has ended.
-    pub(super) fn grant(&self) -> Option<Grant> {
-        self.subscription.options()?;
-        Some(Grant {
-            retain: true,
-            ..Grant::new(self.options, self.message.qos(), true)
-        })
-    }
 }
 
 impl Broker {
@@ -80,7 +54,13 @@ impl Broker {
             id: request.id.and_then(NonZeroU32::new),
         };
         let existing = slot.subscriptions.get(request.filter.full);
-        let is_new = existing.is_none();
+        let account = match asks_for_retained(request, existing.is_none(), context) {
+            true => match Replay::account(request.filter.filter, context) {
+                Ok(account) => Some(account),
+                Err(Full) => return ReasonCode::QuotaExceeded,
+            },
+            false => None,
+        };
         let subscribed = match existing {
             Some(subscribed) => {
                 let subscribed = subscribed.clone();
@@ -95,38 +75,18 @@ impl Broker {
         drop(slot);
         due.groups
             .extend(subscribed.group.filter(|group| group.has_backlog()));
-        let wants_retained = match request.options.retain_handling {
-            RetainHandling::Send => true,
-            RetainHandling::SendIfNew => is_new,
-            RetainHandling::DoNotSend => false,
-        };
-        let exact_only = context.aws.retained_exact_only && request.filter.has_wildcard();
-        if wants_retained && request.filter.share.is_none() && !exact_only {
-            for store in self.stores_for(request.filter.filter) {
-                let found = store.matching(request.filter.filter, context);
-                due.replays.extend(found.into_iter().map(|message| Replay {
-                    message,
-                    subscription: subscribed.subscription.clone(),
-                    options,
-                }));
-            }
+        // Whoever retains a message looks for its receivers afterwards: none slips through between.
+        if let Some(account) = account.filter(|_| self.may_replay(request.filter.filter)) {
+            let (filter, subscription) = (request.filter.filter, subscribed.subscription);
+            let mut replay = Replay::new(filter, subscription, options, epoch, account);
+            self.begin_replay(&mut replay);
+            due.replays.push(replay);
         }
         match options.qos {
             QoS::AtMostOnce => ReasonCode::Success,
             QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
             QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
         }
-    }
-
-    /// Where a filter may find retained messages.
-    fn stores_for(&self, filter: &str) -> impl Iterator<Item = &Retained> {
-        // A wildcard in front matches no topic that starts with `$` (MQTT-4.7.2-1).
-        let may_be_own = filter.starts_with("$SYS");
-        let own = Some(&self.own_topics).filter(|_| may_be_own);
-        [Some(&self.retained), own]
-            .into_iter()
-            .flatten()
-            .filter(|store| store.len() > 0)
     }
 
     /// A repeated SUBSCRIBE changes the options in place (MQTT-3.8.4-3); a member keeps its turn.
@@ -318,35 +278,18 @@ impl Broker {
         if due.replays.is_empty() {
             return;
         }
-        // A client that subscribes again and again without reading must not pile up the store.
-        let bound = self.retained.len() + self.own_topics.len() + context.limits.session_queue;
-        session.outbox().enqueue_replays(due.replays, bound);
+        session.outbox().enqueue_replays(due.replays);
         self.replay(session, context, dirty);
     }
+}
 
-    /// Sends retained messages that wait, while there is room.
-    ///
-    /// The stores stay locked against writers meanwhile: a message that is still current cannot be
-    /// overtaken by its successor, which is delivered only after it was stored.
-    pub(super) fn replay(&self, session: &Arc<Session>, context: &Context<'_>, dirty: &mut Dirty) {
-        loop {
-            let stores = [self.retained.read(), self.own_topics.read()];
-            let mut outbox = session.outbox();
-            for _ in 0..REPLAY_BATCH {
-                let Some(replay) = outbox.next_replay(context) else {
-                    return;
-                };
-                let Some(grant) = replay.grant() else {
-                    continue;
-                };
-                let is_current = stores.iter().any(|store| store.is_current(&replay.message));
-                if replay.message.is_expired(context.now) || !is_current {
-                    continue;
-                }
-                let publication = replay.message.publication();
-                let wake = outbox.offer_replay(&publication, grant, context);
-                dirty.delivered(session, wake);
-            }
-        }
-    }
+/// Whether a SUBSCRIBE asks for the retained messages of a filter.
+fn asks_for_retained(request: &Request<'_>, is_new: bool, context: &Context<'_>) -> bool {
+    let asks = match request.options.retain_handling {
+        RetainHandling::Send => true,
+        RetainHandling::SendIfNew => is_new,
+        RetainHandling::DoNotSend => false,
+    };
+    let exact_only = context.aws.retained_exact_only && request.filter.has_wildcard();
+    asks && request.filter.share.is_none() && !exact_only
 }

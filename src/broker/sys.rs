@@ -67,9 +67,7 @@ impl Broker {
             publication.retain = true;
             let run = Run::one(&publication);
             // Nobody waits for these: one that cannot be retained is seen by live subscribers only.
-            let _ = self
-                .routing
-                .with_route_once(topic, |route| self.publish(route, run, 0, &context, dirty));
+            self.publish_and_forget(run, 0, &context, dirty);
         }
     }
 }

@@ -280,7 +280,10 @@ impl Turn {
                 self.woken |= io.take_signal();
                 self.pass = Pass::Idle;
                 self.reads = self.may_read(now);
-                if self.reads {
+                if self.connection.is_publishing() {
+                    // What was read already waits for nothing that holds reading back.
+                    self.pass = self.finish_publishes(broker, context);
+                } else if self.reads {
                     if std::mem::take(&mut self.deaf) {
                         self.connection.hear(now);
                     }
@@ -464,6 +467,14 @@ impl Turn {
         Pass::More
     }
 
+    /// Lets the broker go on with what not all receivers have got.
+    fn finish_publishes(&mut self, broker: &Broker, context: &Context<'_>) -> Pass {
+        let received = self
+            .connection
+            .receive(broker, &[], context, &mut self.dirty);
+        self.go_on(broker, received, context)
+    }
+
     /// Lets the broker handle `input` and keeps what it leaves.
     fn handle(&mut self, broker: &Broker, input: Bytes<'_>, context: &Context<'_>) -> Pass {
         let received = self
@@ -620,6 +631,7 @@ impl Turn {
     fn begin_to_leave(&mut self, broker: &Broker, context: &Context<'_>) {
         let until = context.now + FAREWELL_LIMIT;
         self.connection.wake_at(broker, until);
+        self.connection.leave_work(context, &mut self.dirty);
         self.pending.clear();
         self.stage = Stage::Leaving {
             farewell: None,
@@ -713,6 +725,12 @@ impl Turn {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn handled(&self) -> usize {
         self.handled
+    }
+
+    /// What the last pass took, in steps.
+    #[cfg(test)]
+    pub(crate) fn steps(&self) -> usize {
+        self.dirty.steps()
     }
 
     /// Sets how many sockets a turn writes to.

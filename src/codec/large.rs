@@ -115,7 +115,7 @@ mod tests {
             dup: false,
             qos: QoS::AtLeastOnce,
             retain: false,
-            topic: "a/long/topic",
+            topic: "a/long/topic".as_bytes(),
             packet_id: PacketId::new(7),
             topic_alias: None,
             message_expiry: Some(9),

@@ -53,7 +53,7 @@ pub(crate) use message_properties::MessageProperties;
 pub(crate) use outgoing::OutgoingPublish;
 pub(crate) use packet_id::PacketId;
 pub(crate) use packet_type::PacketType;
-pub(crate) use payload::Payload;
+pub(crate) use payload::{Payload, Pieces};
 pub(crate) use property::UserProperties;
 pub(crate) use publish::{Publish, PublishProperties};
 pub(crate) use section::check_sections;

@@ -7,7 +7,7 @@ use super::payload::Payload;
 use super::property::Property;
 use super::qos::QoS;
 use super::version::Version;
-use super::write::{shorten, variable_byte_integer, variable_byte_integer_len};
+use super::write::{MAX_STRING_LEN, variable_byte_integer, variable_byte_integer_len};
 
 /// A PUBLISH to one receiver. In MQTT 3.1.1 everything that is a property is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +15,9 @@ pub(crate) struct OutgoingPublish<'a> {
     pub(crate) dup: bool,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
-    /// Empty if `topic_alias` stands for it.
-    pub(crate) topic: &'a str,
+    /// The Topic Name as UTF-8, of 65,535 bytes at most; empty if `topic_alias` stands for it. Bytes,
+    /// because a message that waited is not checked again.
+    pub(crate) topic: &'a [u8],
     /// There if and only if `qos` is 1 or 2.
     pub(crate) packet_id: Option<PacketId>,
     pub(crate) topic_alias: Option<u16>,
@@ -69,12 +70,18 @@ impl OutgoingPublish<'_> {
         }
     }
 
+    /// The topic, no longer than its length field can say.
+    #[inline]
+    fn topic(&self) -> &[u8] {
+        self.topic.get(..MAX_STRING_LEN).unwrap_or(self.topic)
+    }
+
     /// Writes the fixed header and the Topic Name. The short forms of the header and the length of
     /// the topic go out in one piece.
     #[inline]
     fn encode_topic(&self, body_len: usize, out: &mut Vec<u8>) {
         let first = self.first_byte();
-        let topic = shorten(self.topic).as_bytes();
+        let topic = self.topic();
         let [high, low] = (topic.len() as u16).to_be_bytes();
         match body_len {
             0..0x80 => out.extend_from_slice(&[first, body_len as u8, high, low]),
@@ -130,7 +137,7 @@ impl OutgoingPublish<'_> {
     #[inline]
     fn lengths(&self, version: Version) -> Lengths {
         let packet_id_len = if self.packet_id.is_some() { 2 } else { 0 };
-        let common = 2 + shorten(self.topic).len() + packet_id_len + self.payload.len();
+        let common = 2 + self.topic().len() + packet_id_len + self.payload.len();
         if version == Version::V311 {
             return Lengths {
                 properties: 0,
@@ -172,7 +179,7 @@ mod tests {
             dup: false,
             qos: QoS::AtMostOnce,
             retain: false,
-            topic: "big",
+            topic: b"big",
             packet_id: None,
             topic_alias: None,
             message_expiry: None,

@@ -4,7 +4,7 @@ use super::packet_id::PacketId;
 use super::property::Property;
 
 /// The longest string or binary value that two bytes of length can announce.
-const MAX_STRING_LEN: usize = u16::MAX as usize;
+pub(super) const MAX_STRING_LEN: usize = u16::MAX as usize;
 
 /// Appends a whole packet and returns its size in bytes.
 pub(super) fn packet(out: &mut Vec<u8>, first: u8, body: &[u8]) -> usize {

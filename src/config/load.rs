@@ -524,6 +524,7 @@ mod tests {
     #[test]
     fn certificates_of_the_folder_reach_their_place() {
         let values = [
+            ("mqtt_port", "1"),
             ("certs", "/somewhere"),
             ("san", "a.test"),
             ("san", "10.0.0.7"),

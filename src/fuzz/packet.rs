@@ -140,7 +140,7 @@ fn encode_publish(out: &mut Vec<u8>, publish: &Publish<'_>, version: Version) ->
         dup: publish.dup,
         qos: publish.qos,
         retain: publish.retain,
-        topic: publish.topic,
+        topic: publish.topic.as_bytes(),
         packet_id: publish.packet_id,
         topic_alias: publish.properties.topic_alias,
         message_expiry: publish.properties.message_expiry,

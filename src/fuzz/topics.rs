@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use crate::topic::{
-    Changes, Filter, HashParent, MatchPosition, Named, Names, Position, Trie, Walk, book,
-    check_topic_name, matches,
+    Changes, Filter, FilterFound, HashParent, MatchPosition, Named, Names, Position, Trie, Walk,
+    book, check_topic_name, matches,
 };
 
 /// Lines that are looked at: comparing everything with everything else takes time.
@@ -65,7 +65,7 @@ impl World {
             },
             trie: Trie::new(choice.into()),
             filters: BTreeMap::new(),
-            names: Names::new(),
+            names: Names::default(),
             topics: BTreeMap::new(),
             asked: BTreeSet::new(),
             changes: Changes::new(),
@@ -198,7 +198,7 @@ impl World {
         for topic in &self.asked {
             let (mut at, mut found) = (MatchPosition::default(), Vec::new());
             let mut changes = moved.iter().chain(&moved);
-            let mut visit = |value: &usize| found.push(*value);
+            let mut visit = |value: &usize, _: FilterFound<'_, usize>| found.push(*value);
             while self
                 .trie
                 .visit_matches_from(&mut at, topic, self.parent, &mut 1, &mut visit)

@@ -2,13 +2,13 @@
 //! to outlive it.
 
 use std::cell::{OnceCell, RefCell};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use triomphe::ThinArc;
 
 use crate::budget::{Budget, Charge, Kind};
-use crate::codec::{Payload, QoS, Version};
+use crate::codec::{Payload, Pieces, QoS, Version};
 
 /// An Application Message on its way through the broker, borrowed from wherever it was read.
 ///
@@ -60,30 +60,45 @@ impl<'a> Publication<'a> {
 #[derive(Clone)]
 pub(crate) struct Message(ThinArc<Head, u8>);
 
+/// What lies in front of the bytes: as little as there can be, because there are many messages.
 struct Head {
-    expires_at: Option<Instant>,
+    /// What few messages have.
+    rare: Option<Box<Rare>>,
     budget: Budget,
-    /// The payload, where it was assembled from several reads and is not among the bytes.
-    pieces: Option<Box<Pieces>>,
-    charged: u32,
-    properties: u32,
+    /// What it is charged for, in bytes, and flags.
+    word: AtomicU32,
     topic: u16,
-    qos: QoS,
-    retain: bool,
-    /// What it is charged as: in queues, or retained.
-    kind: AtomicU8,
+    /// [`LONG`] where `rare` has the length.
+    properties: u16,
 }
 
-/// A payload as it was read.
-struct Pieces {
-    chunks: Vec<Vec<u8>>,
-    /// Where it begins in the first.
-    start: usize,
-    len: usize,
+#[derive(Default)]
+struct Rare {
+    expires_at: Option<Instant>,
+    /// The payload, where it was assembled from several reads and is not among the bytes.
+    pieces: Option<Pieces>,
+    properties: usize,
+}
+
+const LONG: u16 = u16::MAX;
+
+/// Of the word: the charge, which is no more than the largest packet and a little, the QoS, the RETAIN
+/// flag, and whether it is charged as retained and not as queued.
+const CHARGED: u32 = (1 << 28) - 1;
+const QOS_SHIFT: u32 = 28;
+const RETAIN: u32 = 1 << 30;
+const KEPT: u32 = 1 << 31;
+
+/// As what a message with such a word is charged.
+fn kind_of(word: u32) -> Kind {
+    match word & KEPT {
+        0 => Kind::Queues,
+        _ => Kind::Retained,
+    }
 }
 
 /// What a message costs beyond its bytes, for the accounting of queues.
-const OVERHEAD: usize = 80;
+const OVERHEAD: usize = 72;
 
 thread_local! {
     /// Where a message is put together before its one allocation is made.
@@ -107,9 +122,8 @@ impl Message {
         charge: Charge,
         budget: Budget,
     ) -> Self {
-        let len = chunks.iter().map(Vec::len).sum::<usize>() - start;
-        let pieces = Box::new(Pieces { chunks, start, len });
-        let message = Self::new(from, Payload::from(&[]), Some(pieces), budget);
+        let pieces = Some(Pieces::new(chunks, start));
+        let message = Self::new(from, Payload::from(&[]), pieces, budget);
         drop(charge);
         message
     }
@@ -117,22 +131,32 @@ impl Message {
     fn new(
         from: &Publication<'_>,
         inline: Payload<'_>,
-        pieces: Option<Box<Pieces>>,
+        pieces: Option<Pieces>,
         budget: Budget,
     ) -> Self {
-        let payload = pieces.as_ref().map_or(inline.len(), |pieces| pieces.len);
-        let size = from.topic.len() + from.properties.len() + payload + OVERHEAD;
-        budget.charge(Kind::Queues, size);
+        let properties = from.properties.len();
+        let payload = pieces.as_ref().map_or(inline.len(), Pieces::len);
+        let mut size = from.topic.len() + properties + payload + OVERHEAD;
+        let is_rare =
+            from.expires_at.is_some() || pieces.is_some() || properties >= usize::from(LONG);
+        let rare = is_rare.then(|| {
+            size += size_of::<Rare>();
+            Box::new(Rare {
+                expires_at: from.expires_at,
+                pieces,
+                properties,
+            })
+        });
+        let charged = u32::try_from(size).unwrap_or(CHARGED).min(CHARGED);
+        budget.charge(Kind::Queues, charged as usize);
+        let retain = if from.retain { RETAIN } else { 0 };
+        let qos = u32::from(from.qos.bits()) << QOS_SHIFT;
         let head = Head {
-            expires_at: from.expires_at,
+            rare,
             budget,
-            pieces,
-            charged: u32::try_from(size).unwrap_or(u32::MAX),
-            properties: u32::try_from(from.properties.len()).unwrap_or(u32::MAX),
+            word: AtomicU32::new(charged | qos | retain),
             topic: u16::try_from(from.topic.len()).unwrap_or(u16::MAX),
-            qos: from.qos,
-            retain: from.retain,
-            kind: AtomicU8::new(Kind::Queues as u8),
+            properties: u16::try_from(properties).unwrap_or(LONG),
         };
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
@@ -152,11 +176,14 @@ impl Message {
     }
 
     pub(crate) fn topic(&self) -> &str {
-        let bytes = self.0.slice.get(..usize::from(self.head().topic));
         // The bytes were a str when they were copied.
-        bytes
-            .and_then(|bytes| std::str::from_utf8(bytes).ok())
-            .unwrap_or_default()
+        std::str::from_utf8(self.topic_bytes()).unwrap_or_default()
+    }
+
+    /// The topic, for those who need not know that it is text: that costs a look at each byte.
+    pub(crate) fn topic_bytes(&self) -> &[u8] {
+        let len = usize::from(self.head().topic);
+        self.0.slice.get(..len).unwrap_or_default()
     }
 
     /// Property bytes to forward, Message Expiry Interval left out.
@@ -165,37 +192,35 @@ impl Message {
         let from = usize::from(head.topic);
         self.0
             .slice
-            .get(from..from + head.properties as usize)
+            .get(from..from + head.properties())
             .unwrap_or_default()
     }
 
     pub(crate) fn payload(&self) -> Payload<'_> {
         let head = self.head();
-        if let Some(pieces) = &head.pieces
-            && let Some((first, rest)) = pieces.chunks.split_first()
-        {
-            let first = first.get(pieces.start..).unwrap_or_default();
-            return Payload::in_pieces(first, rest, pieces.len);
+        if let Some(pieces) = head.rare.as_ref().and_then(|rare| rare.pieces.as_ref()) {
+            return pieces.payload();
         }
         self.0
             .slice
-            .get(usize::from(head.topic) + head.properties as usize..)
+            .get(usize::from(head.topic) + head.properties()..)
             .unwrap_or_default()
             .into()
     }
 
     /// The QoS it was published at.
     pub(crate) fn qos(&self) -> QoS {
-        self.head().qos
+        let qos = (self.head().word() >> QOS_SHIFT) as u8 & 0x03;
+        QoS::from_bits(qos).unwrap_or(QoS::AtMostOnce)
     }
 
     /// The RETAIN flag it was published with.
     pub(crate) fn retain(&self) -> bool {
-        self.head().retain
+        self.head().word() & RETAIN > 0
     }
 
     pub(crate) fn expires_at(&self) -> Option<Instant> {
-        self.head().expires_at
+        self.head().rare.as_ref()?.expires_at
     }
 
     /// Whether the Message Expiry Interval has run out (MQTT-3.3.2-5).
@@ -205,17 +230,20 @@ impl Message {
 
     /// Bytes that this message holds, for the bounds of queues.
     pub(crate) fn footprint(&self) -> usize {
-        self.head().charged as usize
+        (self.head().word() & CHARGED) as usize
     }
 
     /// Charges it as something else from now on.
     pub(crate) fn charge_as(&self, kind: Kind) {
         let head = self.head();
-        let before = head.kind.swap(kind as u8, Ordering::Relaxed);
-        if before != kind as u8 {
-            head.budget.charge(kind, head.charged as usize);
-            head.budget
-                .discharge(kind_of(before), head.charged as usize);
+        let before = match kind {
+            Kind::Retained => head.word.fetch_or(KEPT, Ordering::Relaxed),
+            _ => head.word.fetch_and(!KEPT, Ordering::Relaxed),
+        };
+        let (before, size) = (kind_of(before), self.footprint());
+        if before != kind {
+            head.budget.charge(kind, size);
+            head.budget.discharge(before, size);
         }
     }
 
@@ -239,18 +267,26 @@ impl Message {
     }
 }
 
-impl Drop for Head {
-    fn drop(&mut self) {
-        let kind = kind_of(*self.kind.get_mut());
-        self.budget.discharge(kind, self.charged as usize);
+impl Head {
+    #[inline]
+    fn word(&self) -> u32 {
+        self.word.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn properties(&self) -> usize {
+        match (self.properties, &self.rare) {
+            (LONG, Some(rare)) => rare.properties,
+            (properties, _) => usize::from(properties),
+        }
     }
 }
 
-/// A message is in queues or retained, nothing else.
-fn kind_of(kind: u8) -> Kind {
-    match kind == Kind::Retained as u8 {
-        true => Kind::Retained,
-        false => Kind::Queues,
+impl Drop for Head {
+    fn drop(&mut self) {
+        let word = *self.word.get_mut();
+        self.budget
+            .discharge(kind_of(word), (word & CHARGED) as usize);
     }
 }
 
@@ -282,6 +318,28 @@ mod tests {
         assert_eq!(message.properties(), b"props");
         assert_eq!(message.payload().to_vec(), b"payload");
         assert!(message.is_same(publication.message(*budget)));
+    }
+
+    #[test]
+    fn head_is_small_and_keeps_what_it_was_given() {
+        assert_eq!(size_of::<Head>(), 24);
+        let budget = Owned::new(1 << 20);
+        for (length, qos) in [
+            (0, QoS::AtMostOnce),
+            (65_535, QoS::ExactlyOnce),
+            (70_000, QoS::AtLeastOnce),
+        ] {
+            let properties = vec![7; length];
+            let mut publication = Publication::new("a/b", b"payload", qos);
+            publication.properties = &properties;
+            publication.retain = length > 0;
+            let message = publication.message(*budget);
+            assert_eq!(message.properties().len(), length);
+            assert_eq!(message.payload().to_vec(), b"payload");
+            assert_eq!((message.qos(), message.retain()), (qos, length > 0));
+            assert!(message.footprint() > length + 10);
+            assert_eq!(budget.used(), message.footprint());
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ mod owner;
 mod plan;
 #[cfg(test)]
 mod seeds;
+#[cfg(test)]
+mod turns;
 pub(crate) mod wire;
 #[cfg(test)]
 mod world;

@@ -315,7 +315,7 @@ impl World {
             dup: false,
             qos,
             retain,
-            topic,
+            topic: topic.as_bytes(),
             packet_id,
             topic_alias: None,
             message_expiry: expiry,
@@ -329,7 +329,7 @@ impl World {
             match aliases.iter().position(|known| *known == topic) {
                 Some(place) => {
                     packet.topic_alias = Some(place as u16 + 1);
-                    packet.topic = "";
+                    packet.topic = b"";
                 }
                 None => {
                     aliases.push(topic);

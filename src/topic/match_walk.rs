@@ -88,6 +88,22 @@ enum Place {
     Ahead,
 }
 
+/// The filter that a walk has found.
+pub struct FilterFound<'s, T> {
+    /// Its node in the tree; the filter that is the topic itself has none.
+    pub(super) node: Option<(&'s Tree<T>, NodeId)>,
+}
+
+impl<T> FilterFound<'_, T> {
+    /// Its text, which is rebuilt, where it was found for this topic.
+    pub fn text(&self, topic: &str) -> String {
+        match self.node {
+            Some((tree, id)) => tree.path(id),
+            None => topic.to_owned(),
+        }
+    }
+}
+
 /// One topic's walk.
 pub(super) struct Matching<'s, 'c, T, F> {
     pub(super) tree: &'s Tree<T>,
@@ -102,7 +118,7 @@ pub(super) struct Matching<'s, 'c, T, F> {
 /// behind that.
 type Way<'c> = (NodeId, usize, Option<&'c [u8]>);
 
-impl<'s, 'c, T, F: FnMut(&'s T)> Matching<'s, 'c, T, F> {
+impl<'s, 'c, T, F: FnMut(&'s T, FilterFound<'s, T>)> Matching<'s, 'c, T, F> {
     /// Goes on behind `choices` until nothing or no step is left, and leaves there where it came to.
     pub(super) fn go_on(&mut self, choices: &mut Choices, topic: &'c [u8]) -> Walk {
         let steps = self.steps;
@@ -214,7 +230,8 @@ impl<'s, 'c, T, F: FnMut(&'s T)> Matching<'s, 'c, T, F> {
 
     fn take(&mut self, id: NodeId) {
         if let Some(value) = self.tree.value(id) {
-            (self.f)(value);
+            let node = Some((self.tree, id));
+            (self.f)(value, FilterFound { node });
         }
     }
 
@@ -284,7 +301,10 @@ mod tests {
     ) -> Vec<String> {
         let (mut at, mut found) = (MatchPosition::default(), Vec::new());
         loop {
-            let mut visit = |filter: &String| found.push(filter.clone());
+            let mut visit = |filter: &String, place: FilterFound<'_, String>| {
+                assert_eq!(*filter, place.text(topic));
+                found.push(filter.clone());
+            };
             let walked =
                 trie.visit_matches_from(&mut at, topic, parent, &mut { steps }, &mut visit);
             if walked == Walk::Done {
@@ -424,7 +444,7 @@ mod tests {
             &topic,
             HashParent::Matches,
             &mut steps,
-            &mut |_| {},
+            &mut |_, _| {},
         );
         assert_eq!(walked, Walk::Done);
         assert!(1_000_000 - steps > 256 * long.len() / HASHED);

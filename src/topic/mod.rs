@@ -34,6 +34,8 @@ pub(crate) use hashing::Hashing;
 #[cfg(feature = "internals")]
 pub use levels::levels;
 pub use levels::slashes;
+#[cfg(any(test, fuzzing, feature = "internals"))]
+pub use match_walk::FilterFound;
 pub use match_walk::MatchPosition;
 pub use matching::{HashParent, matches};
 pub use names::{Named, Names, Position};

@@ -71,13 +71,14 @@ impl Position {
     }
 }
 
-impl<T: Named> Names<T> {
-    /// An empty set.
-    pub const fn new() -> Self {
+impl<T> Default for Names<T> {
+    fn default() -> Self {
         let entries = BTreeSet::new();
         Self { entries }
     }
+}
 
+impl<T: Named> Names<T> {
     /// The number of topics.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -388,7 +389,7 @@ mod tests {
     }
 
     fn names_of(topics: impl IntoIterator<Item = String>) -> Names<Value> {
-        let mut names = Names::new();
+        let mut names = Names::default();
         for topic in topics {
             assert_eq!(names.insert(Value(topic, 0)), None);
         }
@@ -446,7 +447,7 @@ mod tests {
 
     #[test]
     fn one_value_per_topic() {
-        let mut names = Names::new();
+        let mut names = Names::default();
         let of = |number| Value("a/b".to_owned(), number);
         assert_eq!(names.insert(of(1)), None);
         assert_eq!(names.insert(of(2)), Some(of(1)));
@@ -581,7 +582,7 @@ mod tests {
             filters in proptest::collection::vec(strategies::filter(), 8),
             parent in strategies::parent(),
         ) {
-            let mut names = Names::new();
+            let mut names = Names::default();
             let mut model = BTreeMap::new();
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
@@ -625,7 +626,7 @@ mod tests {
             filter in proptest::option::of(strategies::filter()),
             allowed in 0_usize..60,
         ) {
-            let mut names = Names::new();
+            let mut names = Names::default();
             for topic in &first {
                 names.insert(value(topic));
             }

@@ -169,6 +169,13 @@ impl<V> Tree<V> {
         }
     }
 
+    /// Rebuilds the text of the path that ends at `id`.
+    pub(super) fn path(&self, id: NodeId) -> String {
+        let mut path = Vec::new();
+        self.write_path(self.node(id), &mut path);
+        String::from_utf8_lossy(&path).into_owned()
+    }
+
     /// Rebuilds the text of the path that ends at `node`.
     fn write_path(&self, node: &Node<V>, path: &mut Vec<u8>) {
         let mut labels: SmallVec<[&[u8]; 16]> = SmallVec::new();

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::HashParent;
 use super::filter::has_wildcard;
 use super::hashing::Hashing;
-use super::match_walk::{MatchPosition, Matching};
+use super::match_walk::{FilterFound, MatchPosition, Matching};
 use super::text::Text;
 use super::tree::Tree;
 use super::walk::Walk;
@@ -127,6 +127,7 @@ impl<T> Trie<T> {
     /// peers have chosen them, [`visit_matches_from`](Self::visit_matches_from) is bounded.
     pub fn visit_matches<'s>(&'s self, topic: &str, parent: HashParent, f: &mut impl FnMut(&'s T)) {
         let (mut at, mut steps) = (MatchPosition::default(), usize::MAX);
+        let f = &mut |value, _: FilterFound<'s, T>| f(value);
         while self.visit_matches_from(&mut at, topic, parent, &mut steps, f) == Walk::More {
             steps = usize::MAX;
         }
@@ -148,13 +149,13 @@ impl<T> Trie<T> {
         topic: &str,
         parent: HashParent,
         steps: &mut usize,
-        f: &mut impl FnMut(&'s T),
+        f: &mut impl FnMut(&'s T, FilterFound<'s, T>),
     ) -> Walk {
         let topic = topic.as_bytes();
         if !at.exact_is_done {
             at.exact_is_done = true;
             if let Some(value) = self.exact_value(topic) {
-                f(value);
+                f(value, FilterFound { node: None });
             }
         }
         if self.wild.len() == 0 {

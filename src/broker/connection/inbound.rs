@@ -29,6 +29,13 @@ impl Active {
         let limits = &broker.config().limits;
         let properties = limits.properties;
         loop {
+            if self.unfinished.is_some() && !self.finish_publishes(broker, context, dirty)? {
+                return Ok(Received {
+                    consumed: *at,
+                    needed: 0,
+                    flow: Flow::Yield,
+                });
+            }
             let rest = buf.get(*at..).unwrap_or_default();
             if rest.is_empty() {
                 return Ok(Received {

@@ -12,12 +12,24 @@ use crate::conn::rules;
 use crate::conn::violation::Violation;
 use crate::session::message::{Message, Publication, expiry_deadline};
 
-use super::super::publish::{Published, Run};
+use super::super::fan_out::FanOut;
+use super::super::publish::{Published, Run, Sent};
 use super::super::session::ReceivedIds;
 use super::{Active, Broker, Context, Dirty, Stop};
 
 /// Messages that are published under one set of locks.
 const RUN: usize = 32;
+
+/// Identifiers of the messages of a run.
+type Ids = SmallVec<[PacketId; RUN]>;
+
+/// Messages that some receivers have not got yet.
+pub(super) struct Unfinished {
+    pub(super) rest: Box<FanOut>,
+    qos: QoS,
+    /// What is to be acknowledged then.
+    ids: Ids,
+}
 
 impl Active {
     /// Handles the PUBLISH in `first` and those after it in `buf` that go the same way. Returns the
@@ -222,14 +234,10 @@ impl Active {
         let assembled = body.map(|body| body.into_message(&publication, context));
         let publication = assembled.as_ref().map_or(publication, Message::publication);
         let run = Run::one(&publication);
-        let publisher = self.session.id;
-        let published = broker.routing.with_route(topic, &mut self.routes, |route| {
-            broker.publish(route, run, publisher, context, dirty)
-        });
-        match publish.packet_id {
-            Some(id) => self.conclude(broker, publish.qos, id, published),
-            None => Ok(()),
-        }
+        let (publisher, cache) = (self.session.id, Some(&mut self.routes));
+        let sent = broker.publish(run, publisher, cache, context, dirty);
+        let ids = publish.packet_id.into_iter().collect();
+        self.conclude_all(broker, publish.qos, ids, sent)
     }
 
     /// AWS-LIM-19, -32: a retained message beyond its topic's rate is refused where there is a code for
@@ -259,7 +267,7 @@ impl Active {
         let limit = broker.config().limits.packet_size;
         let properties = broker.config().limits.properties;
         let mut run: SmallVec<[Publication<'_>; RUN]> = SmallVec::new();
-        let mut ids: SmallVec<[PacketId; RUN]> = SmallVec::new();
+        let mut ids = Ids::new();
         if !self.opens_exchange(broker, publish)? {
             return Ok(first.len);
         }
@@ -301,15 +309,9 @@ impl Active {
         dirty.charge(run.len());
         let packets = buf.get(..at).unwrap_or_default();
         let run = Run::new(&run).read_as(self.version, packets);
-        let publisher = self.session.id;
-        let published = broker
-            .routing
-            .with_route(publish.topic, &mut self.routes, |route| {
-                broker.publish(route, run, publisher, context, dirty)
-            });
-        for id in ids {
-            self.conclude(broker, publish.qos, id, published)?;
-        }
+        let (publisher, cache) = (self.session.id, Some(&mut self.routes));
+        let sent = broker.publish(run, publisher, cache, context, dirty);
+        self.conclude_all(broker, publish.qos, ids, sent)?;
         Ok(at)
     }
 
@@ -334,6 +336,48 @@ impl Active {
             )
             .into()),
         }
+    }
+
+    /// Acknowledges messages that were published, once all their receivers were served.
+    #[inline]
+    fn conclude_all(
+        &mut self,
+        broker: &Broker,
+        qos: QoS,
+        ids: Ids,
+        sent: Sent,
+    ) -> Result<(), Stop> {
+        if let Some(rest) = sent.rest {
+            self.unfinished = Some(Box::new(Unfinished { rest, qos, ids }));
+            return Ok(());
+        }
+        for id in ids {
+            self.conclude(broker, qos, id, sent.published)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with messages that some receivers have not got yet. Nothing else is handled before that
+    /// is done: what comes next is not to overtake them (MQTT-4.6.0-6). Returns whether it is.
+    #[cold]
+    pub(super) fn finish_publishes(
+        &mut self,
+        broker: &Broker,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<bool, Stop> {
+        let Some(mut unfinished) = self.unfinished.take() else {
+            return Ok(true);
+        };
+        if !unfinished.rest.go_on(broker, context, dirty) {
+            self.unfinished = Some(unfinished);
+            return Ok(false);
+        }
+        let published = unfinished.rest.published();
+        for id in unfinished.ids {
+            self.conclude(broker, unfinished.qos, id, published)?;
+        }
+        Ok(true)
     }
 
     /// Acknowledges a message that was published, or was not: the first step of QoS 2, the only one of

@@ -864,9 +864,7 @@ impl Harness {
             .map(|at| self.start + Duration::from_secs(at));
         let context = self.broker.context(self.now);
         let run = Run::one(&publication);
-        let _ = self.broker.routing.with_route_once("t", |route| {
-            self.broker.publish(route, run, 0, &context, dirty)
-        });
+        self.broker.publish_and_forget(run, 0, &context, dirty);
     }
 
     fn acknowledge(&self, client: usize, open: &Open, refused: bool, dirty: &mut Dirty) {

@@ -78,7 +78,7 @@ proptest! {
             dup: dup && qos > QoS::AtMostOnce,
             qos,
             retain,
-            topic: &topic,
+            topic: topic.as_bytes(),
             packet_id: (qos > QoS::AtMostOnce).then(|| id(packet_id)),
             topic_alias,
             message_expiry,

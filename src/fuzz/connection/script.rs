@@ -184,7 +184,7 @@ fn publish(bytes: &mut Bytes<'_>) -> Action {
             dup: how & 0x08 != 0 && qos > QoS::AtMostOnce,
             qos,
             retain: how & 0x10 != 0,
-            topic: TOPICS[usize::from(what & 0b111)],
+            topic: TOPICS[usize::from(what & 0b111)].as_bytes(),
             packet_id: (qos > QoS::AtMostOnce).then_some(id),
             topic_alias: (what & 0x08 != 0).then_some(u16::from(what >> 4)),
             message_expiry: (how & 0x20 != 0).then_some(u32::from(how >> 6)),

@@ -198,11 +198,12 @@ impl World {
             retain_as_published: false,
             retain_handling: RetainHandling::DoNotSend,
         };
+        let topic = "a/topic/of/its/own";
         let publish = OutgoingPublish {
             dup: false,
             qos: QoS::AtLeastOnce,
             retain: false,
-            topic: "a/topic/of/its/own",
+            topic: topic.as_bytes(),
             packet_id: Some(id),
             topic_alias: None,
             message_expiry: None,
@@ -211,13 +212,7 @@ impl World {
             payload: b"x".into(),
         };
         let mut bytes = Vec::new();
-        client::encode_subscribe(
-            &mut bytes,
-            Version::V5,
-            id,
-            None,
-            &[(publish.topic, options)],
-        );
+        client::encode_subscribe(&mut bytes, Version::V5, id, None, &[(topic, options)]);
         publish.encode(Version::V5, &mut bytes);
         let is_exhausted = self.broker.is_exhausted();
         let pipe = self.visit("a client of its own", &bytes);

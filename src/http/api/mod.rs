@@ -27,6 +27,7 @@ async fn flush(shared: &Shared, mut dirty: Dirty) {
         &mut dirty,
     ) {
         tokio::task::yield_now().await;
+        dirty.begin_turn();
     }
 }
 

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::broker::{Dirty, OutsideMessage, Reach};
+use crate::broker::{Dirty, OutsideMessage, Publishing, Reach};
 use crate::codec::{MessageProperties, QoS, ReasonCode};
 use crate::conn::violation::Violation;
 use crate::net::Shared;
@@ -148,8 +148,12 @@ pub(in crate::http) async fn publish(
             result
         }
     };
+    let reach = match result {
+        Ok(publishing) => finish(publishing, &api.shared, &mut dirty).await,
+        Err(error) => Err(error),
+    };
     super::flush(&api.shared, dirty).await;
-    let reach = result?;
+    let reach = reach?;
     Ok(Json(Published {
         matched: reach.subscribers + reach.groups > 0,
         subscribers: reach.subscribers,
@@ -157,7 +161,30 @@ pub(in crate::http) async fn publish(
     }))
 }
 
-fn publish_body(body: &JsonBody, shared: &Shared, dirty: &mut Dirty) -> Result<Reach, ApiError> {
+/// Serves all receivers, in turns with others.
+async fn finish(
+    mut publishing: Publishing,
+    shared: &Shared,
+    dirty: &mut Dirty,
+) -> Result<Reach, ApiError> {
+    let broker = &shared.broker;
+    loop {
+        let context = broker.context(shared.clock.now());
+        if broker.go_on_publishing(&mut publishing, &context, dirty) {
+            break;
+        }
+        broker.flush_some(super::WRITES_PER_TURN, &context, dirty);
+        tokio::task::yield_now().await;
+        dirty.begin_turn();
+    }
+    publishing.reach(&broker.config().limits).map_err(refusal)
+}
+
+fn publish_body(
+    body: &JsonBody,
+    shared: &Shared,
+    dirty: &mut Dirty,
+) -> Result<Publishing, ApiError> {
     let request: Request<'_> = body.parse()?;
     let correlation_data = request.properties.correlation_data()?;
     let message = OutsideMessage {
