@@ -1,5 +1,211 @@
-//! x
+//! A pair of good clients beside bad ones: every step of theirs is timed, and the longest is what
+//! counts.
+//!
+//! The broker has one worker, so that nobody is served while it is busy with another. The bad clients
+//! are a process of their own, at the end of the queue for a core; on a machine that does other things
+//! as well the best of three tries counts.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
 use libtest_mimic::Trial;
+
+use crate::attack::{ATTACKS, Attack, Attackers, CREDENTIALS};
+use crate::raw::{Manner, Raw};
+use crate::setting;
+use crate::support::{
+    Connect, Door, Encode as _, PINGREQ, Publish, Subscribe, TestBroker, Version,
+};
+use crate::support::{Unsubscribe, puback};
+
+/// How long the bad clients go on, in seconds.
+const SECONDS_VARIABLE: &str = "ROUNDEL_PRESSURE_SECONDS";
+const SECONDS: u64 = 3;
+
+/// What no step may take, in milliseconds. The target is 50, for a machine that does nothing else; by
+/// default only what no busy machine explains is an error.
+const BOUND_VARIABLE: &str = "ROUNDEL_PRESSURE_MILLISECONDS";
+const BOUND: u64 = 500;
+
+const TRIES: usize = 3;
+
+/// Between two rounds of the pair.
+const PERIOD: Duration = Duration::from_millis(4);
+
+/// So many rounds apart the pair subscribes anew.
+const SUBSCRIBE_EVERY: usize = 16;
+
 pub(crate) fn trials() -> Vec<Trial> {
-    Vec::new()
+    let trial = |attack: &'static Attack| {
+        Trial::test(format!("pair::{}", attack.name), || {
+            measure(attack);
+            Ok(())
+        })
+    };
+    ATTACKS.iter().map(trial).collect()
+}
+
+fn measure(attack: &Attack) {
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let bound = Duration::from_millis(setting(BOUND_VARIABLE, BOUND));
+    let mut longest = Duration::MAX;
+    for _ in 0..TRIES {
+        longest = longest.min(beside(attack));
+        if longest <= bound {
+            return;
+        }
+    }
+    panic!(
+        "{}: the pair waited {longest:.1?} at best, {bound:?} is the bound",
+        attack.name
+    );
+}
+
+/// Lets the bad clients do it once, and returns the longest wait of the pair.
+fn beside(attack: &Attack) -> Duration {
+    let config = format!(
+        "http_idle_timeout = \"1h\"\nsys_interval = \"1s\"\n[limits]\nretained = 10_000_000\n{}",
+        attack.users
+    );
+    let flags = [&Door::FLAGS[..], &["--http-port", "0"]].concat();
+    let broker = TestBroker::start_in(&flags, &config, &[("TOKIO_WORKER_THREADS", "1")]);
+    let pair = Pair::open(&broker, attack).expect("the broker lets the pair in");
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let thread = thread::spawn(move || pair.run(&stopped));
+    let mut attackers = Attackers::start(attack, &broker);
+    let prepared = attackers.prepared();
+    let acts = attackers.act(Duration::from_secs(setting(SECONDS_VARIABLE, SECONDS)));
+    stop.store(true, Ordering::Relaxed);
+    let waits = thread.join().expect("the pair's thread");
+    let waits = waits.unwrap_or_else(|error| panic!("{}: the pair lost: {error}", attack.name));
+    println!(
+        "{}: {} attackers, {acts} acts, prepared in {prepared:.1?}; the pair waited {waits}",
+        attack.name, attack.attackers
+    );
+    assert!(acts > 0, "{}: nobody did anything", attack.name);
+    waits.longest.0
+}
+
+/// An author and the reader of its topic.
+struct Pair {
+    author: Raw,
+    reader: Raw,
+}
+
+impl Pair {
+    fn open(broker: &TestBroker, attack: &Attack) -> io::Result<Self> {
+        let open = |name: &str| {
+            let mut connect = Connect::new(name);
+            if !attack.users.is_empty() {
+                let (user, password) = CREDENTIALS;
+                connect = connect.user(user).password(password);
+            }
+            let raw = Raw::open(broker.mqtt(), Manner::default(), &connect)?;
+            // Longer than any wait that is worth a number.
+            raw.stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+            Ok::<_, io::Error>(raw)
+        };
+        let (author, mut reader) = (open("good author")?, open("good reader")?);
+        let subscribe = Subscribe::new(1).filter("good/pair", 1);
+        reader.send(&subscribe.encode(Version::V5))?;
+        reader.acknowledged(1)?;
+        Ok(Self { author, reader })
+    }
+
+    fn run(mut self, stop: &AtomicBool) -> io::Result<Waits> {
+        let mut waits = Waits::default();
+        for round in 0.. {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            waits.of("PINGREQ", || self.ping())?;
+            waits.of("QoS 0", || self.publish(0))?;
+            waits.of("QoS 1", || self.publish(1))?;
+            if round % SUBSCRIBE_EVERY == 0 {
+                waits.of("SUBSCRIBE", || self.subscribe())?;
+            }
+            thread::sleep(PERIOD);
+        }
+        Ok(waits)
+    }
+
+    fn ping(&mut self) -> io::Result<()> {
+        self.author.send(&PINGREQ)?;
+        expect(&mut self.author, 0xD)
+    }
+
+    fn publish(&mut self, qos: u8) -> io::Result<()> {
+        let mut message = Publish::new("good/pair", "x");
+        if qos > 0 {
+            message = message.qos(qos, 1);
+        }
+        self.author.send(&message.encode(Version::V5))?;
+        let (first, body) = self.reader.next()?;
+        if first >> 4 != 3 {
+            return Err(io::Error::other(format!("{first:#04x} for a message")));
+        }
+        if qos > 0 {
+            // Behind the topic.
+            let at = 2 + "good/pair".len();
+            let id = u16::from_be_bytes([body[at], body[at + 1]]);
+            self.reader.send(&puback(id).encode(Version::V5))?;
+            expect(&mut self.author, 4)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a subscription and takes it away.
+    fn subscribe(&mut self) -> io::Result<()> {
+        let subscribe = Subscribe::new(2).filter("good/more/+", 1);
+        self.author.send(&subscribe.encode(Version::V5))?;
+        expect(&mut self.author, 9)?;
+        let unsubscribe = Unsubscribe::new(3).filter("good/more/+");
+        self.author.send(&unsubscribe.encode(Version::V5))?;
+        expect(&mut self.author, 0xB)
+    }
+}
+
+fn expect(raw: &mut Raw, kind: u8) -> io::Result<()> {
+    match raw.next()? {
+        (first, _) if first >> 4 == kind => Ok(()),
+        (first, body) => Err(io::Error::other(format!("{first:#04x} {body:02x?}"))),
+    }
+}
+
+/// How long the steps took.
+#[derive(Default)]
+struct Waits {
+    all: Vec<Duration>,
+    longest: (Duration, &'static str),
+}
+
+impl Waits {
+    fn of(&mut self, what: &'static str, step: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let begun = Instant::now();
+        let result = step();
+        let took = begun.elapsed();
+        self.all.push(took);
+        self.longest = self.longest.max((took, what));
+        result.map_err(|error| io::Error::other(format!("{what} after {took:.1?}: {error}")))
+    }
+}
+
+impl std::fmt::Display for Waits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut all = self.all.clone();
+        all.sort_unstable();
+        let (longest, what) = self.longest;
+        write!(
+            f,
+            "{:.1?} at most ({what}), p99 {:.1?}, median {:.1?} of {} steps",
+            longest,
+            all[all.len() * 99 / 100],
+            all[all.len() / 2],
+            all.len()
+        )
+    }
 }
