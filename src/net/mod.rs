@@ -14,9 +14,13 @@ pub(crate) mod timekeeper;
 pub(crate) mod tls;
 #[cfg(feature = "tls")]
 mod tls_link;
+mod turns;
 mod users;
 #[cfg(any(feature = "websocket", test, fuzzing))]
 pub(crate) mod ws;
 
 pub(crate) use shared::Shared;
 pub(crate) use tasks::Tasks;
+#[cfg(feature = "http")]
+pub(crate) use turns::Histogram;
+pub(crate) use turns::Turns;

@@ -10,6 +10,7 @@ use crate::time::Clock;
 
 use super::tasks::Tasks;
 use super::timekeeper::Timekeeper;
+use super::turns::Turns;
 
 /// The broker, its clock, and the means to stop.
 pub(crate) struct Shared {
@@ -17,6 +18,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) timekeeper: Arc<Timekeeper>,
     pub(crate) tasks: Tasks,
+    pub(crate) turns: Turns,
     /// Listeners close; connections are being disconnected.
     pub(crate) stopping: CancellationToken,
     /// Network connections, before and after CONNECT.

@@ -1,7 +1,7 @@
 //! The one task that sleeps for the broker's deadlines.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -31,6 +31,7 @@ const SWEEP: Duration = Duration::from_secs(10);
 pub(crate) async fn keep_time(shared: Arc<Shared>) {
     let mut next_sweep = shared.clock.now() + SWEEP;
     loop {
+        let begun = Instant::now();
         let now = shared.clock.now();
         let mut dirty = Dirty::default();
         shared.broker.handle_deadline(now, &mut dirty);
@@ -40,6 +41,7 @@ pub(crate) async fn keep_time(shared: Arc<Shared>) {
         }
         shared.broker.work(now, &mut dirty);
         shared.broker.flush_all(&shared.broker.context(now), dirty);
+        shared.turns.count(begun.elapsed());
         if shared.broker.has_work() {
             tokio::task::yield_now().await;
             continue;

@@ -161,7 +161,7 @@ fn nothing_follows_the_disconnect_of_the_broker() {
         let mut client = connect(version, &fresh("client"));
         client.subscribe(&topic, 0);
         let stop = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             scope.spawn(|| {
                 let mut author = connect(version, &fresh("author"));
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {

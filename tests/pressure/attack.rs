@@ -43,6 +43,8 @@ pub(crate) struct Attack {
     pub(crate) attackers: usize,
     /// Users that the broker knows, if it asks for passwords.
     pub(crate) users: &'static str,
+    /// The broker may answer with threads of its own, beside the worker.
+    pub(crate) uses_threads: bool,
     prepare: fn(&Doors) -> io::Result<Held>,
     act: fn(&Doors, usize) -> io::Result<()>,
 }
@@ -60,6 +62,7 @@ const fn attack(
         name,
         attackers,
         users: "",
+        uses_threads: false,
         prepare,
         act,
     }
@@ -98,6 +101,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     attack("websocket_upgrades", 30, nothing, upgrades),
     Attack {
         users: USERS,
+        uses_threads: true,
         ..attack("passwords", 30, nothing, passwords)
     },
     attack("wills", 30, nothing, wills),
@@ -156,9 +160,10 @@ impl Attackers {
     pub(crate) fn start(attack: &Attack, broker: &TestBroker) -> Self {
         let this = env::current_exe().expect("the path of this program");
         let doors = Doors::of(broker);
-        // They take what the broker and the good pair leave.
-        let mut child = Command::new("nice")
-            .args(["-n", "10"])
+        // They take what the broker and the good pair leave: many threads would have their share of
+        // the cores otherwise, however nice they are.
+        let mut child = Command::new("chrt")
+            .args(["--idle", "0"])
             .arg(this)
             .env(ROLE_VARIABLE, attack.name)
             .env(DOORS_VARIABLE, doors.to_json().to_string())
@@ -303,6 +308,7 @@ fn send_and_wait(raw: &mut Raw, bytes: &[u8]) -> io::Result<()> {
     raw.send(bytes)?;
     raw.send(&PINGREQ)?;
     while raw.next()?.0 != 0xD0 {}
+    count(1);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! What the broker says of itself, and what the system says of its process.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{Read, Seek as _, SeekFrom, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -68,5 +69,69 @@ pub(crate) fn settled(broker: &TestBroker) -> u64 {
             return now;
         }
         last = now;
+    }
+}
+
+/// How long the broker's turns were, as `/metrics` has it: by class.
+pub(crate) fn turns(broker: &TestBroker) -> String {
+    let http = broker.address("http").expect("the API is on");
+    let body = get(http, "/metrics");
+    let mut text = String::new();
+    let mut below = 0;
+    for line in body.lines() {
+        let Some(class) = line.strip_prefix("roundel_turn_seconds_bucket{le=\"") else {
+            continue;
+        };
+        let (bound, count) = class.split_once("\"} ").expect("a bound and a count");
+        let count: u64 = count.parse().expect("a count");
+        if count > below {
+            text += &format!("{} up to {bound} s, ", count - below);
+        }
+        below = count;
+    }
+    text.trim_end_matches(", ").to_owned()
+}
+
+/// How long one thread was ready to run and waited for a core, as the kernel counts it.
+pub(crate) struct Delay(Option<File>);
+
+impl Delay {
+    /// Of the thread that calls.
+    pub(crate) fn own() -> Self {
+        Self(File::open("/proc/thread-self/schedstat").ok())
+    }
+
+    /// Of the broker's only worker: the first of its threads with that name.
+    pub(crate) fn of_worker(broker: &TestBroker) -> Self {
+        let process = broker.process().expect("a broker of our own");
+        let threads = std::fs::read_dir(format!("/proc/{process}/task"));
+        let worker = threads
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|thread| {
+                std::fs::read_to_string(thread.path().join("comm"))
+                    .is_ok_and(|name| name.starts_with("tokio-rt-worker"))
+            })
+            .min_by_key(|thread| {
+                let name = thread.file_name();
+                name.to_str().and_then(|name| name.parse::<u32>().ok())
+            });
+        Self(worker.and_then(|thread| File::open(thread.path().join("schedstat")).ok()))
+    }
+
+    /// All of it so far. Nothing where the kernel does not count.
+    pub(crate) fn so_far(&mut self) -> Duration {
+        Duration::from_nanos(self.read().unwrap_or_default())
+    }
+
+    fn read(&mut self) -> Option<u64> {
+        let file = self.0.as_mut()?;
+        file.seek(SeekFrom::Start(0)).ok()?;
+        let mut text = [0; 100];
+        let count = file.read(&mut text).ok()?;
+        let text = std::str::from_utf8(&text[..count]).ok()?;
+        // The time it ran comes first.
+        text.split_whitespace().nth(1)?.parse().ok()
     }
 }

@@ -1,0 +1,81 @@
+//! How long tasks keep a worker from other tasks.
+//!
+//! A turn is one poll of a connection's task, or one round of the timekeeper: reading, handling and
+//! writing until it waits or lets others go on. While it lasts, nobody else is served by that worker, so the
+//! longest turn times the number of busy connections is what a client may wait.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Upper bounds of the counted classes, in microseconds. Longer turns are in a last class.
+const BOUNDS: [u64; 10] = [
+    100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000,
+];
+
+/// Turns by how long they took. Two additions count one; aligned so that no counter shares a cache
+/// line with what others read.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct Turns {
+    /// By class; the last one has no bound.
+    classes: [AtomicU64; BOUNDS.len() + 1],
+    /// The time of all, in nanoseconds.
+    time: AtomicU64,
+}
+
+impl Turns {
+    /// Counts a turn.
+    pub(crate) fn count(&self, took: Duration) {
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let class = BOUNDS
+            .iter()
+            .position(|bound| nanoseconds <= bound * 1000)
+            .unwrap_or(BOUNDS.len());
+        if let Some(class) = self.classes.get(class) {
+            class.fetch_add(1, Ordering::Relaxed);
+        }
+        self.time.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// All turns so far. Those that end meanwhile may be in one of its numbers and not in another.
+    #[cfg(feature = "http")]
+    pub(crate) fn histogram(&self) -> Histogram {
+        let bounds = BOUNDS.iter().map(|bound| *bound as f64 / 1e6);
+        let counts = self.classes.iter();
+        Histogram {
+            classes: bounds
+                .chain([f64::MAX])
+                .zip(counts.map(|class| class.load(Ordering::Relaxed)))
+                .collect(),
+            time: Duration::from_nanos(self.time.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// Turns by their length, at a moment.
+#[cfg(feature = "http")]
+#[derive(Debug)]
+pub(crate) struct Histogram {
+    /// The longest turn of each class, in seconds, and how many there were; that of the last class is
+    /// [`f64::MAX`].
+    pub(crate) classes: Vec<(f64, u64)>,
+    /// The time of all of them.
+    pub(crate) time: Duration,
+}
+
+#[cfg(all(test, feature = "http"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turn_counts_in_the_first_class_that_holds_it() {
+        let turns = Turns::default();
+        for micros in [0, 100, 101, 100_000, 100_001, 60_000_000] {
+            turns.count(Duration::from_micros(micros));
+        }
+        let histogram = turns.histogram();
+        let counts: Vec<u64> = histogram.classes.iter().map(|class| class.1).collect();
+        assert_eq!(counts, [2, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(histogram.time, Duration::from_micros(60_200_202));
+    }
+}
