@@ -4,7 +4,9 @@
 //! writing until it waits or lets others go on. While it lasts, nobody else is served by that worker, so the
 //! longest turn times the number of busy connections is what a client may wait.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(feature = "http")]
+use std::iter;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Upper bounds of the counted classes, in microseconds. Longer turns are in a last class.
@@ -12,11 +14,24 @@ const BOUNDS: [u64; 10] = [
     100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000,
 ];
 
-/// Turns by how long they took. Two additions count one; aligned so that no counter shares a cache
-/// line with what others read.
+/// Threads beyond so many share their counters.
+const SHARDS: usize = 16;
+
+thread_local! {
+    /// Where this thread counts.
+    static SHARD: usize = {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS
+    };
+}
+
+/// Turns by how long they took. Each thread writes to cache lines of its own.
+#[derive(Default)]
+pub(crate) struct Turns([Shard; SHARDS]);
+
 #[derive(Default)]
 #[repr(align(128))]
-pub(crate) struct Turns {
+struct Shard {
     /// By class; the last one has no bound.
     classes: [AtomicU64; BOUNDS.len() + 1],
     /// The time of all, in nanoseconds.
@@ -31,24 +46,29 @@ impl Turns {
             .iter()
             .position(|bound| nanoseconds <= bound * 1000)
             .unwrap_or(BOUNDS.len());
-        if let Some(class) = self.classes.get(class) {
+        let Some(shard) = self.0.get(SHARD.with(|shard| *shard)) else {
+            return;
+        };
+        if let Some(class) = shard.classes.get(class) {
             class.fetch_add(1, Ordering::Relaxed);
         }
-        self.time.fetch_add(nanoseconds, Ordering::Relaxed);
+        shard.time.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
     /// All turns so far. Those that end meanwhile may be in one of its numbers and not in another.
     #[cfg(feature = "http")]
     pub(crate) fn histogram(&self) -> Histogram {
         let bounds = BOUNDS.iter().map(|bound| *bound as f64 / 1e6);
-        let counts = self.classes.iter();
-        Histogram {
-            classes: bounds
-                .chain([f64::MAX])
-                .zip(counts.map(|class| class.load(Ordering::Relaxed)))
-                .collect(),
-            time: Duration::from_nanos(self.time.load(Ordering::Relaxed)),
+        let mut classes: Vec<(f64, u64)> = bounds.chain([f64::MAX]).zip(iter::repeat(0)).collect();
+        let mut time = 0;
+        for shard in &self.0 {
+            for (class, count) in classes.iter_mut().zip(&shard.classes) {
+                class.1 += count.load(Ordering::Relaxed);
+            }
+            time += shard.time.load(Ordering::Relaxed);
         }
+        let time = Duration::from_nanos(time);
+        Histogram { classes, time }
     }
 }
 

@@ -30,8 +30,9 @@ const SLACK: u64 = 64 << 20;
 /// Rounds of filling without more being counted, after which the kind is bounded by another limit.
 const ROUNDS_WITHOUT_GROWTH: usize = 3;
 
-/// No kind takes longer to fill.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// No kind takes longer to fill, in seconds.
+const PATIENCE_VARIABLE: &str = "ROUNDEL_PRESSURE_PATIENCE";
+const PATIENCE: u64 = 30;
 
 /// How one kind is filled, a round at a time.
 type Filler = fn(&mut Room, usize) -> io::Result<Outcome>;
@@ -110,6 +111,7 @@ fn measure(name: &str, filler: Filler) {
     let mut room = Room::new(memory);
     let (counted_before, measured_before) =
         (Stats::of(&room.broker).memory(), settled(&room.broker));
+    let patience = Duration::from_secs(setting(PATIENCE_VARIABLE, PATIENCE));
     let begun = Instant::now();
     let mut ended = "refused";
     let (mut last, mut idle) = (counted_before, 0);
@@ -141,7 +143,7 @@ fn measure(name: &str, filler: Filler) {
             ended = "no more is counted";
             break;
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > patience {
             ended = "out of time";
             break;
         }
@@ -690,6 +692,7 @@ fn connections(
     for index in 0..500 {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.set_nodelay(true)?;
         let held = layer(room, stream, format!("c-{round}-{index}"))?;
         room.held.push(held);
     }
