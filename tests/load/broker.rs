@@ -72,7 +72,8 @@ fn config(folder: &Path) -> Config {
     config
 }
 
-fn say(value: &Value) {
+/// Says it on standard output, on a line.
+pub(crate) fn say(value: &Value) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{value}")
         .and_then(|()| out.flush())

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{BrokerProcess, PACKET_SIZE, PATIENCE};
+use crate::broker::{BrokerProcess, PACKET_SIZE, PATIENCE, say};
 use crate::link::{DOORS, Door, Doors, Link, Manner, UPGRADE};
 use crate::support::{
     Connect, Encode as _, PINGREQ, Packet, Publish, Subscribe, Version, Will, frame,
@@ -124,7 +124,7 @@ pub(crate) fn run(doors: &str) -> ExitCode {
         .build()
         .expect("a runtime");
     let report = runtime.block_on(misbehave(doors, stop));
-    println!("{}", report.to_json());
+    say(&report.to_json());
     ExitCode::SUCCESS
 }
 

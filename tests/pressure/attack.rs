@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::env;
+use std::fmt::Display;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -217,7 +218,7 @@ pub(crate) fn run(name: &str) -> ExitCode {
     let doors = Arc::new(Doors::from_json(&doors));
     let begun = Instant::now();
     let held = (attack.prepare)(&doors).expect("the broker takes what is prepared");
-    println!("{}", begun.elapsed().as_millis());
+    say(begun.elapsed().as_millis());
     let mut line = String::new();
     io::stdin().read_line(&mut line).expect("a duration");
     let duration = Duration::from_millis(line.trim().parse().expect("milliseconds"));
@@ -233,10 +234,18 @@ pub(crate) fn run(name: &str) -> ExitCode {
         });
     }
     thread::sleep(duration);
-    println!("{}", ACTS.load(Ordering::Relaxed));
+    say(ACTS.load(Ordering::Relaxed));
     drop(held);
     // Whatever they are waiting for.
     std::process::exit(0);
+}
+
+/// Says it on standard output, on a line.
+fn say(what: impl Display) {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{what}")
+        .and_then(|()| out.flush())
+        .expect("somebody listens");
 }
 
 /// Where the broker takes connections.

@@ -153,7 +153,7 @@ fn measure(name: &str, filler: Filler) {
     let counted = Stats::of(&room.broker)
         .memory()
         .saturating_sub(counted_before);
-    println!(
+    eprintln!(
         "{name}: counted {} MiB ({}), measured {} MiB, {:.2} times; {ended} after {:.1?}",
         counted >> 20,
         stats.kinds(),

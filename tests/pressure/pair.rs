@@ -87,7 +87,7 @@ fn beside(attack: &Attack) -> Duration {
     let waits = thread.join().expect("the pair's thread");
     let waits = waits.unwrap_or_else(|error| panic!("{}: the pair lost: {error}", attack.name));
     let turns = turns(&broker);
-    println!(
+    eprintln!(
         "{}: {} attackers, {acts} acts, prepared in {prepared:.1?}; the pair waited {waits}; \
          turns: {turns}",
         attack.name, attack.attackers
