@@ -131,6 +131,7 @@ impl Pair {
             all: Vec::new(),
             longest: (Duration::ZERO, "nothing"),
             gross: Duration::ZERO,
+            ran: Duration::ZERO,
         };
         for round in 0.. {
             if stop.load(Ordering::Relaxed) {
@@ -198,6 +199,8 @@ struct Waits {
     longest: (Duration, &'static str),
     /// The longest with what was only waiting for a core.
     gross: Duration,
+    /// The longest that the worker ran during a step: what is more than this was not its work.
+    ran: Duration,
 }
 
 impl Waits {
@@ -208,9 +211,11 @@ impl Waits {
         let gross = begun.elapsed();
         let after = self.delays.each_mut().map(Delay::so_far);
         let delays = after.iter().zip(before);
-        let took = delays.fold(gross, |took, (after, before)| {
+        let took = delays.fold(gross, |took, ([_, after], [_, before])| {
             took.saturating_sub(after.saturating_sub(before))
         });
+        let ran = after[1][0].saturating_sub(before[1][0]);
+        self.ran = self.ran.max(ran);
         self.all.push(took);
         self.longest = self.longest.max((took, what));
         self.gross = self.gross.max(gross);
@@ -225,8 +230,9 @@ impl std::fmt::Display for Waits {
         let (longest, what) = self.longest;
         write!(
             f,
-            "{longest:.1?} at most ({what}), with waits for a core {:.1?}, p99 {:.1?}, median {:.1?} of {} steps",
+            "{longest:.1?} at most ({what}), with waits for a core {:.1?}, the worker ran {:.1?} at most, p99 {:.1?}, median {:.1?} of {} steps",
             self.gross,
+            self.ran,
             all[all.len() * 99 / 100],
             all[all.len() / 2],
             all.len()

@@ -92,7 +92,7 @@ pub(crate) fn turns(broker: &TestBroker) -> String {
     text.trim_end_matches(", ").to_owned()
 }
 
-/// How long one thread was ready to run and waited for a core, as the kernel counts it.
+/// How long one thread ran, and was ready to run and waited for a core, as the kernel counts it.
 pub(crate) struct Delay(Option<File>);
 
 impl Delay {
@@ -121,17 +121,17 @@ impl Delay {
     }
 
     /// All of it so far. Nothing where the kernel does not count.
-    pub(crate) fn so_far(&mut self) -> Duration {
-        Duration::from_nanos(self.read().unwrap_or_default())
+    pub(crate) fn so_far(&mut self) -> [Duration; 2] {
+        self.read().unwrap_or_default().map(Duration::from_nanos)
     }
 
-    fn read(&mut self) -> Option<u64> {
+    fn read(&mut self) -> Option<[u64; 2]> {
         let file = self.0.as_mut()?;
         file.seek(SeekFrom::Start(0)).ok()?;
         let mut text = [0; 100];
         let count = file.read(&mut text).ok()?;
         let text = std::str::from_utf8(&text[..count]).ok()?;
-        // The time it ran comes first.
-        text.split_whitespace().nth(1)?.parse().ok()
+        let mut numbers = text.split_whitespace().map(|number| number.parse().ok());
+        Some([numbers.next()??, numbers.next()??])
     }
 }
