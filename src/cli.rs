@@ -82,10 +82,10 @@ struct ServeArgs {
     /// MQTT over TCP [default: off in aws, 1883 in standard]
     #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     mqtt_port: Option<String>,
-    /// MQTT over WebSocket, path /mqtt [default: off]
+    /// MQTT over WebSocket, path /mqtt (`standard`: any path) [default: off]
     #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     ws_port: Option<String>,
-    /// MQTT over WebSocket over TLS, path /mqtt [default: off]
+    /// MQTT over WebSocket over TLS, path /mqtt (`standard`: any path) [default: off]
     #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     wss_port: Option<String>,
     /// Control API [default: 9883]

@@ -28,6 +28,7 @@ mod server;
 pub(crate) mod session;
 #[cfg(any(test, fuzzing))]
 mod sim;
+pub(crate) mod table;
 pub(crate) mod time;
 pub(crate) mod topic;
 

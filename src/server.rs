@@ -14,11 +14,15 @@ use crate::broker::{Broker, Dirty, Randomness};
 use crate::codec::QoS;
 use crate::config::Config;
 use crate::local::{Message, Refused, Subscription};
-use crate::net::{Shared, Tasks, Turns, listener, timekeeper};
+use crate::net::{Notices, Passwords, Shared, Tasks, Turns, listener, timekeeper};
 use crate::time::Clock;
 
 /// Connections have so long to read their DISCONNECT when the server stops.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
+
+/// Handshakes that may wait for their next step; half of them from one address.
+#[cfg(feature = "tls")]
+const HANDSHAKES_WAITING: usize = 16_384;
 
 /// Tasks that were dropped have so long to notice: a worker may be inside a long turn.
 const KILL_LIMIT: Duration = Duration::from_millis(300);
@@ -30,9 +34,9 @@ pub struct Addrs {
     pub mqtt: Option<SocketAddr>,
     /// MQTT over TLS.
     pub mqtts: Option<SocketAddr>,
-    /// MQTT over WebSocket, path `/mqtt`.
+    /// MQTT over WebSocket, path `/mqtt`; any path in the profile `standard`.
     pub ws: Option<SocketAddr>,
-    /// MQTT over WebSocket over TLS, path `/mqtt`.
+    /// MQTT over WebSocket over TLS, path `/mqtt`; any path in the profile `standard`.
     pub wss: Option<SocketAddr>,
     /// The HTTP control API.
     pub http: Option<SocketAddr>,
@@ -253,7 +257,8 @@ impl Drop for Server {
     }
 }
 
-fn share(config: Config) -> Arc<Shared> {
+/// What the tasks of a server share.
+pub(crate) fn share(config: Config) -> Arc<Shared> {
     let clock = Clock::default();
     let timekeeper = Arc::new(timekeeper::Timekeeper::default());
     let randomness = match config.seed {
@@ -261,6 +266,7 @@ fn share(config: Config) -> Arc<Shared> {
         None => Randomness::from_source(system_random),
     };
     let broker = Broker::new(config, randomness, clock.now(), timekeeper.clone());
+    let passwords = Passwords::new(&broker);
     Arc::new(Shared {
         broker,
         clock,
@@ -269,8 +275,10 @@ fn share(config: Config) -> Arc<Shared> {
         tasks: Tasks::default(),
         stopping: CancellationToken::new(),
         connections: AtomicUsize::new(0),
+        passwords,
         #[cfg(feature = "tls")]
-        handshakes: Arc::new(tokio::sync::Semaphore::new(handshake_steps())),
+        handshakes: crate::net::Gate::new(handshake_steps(), HANDSHAKES_WAITING),
+        notices: Notices::default(),
     })
 }
 

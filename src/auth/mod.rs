@@ -1,5 +1,10 @@
 //! Who a client is and what it may do.
 
+pub(crate) mod failures;
+pub(crate) mod line;
 pub(crate) mod origin;
 #[cfg(feature = "tls")]
 pub(crate) mod password;
+mod source;
+
+pub(crate) use source::Source;

@@ -80,10 +80,31 @@ pub(crate) enum Flow {
 }
 
 /// User name and password of a CONNECT.
-#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Credentials {
     pub(crate) username: Option<Box<str>>,
     pub(crate) password: Option<Box<[u8]>>,
+    /// Accounts for both.
+    _charge: Charge,
+}
+
+impl Credentials {
+    /// A copy of them, for which `charge` holds the bytes.
+    pub(crate) fn new(username: Option<&str>, password: Option<&[u8]>, charge: Charge) -> Self {
+        Self {
+            username: username.map(Into::into),
+            password: password.map(Into::into),
+            _charge: charge,
+        }
+    }
+}
+
+/// The word on credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Valid,
+    Invalid,
+    /// They were not looked at: too many wait for that.
+    Busy,
 }
 
 impl std::fmt::Debug for Credentials {
@@ -377,13 +398,7 @@ impl Connection {
             Ok(accepted) if broker.config().users.is_empty() => {
                 self.establish(broker, accepted, context, dirty)
             }
-            Ok(accepted) => {
-                self.phase = Phase::Authenticating(Box::new(accepted));
-                Flow::Authenticate(Credentials {
-                    username: connect.username.map(Into::into),
-                    password: connect.password.map(Into::into),
-                })
-            }
+            Ok(accepted) => self.authenticate(broker, &connect, accepted),
         };
         Received {
             consumed: len,
@@ -392,11 +407,23 @@ impl Connection {
         }
     }
 
+    /// Asks whether the client is whom it says it is.
+    fn authenticate(&mut self, broker: &Broker, connect: &Connect<'_>, accepted: Accepted) -> Flow {
+        let bytes = connect.username.map_or(0, str::len) + connect.password.map_or(0, <[u8]>::len);
+        let mut charge = broker.charge(Kind::Packets);
+        if charge.grow(bytes).is_err() {
+            self.reject(broker, &Applicant::from(&accepted), &busy());
+            return Flow::End;
+        }
+        self.phase = Phase::Authenticating(Box::new(accepted));
+        Flow::Authenticate(Credentials::new(connect.username, connect.password, charge))
+    }
+
     /// Goes on after [`Flow::Authenticate`].
     pub(crate) fn authenticated(
         &mut self,
         broker: &Broker,
-        is_valid: bool,
+        verdict: Verdict,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Flow {
@@ -404,14 +431,16 @@ impl Connection {
         let Phase::Authenticating(accepted) = phase else {
             return Flow::End;
         };
-        if is_valid {
-            return self.establish(broker, *accepted, context, dirty);
-        }
-        let violation = Violation::new(
-            ReasonCode::BadUserNameOrPassword,
-            "MQTT-3.1.4-2",
-            "bad user name or password",
-        );
+        let violation = match verdict {
+            _ if broker.is_stopping() => stopping(),
+            Verdict::Valid => return self.establish(broker, *accepted, context, dirty),
+            Verdict::Invalid => Violation::new(
+                ReasonCode::BadUserNameOrPassword,
+                "MQTT-3.1.4-2",
+                "bad user name or password",
+            ),
+            Verdict::Busy => busy(),
+        };
         self.reject(broker, &Applicant::from(&*accepted), &violation);
         Flow::End
     }
@@ -771,12 +800,7 @@ impl Connection {
             return Flow::End;
         };
         if broker.is_stopping() {
-            let violation = Violation::new(
-                ReasonCode::ServerShuttingDown,
-                "MQTT-4.13.2-1",
-                "the broker is stopping",
-            );
-            self.reject(broker, &Applicant::from(&*accepted), &violation);
+            self.reject(broker, &Applicant::from(&*accepted), &stopping());
             return Flow::End;
         }
         self.attach(broker, accepted, deadline, context, dirty)
@@ -865,6 +889,24 @@ impl Active {
         self.heard_at = now;
         self.heard_part = 0;
     }
+}
+
+/// Why a client is refused while the broker stops.
+fn stopping() -> Violation {
+    Violation::new(
+        ReasonCode::ServerShuttingDown,
+        "MQTT-4.13.2-1",
+        "the broker is stopping",
+    )
+}
+
+/// Why a client is refused whose password cannot be checked now.
+fn busy() -> Violation {
+    Violation::new(
+        ReasonCode::ServerBusy,
+        "MQTT-4.13.2-1",
+        "too many clients wait for the check of their password",
+    )
 }
 
 /// CONNACK for a CONNECT that was accepted.

@@ -24,6 +24,8 @@ pub(super) enum Later {
     Drain(Arc<Group>),
     /// Groups and messages that wait for a session, which has room.
     MakeRoom(Arc<Session>),
+    /// Messages on their way from a session to its groups or back.
+    Errand(Arc<Session>),
     /// Receivers of a message that nobody waits for.
     FanOut(Box<FanOut>),
 }

@@ -24,13 +24,16 @@ use super::context::Context;
 use super::dirty::{Dirty, Later};
 use super::facts::ConnectionFacts;
 use super::link::Link;
-use super::outbox::{Legacy, Peer};
+use super::outbox::Peer;
 use super::publish::Run;
 use super::schedule::Timer;
 use super::session::{Session, Slot, State, session_size};
 
 /// Groups that are told in one go that a session has room for them.
 const GROUPS_TOLD: usize = 64;
+
+/// What it costs to carry out a timer, beside what that leads to, in steps.
+const TIMER_STEPS: usize = 8;
 
 /// A Session Expiry Interval that never runs out (MQTT-3.1.2.11.2).
 pub(crate) const NEVER: u32 = u32::MAX;
@@ -203,7 +206,7 @@ impl Broker {
         Self::count(&self.counters.connections_opened, 1);
         let epoch = slot.epoch;
         let connack = connack(session_present);
-        let groups = {
+        {
             let mut outbox = session.outbox();
             outbox.persistent = request.expiry > 0;
             let wake = outbox.attach(epoch, link.clone(), request.peer, &connack, context);
@@ -213,21 +216,10 @@ impl Broker {
                 outbox.want_handover();
                 link.wake();
             }
-            let groups = outbox.take_noted();
-            // Half of the window is left to the groups, if any wait for this session.
-            let slots = outbox.free_slots();
-            let own = if groups.is_empty() {
-                slots
-            } else {
-                slots.div_ceil(2)
-            };
-            let wake = outbox.pump(own, context);
+            let wake = outbox.begin_resuming(context);
             dirty.note(session, wake);
-            groups
-        };
-        for group in groups {
-            group.resume(session, context, dirty);
         }
+        self.run_errand(session, context, dirty);
         self.arm_resend(session, epoch, context);
         drop(slot);
         self.make_room(session, context, dirty);
@@ -296,17 +288,12 @@ impl Broker {
             slot.expiry = expiry;
         }
         let is_resumable = slot.expiry > 0;
-        let legacies = {
+        {
             let mut outbox = session.outbox();
             outbox.persistent = is_resumable;
-            outbox.leave_groups()
-        };
-        for Legacy { group, surrendered } in legacies {
-            let kept = group.depart(session, surrendered, is_resumable, context, dirty);
-            if !kept.is_empty() {
-                session.outbox().keep_surrendered(kept, context);
-            }
+            outbox.leave_groups(dirty);
         }
+        self.run_errand(session, context, dirty);
         {
             let mut outbox = session.outbox();
             outbox.detach(departure.reason, departure.reason_string, context);
@@ -403,12 +390,17 @@ impl Broker {
         self.publish_and_forget(run, session.id, context, dirty);
     }
 
-    /// Carries out everything that is due.
-    pub(crate) fn handle_deadline(&self, now: Instant, dirty: &mut Dirty) {
+    /// Carries out what is due, as much of it as the turn allows. Returns whether there may be more.
+    pub(crate) fn handle_deadline(&self, now: Instant, dirty: &mut Dirty) -> bool {
         let context = self.context(now);
-        while let Some(timer) = self.schedule.pop_due(now) {
+        while !dirty.is_spent() {
+            let Some(timer) = self.schedule.pop_due(now) else {
+                return false;
+            };
+            dirty.charge(TIMER_STEPS);
             self.handle_timer(&timer, &context, dirty);
         }
+        true
     }
 
     fn handle_timer(&self, timer: &Timer, context: &Context<'_>, dirty: &mut Dirty) {
@@ -511,6 +503,8 @@ impl Broker {
             dirty.note(session, wake);
             let slots = outbox.free_slots();
             let own = match outbox.is_wanted(context) {
+                // The rest is for groups that will be told of this connection.
+                _ if outbox.is_resuming() => 0,
                 true => outbox.own_share(slots),
                 false => slots,
             };
@@ -528,7 +522,10 @@ impl Broker {
         }
         let (more, replays) = {
             let mut outbox = session.outbox();
-            if outbox.is_wanted(context) {
+            if outbox.is_resuming() {
+                // Whoever is done with that makes room again.
+                (false, outbox.has_replays())
+            } else if outbox.is_wanted(context) {
                 (true, outbox.has_replays())
             } else {
                 let slots = outbox.free_slots();

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use crate::session::message::Message;
+use crate::session::window::Window;
 
 /// Bytes of a place at the end of a line, and of one aside, besides the message.
 const IN_TAIL: usize = 64;
@@ -208,6 +209,12 @@ impl<T: Waits + Send> Discard for Aside<T> {
         self.expiries.clear();
         (0..count).all(|_| self.entries.pop_first().is_some());
         self.entries.is_empty()
+    }
+}
+
+impl Discard for Window {
+    fn discard(&mut self, count: usize) -> bool {
+        self.discard(count)
     }
 }
 

@@ -13,6 +13,7 @@ mod chunks;
 mod connection;
 mod context;
 mod dirty;
+mod errand;
 mod facts;
 mod fan_out;
 mod group_names;
@@ -57,7 +58,7 @@ use crate::conn::rate::Rates;
 use crate::conn::violation::Violation;
 use crate::topic::{HashParent, Hashing};
 
-pub(crate) use connection::{Connection, Credentials, Flow, Received, UNSENT_ANSWERS};
+pub(crate) use connection::{Connection, Credentials, Flow, Received, UNSENT_ANSWERS, Verdict};
 pub(crate) use context::Context;
 pub(crate) use dirty::{Dirty, STEPS_PER_TURN};
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
@@ -92,6 +93,9 @@ const SESSION_SHARDS: usize = 128;
 
 /// Steps that a shared group takes before its lock is let go for others: about 64 microseconds.
 const BATCH: usize = 512;
+
+/// What it costs to remove a retained message, in steps.
+const REMOVAL_STEPS: usize = 8;
 
 /// Rounds of writes and of work that was put off, for callers who have no further turn.
 const ROUNDS: usize = 16;
@@ -181,7 +185,7 @@ impl Broker {
     }
 
     /// Sets how many steps a shared group takes under one lock hold.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(crate) fn set_batch(&mut self, steps: usize) {
         self.batch = steps.max(1);
     }
@@ -221,7 +225,7 @@ impl Broker {
     }
 
     /// The bound on what peers make the broker hold.
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "http", test))]
     pub(crate) fn budget(&self) -> budget::Budget {
         *self.budget
     }
@@ -269,10 +273,19 @@ impl Broker {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Removes retained messages whose expiry ran out.
-    pub(crate) fn sweep(&self, now: Instant) {
-        let removed = self.retained.remove_expired(&self.context(now));
-        Self::count(&self.counters.expired, removed as u64);
+    /// Removes retained messages whose expiry ran out, as many as the turn allows. Returns whether
+    /// there may be more.
+    pub(crate) fn sweep(&self, now: Instant, dirty: &mut Dirty) -> bool {
+        let context = self.context(now);
+        while !dirty.is_spent() {
+            let removed = self.retained.remove_expired(&context);
+            Self::count(&self.counters.expired, removed as u64);
+            dirty.charge(removed * REMOVAL_STEPS);
+            if removed < retained::SWEEP {
+                return false;
+            }
+        }
+        true
     }
 
     /// Writes one session's outbox and then whatever the room that this made lets through.
@@ -334,6 +347,7 @@ impl Broker {
         match work {
             Later::Drain(group) => group.drain_listed(context, dirty),
             Later::MakeRoom(session) => self.make_room(session, context, dirty),
+            Later::Errand(session) => self.run_listed_errand(session, context, dirty),
             Later::FanOut(rest) => return rest.go_on(self, context, dirty),
         }
         true

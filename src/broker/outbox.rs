@@ -5,7 +5,7 @@
 //! it takes to append a packet and tell the writer afterwards: methods that make the connection need
 //! one return [`Wake::Writer`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,15 @@ use crate::codec::{self, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, Reason
 use crate::session::delivery::{Delivery, SubscriptionIds};
 use crate::session::message::{Message, Publication, remaining_expiry};
 use crate::session::subscription::Options;
-use crate::session::window::{Entry, Origin, Phase, Window};
+use crate::session::window::{Entry, Origin, Phase, Walk, Window};
 
 use super::alias::OutboundAliases;
 use super::chunks::Chunks;
 use super::context::Context;
+use super::dirty::Dirty;
 use super::line::{Line, Waits};
 use super::link::{Link, Words};
-use super::memberships::{Membership, Memberships, Room};
+use super::memberships::{Errand, Membership, Memberships, Room};
 use super::replay::Replay;
 use super::resend::Resend;
 use super::share::{Group, Surrendered};
@@ -142,19 +143,17 @@ pub(super) struct Connected {
     pub(super) peer: Peer,
     pub(super) out: Writer<Chunks>,
     aliases: Option<Box<OutboundAliases>>,
-    /// Identifiers of exchanges of an earlier connection that this one has not sent again yet.
+    /// Tells it from the session's other connections in what it has sent.
+    number: u32,
+    /// Exchanges of an earlier connection that this one has not sent again yet.
     resend: Resend,
+    /// Places of the window that new exchanges may take: none while some of an earlier connection are to
+    /// be sent again or to go back to their groups, else as many as the client takes.
+    places: usize,
     /// Another connection waits for the session.
     is_wanted: bool,
     /// It ends: what its groups had handed over goes back to them, and nothing comes any more.
     is_leaving: bool,
-}
-
-/// What a connection that ends leaves to the session's groups.
-pub(super) struct Legacy {
-    pub(super) group: Arc<Group>,
-    /// In the order in which it was sent.
-    pub(super) surrendered: Vec<Surrendered>,
 }
 
 /// How the outbound side of a connection stands.
@@ -428,9 +427,7 @@ impl Outbox {
     /// (MQTT-4.6.0-1).
     fn has_room(&self, context: &Context<'_>) -> bool {
         self.connected.as_ref().is_some_and(|connected| {
-            connected.resend.is_empty()
-                && self.window.len() < connected.peer.window
-                && connected.out.len() < context.limits.outbox
+            self.window.len() < connected.places && connected.out.len() < context.limits.outbox
         })
     }
 
@@ -443,6 +440,7 @@ impl Outbox {
             phase: Phase::Published(delivery),
             origin,
             opened_at: context.seconds,
+            sent_on: connected.number,
         };
         let Some(id) = self.window.open(entry) else {
             return Wake::Nobody;
@@ -534,9 +532,9 @@ impl Outbox {
         wake
     }
 
-    /// Whether queued messages could be sent at once.
+    /// Whether something that waits could be sent at once.
     pub(super) fn has_more(&self, context: &Context<'_>) -> bool {
-        !self.queue.is_empty() && self.can_pump(context)
+        (!self.queue.is_empty() && self.can_pump(context)) || self.can_resend()
     }
 
     fn can_pump(&self, context: &Context<'_>) -> bool {
@@ -549,12 +547,9 @@ impl Outbox {
 
     /// Free places in the window.
     pub(super) fn free_slots(&self) -> usize {
-        self.connected
-            .as_ref()
-            .filter(|connected| connected.resend.is_empty())
-            .map_or(0, |connected| {
-                connected.peer.window.saturating_sub(self.window.len())
-            })
+        self.connected.as_ref().map_or(0, |connected| {
+            connected.places.saturating_sub(self.window.len())
+        })
     }
 
     /// The room that some group wants and that there is.
@@ -611,12 +606,6 @@ impl Outbox {
             self.group_turn = !self.group_turn;
         }
         slots / 2 + usize::from(slots % 2 == 1 && !self.group_turn)
-    }
-
-    /// The groups that are to be told of a new connection.
-    pub(super) fn take_noted(&mut self) -> Vec<Arc<Group>> {
-        let memberships = self.memberships.as_mut();
-        memberships.map_or_else(Vec::new, |memberships| memberships.take_noted())
     }
 
     pub(super) fn enqueue_replays(&mut self, replays: Vec<Replay>) {
@@ -679,18 +668,20 @@ impl Outbox {
             peer.topic_aliases,
             Charge::none(context.budget, Kind::Sessions),
         );
-        let mut resend = Resend::default();
-        self.window.visit(|id, _| resend.push(id));
         self.connected = Some(Connected {
             epoch,
             link,
             peer,
             out,
             aliases,
-            resend,
+            // Two connections with the same number are four thousand million apart.
+            number: epoch as u32,
+            resend: Resend::new(&self.window),
+            places: 0,
             is_wanted: false,
             is_leaving: false,
         });
+        self.open_places();
         // CONNACK needs a writer even if nothing follows it; only the first to ask gets to know.
         match self.pump_resend(context) {
             Wake::Writer => Wake::Writer,
@@ -698,41 +689,60 @@ impl Outbox {
         }
     }
 
-    /// Sends what an earlier connection left open, as far as this one takes it.
-    pub(super) fn pump_resend(&mut self, context: &Context<'_>) -> Wake {
-        let Some(connected) = &mut self.connected else {
-            return Wake::Nobody;
-        };
-        let mut appended = false;
-        let mut dropped = Vec::new();
-        while !connected.resend.is_empty() {
+    /// New exchanges may be opened once nothing of an earlier connection is left to be done.
+    fn open_places(&mut self) {
+        let surrenders = self.surrenders();
+        if let Some(connected) = &mut self.connected {
+            connected.places = match connected.resend.is_empty() && !surrenders {
+                true => connected.peer.window,
+                false => 0,
+            };
+        }
+    }
+
+    /// Whether what an earlier connection left open could be sent at once.
+    fn can_resend(&self) -> bool {
+        let has_room = |connected: &Connected| {
             let on_wire = self.window.len().saturating_sub(connected.resend.len());
-            if on_wire >= connected.peer.window || connected.out.len() >= PUMP_MARK {
+            on_wire < connected.peer.window && connected.out.len() < PUMP_MARK
+        };
+        let connected = self.connected.as_ref();
+        !self.surrenders() && connected.is_some_and(|c| !c.resend.is_empty() && has_room(c))
+    }
+
+    /// Sends what an earlier connection left open, as far as this one takes it, and some at once.
+    pub(super) fn pump_resend(&mut self, context: &Context<'_>) -> Wake {
+        let mut appended = false;
+        for _ in 0..LOOKED_AT {
+            if !self.can_resend() {
                 break;
             }
-            let Some(id) = connected.resend.pop() else {
+            let Some(connected) = &mut self.connected else {
                 break;
             };
-            let Some(entry) = self.window.get(id) else {
-                continue;
+            let Some((id, entry)) = connected.resend.next(&mut self.window, connected.number)
+            else {
+                break;
             };
             match &entry.phase {
+                Phase::Published(delivery) if !delivery_fits(delivery, connected, context) => {
+                    let origin = entry.origin;
+                    self.window.close(id);
+                    self.sent.dropped += 1;
+                    self.forget_origin(origin);
+                }
                 Phase::Published(delivery) => {
                     let dup = !context.aws.never_dup;
-                    if !delivery_fits(delivery, connected, context) {
-                        dropped.extend(self.window.close(id));
-                        continue;
-                    }
                     connected.append_delivery(delivery, id, dup, context.now);
+                    appended = true;
                 }
-                Phase::Released => connected.append_pubrel(id),
+                Phase::Released => {
+                    connected.append_pubrel(id);
+                    appended = true;
+                }
             }
-            appended = true;
         }
-        self.sent.dropped += dropped.len() as u64;
-        for entry in dropped {
-            self.forget_origin(entry.origin);
-        }
+        self.open_places();
         if appended { self.wake() } else { Wake::Nobody }
     }
 
@@ -756,6 +766,7 @@ impl Outbox {
             phase: Phase::Published(delivery),
             origin: Some(origin),
             opened_at: context.seconds,
+            sent_on: self.connected.as_ref().map_or(0, |c| c.number),
         };
         if let Err(entry) = self.window.reopen(id, entry) {
             return match entry.phase {
@@ -781,29 +792,35 @@ impl Outbox {
             Some(_) => return Acknowledged::OutOfStep,
             None => return Acknowledged::Unknown,
         }
+        self.close(id);
+        Acknowledged::Done
+    }
+
+    /// Ends an exchange.
+    fn close(&mut self, id: PacketId) {
         if let Some(entry) = self.window.close(id) {
             self.forget_origin(entry.origin);
+            self.forget_resend(entry.sent_on);
         }
-        self.forget_resend(id);
-        Acknowledged::Done
     }
 
     /// PUBREC: the message has arrived; PUBREL follows (MQTT-4.3.3-4), once more if PUBREC comes once
     /// more. Unknown identifiers get a PUBREL with 0x92, so that a peer that remembers more than we do
     /// comes to an end.
     pub(super) fn receive_pubrec(&mut self, id: PacketId) -> Acknowledged {
-        let origin = match self.window.get(id) {
-            Some(entry) => match &entry.phase {
-                Phase::Published(delivery) if delivery.qos != QoS::ExactlyOnce => {
-                    return Acknowledged::OutOfStep;
-                }
-                Phase::Published(_) | Phase::Released => entry.origin,
-            },
-            None => return Acknowledged::Unknown,
+        let Some(entry) = self.window.get(id) else {
+            return Acknowledged::Unknown;
         };
+        if matches!(&entry.phase, Phase::Published(delivery) if delivery.qos != QoS::ExactlyOnce) {
+            return Acknowledged::OutOfStep;
+        }
+        let origin = entry.origin;
+        let number = self.connected.as_ref().map_or(0, |c| c.number);
+        // PUBREL is sent on this connection.
+        let sent_on = std::mem::replace(&mut entry.sent_on, number);
         self.window.release(id);
         self.forget_origin(origin);
-        self.forget_resend(id);
+        self.forget_resend(sent_on);
         Acknowledged::Done
     }
 
@@ -814,16 +831,18 @@ impl Outbox {
             Some(Phase::Published(_)) => return Acknowledged::OutOfStep,
             None => return Acknowledged::Unknown,
         }
-        self.window.close(id);
-        self.forget_resend(id);
+        self.close(id);
         Acknowledged::Done
     }
 
-    fn forget_resend(&mut self, id: PacketId) {
+    /// An exchange that was sent last on the connection `sent_on` is over, or went on.
+    #[inline]
+    fn forget_resend(&mut self, sent_on: u32) {
         if let Some(connected) = &mut self.connected
-            && !connected.resend.is_empty()
+            && connected.number != sent_on
         {
-            connected.resend.forget(id);
+            connected.resend.forget();
+            self.open_places();
         }
     }
 
@@ -848,17 +867,15 @@ impl Outbox {
             let age = Duration::from_secs(u64::from(now.saturating_sub(entry.opened_at)));
             if period.is_some_and(|period| age >= period) {
                 given_up.push(id);
-            } else if age >= interval && !connected.resend.contains(id) {
+            } else if age >= interval && entry.sent_on == connected.number {
                 // What this connection has not sent yet waits for its place in the window.
                 connected.append_delivery(delivery, id, !context.aws.never_dup, context.now);
                 appended = true;
             }
         });
+        self.sent.dropped += given_up.len() as u64;
         for id in given_up {
-            if let Some(entry) = self.window.close(id) {
-                self.sent.dropped += 1;
-                self.forget_origin(entry.origin);
-            }
+            self.close(id);
         }
         if appended { self.wake() } else { Wake::Nobody }
     }
@@ -940,65 +957,83 @@ impl Outbox {
         }
     }
 
-    /// The connection is about to end: nothing is handed over any more. Takes what groups had handed over
-    /// out of the window, to go to other members, and says which groups have to know.
-    ///
-    /// QoS 2 stays: once PUBLISH was sent it belongs to this session (MQTT-4.8.2-4, -5). So does what a
-    /// group that has ended had sent.
-    pub(super) fn leave_groups(&mut self) -> Vec<Legacy> {
+    /// The connection is about to end: nothing is handed over any more. What the groups have to know is an
+    /// [`Errand`] from now on.
+    pub(super) fn leave_groups(&mut self, dirty: &mut Dirty) {
         if let Some(connected) = &mut self.connected {
             connected.is_leaving = true;
         }
-        let Some(memberships) = &self.memberships else {
-            return Vec::new();
-        };
-        let mut surrendered = match memberships.in_flight() {
-            0 => BTreeMap::new(),
-            _ => self.surrender(),
-        };
-        let in_flight: Vec<u32> = surrendered.keys().copied().collect();
-        let memberships = self.memberships.get_or_insert_default();
-        let visited = memberships.depart(&in_flight);
-        for index in in_flight {
-            memberships.finish_all(index);
+        if let Some(memberships) = &mut self.memberships {
+            dirty.charge(memberships.depart());
         }
-        let legacies = visited.into_iter().map(|(index, group)| Legacy {
-            group,
-            surrendered: surrendered.remove(&index).unwrap_or_default(),
-        });
-        legacies.collect()
     }
 
-    /// Takes the messages of all groups out of the window, by membership, and makes what stays there the
-    /// session's own.
-    fn surrender(&mut self) -> BTreeMap<u32, Vec<Surrendered>> {
-        let memberships = self.memberships.as_deref();
-        let entries = self.window.extract(|entry| {
+    /// Whether messages are still to go back to their groups that an earlier connection had in flight.
+    fn surrenders(&self) -> bool {
+        let memberships = self.memberships.as_ref();
+        memberships.is_some_and(|memberships| memberships.errand().surrenders())
+    }
+
+    /// The session's dealings with its groups.
+    pub(super) fn memberships(&mut self) -> Option<&mut Memberships> {
+        self.memberships.as_deref_mut()
+    }
+
+    /// Takes up to `count` messages of groups out of the window, each with its membership, and makes what
+    /// stays there the session's own. Returns whether there are more.
+    ///
+    /// QoS 2 stays: once PUBLISH was sent it belongs to this session (MQTT-4.8.2-4, -5). So does what a
+    /// group that has ended had sent.
+    pub(super) fn surrender(
+        &mut self,
+        walk: &mut Walk,
+        count: usize,
+        surrendered: &mut Vec<(u32, Surrendered)>,
+    ) -> bool {
+        let Some(memberships) = &mut self.memberships else {
+            return false;
+        };
+        for _ in 0..count {
+            if memberships.in_flight() == 0 {
+                return false;
+            }
+            let Some((packet_id, entry)) = self.window.walk(walk) else {
+                return false;
+            };
+            let Some(origin) = entry.origin.take() else {
+                continue;
+            };
             let is_published = matches!(&entry.phase,
                 Phase::Published(delivery) if delivery.qos == QoS::AtLeastOnce);
-            is_published
-                && entry
-                    .origin
-                    .zip(memberships)
-                    .is_some_and(|(origin, memberships)| !memberships.has_ended(origin.membership))
-        });
-        let mut surrendered: BTreeMap<u32, Vec<Surrendered>> = BTreeMap::new();
-        self.window.visit(|_, entry| {
-            if let Some(origin) = entry.origin.take() {
-                surrendered.entry(origin.membership).or_default();
+            let goes_back = is_published && !memberships.has_ended(origin.membership);
+            memberships.finish(origin.membership);
+            if !goes_back {
+                continue;
             }
-        });
-        for (packet_id, entry) in entries {
-            if let (Phase::Published(delivery), Some(origin)) = (entry.phase, entry.origin) {
-                let of_group = surrendered.entry(origin.membership).or_default();
-                of_group.push(Surrendered {
-                    sequence: origin.sequence,
+            let Some(entry) = self.window.close(packet_id) else {
+                continue;
+            };
+            if let Phase::Published(delivery) = entry.phase {
+                let sequence = origin.sequence;
+                let one = Surrendered {
+                    sequence,
                     packet_id,
                     delivery,
-                });
+                };
+                surrendered.push((origin.membership, one));
+            }
+            if let Some(connected) = &mut self.connected
+                && connected.number != entry.sent_on
+            {
+                connected.resend.forget();
             }
         }
-        surrendered
+        true
+    }
+
+    /// All that goes back to groups has gone: what is left in the window is the session's own.
+    pub(super) fn end_surrender(&mut self) {
+        self.open_places();
     }
 
     /// Takes back what a group does not want, because it ended meanwhile.
@@ -1012,28 +1047,32 @@ impl Outbox {
                 phase: Phase::Published(one.delivery),
                 origin: None,
                 opened_at: context.seconds,
+                sent_on: 0,
             };
             // No message was sent under it since.
-            let _ = self.window.reopen(one.packet_id, entry);
+            if self.window.reopen(one.packet_id, entry).is_ok()
+                && let Some(connected) = &mut self.connected
+            {
+                connected.resend.remember();
+            }
         }
     }
 
-    /// The group is gone: what it handed over becomes the session's own.
-    pub(super) fn keep(&mut self, membership: u32) {
-        let in_flight = self.membership(membership).map_or(0, |m| m.in_flight);
-        if in_flight > 0 {
-            self.window.visit(|_, entry| {
-                if entry
-                    .origin
-                    .is_some_and(|origin| origin.membership == membership)
-                {
-                    entry.origin = None;
-                }
-            });
-        }
-        self.memberships
-            .get_or_insert_default()
-            .finish_all(membership);
+    /// A new connection: the groups that wait for it are told next. Half of the window is left to them.
+    pub(super) fn begin_resuming(&mut self, context: &Context<'_>) -> Wake {
+        let slots = self.free_slots();
+        let awaited = self
+            .memberships
+            .as_mut()
+            .is_some_and(|memberships| memberships.begin_resuming());
+        let own = if awaited { slots.div_ceil(2) } else { slots };
+        self.pump(own, context)
+    }
+
+    /// Whether groups are still to be told of this connection: own messages leave them their places.
+    pub(super) fn is_resuming(&self) -> bool {
+        let memberships = self.memberships.as_ref();
+        memberships.is_some_and(|memberships| matches!(memberships.errand(), Errand::Resuming))
     }
 
     fn forget_origin(&mut self, origin: Option<Origin>) {
@@ -1042,6 +1081,11 @@ impl Outbox {
                 .get_or_insert_default()
                 .finish(origin.membership);
         }
+    }
+
+    /// The group of a membership.
+    pub(super) fn group_of(&self, index: u32) -> Option<Arc<Group>> {
+        Some(self.membership(index)?.group().clone())
     }
 
     pub(super) fn membership(&self, index: u32) -> Option<&Membership> {
@@ -1060,24 +1104,48 @@ impl Outbox {
         self.memberships.get_or_insert_default().join(group)
     }
 
+    /// What the client takes at most, in bytes. If there is such a bound, the group is to be told of the
+    /// next connection, which may have another.
+    pub(super) fn packet_size(&mut self, membership: u32) -> u32 {
+        let connected = self.connected.as_ref();
+        let size = connected.map_or(0, |connected| connected.peer.packet_size);
+        if size < MAX_PACKET_SIZE as usize {
+            self.memberships.get_or_insert_default().note(membership);
+        }
+        u32::try_from(size).unwrap_or(u32::MAX)
+    }
+
     /// The place is given up; it is forgotten once nothing of it is in flight.
     pub(super) fn leave(&mut self, index: u32) {
         self.memberships.get_or_insert_default().leave(index);
     }
 
-    /// Forgets everything; returns how many QoS 1 and 2 messages were lost with it. One that waits
-    /// for PUBCOMP has arrived.
+    /// Forgets everything; returns how many QoS 1 and 2 messages were lost with it. What is still to go
+    /// back to groups is left to their errand, which ends with [`end_window`](Self::end_window).
     pub(super) fn end(&mut self, context: &Context<'_>) -> usize {
-        let mut lost = self.queue.len();
+        let lost = self.queue.len();
+        context.jobs.discard(std::mem::take(&mut self.queue));
+        context.jobs.discard(std::mem::take(&mut self.replays));
+        self.persistent = false;
+        self.charge = None;
+        match &mut self.memberships {
+            Some(memberships) if memberships.is_busy() => {
+                memberships.end_with_errand();
+                lost
+            }
+            _ => lost + self.end_window(context),
+        }
+    }
+
+    /// Forgets what is in the window, and the groups; returns how many messages were lost. One that waits
+    /// for PUBCOMP has arrived.
+    pub(super) fn end_window(&mut self, context: &Context<'_>) -> usize {
+        let mut lost = 0;
         self.window.visit(|_, entry| {
             lost += usize::from(matches!(entry.phase, Phase::Published(_)));
         });
-        context.jobs.discard(std::mem::take(&mut self.queue));
-        context.jobs.discard(std::mem::take(&mut self.replays));
-        self.window = Window::default();
+        context.jobs.discard(std::mem::take(&mut self.window));
         self.memberships = None;
-        self.persistent = false;
-        self.charge = None;
         lost
     }
 

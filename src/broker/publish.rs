@@ -108,7 +108,7 @@ impl<'a> Run<'a> {
 
     /// Hands the messages to a group.
     #[inline]
-    pub(super) fn publish_to(self, group: &Group, context: &Context<'_>, dirty: &mut Dirty) {
+    pub(super) fn publish_to(self, group: &Arc<Group>, context: &Context<'_>, dirty: &mut Dirty) {
         for publication in self.publications {
             group.publish(publication, context, dirty);
         }
@@ -224,10 +224,13 @@ impl Broker {
             lacks_room |= self.retain(publication, context) == Err(Full);
         }
         let (topic, copies) = (run.topic(), run.len());
-        let hand_out = |route: &Route<'_>| self.hand_out_to(route, run, publisher, context, dirty);
+        let mut hand_out = |route: &Route<'_>, steps: usize| {
+            dirty.charge(steps);
+            self.hand_out_to(route, run, publisher, context, dirty)
+        };
         let (reach, mut rest) = match cache {
             Some(cache) => self.routing.with_route(topic, copies, cache, hand_out),
-            None => self.routing.with_route_once(topic, copies, hand_out),
+            None => (self.routing).with_route_once(topic, copies, |route| hand_out(route, 0)),
         };
         if let Some(rest) = &mut rest {
             rest.lacks_room(lacks_room);

@@ -1,75 +1,97 @@
 //! Exchanges of an earlier connection that the new one has not sent again yet.
 
-use std::collections::{HashSet, VecDeque};
-
-use foldhash::fast::FixedState;
-
 use crate::codec::PacketId;
+use crate::session::window::{Entry, Walk, Window};
 
-/// Packet identifiers in the order in which they were sent first (MQTT-4.6.0-1).
+/// A walk through the window in the order in which they were sent first (MQTT-4.6.0-1).
 ///
-/// The client may end an exchange before its turn comes, tens of thousands of them in a row: one that
-/// is forgotten stays in the order until it comes to the front.
-#[derive(Default)]
+/// Whether an exchange is due it says itself: the connection that sent it last is another one. So a
+/// client that resumes costs nothing for what it has open, and one that ends tens of thousands of
+/// exchanges before their turn costs nothing more for each.
 pub(super) struct Resend {
-    order: VecDeque<PacketId>,
-    due: HashSet<PacketId, FixedState>,
+    walk: Walk,
+    /// Exchanges in the window that this connection has not sent.
+    due: usize,
 }
 
 impl Resend {
-    pub(super) fn push(&mut self, id: PacketId) {
-        self.order.push_back(id);
-        self.due.insert(id);
+    /// Everything in the window is due.
+    pub(super) fn new(window: &Window) -> Self {
+        Self {
+            walk: Walk::default(),
+            due: window.len(),
+        }
     }
 
-    pub(super) fn pop(&mut self) -> Option<PacketId> {
-        loop {
-            let id = self.order.pop_front()?;
-            if self.due.remove(&id) {
-                return Some(id);
+    /// The next that is due on the connection of this number, which counts as sent from now on.
+    pub(super) fn next<'a>(
+        &mut self,
+        window: &'a mut Window,
+        connection: u32,
+    ) -> Option<(PacketId, &'a mut Entry)> {
+        // What the walk has passed and did not send has ended since.
+        while self.due > 0 {
+            let (id, _) = window.walk(&mut self.walk)?;
+            if window
+                .get(id)
+                .is_some_and(|entry| entry.sent_on != connection)
+            {
+                self.due -= 1;
+                let entry = window.get(id)?;
+                entry.sent_on = connection;
+                return Some((id, entry));
             }
         }
+        None
     }
 
-    /// The exchange is over, or went on.
-    pub(super) fn forget(&mut self, id: PacketId) {
-        if self.due.remove(&id) && self.due.is_empty() {
-            self.order = VecDeque::new();
-        }
+    /// One of those that are due is over, or went on.
+    pub(super) fn forget(&mut self) {
+        self.due = self.due.saturating_sub(1);
     }
 
-    pub(super) fn contains(&self, id: PacketId) -> bool {
-        self.due.contains(&id)
+    /// One more is due.
+    pub(super) fn remember(&mut self) {
+        self.due += 1;
     }
 
     pub(super) fn len(&self) -> usize {
-        self.due.len()
+        self.due
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.due.is_empty()
+        self.due == 0
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::window::Phase;
 
     #[test]
-    fn what_is_forgotten_loses_its_turn_and_the_others_keep_theirs() {
-        let id = |number| PacketId::new(number).expect("a number from 1");
-        let mut resend = Resend::default();
-        for number in [3, 1, 2, 4] {
-            resend.push(id(number));
-        }
-        resend.forget(id(1));
-        resend.forget(id(9));
-        assert_eq!(resend.len(), 3);
-        assert!(!resend.contains(id(1)) && resend.contains(id(2)));
-        assert_eq!(resend.pop(), Some(id(3)));
-        assert_eq!(resend.pop(), Some(id(2)));
-        resend.forget(id(4));
+    fn what_has_ended_loses_its_turn_and_the_others_keep_theirs() {
+        let mut window = Window::default();
+        let entry = || Entry {
+            phase: Phase::Released,
+            origin: None,
+            opened_at: 0,
+            sent_on: 1,
+        };
+        let ids: Vec<_> = (0..5).filter_map(|_| window.open(entry())).collect();
+        let mut resend = Resend::new(&window);
+        let mut next = |window: &mut Window| resend.next(window, 2).map(|(id, _)| id);
+        assert_eq!(next(&mut window), Some(ids[0]));
+        window.close(ids[0]);
+        window.close(ids[1]);
+        window.close(ids[3]);
+        resend.forget();
+        resend.forget();
+        assert_eq!(resend.len(), 2);
+        let mut next = |window: &mut Window| resend.next(window, 2).map(|(id, _)| id);
+        assert_eq!(next(&mut window), Some(ids[2]));
+        assert_eq!(next(&mut window), Some(ids[4]));
+        assert_eq!(next(&mut window), None);
         assert!(resend.is_empty());
-        assert_eq!(resend.pop(), None);
     }
 }

@@ -45,7 +45,7 @@ const ENTRY: usize = 40;
 const SLICE: usize = 2_000;
 
 /// Expired messages that are removed while the store is locked.
-const SWEEP: usize = 256;
+pub(super) const SWEEP: usize = 256;
 
 /// There are as many retained messages as the limit allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,21 +153,15 @@ impl Retained {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Removes what has expired; returns how many.
+    /// Removes what has expired, at most [`SWEEP`] messages; returns how many.
     pub(super) fn remove_expired(&self, context: &Context<'_>) -> usize {
-        let mut removed = 0;
-        loop {
-            let mut store = self.store.write();
-            let expired = store.remove_expired(SWEEP, context);
-            removed += expired;
-            if expired > 0 {
-                store.settle(context);
-                self.count.store(store.names.len(), Ordering::Relaxed);
-            }
-            if expired < SWEEP {
-                return removed;
-            }
+        let mut store = self.store.write();
+        let removed = store.remove_expired(SWEEP, context);
+        if removed > 0 {
+            store.settle(context);
+            self.count.store(store.names.len(), Ordering::Relaxed);
         }
+        removed
     }
 }
 
@@ -275,3 +269,114 @@ impl PartialEq for Expiring {
 }
 
 impl Eq for Expiring {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::broker::{Alarm, Broker, Randomness};
+    use crate::codec::QoS;
+    use crate::config::Config;
+
+    struct NoAlarm;
+
+    impl Alarm for NoAlarm {
+        fn deadline_moved(&self) {}
+    }
+
+    /// A broker, of which only the retained messages are used.
+    struct World {
+        broker: Broker,
+        start: Instant,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let (config, start) = (Config::standard(), Instant::now());
+            let randomness = Randomness::from_seed(7);
+            Self {
+                broker: Broker::new(config, randomness, start, Arc::new(NoAlarm)),
+                start,
+            }
+        }
+
+        fn at(&self, seconds: u64) -> Instant {
+            self.start + Duration::from_secs(seconds)
+        }
+
+        /// Keeps a message that expires so many seconds after the start, or removes the one there.
+        fn store(&self, topic: &str, payload: &str, expires: Option<u64>) {
+            let mut publication = Publication::new(topic, payload.as_bytes(), QoS::AtLeastOnce);
+            publication.expires_at = expires.map(|seconds| self.at(seconds));
+            let context = self.broker.context(self.start);
+            let stored = self.broker.retained.store(&publication, &context);
+            assert_eq!(stored, Ok(()));
+        }
+
+        fn sweep(&self, seconds: u64) -> usize {
+            let context = self.broker.context(self.at(seconds));
+            let mut removed = 0;
+            loop {
+                let slice = self.broker.retained.remove_expired(&context);
+                removed += slice;
+                if slice < SWEEP {
+                    return removed;
+                }
+            }
+        }
+
+        /// The topics that are kept, expired or not.
+        fn topics(&self) -> Vec<String> {
+            let mut topics = Vec::new();
+            let context = self.broker.context(self.start);
+            self.broker.retained.visit(None, &context, |message| {
+                topics.push(message.topic().into())
+            });
+            assert_eq!(topics.len(), self.broker.retained.len());
+            topics
+        }
+
+        fn expiring(&self) -> usize {
+            self.broker.retained.read().expiring.len()
+        }
+    }
+
+    /// MQTT-3.3.2-5
+    #[test]
+    fn sweep_removes_what_has_expired_and_nothing_else() {
+        let world = World::new();
+        for number in 0..3 * SWEEP {
+            world.store(&format!("a/{number}"), "x", Some(5));
+        }
+        world.store("later", "x", Some(6));
+        world.store("never", "x", None);
+        assert_eq!((world.sweep(4), world.topics().len()), (0, 3 * SWEEP + 2));
+        assert_eq!(world.sweep(5), 3 * SWEEP, "in several slices");
+        assert_eq!(world.topics(), ["later", "never"]);
+        assert_eq!((world.sweep(5), world.sweep(6)), (0, 1));
+        assert_eq!(
+            (world.topics(), world.expiring()),
+            (vec!["never".into()], 0)
+        );
+    }
+
+    #[test]
+    fn expiry_of_a_message_that_was_replaced_or_removed_is_forgotten() {
+        let world = World::new();
+        for topic in ["for-good", "for-longer", "removed", "again"] {
+            world.store(topic, "old", Some(5));
+        }
+        world.store("for-good", "new", None);
+        world.store("for-longer", "new", Some(7));
+        world.store("removed", "", None);
+        world.store("again", "", None);
+        world.store("again", "new", None);
+        assert_eq!(world.expiring(), 1);
+        assert_eq!(world.sweep(6), 0);
+        assert_eq!(world.topics(), ["again", "for-good", "for-longer"]);
+        assert_eq!((world.sweep(7), world.expiring()), (1, 0));
+        assert_eq!(world.topics(), ["again", "for-good"]);
+    }
+}

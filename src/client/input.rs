@@ -60,6 +60,11 @@ impl Pending {
         self.large.is_some() || (!self.tail.is_empty() && !self.has_packets)
     }
 
+    /// Bytes that were read and not handled, of packets that fit the thread's buffer.
+    pub(super) fn waiting(&self) -> usize {
+        self.tail.len()
+    }
+
     /// Takes what was read before, if there may be whole packets in it.
     pub(super) fn take_packets(&mut self) -> Option<Bytes<'static>> {
         let has_packets = std::mem::take(&mut self.has_packets);

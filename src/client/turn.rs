@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use crate::broker::Session;
 use crate::broker::{
     Broker, Connection, ConnectionFacts, Context, Credentials, Dirty, Farewell, Flow, Link,
-    Outcome, OutputState, Received, STEPS_PER_TURN, UNSENT_ANSWERS,
+    Outcome, OutputState, Received, STEPS_PER_TURN, UNSENT_ANSWERS, Verdict,
 };
 use crate::budget::{Full, Kind};
 use crate::codec::ReasonCode;
@@ -39,6 +39,10 @@ const PASS_STEPS: usize = 64;
 
 /// Bytes read that count as one step.
 const BYTES_PER_STEP: usize = READ_SIZE / STEPS_PER_TURN;
+
+/// Bytes that are read while a password is checked. Whoever sent so much is not heard closing, until
+/// the word on the password.
+const READ_AHEAD: usize = 4 * 1024;
 
 /// How long a packet may find no room before it is refused, and when to look again meanwhile.
 const STARVE_LIMIT: Duration = Duration::from_secs(5);
@@ -149,8 +153,10 @@ pub(crate) struct Turn {
     stalled: bool,
     /// Reading waits until then (AWS-LIM-11).
     paused_until: Option<Instant>,
-    /// Reading waits for the word on a password.
+    /// What is read waits for the word on a password.
     checking: bool,
+    /// The stream ended meanwhile, behind packets that wait.
+    ended: Option<String>,
     /// Another connection wants the session: what had arrived is read first, whatever else would
     /// hold reading back. Since when that is known.
     handing_over: Option<Instant>,
@@ -230,6 +236,7 @@ impl Turn {
             stalled: false,
             paused_until: None,
             checking: false,
+            ended: None,
             handing_over: None,
             heard_at: now,
             full_since: None,
@@ -346,8 +353,11 @@ impl Turn {
 
     /// Whether nothing holds reading back.
     fn may_read(&self, now: Instant) -> bool {
-        if !self.is_open() || self.checking || self.connection.waits_for_session() {
+        if !self.is_open() || self.connection.waits_for_session() {
             return false;
+        }
+        if self.checking {
+            return self.ended.is_none() && self.pending.waiting() < READ_AHEAD;
         }
         if self.starved.is_some_and(|starved| starved.until > now) {
             return false;
@@ -371,8 +381,15 @@ impl Turn {
         if handing_over_for.is_some_and(|time| time >= HANDOVER_LIMIT) {
             return self.hand_over(broker, context);
         }
+        if self.checking {
+            return self.read_ahead(broker, context, scratch, io);
+        }
         if let Some(input) = self.pending.take_packets() {
             return self.handle(broker, input, context);
+        }
+        if let Some(why) = self.ended.take() {
+            self.lost(broker, &why, context);
+            return Pass::More;
         }
         let (read, size, is_piece) = match self.pending.space(scratch) {
             Ok(Space::Scratch(space)) => (io.read(space), space.len(), false),
@@ -413,6 +430,34 @@ impl Turn {
             Pass::More if cost >= size => Pass::Enough,
             pass => pass,
         }
+    }
+
+    /// Reads a little while a password is checked, so that it is seen when the client goes. What it
+    /// sends is handled after the word on the password.
+    fn read_ahead(
+        &mut self,
+        broker: &Broker,
+        context: &Context<'_>,
+        scratch: &mut [u8],
+        io: &mut impl Io,
+    ) -> Pass {
+        let Ok(Space::Scratch(space)) = self.pending.space(scratch) else {
+            return Pass::Idle;
+        };
+        let room = space.len().min(READ_AHEAD);
+        match io.read(space.get_mut(..room).unwrap_or_default()) {
+            Input::Bytes(0) | Input::Framed { bytes: 0, .. } => {}
+            Input::Bytes(count) | Input::Framed { bytes: count, .. } => {
+                if let Some(input) = self.pending.input(scratch, count) {
+                    self.pending.keep(input, 0, 0);
+                }
+            }
+            Input::Nothing => return Pass::Idle,
+            Input::Closed(why) if self.pending.waiting() > 0 => self.ended = Some(why),
+            Input::Closed(why) => self.lost(broker, &why, context),
+            Input::Refused(violation) => self.refuse(broker, &violation, context),
+        }
+        Pass::More
     }
 
     /// There is no room for what the client sends. It is looked for again soon; if there is none for
@@ -533,7 +578,7 @@ impl Turn {
     }
 
     /// The word on the credentials of [`Next::Check`].
-    pub(crate) fn verified(&mut self, broker: &Broker, is_valid: bool, now: Instant) {
+    pub(crate) fn verified(&mut self, broker: &Broker, verdict: Verdict, now: Instant) {
         self.checking = false;
         self.woken = true;
         if !self.is_open() {
@@ -542,7 +587,7 @@ impl Turn {
         let context = broker.context(now);
         let flow = self
             .connection
-            .authenticated(broker, is_valid, &context, &mut self.dirty);
+            .authenticated(broker, verdict, &context, &mut self.dirty);
         if let Flow::End = flow {
             self.begin_to_leave(broker, &context);
         }

@@ -110,7 +110,8 @@ pub struct Tls {
     pub client_cert: ClientCert,
     /// Further names and addresses in a server certificate that is made at start.
     pub san: Vec<String>,
-    /// A handshake that takes longer is ended.
+    /// A handshake in which the client takes longer is ended. Time in which the broker is busy with
+    /// others does not count.
     pub handshake_timeout: Duration,
 }
 

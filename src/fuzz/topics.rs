@@ -178,7 +178,9 @@ impl World {
             let touched = self.changed[since..]
                 .iter()
                 .any(|filter| book::matches(filter, topic, self.parent));
-            let told = self.changes.touches(since as u64, topic, self.parent);
+            let told = self
+                .changes
+                .touches(since as u64, topic, self.parent, &mut { usize::MAX });
             assert!(
                 told.is_none_or(|told| told || !touched),
                 "{topic:?} since {since}"

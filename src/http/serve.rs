@@ -7,7 +7,6 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -20,7 +19,9 @@ use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::budget::{Charge, Kind};
 use crate::net::Shared;
+use crate::net::listener::back_off;
 
 use super::activity::{Activity, Place, Places, Tracked, Watched};
 
@@ -31,12 +32,13 @@ const CONNECTIONS: usize = 256;
 /// pieces of an answer.
 const BUFFER: usize = 128 * 1024;
 
+/// Bytes that an idle connection holds. They are accounted for, and never refused: there are few
+/// connections, and whoever looks for what takes the memory needs one.
+const IDLE: usize = 10 * 1024;
+
 /// What the system keeps of answers on their way, as far as it follows the wish. A client counts as
 /// reading when a good part of this has left.
 const SEND_BUFFER: usize = 64 * 1024;
-
-/// Pause after an accept that failed for want of a resource, such as file descriptors.
-const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// Serves the API on `listener` until the server stops. Requests that are being answered then are
 /// answered to the end.
@@ -52,9 +54,10 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
             continue;
         };
         let (owned, router) = (shared.clone(), router.clone());
+        let charge = Charge::forced(shared.broker.budget(), Kind::Http, IDLE);
         shared.tasks.spawn(async move {
             serve_connection(&owned, stream, &activity, router).await;
-            drop(place);
+            drop((place, charge));
         });
     }
 }
@@ -72,8 +75,7 @@ async fn accept(
             Some((stream, activity, place))
         }
         Err(error) => {
-            tracing::error!(listener = "http", "cannot accept: {error}");
-            tokio::time::sleep(BACK_OFF).await;
+            back_off(shared, "http", &error).await;
             None
         }
     }

@@ -7,23 +7,26 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tokio::task::JoinHandle;
-
-use crate::broker::{ConnectionFacts, Credentials, Link, Written};
+use crate::auth::Source;
+use crate::broker::{ConnectionFacts, Link, Verdict, Written};
 use crate::client::turn::READ_SIZE;
 use crate::client::{Input, Io, Next, Turn};
 
 use super::socket::{Inbound, Socket};
-use super::{Shared, users};
+use super::{Shared, passwords};
 
 thread_local! {
     static READ_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
+
+/// Stands for the address of a client whose address is not known.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A connection being driven.
 pub(super) struct Driver<I, S> {
@@ -32,7 +35,9 @@ pub(super) struct Driver<I, S> {
     socket: Arc<S>,
     turn: Turn,
     /// A password being checked away from the workers.
-    check: Option<JoinHandle<bool>>,
+    check: Option<Pin<Box<dyn Future<Output = Verdict> + Send>>>,
+    /// Where the client is.
+    source: Source,
 }
 
 /// What ends a poll.
@@ -52,6 +57,7 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         since: Instant,
     ) -> Box<Self> {
         let link: Arc<dyn Link> = socket.clone();
+        let address = facts.peer.map_or(UNKNOWN, |peer| peer.ip());
         let turn = Turn::new(&shared.broker, link, facts, since);
         Box::new(Self {
             shared,
@@ -59,6 +65,7 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             socket,
             turn,
             check: None,
+            source: address.into(),
         })
     }
 
@@ -87,12 +94,11 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         let shared = &self.shared;
         loop {
             if let Some(check) = &mut self.check
-                && let Poll::Ready(checked) = Pin::new(check).poll(cx)
+                && let Poll::Ready(verdict) = check.as_mut().poll(cx)
             {
                 self.check = None;
-                let is_valid = checked.unwrap_or(false);
-                self.turn
-                    .verified(&shared.broker, is_valid, shared.clock.now());
+                let now = shared.clock.now();
+                self.turn.verified(&shared.broker, verdict, now);
             }
             let mut io = Ends {
                 cx,
@@ -106,21 +112,22 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
                 let now = shared.clock.now();
                 self.turn.run(&shared.broker, now, buffer, &mut io)
             });
+            // Nobody waits for the word any more.
+            if !self.turn.is_open() {
+                self.check = None;
+            }
             match next {
                 Next::Wait => return Poll::Pending,
                 Next::Go => {}
                 Next::Yield => return Poll::Ready(End::Yield),
-                Next::Check(credentials) => self.check = Some(check(shared, credentials)),
+                Next::Check(credentials) => {
+                    let check = passwords::check(shared.clone(), self.source, credentials);
+                    self.check = Some(Box::pin(check));
+                }
                 Next::Done => return Poll::Ready(End::Done),
             }
         }
     }
-}
-
-/// Checks user name and password away from the workers: it takes milliseconds by design.
-fn check(shared: &Arc<Shared>, credentials: Credentials) -> JoinHandle<bool> {
-    let shared = shared.clone();
-    tokio::task::spawn_blocking(move || users::verify(&shared.broker.config().users, &credentials))
 }
 
 /// Both directions of a connection, during one poll of its task.

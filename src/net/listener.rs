@@ -12,11 +12,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 
 use crate::broker::{ConnectionFacts, TlsFacts, Traffic};
+use crate::budget::{Charge, Kind as Held};
 
 use super::driver::Driver;
 use super::socket::{Inbound, Socket};
 #[cfg(feature = "tls")]
-use super::tls_link;
+use super::tls_link::{self, NoHandshake};
 #[cfg(feature = "websocket")]
 use super::ws;
 use super::{Shared, tcp};
@@ -26,6 +27,26 @@ const BACKLOG: i32 = 4096;
 
 /// Pause after an accept that failed for want of a resource, such as file descriptors.
 const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// Connections that a listener takes before others have their turn. Each costs some ten microseconds,
+/// and a flood of them brings as many as are taken.
+const ACCEPTS_PER_TURN: usize = 16;
+
+/// Bytes that a connection holds, idle and with a session, besides what is charged for what it sends
+/// and gets: task, timers, buffers, state of TLS, and what the allocator leaves unused between them.
+const PLAIN: usize = 5 * 1024 + 512;
+/// See [`PLAIN`]: what WebSocket adds.
+#[cfg(feature = "websocket")]
+const WEBSOCKET: usize = 5 * 1024;
+/// See [`PLAIN`]: what TLS adds.
+#[cfg(feature = "tls")]
+const TLS: usize = 8 * 1024;
+/// See [`PLAIN`]: what a TLS handshake adds until it has ended: certificates, keys, transcripts.
+#[cfg(feature = "tls")]
+const HANDSHAKE: usize = 8 * 1024;
+/// See [`PLAIN`]: what an upgrade to WebSocket adds until it has ended.
+#[cfg(feature = "websocket")]
+const UPGRADE: usize = 24 * 1024;
 
 /// What a listener speaks.
 #[derive(Clone)]
@@ -51,6 +72,33 @@ impl Kind {
             Self::Wss(_) => "wss",
         }
     }
+
+    /// Bytes to account for until MQTT begins.
+    fn opening_bytes(&self) -> usize {
+        match self {
+            Self::Mqtt => PLAIN,
+            #[cfg(feature = "tls")]
+            Self::Mqtts(_) => PLAIN + TLS + HANDSHAKE,
+            #[cfg(feature = "websocket")]
+            Self::Ws => PLAIN + WEBSOCKET + UPGRADE,
+            #[cfg(all(feature = "websocket", feature = "tls"))]
+            Self::Wss(_) => PLAIN + TLS + WEBSOCKET + HANDSHAKE.max(UPGRADE),
+        }
+    }
+
+    /// Bytes to account for from then on.
+    #[cfg(any(feature = "tls", feature = "websocket"))]
+    fn open_bytes(&self) -> usize {
+        match self {
+            Self::Mqtt => PLAIN,
+            #[cfg(feature = "tls")]
+            Self::Mqtts(_) => PLAIN + TLS,
+            #[cfg(feature = "websocket")]
+            Self::Ws => PLAIN + WEBSOCKET,
+            #[cfg(all(feature = "websocket", feature = "tls"))]
+            Self::Wss(_) => PLAIN + TLS + WEBSOCKET,
+        }
+    }
 }
 
 /// Binds a listening socket; port 0 takes any free one.
@@ -68,19 +116,29 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 /// Accepts connections until the server stops.
 pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, kind: Kind) {
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shared.stopping.cancelled() => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => take(&shared, stream, peer, kind.clone()),
-            Err(error) if is_transient(&error) => {}
-            Err(error) => {
-                tracing::error!(listener = kind.name(), "cannot accept: {error}");
-                tokio::time::sleep(BACK_OFF).await;
+        for _ in 0..ACCEPTS_PER_TURN {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = shared.stopping.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => take(&shared, stream, peer, kind.clone()),
+                Err(error) => back_off(&shared, kind.name(), &error).await,
             }
         }
+        tokio::task::yield_now().await;
     }
+}
+
+/// Waits a while after an accept that failed for want of a resource.
+pub(crate) async fn back_off(shared: &Shared, listener: &'static str, error: &io::Error) {
+    if is_transient(error) {
+        return;
+    }
+    if let Some(earlier) = shared.notices.cannot_accept.due(shared.clock.now()) {
+        tracing::error!(listener, earlier, "cannot accept: {error}");
+    }
+    tokio::time::sleep(BACK_OFF).await;
 }
 
 /// The connection ended before it was accepted; the next may be fine.
@@ -95,31 +153,79 @@ fn is_transient(error: &io::Error) -> bool {
 }
 
 fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
-    let limit = shared.broker.config().limits.connections;
-    if shared.connections.fetch_add(1, Ordering::Relaxed) >= limit {
-        shared.connections.fetch_sub(1, Ordering::Relaxed);
-        tracing::warn!(%peer, listener = kind.name(), limit, "refused: too many connections");
-        return;
+    match Place::take(shared, &kind) {
+        Ok(place) => {
+            // A socket that fails here fails at its first read as well.
+            let _ = stream.set_nodelay(true);
+            shared.tasks.spawn(serve(place, stream, peer, kind));
+        }
+        Err(no_place) => {
+            if let Some(earlier) = shared.notices.no_place.due(shared.clock.now()) {
+                tracing::warn!(%peer, listener = kind.name(), earlier, "refused: {no_place}");
+            }
+        }
     }
-    // A socket that fails here fails at its first read as well.
-    let _ = stream.set_nodelay(true);
-    let place = Place(shared.clone());
-    shared.tasks.spawn(serve(place, stream, peer, kind));
 }
 
-/// Counts a connection for as long as it lives.
-struct Place(Arc<Shared>);
+/// Why a connection is not served.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum NoPlace {
+    #[error("too many connections, `limits.connections` is {0}")]
+    Connections(usize),
+    #[error("no memory for another connection, `limits.memory` is {0}")]
+    Memory(usize),
+}
+
+/// Counts a connection, and accounts for what it holds, for as long as it lives.
+struct Place {
+    shared: Arc<Shared>,
+    charge: Charge,
+    /// Bytes to account for once MQTT has begun.
+    #[cfg(any(feature = "tls", feature = "websocket"))]
+    open_bytes: usize,
+}
+
+impl Place {
+    fn take(shared: &Arc<Shared>, kind: &Kind) -> Result<Self, NoPlace> {
+        let limits = &shared.broker.config().limits;
+        let mut charge = shared.broker.charge(Held::Connections);
+        if charge.grow(kind.opening_bytes()).is_err() {
+            return Err(NoPlace::Memory(limits.memory));
+        }
+        // It is counted from here on, and no more when it is dropped.
+        let earlier = shared.connections.fetch_add(1, Ordering::Relaxed);
+        let place = Self {
+            shared: shared.clone(),
+            charge,
+            #[cfg(any(feature = "tls", feature = "websocket"))]
+            open_bytes: kind.open_bytes(),
+        };
+        match earlier < limits.connections {
+            true => Ok(place),
+            false => Err(NoPlace::Connections(limits.connections)),
+        }
+    }
+}
+
+#[cfg(any(feature = "tls", feature = "websocket"))]
+impl Place {
+    /// What came before MQTT is over, and what it held is given back.
+    fn begin_mqtt(mut self) -> Self {
+        self.charge.set(self.open_bytes);
+        self
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Serves a connection. The future is kept as long as the connection, so what is large in it only
 /// for a while is boxed.
 async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
-    let shared = &place.0;
+    let shared = &place.shared.clone();
     let name = kind.name();
     let since = shared.clock.now();
     match kind {
@@ -136,6 +242,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             };
             let (inbound, link, tls) = tls_link::take_apart(stream);
             let facts = facts(name, peer, Some(tls));
+            let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, shared.clock.now()).await;
         }
         #[cfg(feature = "websocket")]
@@ -147,6 +254,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             };
             let (inbound, link) = tcp::split(stream);
             let (inbound, link) = ws::join(front, inbound, Arc::new(link));
+            let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, since).await;
         }
         #[cfg(all(feature = "websocket", feature = "tls"))]
@@ -163,6 +271,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             };
             let (inbound, link, _) = tls_link::take_apart(stream);
             let (inbound, link) = ws::join(front, inbound, link);
+            let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, since).await;
         }
     }
@@ -199,16 +308,70 @@ async fn shake_hands(
     config: Arc<rustls::ServerConfig>,
 ) -> Option<TlsStream<TcpStream>> {
     let limit = shared.broker.config().tls.handshake_timeout;
-    let handshake = tls_link::shake_hands(stream, config, shared.handshakes.clone());
-    match tokio::time::timeout(limit, handshake).await {
-        Ok(Ok(stream)) => Some(stream),
-        Ok(Err(error)) => {
+    let gate = &shared.handshakes;
+    let refusal = match tls_link::shake_hands(stream, config, gate, peer.ip().into(), limit).await {
+        Ok(stream) => return Some(stream),
+        Err(refusal) => refusal,
+    };
+    match refusal {
+        NoHandshake::Failed(error) => {
             tracing::info!(%peer, listener, "TLS handshake failed: {error}");
-            None
         }
-        Err(_) => {
+        NoHandshake::Slow => {
             tracing::info!(%peer, listener, "TLS handshake took longer than {limit:?}");
-            None
         }
+        NoHandshake::Crowded => {
+            if let Some(earlier) = shared.notices.crowded.due(shared.clock.now()) {
+                let text = "refused: too many TLS handshakes wait";
+                tracing::warn!(%peer, listener, earlier, "{text}");
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn shared(connections: usize, memory: usize) -> Arc<Shared> {
+        let mut config = Config::standard();
+        config.limits.connections = connections;
+        config.limits.memory = memory;
+        crate::server::share(config)
+    }
+
+    #[tokio::test]
+    async fn no_more_connections_are_served_than_the_limit_and_one_that_ends_makes_room() {
+        let shared = shared(2, 1 << 30);
+        let first = Place::take(&shared, &Kind::Mqtt).unwrap();
+        let _second = Place::take(&shared, &Kind::Mqtt).unwrap();
+        let refused = Place::take(&shared, &Kind::Mqtt).err();
+        assert_eq!(refused, Some(NoPlace::Connections(2)));
+        drop(first);
+        Place::take(&shared, &Kind::Mqtt).unwrap();
+    }
+
+    #[tokio::test]
+    async fn connections_are_charged_until_memory_is_used_up_and_give_all_back() {
+        let memory = 1 << 20;
+        let shared = shared(10_000, memory);
+        let used = || shared.broker.budget().used_by(Held::Connections);
+        let before = used();
+        let mut places = Vec::new();
+        let refused = loop {
+            match Place::take(&shared, &Kind::Mqtt) {
+                Ok(place) => places.push(place),
+                Err(refused) => break refused,
+            }
+        };
+        assert_eq!(refused, NoPlace::Memory(memory));
+        assert_eq!(used() - before, places.len() * PLAIN);
+        assert!(used() > memory / 2 && used() < memory * 5 / 8, "{}", used());
+        assert_eq!(shared.connections.load(Ordering::Relaxed), places.len());
+        drop(places);
+        assert_eq!(used(), before);
+        assert_eq!(shared.connections.load(Ordering::Relaxed), 0);
     }
 }

@@ -4,7 +4,10 @@
 #[cfg(feature = "tls")]
 pub(crate) mod ca;
 mod driver;
+mod gate;
 pub(crate) mod listener;
+mod passwords;
+mod seldom;
 mod shared;
 mod socket;
 mod tasks;
@@ -15,11 +18,13 @@ pub(crate) mod tls;
 #[cfg(feature = "tls")]
 mod tls_link;
 mod turns;
-mod users;
 #[cfg(any(feature = "websocket", test, fuzzing))]
 pub(crate) mod ws;
 
-pub(crate) use shared::Shared;
+#[cfg(feature = "tls")]
+pub(crate) use gate::Gate;
+pub(crate) use passwords::Passwords;
+pub(crate) use shared::{Notices, Shared};
 pub(crate) use tasks::Tasks;
 #[cfg(feature = "http")]
 pub(crate) use turns::Histogram;

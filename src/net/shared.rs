@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::Broker;
 use crate::time::Clock;
 
+use super::passwords::Passwords;
+use super::seldom::Seldom;
 use super::tasks::Tasks;
 use super::timekeeper::Timekeeper;
 use super::turns::Turns;
@@ -23,7 +25,21 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
     /// Network connections, before and after CONNECT.
     pub(crate) connections: AtomicUsize,
-    /// Handshakes that compute at the same time.
+    pub(crate) passwords: Passwords,
+    /// Steps of handshakes that compute at the same time.
     #[cfg(feature = "tls")]
-    pub(crate) handshakes: Arc<tokio::sync::Semaphore>,
+    pub(crate) handshakes: super::Gate,
+    pub(crate) notices: Notices,
+}
+
+/// Log lines on matters of all connections.
+#[derive(Default)]
+pub(crate) struct Notices {
+    /// Connections cannot be accepted.
+    pub(crate) cannot_accept: Seldom,
+    /// Connections are refused for want of a place or of memory.
+    pub(crate) no_place: Seldom,
+    /// Too many TLS handshakes wait.
+    #[cfg(feature = "tls")]
+    pub(crate) crowded: Seldom,
 }

@@ -27,22 +27,18 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// Between two looks for retained messages that have expired.
 const SWEEP: Duration = Duration::from_secs(10);
 
+/// Sockets that are written before others get their turn.
+const WRITES_PER_TURN: usize = 64;
+
 /// Calls the broker whenever something is due.
 pub(crate) async fn keep_time(shared: Arc<Shared>) {
     let mut next_sweep = shared.clock.now() + SWEEP;
+    let mut dirty = Dirty::default();
     loop {
         let begun = Instant::now();
-        let now = shared.clock.now();
-        let mut dirty = Dirty::default();
-        shared.broker.handle_deadline(now, &mut dirty);
-        if next_sweep <= now {
-            shared.broker.sweep(now);
-            next_sweep = now + SWEEP;
-        }
-        shared.broker.work(now, &mut dirty);
-        shared.broker.flush_all(&shared.broker.context(now), dirty);
+        let has_more = turn(&shared, &mut next_sweep, &mut dirty);
         shared.turns.count(begun.elapsed());
-        if shared.broker.has_work() {
+        if has_more {
             tokio::task::yield_now().await;
             continue;
         }
@@ -56,6 +52,22 @@ pub(crate) async fn keep_time(shared: Arc<Shared>) {
             () = shared.stopping.cancelled() => return,
         }
     }
+}
+
+/// Does what is due, as much of it as one turn allows. Returns whether there is more.
+fn turn(shared: &Shared, next_sweep: &mut Instant, dirty: &mut Dirty) -> bool {
+    let (now, broker) = (shared.clock.now(), &shared.broker);
+    dirty.begin_turn();
+    let mut more = broker.handle_deadline(now, dirty);
+    if *next_sweep <= now {
+        match broker.sweep(now, dirty) {
+            true => more = true,
+            false => *next_sweep = now + SWEEP,
+        }
+    }
+    more |= broker.work(now, dirty);
+    more |= !broker.flush_some(WRITES_PER_TURN, &broker.context(now), dirty);
+    more
 }
 
 /// Publishes the counters under `$SYS/` as often as the configuration says.

@@ -6,23 +6,27 @@
 //! owner.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::PollSemaphore;
 
+use crate::auth::Source;
 use crate::broker::{Link, Mailbox, Signal, TlsFacts, Written};
 use crate::client::Input;
 
+use super::gate::Gate;
 use super::socket::{Inbound, Socket, describe, has_input};
 use super::tls;
 
@@ -55,24 +59,66 @@ pub(super) struct TlsInbound {
     end: Option<String>,
 }
 
-/// Makes the handshake. Its steps of cryptography, not its waits, are bounded by `steps`.
+/// Why there was no handshake.
+pub(super) enum NoHandshake {
+    Failed(io::Error),
+    /// The client took longer than it may.
+    Slow,
+    /// Too many others wait for their next step.
+    Crowded,
+}
+
+/// Makes the handshake with a client at `source`, who may take so long as `limit` for what it has to
+/// send.
+///
+/// A step of it is cryptography and takes up to some milliseconds. Steps are made behind `gate`, and
+/// whoever made one stays inside until the other tasks of the worker had their turn: they wait for one
+/// step and not for as many as there are clients. Time before the gate is not the client's.
 pub(super) async fn shake_hands(
     stream: TcpStream,
     config: Arc<ServerConfig>,
-    steps: Arc<tokio::sync::Semaphore>,
-) -> io::Result<TlsStream<TcpStream>> {
+    gate: &Gate,
+    source: Source,
+    limit: Duration,
+) -> Result<TlsStream<TcpStream>, NoHandshake> {
     let mut handshake = pin!(TlsAcceptor::from(config).accept(stream));
-    let mut steps = PollSemaphore::new(steps);
-    std::future::poll_fn(|cx| {
-        let Poll::Ready(permit) = steps.poll_acquire(cx) else {
-            return Poll::Pending;
-        };
-        let result = handshake.as_mut().poll(cx);
-        drop(permit);
-        result
-    })
-    .await
-    .map_err(tls::in_plain_words)
+    let bell = Arc::new(Bell::default());
+    let waker = Waker::from(bell.clone());
+    let mut left = limit;
+    loop {
+        let inside = gate.enter(source).await;
+        let inside = inside.map_err(|_| NoHandshake::Crowded)?;
+        let step = handshake.as_mut().poll(&mut Context::from_waker(&waker));
+        tokio::task::yield_now().await;
+        drop(inside);
+        if let Poll::Ready(made) = step {
+            return made.map_err(|error| NoHandshake::Failed(tls::in_plain_words(error)));
+        }
+        let since = Instant::now();
+        let rang = tokio::time::timeout(left, bell.rang()).await;
+        rang.map_err(|_| NoHandshake::Slow)?;
+        left = left.saturating_sub(since.elapsed());
+    }
+}
+
+/// Tells a handshake that there is something for its next step.
+#[derive(Default)]
+struct Bell(Signal);
+
+impl Bell {
+    async fn rang(&self) {
+        poll_fn(|cx| match self.0.take(cx.waker()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.set();
+    }
 }
 
 /// Takes socket and TLS state apart.
@@ -303,4 +349,100 @@ fn read_plaintext(state: &mut ServerConnection, buf: &mut [u8]) -> usize {
         }
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use rustls::server::ResolvesServerCertUsingSni;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    fn config() -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+        Arc::new(config)
+    }
+
+    /// The client's end, and the server's.
+    async fn pair(listener: &TcpListener) -> (TcpStream, TcpStream) {
+        let client = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, server) = tokio::join!(client, listener.accept());
+        (client.unwrap(), server.unwrap().0)
+    }
+
+    fn source() -> Source {
+        std::net::IpAddr::from([192, 0, 2, 1]).into()
+    }
+
+    #[test]
+    fn other_tasks_have_a_turn_between_two_steps() {
+        // A look at the sockets between tasks would mix their order; it comes once there is no task.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .event_interval(1_000_000)
+            .enable_all()
+            .build()
+            .unwrap();
+        let ends = runtime.block_on(turns_at_the_ends_of_handshakes());
+        assert_eq!(ends.len(), 20);
+        // The last step of one and the first of another may be made between the same two turns.
+        let is_apart = ends.windows(3).all(|three| three.first() < three.last());
+        assert!(is_apart, "{ends:?}");
+    }
+
+    /// How many turns another task had had by the end of each of 20 handshakes, in order.
+    async fn turns_at_the_ends_of_handshakes() -> Vec<usize> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (gate, turns) = (Gate::new(1, 100), Arc::new(AtomicUsize::new(0)));
+        let mut pairs = Vec::new();
+        for _ in 0..20 {
+            let (mut client, server) = pair(&listener).await;
+            client.write_all(b"no handshake at all").await.unwrap();
+            server.readable().await.unwrap();
+            pairs.push((client, server));
+        }
+        let mut handshakes = JoinSet::new();
+        let mut clients = Vec::new();
+        for (client, server) in pairs {
+            clients.push(client);
+            let (gate, turns) = (gate.clone(), turns.clone());
+            handshakes.spawn(async move {
+                let limit = Duration::from_secs(60);
+                let made = shake_hands(server, config(), &gate, source(), limit).await;
+                assert!(matches!(made, Err(NoHandshake::Failed(_))));
+                turns.load(Ordering::Relaxed)
+            });
+        }
+        let other = tokio::spawn(async move {
+            loop {
+                turns.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        let mut ends = handshakes.join_all().await;
+        other.abort();
+        ends.sort_unstable();
+        ends
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_says_nothing_has_so_long_as_the_limit() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (_client, server) = pair(&listener).await;
+        let (gate, start) = (Gate::new(1, 100), Instant::now());
+        let limit = Duration::from_secs(10);
+        let made = shake_hands(server, config(), &gate, source(), limit).await;
+        assert!(matches!(made, Err(NoHandshake::Slow)));
+        let took = start.elapsed();
+        assert!(took >= limit && took < limit + Duration::from_millis(100));
+        assert_eq!(gate.waiting(), 0);
+    }
 }

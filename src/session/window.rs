@@ -7,6 +7,7 @@
 //! (MQTT-2.2.1-4).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
 
 use crate::codec::PacketId;
 use crate::session::delivery::Delivery;
@@ -18,6 +19,8 @@ pub(crate) struct Entry {
     pub(crate) origin: Option<Origin>,
     /// Whole seconds on the broker's clock when it was opened.
     pub(crate) opened_at: u32,
+    /// The connection that it was sent on last, by the number that its session gives it.
+    pub(crate) sent_on: u32,
 }
 
 /// How far an exchange is.
@@ -35,6 +38,18 @@ pub(crate) struct Origin {
     pub(crate) membership: u32,
     /// The message's number in its group.
     pub(crate) sequence: u64,
+}
+
+/// How far a walk through a window has come. It goes on behind the exchange that it saw last, even if
+/// that one and others have ended since; what is opened meanwhile it may miss.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Walk {
+    /// The last straggler that was seen, by its place in their order.
+    straggler: u64,
+    /// The identifier in the ring that is next; 0 for its beginning.
+    next: u16,
+    /// The end of the ring was seen.
+    is_over: bool,
 }
 
 /// The ring is tidied when it is longer than this and mostly holes.
@@ -166,20 +181,31 @@ impl Window {
         }
     }
 
-    /// Ends the exchanges that `which` picks and returns them in the order they were sent.
-    pub(crate) fn extract(
-        &mut self,
-        mut which: impl FnMut(&Entry) -> bool,
-    ) -> Vec<(PacketId, Entry)> {
-        let mut ids = Vec::new();
-        self.visit(|id, entry| {
-            if which(entry) {
-                ids.push(id);
+    /// The next open exchange of a walk, in the order they were sent.
+    pub(crate) fn walk(&mut self, walk: &mut Walk) -> Option<(PacketId, &mut Entry)> {
+        if let Some(stragglers) = &mut self.stragglers {
+            let rest = (Bound::Excluded(walk.straggler), Bound::Unbounded);
+            if let Some((order, (id, entry))) = stragglers.entries.range_mut(rest).next() {
+                walk.straggler = *order;
+                return Some((PacketId::new(*id)?, entry));
             }
-        });
-        ids.into_iter()
-            .filter_map(|id| Some((id, self.close(id)?)))
-            .collect()
+        }
+        if walk.is_over {
+            return None;
+        }
+        // The front of the ring may have moved on beyond what is next.
+        let start = distance(self.first, walk.next).filter(|start| *start < self.ring.len());
+        let (first, end) = (self.first, self.ring.len());
+        let slots = self.ring.iter_mut().enumerate().skip(start.unwrap_or(0));
+        for (index, slot) in slots {
+            if let Some(entry) = slot {
+                walk.next = advance(first, index + 1);
+                walk.is_over = index + 1 == end;
+                return Some((PacketId::new(advance(first, index))?, entry));
+            }
+        }
+        walk.is_over = true;
+        None
     }
 
     /// Puts a message back under the identifier it had, when its receiver resumes (MQTT-4.4.0-1).
@@ -200,6 +226,21 @@ impl Window {
             self.set_aside(id.get(), entry);
         }
         Ok(())
+    }
+
+    /// Ends up to `count` exchanges, whichever they are. Returns whether none is left.
+    pub(crate) fn discard(&mut self, count: usize) -> bool {
+        for _ in 0..count {
+            let straggler = self.stragglers.as_mut().and_then(|s| s.entries.pop_first());
+            if straggler.is_none() && self.ring.pop_front().is_none() {
+                break;
+            }
+        }
+        self.ring.is_empty()
+            && self
+                .stragglers
+                .as_ref()
+                .is_none_or(|s| s.entries.is_empty())
     }
 
     fn slot(&mut self, id: u16) -> Option<&mut Option<Entry>> {
@@ -290,6 +331,7 @@ mod tests {
             phase: Phase::Released,
             origin: None,
             opened_at: 0,
+            sent_on: 0,
         }
     }
 

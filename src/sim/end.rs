@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::broker::{Broker, ConnectionFacts, Credentials, Link, Traffic};
+use crate::broker::{Broker, ConnectionFacts, Credentials, Link, Traffic, Verdict};
 use crate::client::turn::{Part, READ_SIZE};
 use crate::client::{Input, Io, Next, Turn};
 
@@ -98,18 +98,18 @@ impl End {
         SCRATCH.with_borrow_mut(|scratch| turn.carry_out(part, broker, now, scratch, self));
     }
 
-    /// Ends the turn. Passwords are checked at once, by `is_valid`.
+    /// Ends the turn. Passwords are checked at once, by `verdict`.
     pub(crate) fn end(
         &mut self,
         turn: &mut Turn,
         broker: &Broker,
         now: Instant,
-        is_valid: impl FnOnce(&Credentials) -> bool,
+        verdict: impl FnOnce(&Credentials) -> Verdict,
     ) {
         self.next = turn.next(now);
         if let Next::Check(credentials) = &self.next {
-            let is_valid = is_valid(credentials);
-            turn.verified(broker, is_valid, now);
+            let verdict = verdict(credentials);
+            turn.verified(broker, verdict, now);
             self.next = Next::Go;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::broker::{Alarm, Broker, Credentials, Dirty, Randomness, STEPS_PER_TURN};
 use crate::client::Turn;
@@ -113,6 +113,15 @@ impl Stand {
             self.broker.flush_all(&self.broker.context(self.now), dirty);
         }
         is_busy
+    }
+
+    /// A turn of the timekeeper for what is due. Returns whether there may be more.
+    fn keep_time(&mut self) -> bool {
+        let mut dirty = Dirty::default();
+        let more = self.broker.handle_deadline(self.now, &mut dirty);
+        self.longest = self.longest.max(dirty.steps());
+        self.broker.flush_all(&self.broker.context(self.now), dirty);
+        more
     }
 
     /// Turns in turn until there is nothing to do. Returns how many rounds that took.
@@ -312,6 +321,34 @@ fn message_to_many_subscribers_of_one_filter_takes_many_turns() {
         let all = copies.values().copied().collect::<Vec<_>>();
         assert_eq!(all, [20_000 + 9_000; 5], "{overlapping:?}");
     }
+}
+
+#[test]
+fn sessions_that_expire_together_end_in_many_turns() {
+    const SESSIONS: usize = 5_000;
+    const EXPIRY: Duration = Duration::from_secs(60);
+
+    let mut stand = Stand::new(|config| config.limits.session_expiry = Some(EXPIRY));
+    for number in 0..SESSIONS {
+        let client = stand.connect_with(&format!("s{number}"), false, usize::MAX >> 1);
+        stand.send(
+            client,
+            &subscribe(["a".to_owned(), format!("b/{number}")], 1),
+        );
+        stand.close(client);
+    }
+    stand.run();
+    assert_eq!(stand.broker.stats(stand.now).sessions, SESSIONS);
+    stand.longest = 0;
+
+    stand.now += EXPIRY;
+    let mut turns = 1;
+    while stand.keep_time() {
+        turns += 1;
+    }
+    assert!(turns > 20, "{turns}");
+    assert!(stand.longest <= MOST, "{}", stand.longest);
+    assert_eq!(stand.broker.stats(stand.now).sessions, 0);
 }
 
 /// What a client published before it left comes to everyone, also what its last turn did not get to.

@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use super::match_walk::COMPARED;
+use super::walk::spend;
 use super::{HashParent, matches};
 
 /// How many changes are remembered.
@@ -48,24 +50,48 @@ impl Changes {
     }
 
     /// Whether a filter that changed after generation `since` matches `topic`; `None` when the log
-    /// does not reach back that far. Errs towards `true` for very long filters.
-    pub fn touches(&self, since: u64, topic: &str, parent: HashParent) -> Option<bool> {
+    /// does not reach back that far, or the steps do not suffice to tell. Errs towards `true` for very
+    /// long filters.
+    ///
+    /// Each filter that changed since is compared with the topic, for a step and one more for so many
+    /// bytes, of the same length as those of
+    /// [`visit_matches_from`](super::Trie::visit_matches_from). What was used is taken off. Where more
+    /// filters changed than there are steps, none is looked at.
+    pub fn touches(
+        &self,
+        since: u64,
+        topic: &str,
+        parent: HashParent,
+        steps: &mut usize,
+    ) -> Option<bool> {
         let missed = usize::try_from(self.generation.saturating_sub(since)).ok()?;
         let oldest = self.last.len().checked_sub(missed)?;
-        let touched = self.last.range(oldest..).any(|changed| match changed {
-            Some(filter) => matches(filter, topic, parent),
-            None => true,
-        });
-        Some(touched)
+        if missed > *steps {
+            return None;
+        }
+        for changed in self.last.range(oldest..) {
+            let Some(filter) = changed else {
+                return Some(true);
+            };
+            if *steps == 0 {
+                return None;
+            }
+            spend(steps, 1 + filter.len().min(topic.len()) / COMPARED);
+            if matches(filter, topic, parent) {
+                return Some(true);
+            }
+        }
+        Some(false)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::walk::spent_by;
     use super::*;
 
     fn touches(changes: &Changes, since: u64, topic: &str) -> Option<bool> {
-        changes.touches(since, topic, HashParent::Matches)
+        changes.touches(since, topic, HashParent::Matches, &mut { usize::MAX })
     }
 
     #[test]
@@ -86,7 +112,8 @@ mod tests {
     fn changes_follow_the_rule_for_the_parent_level() {
         let mut changes = Changes::new();
         changes.push("b/#");
-        assert_eq!(changes.touches(0, "b", HashParent::Excluded), Some(false));
+        let told = changes.touches(0, "b", HashParent::Excluded, &mut 10);
+        assert_eq!(told, Some(false));
     }
 
     #[test]
@@ -105,5 +132,34 @@ mod tests {
         let mut changes = Changes::new();
         changes.push(&"x/".repeat(LONGEST_FILTER));
         assert_eq!(touches(&changes, 0, "a"), Some(true));
+    }
+    /// Compares with `number` changed filters, none of which matches. Returns the answer and the steps.
+    fn compared(number: usize, filter: &str, topic: &str, allowed: usize) -> (Option<bool>, usize) {
+        let mut changes = Changes::new();
+        for _ in 0..number {
+            changes.push(filter);
+        }
+        let mut left = allowed;
+        let ask = || changes.touches(0, topic, HashParent::Matches, &mut left);
+        let (told, spent) = spent_by(ask);
+        assert_eq!(allowed.saturating_sub(spent), left);
+        (told, spent)
+    }
+
+    #[test]
+    fn comparisons_cost_steps_by_number_and_length_and_end_with_them() {
+        assert_eq!(compared(0, "a", "b", 0), (Some(false), 0));
+        assert_eq!(compared(100, "a", "b", 100), (Some(false), 100));
+        assert_eq!(compared(100, "a", "b", 99), (None, 0));
+        let (filter, topic) = ("x".repeat(LONGEST_FILTER), "x".repeat(1_000));
+        let each = 1 + LONGEST_FILTER / COMPARED;
+        let all = REMEMBERED * each;
+        assert_eq!(
+            compared(REMEMBERED, &filter, &topic, all),
+            (Some(false), all)
+        );
+        let (told, spent) = compared(REMEMBERED, &filter, &topic, REMEMBERED);
+        assert_eq!(told, None);
+        assert!(spent < REMEMBERED + each, "{spent} steps");
     }
 }

@@ -13,14 +13,19 @@ use foldhash::fast::FoldHasher;
 pub(crate) struct Hashing {
     seed: u64,
     shared: SharedSeed,
+    /// Odd, so that each parent has its own product with it.
+    parents: u64,
 }
 
 impl Hashing {
     pub(crate) fn new(seed: u64) -> Self {
-        Self {
+        let mut hashing = Self {
             seed,
             shared: SharedSeed::from_u64(seed),
-        }
+            parents: 1,
+        };
+        hashing.parents |= hashing.text(b"parents");
+        hashing
     }
 
     /// Hash of a whole topic or filter.
@@ -32,9 +37,10 @@ impl Hashing {
 
     /// Hash of one level under a parent.
     pub(super) fn level(&self, parent: u32, level: &[u8]) -> u64 {
-        let mut hasher = FoldHasher::with_seed(self.seed, &self.shared);
+        // The parents' seeds differ by what nobody knows who does not know `parents`.
+        let seed = self.seed ^ self.parents.wrapping_mul(parent.into());
+        let mut hasher = FoldHasher::with_seed(seed, &self.shared);
         hasher.write(level);
-        hasher.write_u32(parent);
         hasher.finish()
     }
 }

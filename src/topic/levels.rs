@@ -47,9 +47,47 @@ pub(super) fn common_prefix(one: &[u8], other: &[u8]) -> usize {
     len + tails.take_while(|(byte, other)| byte == other).count()
 }
 
+/// Whether both are the same bytes: what costs most where a table is asked for a short text is the
+/// call of a function that is made for long ones.
+#[inline]
+pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    // Two parts that overlap in the middle cover each of these lengths.
+    match one.len() {
+        0 => true,
+        1..4 => {
+            let middle = one.len() / 2;
+            one.first() == other.first()
+                && one.get(middle) == other.get(middle)
+                && one.last() == other.last()
+        }
+        4..8 => ends::<4>(one) == ends::<4>(other),
+        8..=16 => ends::<8>(one) == ends::<8>(other),
+        _ => is_same_long(one, other),
+    }
+}
+
+/// The first and the last `N` bytes.
+#[inline]
+fn ends<const N: usize>(text: &[u8]) -> (Option<&[u8; N]>, Option<&[u8; N]>) {
+    (text.first_chunk(), text.last_chunk())
+}
+
+#[inline(never)]
+fn is_same_long(one: &[u8], other: &[u8]) -> bool {
+    one == other
+}
+
 /// Whether `path` begins with the level `level`.
+#[inline]
 pub(super) fn begins_with(path: &[u8], level: &[u8]) -> bool {
-    path.starts_with(level) && matches!(path.get(level.len()), None | Some(b'/'))
+    let (level_len, next) = (level.len(), path.get(level.len()));
+    matches!(next, None | Some(b'/'))
+        && path
+            .get(..level_len)
+            .is_some_and(|first| is_same(first, level))
 }
 
 /// Length in bytes of the whole levels that both paths begin with.
@@ -96,6 +134,22 @@ mod tests {
             assert_eq!(first_level(&level), level);
             for rest in ["/", "//", "/a/b", "/0123456789/x"] {
                 assert_eq!(first_level(&[&level, rest.as_bytes()].concat()), level);
+            }
+        }
+    }
+
+    #[test]
+    fn same_are_all_bytes_or_none() {
+        let text = b"0123456789abcdefghijklmnopqrstuvwxyz";
+        for len in 0..text.len() {
+            let one = &text[..len];
+            let copy = one.to_vec();
+            assert!(is_same(one, &copy));
+            assert!(!is_same(one, &text[..len + 1]) && !is_same(&text[..len + 1], one));
+            for at in 0..len {
+                let mut other = one.to_vec();
+                other[at] ^= 1;
+                assert!(!is_same(one, &other), "{len} bytes, another at {at}");
             }
         }
     }

@@ -20,6 +20,7 @@ mod levels;
 mod match_walk;
 mod matching;
 mod names;
+mod slots;
 #[cfg(test)]
 mod strategies;
 mod text;

@@ -3,7 +3,7 @@
 //! A node stands for a run of whole levels, its *label*; a path's text is the labels from the root
 //! down, joined by `/`. Every node but the root has a value or at least two children, so there are
 //! at most twice as many nodes as values, and a path of 32,000 levels costs its text and not 32,000
-//! nodes. Nodes live in one vector and name each other by number: nothing recurses, also not drop.
+//! nodes. Nodes live in numbered slots and name each other by number: nothing recurses, also not drop.
 //!
 //! `+` and `#` children have their own links. All other children are found through one hash table
 //! for the whole tree, keyed by parent and first level, which costs the same for a node with two
@@ -11,33 +11,37 @@
 
 use std::num::NonZeroU32;
 
-use hashbrown::HashTable;
 use smallvec::SmallVec;
+
+use crate::table::Table;
 
 use super::hashing::Hashing;
 use super::levels::{after, begins_with, first_level, shared_levels};
+use super::slots::Slots;
 use super::text::Text;
+use super::walk::spend;
 
-/// Below this many slots the vector is not worth shrinking.
-const SMALL: usize = 64;
+/// Slots that a removal looks at, and children that it moves, to let the nodes of a tree that became
+/// small move together: a round is over long before half of the nodes that are left are removed.
+const MOVED: usize = 64;
+
+/// Children up to which a node is moved. There are so few nodes with more that a chunk of slots for
+/// the sake of each is not too much.
+const MOVABLE: usize = 256;
 
 /// A tree from paths (topics or filters) to values.
 #[derive(Debug)]
 pub(super) struct Tree<V> {
-    /// The root, then nodes and free slots in no order.
-    nodes: Vec<Node<V>>,
-    /// The first free slot; the others follow through `next`.
-    free: Option<NodeId>,
-    /// Nodes in use, without the root.
-    used: usize,
+    /// The root, then nodes in no order.
+    nodes: Slots<Node<V>>,
     /// Nodes with a value.
     values: usize,
     /// Every child but the `+` and `#` ones.
-    named: HashTable<Named>,
+    named: Table<Named>,
     hashing: Hashing,
 }
 
-/// A node's place in the vector, plus one.
+/// A node's slot, plus one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NodeId(NonZeroU32);
 
@@ -45,7 +49,7 @@ pub(super) struct NodeId(NonZeroU32);
 #[derive(Debug)]
 pub(super) struct Node<V> {
     label: Text<22>,
-    /// `None` for the root and for free slots.
+    /// `None` for the root, and while it is detached.
     parent: Option<NodeId>,
     /// The child whose label starts with the level `+`.
     plus: Option<NodeId>,
@@ -69,12 +73,12 @@ struct Named {
 
 impl<V> Tree<V> {
     pub(super) fn new(seed: u64) -> Self {
+        let mut nodes = Slots::new();
+        nodes.insert(Node::default());
         Self {
-            nodes: vec![Node::new(b"")],
-            free: None,
-            used: 0,
+            nodes,
             values: 0,
-            named: HashTable::new(),
+            named: Table::new(),
             hashing: Hashing::new(seed),
         }
     }
@@ -87,19 +91,16 @@ impl<V> Tree<V> {
     /// The number of nodes without the root.
     #[cfg(test)]
     pub(super) fn nodes_used(&self) -> usize {
-        self.used
+        self.nodes.len() - 1
     }
 
+    #[inline]
     pub(super) fn node(&self, id: NodeId) -> &Node<V> {
-        &self.nodes[id.index()]
-    }
-
-    pub(super) fn value(&self, id: NodeId) -> Option<&V> {
-        self.node(id).value.as_ref()
+        self.nodes.at(id.index())
     }
 
     pub(super) fn get(&self, path: &[u8]) -> Option<&V> {
-        self.value(self.find(path)?)
+        self.node(self.find(path)?).value()
     }
 
     pub(super) fn get_mut(&mut self, path: &[u8]) -> Option<&mut V> {
@@ -129,24 +130,30 @@ impl<V> Tree<V> {
         let value = self.node_mut(id).value.take()?;
         self.values -= 1;
         self.prune(id);
-        if self.nodes.len() > SMALL && self.used < self.nodes.len() / 4 {
-            self.compact();
-        }
+        self.move_together();
         Some(value)
     }
 
     /// The child of `parent` whose label starts with `level`.
-    pub(super) fn child(&self, parent: NodeId, level: &[u8]) -> Option<NodeId> {
+    fn child(&self, parent: NodeId, level: &[u8]) -> Option<NodeId> {
+        let node = self.node(parent);
         match level {
-            b"+" => self.node(parent).plus,
-            b"#" => self.node(parent).hash,
-            _ => self.named_child(parent, level),
+            b"+" => node.plus,
+            b"#" => node.hash,
+            _ => self.named_child(parent, node, level),
         }
     }
 
-    /// The child of `parent` whose label starts with `level`, which is not a wildcard.
-    pub(super) fn named_child(&self, parent: NodeId, level: &[u8]) -> Option<NodeId> {
-        self.node(parent).first?;
+    /// The child of `parent` whose label starts with `level`, which is not a wildcard. `node` is the
+    /// parent itself.
+    #[inline]
+    pub(super) fn named_child(
+        &self,
+        parent: NodeId,
+        node: &Node<V>,
+        level: &[u8],
+    ) -> Option<NodeId> {
+        node.first?;
         let hash = self.named_hash(parent, level);
         let is_it = |named: &Named| {
             named.hash == hash && {
@@ -158,9 +165,10 @@ impl<V> Tree<V> {
     }
 
     /// Calls `f` with the text and value of every path, in no order.
+    #[cfg(any(test, fuzzing, feature = "internals"))]
     pub(super) fn visit_all(&self, mut f: impl FnMut(&str, &V)) {
         let mut path = Vec::new();
-        for node in &self.nodes {
+        for node in self.nodes.iter() {
             if let Some(value) = &node.value {
                 self.write_path(node, &mut path);
                 // Labels are cut from `str`s at separators, so nothing is ever lost here.
@@ -169,14 +177,14 @@ impl<V> Tree<V> {
         }
     }
 
-    /// Rebuilds the text of the path that ends at `id`.
-    pub(super) fn path(&self, id: NodeId) -> String {
+    /// Rebuilds the text of the path that ends at `node`.
+    pub(super) fn path(&self, node: &Node<V>) -> String {
         let mut path = Vec::new();
-        self.write_path(self.node(id), &mut path);
+        self.write_path(node, &mut path);
         String::from_utf8_lossy(&path).into_owned()
     }
 
-    /// Rebuilds the text of the path that ends at `node`.
+    /// The same, into a buffer.
     fn write_path(&self, node: &Node<V>, path: &mut Vec<u8>) {
         let mut labels: SmallVec<[&[u8]; 16]> = SmallVec::new();
         let mut at = node;
@@ -193,10 +201,10 @@ impl<V> Tree<V> {
         }
     }
 
-    /// The labels between `id` and the root, without both, the lowest first.
-    pub(super) fn labels_above(&self, id: NodeId) -> SmallVec<[&[u8]; 16]> {
+    /// The labels between a node and the root, without both, the lowest first.
+    pub(super) fn labels_above(&self, node: &Node<V>) -> SmallVec<[&[u8]; 16]> {
         let mut labels = SmallVec::new();
-        let mut above = self.node(id).parent;
+        let mut above = node.parent;
         while let Some(id) = above
             && id != NodeId::ROOT
         {
@@ -288,30 +296,14 @@ impl<V> Tree<V> {
     }
 
     fn add_node(&mut self, parent: NodeId, node: Node<V>) -> NodeId {
-        let id = match self.free {
-            Some(id) => {
-                self.free = self.node(id).next;
-                *self.node_mut(id) = node;
-                id
-            }
-            None => {
-                self.nodes.push(node);
-                NodeId::at(self.nodes.len() - 1)
-            }
-        };
-        self.used += 1;
+        let id = NodeId::at(self.nodes.insert(node));
         self.attach(parent, id);
         id
     }
 
     /// Frees the slot of a detached node.
     fn release(&mut self, id: NodeId) {
-        *self.node_mut(id) = Node {
-            next: self.free,
-            ..Node::new(b"")
-        };
-        self.free = Some(id);
-        self.used -= 1;
+        self.nodes.remove(id.index());
     }
 
     /// Links `id` as a child of `parent`.
@@ -335,8 +327,7 @@ impl<V> Tree<V> {
     fn index(&mut self, parent: NodeId, id: NodeId) {
         let hash = self.named_hash(parent, first_level(self.node(id).label()));
         let named = Named { hash, node: id };
-        self.named
-            .insert_unique(spread(hash), named, |named| spread(named.hash));
+        self.named.insert_unique(spread(hash), named, Named::spread);
     }
 
     /// Takes `id` and what is below it out of its parent, which is returned.
@@ -349,12 +340,8 @@ impl<V> Tree<V> {
             b"#" => self.node_mut(parent).hash = None,
             level => {
                 let hash = self.named_hash(parent, level);
-                if let Ok(entry) = self
-                    .named
-                    .find_entry(spread(hash), |named| named.node == id)
-                {
-                    entry.remove();
-                }
+                let is_it = |named: &Named| named.node == id;
+                self.named.remove(spread(hash), is_it, Named::spread);
                 if let Some(next) = next {
                     self.node_mut(next).previous = previous;
                 }
@@ -367,38 +354,35 @@ impl<V> Tree<V> {
         parent
     }
 
-    /// Renumbers the nodes without the free slots, and gives the memory back.
-    fn compact(&mut self) {
-        let in_use = |(index, node): &(usize, Node<V>)| *index == 0 || node.parent.is_some();
-        let mut moved = vec![None; self.nodes.len()];
-        let nodes = std::mem::take(&mut self.nodes)
-            .into_iter()
-            .enumerate()
-            .filter(in_use);
-        for (from, node) in nodes {
-            moved[from] = Some(NodeId::at(self.nodes.len()));
-            self.nodes.push(node);
+    /// Moves some of the last nodes to free slots, if there are many.
+    fn move_together(&mut self) {
+        let mut steps = MOVED;
+        while steps > 0 && self.nodes.is_sparse() {
+            let place = self.nodes.next_to_move();
+            let children = place.map_or(0, |place| self.move_node(NodeId::at(place)));
+            spend(&mut steps, 1 + children);
         }
-        self.nodes.shrink_to_fit();
-        for node in &mut self.nodes {
-            let moved = |id: Option<NodeId>| id.and_then(|id| moved[id.index()]);
-            node.parent = moved(node.parent);
-            node.plus = moved(node.plus);
-            node.hash = moved(node.hash);
-            node.first = moved(node.first);
-            node.next = moved(node.next);
-            node.previous = moved(node.previous);
+    }
+
+    /// Moves a node to another slot, unless it has too many children. Returns how many it has.
+    fn move_node(&mut self, id: NodeId) -> usize {
+        let node = self.node(id);
+        let first = std::iter::successors(node.first, |&child| self.node(child).next);
+        let children = [node.plus, node.hash].into_iter().flatten().chain(first);
+        let children: SmallVec<[NodeId; 8]> = children.take(MOVABLE + 1).collect();
+        if children.len() > MOVABLE {
+            return children.len();
         }
-        self.free = None;
-        self.named = HashTable::with_capacity(self.used);
-        for id in (0..self.nodes.len()).map(NodeId::at) {
-            let node = self.node(id);
-            if let Some(parent) = node.parent
-                && !matches!(first_level(node.label()), b"+" | b"#")
-            {
-                self.index(parent, id);
-            }
+        let parent = self.detach(id);
+        for &child in &children {
+            self.detach(child);
         }
+        let node = self.nodes.remove(id.index());
+        let id = self.add_node(parent, node);
+        for &child in &children {
+            self.attach(id, child);
+        }
+        children.len()
     }
 
     fn named_hash(&self, parent: NodeId, level: &[u8]) -> u32 {
@@ -406,7 +390,13 @@ impl<V> Tree<V> {
     }
 
     fn node_mut(&mut self, id: NodeId) -> &mut Node<V> {
-        &mut self.nodes[id.index()]
+        self.nodes.at_mut(id.index())
+    }
+}
+
+impl<V> Default for Node<V> {
+    fn default() -> Self {
+        Self::new(b"")
     }
 }
 
@@ -426,6 +416,10 @@ impl<V> Node<V> {
 
     pub(super) fn label(&self) -> &[u8] {
         self.label.as_bytes()
+    }
+
+    pub(super) fn value(&self) -> Option<&V> {
+        self.value.as_ref()
     }
 
     /// The child whose label starts with the level `+`.
@@ -455,6 +449,12 @@ impl NodeId {
     }
 }
 
+impl Named {
+    fn spread(&self) -> u64 {
+        spread(self.hash)
+    }
+}
+
 /// The table takes its place from the low bits and its tag from the top ones.
 fn spread(hash: u32) -> u64 {
     (u64::from(hash) << 32) | u64::from(hash)
@@ -462,6 +462,10 @@ fn spread(hash: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use crate::table;
+
+    use super::super::slots::CHUNK;
+    use super::super::walk::spent_by;
     use super::*;
 
     #[test]
@@ -472,7 +476,7 @@ mod tests {
         ];
         for (index, path) in paths.iter().enumerate() {
             assert_eq!(tree.insert(path.as_bytes(), index), None);
-            assert!(tree.used < 2 * tree.len());
+            assert!(tree.nodes_used() < 2 * tree.len());
         }
         for (index, path) in paths.iter().enumerate() {
             assert_eq!(tree.insert(path.as_bytes(), index + 100), Some(index));
@@ -484,28 +488,84 @@ mod tests {
         for (index, path) in paths.iter().enumerate() {
             assert_eq!(tree.remove(path.as_bytes()), Some(index + 100));
             assert_eq!(tree.remove(path.as_bytes()), None);
-            assert!(tree.used == 0 || tree.used < 2 * tree.len());
+            assert!(tree.nodes_used() == 0 || tree.nodes_used() < 2 * tree.len());
         }
-        assert_eq!((tree.used, tree.named.len()), (0, 0));
+        assert_eq!((tree.nodes_used(), tree.named.len()), (0, 0));
+    }
+
+    /// A third of them below one node, the others below many.
+    fn path(number: usize) -> String {
+        match number % 3 {
+            0 => format!("wide/{number}/+"),
+            _ => format!("{}/{}/+/{number}/#", number % 7, number % 200),
+        }
     }
 
     #[test]
-    fn compaction_keeps_every_path_and_gives_slots_back() {
+    fn nodes_that_are_left_move_together_and_keep_their_paths() {
         let mut tree = Tree::new(1);
-        let path = |number: usize| format!("{}/{}/+/{}/#", number % 7, number % 50, number);
-        for number in 0..1000 {
+        for number in 0..20_000 {
             tree.insert(path(number).as_bytes(), number);
         }
-        for number in (0..1000).filter(|number| number % 10 != 0) {
+        let most = tree.nodes.capacity();
+        for number in (0..20_000).filter(|number| number % 20 != 7) {
             assert_eq!(tree.remove(path(number).as_bytes()), Some(number));
+            let bound = 4 * tree.nodes_used() + 2 * CHUNK;
+            assert!(tree.nodes.capacity() <= bound.min(most));
         }
-        assert!(tree.nodes.len() < 1000);
-        for number in (0..1000).step_by(10) {
+        assert!(tree.nodes.capacity() < most / 4);
+        for number in (0..20_000).filter(|number| number % 20 == 7) {
             assert_eq!(tree.get(path(number).as_bytes()), Some(&number));
             assert_eq!(tree.remove(path(number).as_bytes()), Some(number));
         }
-        assert_eq!((tree.used, tree.named.len()), (0, 0));
-        assert!(tree.nodes.len() <= SMALL && tree.nodes.capacity() <= 2 * SMALL);
+        assert_eq!((tree.nodes_used(), tree.named.len()), (0, 0));
+        assert!(tree.nodes.capacity() <= CHUNK && tree.named.capacity() <= 64);
+    }
+
+    /// Chunks hold one node each that is not moved.
+    #[test]
+    fn nodes_with_too_many_children_stay_and_cost_at_most_a_chunk() {
+        let mut tree = Tree::new(1);
+        let child = |parent: usize, number: usize| format!("{parent}/{number}/+");
+        for parent in 0..20 {
+            for number in 0..3 * CHUNK {
+                tree.insert(child(parent, number).as_bytes(), number);
+            }
+        }
+        for number in 0..3 * CHUNK - 2 * MOVABLE {
+            for parent in 0..20 {
+                assert!(tree.remove(child(parent, number).as_bytes()).is_some());
+                let bound = 4 * tree.nodes_used() + 2 * CHUNK;
+                assert!(tree.nodes.capacity() <= bound);
+            }
+        }
+        for number in 3 * CHUNK - 2 * MOVABLE..3 * CHUNK {
+            for parent in 0..20 {
+                let path = child(parent, number);
+                assert_eq!(tree.remove(path.as_bytes()), Some(number));
+            }
+        }
+        assert_eq!((tree.nodes_used(), tree.named.len()), (0, 0));
+        assert!(tree.nodes.capacity() <= CHUNK);
+    }
+
+    #[test]
+    fn no_removal_moves_more_than_a_few_hundred_nodes() {
+        let (mut tree, count) = (Tree::new(1), 100_000);
+        let mut longest = 0;
+        for number in 0..count {
+            let insert = || tree.insert(path(number).as_bytes(), number);
+            longest = longest.max(table::moved_by(insert).1);
+        }
+        // Scattered, so that no chunk gets empty by itself.
+        for number in (0..count).map(|index| index * 7_919 % count) {
+            let remove = || tree.remove(path(number).as_bytes());
+            let ((removed, in_tables), nodes) = spent_by(|| table::moved_by(remove));
+            assert_eq!(removed, Some(number));
+            longest = longest.max(in_tables);
+            assert!(nodes <= MOVED + MOVABLE, "{nodes} nodes moved at once");
+        }
+        assert!(longest < 6_000, "{longest} entries moved at once");
     }
 
     #[test]

@@ -6,27 +6,26 @@
 //! beginning of it. The cost of a match at a million filters is that of its cache misses, and
 //! this keeps them to about two per visited entry.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use smallvec::SmallVec;
+
+use crate::table::Table;
 
 use super::HashParent;
 use super::filter::has_wildcard;
 use super::hashing::Hashing;
-use super::match_walk::{FilterFound, MatchPosition, Matching};
+use super::levels::is_same;
+use super::match_walk::{Choices, FilterFound, MatchPosition, Matching};
 use super::text::Text;
 use super::tree::Tree;
 use super::walk::Walk;
 
-/// Below this capacity the table is not worth shrinking.
-const SMALL: usize = 64;
-
 /// A map from legal Topic Filters (without `$share`) to one value each.
 ///
-/// Memory follows what it holds, also downwards. No call recurses, whatever the filters.
+/// Memory follows what it holds, also downwards. No call recurses, whatever the filters, and none
+/// moves more than some thousands of entries, however many there are.
 #[derive(Debug)]
 pub struct Trie<T> {
-    exact: HashTable<Exact<T>>,
+    exact: Table<Exact<T>>,
     hashing: Hashing,
     wild: Tree<T>,
 }
@@ -44,7 +43,7 @@ impl<T> Trie<T> {
     /// and secret wherever they are not trusted.
     pub fn new(seed: u64) -> Self {
         Self {
-            exact: HashTable::new(),
+            exact: Table::new(),
             hashing: Hashing::new(seed),
             wild: Tree::new(seed),
         }
@@ -89,15 +88,16 @@ impl<T> Trie<T> {
             return self.wild.get_or_insert_with(bytes, make);
         }
         let Self { exact, hashing, .. } = self;
-        let rehash = |exact: &Exact<T>| hashing.text(exact.filter.as_bytes());
-        let entry = match exact.entry(hashing.text(bytes), |exact| exact.is(bytes), rehash) {
-            Entry::Occupied(entry) => entry,
-            Entry::Vacant(entry) => entry.insert(Exact {
+        let entry = exact.get_or_insert_with(
+            hashing.text(bytes),
+            |exact| exact.is(bytes),
+            |exact| hashing.text(exact.filter.as_bytes()),
+            || Exact {
                 filter: Text::new(bytes),
                 value: make(),
-            }),
-        };
-        &mut entry.into_mut().value
+            },
+        );
+        &mut entry.value
     }
 
     /// Removes a filter and returns its value.
@@ -107,15 +107,11 @@ impl<T> Trie<T> {
             return self.wild.remove(bytes);
         }
         let Self { exact, hashing, .. } = self;
-        let entry = exact
-            .find_entry(hashing.text(bytes), |exact| exact.is(bytes))
-            .ok()?;
-        let (removed, _) = entry.remove();
-        if exact.capacity() > SMALL && exact.len() < exact.capacity() / 8 {
-            exact.shrink_to(exact.len() * 2, |exact| {
-                hashing.text(exact.filter.as_bytes())
-            });
-        }
+        let removed = exact.remove(
+            hashing.text(bytes),
+            |exact| exact.is(bytes),
+            |exact| hashing.text(exact.filter.as_bytes()),
+        )?;
         Some(removed.value)
     }
 
@@ -126,11 +122,20 @@ impl<T> Trie<T> {
     /// than a handful of ways through the tree. How long it takes is the filters' choice: where
     /// peers have chosen them, [`visit_matches_from`](Self::visit_matches_from) is bounded.
     pub fn visit_matches<'s>(&'s self, topic: &str, parent: HashParent, f: &mut impl FnMut(&'s T)) {
-        let (mut at, mut steps) = (MatchPosition::default(), usize::MAX);
-        let f = &mut |value, _: FilterFound<'s, T>| f(value);
-        while self.visit_matches_from(&mut at, topic, parent, &mut steps, f) == Walk::More {
-            steps = usize::MAX;
+        if let Some(value) = self.exact_value(topic.as_bytes()) {
+            f(value);
         }
+        if self.wild.len() > 0 {
+            self.visit_wild(topic, parent, f);
+        }
+    }
+
+    // On its own: where all filters are exact nothing has to be put aside for its sake.
+    #[inline(never)]
+    fn visit_wild<'s>(&'s self, topic: &str, parent: HashParent, f: &mut impl FnMut(&'s T)) {
+        let (mut choices, topic) = (Choices::default(), topic.as_bytes());
+        let f = &mut |value, _: FilterFound<'s, T>| f(value);
+        while self.walk_wild(&mut choices, topic, parent, &mut { usize::MAX }, f) == Walk::More {}
     }
 
     /// Goes on with [`visit_matches`](Self::visit_matches) at `at`, which is a new position at
@@ -158,9 +163,21 @@ impl<T> Trie<T> {
                 f(value, FilterFound { node: None });
             }
         }
-        if self.wild.len() == 0 {
-            return Walk::Done;
+        match self.wild.len() {
+            0 => Walk::Done,
+            _ => self.walk_wild(&mut at.choices, topic, parent, steps, f),
         }
+    }
+
+    #[inline]
+    fn walk_wild<'s>(
+        &'s self,
+        choices: &mut Choices,
+        topic: &[u8],
+        parent: HashParent,
+        steps: &mut usize,
+        f: &mut impl FnMut(&'s T, FilterFound<'s, T>),
+    ) -> Walk {
         let mut walk = Matching {
             tree: &self.wild,
             parent,
@@ -168,7 +185,7 @@ impl<T> Trie<T> {
             steps: *steps,
             ways: SmallVec::new(),
         };
-        let walked = walk.go_on(&mut at.choices, topic);
+        let walked = walk.go_on(choices, topic);
         *steps = walk.steps;
         walked
     }
@@ -176,7 +193,7 @@ impl<T> Trie<T> {
     /// Calls `f` with every filter and its value, in no order. Slow: it rebuilds texts.
     #[cfg(any(test, fuzzing, feature = "internals"))]
     pub fn visit_all(&self, mut f: impl FnMut(&str, &T)) {
-        for exact in &self.exact {
+        for exact in self.exact.iter() {
             // A copy of a `str`, so nothing is ever lost here.
             f(
                 &String::from_utf8_lossy(exact.filter.as_bytes()),
@@ -186,7 +203,15 @@ impl<T> Trie<T> {
         self.wild.visit_all(f);
     }
 
+    #[inline]
     fn exact_value(&self, filter: &[u8]) -> Option<&T> {
+        match self.exact.len() {
+            0 => None,
+            _ => self.find_exact(filter),
+        }
+    }
+
+    fn find_exact(&self, filter: &[u8]) -> Option<&T> {
         let hash = self.hashing.text(filter);
         self.exact
             .find(hash, |exact| exact.is(filter))
@@ -195,8 +220,9 @@ impl<T> Trie<T> {
 }
 
 impl<T> Exact<T> {
+    #[inline]
     fn is(&self, filter: &[u8]) -> bool {
-        self.filter.as_bytes() == filter
+        is_same(self.filter.as_bytes(), filter)
     }
 }
 
@@ -310,7 +336,7 @@ mod tests {
             assert_eq!(trie.remove(&filter(number)), Some(number));
         }
         assert_eq!((trie.len(), trie.wild.nodes_used()), (0, 0));
-        assert!(trie.exact.capacity() <= SMALL);
+        assert!(trie.exact.capacity() <= 64);
     }
 
     proptest! {

@@ -15,6 +15,8 @@ mod ledger;
 mod limits;
 mod malformed;
 mod own_topics;
+#[cfg(target_os = "linux")]
+mod passwords;
 mod publish;
 mod qos;
 mod retained;

@@ -145,6 +145,14 @@ impl TestBroker {
             * 1024
     }
 
+    /// Threads of its process.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn threads(&self) -> usize {
+        let process = self.process.as_ref().expect("a broker of our own");
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", process.child.id()));
+        tasks.expect("the threads of a process").count()
+    }
+
     /// Closes the broker's standard input, which asks it to shut down, and returns its exit code.
     pub(crate) fn stop(mut self) -> Option<i32> {
         let process = self.process.as_mut()?;

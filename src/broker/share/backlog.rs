@@ -156,17 +156,17 @@ impl Backlog {
         }
     }
 
-    /// Takes what a session had before and still waits, in order.
-    pub(super) fn take_returned(&mut self, session: u64) -> Vec<(u64, Waiting)> {
-        let of_session = self.returned.range((session, 0)..=(session, u64::MAX));
-        let numbers: Vec<u64> = of_session.map(|(_, number)| *number).collect();
-        let found = numbers.into_iter().filter_map(|number| {
+    /// Takes the first of the messages that a session had before and that still wait.
+    pub(super) fn take_returned(&mut self, session: u64) -> Option<(u64, Waiting)> {
+        loop {
+            let of_session = (session, 0)..=(session, u64::MAX);
+            let (_, number) = *self.returned.range(of_session).next()?;
             self.returned.remove(&(session, number));
             let in_line = self.line.remove(number);
-            let waiting = in_line.or_else(|| self.blocked.remove(number))?;
-            Some((number, waiting))
-        });
-        found.collect()
+            if let Some(waiting) = in_line.or_else(|| self.blocked.remove(number)) {
+                return Some((number, waiting));
+            }
+        }
     }
 
     /// Removes a message that has expired. Returns whether there was one.

@@ -39,6 +39,8 @@ impl Member {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> HandOver {
+        #[cfg(test)]
+        super::tests::costs::count_asked();
         let mut outbox = self.session.outbox();
         let Some(options) = self.subscription.options() else {
             return HandOver::Absent;
@@ -58,6 +60,8 @@ impl Member {
 
     /// Whether the member could take a message if it had room.
     pub(super) fn suits(&self, publication: &Publication<'_>, context: &Context<'_>) -> Suits {
+        #[cfg(test)]
+        super::tests::costs::count_asked();
         let mut outbox = self.session.outbox();
         let Some(options) = self.subscription.options() else {
             return Suits::Absent;

@@ -34,6 +34,7 @@ use crate::session::subscription::Subscription;
 
 use super::context::Context;
 use super::dirty::{Dirty, Later};
+use super::memberships::IsHeld;
 use super::outbox::{HandOver, Suits};
 use super::random::SplitMix;
 use super::session::Session;
@@ -46,6 +47,14 @@ use ring::{Kind, Ring};
 /// Members that are asked in vain for a message of QoS 0 while there is no memory for it: it would have
 /// to find one whose socket takes it at once.
 const ASKED_IN_NEED: usize = 64;
+
+/// Members that are passed over in a step, because a packet is too large for them.
+const PASSED_IN_STEP: usize = 32;
+
+/// Messages that a member gets back under one lock hold, and what each costs besides its delivery, in
+/// steps.
+const GIVEN_BACK: usize = 64;
+const GIVE_BACK_STEPS: usize = 4;
 
 /// The pair of ShareName and TopicFilter, for as long as it has a member (MQTT-4.8.2-1, AWS-SHARE-04).
 pub(crate) struct Group {
@@ -70,6 +79,9 @@ struct State {
     dropped: u64,
     expired: u64,
     random: SplitMix,
+    /// Members whose messages are on their way back to the group, or from it to them: meanwhile nothing
+    /// of QoS 1 and 2 is handed out, because numbers are missing.
+    held: u32,
     /// It is on the list of a turn, or of the timekeeper.
     is_listed: bool,
 }
@@ -89,7 +101,7 @@ enum Pick {
 /// Whether a call stopped before everything was done that could be done at once.
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum More {
+pub(super) enum More {
     Yes,
     No,
 }
@@ -163,7 +175,7 @@ impl Group {
 
     /// Hands a message to the member whose turn it is, or keeps or drops it by rule 7.
     pub(super) fn publish(
-        &self,
+        self: &Arc<Self>,
         publication: &Publication<'_>,
         context: &Context<'_>,
         dirty: &mut Dirty,
@@ -175,7 +187,7 @@ impl Group {
         state.sequence += 1;
         let sequence = state.sequence;
         let lasts = publication.qos > QoS::AtMostOnce;
-        let pick = match lasts && !state.backlog.line.is_empty() {
+        let pick = match lasts && state.has_queue() {
             true => state.get_in_line(publication, context, dirty),
             false => state.pick(publication, sequence, false, self.strategy, context, dirty),
         };
@@ -183,6 +195,9 @@ impl Group {
             Pick::Taken => {}
             Pick::NoRoom | Pick::Nobody if lasts => state.keep(publication, sequence, context),
             Pick::NoRoom | Pick::Nobody | Pick::TooLarge => state.dropped += 1,
+        }
+        if state.review.is_some() {
+            self.list(&mut state, context, dirty);
         }
     }
 
@@ -203,9 +218,10 @@ impl Group {
         }
         let mut outbox = session.outbox();
         let membership = outbox.join(self);
+        let size = outbox.packet_size(membership);
         let options = subscription.options();
         drop(outbox);
-        state.ring.push(Member {
+        let member = Member {
             session: session.clone(),
             subscription: subscription.clone(),
             membership,
@@ -214,7 +230,8 @@ impl Group {
             redelivered: 0,
             looked: Looked::default(),
             is_fresh: false,
-        });
+        };
+        state.ring.push(member, size);
         let slot = state.ring.find(session.id);
         slot.into_iter().for_each(|slot| state.begin_anew(slot));
         Ok(())
@@ -258,13 +275,8 @@ impl Group {
         let member = state.ring.remove(slot)?;
         let ended = state.ring.is_empty();
         self.ended.store(ended, Ordering::Release);
-        let mut outbox = session.outbox();
         member.subscription.end();
-        if ended {
-            outbox.keep(member.membership);
-        }
-        outbox.leave(member.membership);
-        drop(outbox);
+        session.outbox().leave(member.membership);
         if !ended {
             state.review_blocked();
             self.go_on(state, context, dirty);
@@ -277,53 +289,84 @@ impl Group {
         })
     }
 
-    /// A member's connection ended: it is absent from the ring, and what it had not acknowledged goes
-    /// to the next members at once (design 3, rule 4). Returns that if the group has ended: it stays
-    /// with the session.
+    /// Messages of a member that is gone are about to come back: nothing goes out before all of them are
+    /// here.
+    pub(super) fn hold(&self) {
+        self.state.lock().held += 1;
+    }
+
+    /// Messages come back of the session `owner`, 0 if it will not resume. Returns them if the group has
+    /// ended: they stay with the session.
     #[must_use]
-    pub(super) fn depart(
-        self: &Arc<Self>,
-        session: &Session,
+    pub(super) fn put_back(
+        &self,
         surrendered: Vec<Surrendered>,
-        is_resumable: bool,
+        owner: u64,
         context: &Context<'_>,
-        dirty: &mut Dirty,
     ) -> Vec<Surrendered> {
         let mut state = self.state.lock();
         if self.has_ended() {
             return surrendered;
         }
-        if let Some(slot) = state.ring.find(session.id) {
-            state.lose(slot);
-        }
         for one in surrendered {
             let returned = Returned {
-                session: if is_resumable { session.id } else { 0 },
+                session: owner,
                 packet_id: one.packet_id,
             };
             let message = one.delivery.message;
             state.backlog.put_back(one.sequence, message, returned);
         }
-        self.go_on(state, context, dirty);
+        state.settle(context);
         Vec::new()
     }
 
-    /// A member's session has a connection again: what it had and still waits comes first, then the
-    /// queue drains.
-    pub(super) fn resume(
+    /// A member's connection ended, and what it had not acknowledged is here: the member is absent from
+    /// the ring, and the messages go to the next members (design 3, rule 4).
+    pub(super) fn depart(
         self: &Arc<Self>,
         session: &Session,
+        is_held: IsHeld,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
         let mut state = self.state.lock();
-        let Some(slot) = state.ring.find(session.id) else {
+        state.release(is_held);
+        if self.has_ended() {
             return;
-        };
-        state.ring.appear(slot);
-        state.begin_anew(slot);
-        state.give_back(slot, session, context, dirty);
+        }
+        if let Some(slot) = state.ring.find(session.id)
+            && !session.outbox().is_reachable()
+        {
+            state.lose(slot);
+        }
         self.go_on(state, context, dirty);
+    }
+
+    /// A member's session has a connection again: what it had and still waits comes first, then the
+    /// queue drains. Returns whether there is more to give back; the group is held meanwhile.
+    #[must_use]
+    pub(super) fn resume(
+        self: &Arc<Self>,
+        session: &Session,
+        is_held: IsHeld,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> IsHeld {
+        let mut state = self.state.lock();
+        state.release(is_held);
+        if let Some(slot) = state.ring.find(session.id)
+            && let Some(size) = state.reachable_size(slot)
+        {
+            state.ring.appear(slot, size);
+            state.begin_anew(slot);
+            if state.give_back(slot, session, context, dirty) == More::Yes {
+                state.settle(context);
+                state.held += 1;
+                return IsHeld::Yes;
+            }
+        }
+        self.go_on(state, context, dirty);
+        IsHeld::No
     }
 
     /// A member that was refused for want of room has some.
@@ -470,8 +513,14 @@ impl State {
         };
         let (mut pick, mut refusals) = (Pick::Nobody, 0);
         let (mut at, mut end) = (start, usize::MAX);
+        // Known once a member was found to be too small for it: that is rare.
+        let (mut size, mut passed) = (0, 0);
         loop {
-            let slot = match self.ring.next_ready(kind, at) {
+            let next = match size {
+                0 => self.ring.next_ready(kind, at),
+                _ => self.ring.next_ready_for(kind, size, at, &mut passed),
+            };
+            let slot = match next {
                 Some(slot) if slot < end => slot,
                 _ if end == usize::MAX => {
                     (at, end) = (0, start);
@@ -481,7 +530,10 @@ impl State {
             };
             at = slot + 1;
             match self.offer(slot, publication, sequence, redelivery, context, dirty) {
-                HandOver::Taken(_) => return Pick::Taken,
+                HandOver::Taken(_) => {
+                    dirty.charge(passed / PASSED_IN_STEP);
+                    return Pick::Taken;
+                }
                 HandOver::NoRoom => pick = Pick::NoRoom,
                 HandOver::NoMemory => {
                     refusals += 1;
@@ -489,10 +541,16 @@ impl State {
                         return Pick::NoRoom;
                     }
                 }
-                HandOver::TooLarge { .. } if pick == Pick::Nobody => pick = Pick::TooLarge,
-                HandOver::TooLarge { .. } | HandOver::Absent => {}
+                HandOver::TooLarge { .. } => {
+                    size = least_size(publication);
+                    if pick == Pick::Nobody {
+                        pick = Pick::TooLarge;
+                    }
+                }
+                HandOver::Absent => {}
             }
         }
+        dirty.charge(passed / PASSED_IN_STEP);
         if kind == Kind::AtMostOnce || pick == Pick::NoRoom {
             return pick;
         }
@@ -500,6 +558,15 @@ impl State {
             Pick::Nobody => pick,
             found => found,
         }
+    }
+
+    /// The Maximum Packet Size of the member in `slot`, if it has a connection.
+    fn reachable_size(&self, slot: usize) -> Option<u32> {
+        let member = self.ring.get(slot)?;
+        let mut outbox = member.session.outbox();
+        outbox
+            .is_reachable()
+            .then(|| outbox.packet_size(member.membership))
     }
 
     /// Offers a message to the member in `slot`.
@@ -541,18 +608,26 @@ impl State {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Pick {
-        let (mut found, mut at) = (Pick::Nobody, 0);
-        while let Some(slot) = self.ring.next_full(at) {
+        let (mut found, mut at, mut passed) = (Pick::Nobody, 0, 0);
+        let size = least_size(publication);
+        while let Some(slot) = self.ring.next_full(size, at, &mut passed) {
             at = slot + 1;
             dirty.charge(1);
             let suits = self.ring.get(slot).map(|m| m.suits(publication, context));
             match suits {
-                Some(Suits::Yes) => return Pick::NoRoom,
+                Some(Suits::Yes) => {
+                    found = Pick::NoRoom;
+                    break;
+                }
                 Some(Suits::TooLarge) => found = Pick::TooLarge,
                 Some(Suits::Absent) | None => self.lose(slot),
             }
         }
-        found
+        dirty.charge(passed / PASSED_IN_STEP);
+        match found {
+            Pick::Nobody if passed > 0 => Pick::TooLarge,
+            found => found,
+        }
     }
 
     /// What becomes of a new message while others wait in front of it.
@@ -562,8 +637,8 @@ impl State {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Pick {
-        match self.ring.has_ready() {
-            // It is being drained.
+        match self.ring.has_ready() || self.held > 0 {
+            // It is being drained, or will be.
             true => Pick::NoRoom,
             false => self.find_full(publication, context, dirty),
         }
@@ -583,11 +658,23 @@ impl State {
             self.expired += 1;
         }
         let message = publication.message(context.budget).clone();
-        match self.backlog.line.is_empty() && self.ring.has_ready() {
+        match !self.has_queue() && self.ring.has_ready() {
             true => self.backlog.push_blocked(sequence, message),
             false => self.backlog.push(sequence, message),
         }
         self.settle(context);
+    }
+
+    /// Whether a new message has to wait for others.
+    #[inline]
+    fn has_queue(&self) -> bool {
+        !self.backlog.line.is_empty() || self.held > 0
+    }
+
+    fn release(&mut self, is_held: IsHeld) {
+        if is_held == IsHeld::Yes {
+            self.held = self.held.saturating_sub(1);
+        }
     }
 
     fn is_full(&self, context: &Context<'_>) -> bool {
@@ -629,9 +716,8 @@ impl State {
             self.expired += 1;
             return Step::Went;
         }
-        if let Some(from) = self.review {
-            self.review_one(from, context, dirty);
-            return Step::Went;
+        if self.held > 0 {
+            return Step::Rest;
         }
         let first = self.backlog.line.first().map(|(number, _)| number);
         if let Some(slot) = self.ring.next_fresh() {
@@ -649,6 +735,10 @@ impl State {
                 // Those in front of it come first.
                 Some(_) => {}
             }
+        } else if let Some(from) = self.review {
+            // All that are ready have looked at all that is blocked.
+            self.review_one(from, context, dirty);
+            return Step::Went;
         }
         match first {
             Some(_) if self.ring.has_ready() => self.hand_over_first(strategy, context, dirty),
@@ -740,13 +830,8 @@ impl State {
         self.review = Some(number + 1);
         let message = waiting.message.clone();
         let publication = message.publication();
-        if self.find_full(&publication, context, dirty) == Pick::NoRoom {
-            return;
-        }
-        // Those that are ready were found to be unable to take it, unless they have yet to look.
-        let suits = |member: &Member| member.suits(&publication, context) == Suits::Yes;
-        let waits = self.ring.fresh().any(suits);
-        if !waits {
+        // Those that are ready were found to be unable to take it.
+        if self.find_full(&publication, context, dirty) != Pick::NoRoom {
             self.backlog.unblock(number);
         }
     }
@@ -770,15 +855,19 @@ impl State {
         }
     }
 
-    /// Sends a resumed member the messages it had before, as far as they still wait.
+    /// Sends a resumed member the messages it had before, as far as they still wait: some in one go.
     fn give_back(
         &mut self,
         slot: usize,
         session: &Session,
         context: &Context<'_>,
         dirty: &mut Dirty,
-    ) {
-        for (number, waiting) in self.backlog.take_returned(session.id) {
+    ) -> More {
+        for _ in 0..GIVEN_BACK {
+            let Some((number, waiting)) = self.backlog.take_returned(session.id) else {
+                return More::No;
+            };
+            dirty.charge(GIVE_BACK_STEPS);
             let (Some(returned), Some(member)) = (waiting.returned, self.ring.get_mut(slot)) else {
                 continue;
             };
@@ -792,6 +881,7 @@ impl State {
                 self.backlog.put_back(number, waiting.message, returned);
             }
         }
+        More::Yes
     }
 
     /// Nobody will come for what waits.
@@ -816,6 +906,14 @@ impl State {
             .get_or_insert_with(|| Charge::none(context.budget, Account::Queues))
             .settle(held);
     }
+}
+
+/// The bytes that any packet of a publication has at least.
+fn least_size(publication: &Publication<'_>) -> u32 {
+    let body = 2 + publication.topic.len() + publication.payload.len();
+    // A byte for each seven bits of the length, after the first of the packet.
+    let length = body.ilog2() as usize / 7 + 1;
+    u32::try_from(1 + length + body).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@
 //! refused, and holds the mark that brings the bit back ([`Outbox`](super::super::outbox::Outbox)).
 //! A member that is not present had no connection when it was looked at last, and its outbox
 //! has noted that the group is to be told of the next one.
+//!
+//! `sizes` lets a search pass over members that a packet is too large for without asking them: the outbox
+//! of a client with a Maximum Packet Size has noted that the group is to be told of the next connection.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -54,6 +57,8 @@ pub(super) struct Ring {
     cursor: usize,
     present: Bits,
     ready: [Bits; 2],
+    /// The Maximum Packet Size of the connection that the group was told of last, by slot.
+    sizes: Vec<u32>,
     /// Members that were granted QoS 1 or 2: for them messages wait even while they are away.
     keeping: usize,
     /// Sessions of ready members that may not have looked at all messages that are blocked; each of
@@ -124,8 +129,8 @@ impl Ring {
         }
     }
 
-    /// Adds a member, connected and ready, behind all others.
-    pub(super) fn push(&mut self, member: Member) {
+    /// Adds a member, connected and ready, behind all others. Its client takes packets of up to `size` bytes.
+    pub(super) fn push(&mut self, member: Member, size: u32) {
         let slot = self.slots.len();
         self.live += 1;
         self.keeping += usize::from(member.qos > QoS::AtMostOnce);
@@ -140,7 +145,7 @@ impl Ring {
         if self.places.is_none() && self.slots.len() > FEW {
             self.places = Some(self.look_up_places());
         }
-        self.appear(slot);
+        self.appear(slot, size);
     }
 
     pub(super) fn remove(&mut self, slot: usize) -> Option<Member> {
@@ -154,6 +159,7 @@ impl Ring {
         while let Some(None) = self.slots.last() {
             self.slots.pop();
         }
+        self.sizes.truncate(self.slots.len());
         if self.cursor >= self.slots.len() {
             self.cursor = 0;
         }
@@ -172,10 +178,13 @@ impl Ring {
             fresh: std::mem::take(&mut self.fresh),
             ..Self::default()
         };
-        for (old, slot) in self.slots.iter_mut().enumerate() {
-            let Some(member) = slot.take() else { continue };
+        for old in 0..self.slots.len() {
+            let Some(member) = self.slots.get_mut(old).and_then(Option::take) else {
+                continue;
+            };
             let new = closed.slots.len();
             closed.slots.push(Some(member));
+            closed.sizes.push(self.size(old));
             if self.present.contains(old) {
                 closed.present.insert(new);
             }
@@ -207,8 +216,14 @@ impl Ring {
         }
     }
 
-    /// The member in `slot` has a connection, and may be able to take anything.
-    pub(super) fn appear(&mut self, slot: usize) {
+    /// The member in `slot` has a connection that takes packets of up to `size` bytes.
+    pub(super) fn appear(&mut self, slot: usize, size: u32) {
+        if slot >= self.sizes.len() {
+            self.sizes.resize(slot + 1, u32::MAX);
+        }
+        if let Some(known) = self.sizes.get_mut(slot) {
+            *known = size;
+        }
         self.present.insert(slot);
         self.make_ready(slot);
     }
@@ -251,6 +266,31 @@ impl Ring {
         }
     }
 
+    /// What the client of the member in `slot` takes, in bytes.
+    fn size(&self, slot: usize) -> u32 {
+        self.sizes.get(slot).copied().unwrap_or(u32::MAX)
+    }
+
+    /// The first slot from `from` on whose member may take a packet of at least `size` bytes, of this kind.
+    /// Counts those that it passes over.
+    pub(super) fn next_ready_for(
+        &self,
+        kind: Kind,
+        size: u32,
+        from: usize,
+        passed: &mut usize,
+    ) -> Option<usize> {
+        let mut at = from;
+        loop {
+            let slot = self.next_ready(kind, at)?;
+            if self.size(slot) >= size {
+                return Some(slot);
+            }
+            *passed += 1;
+            at = slot + 1;
+        }
+    }
+
     pub(super) fn has_ready(&self) -> bool {
         self.ready[Kind::Lasting as usize].count() > 0
     }
@@ -267,13 +307,22 @@ impl Ring {
         self.present.count() > 0
     }
 
-    /// The first slot from `from` on whose member is present and full.
-    pub(super) fn next_full(&self, from: usize) -> Option<usize> {
+    /// The first slot from `from` on whose member is present and full, and may take a packet of at least
+    /// `size` bytes. Counts those that it passes over.
+    pub(super) fn next_full(&self, size: u32, from: usize, passed: &mut usize) -> Option<usize> {
         let ready = &self.ready[Kind::Lasting as usize];
         if self.present.count() == ready.count() {
             return None;
         }
-        self.present.next_without(ready, from)
+        let mut at = from;
+        loop {
+            let slot = self.present.next_without(ready, at)?;
+            if self.size(slot) >= size {
+                return Some(slot);
+            }
+            *passed += 1;
+            at = slot + 1;
+        }
     }
 
     /// Whether a member is connected, or will come back for QoS 1 (AWS-SHARE-17, AWS-SHARE-23): a member
@@ -301,14 +350,6 @@ impl Ring {
             }
         }
         None
-    }
-
-    /// Ready members that may not have looked at all messages that are blocked.
-    pub(super) fn fresh(&self) -> impl Iterator<Item = &Member> {
-        let slots = self.fresh.iter().filter_map(|session| self.find(*session));
-        slots
-            .filter(|slot| self.is_ready(*slot))
-            .filter_map(|slot| self.get(slot))
     }
 
     /// The first of the fresh members has looked at all, or can take nothing.
@@ -411,7 +452,7 @@ mod tests {
                 match step {
                     Step::Join(qos) => {
                         ids += 1;
-                        ring.push(member(ids, qos, &budget));
+                        ring.push(member(ids, qos, &budget), u32::MAX);
                         model.push(Model { session: ids, qos, is_present: true, is_ready: true });
                     }
                     Step::Leave(index) if count > 0 => {
@@ -440,7 +481,7 @@ mod tests {
                         let slot = ring.find(model[place].session).unwrap();
                         let appears = matches!(step, Step::Appear(_));
                         match appears {
-                            true => ring.appear(slot),
+                            true => ring.appear(slot, u32::MAX),
                             false => ring.disappear(slot),
                         }
                         (model[place].is_present, model[place].is_ready) = (appears, appears);
@@ -454,11 +495,46 @@ mod tests {
                 let expected: Vec<u64> = model.iter().map(|member| member.session).collect();
                 prop_assert_eq!(sessions, expected);
                 let is_full = |member: &&Model| member.is_present && !member.is_ready;
-                let full = ring.next_full(0).and_then(|slot| Some(ring.get(slot)?.session.id));
+                let full = ring.next_full(1, 0, &mut 0).and_then(|slot| Some(ring.get(slot)?.session.id));
                 prop_assert_eq!(full, model.iter().find(is_full).map(|member| member.session));
                 let lets_wait = |member: &Model| member.is_present || member.qos > QoS::AtMostOnce;
                 prop_assert_eq!(ring.lets_wait(), model.iter().any(lets_wait));
             }
         }
+    }
+
+    #[test]
+    fn members_that_are_too_small_are_passed_over_wherever_they_move() {
+        let budget = Owned::new(1 << 30);
+        let mut ring = Ring::default();
+        // Every tenth takes large packets.
+        for id in 0..200 {
+            let size = if id % 10 == 0 { 1000 } else { 50 };
+            ring.push(member(id, QoS::AtLeastOnce, &budget), size);
+        }
+        // So many leave that the others move together.
+        for id in 0..150 {
+            let slot = ring.find(id).unwrap();
+            ring.remove(slot);
+        }
+        let second = ring.find(151).unwrap();
+        let next = |ring: &Ring, size, passed: &mut usize| {
+            let slot = ring.next_ready_for(Kind::Lasting, size, second, passed)?;
+            Some(ring.get(slot)?.session.id)
+        };
+        let mut passed = 0;
+        assert_eq!(next(&ring, 51, &mut passed), Some(160));
+        assert_eq!(passed, 9);
+        assert_eq!(next(&ring, 50, &mut passed), Some(151));
+        assert_eq!(next(&ring, 1001, &mut passed), None);
+        for slot in 0..ring.slots.len() {
+            ring.refuse(slot, Kind::Lasting);
+        }
+        let full = ring
+            .next_full(51, second, &mut 0)
+            .and_then(|slot| Some(ring.get(slot)?.session.id));
+        assert_eq!(full, Some(160));
+        ring.appear(second + 2, 60);
+        assert_eq!(next(&ring, 60, &mut passed), Some(153));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Verdict};
 use crate::client::Turn;
 use crate::client::turn::Part;
 use crate::codec::{MAX_PACKET_SIZE, Split, split};
@@ -62,9 +62,17 @@ impl Pipe {
         for part in Part::ALL {
             self.end.carry_out(part, &mut self.turn, broker, now);
         }
-        self.end.end(&mut self.turn, broker, now, |credentials| {
-            credentials.password.as_deref() == Some(b"p")
-        });
+        self.end
+            .end(
+                &mut self.turn,
+                broker,
+                now,
+                |credentials| match credentials.password.as_deref() {
+                    Some(b"p") => Verdict::Valid,
+                    Some(b"busy") => Verdict::Busy,
+                    _ => Verdict::Invalid,
+                },
+            );
     }
 
     /// The client takes what has arrived, and answers if that is its habit.

@@ -112,7 +112,7 @@ impl World {
             self.settle();
         }
         self.now = target;
-        self.broker.sweep(self.now);
+        while self.broker.sweep(self.now, &mut Dirty::default()) {}
         self.settle();
     }
 

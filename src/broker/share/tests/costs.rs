@@ -14,11 +14,17 @@ use super::Harness;
 
 thread_local! {
     static VISITS: Cell<usize> = const { Cell::new(0) };
+    static ASKED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// A group was visited for the sake of a member.
 pub(in super::super) fn count_visit() {
     VISITS.set(VISITS.get() + 1);
+}
+
+/// A member was asked whether it takes a message.
+pub(in super::super) fn count_asked() {
+    ASKED.set(ASKED.get() + 1);
 }
 
 fn publish(harness: &Harness, topic: &str, payload: &[u8], expires: bool, dirty: &mut Dirty) {
@@ -299,4 +305,183 @@ fn expired_messages_make_room_before_an_overflow_is_declared() {
         harness.come_to_rest(dirty);
         assert_eq!(received(&harness, 0).len(), 3, "{filter}");
     }
+}
+
+/// What is left to be done is done in turns, none of which takes long. Returns how many there were.
+fn rest_in_turns(harness: &Harness, mut dirty: Dirty) -> usize {
+    let mut turns = 0;
+    loop {
+        dirty.begin_turn();
+        ASKED.set(0);
+        let context = harness.broker.context(harness.now);
+        let is_done = harness.broker.flush_some(64, &context, &mut dirty);
+        assert!(dirty.steps() < 2 * STEPS_PER_TURN, "{}", dirty.steps());
+        assert!(ASKED.get() <= dirty.steps(), "{}", ASKED.get());
+        turns += 1;
+        if is_done {
+            return turns;
+        }
+    }
+}
+
+/// Design rule 4, with everything in flight that can be.
+#[test]
+fn full_window_goes_back_to_its_group_in_turns_and_in_order() {
+    let many = 65_535;
+    let mut harness = Harness::with_clients(2, 256, 1_000_000);
+    let mut dirty = Dirty::default();
+    harness.connect(0, true, true, many, 2, &mut dirty);
+    harness.subscribe(0, QoS::AtLeastOnce, &mut dirty);
+    for number in 0..many as u32 {
+        publish(&harness, "t", &number.to_be_bytes(), false, &mut dirty);
+    }
+    harness.connect(1, true, true, many, 2, &mut dirty);
+    harness.subscribe(1, QoS::AtLeastOnce, &mut dirty);
+    harness.come_to_rest(dirty);
+
+    let mut dirty = Dirty::default();
+    harness.disconnect(0, &mut dirty);
+    assert!(dirty.steps() < 2 * STEPS_PER_TURN, "{}", dirty.steps());
+    // What comes while they are on their way goes behind them.
+    for number in many as u32..many as u32 + 100 {
+        publish(&harness, "t", &number.to_be_bytes(), false, &mut dirty);
+    }
+    assert!(rest_in_turns(&harness, dirty) > 10);
+    let bytes = std::mem::take(&mut *harness.links[1].bytes.lock());
+    let packets = client::decode_all(&bytes, Version::V5);
+    let numbers: Vec<u8> = packets
+        .into_iter()
+        .flat_map(|packet| match packet {
+            Packet::Publish(publish) => publish.payload.to_vec(),
+            _ => Vec::new(),
+        })
+        .collect();
+    let expected: Vec<u8> = (0..many as u32).flat_map(u32::to_be_bytes).collect();
+    assert!(numbers == expected, "another order");
+    assert_eq!(harness.broker.groups().remove(0).queued, 100);
+}
+
+/// MQTT-4.4.0-1, with everything in flight that can be.
+#[test]
+fn full_window_comes_back_to_its_session_in_turns() {
+    let many = 65_535;
+    let mut harness = Harness::with_clients(2, 256, 1_000_000);
+    let mut dirty = Dirty::default();
+    harness.connect(0, true, true, many, 2, &mut dirty);
+    harness.subscribe(0, QoS::AtLeastOnce, &mut dirty);
+    for _ in 0..many {
+        publish(&harness, "t", b"", false, &mut dirty);
+    }
+    harness.come_to_rest(dirty);
+    let sent = received(&harness, 0);
+    // Once before all have gone back to the group, and once after.
+    for waits in [false, true] {
+        let mut dirty = Dirty::default();
+        harness.disconnect(0, &mut dirty);
+        if waits {
+            rest_in_turns(&harness, std::mem::take(&mut dirty));
+            assert_eq!(harness.broker.groups().remove(0).queued, many);
+        }
+        dirty.begin_turn();
+        harness.connect(0, false, true, many, 2, &mut dirty);
+        assert!(dirty.steps() < 2 * STEPS_PER_TURN, "{}", dirty.steps());
+        assert!(rest_in_turns(&harness, dirty) > 10);
+        assert!(received(&harness, 0) == sent, "other identifiers");
+        let group = harness.broker.groups().remove(0);
+        assert_eq!((group.queued, group.members[0].in_flight), (0, many as u32));
+    }
+}
+
+/// What the members of a session that ends had in flight is dropped with the last of them, in turns.
+#[test]
+fn full_window_of_a_session_that_ends_is_dropped_in_turns() {
+    let many = 65_535;
+    let mut harness = Harness::with_clients(1, 256, 1_000_000);
+    let mut dirty = Dirty::default();
+    harness.connect(0, true, false, many, 2, &mut dirty);
+    harness.subscribe(0, QoS::AtLeastOnce, &mut dirty);
+    harness.subscribe_to("own", 0, QoS::AtLeastOnce, &mut dirty);
+    for number in 0..many {
+        let topic = if number % 2 == 0 { "t" } else { "own" };
+        publish(&harness, topic, b"", false, &mut dirty);
+    }
+    harness.come_to_rest(dirty);
+    let mut dirty = Dirty::default();
+    harness.disconnect(0, &mut dirty);
+    assert!(dirty.steps() < 2 * STEPS_PER_TURN, "{}", dirty.steps());
+    rest_in_turns(&harness, std::mem::take(&mut dirty));
+    harness.come_to_rest(dirty);
+    let stats = harness.broker.stats(harness.now);
+    assert_eq!((stats.dropped, stats.memory), (many as u64, 0));
+}
+
+#[test]
+fn members_that_a_message_is_too_large_for_are_not_asked() {
+    let count = 2000;
+    for fill in [false, true] {
+        let mut harness = Harness::with_clients(count + 1, 256, 1000);
+        let mut dirty = Dirty::default();
+        // One takes large messages; all have one place.
+        for client in 0..=count {
+            let size = if client == count { 2 } else { 0 };
+            harness.connect(client, true, true, 1, size, &mut dirty);
+            harness.subscribe(client, QoS::AtLeastOnce, &mut dirty);
+        }
+        for _ in 0..if fill { count + 1 } else { 0 } {
+            publish(&harness, "t", b"", false, &mut dirty);
+        }
+        harness.come_to_rest(dirty);
+        for _ in 0..3 {
+            let mut dirty = Dirty::default();
+            ASKED.set(0);
+            publish(&harness, "t", &[0; 100], false, &mut dirty);
+            assert!(dirty.steps() < count / 10, "{} steps", dirty.steps());
+            assert!(ASKED.get() < 5, "{}", ASKED.get());
+            harness.come_to_rest(dirty);
+        }
+        // One of the small ones comes back as one that takes them.
+        let queued = harness.broker.groups().remove(0).queued;
+        let mut dirty = Dirty::default();
+        harness.disconnect(7, &mut dirty);
+        harness.connect(7, false, true, 100, 2, &mut dirty);
+        harness.come_to_rest(dirty);
+        let left = harness.broker.groups().remove(0).queued;
+        assert_eq!((queued, left), (if fill { 3 } else { 2 }, 0));
+    }
+}
+
+/// Blocked messages are looked at again when one leaves who could take them, once each.
+#[test]
+fn blocked_messages_are_reviewed_without_asking_all_who_come() {
+    let (count, blocked) = (1000, 300);
+    let mut harness = Harness::with_clients(count + 2, 256, 10_000);
+    let mut dirty = Dirty::default();
+    // Two that take them, full, and small ones with room.
+    for client in 0..count + 2 {
+        let size = if client < 2 { 2 } else { 0 };
+        harness.connect(client, true, true, 1, size, &mut dirty);
+        harness.subscribe(client, QoS::AtLeastOnce, &mut dirty);
+        if client < 2 {
+            publish(&harness, "t", b"", false, &mut dirty);
+        }
+    }
+    for _ in 0..blocked {
+        publish(&harness, "t", &[0; 100], false, &mut dirty);
+    }
+    harness.come_to_rest(dirty);
+    // All small ones are to look at the messages when the review begins.
+    let mut dirty = Dirty::default();
+    dirty.charge(STEPS_PER_TURN);
+    for client in 2..count + 2 {
+        harness.subscribe(client, QoS::AtLeastOnce, &mut dirty);
+    }
+    harness.disconnect(0, &mut dirty);
+    rest_in_turns(&harness, dirty);
+    assert_eq!(harness.broker.groups().remove(0).queued, blocked);
+    let mut dirty = Dirty::default();
+    harness.disconnect(1, &mut dirty);
+    rest_in_turns(&harness, dirty);
+    // They are too large for all who are connected.
+    let group = harness.broker.groups().remove(0);
+    assert_eq!((group.queued, group.dropped), (0, blocked as u64));
 }
