@@ -86,7 +86,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     attack("queues_that_expire", 30, nothing, expire),
     attack("stalled_receivers", 10, stalled, publish_to_stalled),
     attack("large_messages", 4, readers, publish_large),
-    attack("departures_with_a_window", 10, nothing, depart_with_window),
+    attack("departures_with_a_window", 4, nothing, depart_with_window),
     attack("members_that_leave", 30, full_group, join_and_leave),
     // Small packets without end.
     attack("acknowledgements", 30, nothing, acknowledgements),
@@ -481,6 +481,7 @@ fn fill(doors: &Doors, topic: &str, messages: usize) -> io::Result<()> {
             .collect();
         raw.send(&bytes)?;
         raw.acknowledged(1000)?;
+        count(1);
     }
     Ok(())
 }
@@ -668,7 +669,11 @@ fn partial_packets(doors: &Doors, _: usize) -> io::Result<()> {
     let piece = vec![b'x'; 1 << 20];
     raw.stream
         .set_write_timeout(Some(Duration::from_millis(500)))?;
-    (0..30).try_for_each(|_| raw.send(&piece))
+    for _ in 0..30 {
+        raw.send(&piece)?;
+        count(1);
+    }
+    Ok(())
 }
 
 // Connections.

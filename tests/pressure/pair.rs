@@ -142,6 +142,7 @@ impl Pair {
             waits.of("QoS 1", || self.publish(1))?;
             if round % SUBSCRIBE_EVERY == 0 {
                 waits.of("SUBSCRIBE", || self.subscribe())?;
+                waits.of("UNSUBSCRIBE", || self.unsubscribe())?;
             }
             thread::sleep(PERIOD);
         }
@@ -173,11 +174,13 @@ impl Pair {
         Ok(())
     }
 
-    /// Adds a subscription and takes it away.
     fn subscribe(&mut self) -> io::Result<()> {
         let subscribe = Subscribe::new(2).filter("good/more/+", 1);
         self.author.send(&subscribe.encode(Version::V5))?;
-        expect(&mut self.author, 9)?;
+        expect(&mut self.author, 9)
+    }
+
+    fn unsubscribe(&mut self) -> io::Result<()> {
         let unsubscribe = Unsubscribe::new(3).filter("good/more/+");
         self.author.send(&unsubscribe.encode(Version::V5))?;
         expect(&mut self.author, 0xB)
