@@ -59,7 +59,8 @@ impl Turns {
     #[cfg(feature = "http")]
     pub(crate) fn histogram(&self) -> Histogram {
         let bounds = BOUNDS.iter().map(|bound| *bound as f64 / 1e6);
-        let mut classes: Vec<(f64, u64)> = bounds.chain([f64::MAX]).zip(iter::repeat(0)).collect();
+        let mut classes: Vec<(f64, u64)> =
+            bounds.chain([f64::INFINITY]).zip(iter::repeat(0)).collect();
         let mut time = 0;
         for shard in &self.0 {
             for (class, count) in classes.iter_mut().zip(&shard.classes) {
@@ -77,7 +78,7 @@ impl Turns {
 #[derive(Debug)]
 pub(crate) struct Histogram {
     /// The longest turn of each class, in seconds, and how many there were; that of the last class is
-    /// [`f64::MAX`].
+    /// [`f64::INFINITY`].
     pub(crate) classes: Vec<(f64, u64)>,
     /// The time of all of them.
     pub(crate) time: Duration,
