@@ -643,7 +643,7 @@ fn upgrade(doors: &Doors) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(doors.ws)?;
     stream.set_nodelay(true)?;
     let raw = stream.try_clone()?;
-    let mut client = Frames::upgrade(stream);
+    let mut client = Frames::try_upgrade(stream)?;
     client.write_all(&Connect::new(fresh("frames")).encode(Version::V5))?;
     client.read_exact(&mut [0; 2])?;
     let mut reader = raw.try_clone()?;

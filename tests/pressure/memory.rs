@@ -475,7 +475,7 @@ fn partial_frames(room: &mut Room, round: usize) -> io::Result<Outcome> {
     stream.set_write_timeout(Some(Duration::from_secs(2)))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut raw = stream.try_clone()?;
-    let mut client = crate::support::Frames::upgrade(stream);
+    let mut client = crate::support::Frames::try_upgrade(stream)?;
     client.write_all(&Connect::new(format!("partial-{round}")).encode(Version::V5))?;
     io::Read::read(&mut client, &mut [0; 100])?;
     let whole = Publish::new("partial", vec![b'x'; 8 << 20]).encode(Version::V5);
@@ -749,7 +749,7 @@ fn connections_websocket(room: &mut Room, round: usize) -> io::Result<Outcome> {
         room,
         "ws",
         |_, stream, name| {
-            let mut client = crate::support::Frames::upgrade(stream);
+            let mut client = crate::support::Frames::try_upgrade(stream)?;
             enter(&mut client, name)?;
             Ok(Box::new(client))
         },

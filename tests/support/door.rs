@@ -134,28 +134,35 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
+    /// Asks for the upgrade, which has to be granted.
+    pub(crate) fn upgrade(stream: TcpStream) -> Self {
+        Self::try_upgrade(stream).expect("an upgrade")
+    }
+
     /// Asks for the upgrade, and reads the head of the answer byte by byte: frames follow it.
-    pub(crate) fn upgrade(mut stream: TcpStream) -> Self {
-        let host: SocketAddr = stream.peer_addr().expect("a connected socket");
+    pub(crate) fn try_upgrade(mut stream: TcpStream) -> io::Result<Self> {
+        let host: SocketAddr = stream.peer_addr()?;
         let request = format!(
             "GET /mqtt HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\
              Sec-WebSocket-Version: 13\r\n\r\n"
         );
-        stream.write_all(request.as_bytes()).expect("a request");
+        stream.write_all(request.as_bytes())?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
-            stream.read_exact(&mut byte).expect("a response");
+            stream.read_exact(&mut byte)?;
             head.extend(byte);
         }
-        assert!(head.starts_with(b"HTTP/1.1 101 "), "an upgrade");
-        Self {
+        if !head.starts_with(b"HTTP/1.1 101 ") {
+            return Err(io::Error::other(String::from_utf8_lossy(&head)));
+        }
+        Ok(Self {
             stream,
             raw: Vec::new(),
             payload: Vec::new(),
             is_closed: false,
-        }
+        })
     }
 
     /// Moves the payload of complete frames to where it is read from.
