@@ -14,7 +14,7 @@ use crate::broker::{Broker, Dirty, Randomness};
 use crate::codec::QoS;
 use crate::config::Config;
 use crate::local::{Message, Refused, Subscription};
-use crate::net::{Notices, Passwords, Shared, Tasks, listener, timekeeper};
+use crate::net::{Notices, Passwords, Shared, Tasks, Turns, listener, timekeeper};
 use crate::time::Clock;
 
 /// Connections have so long to read their DISCONNECT when the server stops.
@@ -271,6 +271,7 @@ pub(crate) fn share(config: Config) -> Arc<Shared> {
         broker,
         clock,
         timekeeper,
+        turns: Turns::default(),
         tasks: Tasks::default(),
         stopping: CancellationToken::new(),
         connections: AtomicUsize::new(0),

@@ -45,8 +45,9 @@ use super::session::Session;
 /// Unsent answers beyond this stop the reading of their cause.
 pub(crate) const UNSENT_ANSWERS: usize = 64 * 1024;
 
-/// How long a connection that is taken over may take to handle what had arrived on it.
-const HANDOVER_LIMIT: Duration = Duration::from_millis(100);
+/// How long the session of a connection is waited for: much longer than that one goes on reading
+/// once it knows, so that this is for one whose task has no turn.
+const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
 
 /// How the log names the end of a connection whose session another has.
 const TAKEN_OVER: &str = "taken over by another connection";

@@ -9,8 +9,8 @@
 //!                          └── connect (resume) ── Away
 //! ```
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
@@ -168,6 +168,21 @@ impl Broker {
     fn forget(&self, session: &Arc<Session>) {
         self.sessions
             .remove_if(session.client_id(), |_, found| Arc::ptr_eq(found, session));
+    }
+
+    /// Puts a new session in the place of one that has ended, for those who waited for it: in the order of
+    /// their CONNECTs, and before anybody who comes now.
+    fn succeed(&self, session: &Arc<Session>, heirs: Vec<Weak<dyn Link>>) {
+        let client_id = session.client_id();
+        let charge = Charge::forced(*self.budget, Kind::Sessions, session_size(client_id));
+        let id = self.session_ids.fetch_add(1, Ordering::Relaxed);
+        let successor = Session::new(id, client_id, charge);
+        {
+            let mut slot = successor.slot();
+            slot.heirs = heirs;
+            slot.wake_an_heir();
+        }
+        self.sessions.insert(client_id.into(), successor);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the second half of connect")]
@@ -352,8 +367,10 @@ impl Broker {
         Self::count(&self.counters.bytes_sent, sent.bytes);
         Self::count(&self.counters.dropped, sent.dropped);
         Self::count(&self.counters.expired, sent.expired);
-        self.forget(session);
-        slot.wake_the_heirs();
+        match slot.take_heirs() {
+            heirs if heirs.is_empty() => self.forget(session),
+            heirs => self.succeed(session, heirs),
+        }
         slot.will.take().map(|will| (session.clone(), will))
     }
 

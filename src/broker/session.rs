@@ -169,13 +169,11 @@ impl Slot {
         }
     }
 
-    /// The session has ended: whoever wants one makes it anew.
-    pub(super) fn wake_the_heirs(&mut self) {
-        for link in std::mem::take(&mut self.heirs) {
-            if let Some(link) = link.upgrade() {
-                link.wake();
-            }
-        }
+    /// The session has ended: those who are left and wanted it, in their order.
+    pub(super) fn take_heirs(&mut self) -> Vec<Weak<dyn Link>> {
+        let mut heirs = std::mem::take(&mut self.heirs);
+        heirs.retain(|heir| heir.strong_count() > 0);
+        heirs
     }
 }
 

@@ -108,7 +108,7 @@ impl Pending {
         let pieces = self.tail.len().div_ceil(PIECE).max(1);
         self.charge.grow(pieces * PIECE)?;
         let tail = self.take_tail();
-        self.charge.shrink(tail.len());
+        self.charge.shrink(tail.capacity());
         let mut large = Large {
             pieces: Vec::new(),
             len: tail.len(),
@@ -207,7 +207,8 @@ impl Pending {
     /// Charges what is held now. It was read already; a read asks for room before it.
     fn settle(&mut self) {
         if self.large.is_none() {
-            self.charge.set(self.tail.len());
+            // What is allocated counts, which is up to twice what has arrived.
+            self.charge.set(self.tail.capacity());
         }
     }
 

@@ -48,6 +48,12 @@ const READ_AHEAD: usize = 4 * 1024;
 const STARVE_LIMIT: Duration = Duration::from_secs(5);
 const STARVE_PAUSE: Duration = Duration::from_millis(50);
 
+/// A session goes to another connection once nothing has come for so long: what a client sent before
+/// may lie in its own socket, and reaches this one as it is read. It goes at the latest when reading
+/// has gone on for the longer time, which begins with the first turn that knows of the other one.
+pub(crate) const QUIET: Duration = Duration::from_millis(2);
+const HANDOVER_LIMIT: Duration = Duration::from_millis(100);
+
 /// For everything that is left to write at the end.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
 
@@ -79,6 +85,10 @@ pub(crate) trait Io {
 
     /// Reads into `buf`, which is not empty.
     fn read(&mut self, buf: &mut [u8]) -> Input;
+
+    /// Whether bytes, or the end of the stream, have arrived that were not read, also if nobody has told
+    /// [`read`](Self::read) of them yet.
+    fn has_input(&self) -> bool;
 
     /// Whether the socket takes bytes again and the link holds none back, after it was full.
     fn has_room(&mut self) -> bool;
@@ -148,8 +158,10 @@ pub(crate) struct Turn {
     /// The stream ended meanwhile, behind packets that wait.
     ended: Option<String>,
     /// Another connection wants the session: what had arrived is read first, whatever else would
-    /// hold reading back.
-    handing_over: bool,
+    /// hold reading back. Since when that is known.
+    handing_over: Option<Instant>,
+    /// When bytes came last.
+    heard_at: Instant,
     /// The socket was full; since when.
     full_since: Option<Instant>,
     /// The outbound side failed: what is left is read, then the connection ends.
@@ -225,7 +237,8 @@ impl Turn {
             paused_until: None,
             checking: false,
             ended: None,
-            handing_over: false,
+            handing_over: None,
+            heard_at: now,
             full_since: None,
             broken: false,
             deaf: false,
@@ -350,7 +363,7 @@ impl Turn {
             return false;
         }
         let is_paused = self.paused_until.is_some_and(|until| until > now);
-        self.handing_over || !(self.stalled || is_paused)
+        self.handing_over.is_some() || !(self.stalled || is_paused)
     }
 
     /// Reads once, or takes what an earlier turn left, and lets the broker handle it.
@@ -362,6 +375,12 @@ impl Turn {
         io: &mut impl Io,
     ) -> Pass {
         self.paused_until = None;
+        let handing_over_for = self
+            .handing_over
+            .map(|since| context.now.saturating_duration_since(since));
+        if handing_over_for.is_some_and(|time| time >= HANDOVER_LIMIT) {
+            return self.hand_over(broker, context);
+        }
         if self.checking {
             return self.read_ahead(broker, context, scratch, io);
         }
@@ -381,7 +400,7 @@ impl Turn {
         let (count, cost) = match read {
             Input::Bytes(count) => (count, count),
             Input::Framed { bytes, cost } => (bytes, cost),
-            Input::Nothing => return self.input_is_used_up(broker, context),
+            Input::Nothing => return self.input_is_used_up(broker, io, context),
             Input::Closed(why) => {
                 self.lost(broker, &why, context);
                 return Pass::More;
@@ -391,6 +410,7 @@ impl Turn {
                 return Pass::More;
             }
         };
+        self.heard_at = context.now;
         self.spent += cost / BYTES_PER_STEP;
         let pass = match is_piece {
             _ if count == 0 => Pass::More,
@@ -457,7 +477,10 @@ impl Turn {
         let until = now + STARVE_PAUSE;
         self.starved = Some(Starved { since, until });
         self.connection.wake_at(broker, until);
-        self.input_is_used_up(broker, context)
+        match self.handing_over {
+            Some(_) => self.hand_over(broker, context),
+            None => Pass::Idle,
+        }
     }
 
     fn refuse(&mut self, broker: &Broker, violation: &Violation, context: &Context<'_>) {
@@ -466,11 +489,24 @@ impl Turn {
         self.begin_to_leave(broker, context);
     }
 
-    /// Everything that had arrived was handled: a session that another connection wants may go.
-    fn input_is_used_up(&mut self, broker: &Broker, context: &Context<'_>) -> Pass {
-        if !self.handing_over {
+    /// Everything that had arrived was handled: a session that another connection wants may go, unless
+    /// more may be on its way.
+    fn input_is_used_up(&mut self, broker: &Broker, io: &impl Io, context: &Context<'_>) -> Pass {
+        if self.handing_over.is_none() {
             return Pass::Idle;
         }
+        if io.has_input() {
+            self.heard_at = context.now;
+        }
+        let quiet_at = self.heard_at + QUIET;
+        if quiet_at > context.now {
+            self.connection.wake_at(broker, quiet_at);
+            return Pass::Idle;
+        }
+        self.hand_over(broker, context)
+    }
+
+    fn hand_over(&mut self, broker: &Broker, context: &Context<'_>) -> Pass {
         self.connection.hand_over(broker, context, &mut self.dirty);
         self.begin_to_leave(broker, context);
         Pass::More
@@ -569,7 +605,9 @@ impl Turn {
             return;
         };
         let state = broker.output_state(&session);
-        self.handing_over |= state.is_wanted;
+        if state.is_wanted {
+            self.handing_over.get_or_insert(context.now);
+        }
         if state.broken && !self.broken {
             // Bytes that had arrived are read first; the end of the stream is at hand.
             self.broken = true;
@@ -720,6 +758,12 @@ impl Turn {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn session(&self) -> Option<&Arc<Session>> {
         self.connection.session()
+    }
+
+    /// Whether another connection still has its session.
+    #[cfg(test)]
+    pub(crate) fn waits_for_session(&self) -> bool {
+        self.connection.waits_for_session()
     }
 
     /// Bytes of packets that were handled, in all.

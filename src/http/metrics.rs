@@ -12,13 +12,15 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::broker::Stats;
+use crate::net::Histogram;
 
 use super::Api;
 use super::error::ApiError;
@@ -38,8 +40,9 @@ pub(super) async fn scrape(
     let is_open = accepted.any(|value| value.contains("application/openmetrics-text"));
     let stats = api.stats().await?;
     let profile = api.shared.broker.config().profile.name();
+    let turns = Turns(api.shared.turns.histogram());
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry(stats, profile))
+    prometheus_client::encoding::text::encode(&mut text, &registry(stats, turns, profile))
         .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(match is_open {
         true => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
@@ -48,7 +51,7 @@ pub(super) async fn scrape(
 }
 
 /// The metrics of one scrape.
-fn registry(stats: Stats, profile: &'static str) -> Registry {
+fn registry(stats: Stats, turns: Turns, profile: &'static str) -> Registry {
     let mut registry = Registry::with_prefix("roundel");
     let facts = [("version", env!("CARGO_PKG_VERSION")), ("profile", profile)];
     registry.register(
@@ -57,6 +60,8 @@ fn registry(stats: Stats, profile: &'static str) -> Registry {
         Info::new(facts.to_vec()),
     );
     registry.register_collector(Box::new(BrokerMetrics(stats)));
+    let help = "How long tasks kept a worker from other tasks";
+    registry.register_with_unit("turn", help, Unit::Seconds, turns);
     registry
 }
 
@@ -99,6 +104,22 @@ impl Collector for BrokerMetrics {
         write(&mut encoder, "uptime", help, Some(&Unit::Seconds), &uptime)?;
         encode_gauges(stats, &mut encoder)?;
         encode_counters(stats, &mut encoder)
+    }
+}
+
+/// The turns of all workers.
+#[derive(Debug)]
+struct Turns(Histogram);
+
+impl EncodeMetric for Turns {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let Self(Histogram { classes, time }) = self;
+        let count = classes.iter().map(|class| class.1).sum();
+        encoder.encode_histogram::<NoLabelSet>(time.as_secs_f64(), count, classes, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
     }
 }
 

@@ -75,12 +75,19 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             self.turn.begin();
             // Turns are bounded by what they do. The runtime's own bound would make a socket look
             // empty that is not.
-            let turns = tokio::task::coop::unconstrained(poll_fn(|cx| self.poll_turns(cx)));
+            let turns = tokio::task::coop::unconstrained(poll_fn(|cx| self.poll_and_count(cx)));
             match turns.await {
                 End::Yield => tokio::task::yield_now().await,
                 End::Done => return,
             }
         }
+    }
+
+    fn poll_and_count(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let begun = Instant::now();
+        let end = self.poll_turns(cx);
+        self.shared.turns.count(begun.elapsed());
+        end
     }
 
     fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -137,6 +144,10 @@ impl<I: Inbound, S: Socket> Io for Ends<'_, '_, I, S> {
 
     fn read(&mut self, buf: &mut [u8]) -> Input {
         self.inbound.read(self.cx, buf)
+    }
+
+    fn has_input(&self) -> bool {
+        self.socket.has_input()
     }
 
     fn has_room(&mut self) -> bool {

@@ -17,6 +17,7 @@ pub(crate) mod timekeeper;
 pub(crate) mod tls;
 #[cfg(feature = "tls")]
 mod tls_link;
+mod turns;
 #[cfg(any(feature = "websocket", test, fuzzing))]
 pub(crate) mod ws;
 
@@ -25,3 +26,6 @@ pub(crate) use gate::Gate;
 pub(crate) use passwords::Passwords;
 pub(crate) use shared::{Notices, Shared};
 pub(crate) use tasks::Tasks;
+#[cfg(feature = "http")]
+pub(crate) use turns::Histogram;
+pub(crate) use turns::Turns;

@@ -12,6 +12,7 @@ use super::passwords::Passwords;
 use super::seldom::Seldom;
 use super::tasks::Tasks;
 use super::timekeeper::Timekeeper;
+use super::turns::Turns;
 
 /// The broker, its clock, and the means to stop.
 pub(crate) struct Shared {
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) timekeeper: Arc<Timekeeper>,
     pub(crate) tasks: Tasks,
+    pub(crate) turns: Turns,
     /// Listeners close; connections are being disconnected.
     pub(crate) stopping: CancellationToken,
     /// Network connections, before and after CONNECT.

@@ -1,7 +1,11 @@
 //! What the driver needs of a connection, whatever carries it.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::task::{Context, Poll};
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
 
 use crate::broker::{Link, Signal, Written};
 use crate::client::Input;
@@ -9,6 +13,10 @@ use crate::client::Input;
 /// A link as its owner sees it.
 pub(super) trait Socket: Link + 'static {
     fn signal(&self) -> &Signal;
+
+    /// Whether the system holds bytes of the peer, or the end of its stream, that were not read. The
+    /// runtime may not have noticed.
+    fn has_input(&self) -> bool;
 
     /// Ready once the socket may take bytes again after [`Written::Full`].
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()>;
@@ -22,6 +30,15 @@ pub(super) trait Socket: Link + 'static {
 pub(super) trait Inbound: Send + 'static {
     /// Reads into `buf`. [`Input::Nothing`] wakes the task when there is more.
     fn read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Input;
+}
+
+/// Whether a read of this socket would have a result.
+pub(super) fn has_input(stream: &TcpStream) -> bool {
+    let mut byte = [MaybeUninit::uninit()];
+    match SockRef::from(stream).peek(&mut byte) {
+        Ok(_) => true,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
 }
 
 /// Why a stream that failed has ended.

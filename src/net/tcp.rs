@@ -11,7 +11,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use crate::broker::{Link, Mailbox, Signal, Written};
 use crate::client::Input;
 
-use super::socket::{Inbound, Socket, describe, written};
+use super::socket::{Inbound, Socket, describe, has_input, written};
 
 /// The half that anybody may write to.
 pub(super) struct TcpLink {
@@ -56,6 +56,10 @@ impl Link for TcpLink {
 impl Socket for TcpLink {
     fn signal(&self) -> &Signal {
         &self.signal
+    }
+
+    fn has_input(&self) -> bool {
+        has_input(self.stream.as_ref())
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {

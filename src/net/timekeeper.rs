@@ -35,7 +35,10 @@ pub(crate) async fn keep_time(shared: Arc<Shared>) {
     let mut next_sweep = shared.clock.now() + SWEEP;
     let mut dirty = Dirty::default();
     loop {
-        if turn(&shared, &mut next_sweep, &mut dirty) {
+        let begun = Instant::now();
+        let has_more = turn(&shared, &mut next_sweep, &mut dirty);
+        shared.turns.count(begun.elapsed());
+        if has_more {
             tokio::task::yield_now().await;
             continue;
         }

@@ -27,7 +27,7 @@ use crate::broker::{Link, Mailbox, Signal, TlsFacts, Written};
 use crate::client::Input;
 
 use super::gate::Gate;
-use super::socket::{Inbound, Socket, describe};
+use super::socket::{Inbound, Socket, describe, has_input};
 use super::tls;
 
 /// Ciphertext read in one go, at most.
@@ -241,6 +241,10 @@ impl Link for TlsLink {
 impl Socket for TlsLink {
     fn signal(&self) -> &Signal {
         &self.signal
+    }
+
+    fn has_input(&self) -> bool {
+        has_input(self.stream.as_ref())
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {

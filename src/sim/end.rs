@@ -136,6 +136,10 @@ impl Io for End {
         Input::Nothing
     }
 
+    fn has_input(&self) -> bool {
+        !self.uplink.is_empty() || self.is_closed
+    }
+
     fn has_room(&mut self) -> bool {
         self.awaits_room = !self.wire.has_room();
         !self.awaits_room

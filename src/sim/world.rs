@@ -1,6 +1,6 @@
 //! Everything that a simulation consists of, and what can happen in it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Display;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::broker::{Alarm, Broker, Dirty, Farewell, Link, Randomness, Session};
+use crate::client::turn::QUIET;
 use crate::codec::{
     AckKind, Frame, OutgoingPublish, Packet, QoS, ReasonCode, RetainHandling, Sender, Split,
     SubscribeOptions, Version, client as encode, connect, decode, decode_from, encode_ack, split,
@@ -363,6 +364,11 @@ impl World {
         let client = Some(client).filter(|client| client.connection == Some(pipe.at));
         let answer = pipe.peer.read(&bytes, client);
         self.send(index, &answer);
+        let client = self.pipes[index].client;
+        // Another connection of its own may yet have the session, and end it, before the next one does.
+        let mut own = self.pipes.iter().filter(|pipe| pipe.client == client);
+        let is_contended = own.any(|pipe| !pipe.is_established);
+        self.clients[client].is_unsure |= is_contended;
     }
 
     /// Sends one of the packets that the client owes.
@@ -645,6 +651,16 @@ impl World {
         panic!("the simulation does not come to rest");
     }
 
+    /// Lets everybody do all they can, until every session that is wanted has gone over: where the older
+    /// connection has just been heard of, that is a little later.
+    fn hand_over(&mut self) {
+        self.come_to_rest();
+        while self.pipes.iter().any(|pipe| pipe.turn.waits_for_session()) {
+            self.advance(QUIET);
+            self.come_to_rest();
+        }
+    }
+
     fn forget_closed(&mut self) {
         for pipe in &self.pipes {
             let client = &mut self.clients[pipe.client];
@@ -664,6 +680,8 @@ impl World {
             // A kick in the middle of a late write would throw out who has come back.
             pipe.end.wire.set_meanwhile(None);
         }
+        // Who waits for a session that ends is not sure of its turn before who comes then.
+        self.hand_over();
         for client in 0..self.clients.len() {
             if !self.ledger.has_session(&self.clients[client].id) {
                 continue;
@@ -673,7 +691,7 @@ impl World {
             connect.properties.session_expiry = Some(u32::MAX);
             self.open(client, &connect, Habit::Prompt);
         }
-        self.come_to_rest();
+        self.hand_over();
         let stats = self.broker.stats(self.now);
         let left = (stats.queued, stats.group_queued, stats.in_flight);
         assert_eq!(left, (0, 0, 0), "queued, waiting in groups, in flight");
@@ -692,7 +710,7 @@ impl World {
             encode::encode_disconnect(&mut bytes, Version::V5, ReasonCode::Success, Some(0));
             self.send(index, &bytes);
         }
-        self.come_to_rest();
+        self.hand_over();
         // Delayed wills and sessions whose clients did not come back.
         self.advance(Duration::from_secs(100_000));
         self.come_to_rest();
@@ -782,7 +800,22 @@ impl World {
         for (at, composed) in standing {
             self.note_outputs(at, &composed);
         }
-        self.ledger.close(&self.broker.stats(self.now));
+        let mut stats = self.broker.stats(self.now);
+        // One that has ended has a successor already, if somebody waits for it.
+        stats.sessions -= self.promised();
+        self.ledger.close(&stats);
+    }
+
+    /// Sessions that were made for those who wait for them, and have no connection yet.
+    fn promised(&self) -> usize {
+        let wanted = self
+            .pipes
+            .iter()
+            .filter(|pipe| pipe.turn.waits_for_session());
+        let ids: BTreeSet<&str> = wanted.map(|pipe| &*self.clients[pipe.client].id).collect();
+        ids.into_iter()
+            .filter(|id| !self.ledger.has_session(id) && self.broker.find(id).is_some())
+            .count()
     }
 
     /// What has been composed for a connection since the last look.

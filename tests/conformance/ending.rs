@@ -1,6 +1,9 @@
 //! PINGREQ, Keep Alive and DISCONNECT: sections 3.1.2.10, 3.12 and 3.14 of both standards.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::support::*;
 
@@ -92,6 +95,38 @@ fn parts_of_a_packet_do_not_restart_the_keep_alive() {
 }
 
 /// 5:MQTT-3.1.2-22 3:MQTT-3.1.2-24
+/// A packet that takes longer than one and a half keep-alives to arrive, and brings a kibibyte and more
+/// in each, is no silence: it arrives, through every door.
+#[test]
+fn long_packet_that_keeps_coming_is_no_silence() {
+    const PIECES: usize = 25;
+    let own = TestBroker::start(&Door::FLAGS);
+    thread::scope(|scope| {
+        for door in Door::ALL {
+            for version in [Version::V3, Version::V5] {
+                let own = &own;
+                scope.spawn(move || {
+                    let topic = fresh("long");
+                    let (mut watcher, _) = door.open(own, version, &Connect::new(fresh("watcher")));
+                    watcher.subscribe(&topic, 0);
+                    let connect = Connect::new(fresh("long")).keep_alive(1);
+                    let (mut author, _) = door.open(own, version, &connect);
+                    let packet = Publish::new(&topic, "x".repeat(50_000)).encode(version);
+                    let before = Instant::now();
+                    for piece in packet.chunks(packet.len() / PIECES + 1) {
+                        author.send(piece.to_vec());
+                        assert!(author.next_within(Duration::from_millis(100)).is_none());
+                    }
+                    assert!(before.elapsed() > Duration::from_millis(2000));
+                    assert_eq!(watcher.receive().payload.len(), 50_000);
+                    author.expect_only_pingresp();
+                });
+            }
+        }
+    });
+}
+
+/// 5:MQTT-3.1.2-22 3:MQTT-3.1.2-24
 /// Deliveries to a client are not packets from it.
 #[test]
 fn deliveries_do_not_restart_the_keep_alive() {
@@ -126,7 +161,7 @@ fn nothing_follows_the_disconnect_of_the_broker() {
         let mut client = connect(version, &fresh("client"));
         client.subscribe(&topic, 0);
         let stop = std::sync::atomic::AtomicBool::new(false);
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             scope.spawn(|| {
                 let mut author = connect(version, &fresh("author"));
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
@@ -212,5 +247,21 @@ fn shutdown_is_announced() {
     for client in &mut clients {
         client.expect_error(0x8B);
     }
+    assert_eq!(own.stop(), Some(0));
+}
+
+/// A client that the broker does not read from for the moment hears of a shutdown like any other.
+#[test]
+fn shutdown_reaches_a_client_that_is_held_back() {
+    let flags = ["--profile", "standard"];
+    let mut own = TestBroker::start_with_config(&flags, "[limits]\nbyte_rate = 10000\n");
+    let mut client = Client::dial(own.mqtt(), Version::V5);
+    client.send_connect(&Connect::new(fresh("held-back")));
+    client.expect_connack();
+    client.send(Publish::new(fresh("much"), "x".repeat(200_000)));
+    let before = Instant::now();
+    own.begin_stop();
+    client.expect_error(0x8B);
+    assert!(before.elapsed() < Duration::from_secs(3));
     assert_eq!(own.stop(), Some(0));
 }

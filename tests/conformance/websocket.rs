@@ -605,28 +605,3 @@ impl WebSocket {
         bytes
     }
 }
-
-/// A frame of a client, masked as it has to be.
-fn masked_frame(opcode: u8, payload: &[u8], last: bool) -> Vec<u8> {
-    let mask = [0x11, 0x22, 0x33, 0x44];
-    let mut bytes = vec![u8::from(last) << 7 | opcode];
-    match u16::try_from(payload.len()) {
-        Ok(length @ ..126) => bytes.push(0x80 | length as u8),
-        Ok(length) => {
-            bytes.push(0x80 | 126);
-            bytes.extend(length.to_be_bytes());
-        }
-        Err(_) => {
-            bytes.push(0x80 | 127);
-            bytes.extend((payload.len() as u64).to_be_bytes());
-        }
-    }
-    bytes.extend(mask);
-    bytes.extend(
-        payload
-            .iter()
-            .zip(mask.iter().cycle())
-            .map(|(byte, mask)| byte ^ mask),
-    );
-    bytes
-}

@@ -1,10 +1,12 @@
 //! `/v1/clients`.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::{
     api::Api,
-    support::{Connect, Version, eventually, session_expiry},
+    support::{Connect, PINGREQ, Packet, Publish, Version, eventually, session_expiry},
 };
 
 #[test]
@@ -111,6 +113,34 @@ fn disconnected_client_is_told_the_reason() {
     let mut old = api.open(Version::V3, &Connect::new("a"));
     assert_eq!(api.delete("/v1/clients/a").status, 200);
     old.expect_closed();
+}
+
+/// A client is ended although the broker does not read from it for the moment: because it sent more than
+/// it may, or because it does not read its answers.
+#[test]
+fn client_that_is_held_back_is_disconnected_at_once() {
+    let api = Api::start_with(|config| config.limits.byte_rate = Some(10_000));
+    for version in [Version::V3, Version::V5] {
+        let mut client = api.open(version, &Connect::new("a"));
+        client.send(Publish::new("much", "x".repeat(200_000)));
+        eventually("the rate is exceeded", || {
+            let shown = api.get("/v1/clients/a").json();
+            shown["bytes_received"].as_u64() > Some(10_000)
+        });
+        let before = Instant::now();
+        assert_eq!(api.delete("/v1/clients/a").json()["disconnected"], true);
+        client.expect_error(0x98);
+        assert!(before.elapsed() < Duration::from_secs(3));
+    }
+    let api = Api::start();
+    let mut client = api.connect("a");
+    client.send(PINGREQ.repeat(200_000));
+    assert_eq!(api.delete("/v1/clients/a").json()["disconnected"], true);
+    let last = client.drain().pop();
+    assert!(matches!(
+        last,
+        Some(Packet::Disconnect { reason: 0x98, .. })
+    ));
 }
 
 #[test]

@@ -71,8 +71,9 @@ fn counters_outlive_the_connections_that_they_count() {
 }
 
 /// The lines that both forms of the metrics have in common, after some traffic.
-const SAMPLES: [&str; 4] = [
+const SAMPLES: [&str; 5] = [
     "# TYPE roundel_clients_connected gauge",
+    "# TYPE roundel_turn_seconds histogram",
     "roundel_clients_connected 1",
     "roundel_messages_received_total 1",
     "roundel_build_info{version=\"0.1.0\",profile=\"standard\"} 1",
@@ -128,6 +129,32 @@ fn metrics_are_open_metrics_text_for_who_asks_for_it() {
     expect_help_and_type_of_each(&answer.body);
 }
 
+#[test]
+fn metrics_have_the_length_of_turns() {
+    let api = Api::start();
+    let turns = || {
+        let body = api.get("/metrics").body;
+        let sample = |name: &str| {
+            let line = body.lines().find_map(|line| line.strip_prefix(name));
+            let value = line.and_then(|value| value.trim().parse::<f64>().ok());
+            value.unwrap_or_else(|| panic!("{name} in {body}"))
+        };
+        let count = sample("roundel_turn_seconds_count");
+        let all = sample("roundel_turn_seconds_bucket{le=\"+Inf\"}");
+        assert_eq!(count, all);
+        (count, sample("roundel_turn_seconds_sum"))
+    };
+    let mut client = api.connect("a");
+    let (count, sum) = turns();
+    for _ in 0..100 {
+        client.publish("x", "hello", 1);
+    }
+    let (count_after, sum_after) = turns();
+    // What comes before a turn has ended belongs to it.
+    assert!(count_after > count, "{count} and {count_after}");
+    assert!(sum_after > sum, "{sum} and {sum_after}");
+}
+
 #[track_caller]
 fn expect_lines(text: &str, lines: &[&str]) {
     for line in lines {
@@ -142,5 +169,5 @@ fn expect_lines(text: &str, lines: &[&str]) {
 fn expect_help_and_type_of_each(text: &str) {
     let count = |start| text.lines().filter(|line| line.starts_with(start)).count();
     let (helps, types) = (count("# HELP"), count("# TYPE"));
-    assert_eq!((helps, types), (20, 20), "{text}");
+    assert_eq!((helps, types), (21, 21), "{text}");
 }

@@ -72,7 +72,8 @@ fn config(folder: &Path) -> Config {
     config
 }
 
-fn say(value: &Value) {
+/// Says it on standard output, on a line.
+pub(crate) fn say(value: &Value) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{value}")
         .and_then(|()| out.flush())
@@ -121,9 +122,11 @@ impl BrokerProcess {
         serde_json::from_value(self.addresses[listener].clone()).expect("the listener is on")
     }
 
-    /// Where the certificates are.
-    pub(crate) fn certs(&self) -> PathBuf {
-        self.folder.path().to_owned()
+    /// Where it listens, and where the certificates are, for another process.
+    pub(crate) fn doors(&self) -> Value {
+        let mut doors = self.addresses.clone();
+        doors["certs"] = json!(self.folder.path());
+        doors
     }
 
     pub(crate) fn figures(&self) -> Figures {

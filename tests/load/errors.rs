@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::thread::{self, JoinHandle};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use fastrand::Rng;
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{PACKET_SIZE, PATIENCE};
+use crate::broker::{BrokerProcess, PACKET_SIZE, PATIENCE, say};
 use crate::link::{DOORS, Door, Doors, Link, Manner, UPGRADE};
 use crate::support::{
     Connect, Encode as _, PINGREQ, Packet, Publish, Subscribe, Version, Will, frame,
@@ -76,33 +78,54 @@ const FLOOD_BATCHES: usize = 5;
 /// What the broker may take longer than [`PATIENCE`] to end a connection, on a busy machine.
 const LENIENCE: Duration = Duration::from_secs(8);
 
-/// A load of errors under way.
-pub(crate) struct Errors {
-    stop: CancellationToken,
-    thread: JoinHandle<Report>,
-}
+/// Makes this binary the clients in error; says where the broker is, as JSON.
+pub(crate) const ROLE_VARIABLE: &str = "ROUNDEL_LOAD_ERRORS";
+
+/// A load of errors under way, in a process of its own.
+pub(crate) struct Errors(Child);
 
 impl Errors {
-    /// Starts all clients, on threads of their own.
-    pub(crate) fn start(doors: &Doors) -> Self {
-        let stop = CancellationToken::new();
-        let (doors, stopped) = (doors.clone(), stop.clone());
-        let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(misbehave(doors, stopped))
-        });
-        Self { stop, thread }
+    /// Starts all clients.
+    pub(crate) fn start(broker: &BrokerProcess) -> Self {
+        let this = std::env::current_exe().expect("the path of this program");
+        let child = Command::new("nice")
+            .args(["-n", "19"])
+            .arg(this)
+            .env(ROLE_VARIABLE, broker.doors().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this program starts again");
+        Self(child)
     }
 
     /// Ends all of them, wherever they are, and says what they did.
     pub(crate) fn end(self) -> Report {
-        self.stop.cancel();
-        self.thread.join().expect("the feed of the readers stands")
+        // Closes their standard input.
+        let output = self.0.wait_with_output().expect("they end");
+        assert!(output.status.success(), "the feed of the readers stands");
+        Report::from_json(&serde_json::from_slice(&output.stdout).expect("JSON"))
     }
+}
+
+/// The process of the clients in error: goes on until its standard input ends, then says what they
+/// did.
+pub(crate) fn run(doors: &str) -> ExitCode {
+    let doors = Doors::from_json(&serde_json::from_str(doors).expect("JSON"));
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        stopped.cancel();
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let report = runtime.block_on(misbehave(doors, stop));
+    say(&report.to_json());
+    ExitCode::SUCCESS
 }
 
 async fn misbehave(doors: Doors, stop: CancellationToken) -> Report {
@@ -437,6 +460,36 @@ impl Tally {
 pub(crate) struct Report(BTreeMap<Kind, Tally>);
 
 impl Report {
+    /// Adds what those of another run did.
+    pub(crate) fn add(&mut self, other: Self) {
+        for (kind, tally) in other.0 {
+            self.0.entry(kind).or_default().add(&tally);
+        }
+    }
+
+    /// By the name of the kind: begun, cut short, outstayed.
+    fn to_json(&self) -> Value {
+        let tallies = self.0.iter().map(|(kind, tally)| {
+            let tally = json!([tally.begun, tally.cut_short, tally.outstayed]);
+            (format!("{kind:?}"), tally)
+        });
+        Value::Object(tallies.collect())
+    }
+
+    fn from_json(value: &Value) -> Self {
+        let tallies = KINDS.into_iter().map(|kind| {
+            let tally = &value[format!("{kind:?}")];
+            let number = |index: usize| tally[index].as_u64().expect("a number");
+            let tally = Tally {
+                begun: number(0),
+                cut_short: number(1),
+                outstayed: number(2),
+            };
+            (kind, tally)
+        });
+        Self(tallies.collect())
+    }
+
     /// Every kind of error was made, and the broker ended what it has to end.
     pub(crate) fn check(&self) {
         for kind in KINDS {

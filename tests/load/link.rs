@@ -9,6 +9,7 @@ use roundel::{Authority, KeyKind};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -55,12 +56,21 @@ pub(crate) const UPGRADE: &str = "GET /mqtt HTTP/1.1\r\n\
 
 impl Doors {
     pub(crate) fn of(broker: &BrokerProcess) -> Self {
+        Self::from_json(&broker.doors())
+    }
+
+    /// As [`BrokerProcess::doors`] describes them.
+    pub(crate) fn from_json(doors: &Value) -> Self {
+        let address = |listener: &str| {
+            serde_json::from_value(doors[listener].clone()).expect("the listener is on")
+        };
+        let certs = doors["certs"].as_str().expect("a folder");
         Self {
-            tcp: broker.address("mqtt"),
-            tls: broker.address("mqtts"),
-            web_socket: broker.address("ws"),
+            tcp: address("mqtt"),
+            tls: address("mqtts"),
+            web_socket: address("ws"),
             key: Arc::new(client_config(
-                &Authority::open(broker.certs()).expect("the broker's authority"),
+                &Authority::open(certs).expect("the broker's authority"),
             )),
         }
     }

@@ -3,7 +3,19 @@
 //! than before.
 //!
 //! The broker is a process of its own, so that its memory and its files are its alone: this binary
-//! starts itself again, with the allocator of `roundel` inside a counter.
+//! starts itself again, with the allocator of `roundel` inside a counter. So are the clients in error, at
+//! the end of the queue for a core, so that what they compute is not taken for what the broker does. The
+//! pairs have this process and its main thread for themselves.
+//!
+//! Runs without errors and runs with them take turns. Compared are the medians over the runs of each
+//! kind, of the median and of the 99th percentile of the time from when a message was due to be sent
+//! to its arrival. What is asked of a quiet machine, 1.5 times the 99th percentile or 2 ms more, is
+//! asked for where `ROUNDEL_LOAD_STRICT` is set; otherwise only what no busy machine explains is an
+//! error. In a debug build there is one run of each, and only memory, files and losses are of interest.
+//!
+//! ```text
+//! ROUNDEL_LOAD_STRICT=1 cargo test --release --all-features --test load
+//! ```
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -40,12 +52,19 @@ use tikv_jemallocator::Jemalloc as Allocator;
 #[global_allocator]
 static ALLOCATOR: cap::Cap<Allocator> = cap::Cap::new(Allocator, usize::MAX);
 
-/// How long the errors last, in seconds.
+/// How long the errors last in each run, in seconds; as long as without them before.
 const SECONDS_VARIABLE: &str = "ROUNDEL_LOAD_SECONDS";
-const SECONDS: u64 = 10;
+const SECONDS: u64 = if cfg!(debug_assertions) { 8 } else { 5 };
 
-/// Traffic without errors, to compare with.
-const BASELINE: Duration = Duration::from_secs(5);
+/// Runs without errors and with them.
+const RUNS_VARIABLE: &str = "ROUNDEL_LOAD_RUNS";
+const RUNS: u64 = if cfg!(debug_assertions) { 1 } else { 5 };
+
+/// Set where the machine does nothing else.
+const STRICT_VARIABLE: &str = "ROUNDEL_LOAD_STRICT";
+
+/// What errors leave behind, such as connections that time out, does not count as a run without them.
+const BETWEEN: Duration = Duration::from_secs(3);
 
 /// After the errors the pairs go on for so long, while timeouts and expiries run out.
 const RECOVERY: Duration = Duration::from_secs(4);
@@ -56,6 +75,9 @@ const RETURN_LIMIT: Duration = Duration::from_secs(30);
 fn main() -> ExitCode {
     if let Some(folder) = env::var_os(broker::ROLE_VARIABLE) {
         return broker::run(folder.as_ref());
+    }
+    if let Ok(doors) = env::var(errors::ROLE_VARIABLE) {
+        return errors::run(&doors);
     }
     let trials = vec![Trial::test(
         "errors_of_others_cost_a_client_nothing",
@@ -80,11 +102,16 @@ fn errors_of_others_cost_a_client_nothing() {
     outcome.check();
 }
 
+/// What the pairs saw without errors, and then with them.
+struct Run {
+    without: Latencies,
+    with: Latencies,
+}
+
 /// What was measured.
 struct Outcome {
     load: Duration,
-    baseline: Latencies,
-    under_errors: Latencies,
+    runs: Vec<Run>,
     recovery: Latencies,
     before: Figures,
     at_the_end: Figures,
@@ -93,23 +120,31 @@ struct Outcome {
 }
 
 async fn drive(broker: &BrokerProcess, doors: &Doors) -> Outcome {
-    let load = load_duration();
+    let load = Duration::from_secs(setting(SECONDS_VARIABLE, SECONDS));
     let mut pairs = Pairs::connect(doors).await;
-    let baseline = pairs.run(BASELINE).await;
+    // Whatever is there once, is there before.
+    pairs.run(BETWEEN).await;
     let before = broker.figures();
-
-    let errors = Errors::start(doors);
-    let under_errors = pairs.run(load).await;
-    let at_the_end = broker.figures();
-    let errors = errors.end();
+    let (mut runs, mut errors) = (Vec::new(), Report::default());
+    let mut at_the_end = broker.figures();
+    for run in 0..setting(RUNS_VARIABLE, RUNS) {
+        if run > 0 {
+            pairs.run(BETWEEN).await;
+        }
+        let without = pairs.run(load).await;
+        let under_way = Errors::start(broker);
+        let with = pairs.run(load).await;
+        at_the_end = broker.figures();
+        errors.add(under_way.end());
+        runs.push(Run { without, with });
+    }
 
     let recovery = pairs.run(RECOVERY).await;
     let after = settled(broker, &before);
     pairs.disconnect().await;
     Outcome {
         load,
-        baseline,
-        under_errors,
+        runs,
         recovery,
         before,
         at_the_end,
@@ -118,14 +153,14 @@ async fn drive(broker: &BrokerProcess, doors: &Doors) -> Outcome {
     }
 }
 
-fn load_duration() -> Duration {
-    let seconds = match env::var(SECONDS_VARIABLE) {
+/// A number from the environment.
+fn setting(name: &str, default: u64) -> u64 {
+    match env::var(name) {
         Ok(text) => text
             .parse()
-            .unwrap_or_else(|_| panic!("{SECONDS_VARIABLE}={text} is not a number of seconds")),
-        Err(_) => SECONDS,
-    };
-    Duration::from_secs(seconds)
+            .unwrap_or_else(|_| panic!("{name}={text} is not a number")),
+        Err(_) => default,
+    }
 }
 
 /// The broker's figures once they are those from before, or the last ones when time is up.
@@ -145,10 +180,19 @@ impl Outcome {
         self.at_the_end.slowdown_since(&self.before)
     }
 
+    fn without_errors(&self) -> Latencies {
+        Latencies::median(self.runs.iter().map(|run| &run.without))
+    }
+
+    fn under_errors(&self) -> Latencies {
+        Latencies::median(self.runs.iter().map(|run| &run.with))
+    }
+
     fn check(&self) {
         self.errors.check();
-        self.under_errors
-            .check_beside(&self.baseline, self.slowdown());
+        let is_strict = env::var_os(STRICT_VARIABLE).is_some();
+        self.under_errors()
+            .check_beside(&self.without_errors(), self.slowdown(), is_strict);
         if let Err(what) = self.after.have_returned_to(&self.before) {
             panic!("{what} did not return within {RETURN_LIMIT:?}");
         }
@@ -164,8 +208,12 @@ impl std::fmt::Display for Outcome {
             "the broker waited for a core: {:.1} times slower than on an idle machine",
             self.slowdown()
         )?;
-        writeln!(f, "pairs before  {}", self.baseline)?;
-        writeln!(f, "pairs during  {}", self.under_errors)?;
+        for Run { without, with } in &self.runs {
+            writeln!(f, "pairs without {without}")?;
+            writeln!(f, "pairs with    {with}")?;
+        }
+        writeln!(f, "median without {}", self.without_errors())?;
+        writeln!(f, "median with    {}", self.under_errors())?;
         writeln!(f, "pairs after   {}", self.recovery)?;
         writeln!(f, "broker before {}", self.before)?;
         writeln!(f, "broker during {}", self.at_the_end)?;

@@ -207,6 +207,7 @@ fn identifier(number: u64) -> u16 {
 }
 
 /// From when a message was due to be sent to its arrival, over many messages.
+#[derive(Clone, Copy)]
 pub(crate) struct Latencies {
     count: usize,
     median: Duration,
@@ -228,9 +229,35 @@ impl Latencies {
         }
     }
 
+    /// Of each figure, the median over several runs; of the longest, the longest.
+    pub(crate) fn median<'a>(runs: impl Iterator<Item = &'a Self>) -> Self {
+        let runs: Vec<&Self> = runs.collect();
+        let of = |figure: fn(&Self) -> Duration| {
+            let mut all: Vec<Duration> = runs.iter().map(|run| figure(run)).collect();
+            all.sort_unstable();
+            all[all.len() / 2]
+        };
+        Self {
+            count: runs.iter().map(|run| run.count).sum(),
+            median: of(|run| run.median),
+            p99: of(|run| run.p99),
+            p999: of(|run| run.p999),
+            max: runs.iter().map(|run| run.max).max().expect("a run"),
+        }
+    }
+
     /// The errors of others hold nobody up. A machine that does other things as well makes everything
     /// `slowdown` times slower.
-    pub(crate) fn check_beside(&self, baseline: &Self, slowdown: f64) {
+    pub(crate) fn check_beside(&self, baseline: &Self, slowdown: f64, is_strict: bool) {
+        if is_strict {
+            let bound = (baseline.p99.mul_f64(1.5)).max(baseline.p99 + Duration::from_millis(2));
+            assert!(
+                self.p99 <= bound,
+                "99th percentile of the latency: {:?} without errors, {:?} with them, {bound:?} is the bound",
+                baseline.p99,
+                self.p99
+            );
+        }
         for (what, now, then, floor) in [
             ("median", self.median, baseline.median, MEDIAN_FLOOR),
             ("99th percentile", self.p99, baseline.p99, P99_FLOOR),

@@ -1,6 +1,7 @@
 //! The broker under test as a child process.
 
 use std::{
+    ffi::OsString,
     io::{BufRead, BufReader},
     net::SocketAddr,
     path::Path,
@@ -13,6 +14,9 @@ use tempfile::TempDir;
 
 /// Names the address of another broker to run the shared tests against.
 const ADDRESS_VARIABLE: &str = "ROUNDEL_TEST_ADDR";
+
+/// Names another binary of the broker to test than the one that cargo builds.
+const BINARY_VARIABLE: &str = "ROUNDEL_BIN";
 
 /// Sets the log filter of the brokers that the tests start.
 const LOG_VARIABLE: &str = "ROUNDEL_TEST_LOG";
@@ -40,8 +44,13 @@ impl TestBroker {
 
     /// Starts a broker that reads `config` (TOML) besides the given flags.
     pub(crate) fn start_with_config(flags: &[&str], config: &str) -> Self {
+        Self::start_in(flags, config, &[])
+    }
+
+    /// Starts a broker that has these environment variables, too.
+    pub(crate) fn start_in(flags: &[&str], config: &str, variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_roundel"));
+        let mut command = Command::new(binary());
         // Settings of whoever runs the tests are not those of the broker.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("ROUNDEL_") {
@@ -49,10 +58,13 @@ impl TestBroker {
             }
         }
         command.args(["serve", "--ready", "json", "--die-with-parent"]);
-        command.args(["--mqtt-port", "0", "--http-port", "off"]);
-        if !flags.contains(&"--mqtts-port") {
-            command.args(["--mqtts-port", "off"]);
+        command.args(["--mqtt-port", "0"]);
+        for listener in ["--http-port", "--mqtts-port"] {
+            if !flags.contains(&listener) {
+                command.args([listener, "off"]);
+            }
         }
+        command.envs(variables.iter().copied());
         command.arg("--certs").arg(directory.path().join("certs"));
         if !config.is_empty() {
             let file = directory.path().join("roundel.toml");
@@ -113,6 +125,11 @@ impl TestBroker {
         self.process
             .as_ref()
             .map(|process| process.directory.path())
+    }
+
+    /// The process, if it is one of our own.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.child.id())
     }
 
     /// Bytes of memory that are resident.
@@ -179,6 +196,10 @@ pub(crate) fn broker() -> &'static TestBroker {
 pub(crate) fn aws_broker() -> &'static TestBroker {
     static SHARED: OnceLock<TestBroker> = OnceLock::new();
     SHARED.get_or_init(|| TestBroker::start(&["--profile", "aws"]))
+}
+
+fn binary() -> OsString {
+    std::env::var_os(BINARY_VARIABLE).unwrap_or_else(|| env!("CARGO_BIN_EXE_roundel").into())
 }
 
 fn listener(ready: &Value, name: &str) -> Option<SocketAddr> {

@@ -14,6 +14,18 @@ use super::{
     wire::{packet_length, read_packet},
 };
 
+/// What carries a client's bytes: a TCP connection, or a layer over one.
+pub(crate) trait Carrier: Read + Write + Send {
+    /// The connection at the bottom, for its options and its end.
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Carrier for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
 /// How long a test waits for something that has to come.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -25,7 +37,7 @@ const SILENCE: Duration = Duration::from_millis(30);
 /// Besides what a test asserts it checks on every packet what holds on any connection: the format,
 /// CONNACK first and once, nothing after DISCONNECT, and the limits that its CONNECT announced.
 pub(crate) struct Client {
-    stream: TcpStream,
+    carrier: Box<dyn Carrier>,
     version: Version,
     /// Bytes that were read and not yet taken as packets.
     unread: Vec<u8>,
@@ -63,8 +75,13 @@ impl Client {
     pub(crate) fn dial(address: SocketAddr, version: Version) -> Self {
         let stream = TcpStream::connect(address).expect("the broker accepts");
         stream.set_nodelay(true).expect("a socket option");
+        Self::over(stream, version)
+    }
+
+    /// Speaks over a connection that stands.
+    pub(crate) fn over(carrier: impl Carrier + 'static, version: Version) -> Self {
         Self {
-            stream,
+            carrier: Box::new(carrier),
             version,
             unread: Vec::new(),
             passed: VecDeque::new(),
@@ -84,7 +101,7 @@ impl Client {
 
     /// The address this client connects from.
     pub(crate) fn local_address(&self) -> SocketAddr {
-        self.stream.local_addr().expect("a connected socket")
+        self.socket().local_addr().expect("a connected socket")
     }
 
     /// The bare connection, for a test that has its own way with bytes. Waits keep their deadline.
@@ -93,10 +110,16 @@ impl Client {
             self.unread.is_empty() && self.passed.is_empty(),
             "nothing is left unread"
         );
-        self.stream
+        let stream = self.socket().try_clone().expect("a further handle");
+        stream
             .set_read_timeout(Some(DEADLINE))
             .expect("a socket option");
-        self.stream
+        stream
+    }
+
+    /// The TCP connection.
+    fn socket(&self) -> &TcpStream {
+        self.carrier.socket()
     }
 
     // Sending.
@@ -105,13 +128,13 @@ impl Client {
     #[track_caller]
     pub(crate) fn send(&mut self, packet: impl Encode) {
         let bytes = packet.encode(self.version);
-        self.stream.write_all(&bytes).expect("the broker reads");
+        self.carrier.write_all(&bytes).expect("the broker reads");
     }
 
     /// Sends bytes although the broker may have closed the connection already.
     pub(crate) fn try_send(&mut self, packet: impl Encode) {
         // The broker's reaction is read afterwards; a failed write is one of them.
-        let _ = self.stream.write_all(&packet.encode(self.version));
+        let _ = self.carrier.write_all(&packet.encode(self.version));
     }
 
     /// Sends CONNECT and remembers the limits it announces.
@@ -169,11 +192,11 @@ impl Client {
             if left.is_zero() {
                 return None;
             }
-            self.stream
+            self.socket()
                 .set_read_timeout(Some(left))
                 .expect("a socket option");
             let mut chunk = [0; 16 * 1024];
-            match self.stream.read(&mut chunk) {
+            match self.carrier.read(&mut chunk) {
                 Ok(0) => {
                     assert!(
                         self.unread.is_empty(),
@@ -183,7 +206,15 @@ impl Client {
                     return Some(None);
                 }
                 Ok(count) => self.unread.extend(&chunk[..count]),
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Some(None),
+                // The latter is an end of TCP that TLS did not announce.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof
+                    ) =>
+                {
+                    return Some(None);
+                }
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(error) => panic!("reading: {error}"),
@@ -512,15 +543,14 @@ impl Client {
 
     /// Closes the sending half (FIN).
     pub(crate) fn half_close(&mut self) {
-        self.stream
+        self.socket()
             .shutdown(Shutdown::Write)
             .expect("a connected socket");
     }
 
     /// Resets the connection (RST).
     pub(crate) fn reset(self) {
-        let socket = socket2::Socket::from(self.stream);
-        socket
+        socket2::SockRef::from(self.socket())
             .set_linger(Some(Duration::ZERO))
             .expect("a socket option");
     }

@@ -24,13 +24,17 @@
 
 mod broker;
 mod client;
+#[cfg(all(feature = "tls", feature = "websocket"))]
+mod door;
 mod packet;
 mod property;
 mod script;
 mod wire;
 
 pub(crate) use broker::{TestBroker, aws_broker, broker};
-pub(crate) use client::{Client, DEADLINE};
+pub(crate) use client::{Carrier, Client, DEADLINE};
+#[cfg(all(feature = "tls", feature = "websocket"))]
+pub(crate) use door::{Door, Frames, masked_frame, trust};
 pub(crate) use packet::{
     Ack, Auth, Connect, Disconnect, Encode, PINGREQ, Publish, Subscribe, Unsubscribe, Version,
     Will, binary, frame, puback, pubcomp, pubrec, pubrel, utf8, varint,

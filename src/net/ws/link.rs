@@ -167,6 +167,10 @@ impl<L: Socket> Socket for WsLink<L> {
         self.inner.signal()
     }
 
+    fn has_input(&self) -> bool {
+        self.inner.has_input()
+    }
+
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.inner.poll_writable(cx)
     }

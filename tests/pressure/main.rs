@@ -1,0 +1,56 @@
+//! The broker under pressure, from outside: what it counts against what it takes, and how long a good
+//! client waits beside bad ones.
+//!
+//! The figures are those of an optimised broker, so in a debug build these tests count as ignored:
+//!
+//! ```text
+//! cargo test --release --all-features --test pressure                  # all
+//! cargo test --release --all-features --test pressure -- memory        # some
+//! ROUNDEL_PRESSURE_MEMORY=1024 ROUNDEL_PRESSURE_SECONDS=20 ...         # more of it
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `raw` | a client that sends bytes as fast as it can |
+//! | `stats` | what the broker says of itself |
+//! | `memory` | every kind of thing that clients make the broker hold, until it refuses |
+//! | `pair` | a pair of good clients, and how long each of their steps takes |
+//! | `attack` | bad clients, in a process of their own: this binary starts itself again |
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod attack;
+mod memory;
+mod pair;
+mod raw;
+mod stats;
+
+use std::env;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    if let Some(name) = env::var_os(attack::ROLE_VARIABLE) {
+        return attack::run(&name.to_string_lossy());
+    }
+    let mut arguments = Arguments::from_args();
+    // They measure time and memory, so one runs at a time.
+    arguments.test_threads = Some(1);
+    let trials: Vec<Trial> = memory::trials().into_iter().chain(pair::trials()).collect();
+    let trials = trials
+        .into_iter()
+        .map(|trial| trial.with_ignored_flag(cfg!(debug_assertions)));
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+/// A number from the environment.
+fn setting(name: &str, default: u64) -> u64 {
+    match env::var(name) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is not a number")),
+        Err(_) => default,
+    }
+}
