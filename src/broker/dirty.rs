@@ -14,6 +14,9 @@ use super::share::Group;
 /// a receiver, or to decode one: about an eighth of a microsecond.
 pub(crate) const STEPS_PER_TURN: usize = 4096;
 
+/// What a turn does of one who comes without having waited, while many wait.
+pub(crate) const SHORT_TURN: usize = 512;
+
 /// A turn that delivered fewer messages than this writes all of them at once: a lone message waits
 /// for nobody.
 const FEW_DELIVERIES: usize = 8;
@@ -51,6 +54,8 @@ pub(crate) struct Dirty {
     /// What that took, by which a turn is bounded: a step for each message, or for each run that was
     /// copied in one piece.
     steps: usize,
+    /// By how much this turn is shorter than [`STEPS_PER_TURN`].
+    cut: usize,
 }
 
 impl Dirty {
@@ -76,6 +81,17 @@ impl Dirty {
         self.waited = self.sessions.len();
     }
 
+    /// Sets after how many steps turns are over, from now on.
+    pub(crate) fn set_share(&mut self, steps: usize) {
+        self.cut = STEPS_PER_TURN.saturating_sub(steps);
+    }
+
+    /// The steps after which a turn is over.
+    #[inline]
+    pub(crate) fn share(&self) -> usize {
+        STEPS_PER_TURN - self.cut
+    }
+
     /// Notes work that took about as long as so many deliveries.
     #[inline]
     pub(super) fn charge(&mut self, steps: usize) {
@@ -85,13 +101,13 @@ impl Dirty {
     /// Whether the turn has done its share.
     #[inline]
     pub(super) fn is_spent(&self) -> bool {
-        self.steps >= STEPS_PER_TURN
+        self.steps >= self.share()
     }
 
     /// The steps at which the turn is over; one is always left.
     #[inline]
     pub(super) fn end_of_turn(&self) -> usize {
-        STEPS_PER_TURN.max(self.steps + 1)
+        self.share().max(self.steps + 1)
     }
 
     /// What has been done in this turn.

@@ -60,7 +60,7 @@ use crate::topic::{HashParent, Hashing};
 
 pub(crate) use connection::{Connection, Credentials, Flow, Received, UNSENT_ANSWERS, Verdict};
 pub(crate) use context::Context;
-pub(crate) use dirty::{Dirty, STEPS_PER_TURN};
+pub(crate) use dirty::{Dirty, SHORT_TURN, STEPS_PER_TURN};
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
 pub(crate) use link::{Farewell, Link, Mailbox, Written};
 pub(crate) use local::LocalSession;

@@ -28,11 +28,12 @@ use crate::conn::violation::Violation;
 
 use super::input::{Bytes, LargePacket, Pending, Space};
 
-/// Bytes that one turn reads.
+/// Bytes that one turn reads, at most and in a short turn.
 pub(crate) const READ_SIZE: usize = 256 * 1024;
+const LEAST_READ: usize = 32 * 1024;
 
-/// Sockets that one turn writes to.
-const WRITES_PER_TURN: usize = 64;
+/// A turn writes to one socket for so many of its steps.
+const STEPS_PER_WRITE: usize = 64;
 
 /// What a pass costs for its system calls, in steps.
 const PASS_STEPS: usize = 64;
@@ -176,7 +177,8 @@ pub(crate) struct Turn {
     check: Option<Credentials>,
     /// Steps since others had their turn last.
     spent: usize,
-    /// Sockets that one turn writes to.
+    /// Sockets that one turn writes to, at most.
+    #[cfg(test)]
     writes: usize,
     /// Bytes of packets that were handled, in all.
     #[cfg(any(test, fuzzing))]
@@ -246,7 +248,8 @@ impl Turn {
             reads: false,
             check: None,
             spent: 0,
-            writes: WRITES_PER_TURN,
+            #[cfg(test)]
+            writes: usize::MAX,
             #[cfg(any(test, fuzzing))]
             handled: 0,
         }
@@ -266,9 +269,10 @@ impl Turn {
         self.next(now)
     }
 
-    /// Others had their turn.
-    pub(crate) fn begin(&mut self) {
+    /// Others had their turn. This one is over after `share` steps, [`STEPS_PER_TURN`] at most.
+    pub(crate) fn begin(&mut self, share: usize) {
         self.spent = 0;
+        self.dirty.set_share(share);
     }
 
     /// One part of a pass; they come in the order of [`Part::ALL`].
@@ -314,7 +318,10 @@ impl Turn {
                 self.deaf |= !self.may_read(now);
             }
             Part::Writes => {
-                if !broker.flush_due(self.writes, context, &mut self.dirty) {
+                let writes = self.dirty.share() / STEPS_PER_WRITE;
+                #[cfg(test)]
+                let writes = writes.min(self.writes);
+                if !broker.flush_due(writes, context, &mut self.dirty) {
                     self.pass = Pass::Enough;
                 }
                 self.spent += PASS_STEPS + self.dirty.steps();
@@ -339,7 +346,7 @@ impl Turn {
         }
         match self.pass {
             Pass::Enough => Next::Yield,
-            Pass::More if self.spent >= STEPS_PER_TURN => Next::Yield,
+            Pass::More if self.spent >= self.dirty.share() => Next::Yield,
             Pass::More => Next::Go,
             // Input that waited is known to nobody else.
             Pass::Idle if !self.reads && self.may_read(now) => Next::Go,
@@ -391,6 +398,9 @@ impl Turn {
             self.lost(broker, &why, context);
             return Pass::More;
         }
+        let limit = LEAST_READ.max(self.dirty.share() * BYTES_PER_STEP);
+        let limit = limit.min(scratch.len());
+        let scratch = scratch.get_mut(..limit).unwrap_or_default();
         let (read, size, is_piece) = match self.pending.space(scratch) {
             Ok(Space::Scratch(space)) => (io.read(space), space.len(), false),
             Ok(Space::Piece(space)) => (io.read(space), space.len(), true),

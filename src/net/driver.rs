@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::auth::Source;
 use crate::broker::{ConnectionFacts, Link, Verdict, Written};
 use crate::client::turn::READ_SIZE;
@@ -38,6 +40,8 @@ pub(super) struct Driver<I, S> {
     check: Option<Pin<Box<dyn Future<Output = Verdict> + Send>>>,
     /// Where the client is.
     source: Source,
+    /// For the next turn, as the last one left something to do.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// What ends a poll.
@@ -66,18 +70,21 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             turn,
             check: None,
             source: address.into(),
+            place: None,
         })
     }
 
     /// Drives the connection from its first byte to its last.
     pub(super) async fn drive(mut self: Box<Self>) {
         loop {
-            self.turn.begin();
             // Turns are bounded by what they do. The runtime's own bound would make a socket look
             // empty that is not.
             let turns = tokio::task::coop::unconstrained(poll_fn(|cx| self.poll_and_count(cx)));
             match turns.await {
-                End::Yield => tokio::task::yield_now().await,
+                End::Yield => {
+                    self.place = self.shared.turns.place().await;
+                    tokio::task::yield_now().await;
+                }
                 End::Done => return,
             }
         }
@@ -85,7 +92,10 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
 
     fn poll_and_count(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let begun = Instant::now();
+        self.turn
+            .begin(self.shared.turns.share(self.place.is_some()));
         let end = self.poll_turns(cx);
+        self.place = None;
         self.shared.turns.count(begun.elapsed());
         end
     }

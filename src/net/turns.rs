@@ -1,18 +1,33 @@
-//! How long tasks keep a worker from other tasks.
+//! How long tasks keep a worker from other tasks, and how many of them may do so in a row.
 //!
 //! A turn is one poll of a connection's task, or one round of the timekeeper: reading, handling and
-//! writing until it waits or lets others go on. While it lasts, nobody else is served by that worker, so the
-//! longest turn times the number of busy connections is what a client may wait.
+//! writing until it waits or lets others go on. While it lasts, nobody else is served by that worker.
+//!
+//! A connection whose turn left something to do is *busy*, and takes one of a few places for the next
+//! one; who finds none waits in line. So a client that asks for little, and is served in the turn in
+//! which its packet is read, waits for so many turns at most, however many connections are busy. While
+//! all places are taken, such a turn is a short one.
 
 #[cfg(feature = "http")]
 use std::iter;
+use std::num::NonZero;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::broker::{SHORT_TURN, STEPS_PER_TURN};
 
 /// Upper bounds of the counted classes, in microseconds. Longer turns are in a last class.
 const BOUNDS: [u64; 10] = [
     100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000,
 ];
+
+/// Busy connections that the runtime has in its queues at a time, for each core and at least.
+const PLACES_PER_CORE: usize = 4;
+const LEAST_PLACES: usize = 16;
 
 /// Threads beyond so many share their counters.
 const SHARDS: usize = 16;
@@ -25,9 +40,13 @@ thread_local! {
     };
 }
 
-/// Turns by how long they took. Each thread writes to cache lines of its own.
-#[derive(Default)]
-pub(crate) struct Turns([Shard; SHARDS]);
+/// Turns by how long they took, and who may take the next ones. Each thread counts on cache lines of its
+/// own.
+pub(crate) struct Turns {
+    shards: [Shard; SHARDS],
+    /// Of busy connections.
+    places: Arc<Semaphore>,
+}
 
 #[derive(Default)]
 #[repr(align(128))]
@@ -38,6 +57,17 @@ struct Shard {
     time: AtomicU64,
 }
 
+impl Default for Turns {
+    fn default() -> Self {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let places = LEAST_PLACES.max(cores * PLACES_PER_CORE);
+        Self {
+            shards: <[Shard; SHARDS]>::default(),
+            places: Arc::new(Semaphore::new(places)),
+        }
+    }
+}
+
 impl Turns {
     /// Counts a turn.
     pub(crate) fn count(&self, took: Duration) {
@@ -46,13 +76,27 @@ impl Turns {
             .iter()
             .position(|bound| nanoseconds <= bound * 1000)
             .unwrap_or(BOUNDS.len());
-        let Some(shard) = self.0.get(SHARD.with(|shard| *shard)) else {
+        let Some(shard) = self.shards.get(SHARD.with(|shard| *shard)) else {
             return;
         };
         if let Some(class) = shard.classes.get(class) {
             class.fetch_add(1, Ordering::Relaxed);
         }
         shard.time.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// A place for the next turn of a busy connection: first come, first served.
+    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        self.places.clone().acquire_owned().await.ok()
+    }
+
+    /// The steps that a turn may take, with a place or without one.
+    pub(super) fn share(&self, has_place: bool) -> usize {
+        match has_place || self.places.available_permits() > 0 {
+            true => STEPS_PER_TURN,
+            false => SHORT_TURN,
+        }
     }
 
     /// All turns so far. Those that end meanwhile may be in one of its numbers and not in another.
@@ -62,7 +106,7 @@ impl Turns {
         let mut classes: Vec<(f64, u64)> =
             bounds.chain([f64::INFINITY]).zip(iter::repeat(0)).collect();
         let mut time = 0;
-        for shard in &self.0 {
+        for shard in &self.shards {
             for (class, count) in classes.iter_mut().zip(&shard.classes) {
                 class.1 += count.load(Ordering::Relaxed);
             }
@@ -87,6 +131,21 @@ pub(crate) struct Histogram {
 #[cfg(all(test, feature = "http"))]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn turns_without_a_place_are_short_once_all_places_are_taken() {
+        let turns = Turns::default();
+        let mut places = Vec::new();
+        while turns.places.available_permits() > 0 {
+            assert_eq!(turns.share(false), STEPS_PER_TURN);
+            places.extend(turns.place().await);
+        }
+        assert!(places.len() >= LEAST_PLACES);
+        assert_eq!(turns.share(false), SHORT_TURN);
+        assert_eq!(turns.share(true), STEPS_PER_TURN);
+        places.pop();
+        assert_eq!(turns.share(false), STEPS_PER_TURN);
+    }
 
     #[test]
     fn turn_counts_in_the_first_class_that_holds_it() {

@@ -82,11 +82,11 @@ impl End {
     }
 
     /// Begins a turn of the owner.
-    pub(crate) fn begin(&mut self, turn: &mut Turn) {
+    pub(crate) fn begin(&mut self, turn: &mut Turn, share: usize) {
         // Who is told is not told again.
         self.awaits_input &= self.uplink.is_empty() && !self.is_closed;
         self.awaits_room &= !self.wire.has_room();
-        turn.begin();
+        turn.begin(share);
     }
 
     /// One part of the turn.

@@ -1,6 +1,6 @@
 //! The broker's end of one connection, whose owner runs the machine that also drives sockets.
 
-use crate::broker::{Credentials, Link as _};
+use crate::broker::{Credentials, Link as _, SHORT_TURN, STEPS_PER_TURN};
 use crate::client::Turn;
 use crate::client::turn::Part;
 use crate::codec::{MAX_PACKET_SIZE, PacketType, Split, split};
@@ -39,6 +39,7 @@ impl World {
     pub(super) fn turn(&mut self, index: usize) {
         let limit = self.dice.pick(&[1, 20, 200, 65_536]);
         let writes = self.dice.pick(&[1, 2, 64]);
+        let share = self.dice.pick(&[SHORT_TURN, 1000, STEPS_PER_TURN]);
         let one_by_one = self.plan.one_by_one;
         let pipe = &mut self.pipes[index];
         let arriving = limit.min(pipe.end.uplink.len());
@@ -51,7 +52,7 @@ impl World {
         };
         pipe.turn.set_writes(writes);
 
-        pipe.end.begin(&mut pipe.turn);
+        pipe.end.begin(&mut pipe.turn, share);
         for part in Part::ALL {
             self.turn_part(index, part);
         }

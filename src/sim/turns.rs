@@ -87,7 +87,7 @@ impl Stand {
     /// One turn of a client's owner.
     fn turn(&mut self, client: usize) {
         let (end, turn) = &mut self.clients[client];
-        end.begin(turn);
+        end.begin(turn, STEPS_PER_TURN);
         for part in Part::ALL {
             end.carry_out(part, turn, &self.broker, self.now);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::broker::{Broker, Verdict};
+use crate::broker::{Broker, STEPS_PER_TURN, Verdict};
 use crate::client::Turn;
 use crate::client::turn::Part;
 use crate::codec::{MAX_PACKET_SIZE, Split, split};
@@ -58,7 +58,7 @@ impl Pipe {
 
     /// One turn of the owner.
     pub(super) fn turn(&mut self, broker: &Broker, now: Instant) {
-        self.end.begin(&mut self.turn);
+        self.end.begin(&mut self.turn, STEPS_PER_TURN);
         for part in Part::ALL {
             self.end.carry_out(part, &mut self.turn, broker, now);
         }
