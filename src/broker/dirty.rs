@@ -29,6 +29,8 @@ pub(super) enum Later {
     MakeRoom(Arc<Session>),
     /// Messages on their way from a session to its groups or back.
     Errand(Arc<Session>),
+    /// A connection whose session's queue is full, to be ended.
+    Overflow { session: Arc<Session>, epoch: u64 },
     /// Receivers of a message that nobody waits for.
     FanOut(Box<FanOut>),
 }
@@ -43,8 +45,6 @@ pub(crate) struct Dirty {
     sessions: VecDeque<Arc<Session>>,
     /// How many of them, from the front, have been there since before this turn.
     waited: usize,
-    /// Sessions whose queue is full, to be disconnected.
-    overflowed: Vec<Arc<Session>>,
     /// Whoever has waited longest comes first.
     later: VecDeque<Later>,
     /// Where that goes if it is dropped; known once there is some.
@@ -139,15 +139,6 @@ impl Dirty {
         self.later.pop_front()
     }
 
-    #[cold]
-    pub(super) fn note_overflow(&mut self, session: &Arc<Session>) {
-        self.overflowed.push(session.clone());
-    }
-
-    pub(super) fn pop_overflowed(&mut self) -> Option<Arc<Session>> {
-        self.overflowed.pop()
-    }
-
     pub(super) fn pop(&mut self) -> Option<Arc<Session>> {
         self.waited = self.waited.saturating_sub(1);
         self.sessions.pop_front()
@@ -178,7 +169,7 @@ impl Dirty {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.overflowed.is_empty() && self.later.is_empty()
+        self.sessions.is_empty() && self.later.is_empty()
     }
 }
 

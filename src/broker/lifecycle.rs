@@ -35,6 +35,9 @@ const GROUPS_TOLD: usize = 64;
 /// When the search for messages that are overdue goes on, which others had their turn in between.
 const SOON: Duration = Duration::from_millis(1);
 
+/// What it costs to end a connection, beside what is charged on the way, in steps.
+const DEPARTURE_STEPS: usize = 64;
+
 /// What it costs to carry out a timer, beside what that leads to, in steps.
 const TIMER_STEPS: usize = 8;
 
@@ -266,14 +269,30 @@ impl Broker {
     ) -> bool {
         let epoch = session.slot().epoch;
         let connected = session.outbox().connected.is_some();
-        let reason_string = (!text.is_empty()).then(|| self.reason_string("DISCONNECT", text));
-        let departure = Departure {
-            reason,
-            reason_string,
-            ..Departure::default()
-        };
+        let departure = self.departure(reason, text);
         self.detach(session, epoch, departure, context, dirty);
         connected
+    }
+
+    /// Disconnects a client whose queue is full, unless that connection has ended meanwhile.
+    pub(super) fn end_overflowed(
+        &self,
+        session: &Arc<Session>,
+        epoch: u64,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        dirty.charge(DEPARTURE_STEPS);
+        let departure = self.departure(Some(ReasonCode::QuotaExceeded), "session queue is full");
+        self.detach(session, epoch, departure, context, dirty);
+    }
+
+    fn departure(&self, reason: Option<ReasonCode>, text: &str) -> Departure {
+        Departure {
+            reason,
+            reason_string: (!text.is_empty()).then(|| self.reason_string("DISCONNECT", text)),
+            ..Departure::default()
+        }
     }
 
     /// Ends the connection under the slot's lock. Returns a will that is due now.

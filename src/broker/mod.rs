@@ -325,10 +325,6 @@ impl Broker {
             let Some(session) = next(dirty) else { break };
             self.flush(&session, context, dirty);
         }
-        while let Some(session) = dirty.pop_overflowed() {
-            let reason = Some(ReasonCode::QuotaExceeded);
-            self.disconnect(&session, reason, "session queue is full", context, dirty);
-        }
         // One at least, so that there is an end to it, and more while the turn has time.
         while let Some(mut work) = dirty.pop_later() {
             if !self.go_on(&mut work, context, dirty) {
@@ -348,6 +344,9 @@ impl Broker {
             Later::Drain(group) => group.drain_listed(context, dirty),
             Later::MakeRoom(session) => self.make_room(session, context, dirty),
             Later::Errand(session) => self.run_listed_errand(session, context, dirty),
+            Later::Overflow { session, epoch } => {
+                self.end_overflowed(session, *epoch, context, dirty)
+            }
             Later::FanOut(rest) => return rest.go_on(self, context, dirty),
         }
         true

@@ -923,6 +923,11 @@ impl Outbox {
         Some(connected.link.clone())
     }
 
+    /// The epoch of the connection that has the session.
+    pub(super) fn epoch(&self) -> Option<u64> {
+        self.connected.as_ref().map(|connected| connected.epoch)
+    }
+
     /// Whether the connection of `epoch` still has the session.
     pub(super) fn is_connected_as(&self, epoch: u64) -> bool {
         self.connected

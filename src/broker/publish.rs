@@ -381,7 +381,7 @@ pub(super) fn deliver(
     if room > 0 {
         outbox.reserve(room);
     }
-    let (mut wake, mut overflowed) = (Wake::Nobody, false);
+    let (mut wake, mut overflowed) = (Wake::Nobody, None);
     let mut rest = run.publications;
     if run.packets.is_some()
         && let Some(sent) = deliver_packets(receiver, run, &mut outbox, publisher, context)
@@ -398,15 +398,16 @@ pub(super) fn deliver(
         let Some(grant) = grant else { continue };
         match outbox.offer(publication, grant, context) {
             Offered::Sent(Wake::Writer) => wake = Wake::Writer,
-            Offered::Overflow => overflowed = true,
+            Offered::Overflow => overflowed = outbox.epoch(),
             Offered::Sent(Wake::Nobody) | Offered::Queued | Offered::Dropped => {}
         }
     }
     drop(outbox);
     dirty.offered(run.publications.len(), rest.len().max(1));
     dirty.note(receiver.session, wake);
-    if overflowed {
-        dirty.note_overflow(receiver.session);
+    if let Some(epoch) = overflowed {
+        let session = receiver.session.clone();
+        dirty.later(Later::Overflow { session, epoch }, context);
     }
 }
 
