@@ -10,6 +10,7 @@
 mod auth;
 pub(crate) mod broker;
 pub(crate) mod budget;
+pub(crate) mod chunked;
 mod client;
 pub(crate) mod codec;
 pub mod config;

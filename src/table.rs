@@ -200,14 +200,14 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(24))]
 
         /// Whole ranges come and go, so that parts are split and merged again and again.
         #[test]
         fn table_agrees_with_a_map(
             steps in proptest::collection::vec(
-                (any::<bool>(), 0..20_000_u32, 1..8_000_u32),
-                1..12
+                (any::<bool>(), 0..12_000_u32, 1..6_000_u32),
+                1..8
             )
         ) {
             let (mut table, mut model) = (Table::new(), BTreeMap::new());
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn no_call_moves_more_than_a_part_however_many_entries_there_are() {
-        let (mut table, count) = (Table::new(), 400_000);
+        let (mut table, count) = (Table::new(), 200_000);
         let (mut longest, mut all) = (0, 0);
         let mut note = |moved: usize| {
             longest = longest.max(moved);
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn largest_part_holds_its_share_of_the_entries() {
-        let (mut table, count) = (Table::new(), 400_000);
+        let (mut table, count) = (Table::new(), 200_000);
         for key in 0..count {
             insert(&mut table, key, 0);
         }

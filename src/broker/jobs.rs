@@ -1,13 +1,14 @@
 //! Work that is nobody's turn: what is left of sessions that have ended, and what a turn did not come to
 //! do. The timekeeper carries it out, in turns of its own.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use crate::budget::Charge;
+use crate::chunked::Queue;
 use crate::topic::Filter;
 
 use super::Broker;
@@ -47,7 +48,7 @@ const DROP_STEPS: usize = 1;
 
 /// Jobs in the order they came up.
 pub(super) struct Jobs {
-    waiting: Mutex<VecDeque<Job>>,
+    waiting: Mutex<Queue<Job>>,
     alarm: Arc<dyn Alarm>,
 }
 

@@ -4,9 +4,10 @@
 //! `tail`, all others in `aside`. So whatever has to be found by its number or its expiry is in a map,
 //! and what is not costs no more than a place at the end. Nothing here looks at more than it returns.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use crate::chunked::Queue;
 use crate::session::message::Message;
 use crate::session::window::Window;
 
@@ -25,7 +26,7 @@ pub(super) trait Waits {
 /// Messages in the order of their numbers, which are unique in it.
 pub(super) struct Line<T> {
     /// Ascending.
-    tail: VecDeque<(u64, T)>,
+    tail: Queue<(u64, T)>,
     /// Boxed, because hardly a queue has any.
     aside: Option<Box<Aside<T>>>,
     /// Of the messages in `tail`.
@@ -42,7 +43,7 @@ pub(super) struct Aside<T> {
 impl<T> Default for Line<T> {
     fn default() -> Self {
         Self {
-            tail: VecDeque::new(),
+            tail: Queue::default(),
             aside: None,
             bytes: 0,
         }
@@ -123,9 +124,7 @@ impl<T: Waits> Line<T> {
         }
         let (number, entry) = self.tail.pop_front()?;
         self.bytes -= entry.message().footprint();
-        if self.tail.is_empty() && self.tail.capacity() > KEPT {
-            self.tail = VecDeque::new();
-        }
+        self.tail.tidy(KEPT);
         Some((number, entry))
     }
 
@@ -206,8 +205,11 @@ impl<T: Waits + Send> Discard for Line<T> {
 
 impl<T: Waits + Send> Discard for Aside<T> {
     fn discard(&mut self, count: usize) -> bool {
-        self.expiries.clear();
-        (0..count).all(|_| self.entries.pop_first().is_some());
+        for _ in 0..count {
+            self.expiries.pop_first();
+            self.entries.pop_first();
+        }
+        // There are no more expiries than entries.
         self.entries.is_empty()
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+use crate::chunked::List;
 use crate::session::window::Walk;
 
 use super::share::Group;
@@ -102,7 +103,7 @@ impl Membership {
 
 #[derive(Default)]
 pub(super) struct Memberships {
-    places: Vec<Option<Membership>>,
+    places: List<Option<Membership>>,
     free: Vec<u32>,
     /// Places that were given up while messages were in flight, by the address of their group.
     lingering: HashMap<usize, u32, FixedState>,

@@ -87,9 +87,10 @@ use retained::Retained;
 use schedule::Schedule;
 use writer::Left;
 
-/// Parts of the registry of sessions that are locked by themselves: with a million sessions a walk
-/// locks one part for half a millisecond.
-const SESSION_SHARDS: usize = 128;
+/// Parts of the registry of sessions that are locked by themselves and grow by themselves: with a
+/// million sessions a walk locks one part for a quarter of a millisecond, and one that grows takes a
+/// millisecond.
+const SESSION_SHARDS: usize = 256;
 
 /// Steps that a shared group takes before its lock is let go for others: about 64 microseconds.
 const BATCH: usize = 512;

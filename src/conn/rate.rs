@@ -1,8 +1,10 @@
 //! Rates per second, for the quotas of the service that are counted that way.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
+
+use crate::chunked::Queue;
+use crate::table::Table;
 
 /// A bucket that refills continuously and holds one second's worth.
 #[derive(Clone, Debug)]
@@ -56,15 +58,18 @@ impl Rate {
 /// Names that are kept before those with full buckets are looked for.
 const FEW: usize = 1024;
 
+/// Names that are looked at then for each new one. More than one, so that their number follows use.
+const LOOKED_AT: usize = 2;
+
 /// A rate for each of many names. They are kept as hashes with a random seed: clients choose them, as
 /// long as they like.
 #[derive(Debug)]
 pub(crate) struct Rates {
     per_second: Option<u32>,
     hashing: RandomState,
-    buckets: HashMap<u64, Rate>,
-    /// How many names there may be before the next look.
-    look_at: usize,
+    buckets: Table<(u64, Rate)>,
+    /// All names; the one that was not looked at for longest comes first.
+    names: Queue<u64>,
 }
 
 impl Rates {
@@ -73,8 +78,8 @@ impl Rates {
         Self {
             per_second,
             hashing: RandomState::new(),
-            buckets: HashMap::new(),
-            look_at: FEW,
+            buckets: Table::new(),
+            names: Queue::default(),
         }
     }
 
@@ -84,17 +89,36 @@ impl Rates {
             return true;
         };
         let hash = self.hashing.hash_one(name);
-        if let Some(rate) = self.buckets.get_mut(&hash) {
+        let is = |bucket: &(u64, Rate)| bucket.0 == hash;
+        if let Some((_, rate)) = self.buckets.find_mut(hash, is) {
             return rate.allows(1.0, now);
         }
-        if self.buckets.len() >= self.look_at {
-            self.buckets.retain(|_, rate| !rate.is_full(now));
-            self.look_at = FEW.max(self.buckets.len() * 2);
-        }
+        self.forget_some(now);
         let mut rate = Rate::new(per_second, now);
         let allowed = rate.allows(1.0, now);
-        self.buckets.insert(hash, rate);
+        self.buckets
+            .insert_unique(hash, (hash, rate), |bucket| bucket.0);
+        self.names.push_back(hash);
         allowed
+    }
+
+    /// Forgets names whose buckets are full, if there are many.
+    fn forget_some(&mut self, now: Instant) {
+        for _ in 0..LOOKED_AT {
+            if self.buckets.len() < FEW {
+                return;
+            }
+            let Some(hash) = self.names.pop_front() else {
+                return;
+            };
+            let is = |bucket: &(u64, Rate)| bucket.0 == hash;
+            let found = self.buckets.find(hash, is);
+            if found.is_some_and(|(_, rate)| rate.is_full(now)) {
+                self.buckets.remove(hash, is, |bucket| bucket.0);
+            } else {
+                self.names.push_back(hash);
+            }
+        }
     }
 }
 
@@ -128,13 +152,34 @@ mod tests {
     fn names_are_forgotten_once_they_say_nothing() {
         let start = Instant::now();
         let mut rates = Rates::new(Some(1));
-        for name in 0..FEW {
+        for name in 0..8 * FEW {
             rates.allows(&name.to_string(), start);
         }
+        assert_eq!(rates.buckets.len(), 8 * FEW);
         let later = start + Duration::from_secs(1);
         rates.allows("0", later);
-        rates.allows("new", later);
-        assert_eq!(rates.buckets.len(), 2);
+        for name in 0..8 * FEW {
+            rates.allows(&format!("new{name}"), later);
+        }
+        // The old ones are gone, but for the one that was used again.
+        assert_eq!(rates.buckets.len(), 8 * FEW + 1);
+        assert_eq!(rates.names.len(), rates.buckets.len());
         assert!(!rates.allows("0", later), "it was used again");
+        assert!(!rates.allows("new0", later), "it is new");
+    }
+
+    #[test]
+    fn a_new_name_moves_no_more_than_a_part_of_them() {
+        let start = Instant::now();
+        let mut rates = Rates::new(Some(1));
+        let longest = (0..100_000).map(|name: u32| {
+            let at = start + Duration::from_micros(u64::from(name) * 20);
+            crate::table::moved_by(|| rates.allows(&name.to_string(), at)).1
+        });
+        assert!(longest.max() < Some(10_000));
+        assert!(
+            rates.buckets.len() < 75_000,
+            "those of the last second or so"
+        );
     }
 }

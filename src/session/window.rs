@@ -3,8 +3,12 @@
 //!
 //! Identifiers are given out in rising order and mostly come back in that order, so the window is a
 //! ring indexed by identifier. An exchange that stays open while thousands after it complete would
-//! stretch the ring; it is moved aside to `stragglers`, and its identifier is skipped until it ends
+//! stretch the ring; it is moved aside to `others`, and its identifier is skipped until it ends
 //! (MQTT-2.2.1-4).
+//!
+//! Where so many are open that the next free identifier is far, the exchanges behind the ring are in
+//! `others` as well, and take identifiers in the order they became free. So no call takes long,
+//! whatever a client acknowledges.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
@@ -44,8 +48,8 @@ pub(crate) struct Origin {
 /// that one and others have ended since; what is opened meanwhile it may miss.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Walk {
-    /// The last straggler that was seen, by its place in their order.
-    straggler: u64,
+    /// The last one that was seen of those that are not in the ring, by its place in their order.
+    other: u64,
     /// The identifier in the ring that is next; 0 for its beginning.
     next: u16,
     /// The end of the ring was seen.
@@ -55,27 +59,46 @@ pub(crate) struct Walk {
 /// The ring is tidied when it is longer than this and mostly holes.
 const SPARSE: usize = 1024;
 
+/// Exchanges that are moved aside, and identifiers that are skipped, when one is opened.
+const AT_ONCE: usize = 64;
+
+/// With fewer open exchanges there need not be newer ones than those of the ring.
+const UNCROWDED: usize = 16_384;
+
+/// Places that are left in the order of exchanges for those that are moved out of the ring while there
+/// are newer ones.
+const IN_BETWEEN: u64 = 1 << 32;
+
 #[derive(Default)]
 pub(crate) struct Window {
     /// Identifier of the first slot of the ring.
     first: u16,
     ring: VecDeque<Option<Entry>>,
     /// Boxed, because hardly a session has any.
-    stragglers: Option<Box<Stragglers>>,
+    others: Option<Box<Others>>,
     open: usize,
     bytes: usize,
 }
 
-/// Open exchanges older than the ring.
+/// Open exchanges older than the ring, and newer ones.
 #[derive(Default)]
-struct Stragglers {
+struct Others {
     /// In the order they were sent.
     entries: BTreeMap<u64, (u16, Entry)>,
     ids: HashMap<u16, u64, foldhash::fast::FixedState>,
-    count: u64,
+    /// The last place that was given to an older one.
+    older: u64,
+    /// The same for a newer one.
+    newer: u64,
+    /// The places of newer ones are behind this; 0 if there are none.
+    border: u64,
+    /// Identifiers that became free while there are newer ones. Some may be in use again.
+    free: VecDeque<u16>,
+    /// The identifier that was tried last, once none of those is left.
+    tried: u16,
 }
 
-impl Stragglers {
+impl Others {
     fn get(&mut self, id: u16) -> Option<&mut Entry> {
         let order = self.ids.get(&id)?;
         self.entries.get_mut(order).map(|(_, entry)| entry)
@@ -86,10 +109,36 @@ impl Stragglers {
         self.entries.remove(&order).map(|(_, entry)| entry)
     }
 
-    fn insert(&mut self, id: u16, entry: Entry) {
-        self.count += 1;
-        self.entries.insert(self.count, (id, entry));
-        self.ids.insert(id, self.count);
+    fn insert_older(&mut self, id: u16, entry: Entry) {
+        self.older += 1;
+        self.insert(self.older, id, entry);
+    }
+
+    fn insert_newer(&mut self, id: u16, entry: Entry) {
+        if !self.has_newer() {
+            self.border = self.older + IN_BETWEEN;
+            self.newer = self.border;
+        }
+        self.newer += 1;
+        self.insert(self.newer, id, entry);
+    }
+
+    fn insert(&mut self, order: u64, id: u16, entry: Entry) {
+        self.entries.insert(order, (id, entry));
+        self.ids.insert(id, order);
+    }
+
+    fn has_newer(&self) -> bool {
+        self.border > 0
+    }
+
+    /// There are no newer ones any more: they have ended, or nothing is in the ring.
+    fn age(&mut self) {
+        if self.has_newer() {
+            self.older = self.older.max(self.newer);
+            self.border = 0;
+            self.free = VecDeque::new();
+        }
     }
 }
 
@@ -111,26 +160,90 @@ impl Window {
         if self.open >= usize::from(u16::MAX) {
             return None;
         }
-        if self.ring.len() > SPARSE && self.ring.len() > 4 * self.open {
-            self.set_stragglers_aside();
-        }
-        loop {
-            if self.ring.is_empty() && self.first == 0 {
-                self.first = 1;
+        let size = footprint(&entry);
+        let (id, opened) = match self.next_in_ring() {
+            Some(id) => {
+                self.ring.push_back(Some(entry));
+                (id, self.ring.back_mut()?.as_mut())
             }
+            None => {
+                let id = self.next_free()?;
+                let others = self.others.get_or_insert_default();
+                others.insert_newer(id, entry);
+                (id, others.get(id))
+            }
+        };
+        self.open += 1;
+        self.bytes += size;
+        Some((PacketId::new(id)?, opened?))
+    }
+
+    /// The identifier of the next slot of the ring, if it is near and the ring may grow.
+    #[inline]
+    fn next_in_ring(&mut self) -> Option<u16> {
+        if self.first == 0 {
+            self.first = 1;
+        }
+        let is_sparse = self.ring.len() > SPARSE && self.ring.len() > 4 * self.open;
+        if is_sparse || self.ring.len() >= usize::from(u16::MAX) {
+            self.set_some_aside();
+        }
+        if self.others.is_none() {
+            return Some(advance(self.first, self.ring.len()));
+        }
+        self.skip_others()
+    }
+
+    /// The identifier of the next slot of the ring that none of the others has.
+    #[cold]
+    fn skip_others(&mut self) -> Option<u16> {
+        if self.has_newer() {
+            if self.open < UNCROWDED {
+                self.set_some_aside();
+            }
+            if self.has_newer() {
+                return None;
+            }
+        }
+        for _ in 0..AT_ONCE {
             if self.ring.len() >= usize::from(u16::MAX) {
-                self.set_stragglers_aside();
+                return None;
             }
             let id = advance(self.first, self.ring.len());
-            if !self.is_straggler(id) {
-                self.open += 1;
-                self.bytes += footprint(&entry);
-                self.ring.push_back(Some(entry));
-                return Some((PacketId::new(id)?, self.ring.back_mut()?.as_mut()?));
+            if !self.is_other(id) {
+                return Some(id);
             }
+            count_moved();
             self.ring.push_back(None);
             self.trim();
         }
+        None
+    }
+
+    fn has_newer(&self) -> bool {
+        let others = self.others.as_ref();
+        others.is_some_and(|others| others.has_newer())
+    }
+
+    /// An identifier that no open exchange has.
+    #[cold]
+    fn next_free(&mut self) -> Option<u16> {
+        let mut others = self.others.take()?;
+        let mut found = None;
+        while let Some(id) = others.free.pop_front() {
+            if !others.ids.contains_key(&id) && !self.is_in_ring(id) {
+                found = Some(id);
+                break;
+            }
+        }
+        if found.is_none() {
+            let all = (1..=usize::from(u16::MAX)).map(|step| advance(others.tried, step));
+            let mut free = all.filter(|id| !others.ids.contains_key(id) && !self.is_in_ring(*id));
+            found = free.next();
+            others.tried = found.unwrap_or(others.tried);
+        }
+        self.others = Some(others);
+        found
     }
 
     /// Ends an exchange.
@@ -148,7 +261,7 @@ impl Window {
         let place = distance(self.first, id.get());
         let slot = place.and_then(|place| self.ring.get_mut(place));
         let Some(slot) = slot.filter(|slot| slot.is_some()) else {
-            return self.close_straggler(id.get(), may_end);
+            return self.close_other(id, may_end);
         };
         if !slot.as_ref().is_some_and(may_end) {
             return Some(None);
@@ -161,8 +274,7 @@ impl Window {
             }
             _ => slot.take(),
         }?;
-        self.open -= 1;
-        self.bytes -= footprint(&entry);
+        self.count_out(id, &entry);
         if let None | Some(None) = self.ring.front() {
             self.trim();
         }
@@ -170,28 +282,37 @@ impl Window {
     }
 
     #[cold]
-    fn close_straggler(
+    fn close_other(
         &mut self,
-        id: u16,
+        id: PacketId,
         may_end: impl FnOnce(&Entry) -> bool,
     ) -> Option<Option<Entry>> {
-        if !self
-            .stragglers
-            .as_mut()?
-            .get(id)
-            .is_some_and(|entry| may_end(entry))
-        {
-            return self.is_straggler(id).then_some(None);
+        let other = self.others.as_mut()?.get(id.get())?;
+        if !may_end(other) {
+            return Some(None);
         }
-        let entry = self.remove_straggler(id)?;
-        self.open -= 1;
-        self.bytes -= footprint(&entry);
+        let entry = self.remove_other(id.get())?;
+        self.count_out(id, &entry);
+        self.trim();
         Some(Some(entry))
     }
 
+    /// Accounts for an exchange that has ended, whose identifier may be had again.
+    #[inline]
+    fn count_out(&mut self, id: PacketId, entry: &Entry) {
+        self.open -= 1;
+        self.bytes -= footprint(entry);
+        if let Some(others) = &mut self.others
+            && others.has_newer()
+            && others.free.len() < usize::from(u16::MAX)
+        {
+            others.free.push_back(id.get());
+        }
+    }
+
     pub(crate) fn get(&mut self, id: PacketId) -> Option<&mut Entry> {
-        if self.is_straggler(id.get()) {
-            return self.stragglers.as_mut()?.get(id.get());
+        if self.is_other(id.get()) {
+            return self.others.as_mut()?.get(id.get());
         }
         self.slot(id.get())?.as_mut()
     }
@@ -211,52 +332,61 @@ impl Window {
 
     /// Every open exchange in the order it was sent.
     pub(crate) fn visit(&mut self, mut f: impl FnMut(PacketId, &mut Entry)) {
-        if let Some(stragglers) = &mut self.stragglers {
-            for (id, entry) in stragglers.entries.values_mut() {
-                if let Some(id) = PacketId::new(*id) {
-                    f(id, entry);
-                }
-            }
-        }
-        let first = self.first;
-        for (index, slot) in self.ring.iter_mut().enumerate() {
-            if let (Some(entry), Some(id)) = (slot, PacketId::new(advance(first, index))) {
-                f(id, entry);
-            }
+        let mut walk = Walk::default();
+        while let Some((id, entry)) = self.walk(&mut walk) {
+            f(id, entry);
         }
     }
 
     /// The next open exchange of a walk, in the order they were sent.
     pub(crate) fn walk(&mut self, walk: &mut Walk) -> Option<(PacketId, &mut Entry)> {
-        if let Some(stragglers) = &mut self.stragglers {
-            let rest = (Bound::Excluded(walk.straggler), Bound::Unbounded);
-            if let Some((order, (id, entry))) = stragglers.entries.range_mut(rest).next() {
-                walk.straggler = *order;
-                return Some((PacketId::new(*id)?, entry));
+        let border = self
+            .others
+            .as_ref()
+            .map_or(u64::MAX, |others| match others.border {
+                0 => u64::MAX,
+                border => border,
+            });
+        let mut from = walk.other;
+        if from < border && self.next_other(from).is_none_or(|next| next > border) {
+            if let Some((index, id)) = self.next_slot(walk) {
+                walk.next = advance(id, 1);
+                walk.is_over = index + 1 == self.ring.len();
+                let entry = self.ring.get_mut(index)?.as_mut()?;
+                return Some((PacketId::new(id)?, entry));
             }
+            walk.is_over = true;
+            from = border;
         }
+        let next = self.next_other(from)?;
+        walk.other = next;
+        let (id, entry) = self.others.as_mut()?.entries.get_mut(&next)?;
+        Some((PacketId::new(*id)?, entry))
+    }
+    /// The place of the next one behind `order` that is not in the ring.
+    fn next_other(&self, order: u64) -> Option<u64> {
+        let behind = (Bound::Excluded(order), Bound::Unbounded);
+        let (order, _) = self.others.as_ref()?.entries.range(behind).next()?;
+        Some(*order)
+    }
+
+    /// The next slot of a walk that is not empty, and its identifier.
+    fn next_slot(&self, walk: &Walk) -> Option<(usize, u16)> {
         if walk.is_over {
             return None;
         }
         // The front of the ring may have moved on beyond what is next.
         let start = distance(self.first, walk.next).filter(|start| *start < self.ring.len());
-        let (first, end) = (self.first, self.ring.len());
-        let slots = self.ring.iter_mut().enumerate().skip(start.unwrap_or(0));
-        for (index, slot) in slots {
-            if let Some(entry) = slot {
-                walk.next = advance(first, index + 1);
-                walk.is_over = index + 1 == end;
-                return Some((PacketId::new(advance(first, index))?, entry));
-            }
-        }
-        walk.is_over = true;
-        None
+        let start = start.unwrap_or(0);
+        let mut slots = self.ring.range(start..);
+        let index = start + slots.position(Option::is_some)?;
+        Some((index, advance(self.first, index)))
     }
 
     /// Puts a message back under the identifier it had, when its receiver resumes (MQTT-4.4.0-1).
     /// Fails when the identifier is in use again.
     pub(crate) fn reopen(&mut self, id: PacketId, entry: Entry) -> Result<(), Entry> {
-        if self.is_straggler(id.get()) {
+        if self.is_other(id.get()) {
             return Err(entry);
         }
         match self.slot(id.get()) {
@@ -276,16 +406,19 @@ impl Window {
     /// Ends up to `count` exchanges, whichever they are. Returns whether none is left.
     pub(crate) fn discard(&mut self, count: usize) -> bool {
         for _ in 0..count {
-            let straggler = self.stragglers.as_mut().and_then(|s| s.entries.pop_first());
-            if straggler.is_none() && self.ring.pop_front().is_none() {
+            let other = self
+                .others
+                .as_mut()
+                .and_then(|others| others.entries.pop_first());
+            if other.is_none() && self.ring.pop_front().is_none() {
                 break;
             }
         }
         self.ring.is_empty()
             && self
-                .stragglers
+                .others
                 .as_ref()
-                .is_none_or(|s| s.entries.is_empty())
+                .is_none_or(|others| others.entries.is_empty())
     }
 
     fn slot(&mut self, id: u16) -> Option<&mut Option<Entry>> {
@@ -303,40 +436,66 @@ impl Window {
         }
     }
 
-    /// Moves what is open at the front of the ring aside, up to the first long stretch of holes.
-    fn set_stragglers_aside(&mut self) {
-        let target = self.ring.len() / 2;
-        while self.ring.len() > target {
+    /// Moves some of what is open at the front of the ring aside.
+    #[cold]
+    fn set_some_aside(&mut self) {
+        for _ in 0..AT_ONCE {
             let Some(slot) = self.ring.pop_front() else {
                 break;
             };
             let id = self.first;
             self.first = advance(self.first, 1);
             if let Some(entry) = slot {
+                count_moved();
                 self.set_aside(id, entry);
             }
         }
         self.trim();
+        if self.ring.is_empty()
+            && let Some(others) = &mut self.others
+        {
+            others.age();
+        }
     }
 
     fn set_aside(&mut self, id: u16, entry: Entry) {
-        self.stragglers.get_or_insert_default().insert(id, entry);
+        self.others.get_or_insert_default().insert_older(id, entry);
     }
 
     #[inline]
-    fn is_straggler(&self, id: u16) -> bool {
-        let stragglers = self.stragglers.as_ref();
-        stragglers.is_some_and(|stragglers| stragglers.ids.contains_key(&id))
+    fn is_other(&self, id: u16) -> bool {
+        let others = self.others.as_ref();
+        others.is_some_and(|others| others.ids.contains_key(&id))
     }
 
-    fn remove_straggler(&mut self, id: u16) -> Option<Entry> {
-        let stragglers = self.stragglers.as_mut()?;
-        let removed = stragglers.remove(id);
-        if stragglers.ids.is_empty() {
-            self.stragglers = None;
+    fn is_in_ring(&self, id: u16) -> bool {
+        let slot = distance(self.first, id).and_then(|index| self.ring.get(index));
+        slot.is_some_and(Option::is_some)
+    }
+
+    #[cold]
+    fn remove_other(&mut self, id: u16) -> Option<Entry> {
+        let others = self.others.as_mut()?;
+        let removed = others.remove(id);
+        let last = others.entries.last_key_value().map(|(order, _)| *order);
+        if last.is_none() {
+            self.others = None;
+        } else if last < Some(others.border) {
+            others.age();
         }
         removed
     }
+}
+
+/// Notes that an exchange was moved aside, or an identifier skipped.
+fn count_moved() {
+    #[cfg(test)]
+    MOVED.set(MOVED.get() + 1);
+}
+
+#[cfg(test)]
+thread_local! {
+    static MOVED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 fn footprint(entry: &Entry) -> usize {
@@ -410,6 +569,85 @@ mod tests {
         let id = PacketId::new(40_000).unwrap();
         assert!(window.close(id).is_some());
         assert_eq!(window.open(entry()).map(|(id, _)| id), Some(id));
+    }
+
+    fn open_one(window: &mut Window) -> Option<PacketId> {
+        window.open(entry()).map(|(id, _)| id)
+    }
+
+    /// Whatever is acknowledged, and in whichever order: from the end, the middle, every other one.
+    #[test]
+    fn no_open_moves_many_exchanges_however_crowded_it_is() {
+        let mut window = Window::default();
+        let mut model: BTreeMap<u64, u16> = BTreeMap::new();
+        let (mut next, mut random) = (0, 1_u64);
+        let mut longest = 0;
+        for (opens, closes) in [
+            (65_535, 300),
+            (200, 40_000),
+            (39_000, 2_000),
+            (50, 60_000),
+            (500, 1_500),
+            (65_000, 30_000),
+        ] {
+            let mut open = |model: &mut BTreeMap<u64, u16>, window: &mut Window| {
+                let before = MOVED.get();
+                let Some(id) = open_one(window) else {
+                    assert_eq!(model.len(), 65_535);
+                    return;
+                };
+                longest = longest.max(MOVED.get() - before);
+                next += 1;
+                model.insert(next, id.get());
+            };
+            for _ in 0..opens {
+                open(&mut model, &mut window);
+            }
+            for count in 0..closes {
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                let last = model.last_key_value().map_or(1, |(last, _)| *last);
+                let at = (random >> 33) % last + 1;
+                let Some((&at, &id)) = model.range(at..).next() else {
+                    continue;
+                };
+                model.remove(&at);
+                assert!(window.close(PacketId::new(id).unwrap()).is_some(), "{id}");
+                if count % 3 == 0 {
+                    open(&mut model, &mut window);
+                }
+            }
+            let mut seen = Vec::new();
+            window.visit(|id, _| seen.push(id.get()));
+            assert!(seen.iter().eq(model.values()));
+            assert_eq!(window.len(), model.len());
+        }
+        assert!(longest <= 3 * AT_ONCE, "{longest} at once");
+    }
+
+    /// MQTT-2.2.1-4.
+    #[test]
+    fn window_is_a_ring_again_once_it_is_not_crowded() {
+        let mut window = Window::default();
+        let ids: Vec<_> = (0..65_535).filter_map(|_| open_one(&mut window)).collect();
+        for id in ids.iter().skip(500).step_by(1_000) {
+            window.close(*id);
+        }
+        let newest = open_one(&mut window).unwrap();
+        assert!(window.has_newer());
+        for id in ids {
+            if id != newest {
+                window.close(id);
+            }
+        }
+        for _ in 0..10_000 {
+            let id = open_one(&mut window).unwrap();
+            assert_ne!(id, newest);
+            assert!(window.close(id).is_some());
+        }
+        assert!(!window.has_newer());
+        assert!(window.close(newest).is_some() && window.len() == 0);
     }
 
     proptest! {

@@ -502,3 +502,31 @@ fn many_attackers_together_take_no_longer_turns() {
         assert_eq!(stand.messages(client).len(), 3 * 5_000 + live);
     }
 }
+
+/// A publisher's kept route is compared with every filter that changed since.
+#[test]
+fn renewing_a_route_counts_towards_the_turn_of_its_publisher() {
+    const CHANGES: usize = 200;
+
+    let mut stand = Stand::new(|_| {});
+    let publisher = stand.connect("publisher");
+    let other = stand.connect("other");
+    let mut steps_of_a_message = |changes: usize| {
+        let filters = (0..changes).map(|number| format!("b/{number}"));
+        if changes > 0 {
+            stand.send(other, &subscribe(filters, 0));
+            stand.run();
+        }
+        stand.longest = 0;
+        stand.send(publisher, &publish("a", "1", 0));
+        stand.run();
+        stand.longest
+    };
+    for _ in 0..3 {
+        steps_of_a_message(0);
+    }
+    let kept = steps_of_a_message(0);
+    let renewed = steps_of_a_message(CHANGES);
+    assert!(renewed >= kept + CHANGES, "{renewed} steps after {kept}");
+    assert_eq!(steps_of_a_message(0), kept, "it is as new");
+}

@@ -510,8 +510,8 @@ mod tests {
     #[test]
     fn a_slice_ends_soon_after_its_steps_whatever_the_filter() {
         let long = |last: &str, number: usize| format!("{}{number}{last}", "a/".repeat(32_000));
-        let mut topics: Vec<String> = (0..200).map(|number| long("", number)).collect();
-        topics.extend((0..200).map(|number| format!("b/{number}/{}", "x".repeat(65_000))));
+        let mut topics: Vec<String> = (0..20).map(|number| long("", number)).collect();
+        topics.extend((0..20).map(|number| format!("b/{number}/{}", "x".repeat(65_000))));
         topics.extend((0..2_000).map(|number| format!("c/{number}")));
         let names = names_of(topics);
         let filters = [

@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::codec::PacketId;
 use crate::session::message::Message;
 
-use super::super::line::{Aside, Line, Waits};
+use super::super::line::{Aside, Discard, Line, Waits};
 
 /// A message that waits for a member.
 pub(super) struct Waiting {
@@ -43,6 +43,16 @@ pub(super) struct Backlog {
     /// Grows when a message is blocked in front of one that members may have looked at already: they
     /// have to begin again.
     generation: u64,
+}
+
+/// The numbers of what was returned.
+struct Index(BTreeSet<(u64, u64)>);
+
+impl Discard for Index {
+    fn discard(&mut self, count: usize) -> bool {
+        (0..count).all(|_| self.0.pop_first().is_some());
+        self.0.is_empty()
+    }
 }
 
 /// How far a member has looked through the messages that are blocked.
@@ -188,7 +198,7 @@ impl Backlog {
     }
 
     /// What it consists of, to be thrown away.
-    pub(super) fn into_parts(self) -> (Line<Waiting>, Aside<Waiting>) {
-        (self.line, self.blocked)
+    pub(super) fn into_parts(self) -> (Line<Waiting>, Aside<Waiting>, impl Discard) {
+        (self.line, self.blocked, Index(self.returned))
     }
 }

@@ -67,6 +67,15 @@ impl Bits {
         }
     }
 
+    /// Gives back the room for slots from `len` on, none of which is in the set.
+    pub(super) fn truncate(&mut self, len: usize) {
+        let words = (len / WORD).min(self.rest.len());
+        self.rest.truncate(words);
+        self.rest.shrink_to_fit();
+        self.summary.truncate(words.div_ceil(WORD));
+        self.summary.shrink_to_fit();
+    }
+
     /// The first slot of the set that is `from` or behind it.
     #[inline]
     pub(super) fn next(&self, from: usize) -> Option<usize> {

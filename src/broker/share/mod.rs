@@ -959,9 +959,10 @@ impl State {
             return;
         }
         self.dropped += self.backlog.len() as u64;
-        let (line, blocked) = std::mem::take(&mut self.backlog).into_parts();
+        let (line, blocked, returned) = std::mem::take(&mut self.backlog).into_parts();
         context.jobs.discard(line);
         context.jobs.discard(blocked);
+        context.jobs.discard(returned);
         self.charge = None;
     }
 

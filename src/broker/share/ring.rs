@@ -1,7 +1,7 @@
 //! The members of a group in join order, and whose turn it is.
 //!
-//! A member keeps its slot for as long as it is one; the slot of one that left stays empty until many
-//! are, and the last slot is never empty. The cursor is a slot: the member there, or else the next one
+//! The slot of a member that left stays empty until many are; then members move up to earlier slots, a
+//! few whenever one leaves, and never past each other. The last slot is never empty. The cursor is a slot: the member there, or else the next one
 //! behind it, has its turn, so that whoever comes or goes, nobody is skipped or served twice.
 //!
 //! `ready` says who may be able to take a message. A bit that is set is a guess, which the member's
@@ -13,11 +13,14 @@
 //! `sizes` lets a search pass over members that a packet is too large for without asking them: the outbox
 //! of a client with a Maximum Packet Size has noted that the group is to be told of the next connection.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
+use crate::chunked::List;
 use crate::codec::QoS;
+use crate::table::Table;
 
 use super::bits::Bits;
 use super::members::Member;
@@ -27,6 +30,9 @@ const FEW: usize = 16;
 
 /// Empty slots that are never worth closing up for.
 const GAPS: usize = 32;
+
+/// Slots that are closed up at a time.
+const CLOSED_AT_ONCE: usize = 16;
 
 /// What a member may be able to take, by the QoS of the message as it was published: a member that was
 /// granted QoS 0 takes a message of QoS 1 without a place in its window.
@@ -47,12 +53,55 @@ impl Kind {
     }
 }
 
+/// How far the members have moved up: the slots from `to` on are empty, and `from` is looked at next.
+#[derive(Clone, Copy, Debug, Default)]
+struct Closing {
+    to: usize,
+    from: usize,
+}
+
+/// Slots by session.
+struct Places(Table<(u64, usize)>);
+
+impl Places {
+    fn get(&self, session: u64) -> Option<usize> {
+        let found = self.0.find(hash(session), |place| place.0 == session);
+        found.map(|place| place.1)
+    }
+
+    fn set(&mut self, session: u64, slot: usize) {
+        let (is, rehash) = (|place: &_| is_of(place, session), rehash);
+        let make = || (session, slot);
+        let place = self.0.get_or_insert_with(hash(session), is, rehash, make);
+        place.1 = slot;
+    }
+
+    fn remove(&mut self, session: u64) {
+        let is = |place: &_| is_of(place, session);
+        self.0.remove(hash(session), is, rehash);
+    }
+}
+
+fn is_of(place: &(u64, usize), session: u64) -> bool {
+    place.0 == session
+}
+
+fn hash(session: u64) -> u64 {
+    FixedState::default().hash_one(session)
+}
+
+fn rehash(place: &(u64, usize)) -> u64 {
+    hash(place.0)
+}
+
 #[derive(Default)]
 pub(super) struct Ring {
-    slots: Vec<Option<Member>>,
+    slots: List<Option<Member>>,
     /// Slots by session, once there are more than a few. Session ids are the broker's, not the client's.
-    places: Option<HashMap<u64, usize, FixedState>>,
+    places: Option<Box<Places>>,
     live: usize,
+    /// Where members move up, while they do.
+    closing: Option<Closing>,
     /// Below the number of slots, or 0.
     cursor: usize,
     present: Bits,
@@ -121,7 +170,7 @@ impl Ring {
     /// The slot of a session's member.
     pub(super) fn find(&self, session: u64) -> Option<usize> {
         match &self.places {
-            Some(places) => places.get(&session).copied(),
+            Some(places) => places.get(session),
             None => self.slots.iter().position(|slot| {
                 let member = slot.as_ref();
                 member.is_some_and(|member| member.session.id == session)
@@ -135,11 +184,7 @@ impl Ring {
         self.live += 1;
         self.keeping += usize::from(member.qos > QoS::AtMostOnce);
         if let Some(places) = &mut self.places {
-            places.insert(member.session.id, slot);
-        }
-        if slot == 0 {
-            // Most groups that are many have few members.
-            self.slots.reserve_exact(1);
+            places.set(member.session.id, slot);
         }
         self.slots.push(Some(member));
         if self.places.is_none() && self.slots.len() > FEW {
@@ -153,9 +198,15 @@ impl Ring {
         self.live -= 1;
         self.keeping -= usize::from(member.qos > QoS::AtMostOnce);
         if let Some(places) = &mut self.places {
-            places.remove(&member.session.id);
+            places.remove(member.session.id);
         }
         self.disappear(slot);
+        if self.closing.is_none() && self.slots.len() - self.live > self.live.max(GAPS) {
+            self.closing = Some(Closing::default());
+        }
+        if let Some(closing) = self.closing {
+            self.closing = Some(self.close_up(closing));
+        }
         while let Some(None) = self.slots.last() {
             self.slots.pop();
         }
@@ -163,48 +214,81 @@ impl Ring {
         if self.cursor >= self.slots.len() {
             self.cursor = 0;
         }
-        if self.slots.len() - self.live > self.live.max(GAPS) {
-            self.close_up();
+        if let Some(Closing { from, .. }) = self.closing
+            && from >= self.slots.len()
+        {
+            self.end_closing();
         }
         Some(member)
     }
 
-    /// Moves the members together. Whoever has removed as many as are moved has paid for it.
-    fn close_up(&mut self) {
-        let mut closed = Self {
-            live: self.live,
-            cursor: self.turn(),
-            keeping: self.keeping,
-            fresh: std::mem::take(&mut self.fresh),
-            ..Self::default()
-        };
-        for old in 0..self.slots.len() {
-            let Some(member) = self.slots.get_mut(old).and_then(Option::take) else {
-                continue;
-            };
-            let new = closed.slots.len();
-            closed.slots.push(Some(member));
-            closed.sizes.push(self.size(old));
-            if self.present.contains(old) {
-                closed.present.insert(new);
-            }
-            for (from, to) in self.ready.iter().zip(&mut closed.ready) {
-                if from.contains(old) {
-                    to.insert(new);
-                }
+    /// Moves some members up.
+    fn close_up(&mut self, Closing { mut to, from }: Closing) -> Closing {
+        let end = self.slots.len().min(from + CLOSED_AT_ONCE);
+        for from in from..end {
+            if self.get(from).is_some() {
+                self.move_up(from, to);
+                to += 1;
             }
         }
-        if closed.slots.len() > FEW {
-            closed.places = Some(closed.look_up_places());
+        Closing {
+            to,
+            from: end.max(from),
         }
-        *self = closed;
     }
 
-    fn look_up_places(&self) -> HashMap<u64, usize, FixedState> {
-        let slots = self.slots.iter().enumerate();
-        slots
-            .filter_map(|(slot, member)| Some((member.as_ref()?.session.id, slot)))
-            .collect()
+    /// Moves the member in slot `from` to slot `to`. All slots from there on to its own are empty.
+    fn move_up(&mut self, from: usize, to: usize) {
+        if from == to {
+            return;
+        }
+        let Some(member) = self.slots.get_mut(from).and_then(Option::take) else {
+            return;
+        };
+        if let Some(places) = &mut self.places {
+            places.set(member.session.id, to);
+        }
+        if let Some(slot) = self.slots.get_mut(to) {
+            *slot = Some(member);
+        }
+        let size = self.size(from);
+        if let Some(known) = self.sizes.get_mut(to) {
+            *known = size;
+        }
+        let [at_most_once, lasting] = &mut self.ready;
+        for bits in [&mut self.present, at_most_once, lasting] {
+            if bits.contains(from) {
+                bits.remove(from);
+                bits.insert(to);
+            }
+        }
+        if (to..=from).contains(&self.cursor) {
+            self.cursor = to;
+        }
+    }
+
+    /// All members have moved up: gives back the room for more.
+    fn end_closing(&mut self) {
+        self.closing = None;
+        let len = self.slots.len();
+        if len <= FEW {
+            self.places = None;
+        }
+        let [at_most_once, lasting] = &mut self.ready;
+        for bits in [&mut self.present, at_most_once, lasting] {
+            bits.truncate(len);
+        }
+        self.sizes.shrink_to(2 * len);
+    }
+
+    fn look_up_places(&self) -> Box<Places> {
+        let mut places = Places(Table::new());
+        for (slot, member) in self.slots.iter().enumerate() {
+            if let Some(member) = member {
+                places.set(member.session.id, slot);
+            }
+        }
+        Box::new(places)
     }
 
     /// The member in `slot` has another grant.
@@ -490,7 +574,8 @@ mod tests {
                 }
                 prop_assert_eq!(ring.turn(), cursor);
                 prop_assert_eq!(ring.len(), model.len());
-                prop_assert!(ring.slots.len() <= 2 * model.len().max(GAPS) + 1);
+                // A few leave while the others move up.
+                prop_assert!(ring.slots.len() <= 5 * model.len().max(GAPS) / 2 + 1);
                 let sessions: Vec<u64> = ring.iter().map(|member| member.session.id).collect();
                 let expected: Vec<u64> = model.iter().map(|member| member.session).collect();
                 prop_assert_eq!(sessions, expected);
@@ -501,6 +586,34 @@ mod tests {
                 prop_assert_eq!(ring.lets_wait(), model.iter().any(lets_wait));
             }
         }
+    }
+
+    #[test]
+    fn whoever_leaves_has_few_others_move_up() {
+        let budget = Owned::new(1 << 30);
+        let mut ring = Ring::default();
+        for id in 0..3_000 {
+            ring.push(member(id, QoS::AtLeastOnce, &budget), 1000);
+        }
+        let slots = |ring: &Ring| -> Vec<Option<u64>> {
+            let sessions = ring.slots.iter();
+            sessions
+                .map(|slot| slot.as_ref().map(|member| member.session.id))
+                .collect()
+        };
+        let mut before = slots(&ring);
+        for id in (0..3_000).filter(|id| id % 10 > 0) {
+            let slot = ring.find(id).unwrap();
+            ring.remove(slot);
+            let after = slots(&ring);
+            let pairs = before.iter().zip(&after);
+            let moved = pairs.filter(|(old, new)| new.is_some() && old != new);
+            assert!(moved.count() <= CLOSED_AT_ONCE, "when {id} left");
+            before = after;
+        }
+        assert!(ring.slots.len() < 1_000, "{} slots", ring.slots.len());
+        let left: Vec<u64> = ring.iter().map(|member| member.session.id).collect();
+        assert!(left.into_iter().eq((0..3_000).step_by(10)));
     }
 
     #[test]
