@@ -923,6 +923,12 @@ impl Outbox {
         Some(connected.link.clone())
     }
 
+    /// Open exchanges that the window has memory for. All of them move when it grows.
+    #[inline]
+    pub(super) fn window_places(&self) -> usize {
+        self.window.places()
+    }
+
     /// The epoch of the connection that has the session.
     pub(super) fn epoch(&self) -> Option<u64> {
         self.connected.as_ref().map(|connected| connected.epoch)

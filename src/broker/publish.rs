@@ -30,6 +30,9 @@ const TOGETHER: usize = 16 * 1024;
 /// Subscriptions of one receiver that are looked at in one step.
 const SUBSCRIPTIONS_PER_STEP: usize = 8;
 
+/// Places by which a receiver's window grows for one step: what is in it moves.
+const PLACES_PER_STEP: usize = 4;
+
 /// Messages to one topic, in order.
 #[derive(Clone, Copy)]
 pub(super) struct Run<'a> {
@@ -381,6 +384,7 @@ pub(super) fn deliver(
     if room > 0 {
         outbox.reserve(room);
     }
+    let places = outbox.window_places();
     let (mut wake, mut overflowed) = (Wake::Nobody, None);
     let mut rest = run.publications;
     if run.packets.is_some()
@@ -402,8 +406,12 @@ pub(super) fn deliver(
             Offered::Sent(Wake::Nobody) | Offered::Queued | Offered::Dropped => {}
         }
     }
+    let grown = outbox.window_places().saturating_sub(places);
     drop(outbox);
-    dirty.offered(run.publications.len(), rest.len().max(1));
+    dirty.offered(
+        run.publications.len(),
+        rest.len().max(1) + grown / PLACES_PER_STEP,
+    );
     dirty.note(receiver.session, wake);
     if let Some(epoch) = overflowed {
         let session = receiver.session.clone();

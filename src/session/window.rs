@@ -310,6 +310,12 @@ impl Window {
         }
     }
 
+    /// Open exchanges that there is memory for.
+    #[inline]
+    pub(crate) fn places(&self) -> usize {
+        self.ring.capacity()
+    }
+
     pub(crate) fn get(&mut self, id: PacketId) -> Option<&mut Entry> {
         if self.is_other(id.get()) {
             return self.others.as_mut()?.get(id.get());

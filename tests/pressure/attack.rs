@@ -525,7 +525,7 @@ fn publish_to_full_group(doors: &Doors, _: usize) -> io::Result<()> {
 /// Fills a queue with messages of which each expires at another moment, and leaves it.
 fn expire(doors: &Doors, _: usize) -> io::Result<()> {
     let name = fresh("expire");
-    let connect = Connect::new(&name).with(session_expiry(10));
+    let connect = Connect::new(&name).with(session_expiry(1));
     drop(doors.subscriber(Manner::default(), &connect, &name, 1)?);
     let mut raw = doors.open(&Connect::new(fresh("author")))?;
     for round in 0..5 {

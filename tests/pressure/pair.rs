@@ -70,7 +70,8 @@ fn measure(attack: &Attack) {
 /// Lets the bad clients do it once, and returns the longest wait of the pair.
 fn beside(attack: &Attack) -> Duration {
     let config = format!(
-        "http_idle_timeout = \"1h\"\nsys_interval = \"1s\"\n[limits]\nretained = 10_000_000\n{}",
+        "http_idle_timeout = \"1h\"\nsys_interval = \"1s\"\n[limits]\nretained = 10_000_000\n\
+         memory = 4_294_967_296\n{}",
         attack.users
     );
     let flags = [&Door::FLAGS[..], &["--http-port", "0"]].concat();
