@@ -156,7 +156,7 @@ impl Session {
         };
         match (undertaken, act) {
             (false, _) => {}
-            (true, Act::Write) => while write(self) == Left::More {},
+            (true, Act::Write) => while write(self, &mut 0) == Left::More {},
             (true, Act::Leave) => {
                 let link = {
                     let mut outbox = self.outbox.lock();
@@ -208,7 +208,7 @@ impl Session {
         };
         match is_broken {
             true => self.leave(),
-            false => while write(self) == Left::More {},
+            false => while write(self, &mut 0) == Left::More {},
         }
     }
 }

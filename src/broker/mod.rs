@@ -95,6 +95,9 @@ const SESSION_SHARDS: usize = 256;
 /// Steps that a shared group takes before its lock is let go for others: about 64 microseconds.
 const BATCH: usize = 512;
 
+/// Bytes that sockets take in a turn; what one took in one go is not cut short.
+const WRITTEN_AT_ONCE: usize = 1 << 20;
+
 /// What it costs to remove a retained message, in steps.
 const REMOVAL_STEPS: usize = 8;
 
@@ -290,15 +293,23 @@ impl Broker {
     }
 
     /// Writes one session's outbox and then whatever the room that this made lets through.
-    pub(crate) fn flush(&self, session: &Arc<Session>, context: &Context<'_>, dirty: &mut Dirty) {
-        if session.flush() == Left::More {
+    /// Returns how many bytes the socket took.
+    pub(crate) fn flush(
+        &self,
+        session: &Arc<Session>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> usize {
+        let mut written = 0;
+        if session.flush(&mut written) == Left::More {
             dirty.come_back(session);
         }
         self.make_room(session, context, dirty);
+        written
     }
 
-    /// Writes the outboxes of `dirty`, at most `limit` of them; overflowing sessions are
-    /// disconnected. Returns whether all is done.
+    /// Writes the outboxes of `dirty`, at most `limit` of them, and goes on with what was put off. Returns
+    /// whether all is done.
     pub(crate) fn flush_some(
         &self,
         limit: usize,
@@ -322,9 +333,13 @@ impl Broker {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> bool {
+        let mut written = 0;
         for _ in 0..limit {
             let Some(session) = next(dirty) else { break };
-            self.flush(&session, context, dirty);
+            written += self.flush(&session, context, dirty);
+            if written >= WRITTEN_AT_ONCE {
+                break;
+            }
         }
         // One at least, so that there is an end to it, and more while the turn has time.
         while let Some(mut work) = dirty.pop_later() {

@@ -241,8 +241,8 @@ impl Session {
     }
 
     /// Writes what the outbox holds to the socket, unless another task is at it.
-    pub(super) fn flush(&self) -> Left {
-        writer::write(self)
+    pub(super) fn flush(&self, count: &mut usize) -> Left {
+        writer::write(self, count)
     }
 
     /// Leaves what the outbox holds to the owner of the connection, if there is one.

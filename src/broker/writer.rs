@@ -254,14 +254,16 @@ pub(crate) enum Left {
     More,
 }
 
-/// Writes what waits at `place`, unless somebody else is at it.
-pub(crate) fn write<P: Place>(place: &P) -> Left {
+/// Writes what waits at `place`, unless somebody else is at it, and counts the bytes.
+pub(crate) fn write<P: Place>(place: &P, count: &mut usize) -> Left {
     for _ in 0..ROUNDS {
         let Some(mut write) = place.take() else {
             return Left::Nothing;
         };
         // The lock is free while the kernel copies: others go on appending.
+        let waiting = write.bytes.len();
         let outcome = P::write(&write.link, &mut write.bytes);
+        *count += waiting.saturating_sub(write.bytes.len());
         let owner = write.link.clone();
         let reported = place.report(write, outcome);
         match (reported, outcome) {
