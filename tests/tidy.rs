@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules by layer, the lowest first. A module may use its own layer and those below.
 const LAYERS: [&[&str]; 8] = [
-    &["config", "time", "auth", "budget", "table"],
+    &["config", "time", "auth", "budget", "table", "chunked"],
     &["codec", "topic"],
     &["session"],
     &["conn"],
