@@ -261,19 +261,20 @@ impl Ledger {
                 RetainHandling::DoNotSend => false,
             };
             if replays && group.is_none() {
-                self.replay(session, full);
+                self.replay(session, full, options.qos);
             }
             reasons.push(ReasonCode::granted(options.qos));
         }
         self.answer(at, Answer::Suback(subscribe.packet_id, reasons));
     }
 
-    fn replay(&mut self, session: usize, filter: &str) {
+    fn replay(&mut self, session: usize, filter: &str, granted: QoS) {
         for (topic, number) in &self.retained {
             if covers(filter, topic) {
                 self.sessions[session].replays.push(Replay {
                     number: *number,
                     filter: filter.to_owned(),
+                    granted,
                 });
             }
         }

@@ -173,6 +173,8 @@ struct Due {
 struct Replay {
     number: u64,
     filter: String,
+    /// What the SUBSCRIBE that it is for was granted; a later one may have changed the subscription's.
+    granted: QoS,
 }
 
 /// An open exchange.

@@ -115,9 +115,7 @@ impl Ledger {
     fn drop_replays(&mut self, index: usize) {
         let session = &mut self.sessions[index];
         session.replays.retain(|replay| {
-            let granted = session.subscriptions.get(&replay.filter);
-            let granted = granted.map_or(QoS::AtMostOnce, |subscription| subscription.qos);
-            self.messages[&replay.number].qos.min(granted) > QoS::AtMostOnce
+            self.messages[&replay.number].qos.min(replay.granted) > QoS::AtMostOnce
         });
     }
 
