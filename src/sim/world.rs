@@ -643,7 +643,7 @@ impl World {
             }
             is_moving |= self.work();
             if !is_moving {
-                self.ledger.check_idle();
+                self.ledger.check_idle(&self.broker.stats(self.now));
                 self.forget_closed();
                 return;
             }
