@@ -115,12 +115,9 @@ impl<T> Trie<T> {
         Some(removed.value)
     }
 
-    /// Calls `f` with the value of every filter that matches `topic`, a legal Topic Name, each
-    /// once and in no order.
-    ///
-    /// Agrees with [`matches`](super::matches), and allocates nothing unless the topic has more
-    /// than a handful of ways through the tree. How long it takes is the filters' choice: where
-    /// peers have chosen them, [`visit_matches_from`](Self::visit_matches_from) is bounded.
+    /// Does at once what [`visit_matches_from`](Self::visit_matches_from) does in pieces. How long it
+    /// takes is the filters' choice, so it is not for those that peers have chosen.
+    #[cfg(any(test, fuzzing, feature = "internals"))]
     pub fn visit_matches<'s>(&'s self, topic: &str, parent: HashParent, f: &mut impl FnMut(&'s T)) {
         if let Some(value) = self.exact_value(topic.as_bytes()) {
             f(value);
@@ -131,6 +128,7 @@ impl<T> Trie<T> {
     }
 
     // On its own: where all filters are exact nothing has to be put aside for its sake.
+    #[cfg(any(test, fuzzing, feature = "internals"))]
     #[inline(never)]
     fn visit_wild<'s>(&'s self, topic: &str, parent: HashParent, f: &mut impl FnMut(&'s T)) {
         let (mut choices, topic) = (Choices::default(), topic.as_bytes());
@@ -138,8 +136,12 @@ impl<T> Trie<T> {
         while self.walk_wild(&mut choices, topic, parent, &mut { usize::MAX }, f) == Walk::More {}
     }
 
-    /// Goes on with [`visit_matches`](Self::visit_matches) at `at`, which is a new position at
-    /// first, for as long as there are `steps`.
+    /// Calls `f` with the value of every filter that matches `topic`, a legal Topic Name, each
+    /// once and in no order: goes on at `at`, which is a new position at first, for as long as there
+    /// are `steps`.
+    ///
+    /// Agrees with [`matches`](super::matches), and allocates nothing unless the topic has more
+    /// than a handful of ways through the tree.
     ///
     /// A node costs two steps, and so many bytes that are compared cost one; a step takes about
     /// 0.1 us at most. What was used is taken off. Without any steps a call still goes to one node,
