@@ -17,6 +17,9 @@ pub(crate) const STEPS_PER_TURN: usize = 4096;
 /// What a turn does of one who comes without having waited, while many wait.
 pub(crate) const SHORT_TURN: usize = 512;
 
+/// A turn writes to one socket for so many of its steps.
+const STEPS_PER_WRITE: usize = 64;
+
 /// A turn that delivered fewer messages than this writes all of them at once: a lone message waits
 /// for nobody.
 const FEW_DELIVERIES: usize = 8;
@@ -90,6 +93,12 @@ impl Dirty {
     #[inline]
     pub(crate) fn share(&self) -> usize {
         STEPS_PER_TURN - self.cut
+    }
+
+    /// The sockets that a turn writes to.
+    #[inline]
+    pub(crate) fn writes(&self) -> usize {
+        self.share() / STEPS_PER_WRITE
     }
 
     /// Notes work that took about as long as so many deliveries.

@@ -32,9 +32,6 @@ use super::input::{Bytes, LargePacket, Pending, Space};
 pub(crate) const READ_SIZE: usize = 256 * 1024;
 const LEAST_READ: usize = 32 * 1024;
 
-/// A turn writes to one socket for so many of its steps.
-const STEPS_PER_WRITE: usize = 64;
-
 /// What a pass costs for its system calls, in steps.
 const PASS_STEPS: usize = 64;
 
@@ -318,7 +315,7 @@ impl Turn {
                 self.deaf |= !self.may_read(now);
             }
             Part::Writes => {
-                let writes = self.dirty.share() / STEPS_PER_WRITE;
+                let writes = self.dirty.writes();
                 #[cfg(test)]
                 let writes = writes.min(self.writes);
                 if !broker.flush_due(writes, context, &mut self.dirty) {

@@ -27,9 +27,6 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// Between two looks for retained messages that have expired.
 const SWEEP: Duration = Duration::from_secs(10);
 
-/// Sockets that are written before others get their turn.
-const WRITES_PER_TURN: usize = 64;
-
 /// Calls the broker whenever something is due.
 pub(crate) async fn keep_time(shared: Arc<Shared>) {
     let mut next_sweep = shared.clock.now() + SWEEP;
@@ -66,7 +63,7 @@ fn turn(shared: &Shared, next_sweep: &mut Instant, dirty: &mut Dirty) -> bool {
         }
     }
     more |= broker.work(now, dirty);
-    more |= !broker.flush_some(WRITES_PER_TURN, &broker.context(now), dirty);
+    more |= !broker.flush_some(dirty.writes(), &broker.context(now), dirty);
     more
 }
 

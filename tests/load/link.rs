@@ -15,7 +15,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use crate::broker::BrokerProcess;
-use crate::support::{Connect, Encode, Packet, Version, packet_length, read_packet};
+use crate::support::{Connect, Encode, Packet, Version, packet_length, read_packet, take_frame};
 
 /// Where a client comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,26 +262,3 @@ fn binary_frame(payload: &[u8]) -> Vec<u8> {
 
 /// The opcode of a Close frame.
 const CLOSE: u8 = 8;
-
-/// Takes the first frame of a server if it is complete: its opcode and its payload.
-fn take_frame(bytes: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
-    let opcode = bytes.first()? & 0x0F;
-    let number = |range| {
-        let field: &[u8] = bytes.get(range)?;
-        Some(
-            field
-                .iter()
-                .fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
-        )
-    };
-    let (header, length) = match bytes.get(1)? {
-        126 => (4, number(2..4)?),
-        127 => (10, number(2..10)?),
-        short => (2, usize::from(*short)),
-    };
-    if bytes.len() < header + length {
-        return None;
-    }
-    let payload = bytes.drain(..header + length).skip(header).collect();
-    Some((opcode, payload))
-}

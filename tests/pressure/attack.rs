@@ -307,9 +307,7 @@ impl Doors {
         filter: &str,
         qos: u8,
     ) -> io::Result<Raw> {
-        let mut raw = Raw::open(self.mqtt, manner, connect)?;
-        raw.send(&Subscribe::new(1).filter(filter, qos).encode(Version::V5))?;
-        raw.acknowledged(1)?;
+        let (raw, _) = Raw::subscriber(self.mqtt, manner, connect, filter, qos)?;
         Ok(raw)
     }
 }

@@ -15,8 +15,9 @@ use crate::raw::{Manner, Raw, STALLED};
 use crate::setting;
 use crate::stats::{Stats, settled};
 use crate::support::{
-    Connect, Encode as _, PINGREQ, Publish, Subscribe, TestBroker, Version, Will, masked_frame,
-    session_expiry, topic_alias, topic_alias_maximum, user_property, utf8, varint, will_delay,
+    Connect, Door, Encode as _, PINGREQ, Publish, Subscribe, TestBroker, Version, Will,
+    masked_frame, session_expiry, topic_alias, topic_alias_maximum, user_property, utf8, varint,
+    will_delay,
 };
 
 /// `limits.memory` in MiB.
@@ -178,18 +179,7 @@ fn measure(name: &str, filler: Filler) {
 
 impl Room {
     fn new(memory: u64) -> Self {
-        let flags = [
-            "--profile",
-            "standard",
-            "--mqtts-port",
-            "0",
-            "--client-cert",
-            "none",
-            "--ws-port",
-            "0",
-            "--http-port",
-            "0",
-        ];
+        let flags = [&Door::FLAGS[..], &["--http-port", "0"]].concat();
         let config = format!(
             "sys_interval = \"off\"\nhttp_idle_timeout = \"1h\"\n[limits]\nmemory = \"{memory}MiB\"\nwrite_stall = \"1h\"\n\
              connect_timeout = \"1h\"\nsession_queue = 10_000_000\nretained = 10_000_000\n\
@@ -234,10 +224,8 @@ impl Room {
         filter: &str,
         qos: u8,
     ) -> io::Result<Raw> {
-        let mut raw = Raw::open(self.mqtt, manner, connect)?;
-        raw.send(&Subscribe::new(1).filter(filter, qos).encode(Version::V5))?;
-        match raw.acknowledged(1)? {
-            0 => Ok(raw),
+        match Raw::subscriber(self.mqtt, manner, connect, filter, qos)? {
+            (raw, false) => Ok(raw),
             _ => Err(io::ErrorKind::OutOfMemory.into()),
         }
     }
@@ -271,11 +259,22 @@ fn absent(name: String) -> Connect {
 /// Small messages for a few clients that are away.
 fn queued_small(room: &mut Room, round: usize) -> io::Result<Outcome> {
     if round == 0 {
-        for index in 0..8 {
-            let connect = absent(format!("away-{index}"));
-            drop(room.subscriber(Manner::default(), &connect, &format!("q/{index}"), 1)?);
-        }
+        subscribe_absent(room, "q/")?;
     }
+    publish_small(room)
+}
+
+/// Subscribes eight clients that are away, each to this and its number.
+fn subscribe_absent(room: &Room, filter: &str) -> io::Result<()> {
+    for index in 0..8 {
+        let connect = absent(format!("away-{index}"));
+        drop(room.subscriber(Manner::default(), &connect, &format!("{filter}{index}"), 1)?);
+    }
+    Ok(())
+}
+
+/// Publishes 20,000 small messages to eight topics, or fewer if they are refused.
+fn publish_small(room: &mut Room) -> io::Result<Outcome> {
     for _ in 0..20 {
         if room.publish(1000, |number| {
             Publish::new(format!("q/{}", number % 8), [b'x'; 64])
@@ -289,10 +288,7 @@ fn queued_small(room: &mut Room, round: usize) -> io::Result<Outcome> {
 
 fn queued_large(room: &mut Room, round: usize) -> io::Result<Outcome> {
     if round == 0 {
-        for index in 0..8 {
-            let connect = absent(format!("away-{index}"));
-            drop(room.subscriber(Manner::default(), &connect, &format!("q/{index}"), 1)?);
-        }
+        subscribe_absent(room, "q/")?;
     }
     room.publish(40, |number| {
         Publish::new(format!("q/{}", number % 8), vec![b'x'; 100_000])
@@ -328,25 +324,9 @@ fn queued_for_many(room: &mut Room, round: usize) -> io::Result<Outcome> {
 
 fn group_queue(room: &mut Room, round: usize) -> io::Result<Outcome> {
     if round == 0 {
-        for index in 0..8 {
-            let filter = format!("$share/g/q/{index}");
-            drop(room.subscriber(
-                Manner::default(),
-                &absent(format!("away-{index}")),
-                &filter,
-                1,
-            )?);
-        }
+        subscribe_absent(room, "$share/g/q/")?;
     }
-    for _ in 0..20 {
-        if room.publish(1000, |number| {
-            Publish::new(format!("q/{}", number % 8), [b'x'; 64])
-        })? == Outcome::Refused
-        {
-            return Ok(Outcome::Refused);
-        }
-    }
-    Ok(Outcome::More)
+    publish_small(room)
 }
 
 /// Clients that read and do not acknowledge.

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::support::{Connect, DEADLINE, Encode as _, Version, packet_length};
+use crate::support::{Connect, DEADLINE, Encode as _, Subscribe, Version, packet_length};
 
 /// MQTT 5 over a bare connection.
 pub(crate) struct Raw {
@@ -52,6 +52,20 @@ impl Raw {
             (0x20, body) if body.get(1) == Some(&0) => Ok(raw),
             (first, body) => Err(io::Error::other(format!("{first:#04x} {body:02x?}"))),
         }
+    }
+
+    /// The same, and subscribes. Also returns whether the broker refused that.
+    pub(crate) fn subscriber(
+        address: SocketAddr,
+        manner: Manner,
+        connect: &Connect,
+        filter: &str,
+        qos: u8,
+    ) -> io::Result<(Self, bool)> {
+        let mut raw = Self::open(address, manner, connect)?;
+        raw.send(&Subscribe::new(1).filter(filter, qos).encode(Version::V5))?;
+        let refused = raw.acknowledged(1)?;
+        Ok((raw, refused > 0))
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -233,7 +233,7 @@ pub(crate) fn masked_frame(opcode: u8, payload: &[u8], last: bool) -> Vec<u8> {
 }
 
 /// Takes the first frame of a server if it is complete: its opcode and its payload.
-fn take_frame(bytes: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
+pub(crate) fn take_frame(bytes: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
     let opcode = bytes.first()? & 0x0F;
     let number = |range| {
         let field: &[u8] = bytes.get(range)?;

@@ -14,15 +14,12 @@ use crate::net::Shared;
 
 use super::query::OwnedPageOf;
 
-/// Sockets that are written before others get their turn.
-const WRITES_PER_TURN: usize = 64;
-
 /// Writes what a call into the broker composed. Given up half-way, the owners of the connections
 /// write the rest.
 async fn flush(shared: &Shared, mut dirty: Dirty) {
     let broker = &shared.broker;
     while !broker.flush_some(
-        WRITES_PER_TURN,
+        dirty.writes(),
         &broker.context(shared.clock.now()),
         &mut dirty,
     ) {

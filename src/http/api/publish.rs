@@ -173,7 +173,7 @@ async fn finish(
         if broker.go_on_publishing(&mut publishing, &context, dirty) {
             break;
         }
-        broker.flush_some(super::WRITES_PER_TURN, &context, dirty);
+        broker.flush_some(dirty.writes(), &context, dirty);
         tokio::task::yield_now().await;
         dirty.begin_turn();
     }
