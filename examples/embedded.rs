@@ -1,16 +1,10 @@
 //! A broker in the same process, as a test would start one.
 
-use roundel::config::Listeners;
 use roundel::{Config, Message, QoS, Server};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut config = Config::standard();
-    config.listeners = Listeners {
-        mqtt: Some(0),
-        ..Listeners::none()
-    };
-    let server = Server::start(config).await?;
+    let server = Server::start(Config::standard().ephemeral()).await?;
     let mut cars = server.subscribe("cars/+", QoS::AtLeastOnce)?;
     server.publish(&Message::new("cars/1", "75"))?;
     if let Some(message) = cars.next().await {

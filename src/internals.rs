@@ -69,7 +69,7 @@ impl Alarm for NoAlarm {
 impl Switchboard {
     /// A broker with nobody connected.
     pub fn new(config: Config) -> Self {
-        let now = Clock::default().now();
+        let now = Clock::default().now().now;
         let seed = config.seed.unwrap_or_default();
         Self {
             broker: Broker::new(config, Randomness::from_seed(seed), now, Arc::new(NoAlarm)),

@@ -40,6 +40,7 @@ pub use config::Config;
 pub use local::{Message, Refused, Subscription};
 #[cfg(feature = "tls")]
 pub use net::ca::{Authority, CertError, Issued, IssuedPem, KeyKind};
+pub use net::timekeeper::AdvanceError;
 #[cfg(feature = "tls")]
 pub use net::tls::TlsError;
-pub use server::{Addrs, Server, StartError};
+pub use server::{Addrs, BrokerClock, Handle, Server, StartError};

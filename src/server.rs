@@ -1,34 +1,31 @@
 //! A broker with its listeners, started and stopped from code.
 
+mod clock;
+mod handle;
+
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicUsize;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Broker, Dirty, Randomness};
-use crate::codec::QoS;
+use crate::broker::{Broker, Randomness};
 use crate::config::Config;
-use crate::local::{Message, Refused, Subscription};
 use crate::net::{Notices, Passwords, Shared, Tasks, Turns, listener, timekeeper};
 use crate::time::Clock;
 
-/// Connections have so long to read their DISCONNECT when the server stops.
-const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
+pub use self::clock::BrokerClock;
+pub use self::handle::Handle;
 
 /// Handshakes that may wait for their next step; half of them from one address.
 #[cfg(feature = "tls")]
 const HANDSHAKES_WAITING: usize = 16_384;
 
-/// Tasks that were dropped have so long to notice: a worker may be inside a long turn.
-const KILL_LIMIT: Duration = Duration::from_millis(300);
-
 /// Where a server listens; `None` where it has no such listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Addrs {
     /// MQTT over TCP.
     pub mqtt: Option<SocketAddr>,
@@ -74,19 +71,18 @@ pub enum StartError {
     Tls(#[from] crate::TlsError),
 }
 
-/// A running broker.
+/// A running broker, and what ends it: dropping it ends all its tasks at once,
+/// [`stop`](Handle::stop) lets clients know first.
 ///
-/// Dropping it ends all its tasks at once; [`stop`](Self::stop) lets clients know first. Any number
-/// can run in one process.
+/// Everything that a program does with it is a method of its [`Handle`], which it dereferences to. Any
+/// number can run in one process.
 ///
 /// ```
 /// use roundel::{Config, Message, QoS, Server};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut config = Config::standard();
-/// config.listeners = roundel::config::Listeners { mqtt: Some(0), ..roundel::config::Listeners::none() };
-/// let server = Server::start(config).await?;
+/// let server = Server::start(Config::standard().ephemeral()).await?;
 /// assert!(server.addrs().mqtt.is_some());
 ///
 /// let mut messages = server.subscribe("cars/+", QoS::AtLeastOnce)?;
@@ -96,18 +92,9 @@ pub enum StartError {
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
 pub struct Server {
-    shared: Arc<Shared>,
-    addrs: Addrs,
-    ca_file: Option<PathBuf>,
-}
-
-impl std::fmt::Debug for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server")
-            .field("addrs", &self.addrs)
-            .finish_non_exhaustive()
-    }
+    handle: Handle,
 }
 
 impl Server {
@@ -121,20 +108,18 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let listeners = bind_all(&config)?;
         #[cfg(feature = "tls")]
-        let (tls, ca_file) = match listeners.mqtts.is_some() || listeners.wss.is_some() {
+        let tls = match listeners.mqtts.is_some() || listeners.wss.is_some() {
             true => {
                 let tls = config.tls.clone();
                 // Keys are made, and another process that makes them is waited for.
                 let prepared = tokio::task::spawn_blocking(move || prepare_tls(&tls));
-                let (tls, ca_file) = prepared
+                let prepared = prepared
                     .await
                     .unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?;
-                (Some(tls), ca_file)
+                Some(prepared)
             }
-            false => (None, None),
+            false => None,
         };
-        #[cfg(not(feature = "tls"))]
-        let ca_file = None;
         let addrs = listeners.addrs();
         let shared = share(config);
         shared.tasks.spawn(timekeeper::keep_time(shared.clone()));
@@ -145,115 +130,35 @@ impl Server {
         listeners.serve(
             &shared,
             #[cfg(feature = "tls")]
-            tls.as_ref(),
+            tls.as_ref().map(|tls| &tls.config),
         );
-        Ok(Self {
+        let handle = Handle::new(
             shared,
             addrs,
-            ca_file,
-        })
+            #[cfg(feature = "tls")]
+            tls.map(|tls| tls.trust),
+        );
+        Ok(Self { handle })
     }
 
-    /// Where it listens, with the ports that the system chose for port 0.
+    /// A handle on it that can be cloned, and outlive it: then everything is refused.
     #[must_use]
-    pub fn addrs(&self) -> &Addrs {
-        &self.addrs
-    }
-
-    /// The CA certificate that clients of the TLS listeners trust; absolute. `None` without TLS, and
-    /// where a server certificate of one's own comes from another authority than the clients' ones.
-    #[must_use]
-    pub fn ca_file(&self) -> Option<&Path> {
-        self.ca_file.as_deref()
-    }
-
-    /// Publishes a message in this process, under the rules that hold for clients.
-    ///
-    /// # Errors
-    ///
-    /// What a client would be told: a topic that is not valid or not allowed, a limit.
-    pub fn publish(&self, message: &Message) -> Result<(), Refused> {
-        message.publish(&self.shared)
-    }
-
-    /// Subscribes in this process, to a plain or a shared filter; retained messages come first.
-    ///
-    /// # Errors
-    ///
-    /// A filter that is not valid or not allowed, or a limit that is reached.
-    pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<Subscription, Refused> {
-        Subscription::open(self.shared.clone(), filter, qos)
-    }
-
-    /// Stops: closes the listeners, sends every client DISCONNECT 0x8B, and returns when the last
-    /// task has ended, after two seconds at most.
-    ///
-    /// It needs neither a timer nor a free worker of the runtime: where a worker is busy for longer,
-    /// its task ends behind the caller's back, and a warning says that there was one.
-    pub async fn stop(self) {
-        let shared = &self.shared;
-        shared.stopping.cancel();
-        let dismissed = dismiss(shared.clone());
-        let ended = async {
-            dismissed.await;
-            shared.tasks.wait().await;
-        };
-        if within(FAREWELL_LIMIT, ended).await {
-            tracing::info!("stopped");
-            return;
-        }
-        shared.tasks.kill();
-        if within(KILL_LIMIT, shared.tasks.wait()).await {
-            tracing::info!("stopped, without waiting for every client to read its DISCONNECT");
-        } else {
-            tracing::warn!(
-                tasks = shared.tasks.len(),
-                connections = shared.connections.load(Ordering::Relaxed),
-                "not everything stopped in time"
-            );
-        }
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 }
 
-/// Tells every client that the server shuts down, on a thread of its own: the locks of a session are
-/// held for as long as a turn on it takes.
-async fn dismiss(shared: Arc<Shared>) {
-    let told = tokio::task::spawn_blocking(move || {
-        let now = shared.clock.now();
-        let mut dirty = Dirty::default();
-        shared.broker.stop(now, &mut dirty);
-        shared.broker.flush_all(&shared.broker.context(now), dirty);
-    });
-    // It fails only where the runtime ends, and takes the connections with it.
-    let _ = told.await;
-}
+impl std::ops::Deref for Server {
+    type Target = Handle;
 
-/// Waits for a future, at most so long; whether it ended.
-///
-/// A thread keeps the time. A runtime's own timers stand still while its workers are busy.
-async fn within(limit: Duration, future: impl Future<Output = ()>) -> bool {
-    let (cancel, cancelled) = std::sync::mpsc::channel::<()>();
-    let (expire, expired) = tokio::sync::oneshot::channel();
-    let watch = std::thread::Builder::new().name("stop".into());
-    // A machine without threads left gets no time to wait either.
-    let _watch = watch.spawn(move || {
-        // An error is the time that ran out, or a caller that is gone.
-        let _ = cancelled.recv_timeout(limit);
-        let _ = expire.send(());
-    });
-    let in_time = tokio::select! {
-        biased;
-        () = future => true,
-        _ = expired => false,
-    };
-    drop(cancel);
-    in_time
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.shared.stopping.cancel();
-        self.shared.tasks.kill();
+        self.handle.kill();
     }
 }
 
@@ -265,7 +170,7 @@ pub(crate) fn share(config: Config) -> Arc<Shared> {
         Some(seed) => Randomness::from_seed(seed),
         None => Randomness::from_source(system_random),
     };
-    let broker = Broker::new(config, randomness, clock.now(), timekeeper.clone());
+    let broker = Broker::new(config, randomness, clock.now().now, timekeeper.clone());
     let passwords = Passwords::new(&broker);
     Arc::new(Shared {
         broker,
@@ -294,13 +199,31 @@ fn handshake_steps() -> usize {
     workers.saturating_sub(1).max(1)
 }
 
+/// What the TLS listeners work with.
 #[cfg(feature = "tls")]
-fn prepare_tls(
-    tls: &crate::config::Tls,
-) -> Result<(Arc<rustls::ServerConfig>, Option<PathBuf>), StartError> {
-    let files = crate::net::ca::ensure(tls)?;
-    let config = crate::net::tls::server_config(tls, &files)?;
-    Ok((config, files.ca_file))
+struct Prepared {
+    config: Arc<rustls::ServerConfig>,
+    trust: handle::Trust,
+}
+
+#[cfg(feature = "tls")]
+fn prepare_tls(tls: &crate::config::Tls) -> Result<Prepared, StartError> {
+    use crate::net::{ca, tls as listener_tls};
+
+    if tls.in_memory {
+        let own = ca::Ephemeral::new(&tls.san)?;
+        let config = listener_tls::ephemeral_config(tls, &own)?;
+        let trust = handle::Trust::Memory(own);
+        return Ok(Prepared { config, trust });
+    }
+    let files = ca::ensure(tls)?;
+    let config = listener_tls::server_config(tls, &files)?;
+    let trust = handle::Trust::Files {
+        ca_file: files.ca_file,
+        // A PKI of one's own issues by itself.
+        folder: tls.server_cert.is_none().then(|| tls.certs.clone()),
+    };
+    Ok(Prepared { config, trust })
 }
 
 /// The bound sockets of a configuration.
@@ -389,7 +312,7 @@ impl Listeners {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::config;
@@ -412,7 +335,7 @@ mod tests {
         let (busy, is_busy) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
         let context = runtime.enter();
-        server.shared.tasks.spawn(async move {
+        server.handle.shared.tasks.spawn(async move {
             busy.send(()).unwrap();
             let _ = released.recv(); // its end is what is waited for
         });

@@ -1,22 +1,95 @@
 //! The broker's clock: the system's, moved forward as far as a test likes.
+//!
+//! Time runs on two lines. Expiries and delays (of sessions, wills, messages, retained messages, resends)
+//! are on the broker's own; what a live connection is measured by (its keep-alive, its rates, the time
+//! to its CONNECT) is on the *live* one. Both move when a test wants connections to notice; otherwise
+//! only the first does, and nobody is cut off for hours in which he could not have sent anything.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-/// Where the broker takes the time from. Every expiry, keep-alive and delay runs on it.
+/// How far a clock can be moved in all: beyond it instants and dates may not be represented.
+pub(crate) const FARTHEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// One moment on both lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// For expiries and delays.
+    pub(crate) now: Instant,
+    /// For what live connections are measured by.
+    pub(crate) live: Instant,
+}
+
+impl From<Instant> for Moment {
+    fn from(now: Instant) -> Self {
+        Self { now, live: now }
+    }
+}
+
+/// Where the broker takes the time from.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
-    /// Nanoseconds that the clock is ahead of the system's.
+    /// Nanoseconds that the broker's line is ahead of the system's.
     ahead: AtomicU64,
+    /// The same of the live line.
+    live_ahead: AtomicU64,
 }
 
 impl Clock {
     #[inline]
-    pub(crate) fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Moment {
         let now = Instant::now();
-        match self.ahead.load(Ordering::Relaxed) {
-            0 => now,
-            ahead => now.checked_add(Duration::from_nanos(ahead)).unwrap_or(now),
+        Moment {
+            now: later(now, &self.ahead),
+            live: later(now, &self.live_ahead),
         }
+    }
+
+    /// The broker's date and time.
+    pub(crate) fn date(&self) -> SystemTime {
+        let now = SystemTime::now();
+        now.checked_add(self.ahead()).unwrap_or(now)
+    }
+
+    /// How far the broker's line is ahead of the system's time.
+    pub(crate) fn ahead(&self) -> Duration {
+        Duration::from_nanos(self.ahead.load(Ordering::Relaxed))
+    }
+
+    /// Moves the broker's line, and the live one too where `with_live` says so.
+    pub(crate) fn advance(&self, by: Duration, with_live: bool) {
+        let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        self.ahead.fetch_add(nanos, Ordering::Relaxed);
+        if with_live {
+            self.live_ahead.fetch_add(nanos, Ordering::Relaxed);
+        }
+    }
+}
+
+#[inline]
+fn later(now: Instant, by: &AtomicU64) -> Instant {
+    match by.load(Ordering::Relaxed) {
+        0 => now,
+        nanos => now.checked_add(Duration::from_nanos(nanos)).unwrap_or(now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn live_connections_keep_their_time_unless_they_are_to_notice() {
+        let clock = Clock::default();
+        let before = clock.now();
+        clock.advance(Duration::from_secs(3600), false);
+        let spared = clock.now();
+        assert!(spared.now >= before.now + Duration::from_secs(3600));
+        assert!(spared.live < before.live + Duration::from_secs(3600));
+        clock.advance(Duration::from_secs(60), true);
+        let noticed = clock.now();
+        assert!(noticed.live >= before.live + Duration::from_secs(60));
+        assert_eq!(clock.ahead(), Duration::from_secs(3660));
+        assert!(clock.date() > SystemTime::now() + Duration::from_secs(3650));
     }
 }

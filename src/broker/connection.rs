@@ -39,7 +39,7 @@ use super::lifecycle::{Attached, ConnectRequest, Departure, NotAttached, Takeove
 use super::link::{Farewell, Link};
 use super::outbox::Peer;
 use super::route::RouteCache;
-use super::schedule::{Timer, TimerKey};
+use super::schedule::TimerKey;
 use super::session::Session;
 
 /// Unsent answers beyond this stop the reading of their cause.
@@ -225,9 +225,7 @@ impl Connection {
         now: Instant,
     ) -> Self {
         let deadline = now + broker.config().limits.connect_timeout;
-        let timer = broker
-            .schedule
-            .arm(deadline, Timer::Owner(Arc::downgrade(&link)));
+        let timer = broker.schedule.wake(deadline, &link);
         Self {
             link,
             facts: Arc::new(facts),
@@ -263,7 +261,7 @@ impl Connection {
                 let result = active.receive(broker, buf, &mut at, context, dirty);
                 // Keep Alive counts packets: a part of one is no sign of life.
                 if at > 0 {
-                    active.hear(context.now);
+                    active.hear(context.live);
                 }
                 self.finish_batch(broker, at, result, context, dirty)
             }
@@ -292,7 +290,7 @@ impl Connection {
             return Err(pieces);
         }
         let len = pieces.iter().map(Vec::len).sum();
-        active.hear(context.now);
+        active.hear(context.live);
         let result = active
             .receive_large_publish(broker, pieces, charge, context, dirty)
             .map(|()| Received {
@@ -326,7 +324,7 @@ impl Connection {
                     received.flow = Flow::Stall;
                 }
                 if let Some(rate) = &mut active.byte_rate {
-                    let wait = rate.charge(consumed as f64, context.now);
+                    let wait = rate.charge(consumed as f64, context.live);
                     if !wait.is_zero() {
                         received.flow = Flow::Pause(wait);
                     }
@@ -470,7 +468,7 @@ impl Connection {
             self.reject(broker, &Applicant::from(&accepted), &violation);
             return Flow::End;
         }
-        let deadline = context.now + HANDOVER_LIMIT;
+        let deadline = context.live + HANDOVER_LIMIT;
         self.attach(broker, Box::new(accepted), deadline, context, dirty)
     }
 
@@ -498,7 +496,7 @@ impl Connection {
                 problem_information: accepted.problem_information,
             },
             facts: self.facts.clone(),
-            takeover: match deadline <= context.now {
+            takeover: match deadline <= context.live {
                 true => Takeover::AtOnce,
                 false => Takeover::Asked,
             },
@@ -545,7 +543,7 @@ impl Connection {
             version: accepted.version,
             is_bridge: accepted.is_bridge,
             keep_alive: Duration::from_secs(u64::from(accepted.keep_alive)) * 3 / 2,
-            heard_at: context.now,
+            heard_at: context.live,
             heard_part: 0,
             ends_with_connection: accepted.session_expiry == 0,
             packet_size: accepted.packet_size,
@@ -556,11 +554,13 @@ impl Connection {
             unfinished: None,
             answers: Answers::default(),
             unanswered: 0,
-            publish_rate: limits.publish_rate.map(|rate| Rate::new(rate, context.now)),
-            byte_rate: limits.byte_rate.map(|rate| Rate::new(rate, context.now)),
+            publish_rate: limits
+                .publish_rate
+                .map(|rate| Rate::new(rate, context.live)),
+            byte_rate: limits.byte_rate.map(|rate| Rate::new(rate, context.live)),
             batch: TrafficTotals::default(),
         }));
-        self.rearm(broker, context.now);
+        self.rearm(broker, context.live);
         Flow::Continue
     }
 
@@ -727,7 +727,7 @@ impl Connection {
         if let Phase::Active(active) = &mut self.phase {
             active.heard_part += bytes;
             if active.heard_part >= context.limits.keep_alive_bytes {
-                active.hear(context.now);
+                active.hear(context.live);
             }
         }
     }
@@ -753,7 +753,7 @@ impl Connection {
         if let Phase::Active(active) = &mut self.phase
             && deaf
         {
-            active.hear(context.now);
+            active.hear(context.live);
         }
         if matches!(self.phase, Phase::TakingOver { .. }) {
             return self.try_to_attach(broker, context, dirty);
@@ -763,13 +763,13 @@ impl Connection {
                 self.reject_unread(broker, "the broker is stopping");
                 Flow::End
             }
-            Phase::Connecting { deadline } if *deadline <= context.now => {
+            Phase::Connecting { deadline } if *deadline <= context.live => {
                 self.reject_unread(broker, "no CONNECT in time");
                 Flow::End
             }
             Phase::Active(active)
                 if !active.keep_alive.is_zero()
-                    && active.heard_at + active.keep_alive <= context.now =>
+                    && active.heard_at + active.keep_alive <= context.live =>
             {
                 let violation = Violation::new(
                     ReasonCode::KeepAliveTimeout,
@@ -780,9 +780,8 @@ impl Connection {
                 Flow::End
             }
             Phase::Active(_) => {
-                if self.timer.is_some_and(|timer| timer.is_due(context.now)) {
-                    self.timer = None;
-                    self.rearm(broker, context.now);
+                if self.timer.is_some_and(|timer| timer.is_due(context.live)) {
+                    self.rearm(broker, context.live);
                 }
                 Flow::Continue
             }
@@ -811,8 +810,16 @@ impl Connection {
         if let Some(alarm) = self.alarm.take() {
             broker.schedule.cancel(alarm);
         }
-        let timer = Timer::Owner(Arc::downgrade(&self.link));
-        self.alarm = Some(broker.schedule.arm(at, timer));
+        self.alarm = Some(broker.schedule.wake(at, &self.link));
+    }
+
+    /// What came of the timers that fired is done.
+    pub(crate) fn settle_timers(&mut self, broker: &Broker, now: Instant) {
+        for timer in [&mut self.timer, &mut self.stall_watch, &mut self.alarm] {
+            if let Some(fired) = timer.take_if(|timer| timer.is_due(now)) {
+                broker.schedule.cancel(fired);
+            }
+        }
     }
 
     /// Nobody waits for anything any more.
@@ -831,9 +838,11 @@ impl Connection {
     /// look is enough: while it is ahead no other is armed.
     pub(crate) fn watch_stall(&mut self, broker: &Broker, since: Instant, now: Instant) {
         if self.stall_watch.is_none_or(|timer| timer.is_due(now)) {
+            if let Some(timer) = self.stall_watch.take() {
+                broker.schedule.cancel(timer);
+            }
             let at = since + broker.config().limits.write_stall;
-            let timer = Timer::Owner(Arc::downgrade(&self.link));
-            self.stall_watch = Some(broker.schedule.arm(at, timer));
+            self.stall_watch = Some(broker.schedule.wake(at, &self.link));
         }
     }
 
@@ -846,8 +855,7 @@ impl Connection {
             && !active.keep_alive.is_zero()
         {
             let at = (active.heard_at + active.keep_alive).max(now);
-            let timer = Timer::Owner(Arc::downgrade(&self.link));
-            self.timer = Some(broker.schedule.arm(at, timer));
+            self.timer = Some(broker.schedule.wake(at, &self.link));
         }
     }
 

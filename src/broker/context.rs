@@ -12,6 +12,8 @@ use super::jobs::Jobs;
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
+    /// The time for what live connections are measured by.
+    pub(crate) live: Instant,
     /// Whole seconds since the broker started.
     pub(super) seconds: u32,
     pub(super) limits: &'a Limits,

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use crate::budget::Charge;
 use crate::chunked::Queue;
+use crate::time::Moment;
 use crate::topic::Filter;
 
 use super::Broker;
@@ -89,7 +89,7 @@ impl Broker {
     }
 
     /// Works off jobs for one turn. Returns whether there is more to do.
-    pub(crate) fn work(&self, now: Instant, dirty: &mut Dirty) -> bool {
+    pub(crate) fn work(&self, now: impl Into<Moment>, dirty: &mut Dirty) -> bool {
         let context = self.context(now);
         while !dirty.is_spent() {
             let Some(mut job) = self.jobs.pop() else {

@@ -18,6 +18,7 @@ use parking_lot::MutexGuard;
 use crate::budget::{Charge, Full, Kind};
 use crate::codec::{ReasonCode, Version};
 use crate::session::will::Will;
+use crate::time::Moment;
 
 use super::Broker;
 use super::context::Context;
@@ -415,25 +416,22 @@ impl Broker {
     }
 
     /// Carries out what is due, as much of it as the turn allows. Returns whether there may be more.
-    pub(crate) fn handle_deadline(&self, now: Instant, dirty: &mut Dirty) -> bool {
+    pub(crate) fn handle_deadline(&self, now: impl Into<Moment>, dirty: &mut Dirty) -> bool {
         let context = self.context(now);
         while !dirty.is_spent() {
-            let Some(timer) = self.schedule.pop_due(now) else {
-                return false;
-            };
+            if !self.schedule.wake_due_owner(context.live) {
+                let Some(timer) = self.schedule.pop_due(context.now) else {
+                    return false;
+                };
+                self.handle_timer(&timer, &context, dirty);
+            }
             dirty.charge(TIMER_STEPS);
-            self.handle_timer(&timer, &context, dirty);
         }
         true
     }
 
     fn handle_timer(&self, timer: &Timer, context: &Context<'_>, dirty: &mut Dirty) {
         match timer {
-            Timer::Owner(link) => {
-                if let Some(link) = link.upgrade() {
-                    link.wake();
-                }
-            }
             Timer::SessionExpiry { session, epoch } => {
                 let Some(session) = session.upgrade() else {
                     return;

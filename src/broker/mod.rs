@@ -46,7 +46,7 @@ mod writer;
 use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
@@ -56,6 +56,7 @@ use crate::codec::{Publish, ReasonCode};
 use crate::config::Config;
 use crate::conn::rate::Rates;
 use crate::conn::violation::Violation;
+use crate::time::Moment;
 use crate::topic::{HashParent, Hashing};
 
 pub(crate) use connection::{Connection, Credentials, Flow, Received, UNSENT_ANSWERS, Verdict};
@@ -153,7 +154,7 @@ pub(crate) struct Broker {
 
 impl Broker {
     /// A broker with nobody connected. `alarm` is told when
-    /// [`next_deadline`](Self::next_deadline) moved forward.
+    /// [`idle_times`](Self::idle_times) became shorter.
     pub(crate) fn new(
         config: Config,
         randomness: Randomness,
@@ -198,10 +199,12 @@ impl Broker {
         &self.config
     }
 
-    pub(crate) fn context(&self, now: Instant) -> Context<'_> {
+    pub(crate) fn context(&self, moment: impl Into<Moment>) -> Context<'_> {
+        let Moment { now, live } = moment.into();
         let elapsed = now.saturating_duration_since(self.started);
         Context {
             now,
+            live,
             seconds: u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX),
             limits: &self.config.limits,
             aws: &self.config.aws,
@@ -234,7 +237,20 @@ impl Broker {
         *self.budget
     }
 
-    /// When [`handle_deadline`](Self::handle_deadline) is due next.
+    /// How long [`handle_deadline`](Self::handle_deadline) has nothing to do: on the broker's time, and on
+    /// that of live connections. `None` where nothing is set.
+    pub(crate) fn idle_times(&self, moment: Moment) -> [Option<Duration>; 2] {
+        self.schedule.idle_times(moment)
+    }
+
+    /// Whether all connections that [`handle_deadline`](Self::handle_deadline) woke have done what came of
+    /// that.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.schedule.is_settled()
+    }
+
+    /// When [`handle_deadline`](Self::handle_deadline) is due next, where both times are one.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.schedule.next()
     }
@@ -263,7 +279,7 @@ impl Broker {
     }
 
     /// Disconnects everybody with 0x8B and lets nobody in any more.
-    pub(crate) fn stop(&self, now: Instant, dirty: &mut Dirty) {
+    pub(crate) fn stop(&self, now: impl Into<Moment>, dirty: &mut Dirty) {
         self.stopping.store(true, Ordering::Release);
         let context = self.context(now);
         for session in self.all_sessions() {
@@ -279,7 +295,7 @@ impl Broker {
 
     /// Removes retained messages whose expiry ran out, as many as the turn allows. Returns whether
     /// there may be more.
-    pub(crate) fn sweep(&self, now: Instant, dirty: &mut Dirty) -> bool {
+    pub(crate) fn sweep(&self, now: impl Into<Moment>, dirty: &mut Dirty) -> bool {
         let context = self.context(now);
         while !dirty.is_spent() {
             let removed = self.retained.remove_expired(&context);

@@ -1,38 +1,37 @@
-//! Deadlines of the whole broker in one ordered map: session expiry, delayed wills, keep-alives.
+//! Deadlines of the whole broker: session expiry, delayed wills and resends on the broker's time, those
+//! of connections (keep-alive, the time to CONNECT, a stalled socket) on the time of live ones.
 //!
-//! Nobody sleeps here. The server's timekeeper asks for the next deadline, sleeps until then on the
-//! clock that tests can move, and calls back; [`Alarm`] tells it when an earlier one was set.
+//! Nobody sleeps here. The server's timekeeper asks how long there is nothing to do, sleeps until then
+//! on the clock that tests can move, and calls back; [`Alarm`] tells it when an earlier one was set.
+//!
+//! A connection that was woken is *settled* once it has done what came of that. Whoever moves the clock
+//! step by step waits for it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+
+use crate::time::Moment;
 
 use super::link::Link;
 use super::session::Session;
 
-/// Told when the next deadline moved forward.
+/// Told what the timekeeper waits for.
 pub(crate) trait Alarm: Send + Sync {
+    /// The next deadline moved forward.
     fn deadline_moved(&self);
+
+    /// All connections that were woken have done what came of that.
+    fn owners_settled(&self) {}
 }
 
 /// Something that is due.
 pub(super) enum Timer {
-    SessionExpiry {
-        session: Weak<Session>,
-        epoch: u64,
-    },
-    Will {
-        session: Weak<Session>,
-        epoch: u64,
-    },
-    Resend {
-        session: Weak<Session>,
-        epoch: u64,
-    },
-    /// The owner of a connection looks at its own timers.
-    Owner(Weak<dyn Link>),
+    SessionExpiry { session: Weak<Session>, epoch: u64 },
+    Will { session: Weak<Session>, epoch: u64 },
+    Resend { session: Weak<Session>, epoch: u64 },
 }
 
 /// Names a timer, to cancel it.
@@ -50,10 +49,25 @@ pub(super) struct Schedule {
     alarm: Arc<dyn Alarm>,
 }
 
+/// Connections by the time at which to wake them.
+type Owners = BTreeMap<TimerKey, Weak<dyn Link>>;
+
 #[derive(Default)]
 struct Timers {
+    /// On the broker's time.
     map: BTreeMap<TimerKey, Timer>,
+    /// On the time of live connections.
+    owners: Owners,
+    /// Connections that were woken and are not settled.
+    woken: Owners,
     count: u64,
+}
+
+impl Timers {
+    fn key(&mut self, at: Instant) -> TimerKey {
+        self.count += 1;
+        TimerKey(at, self.count)
+    }
 }
 
 impl Schedule {
@@ -64,15 +78,12 @@ impl Schedule {
         }
     }
 
+    /// Sets a timer on the broker's time.
     pub(super) fn arm(&self, at: Instant, timer: Timer) -> TimerKey {
         let mut timers = self.timers.lock();
-        timers.count += 1;
-        let key = TimerKey(at, timers.count);
-        let is_first = timers
-            .map
-            .first_key_value()
-            .is_none_or(|(first, _)| key < *first);
+        let key = timers.key(at);
         timers.map.insert(key, timer);
+        let is_first = first(&timers.map) == Some(key.0);
         drop(timers);
         if is_first {
             self.alarm.deadline_moved();
@@ -80,33 +91,92 @@ impl Schedule {
         key
     }
 
+    /// Lets the owner of a connection look at its own timers then, on the time of live connections.
+    pub(super) fn wake(&self, at: Instant, link: &Arc<dyn Link>) -> TimerKey {
+        let mut timers = self.timers.lock();
+        let key = timers.key(at);
+        timers.owners.insert(key, Arc::downgrade(link));
+        let is_first = first(&timers.owners) == Some(key.0);
+        drop(timers);
+        if is_first {
+            self.alarm.deadline_moved();
+        }
+        key
+    }
+
+    /// Forgets a timer, also one of an owner that was woken for it and is settled.
     pub(super) fn cancel(&self, key: TimerKey) {
-        self.timers.lock().map.remove(&key);
+        let mut timers = self.timers.lock();
+        if timers.owners.remove(&key).is_some() || timers.map.remove(&key).is_some() {
+            return;
+        }
+        let is_settled = timers.woken.remove(&key).is_some() && timers.woken.is_empty();
+        drop(timers);
+        if is_settled {
+            self.alarm.owners_settled();
+        }
     }
 
     /// Tells every owner that waits for a timer to look now.
     pub(super) fn wake_owners(&self) {
-        for timer in self.timers.lock().map.values() {
-            if let Timer::Owner(link) = timer
-                && let Some(link) = link.upgrade()
-            {
+        for link in self.timers.lock().owners.values() {
+            if let Some(link) = link.upgrade() {
                 link.wake();
             }
         }
     }
 
+    /// How long nothing is due, on the broker's time and on that of live connections.
+    pub(super) fn idle_times(&self, moment: Moment) -> [Option<Duration>; 2] {
+        let timers = self.timers.lock();
+        let [now, live] = [first(&timers.map), first(&timers.owners)];
+        [
+            now.map(|at| at.saturating_duration_since(moment.now)),
+            live.map(|at| at.saturating_duration_since(moment.live)),
+        ]
+    }
+
+    /// The next deadline, where both times are one.
+    #[cfg(any(test, fuzzing))]
     pub(super) fn next(&self) -> Option<Instant> {
-        self.timers
-            .lock()
-            .map
-            .first_key_value()
-            .map(|(key, _)| key.0)
+        let timers = self.timers.lock();
+        let firsts = [first(&timers.map), first(&timers.owners)];
+        firsts.into_iter().flatten().min()
     }
 
     /// Takes one timer that is due.
     pub(super) fn pop_due(&self, now: Instant) -> Option<Timer> {
         let mut timers = self.timers.lock();
         let entry = timers.map.first_entry()?;
-        (entry.key().0 <= now).then(|| entry.remove())
+        entry.key().is_due(now).then(|| entry.remove())
     }
+
+    /// Wakes one owner that is due. Returns whether there was one.
+    pub(super) fn wake_due_owner(&self, now: Instant) -> bool {
+        let mut timers = self.timers.lock();
+        let Some(entry) = timers.owners.first_entry() else {
+            return false;
+        };
+        if !entry.key().is_due(now) {
+            return false;
+        }
+        let (key, link) = entry.remove_entry();
+        if let Some(owner) = link.upgrade() {
+            timers.woken.insert(key, link);
+            drop(timers);
+            owner.wake();
+        }
+        true
+    }
+
+    /// Whether all owners that were woken are settled, or gone.
+    pub(super) fn is_settled(&self) -> bool {
+        let mut timers = self.timers.lock();
+        timers.woken.retain(|_, link| link.strong_count() > 0);
+        timers.woken.is_empty()
+    }
+}
+
+fn first<T>(timers: &BTreeMap<TimerKey, T>) -> Option<Instant> {
+    timers.first_key_value().map(|(key, _)| key.0)
 }

@@ -1,9 +1,8 @@
 //! `$SYS` topics: the usual counters, as retained messages.
 
-use std::time::Instant;
-
 use crate::codec::QoS;
 use crate::session::message::Publication;
+use crate::time::Moment;
 
 use super::Broker;
 use super::dirty::Dirty;
@@ -12,7 +11,7 @@ use super::snapshot::Stats;
 
 impl Broker {
     /// Publishes the counters under `$SYS/broker/`.
-    pub(crate) fn publish_sys(&self, stats: &Stats, now: Instant, dirty: &mut Dirty) {
+    pub(crate) fn publish_sys(&self, stats: &Stats, now: impl Into<Moment>, dirty: &mut Dirty) {
         let version = concat!("roundel ", env!("CARGO_PKG_VERSION")).to_owned();
         let values = [
             ("$SYS/broker/version", version),

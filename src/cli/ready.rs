@@ -172,11 +172,9 @@ mod tests {
 
     #[test]
     fn the_json_line_has_every_key_in_order() {
-        let addrs = Addrs {
-            mqtts: at("127.0.0.1:8883"),
-            http: at("[::1]:9883"),
-            ..Addrs::default()
-        };
+        let mut addrs = Addrs::default();
+        addrs.mqtts = at("127.0.0.1:8883");
+        addrs.http = at("[::1]:9883");
         let line = json(&Config::aws(), &addrs, Some(Path::new("/abs/certs/ca.pem")));
         let pid = std::process::id();
         assert_eq!(
@@ -198,11 +196,9 @@ mod tests {
 
     #[test]
     fn the_plain_listener_needs_nothing_but_its_port() {
-        let addrs = Addrs {
-            mqtt: at("0.0.0.0:1883"),
-            mqtts: at("0.0.0.0:8883"),
-            ..Addrs::default()
-        };
+        let mut addrs = Addrs::default();
+        addrs.mqtt = at("0.0.0.0:1883");
+        addrs.mqtts = at("0.0.0.0:8883");
         let page = text(
             &Config::standard(),
             &addrs,
@@ -223,10 +219,8 @@ mod tests {
 
     #[test]
     fn client_certificates_are_made_first_and_then_used() {
-        let addrs = Addrs {
-            mqtts: at("127.0.0.1:40001"),
-            ..Addrs::default()
-        };
+        let mut addrs = Addrs::default();
+        addrs.mqtts = at("127.0.0.1:40001");
         let mut config = Config::aws();
         config.tls.certs = "/no such/certs".into();
         let page = text(
@@ -267,10 +261,8 @@ mod tests {
 
     #[test]
     fn another_address_and_users_are_part_of_the_command() {
-        let addrs = Addrs {
-            mqtt: at("192.0.2.1:1883"),
-            ..Addrs::default()
-        };
+        let mut addrs = Addrs::default();
+        addrs.mqtt = at("192.0.2.1:1883");
         let mut config = Config::standard();
         config.users.push(User {
             name: "anna b".into(),

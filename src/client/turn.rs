@@ -25,6 +25,7 @@ use crate::broker::{
 use crate::budget::{Full, Kind};
 use crate::codec::ReasonCode;
 use crate::conn::violation::Violation;
+use crate::time::Moment;
 
 use super::input::{Bytes, LargePacket, Pending, Space};
 
@@ -147,6 +148,8 @@ pub(crate) struct Turn {
     starved: Option<Starved>,
     /// The signal was set and is to be seen to.
     woken: bool,
+    /// It was, and what came of it is not done yet.
+    was_woken: bool,
     /// Reading waits until unsent answers have left.
     stalled: bool,
     /// Reading waits until then (AWS-LIM-11).
@@ -222,22 +225,23 @@ impl Turn {
         broker: &Broker,
         link: Arc<dyn Link>,
         facts: ConnectionFacts,
-        now: Instant,
+        since: Instant,
     ) -> Self {
         Self {
-            connection: Connection::new(broker, link.clone(), facts, now),
+            connection: Connection::new(broker, link.clone(), facts, since),
             link,
             dirty: Dirty::default(),
             stage: Stage::Open,
             pending: Pending::new(broker.charge(Kind::Packets)),
             starved: None,
             woken: false,
+            was_woken: false,
             stalled: false,
             paused_until: None,
             checking: false,
             ended: None,
             handing_over: None,
-            heard_at: now,
+            heard_at: since,
             full_since: None,
             broken: false,
             deaf: false,
@@ -256,14 +260,15 @@ impl Turn {
     pub(crate) fn run(
         &mut self,
         broker: &Broker,
-        now: Instant,
+        now: impl Into<Moment>,
         scratch: &mut [u8],
         io: &mut impl Io,
     ) -> Next {
+        let now = now.into();
         for part in Part::ALL {
             self.carry_out(part, broker, now, scratch, io);
         }
-        self.next(now)
+        self.next(broker, now)
     }
 
     /// Others had their turn. This one is over after `share` steps, [`STEPS_PER_TURN`] at most.
@@ -277,11 +282,12 @@ impl Turn {
         &mut self,
         part: Part,
         broker: &Broker,
-        now: Instant,
+        now: impl Into<Moment>,
         scratch: &mut [u8],
         io: &mut impl Io,
     ) {
         let context = &broker.context(now);
+        let now = context.live;
         match part {
             Part::Input => {
                 self.dirty.begin_turn();
@@ -300,6 +306,7 @@ impl Turn {
             }
             // Input may never end, so what else there is to do does not wait for that.
             Part::Signals => {
+                self.was_woken |= self.woken;
                 if self.is_open() && std::mem::take(&mut self.woken) {
                     self.handle_wake(broker, context);
                     self.pass = self.pass.max(Pass::More);
@@ -333,9 +340,13 @@ impl Turn {
     }
 
     /// How to go on after a pass.
-    pub(crate) fn next(&mut self, now: Instant) -> Next {
+    pub(crate) fn next(&mut self, broker: &Broker, now: impl Into<Moment>) -> Next {
+        let now = now.into().live;
         if let Stage::Done = self.stage {
             return Next::Done;
+        }
+        if self.pass == Pass::Idle && std::mem::take(&mut self.was_woken) {
+            self.connection.settle_timers(broker, now);
         }
         if let Some(credentials) = self.check.take() {
             self.checking = true;
@@ -381,7 +392,7 @@ impl Turn {
         self.paused_until = None;
         let handing_over_for = self
             .handing_over
-            .map(|since| context.now.saturating_duration_since(since));
+            .map(|since| context.live.saturating_duration_since(since));
         if handing_over_for.is_some_and(|time| time >= HANDOVER_LIMIT) {
             return self.hand_over(broker, context);
         }
@@ -417,7 +428,7 @@ impl Turn {
                 return Pass::More;
             }
         };
-        self.heard_at = context.now;
+        self.heard_at = context.live;
         self.spent += cost / BYTES_PER_STEP;
         let pass = match is_piece {
             _ if count == 0 => Pass::More,
@@ -470,7 +481,7 @@ impl Turn {
     /// There is no room for what the client sends. It is looked for again soon; if there is none for
     /// long, the packet is refused.
     fn starve(&mut self, broker: &Broker, context: &Context<'_>) -> Pass {
-        let now = context.now;
+        let now = context.live;
         let since = self.starved.map_or(now, |starved| starved.since);
         if now.saturating_duration_since(since) >= STARVE_LIMIT {
             let violation = Violation::new(
@@ -503,10 +514,10 @@ impl Turn {
             return Pass::Idle;
         }
         if io.has_input() {
-            self.heard_at = context.now;
+            self.heard_at = context.live;
         }
         let quiet_at = self.heard_at + QUIET;
-        if quiet_at > context.now {
+        if quiet_at > context.live {
             self.connection.wake_at(broker, quiet_at);
             return Pass::Idle;
         }
@@ -568,7 +579,7 @@ impl Turn {
                 Pass::More
             }
             Flow::Pause(wait) => {
-                let until = context.now + wait;
+                let until = context.live + wait;
                 self.paused_until = Some(until);
                 self.connection.wake_at(broker, until);
                 Pass::More
@@ -585,7 +596,7 @@ impl Turn {
     }
 
     /// The word on the credentials of [`Next::Check`].
-    pub(crate) fn verified(&mut self, broker: &Broker, verdict: Verdict, now: Instant) {
+    pub(crate) fn verified(&mut self, broker: &Broker, verdict: Verdict, now: impl Into<Moment>) {
         self.checking = false;
         self.woken = true;
         if !self.is_open() {
@@ -613,7 +624,7 @@ impl Turn {
         };
         let state = broker.output_state(&session);
         if state.is_wanted {
-            self.handing_over.get_or_insert(context.now);
+            self.handing_over.get_or_insert(context.live);
         }
         if state.broken && !self.broken {
             // Bytes that had arrived are read first; the end of the stream is at hand.
@@ -623,13 +634,13 @@ impl Turn {
             self.starved = None;
             return;
         }
-        self.note_output(broker, &state, context.now);
-        if self.is_stuck(broker, context.now) {
+        self.note_output(broker, &state, context.live);
+        if self.is_stuck(broker, context.live) {
             self.lost(broker, "the client took no byte for too long", context);
             // It will take no farewell either.
             self.stage = Stage::Leaving {
                 farewell: None,
-                until: context.now,
+                until: context.live,
             };
             return;
         }
@@ -652,7 +663,7 @@ impl Turn {
             broker.flush(&session, context, &mut self.dirty);
         }
         let state = broker.output_state(&session);
-        self.note_output(broker, &state, context.now);
+        self.note_output(broker, &state, context.live);
     }
 
     fn note_output(&mut self, broker: &Broker, state: &OutputState, now: Instant) {
@@ -681,7 +692,7 @@ impl Turn {
     }
 
     fn begin_to_leave(&mut self, broker: &Broker, context: &Context<'_>) {
-        let until = context.now + FAREWELL_LIMIT;
+        let until = context.live + FAREWELL_LIMIT;
         self.connection.wake_at(broker, until);
         self.connection.leave_work(context, &mut self.dirty);
         self.pending.clear();
@@ -696,7 +707,7 @@ impl Turn {
         let Stage::Leaving { farewell, until } = &mut self.stage else {
             return Pass::Idle;
         };
-        if *until <= context.now {
+        if *until <= context.live {
             return self.finish(broker);
         }
         if farewell.is_none() {
@@ -717,7 +728,7 @@ impl Turn {
             }
             Outcome::Done => {
                 io.shut_down();
-                let until = context.now + DRAIN_LIMIT;
+                let until = context.live + DRAIN_LIMIT;
                 self.connection.wake_at(broker, until);
                 self.stage = Stage::Draining { until, seen: 0 };
                 Pass::More
@@ -739,7 +750,7 @@ impl Turn {
             return Pass::Idle;
         };
         // The time is up or the client is gone: either way the connection closes now.
-        if *until <= context.now {
+        if *until <= context.live {
             return self.finish(broker);
         }
         match io.read(scratch) {

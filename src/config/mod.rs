@@ -22,6 +22,7 @@ pub use self::load::{Loaded, LogFormat, Program, Ready, Sources};
 ///
 /// There is no default: a user chooses [`Config::aws`] or [`Config::standard`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// Which of the two sets of defaults this configuration started from.
     pub profile: Profile,
@@ -77,6 +78,7 @@ impl Profile {
 
 /// Addresses of the listeners. A port of 0 means any free port, `None` no listener.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Listeners {
     /// The address that every listener binds to, except HTTP.
     pub host: IpAddr,
@@ -96,6 +98,7 @@ pub struct Listeners {
 
 /// Certificates and handshake rules of the TLS listeners.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Tls {
     /// Folder with `ca.pem`, `ca.key`, `server.pem`, `server.key`; what is missing is made at start.
     pub certs: PathBuf,
@@ -106,6 +109,10 @@ pub struct Tls {
     pub server_key: Option<PathBuf>,
     /// The authorities that issue clients' certificates in a PKI of one's own.
     pub client_ca: Option<PathBuf>,
+    /// Certificates are made at start, kept in memory, and end with the broker: no folder or file above is
+    /// looked at. [`Handle::ca_pem`](crate::Handle::ca_pem) is what clients trust, and
+    /// [`Handle::issue_pem`](crate::Handle::issue_pem) makes them certificates.
+    pub in_memory: bool,
     /// Whether clients show a certificate.
     pub client_cert: ClientCert,
     /// Further names and addresses in a server certificate that is made at start.
@@ -164,6 +171,7 @@ pub struct User {
 
 /// Bounds on what clients may send, hold and queue. Sizes are bytes.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Limits {
     /// Network connections at one time, all listeners together.
     pub connections: usize,
@@ -261,6 +269,7 @@ pub struct Limits {
 
 /// Behaviour of the service that differs from the standard, one switch each.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct AwsRules {
     /// QoS 2 is refused everywhere (AWS-MQTT-01 to -04, AWS-CONN-22).
     pub refuse_qos2: bool,
@@ -444,6 +453,7 @@ impl Config {
                 server_cert: None,
                 server_key: None,
                 client_ca: None,
+                in_memory: false,
                 client_cert: ClientCert::Required,
                 san: Vec::new(),
                 handshake_timeout: Duration::from_secs(10),
@@ -460,6 +470,37 @@ impl Config {
             http_idle_timeout: Duration::from_secs(10),
             seed: None,
         }
+    }
+}
+
+impl Config {
+    /// The same for a broker that lives as long as a test: every listener but HTTP's at any free port of
+    /// 127.0.0.1, no HTTP API, certificates in memory.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), roundel::StartError> {
+    /// use roundel::{Config, Server};
+    ///
+    /// let server = Server::start(Config::standard().ephemeral()).await?;
+    /// assert_ne!(server.addrs().mqtt.map(|addr| addr.port()), Some(0));
+    /// # server.stop().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn ephemeral(mut self) -> Self {
+        let port = |wanted: Option<u16>| wanted.map(|_| 0);
+        let listeners = self.listeners;
+        self.listeners = Listeners {
+            mqtt: port(listeners.mqtt),
+            mqtts: port(listeners.mqtts).filter(|_| cfg!(feature = "tls")),
+            ws: port(listeners.ws),
+            wss: port(listeners.wss).filter(|_| cfg!(feature = "tls")),
+            ..Listeners::none()
+        };
+        self.tls.in_memory = true;
+        self
     }
 }
 

@@ -51,7 +51,7 @@ impl Api {
     /// The broker's counters at this moment. All sessions are summed up for them.
     async fn stats(&self) -> Result<Stats, ApiError> {
         let shared = self.shared.clone();
-        let job = move || shared.broker.stats(shared.clock.now());
+        let job = move || shared.broker.stats(shared.clock.now().now);
         self.stats.run(job).await
     }
 }
@@ -76,6 +76,8 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/groups", get(api::groups::list))
         .route("/v1/topics", get(api::topics::list))
         .route("/v1/retained", get(api::retained::list))
+        .route("/v1/clock", get(api::clock::show))
+        .route("/v1/clock/advance", post(api::clock::advance))
         .route("/v1/publish", post(api::publish::publish))
         .route("/v1/openapi.json", get(api::openapi::show))
         .fallback(unknown_path)

@@ -135,7 +135,7 @@ pub(crate) async fn back_off(shared: &Shared, listener: &'static str, error: &io
     if is_transient(error) {
         return;
     }
-    if let Some(earlier) = shared.notices.cannot_accept.due(shared.clock.now()) {
+    if let Some(earlier) = shared.notices.cannot_accept.due(shared.clock.now().live) {
         tracing::error!(listener, earlier, "cannot accept: {error}");
     }
     tokio::time::sleep(BACK_OFF).await;
@@ -160,7 +160,7 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             shared.tasks.spawn(serve(place, stream, peer, kind));
         }
         Err(no_place) => {
-            if let Some(earlier) = shared.notices.no_place.due(shared.clock.now()) {
+            if let Some(earlier) = shared.notices.no_place.due(shared.clock.now().live) {
                 tracing::warn!(%peer, listener = kind.name(), earlier, "refused: {no_place}");
             }
         }
@@ -227,7 +227,7 @@ impl Drop for Place {
 async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
     let shared = &place.shared.clone();
     let name = kind.name();
-    let since = shared.clock.now();
+    let since = shared.clock.now().live;
     match kind {
         Kind::Mqtt => {
             let (inbound, link) = tcp::split(stream);
@@ -243,7 +243,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             let (inbound, link, tls) = tls_link::take_apart(stream);
             let facts = facts(name, peer, Some(tls));
             let _place = place.begin_mqtt();
-            drive(shared, inbound, link, facts, shared.clock.now()).await;
+            drive(shared, inbound, link, facts, shared.clock.now().live).await;
         }
         #[cfg(feature = "websocket")]
         Kind::Ws => {
@@ -263,7 +263,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             let Some(stream) = handshake.await else {
                 return;
             };
-            let since = shared.clock.now();
+            let since = shared.clock.now().live;
             let facts = facts(name, peer, Some(tls_link::facts(stream.get_ref().1)));
             let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
             let Some((front, stream)) = upgrade.await else {
@@ -321,7 +321,7 @@ async fn shake_hands(
             tracing::info!(%peer, listener, "TLS handshake took longer than {limit:?}");
         }
         NoHandshake::Crowded => {
-            if let Some(earlier) = shared.notices.crowded.due(shared.clock.now()) {
+            if let Some(earlier) = shared.notices.crowded.due(shared.clock.now().live) {
                 let text = "refused: too many TLS handshakes wait";
                 tracing::warn!(%peer, listener, earlier, "{text}");
             }

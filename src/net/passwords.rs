@@ -133,7 +133,7 @@ async fn wait_for_check(shared: &Arc<Shared>, source: Source, credentials: Crede
     match told.await {
         Ok(Checked::Right) => Verdict::Valid,
         Ok(Checked::Wrong { tell_at }) => {
-            let wait = tell_at.saturating_duration_since(shared.clock.now());
+            let wait = tell_at.saturating_duration_since(shared.clock.now().live);
             tokio::time::sleep(wait).await;
             Verdict::Invalid
         }
@@ -151,7 +151,7 @@ enum Checked {
 fn judge(shared: &Shared, source: Source, credentials: &Credentials, _place: &Place) -> Checked {
     let passwords = &shared.passwords;
     let is_valid = passwords.is_valid(&shared.broker.config().users, credentials);
-    let now = shared.clock.now();
+    let now = shared.clock.now().live;
     let mut failures = passwords.failures.lock();
     if is_valid {
         failures.succeeded(source);
@@ -163,7 +163,7 @@ fn judge(shared: &Shared, source: Source, credentials: &Credentials, _place: &Pl
 }
 
 fn refuse(shared: &Shared, why: &str) -> Verdict {
-    if let Some(earlier) = shared.passwords.too_many.due(shared.clock.now()) {
+    if let Some(earlier) = shared.passwords.too_many.due(shared.clock.now().live) {
         tracing::warn!(earlier, "clients are refused as the broker is busy: {why}");
     }
     Verdict::Busy

@@ -1,23 +1,76 @@
-//! The one task that sleeps for the broker's deadlines.
+//! The one task that sleeps for the broker's deadlines, and moves its clock when a test asks for that.
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
 
 use crate::broker::{Alarm, Dirty};
+use crate::time::FARTHEST;
 
 use super::Shared;
 
-/// Wakes the timekeeper when the next deadline moved forward.
+/// Wakes the timekeeper.
 #[derive(Default)]
 pub(crate) struct Timekeeper {
+    /// The next deadline moved forward, or there is something to do.
     moved: Notify,
+    /// Connections that were woken have done what came of that.
+    settled: Notify,
+    advances: Mutex<VecDeque<Advance>>,
 }
 
 impl Alarm for Timekeeper {
     fn deadline_moved(&self) {
         self.moved.notify_one();
+    }
+
+    fn owners_settled(&self) {
+        self.settled.notify_one();
+    }
+}
+
+/// The clock is to be moved.
+struct Advance {
+    by: Duration,
+    with_live: bool,
+    done: oneshot::Sender<Result<(), AdvanceError>>,
+}
+
+/// Why the clock was not moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdvanceError {
+    /// It would be too far ahead of the system's time.
+    #[error("the clock cannot be more than a hundred years ahead of the system's time")]
+    TooFar,
+    /// The broker is stopping, and its clock with it.
+    #[error("the broker is stopping")]
+    Stopped,
+}
+
+/// Moves the clock, from one deadline to the next, and returns when all that came of them is done:
+/// expired, published, written to the sockets that take it. Live connections notice the time only if
+/// `with_live` says so.
+pub(crate) async fn advance(
+    shared: &Shared,
+    by: Duration,
+    with_live: bool,
+) -> Result<(), AdvanceError> {
+    let (done, is_done) = oneshot::channel();
+    let advance = Advance {
+        by,
+        with_live,
+        done,
+    };
+    shared.timekeeper.advances.lock().push_back(advance);
+    shared.timekeeper.moved.notify_one();
+    tokio::select! {
+        done = is_done => done.unwrap_or(Err(AdvanceError::Stopped)),
+        () = shared.stopping.cancelled() => Err(AdvanceError::Stopped),
     }
 }
 
@@ -27,44 +80,126 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// Between two looks for retained messages that have expired.
 const SWEEP: Duration = Duration::from_secs(10);
 
+/// While the clock is moved, connections that were woken have so long in all to do what came of that.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Calls the broker whenever something is due.
 pub(crate) async fn keep_time(shared: Arc<Shared>) {
-    let mut next_sweep = shared.clock.now() + SWEEP;
-    let mut dirty = Dirty::default();
-    loop {
-        let begun = Instant::now();
-        let has_more = turn(&shared, &mut next_sweep, &mut dirty);
-        shared.turns.count(begun.elapsed());
-        if has_more {
-            tokio::task::yield_now().await;
-            continue;
-        }
-        let due = [shared.broker.next_deadline(), Some(next_sweep)];
-        let sleep = due.into_iter().flatten().min().map_or(LONGEST, |at| {
-            at.saturating_duration_since(shared.clock.now())
-        });
-        tokio::select! {
-            () = shared.timekeeper.moved.notified() => {}
-            () = tokio::time::sleep(sleep.min(LONGEST)) => {}
-            () = shared.stopping.cancelled() => return,
-        }
+    let mut task = Task {
+        next_sweep: shared.clock.now().now + SWEEP,
+        dirty: Dirty::default(),
+        shared: &shared,
+    };
+    tokio::select! {
+        never = task.run() => match never {},
+        () = shared.stopping.cancelled() => {}
     }
 }
 
-/// Does what is due, as much of it as one turn allows. Returns whether there is more.
-fn turn(shared: &Shared, next_sweep: &mut Instant, dirty: &mut Dirty) -> bool {
-    let (now, broker) = (shared.clock.now(), &shared.broker);
-    dirty.begin_turn();
-    let mut more = broker.handle_deadline(now, dirty);
-    if *next_sweep <= now {
-        match broker.sweep(now, dirty) {
-            true => more = true,
-            false => *next_sweep = now + SWEEP,
+struct Task<'a> {
+    shared: &'a Shared,
+    next_sweep: Instant,
+    dirty: Dirty,
+}
+
+impl Task<'_> {
+    async fn run(&mut self) -> Infallible {
+        loop {
+            self.work().await;
+            let advance = self.shared.timekeeper.advances.lock().pop_front();
+            if let Some(advance) = advance {
+                let advanced = self.advance(advance.by, advance.with_live).await;
+                // Whoever asked may be gone.
+                let _ = advance.done.send(advanced);
+                continue;
+            }
+            let moment = self.shared.clock.now();
+            let sweep = self.next_sweep.saturating_duration_since(moment.now);
+            let idle = self.shared.broker.idle_times(moment);
+            let sleep = idle
+                .into_iter()
+                .flatten()
+                .fold(sweep.min(LONGEST), Duration::min);
+            tokio::select! {
+                () = self.shared.timekeeper.moved.notified() => {}
+                () = tokio::time::sleep(sleep) => {}
+            }
         }
     }
-    more |= broker.work(now, dirty);
-    more |= !broker.flush_some(dirty.writes(), &broker.context(now), dirty);
-    more
+
+    /// Does all that is due.
+    async fn work(&mut self) {
+        loop {
+            let begun = Instant::now();
+            let has_more = self.turn();
+            self.shared.turns.count(begun.elapsed());
+            if !has_more {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Does what is due, as much of it as one turn allows. Returns whether there is more.
+    fn turn(&mut self) -> bool {
+        let (now, broker, dirty) = (
+            self.shared.clock.now(),
+            &self.shared.broker,
+            &mut self.dirty,
+        );
+        dirty.begin_turn();
+        let mut more = broker.handle_deadline(now, dirty);
+        if self.next_sweep <= now.now {
+            match broker.sweep(now, dirty) {
+                true => more = true,
+                false => self.next_sweep = now.now + SWEEP,
+            }
+        }
+        more |= broker.work(now, dirty);
+        more |= !broker.flush_some(dirty.writes(), &broker.context(now), dirty);
+        more
+    }
+
+    /// Moves the clock to each deadline on the way.
+    async fn advance(&mut self, by: Duration, with_live: bool) -> Result<(), AdvanceError> {
+        let clock = &self.shared.clock;
+        if by > FARTHEST.saturating_sub(clock.ahead()) {
+            return Err(AdvanceError::TooFar);
+        }
+        let give_up_at = tokio::time::Instant::now() + PATIENCE;
+        let mut left = by;
+        loop {
+            let [own, live] = self.shared.broker.idle_times(clock.now());
+            let idle = [own, live.filter(|_| with_live)];
+            let step = idle.into_iter().flatten().fold(left, Duration::min);
+            clock.advance(step, with_live);
+            left -= step;
+            self.settle(give_up_at).await;
+            if left.is_zero() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Does all that is due, and waits until the connections that were woken have done their part of it.
+    async fn settle(&mut self, give_up_at: tokio::time::Instant) {
+        loop {
+            // What they leave to this task comes before they are settled.
+            let is_settled = self.shared.broker.is_settled();
+            self.work().await;
+            if is_settled && self.shared.broker.is_settled() {
+                return;
+            }
+            tokio::select! {
+                () = self.shared.timekeeper.settled.notified() => {}
+                () = self.shared.timekeeper.moved.notified() => {}
+                () = tokio::time::sleep_until(give_up_at) => {
+                    tracing::warn!("the clock moves on before all connections have noticed");
+                    return;
+                }
+            }
+        }
+    }
 }
 
 /// Publishes the counters under `$SYS/` as often as the configuration says.
@@ -75,7 +210,7 @@ pub(crate) async fn publish_sys(shared: Arc<Shared>, interval: Duration) {
     loop {
         let summing = {
             let shared = shared.clone();
-            tokio::task::spawn_blocking(move || shared.broker.stats(shared.clock.now()))
+            tokio::task::spawn_blocking(move || shared.broker.stats(shared.clock.now().now))
         };
         match summing.await {
             Ok(stats) => {

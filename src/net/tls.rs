@@ -8,7 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
@@ -18,7 +19,7 @@ use rustls::{
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::ca::{CertError, Files, pem};
+use super::ca::{CertError, Ephemeral, Files, pem};
 use crate::config::{self, ClientCert};
 
 /// Why the TLS listeners cannot be set up.
@@ -85,22 +86,46 @@ pub(crate) fn server_config(
     tls: &config::Tls,
     files: &Files,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let setup = |error: rustls::Error| TlsError::Setup {
-        source: error.into(),
+    let roots = match files.client_ca.as_deref() {
+        Some(path) => read("certificate", path, pem::certificates)?,
+        None => Vec::new(),
     };
-    let provider = Arc::new(provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(setup)?;
-    let builder = match client_verifier(tls.client_cert, files, provider)? {
+    let verifier = client_verifier(tls.client_cert, roots).map_err(|source| TlsError::Invalid {
+        path: files.client_ca.clone().unwrap_or_default(),
+        source,
+    })?;
+    let chain = read("certificate", &files.certificate, pem::certificates)?;
+    let key = read("private key", &files.key, pem::private_key)?;
+    configure(verifier, chain, key).map_err(|error| unusable(error, files))
+}
+
+/// The same with certificates that are in no file.
+pub(crate) fn ephemeral_config(
+    tls: &config::Tls,
+    own: &Ephemeral,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let setup = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::Setup { source };
+    let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes());
+    let root = certificate(&own.ca_pem).map_err(|error| setup(error.into()))?;
+    let verifier = client_verifier(tls.client_cert, vec![root]).map_err(setup)?;
+    let chain = certificate(&own.certificate).map_err(|error| setup(error.into()))?;
+    let key = PrivateKeyDer::from_pem_slice(own.private_key.as_bytes())
+        .map_err(|error| setup(error.into()))?;
+    configure(verifier, vec![chain], key).map_err(|error| setup(error.into()))
+}
+
+fn configure(
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+    let builder = match verifier {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let chain = read("certificate", &files.certificate, pem::certificates)?;
-    let key = read("private key", &files.key, pem::private_key)?;
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(|error| unusable(error, files))?;
+    let mut config = builder.with_single_cert(chain, key)?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.ignore_client_order = true;
@@ -168,27 +193,23 @@ pub(crate) fn signature_algorithms() -> rustls::crypto::WebPkiSupportedAlgorithm
 
 fn client_verifier(
     client_cert: ClientCert,
-    files: &Files,
-    provider: Arc<rustls::crypto::CryptoProvider>,
-) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
-    let Some(path) = files.client_ca.as_deref() else {
+    authorities: Vec<CertificateDer<'static>>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, Box<dyn std::error::Error + Send + Sync>> {
+    if authorities.is_empty() {
         return Ok(None);
-    };
-    let invalid = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::Invalid {
-        path: path.to_owned(),
-        source,
-    };
-    let mut roots = RootCertStore::empty();
-    for root in read("certificate", path, pem::certificates)? {
-        roots.add(root).map_err(|error| invalid(error.into()))?;
     }
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority)?;
+    }
+    let provider = Arc::new(provider());
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     let verifier = match client_cert {
         ClientCert::None => return Ok(None),
-        ClientCert::Optional => builder.allow_unauthenticated().build(),
-        ClientCert::Required => builder.build(),
+        ClientCert::Optional => builder.allow_unauthenticated().build()?,
+        ClientCert::Required => builder.build()?,
     };
-    verifier.map(Some).map_err(|error| invalid(error.into()))
+    Ok(Some(verifier))
 }
 
 fn read<T>(

@@ -106,7 +106,7 @@ impl End {
         now: Instant,
         verdict: impl FnOnce(&Credentials) -> Verdict,
     ) {
-        self.next = turn.next(now);
+        self.next = turn.next(broker, now);
         if let Next::Check(credentials) = &self.next {
             let verdict = verdict(credentials);
             turn.verified(broker, verdict, now);

@@ -145,10 +145,8 @@ fn check(scenario: Scenario, qos: u8) -> Result<(), Failed> {
 
 fn config() -> Config {
     let mut config = Config::standard();
-    config.listeners = Listeners {
-        mqtt: Some(0),
-        ..Listeners::none()
-    };
+    config.listeners = Listeners::none();
+    config.listeners.mqtt = Some(0);
     config.sys_interval = None;
     config
 }

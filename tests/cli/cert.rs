@@ -67,11 +67,9 @@ fn an_issued_certificate_verifies_with_either_kind_of_key() {
 #[test]
 fn the_server_certificate_verifies_for_every_name() {
     let folder = tempfile::tempdir().unwrap();
-    let config = roundel::config::Tls {
-        certs: folder.path().join("certs"),
-        san: vec!["broker.test".into()],
-        ..roundel::Config::aws().tls
-    };
+    let mut config = roundel::Config::aws().tls;
+    config.certs = folder.path().join("certs");
+    config.san = vec!["broker.test".into()];
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut whole = roundel::Config::aws();
     whole.tls = config;

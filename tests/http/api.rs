@@ -51,6 +51,11 @@ impl Api {
         self.server.as_ref().expect("it was not stopped")
     }
 
+    /// Runs a future on the server's runtime.
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
     /// Stops the server and waits until it has ended.
     pub(crate) fn stop(&mut self) {
         if let Some(server) = self.server.take() {

@@ -6,6 +6,7 @@ mod support;
 
 mod api;
 mod clients;
+mod clock;
 mod connections;
 mod groups;
 mod guard;

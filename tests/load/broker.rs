@@ -57,13 +57,11 @@ pub(crate) fn run(folder: &Path) -> ExitCode {
 
 fn config(folder: &Path) -> Config {
     let mut config = Config::standard();
-    config.listeners = Listeners {
-        mqtt: Some(0),
-        mqtts: Some(0),
-        ws: Some(0),
-        http: Some(0),
-        ..Listeners::none()
-    };
+    config.listeners = Listeners::none();
+    config.listeners.mqtt = Some(0);
+    config.listeners.mqtts = Some(0);
+    config.listeners.ws = Some(0);
+    config.listeners.http = Some(0);
     config.tls.certs = folder.to_owned();
     config.tls.handshake_timeout = PATIENCE;
     config.limits.connect_timeout = PATIENCE;

@@ -97,7 +97,7 @@ pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Re
     let page = Parameters::parse(&uri, &LIST)?.page()?;
     let shared = api.shared;
     let job = move || {
-        let now = shared.clock.now();
+        let now = shared.clock.now().now;
         let next_page = |page: &OwnedPageOf| shared.broker.client_page(&page.as_page());
         let found = next_page(&page);
         let show = |session: &Arc<Session>| session.snapshot(LISTED, now).map(Client::from);
@@ -120,7 +120,7 @@ pub(in crate::http) async fn show(
     let shared = api.shared;
     let job = move || {
         let session = shared.broker.find(&id);
-        let client = session.and_then(|session| session.snapshot(SHOWN, shared.clock.now()));
+        let client = session.and_then(|session| session.snapshot(SHOWN, shared.clock.now().now));
         let client = ClientDetail::from(client.ok_or_else(|| unknown(&id))?);
         Answer::of(&client, shared.broker.budget())
     };

@@ -1,6 +1,7 @@
 //! The resources of the API, one file each.
 
 pub(super) mod clients;
+pub(super) mod clock;
 pub(super) mod groups;
 pub(super) mod health;
 pub(super) mod openapi;

@@ -48,7 +48,7 @@ pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Re
     let page = parameters.page()?;
     let shared = api.shared;
     let job = move || {
-        let now = shared.clock.now();
+        let now = shared.clock.now().now;
         let found = shared
             .broker
             .retained_page(filter.as_deref(), &page.as_page(), now);

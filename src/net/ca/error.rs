@@ -51,6 +51,9 @@ pub enum CertError {
         /// Its private key, which is not.
         key: PathBuf,
     },
+    /// The broker has no authority of its own that could issue.
+    #[error("the broker has no authority of its own that could issue a certificate")]
+    NoAuthority,
     /// A file of a PKI of one's own was named, and not the one that belongs to it.
     #[error("`{named}` needs `{missing}`, which is not set")]
     NotNamed {

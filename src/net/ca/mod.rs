@@ -132,6 +132,38 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
+/// An authority and a server certificate that are in no file and end with the broker.
+pub(crate) struct Ephemeral {
+    issuer: Issuer<'static, KeyPair>,
+    /// The authority's certificate, PEM.
+    pub(crate) ca_pem: String,
+    /// The server's certificate, PEM.
+    pub(crate) certificate: String,
+    /// Its private key, PEM.
+    pub(crate) private_key: String,
+}
+
+impl Ephemeral {
+    /// A new authority, and a server certificate valid for the names that every one is valid for and
+    /// those of `san`.
+    pub(crate) fn new(san: &[String]) -> Result<Self, CertError> {
+        let (ca, issuer) = certificate::authority()?;
+        let server = certificate::server(san, &issuer)?;
+        Ok(Self {
+            issuer,
+            ca_pem: ca.certificate,
+            certificate: server.certificate,
+            private_key: server.private_key,
+        })
+    }
+
+    /// Issues a client certificate with `CN=name`.
+    pub(crate) fn issue_pem(&self, name: &str, kind: KeyKind) -> Result<IssuedPem, CertError> {
+        certificate::check_name(name)?;
+        certificate::client(name, kind, &self.issuer)
+    }
+}
+
 /// The kind of key pair that a certificate is issued for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {

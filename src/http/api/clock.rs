@@ -1,0 +1,80 @@
+//! `/v1/clock`: the time on which every expiry and delay runs, and its jump forward.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::net::Shared;
+use crate::net::timekeeper::{self, AdvanceError};
+
+use super::super::Api;
+use super::super::body::JsonBody;
+use super::super::error::ApiError;
+use super::super::query::NoParameters;
+
+#[derive(Serialize)]
+pub(in crate::http) struct Clock {
+    /// RFC 3339, in UTC.
+    now: String,
+    /// How far it is ahead of the system's time.
+    ahead_seconds: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    seconds: f64,
+    /// Whether live connections notice.
+    #[serde(default)]
+    keep_alive: bool,
+}
+
+pub(in crate::http) async fn show(State(api): State<Api>, _: NoParameters) -> Json<Clock> {
+    Json(clock(&api.shared))
+}
+
+/// Returns when all that was due by then is done.
+pub(in crate::http) async fn advance(
+    State(api): State<Api>,
+    _: NoParameters,
+    body: JsonBody,
+) -> Result<Json<Clock>, ApiError> {
+    let Advance {
+        seconds,
+        keep_alive,
+    } = body.parse()?;
+    let by = Duration::try_from_secs_f64(seconds).map_err(|_| {
+        ApiError::invalid(
+            "seconds",
+            format!("{seconds} is no time to move forward by"),
+        )
+    })?;
+    timekeeper::advance(&api.shared, by, keep_alive)
+        .await
+        .map_err(|error| match error {
+            AdvanceError::TooFar => ApiError::invalid("seconds", error.to_string()),
+            AdvanceError::Stopped => {
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
+        })?;
+    tracing::info!(
+        seconds,
+        keep_alive,
+        "clock advanced through the control API"
+    );
+    Ok(Json(clock(&api.shared)))
+}
+
+fn clock(shared: &Shared) -> Clock {
+    let now = OffsetDateTime::from(shared.clock.date());
+    Clock {
+        // It fails only for years beyond 9999.
+        now: now.format(&Rfc3339).unwrap_or_default(),
+        ahead_seconds: shared.clock.ahead().as_secs_f64(),
+    }
+}

@@ -1,0 +1,224 @@
+//! What a program does with a running broker.
+
+use std::path::Path;
+#[cfg(feature = "tls")]
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::broker::Dirty;
+use crate::codec::QoS;
+use crate::local::{Message, Refused, Subscription};
+use crate::net::Shared;
+#[cfg(feature = "tls")]
+use crate::net::ca::{Authority, CertError, Ephemeral, IssuedPem, KeyKind};
+
+use super::{Addrs, BrokerClock};
+
+/// Connections have so long to read their DISCONNECT when the server stops.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
+
+/// Tasks that were dropped have so long to notice: a worker may be inside a long turn.
+const KILL_LIMIT: Duration = Duration::from_millis(300);
+
+/// A handle on a running broker. Clones are handles on the same one.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) shared: Arc<Shared>,
+    addrs: Addrs,
+    #[cfg(feature = "tls")]
+    trust: Option<Arc<Trust>>,
+}
+
+/// Where the certificates of the TLS listeners come from.
+#[cfg(feature = "tls")]
+pub(super) enum Trust {
+    Files {
+        ca_file: Option<PathBuf>,
+        /// Of the development authority.
+        folder: Option<PathBuf>,
+    },
+    Memory(Ephemeral),
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle")
+            .field("addrs", &self.addrs)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        addrs: Addrs,
+        #[cfg(feature = "tls")] trust: Option<Trust>,
+    ) -> Self {
+        Self {
+            shared,
+            addrs,
+            #[cfg(feature = "tls")]
+            trust: trust.map(Arc::new),
+        }
+    }
+
+    /// Where it listens, with the ports that the system chose for port 0.
+    #[must_use]
+    pub fn addrs(&self) -> &Addrs {
+        &self.addrs
+    }
+
+    /// The CA certificate that clients of the TLS listeners trust; absolute. `None` without TLS, where
+    /// it is in memory only, and where a server certificate of one's own comes from another authority
+    /// than the clients' ones.
+    #[must_use]
+    pub fn ca_file(&self) -> Option<&Path> {
+        #[cfg(feature = "tls")]
+        if let Some(Trust::Files { ca_file, .. }) = self.trust.as_deref() {
+            return ca_file.as_deref();
+        }
+        None
+    }
+
+    /// The CA certificate that clients trust where it is in memory ([`Tls::in_memory`], PEM); `None`
+    /// elsewhere.
+    ///
+    /// [`Tls::in_memory`]: crate::config::Tls::in_memory
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn ca_pem(&self) -> Option<&str> {
+        match self.trust.as_deref() {
+            Some(Trust::Memory(own)) => Some(&own.ca_pem),
+            _ => None,
+        }
+    }
+
+    /// Issues a client certificate with `CN=name` that its TLS listeners accept.
+    ///
+    /// ```
+    /// use roundel::{Config, KeyKind, Server};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::start(Config::aws().ephemeral()).await?;
+    /// let client = server.issue_pem("thermostat", KeyKind::Ecdsa)?;
+    /// assert!(client.private_key.starts_with("-----BEGIN PRIVATE KEY-----"));
+    /// assert!(server.ca_pem().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A name that is empty, too long for a Common Name, or no file name; a broker without an authority
+    /// of its own: one without TLS or with a PKI of one's own, or one whose authority's key is kept
+    /// elsewhere.
+    #[cfg(feature = "tls")]
+    pub fn issue_pem(&self, name: &str, kind: KeyKind) -> Result<IssuedPem, CertError> {
+        match self.trust.as_deref() {
+            Some(Trust::Memory(own)) => own.issue_pem(name, kind),
+            Some(Trust::Files {
+                folder: Some(folder),
+                ..
+            }) => Authority::open(folder)?.issue_pem(name, kind),
+            _ => Err(CertError::NoAuthority),
+        }
+    }
+
+    /// Publishes a message in this process, under the rules that hold for clients.
+    ///
+    /// # Errors
+    ///
+    /// What a client would be told: a topic that is not valid or not allowed, a limit, a broker that
+    /// has stopped.
+    pub fn publish(&self, message: &Message) -> Result<(), Refused> {
+        message.publish(&self.shared)
+    }
+
+    /// Subscribes in this process, to a plain or a shared filter; retained messages come first.
+    ///
+    /// # Errors
+    ///
+    /// A filter that is not valid or not allowed, a limit that is reached, a broker that has stopped.
+    pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<Subscription, Refused> {
+        Subscription::open(self.shared.clone(), filter, qos)
+    }
+
+    /// The broker's clock.
+    #[must_use]
+    pub fn clock(&self) -> BrokerClock {
+        BrokerClock::new(self.shared.clone())
+    }
+
+    /// Stops: closes the listeners, sends every client DISCONNECT 0x8B, and returns when the last
+    /// task has ended, after two seconds at most. A second call finds nothing left to do.
+    ///
+    /// It needs neither a timer nor a free worker of the runtime: where a worker is busy for longer,
+    /// its task ends behind the caller's back, and a warning says that there was one.
+    pub async fn stop(&self) {
+        let shared = &self.shared;
+        shared.stopping.cancel();
+        let dismissed = dismiss(shared.clone());
+        let ended = async {
+            dismissed.await;
+            shared.tasks.wait().await;
+        };
+        if within(FAREWELL_LIMIT, ended).await {
+            tracing::info!("stopped");
+            return;
+        }
+        shared.tasks.kill();
+        if within(KILL_LIMIT, shared.tasks.wait()).await {
+            tracing::info!("stopped, without waiting for every client to read its DISCONNECT");
+        } else {
+            tracing::warn!(
+                tasks = shared.tasks.len(),
+                connections = shared.connections.load(Ordering::Relaxed),
+                "not everything stopped in time"
+            );
+        }
+    }
+
+    /// Ends all its tasks at once.
+    pub(super) fn kill(&self) {
+        self.shared.stopping.cancel();
+        self.shared.tasks.kill();
+    }
+}
+
+/// Tells every client that the server shuts down, on a thread of its own: the locks of a session are
+/// held for as long as a turn on it takes.
+async fn dismiss(shared: Arc<Shared>) {
+    let told = tokio::task::spawn_blocking(move || {
+        let now = shared.clock.now();
+        let mut dirty = Dirty::default();
+        shared.broker.stop(now, &mut dirty);
+        shared.broker.flush_all(&shared.broker.context(now), dirty);
+    });
+    // It fails only where the runtime ends, and takes the connections with it.
+    let _ = told.await;
+}
+
+/// Waits for a future, at most so long; whether it ended.
+///
+/// A thread keeps the time. A runtime's own timers stand still while its workers are busy.
+async fn within(limit: Duration, future: impl Future<Output = ()>) -> bool {
+    let (cancel, cancelled) = std::sync::mpsc::channel::<()>();
+    let (expire, expired) = tokio::sync::oneshot::channel();
+    let watch = std::thread::Builder::new().name("stop".into());
+    // A machine without threads left gets no time to wait either.
+    let _watch = watch.spawn(move || {
+        // An error is the time that ran out, or a caller that is gone.
+        let _ = cancelled.recv_timeout(limit);
+        let _ = expire.send(());
+    });
+    let in_time = tokio::select! {
+        biased;
+        () = future => true,
+        _ = expired => false,
+    };
+    drop(cancel);
+    in_time
+}
