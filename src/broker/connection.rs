@@ -26,6 +26,7 @@ use crate::conn::alias::InboundAliases;
 use crate::conn::handshake::{self, Accepted};
 use crate::conn::rate::Rate;
 use crate::conn::violation::Violation;
+use crate::session::cause::Cause;
 
 use self::answers::Answers;
 use self::publishing::Unfinished;
@@ -35,7 +36,7 @@ use super::context::Context;
 use super::dirty::{Dirty, Later};
 use super::facts::{ConnectionFacts, TrafficTotals};
 use super::fan_out::FanOut;
-use super::lifecycle::{Attached, ConnectRequest, Departure, NotAttached, Takeover};
+use super::lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
 use super::link::{Farewell, Link};
 use super::outbox::Peer;
 use super::route::RouteCache;
@@ -50,7 +51,6 @@ pub(crate) const UNSENT_ANSWERS: usize = 64 * 1024;
 const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
 
 /// How the log names the end of a connection whose session another has.
-const TAKEN_OVER: &str = "taken over by another connection";
 
 /// What a batch of bytes came to.
 #[derive(Debug)]
@@ -199,7 +199,7 @@ enum Stop {
     /// The client broke a rule.
     Violation(Violation),
     /// DISCONNECT came.
-    Disconnect(Departure),
+    Disconnect(Cause),
     /// Another connection has the session.
     Stale,
 }
@@ -335,8 +335,8 @@ impl Connection {
                 self.refuse(broker, &violation, context, dirty);
                 Received::end(consumed)
             }
-            Err(Stop::Disconnect(departure)) => {
-                self.depart(broker, "client disconnected", departure, context, dirty);
+            Err(Stop::Disconnect(cause)) => {
+                self.depart(broker, cause, context, dirty);
                 Received::end(consumed)
             }
             Err(Stop::Stale) => {
@@ -643,32 +643,25 @@ impl Connection {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
-        let text = broker.reason_string("DISCONNECT", &violation.text);
-        let departure = Departure {
-            reason: Some(violation.reason),
-            reason_string: Some(text),
-            ..Departure::default()
-        };
-        let why = format!("{} ({})", violation.text, violation.rule);
-        self.depart(broker, &why, departure, context, dirty);
+        self.depart(broker, violation.into(), context, dirty);
     }
 
-    fn depart(
+    /// Ends the connection for this cause.
+    pub(crate) fn depart(
         &mut self,
         broker: &Broker,
-        why: &str,
-        departure: Departure,
+        cause: Cause,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
         if let Phase::Active(active) = &self.phase {
-            self.log_end(active, why);
-            broker.detach(&active.session, active.epoch, departure, context, dirty);
+            self.log_end(active, &cause);
+            broker.detach(&active.session, active.epoch, cause, context, dirty);
         } else if !matches!(self.phase, Phase::Ended) {
             tracing::debug!(
                 peer = %self.facts.peer_name(),
                 listener = self.facts.listener,
-                reason = why,
+                reason = %cause,
                 "ended before CONNECT"
             );
             // Nobody to say farewell to; the owner still waits for the word that it is over.
@@ -677,36 +670,16 @@ impl Connection {
         self.end(broker);
     }
 
-    fn log_end(&self, active: &Active, why: &str) {
+    fn log_end(&self, active: &Active, cause: &Cause) {
         tracing::info!(
             client_id = active.session.client_id(),
             peer = %self.facts.peer_name(),
             listener = self.facts.listener,
             protocol = active.version.level(),
-            reason = why,
+            by = cause.initiator().name(),
+            reason = %cause,
             "disconnected"
         );
-    }
-
-    /// The peer closed, or the connection broke, and all that had arrived was handled.
-    pub(crate) fn closed(
-        &mut self,
-        broker: &Broker,
-        why: &str,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) {
-        self.depart(broker, why, Departure::default(), context, dirty);
-    }
-
-    /// Another connection wants the session, and everything that had arrived on this one was handled
-    /// (MQTT-3.1.4-3).
-    pub(crate) fn hand_over(&mut self, broker: &Broker, context: &Context<'_>, dirty: &mut Dirty) {
-        let departure = Departure {
-            reason: Some(ReasonCode::SessionTakenOver),
-            ..Departure::default()
-        };
-        self.depart(broker, TAKEN_OVER, departure, context, dirty);
     }
 
     /// Whether another connection still has the session.
@@ -741,11 +714,13 @@ impl Connection {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Flow {
-        let reason = self.link.mailbox().peek(|farewell| farewell.words.reason);
-        if let Some(reason) = reason {
-            if let Phase::Active(active) = &self.phase {
-                let why = reason.map_or_else(|| "ended".to_owned(), |reason| reason.to_string());
-                self.log_end(active, &why);
+        let cause = self
+            .link
+            .mailbox()
+            .peek(|farewell| farewell.words.cause.clone());
+        if let Some(cause) = cause {
+            if let (Phase::Active(active), Some(cause)) = (&self.phase, cause) {
+                self.log_end(active, &cause);
             }
             self.end(broker);
             return Flow::End;
@@ -771,12 +746,7 @@ impl Connection {
                 if !active.keep_alive.is_zero()
                     && active.heard_at + active.keep_alive <= context.live =>
             {
-                let violation = Violation::new(
-                    ReasonCode::KeepAliveTimeout,
-                    "MQTT-3.1.2-22",
-                    "keep alive timeout",
-                );
-                self.refuse(broker, &violation, context, dirty);
+                self.depart(broker, Cause::KeepAliveTimeout, context, dirty);
                 Flow::End
             }
             Phase::Active(_) => {

@@ -17,6 +17,7 @@ use parking_lot::MutexGuard;
 
 use crate::budget::{Charge, Full, Kind};
 use crate::codec::{ReasonCode, Version};
+use crate::session::cause::Cause;
 use crate::session::will::Will;
 use crate::time::Moment;
 
@@ -82,18 +83,6 @@ pub(super) struct Attached {
     pub(super) session_present: bool,
 }
 
-/// How a connection ends, as far as its session is concerned.
-#[derive(Debug, Default)]
-pub(super) struct Departure {
-    /// DISCONNECT 0x00 came: the will is removed (MQTT-3.14.4-3).
-    pub(super) discard_will: bool,
-    /// Session Expiry Interval of DISCONNECT.
-    pub(super) expiry: Option<u32>,
-    /// Sent to the client before the connection closes.
-    pub(super) reason: Option<ReasonCode>,
-    pub(super) reason_string: Option<String>,
-}
-
 impl Broker {
     /// Connects a client: finds or makes its session, takes it over if it is connected, and puts
     /// CONNACK, then what is due to it, into its outbox.
@@ -121,11 +110,8 @@ impl Broker {
                 return Err(NotAttached::Awaited);
             }
             if slot.state == State::Connected {
-                let departure = Departure {
-                    reason: Some(ReasonCode::SessionTakenOver),
-                    ..Departure::default()
-                };
-                wills.extend(self.detach_locked(&session, &mut slot, departure, context, dirty));
+                let cause = Cause::TakenOver;
+                wills.extend(self.detach_locked(&session, &mut slot, cause, context, dirty));
             }
             let other_version = slot.version != request.version && slot.state == State::Away;
             let fresh =
@@ -244,7 +230,7 @@ impl Broker {
         &self,
         session: &Arc<Session>,
         epoch: u64,
-        departure: Departure,
+        cause: Cause,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
@@ -252,7 +238,7 @@ impl Broker {
         if slot.epoch != epoch {
             return;
         }
-        let will = self.detach_locked(session, &mut slot, departure, context, dirty);
+        let will = self.detach_locked(session, &mut slot, cause, context, dirty);
         drop(slot);
         if let Some((session, will)) = will {
             self.publish_will(&session, &will, context, dirty);
@@ -263,15 +249,13 @@ impl Broker {
     pub(crate) fn disconnect(
         &self,
         session: &Arc<Session>,
-        reason: Option<ReasonCode>,
-        text: &str,
+        cause: Cause,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> bool {
         let epoch = session.slot().epoch;
         let connected = session.outbox().connected.is_some();
-        let departure = self.departure(reason, text);
-        self.detach(session, epoch, departure, context, dirty);
+        self.detach(session, epoch, cause, context, dirty);
         connected
     }
 
@@ -284,16 +268,7 @@ impl Broker {
         dirty: &mut Dirty,
     ) {
         dirty.charge(DEPARTURE_STEPS);
-        let departure = self.departure(Some(ReasonCode::QuotaExceeded), "session queue is full");
-        self.detach(session, epoch, departure, context, dirty);
-    }
-
-    fn departure(&self, reason: Option<ReasonCode>, text: &str) -> Departure {
-        Departure {
-            reason,
-            reason_string: (!text.is_empty()).then(|| self.reason_string("DISCONNECT", text)),
-            ..Departure::default()
-        }
+        self.detach(session, epoch, Cause::QueueFull, context, dirty);
     }
 
     /// Ends the connection under the slot's lock. Returns a will that is due now.
@@ -301,7 +276,7 @@ impl Broker {
         &self,
         session: &Arc<Session>,
         slot: &mut Slot,
-        departure: Departure,
+        cause: Cause,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Option<(Arc<Session>, Box<Will>)> {
@@ -309,7 +284,7 @@ impl Broker {
             return None;
         }
         // MQTT-3.14.2-2: zero cannot become more; the connection has refused that already.
-        if let Some(expiry) = departure.expiry {
+        if let Some(expiry) = cause.session_expiry() {
             slot.expiry = expiry;
         }
         let is_resumable = slot.expiry > 0;
@@ -319,9 +294,12 @@ impl Broker {
             outbox.leave_groups(dirty);
         }
         self.run_errand(session, context, dirty);
+        let discards_will = cause.discards_will();
+        let explanation = cause.explanation();
+        let reason_string = explanation.map(|text| self.reason_string("DISCONNECT", text));
         {
             let mut outbox = session.outbox();
-            outbox.detach(departure.reason, departure.reason_string, context);
+            outbox.detach(cause, reason_string, context);
             outbox.settle(context);
         }
         slot.epoch += 1;
@@ -332,7 +310,7 @@ impl Broker {
         slot.connected_at = None;
         self.connected.fetch_sub(1, Ordering::Relaxed);
         self.cancel_timers(slot);
-        if departure.discard_will {
+        if discards_will {
             slot.will = None;
         }
         slot.wake_an_heir();
@@ -654,7 +632,7 @@ mod tests {
             &mut dirty,
         );
         let Attached { session, epoch, .. } = attached.expect("a session");
-        broker.detach(&session, epoch, Departure::default(), &context, &mut dirty);
+        broker.detach(&session, epoch, Cause::Dropped, &context, &mut dirty);
         broker.flush_all(&context, dirty);
         assert_eq!(broker.stats(now).memory, LEFT, "nothing was written");
         drop(link.mailbox().take());

@@ -8,7 +8,8 @@
 use std::io::IoSlice;
 
 use crate::budget::{Budget, Charge, Kind};
-use crate::codec::{ReasonCode, Version, encode_disconnect};
+use crate::codec::{Version, encode_disconnect};
+use crate::session::cause::Cause;
 
 use super::chunks::Chunks;
 use super::writer::{self, Outcome, Writer};
@@ -49,8 +50,8 @@ pub(crate) type Farewell = writer::Retired<Chunks, Words>;
 #[derive(Debug)]
 pub(crate) struct Words {
     pub(crate) version: Version,
-    /// The DISCONNECT to send, if any.
-    pub(crate) reason: Option<ReasonCode>,
+    /// Why it ends; `None` where there never was a session.
+    pub(crate) cause: Option<Cause>,
     /// Goes with the DISCONNECT as Reason String.
     pub(crate) reason_string: Option<String>,
     /// The client's Maximum Packet Size.
@@ -65,7 +66,7 @@ impl Words {
     pub(super) fn none(version: Version, budget: Budget) -> Self {
         Self {
             version,
-            reason: None,
+            cause: None,
             reason_string: None,
             packet_size: usize::MAX,
             held: Charge::none(budget, Kind::Queues),
@@ -85,7 +86,8 @@ impl Farewell {
     /// stays within the client's Maximum Packet Size (MQTT-3.14.2-3).
     pub(crate) fn compose(&mut self) {
         let words = &self.words;
-        let Some(reason) = words.reason.filter(|_| words.version == Version::V5) else {
+        let reason = words.cause.as_ref().and_then(Cause::reason);
+        let Some(reason) = reason.filter(|_| words.version == Version::V5) else {
             return;
         };
         let bytes = self.writer.bytes().buffer();

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use crate::codec::{PacketId, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version};
 use crate::conn::rules;
 use crate::conn::violation::Violation;
+use crate::session::cause::Cause;
 
 use super::Broker;
 use super::context::Context;
 use super::dirty::Dirty;
 use super::facts::{ConnectionFacts, Traffic};
-use super::lifecycle::{ConnectRequest, Departure, NotAttached, Takeover};
+use super::lifecycle::{ConnectRequest, NotAttached, Takeover};
 use super::link::Link;
 use super::outbox::Peer;
 use super::session::Session;
@@ -114,12 +115,6 @@ impl Broker {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
-        self.detach(
-            &local.session,
-            local.epoch,
-            Departure::default(),
-            context,
-            dirty,
-        );
+        self.detach(&local.session, local.epoch, Cause::Dropped, context, dirty);
     }
 }

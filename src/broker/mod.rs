@@ -56,6 +56,7 @@ use crate::codec::{Publish, ReasonCode};
 use crate::config::Config;
 use crate::conn::rate::Rates;
 use crate::conn::violation::Violation;
+use crate::session::cause::Cause;
 use crate::time::Moment;
 use crate::topic::{HashParent, Hashing};
 
@@ -283,8 +284,7 @@ impl Broker {
         self.stopping.store(true, Ordering::Release);
         let context = self.context(now);
         for session in self.all_sessions() {
-            let reason = Some(ReasonCode::ServerShuttingDown);
-            self.disconnect(&session, reason, "", &context, dirty);
+            self.disconnect(&session, Cause::Stopping, &context, dirty);
         }
         self.schedule.wake_owners();
     }

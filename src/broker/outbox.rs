@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::budget::{Charge, Kind};
 use crate::codec::{self, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
+use crate::session::cause::Cause;
 use crate::session::delivery::{Delivery, SubscriptionIds};
 use crate::session::message::{Message, Publication, remaining_expiry};
 use crate::session::subscription::Options;
@@ -953,8 +954,8 @@ impl Outbox {
     /// The connection half leaves; what it had not written goes to the link's owner.
     pub(super) fn detach(
         &mut self,
-        reason: Option<ReasonCode>,
-        text: Option<String>,
+        cause: Cause,
+        reason_string: Option<String>,
         context: &Context<'_>,
     ) {
         if let Some(connected) = self.connected.take() {
@@ -964,8 +965,8 @@ impl Outbox {
             let words = Words {
                 version: peer.version,
                 held: Charge::forced(context.budget, Kind::Queues, out.held()),
-                reason,
-                reason_string: text.filter(|_| peer.problem_information),
+                cause: Some(cause),
+                reason_string: reason_string.filter(|_| peer.problem_information),
                 packet_size: peer.packet_size,
             };
             link.mailbox().retire(out, words);

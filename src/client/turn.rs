@@ -25,6 +25,7 @@ use crate::broker::{
 use crate::budget::{Full, Kind};
 use crate::codec::ReasonCode;
 use crate::conn::violation::Violation;
+use crate::session::cause::Cause;
 use crate::time::Moment;
 
 use super::input::{Bytes, LargePacket, Pending, Space};
@@ -72,7 +73,7 @@ pub(crate) enum Input {
     /// Nothing for now; whoever drives the turn is told when there is more.
     Nothing,
     /// The stream has ended, for this reason.
-    Closed(String),
+    Closed(Cause),
     /// The transport's own rules were broken.
     Refused(Violation),
 }
@@ -157,7 +158,7 @@ pub(crate) struct Turn {
     /// What is read waits for the word on a password.
     checking: bool,
     /// The stream ended meanwhile, behind packets that wait.
-    ended: Option<String>,
+    ended: Option<Cause>,
     /// Another connection wants the session: what had arrived is read first, whatever else would
     /// hold reading back. Since when that is known.
     handing_over: Option<Instant>,
@@ -312,7 +313,7 @@ impl Turn {
                     self.pass = self.pass.max(Pass::More);
                 }
                 if self.is_open() && self.pass == Pass::Idle && self.broken {
-                    self.lost(broker, "connection broken", context);
+                    self.depart(broker, Cause::Lost("connection broken".into()), context);
                 }
             }
             Part::Room => {
@@ -402,8 +403,8 @@ impl Turn {
         if let Some(input) = self.pending.take_packets() {
             return self.handle(broker, input, context);
         }
-        if let Some(why) = self.ended.take() {
-            self.lost(broker, &why, context);
+        if let Some(cause) = self.ended.take() {
+            self.depart(broker, cause, context);
             return Pass::More;
         }
         let limit = LEAST_READ.max(self.dirty.share() * BYTES_PER_STEP);
@@ -419,8 +420,8 @@ impl Turn {
             Input::Bytes(count) => (count, count),
             Input::Framed { bytes, cost } => (bytes, cost),
             Input::Nothing => return self.input_is_used_up(broker, io, context),
-            Input::Closed(why) => {
-                self.lost(broker, &why, context);
+            Input::Closed(cause) => {
+                self.depart(broker, cause, context);
                 return Pass::More;
             }
             Input::Refused(violation) => {
@@ -471,8 +472,8 @@ impl Turn {
                 }
             }
             Input::Nothing => return Pass::Idle,
-            Input::Closed(why) if self.pending.waiting() > 0 => self.ended = Some(why),
-            Input::Closed(why) => self.lost(broker, &why, context),
+            Input::Closed(cause) if self.pending.waiting() > 0 => self.ended = Some(cause),
+            Input::Closed(cause) => self.depart(broker, cause, context),
             Input::Refused(violation) => self.refuse(broker, &violation, context),
         }
         Pass::More
@@ -502,9 +503,7 @@ impl Turn {
     }
 
     fn refuse(&mut self, broker: &Broker, violation: &Violation, context: &Context<'_>) {
-        self.connection
-            .refuse(broker, violation, context, &mut self.dirty);
-        self.begin_to_leave(broker, context);
+        self.depart(broker, violation.into(), context);
     }
 
     /// Everything that had arrived was handled: a session that another connection wants may go, unless
@@ -524,9 +523,9 @@ impl Turn {
         self.hand_over(broker, context)
     }
 
+    /// What the client sent before its next connection was handled, which may have the session.
     fn hand_over(&mut self, broker: &Broker, context: &Context<'_>) -> Pass {
-        self.connection.hand_over(broker, context, &mut self.dirty);
-        self.begin_to_leave(broker, context);
+        self.depart(broker, Cause::TakenOver, context);
         Pass::More
     }
 
@@ -636,7 +635,7 @@ impl Turn {
         }
         self.note_output(broker, &state, context.live);
         if self.is_stuck(broker, context.live) {
-            self.lost(broker, "the client took no byte for too long", context);
+            self.depart(broker, Cause::Stalled, context);
             // It will take no farewell either.
             self.stage = Stage::Leaving {
                 farewell: None,
@@ -684,10 +683,10 @@ impl Turn {
             .is_some_and(|since| now.saturating_duration_since(since) >= limit)
     }
 
-    /// The connection is gone; everything that arrived was handled.
-    fn lost(&mut self, broker: &Broker, why: &str, context: &Context<'_>) {
+    /// The connection ends; everything that arrived was handled.
+    fn depart(&mut self, broker: &Broker, cause: Cause, context: &Context<'_>) {
         self.connection
-            .closed(broker, why, context, &mut self.dirty);
+            .depart(broker, cause, context, &mut self.dirty);
         self.begin_to_leave(broker, context);
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::codec::{DecodeError, ReasonCode};
+use crate::session::cause::Cause;
 
 /// What a client did wrong, or may not do here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +32,16 @@ impl Violation {
     /// Breaks the protocol itself (0x82).
     pub(crate) fn protocol(rule: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ReasonCode::ProtocolError, rule, text)
+    }
+}
+
+impl From<&Violation> for Cause {
+    fn from(violation: &Violation) -> Self {
+        Self::Refused {
+            reason: violation.reason,
+            text: violation.text.clone(),
+            rule: violation.rule,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::broker::{Link, Mailbox, Signal, Written};
 use crate::client::Input;
+use crate::session::cause::Cause;
 
 use super::socket::{Inbound, Socket, describe, has_input, written};
 
@@ -78,10 +79,10 @@ impl Inbound for TcpInbound {
         match Pin::new(&mut self.0).poll_read(cx, &mut buf) {
             Poll::Pending => Input::Nothing,
             Poll::Ready(Ok(())) if buf.filled().is_empty() => {
-                Input::Closed("connection closed by the client".to_owned())
+                Input::Closed(Cause::Lost("connection closed by the client".into()))
             }
             Poll::Ready(Ok(())) => Input::Bytes(buf.filled().len()),
-            Poll::Ready(Err(error)) => Input::Closed(describe(&error)),
+            Poll::Ready(Err(error)) => Input::Closed(Cause::Lost(describe(&error).into())),
         }
     }
 }

@@ -25,6 +25,7 @@ use tokio_rustls::server::TlsStream;
 use crate::auth::Source;
 use crate::broker::{Link, Mailbox, Signal, TlsFacts, Written};
 use crate::client::Input;
+use crate::session::cause::Cause;
 
 use super::gate::Gate;
 use super::socket::{Inbound, Socket, describe, has_input};
@@ -271,7 +272,7 @@ impl Inbound for TlsInbound {
                 }
             }
             if let Some(end) = &self.end {
-                return Input::Closed(end.clone());
+                return Input::Closed(Cause::Lost(end.clone().into()));
             }
             match self.read_records(cx, buf) {
                 Some(0) => {}

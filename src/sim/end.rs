@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::broker::{Broker, ConnectionFacts, Credentials, Link, Traffic, Verdict};
 use crate::client::turn::{Part, READ_SIZE};
 use crate::client::{Input, Io, Next, Turn};
+use crate::session::cause::Cause;
 
 use super::wire::Wire;
 
@@ -130,7 +131,7 @@ impl Io for End {
             return Input::Bytes(count);
         }
         if self.uplink.is_empty() && self.is_closed {
-            return Input::Closed("the client closed".to_owned());
+            return Input::Closed(Cause::Lost("the client closed".into()));
         }
         self.awaits_input = true;
         Input::Nothing

@@ -14,6 +14,7 @@ use crate::codec::{
     AckKind, Frame, OutgoingPublish, Packet, QoS, ReasonCode, RetainHandling, Sender, Split,
     SubscribeOptions, Version, client as encode, connect, decode, decode_from, encode_ack, split,
 };
+use crate::session::cause::Cause;
 
 use super::client::{Client, Habit, Peer, Publishing, Role};
 use super::dice::Dice;
@@ -515,9 +516,12 @@ impl World {
         self.begin();
         let mut dirty = Dirty::default();
         let context = self.broker.context(self.now);
-        let reason = Some(ReasonCode::AdministrativeAction);
+        let cause = Cause::Kicked {
+            reason: ReasonCode::AdministrativeAction,
+            text: "",
+        };
         self.broker
-            .disconnect(&session, reason, "", &context, &mut dirty);
+            .disconnect(&session, cause, &context, &mut dirty);
         self.account(&[], None);
         self.flush_all(dirty);
     }
@@ -548,7 +552,7 @@ impl World {
             wire.set_meanwhile(Some(Box::new(move || {
                 let mut dirty = Dirty::default();
                 let context = broker.context(now);
-                broker.disconnect(&session, None, "", &context, &mut dirty);
+                broker.disconnect(&session, Cause::Dropped, &context, &mut dirty);
                 broker.flush_all(&context, dirty);
             })));
         }

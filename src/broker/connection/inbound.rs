@@ -10,7 +10,7 @@ use crate::conn::violation::Violation;
 
 use super::super::outbox::{Acknowledged, Outbox};
 use super::subscribing::Handled;
-use super::{Active, Broker, Context, Departure, Dirty, Flow, Received, Stop};
+use super::{Active, Broker, Cause, Context, Dirty, Flow, Received, Stop};
 
 /// Acknowledgements that are handled under one lock.
 const ACKS: usize = 1024;
@@ -226,12 +226,11 @@ impl Active {
             )
             .into();
         }
-        Stop::Disconnect(Departure {
-            discard_will: disconnect.reason == ReasonCode::Success,
-            expiry: disconnect
+        Stop::Disconnect(Cause::Disconnect {
+            reason: disconnect.reason,
+            session_expiry: disconnect
                 .session_expiry
                 .map(|secs| clamp_session_expiry(secs, broker.config())),
-            ..Departure::default()
         })
     }
 }

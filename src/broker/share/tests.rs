@@ -15,10 +15,11 @@ use crate::codec::{
     Packet, PacketId, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version, client,
 };
 use crate::config::Config;
+use crate::session::cause::Cause;
 use crate::session::message::Publication;
 use crate::topic::Filter;
 
-use super::super::lifecycle::{Attached, ConnectRequest, Departure, Takeover};
+use super::super::lifecycle::{Attached, ConnectRequest, Takeover};
 use super::super::outbox::{Acknowledged, Peer};
 use super::super::publish::Run;
 use super::super::subscribe::{Due, Request};
@@ -810,7 +811,7 @@ impl Harness {
         if let Some(Attached { session, epoch, .. }) = self.attached[client].take() {
             let context = self.broker.context(self.now);
             self.broker
-                .detach(&session, epoch, Departure::default(), &context, dirty);
+                .detach(&session, epoch, Cause::Dropped, &context, dirty);
         }
     }
 

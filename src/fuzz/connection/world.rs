@@ -8,6 +8,7 @@ use crate::codec::{
     OutgoingPublish, PacketId, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version, client,
 };
 use crate::config::{Config, Overflow, Overlapping, ShareStrategy, User};
+use crate::session::cause::Cause;
 
 use super::owner::Pipe;
 use super::script::{Action, SLOTS, Step};
@@ -94,8 +95,12 @@ impl World {
         if let Some(session) = session {
             let context = self.broker.context(self.now);
             let mut dirty = Dirty::default();
+            let cause = reason.map_or(Cause::Dropped, |reason| Cause::Kicked {
+                reason,
+                text: "an operator",
+            });
             self.broker
-                .disconnect(&session, reason, "an operator", &context, &mut dirty);
+                .disconnect(&session, cause, &context, &mut dirty);
             self.broker.flush_all(&context, dirty);
         }
     }

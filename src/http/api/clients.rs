@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::broker::{ClientSnapshot, Dirty, PartBounds, Session, TlsFacts};
 use crate::codec::{PacketType, ReasonCode};
+use crate::session::cause::Cause;
 
 use super::super::Api;
 use super::super::answer::Answer;
@@ -143,10 +144,13 @@ pub(in crate::http) async fn disconnect(
     let session = shared.broker.find(&id).ok_or_else(|| unknown(&id))?;
     let mut dirty = Dirty::default();
     let context = shared.broker.context(shared.clock.now());
-    let disconnected =
-        shared
-            .broker
-            .disconnect(&session, Some(reason), REASON_STRING, &context, &mut dirty);
+    let cause = Cause::Kicked {
+        reason,
+        text: REASON_STRING,
+    };
+    let disconnected = shared
+        .broker
+        .disconnect(&session, cause, &context, &mut dirty);
     super::flush(shared, dirty).await;
     tracing::info!(client_id = &*excerpt(&id), %reason, disconnected, "disconnected through the control API");
     Ok(Json(Disconnected {

@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use crate::broker::{Link, Mailbox, Signal, Written};
 use crate::client::Input;
 use crate::conn::violation::Violation;
+use crate::session::cause::Cause;
 
 use super::super::socket::{Inbound, Socket};
 use super::frame::{Decoded, Decoder, Encoder, End};
@@ -239,9 +240,10 @@ impl<I: Inbound, L: Socket> WsInbound<I, L> {
         let size = buf.len().min(READ_SIZE);
         match self.inner.read(cx, buf.get_mut(..size).unwrap_or_default()) {
             Input::Bytes(count) => Ok(count),
-            Input::Closed(why) if !self.is_deaf => Err(Input::Closed(format!(
-                "{why}, without a WebSocket Close frame"
-            ))),
+            Input::Closed(cause) if !self.is_deaf => {
+                let text = format!("{cause}, without a WebSocket Close frame");
+                Err(Input::Closed(Cause::Lost(text.into())))
+            }
             input => Err(input),
         }
     }
@@ -258,10 +260,7 @@ impl<I: Inbound, L: Socket> WsInbound<I, L> {
 /// What the end of the stream is to the connection.
 fn told(end: End) -> Input {
     match end {
-        End::Closed(Some(code)) => {
-            Input::Closed(format!("WebSocket closed by the client with code {code}"))
-        }
-        End::Closed(None) => Input::Closed("WebSocket closed by the client".to_owned()),
+        End::Closed(code) => Input::Closed(Cause::WebSocketClose(code)),
         End::Fault(fault) => Input::Refused(Violation::protocol(fault.rule, fault.text)),
     }
 }

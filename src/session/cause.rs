@@ -1,0 +1,163 @@
+//! Who ended a connection, why, and what follows from that.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::codec::ReasonCode;
+
+/// Who ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Initiator {
+    /// The client, in so many words.
+    Client,
+    /// The program that the broker runs in.
+    Library,
+    /// Nobody said so: the stream ended or broke.
+    Network,
+    /// The broker, by its rules.
+    Broker,
+    /// Whoever asked for it from outside.
+    Operator,
+}
+
+impl Initiator {
+    /// As the log has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Library => "library",
+            Self::Network => "network",
+            Self::Broker => "broker",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// Why a connection ended. What the client is told, what becomes of its will and what the log says
+/// follow from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// DISCONNECT came, with this reason and maybe another Session Expiry Interval.
+    Disconnect {
+        reason: ReasonCode,
+        session_expiry: Option<u32>,
+    },
+    /// A WebSocket was closed by its own means, with this code if it gave one.
+    WebSocketClose(Option<u16>),
+    /// A subscription in this process was dropped.
+    Dropped,
+    /// The stream ended or broke.
+    Lost(Cow<'static, str>),
+    /// Nothing came for one and a half times the Keep Alive (MQTT-3.1.2-22).
+    KeepAliveTimeout,
+    /// The socket took no byte for too long.
+    Stalled,
+    /// What came is not acceptable.
+    Refused {
+        reason: ReasonCode,
+        text: Cow<'static, str>,
+        /// The statement or the AWS behaviour that says so.
+        rule: &'static str,
+    },
+    /// Another connection has the session (MQTT-3.1.4-3).
+    TakenOver,
+    /// The session's queue is full, and the configuration ends connections for that.
+    QueueFull,
+    /// The broker stops.
+    Stopping,
+    /// Somebody outside wanted it, with these words.
+    Kicked {
+        reason: ReasonCode,
+        text: &'static str,
+    },
+}
+
+impl Cause {
+    pub(crate) fn initiator(&self) -> Initiator {
+        match self {
+            Self::Disconnect { .. } | Self::WebSocketClose(_) => Initiator::Client,
+            Self::Dropped => Initiator::Library,
+            Self::Lost(_) => Initiator::Network,
+            Self::KeepAliveTimeout
+            | Self::Stalled
+            | Self::Refused { .. }
+            | Self::TakenOver
+            | Self::QueueFull
+            | Self::Stopping => Initiator::Broker,
+            Self::Kicked { .. } => Initiator::Operator,
+        }
+    }
+
+    /// The reason of the DISCONNECT that the client gets; `None` where it gets none.
+    pub(crate) fn reason(&self) -> Option<ReasonCode> {
+        match self {
+            Self::Disconnect { .. }
+            | Self::WebSocketClose(_)
+            | Self::Dropped
+            | Self::Lost(_)
+            | Self::Stalled => None,
+            Self::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout),
+            Self::Refused { reason, .. } | Self::Kicked { reason, .. } => Some(*reason),
+            Self::TakenOver => Some(ReasonCode::SessionTakenOver),
+            Self::QueueFull => Some(ReasonCode::QuotaExceeded),
+            Self::Stopping => Some(ReasonCode::ServerShuttingDown),
+        }
+    }
+
+    /// What goes with it as Reason String.
+    pub(crate) fn explanation(&self) -> Option<&str> {
+        let text: &str = match self {
+            Self::KeepAliveTimeout => "keep alive timeout",
+            Self::QueueFull => "session queue is full",
+            Self::Refused { text, .. } => text,
+            Self::Kicked { text, .. } => text,
+            _ => return None,
+        };
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// Whether the will is removed: the client left with reason 0x00 (MQTT-3.14.4-3).
+    pub(crate) fn discards_will(&self) -> bool {
+        matches!(
+            self,
+            Self::Disconnect {
+                reason: ReasonCode::Success,
+                ..
+            }
+        )
+    }
+
+    /// The Session Expiry Interval that holds from now on, if another one was given.
+    pub(crate) fn session_expiry(&self) -> Option<u32> {
+        match self {
+            Self::Disconnect { session_expiry, .. } => *session_expiry,
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disconnect {
+                reason: ReasonCode::Success,
+                ..
+            } => f.write_str("client disconnected"),
+            Self::Disconnect { reason, .. } => write!(f, "client disconnected: {reason}"),
+            Self::WebSocketClose(None) => f.write_str("WebSocket closed by the client"),
+            Self::WebSocketClose(Some(code)) => {
+                write!(f, "WebSocket closed by the client with code {code}")
+            }
+            Self::Dropped => f.write_str("subscription dropped"),
+            Self::Lost(text) => f.write_str(text),
+            Self::KeepAliveTimeout => f.write_str("keep alive timeout (MQTT-3.1.2-22)"),
+            Self::Stalled => f.write_str("the client took no byte for too long"),
+            Self::Refused { text, rule, .. } => write!(f, "{text} ({rule})"),
+            Self::TakenOver => f.write_str("taken over by another connection"),
+            Self::QueueFull => f.write_str("session queue is full"),
+            Self::Stopping => f.write_str("the broker is stopping"),
+            Self::Kicked { reason, text: "" } => write!(f, "{reason}"),
+            Self::Kicked { reason, text } => write!(f, "{text} ({reason})"),
+        }
+    }
+}
