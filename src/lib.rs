@@ -14,7 +14,6 @@ pub(crate) mod chunked;
 mod client;
 pub(crate) mod codec;
 pub mod config;
-pub(crate) mod conn;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -24,9 +23,10 @@ mod http;
 #[doc(hidden)]
 pub mod internals;
 mod local;
+pub(crate) mod message;
 mod net;
+pub(crate) mod protocol;
 mod server;
-pub(crate) mod session;
 #[cfg(any(test, fuzzing))]
 mod sim;
 pub(crate) mod table;

@@ -13,8 +13,8 @@ use crate::codec::{
     self, DecodeError, Frame, MessageProperties, Packet, PacketId, QoS, ReasonCode, Sender, Split,
     Version,
 };
-use crate::conn::violation::Violation;
 use crate::net::Shared;
+use crate::protocol::violation::Violation;
 
 /// Messages that wait for the program; more stay in the broker, bounded as for any client.
 const WAITING: usize = 1024;

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use smallvec::SmallVec;
 
-use crate::session::message::Message;
+use crate::message::publication::Message;
 
 use super::link::{Link, Written};
 use super::writer::{Bytes, Outcome};

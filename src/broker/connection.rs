@@ -22,11 +22,11 @@ use crate::codec::{
     connect, encode_connack,
 };
 use crate::config::Limits;
-use crate::conn::alias::InboundAliases;
-use crate::conn::handshake::{self, Accepted};
-use crate::conn::rate::Rate;
-use crate::conn::violation::Violation;
-use crate::session::cause::Cause;
+use crate::message::cause::Cause;
+use crate::protocol::alias::InboundAliases;
+use crate::protocol::handshake::{self, Accepted};
+use crate::protocol::rate::Rate;
+use crate::protocol::violation::Violation;
 
 use self::answers::Answers;
 use self::publishing::Unfinished;

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use crate::session::window::Walk;
+use super::outbox::window::Walk;
 
 use super::Broker;
 use super::context::Context;

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use crate::session::subscription::{Options, Subscription};
+use crate::message::subscription::{Options, Subscription};
 
 use super::ordered::{self, Keyed, Ordered};
 use super::session::Session;

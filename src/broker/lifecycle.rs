@@ -17,8 +17,8 @@ use parking_lot::MutexGuard;
 
 use crate::budget::{Charge, Full, Kind};
 use crate::codec::{ReasonCode, Version};
-use crate::session::cause::Cause;
-use crate::session::will::Will;
+use crate::message::cause::Cause;
+use crate::message::will::Will;
 use crate::time::Moment;
 
 use super::Broker;

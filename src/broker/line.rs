@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use super::outbox::window::Window;
 use crate::chunked::Queue;
-use crate::session::message::Message;
-use crate::session::window::Window;
+use crate::message::publication::Message;
 
 /// Bytes of a place at the end of a line, and of one aside, besides the message.
 const IN_TAIL: usize = 64;
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
     use crate::budget::Owned;
     use crate::codec::QoS;
-    use crate::session::message::Publication;
+    use crate::message::publication::Publication;
 
     impl Waits for Message {
         fn message(&self) -> &Message {

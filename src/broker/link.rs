@@ -9,7 +9,7 @@ use std::io::IoSlice;
 
 use crate::budget::{Budget, Charge, Kind};
 use crate::codec::{Version, encode_disconnect};
-use crate::session::cause::Cause;
+use crate::message::cause::Cause;
 
 use super::chunks::Chunks;
 use super::writer::{self, Outcome, Writer};

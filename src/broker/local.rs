@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::codec::{PacketId, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version};
-use crate::conn::rules;
-use crate::conn::violation::Violation;
-use crate::session::cause::Cause;
+use crate::message::cause::Cause;
+use crate::protocol::rules;
+use crate::protocol::violation::Violation;
 
 use super::Broker;
 use super::context::Context;

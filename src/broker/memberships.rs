@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
+use super::outbox::window::Walk;
 use crate::chunked::List;
-use crate::session::window::Walk;
 
 use super::share::Group;
 

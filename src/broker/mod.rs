@@ -54,9 +54,9 @@ use parking_lot::Mutex;
 use crate::budget;
 use crate::codec::{Publish, ReasonCode};
 use crate::config::Config;
-use crate::conn::rate::Rates;
-use crate::conn::violation::Violation;
-use crate::session::cause::Cause;
+use crate::message::cause::Cause;
+use crate::protocol::rate::Rates;
+use crate::protocol::violation::Violation;
 use crate::time::Moment;
 use crate::topic::{HashParent, Hashing};
 

@@ -4,10 +4,10 @@ use crate::codec::{
     MessageProperties, OutgoingPublish, Publish, PublishProperties, QoS, ReasonCode, Version,
 };
 use crate::config::Limits;
-use crate::conn::handshake::clamp_message_expiry;
-use crate::conn::rules;
-use crate::conn::violation::Violation;
-use crate::session::message::{Publication, expiry_deadline};
+use crate::message::publication::{Publication, expiry_deadline};
+use crate::protocol::handshake::clamp_message_expiry;
+use crate::protocol::rules;
+use crate::protocol::violation::Violation;
 
 use super::Broker;
 use super::context::Context;

@@ -7,10 +7,10 @@ use smallvec::SmallVec;
 
 use crate::codec::{QoS, Version};
 use crate::config::Overlapping;
-use crate::conn::rules;
-use crate::session::delivery::SubscriptionIds;
-use crate::session::message::{Message, Publication};
-use crate::session::subscription::Subscription;
+use crate::message::delivery::SubscriptionIds;
+use crate::message::publication::{Message, Publication};
+use crate::message::subscription::Subscription;
+use crate::protocol::rules;
 
 use super::Broker;
 use super::context::Context;

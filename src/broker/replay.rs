@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use crate::budget::{Charge, Full, Kind};
 use crate::codec::QoS;
-use crate::session::message::Message;
-use crate::session::subscription::{Options, Subscription};
+use crate::message::publication::Message;
+use crate::message::subscription::{Options, Subscription};
 use crate::topic::{HashParent, Position, Walk};
 
 use super::Broker;

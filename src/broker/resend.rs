@@ -1,7 +1,7 @@
 //! Exchanges of an earlier connection that the new one has not sent again yet.
 
+use super::outbox::window::{Entry, Walk, Window};
 use crate::codec::PacketId;
-use crate::session::window::{Entry, Walk, Window};
 
 /// A walk through the window in the order in which they were sent first (MQTT-4.6.0-1).
 ///
@@ -67,7 +67,7 @@ impl Resend {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::window::Phase;
+    use crate::broker::outbox::window::Phase;
 
     #[test]
     fn what_has_ended_loses_its_turn_and_the_others_keep_theirs() {

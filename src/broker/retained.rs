@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::budget::{Charge, Kind};
-use crate::session::message::{Message, Publication};
+use crate::message::publication::{Message, Publication};
 use crate::topic::{HashParent, Named, Names, Position, Walk};
 
 use super::context::Context;

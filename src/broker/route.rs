@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use crate::budget::Charge;
 use crate::config::Overlapping;
-use crate::session::subscription::{Options, Subscription};
+use crate::message::subscription::{Options, Subscription};
 use crate::topic::{Changes, HashParent, Hashing, MatchPosition, Trie, Walk};
 
 use super::leaf::{Leaf, Target};

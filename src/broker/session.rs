@@ -8,8 +8,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::budget::{Budget, Charge, Full, Kind};
 use crate::codec::{PacketId, Version};
-use crate::session::subscription::Subscription;
-use crate::session::will::Will;
+use crate::message::subscription::Subscription;
+use crate::message::will::Will;
 
 use super::chunks::Chunks;
 use super::facts::ConnectionFacts;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::budget::Kind;
 use crate::codec::{QoS, Version};
-use crate::session::message::Message;
+use crate::message::publication::Message;
 
 use super::Broker;
 use super::facts::{ConnectionFacts, TrafficTotals};

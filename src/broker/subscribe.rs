@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::budget::Full;
 use crate::codec::{QoS, ReasonCode, RetainHandling, SubscribeOptions};
-use crate::session::subscription::{Options, Subscription};
+use crate::message::subscription::{Options, Subscription};
 use crate::topic::Filter;
 
 use super::Broker;

@@ -1,7 +1,7 @@
 //! `$SYS` topics: the usual counters, as retained messages.
 
 use crate::codec::QoS;
-use crate::session::message::Publication;
+use crate::message::publication::Publication;
 use crate::time::Moment;
 
 use super::Broker;

@@ -24,8 +24,8 @@ use crate::broker::{
 };
 use crate::budget::{Full, Kind};
 use crate::codec::ReasonCode;
-use crate::conn::violation::Violation;
-use crate::session::cause::Cause;
+use crate::message::cause::Cause;
+use crate::protocol::violation::Violation;
 use crate::time::Moment;
 
 use super::input::{Bytes, LargePacket, Pending, Space};

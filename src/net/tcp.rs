@@ -10,7 +10,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::broker::{Link, Mailbox, Signal, Written};
 use crate::client::Input;
-use crate::session::cause::Cause;
+use crate::message::cause::Cause;
 
 use super::socket::{Inbound, Socket, describe, has_input, written};
 

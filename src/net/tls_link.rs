@@ -25,7 +25,7 @@ use tokio_rustls::server::TlsStream;
 use crate::auth::Source;
 use crate::broker::{Link, Mailbox, Signal, TlsFacts, Written};
 use crate::client::Input;
-use crate::session::cause::Cause;
+use crate::message::cause::Cause;
 
 use super::gate::Gate;
 use super::socket::{Inbound, Socket, describe, has_input};

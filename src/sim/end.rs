@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::broker::{Broker, ConnectionFacts, Credentials, Link, Traffic, Verdict};
 use crate::client::turn::{Part, READ_SIZE};
 use crate::client::{Input, Io, Next, Turn};
-use crate::session::cause::Cause;
+use crate::message::cause::Cause;
 
 use super::wire::Wire;
 

@@ -14,7 +14,7 @@ use crate::codec::{
     AckKind, Frame, OutgoingPublish, Packet, QoS, ReasonCode, RetainHandling, Sender, Split,
     SubscribeOptions, Version, client as encode, connect, decode, decode_from, encode_ack, split,
 };
-use crate::session::cause::Cause;
+use crate::message::cause::Cause;
 
 use super::client::{Client, Habit, Peer, Publishing, Role};
 use super::dice::Dice;

@@ -1,7 +1,7 @@
 //! Answers to the client's own packets, in a form that it can take.
 
 use crate::codec::{ReasonCode, Version};
-use crate::conn::violation::Violation;
+use crate::protocol::violation::Violation;
 
 use super::super::chunks;
 use super::{Active, Broker, Dirty};

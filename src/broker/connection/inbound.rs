@@ -4,9 +4,9 @@ use crate::codec::{
     self, Ack, AckKind, Disconnect, Packet, PacketId, PacketType, QoS, ReasonCode, Split, Version,
     encode_ack, encode_pingresp,
 };
-use crate::conn::handshake::clamp_session_expiry;
-use crate::conn::rules;
-use crate::conn::violation::Violation;
+use crate::protocol::handshake::clamp_session_expiry;
+use crate::protocol::rules;
+use crate::protocol::violation::Violation;
 
 use super::super::outbox::{Acknowledged, Outbox};
 use super::subscribing::Handled;

@@ -6,11 +6,11 @@ use crate::budget::{Charge, Full};
 use crate::codec::{
     self, AckKind, Frame, PacketId, Publish, QoS, ReasonCode, Split, Version, encode_ack,
 };
-use crate::conn::alias::InboundAliases;
-use crate::conn::handshake::clamp_message_expiry;
-use crate::conn::rules;
-use crate::conn::violation::Violation;
-use crate::session::message::{Message, Publication, expiry_deadline};
+use crate::message::publication::{Message, Publication, expiry_deadline};
+use crate::protocol::alias::InboundAliases;
+use crate::protocol::handshake::clamp_message_expiry;
+use crate::protocol::rules;
+use crate::protocol::violation::Violation;
 
 use super::super::fan_out::FanOut;
 use super::super::publish::{Published, Run, Sent};

@@ -6,8 +6,8 @@ use crate::codec::{
     Frame, ReasonCode, Subscribe, SubscribeOptions, Unsubscribe, UserProperties, Version,
     encode_suback, encode_unsuback, subscribe_filter_len, unsubscribe_filter_len,
 };
-use crate::conn::rules;
-use crate::conn::violation::Violation;
+use crate::protocol::rules;
+use crate::protocol::violation::Violation;
 use crate::topic::{Filter, TopicError};
 
 use super::super::subscribe::{Due, Request};

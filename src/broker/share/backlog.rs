@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::codec::PacketId;
-use crate::session::message::Message;
+use crate::message::publication::Message;
 
 use super::super::line::{Aside, Discard, Line, Waits};
 

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
+use crate::broker::outbox::window::Origin;
 use crate::codec::QoS;
-use crate::session::delivery::Delivery;
-use crate::session::message::Publication;
-use crate::session::subscription::Subscription;
-use crate::session::window::Origin;
+use crate::message::delivery::Delivery;
+use crate::message::publication::Publication;
+use crate::message::subscription::Subscription;
 
 use super::super::context::Context;
 use super::super::dirty::Dirty;

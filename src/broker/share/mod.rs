@@ -28,9 +28,9 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::budget::{Charge, Kind as Account};
 use crate::codec::{PacketId, QoS};
 use crate::config::ShareStrategy;
-use crate::session::delivery::Delivery;
-use crate::session::message::Publication;
-use crate::session::subscription::Subscription;
+use crate::message::delivery::Delivery;
+use crate::message::publication::Publication;
+use crate::message::subscription::Subscription;
 
 use super::context::Context;
 use super::dirty::{Dirty, Later};

@@ -457,7 +457,7 @@ mod tests {
     use super::*;
     use crate::broker::session::Session;
     use crate::budget::{Charge, Kind as Account, Owned};
-    use crate::session::subscription::{Options, Subscription};
+    use crate::message::subscription::{Options, Subscription};
 
     #[derive(Clone, Copy, Debug)]
     enum Step {

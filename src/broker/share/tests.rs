@@ -15,8 +15,8 @@ use crate::codec::{
     Packet, PacketId, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version, client,
 };
 use crate::config::Config;
-use crate::session::cause::Cause;
-use crate::session::message::Publication;
+use crate::message::cause::Cause;
+use crate::message::publication::Publication;
 use crate::topic::Filter;
 
 use super::super::lifecycle::{Attached, ConnectRequest, Takeover};

@@ -8,7 +8,7 @@ use crate::codec::{
     OutgoingPublish, PacketId, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version, client,
 };
 use crate::config::{Config, Overflow, Overlapping, ShareStrategy, User};
-use crate::session::cause::Cause;
+use crate::message::cause::Cause;
 
 use super::owner::Pipe;
 use super::script::{Action, SLOTS, Step};

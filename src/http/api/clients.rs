@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::broker::{ClientSnapshot, Dirty, PartBounds, Session, TlsFacts};
 use crate::codec::{PacketType, ReasonCode};
-use crate::session::cause::Cause;
+use crate::message::cause::Cause;
 
 use super::super::Api;
 use super::super::answer::Answer;

@@ -13,8 +13,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::broker::{Dirty, OutsideMessage, Publishing, Reach};
 use crate::codec::{MessageProperties, QoS, ReasonCode};
-use crate::conn::violation::Violation;
 use crate::net::Shared;
+use crate::protocol::violation::Violation;
 
 use super::super::Api;
 use super::super::body::JsonBody;

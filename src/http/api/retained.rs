@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::session::message::Message;
+use crate::message::publication::Message;
 use crate::topic::Filter;
 
 use super::super::Api;

@@ -14,8 +14,8 @@ use smallvec::SmallVec;
 
 use crate::broker::{Link, Mailbox, Signal, Written};
 use crate::client::Input;
-use crate::conn::violation::Violation;
-use crate::session::cause::Cause;
+use crate::message::cause::Cause;
+use crate::protocol::violation::Violation;
 
 use super::super::socket::{Inbound, Socket};
 use super::frame::{Decoded, Decoder, Encoder, End};

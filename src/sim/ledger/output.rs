@@ -1,7 +1,7 @@
 //! What the broker composed: every packet held against what is due.
 
 use crate::codec::{Frame, Packet, PacketId, Publish, QoS, Sender, Version, decode_from};
-use crate::session::message::remaining_expiry;
+use crate::message::publication::remaining_expiry;
 
 use super::input::number_of;
 use super::{Answer, Ledger, Open, Source};

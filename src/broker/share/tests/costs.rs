@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::codec::{Packet, PacketId, QoS, Version, client};
-use crate::session::message::Publication;
+use crate::message::publication::Publication;
 
 use super::super::super::Dirty;
 use super::super::super::dirty::STEPS_PER_TURN;

@@ -3,7 +3,6 @@
 
 pub(crate) mod cause;
 pub(crate) mod delivery;
-pub(crate) mod message;
+pub(crate) mod publication;
 pub(crate) mod subscription;
 pub(crate) mod will;
-pub(crate) mod window;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::codec::{DecodeError, ReasonCode};
-use crate::session::cause::Cause;
+use crate::message::cause::Cause;
 
 /// What a client did wrong, or may not do here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 
 use crate::codec::PacketId;
-use crate::session::delivery::Delivery;
+use crate::message::delivery::Delivery;
 
 /// An open exchange.
 pub(crate) struct Entry {

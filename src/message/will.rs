@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::publication::{Publication, expiry_deadline};
 use crate::budget::Charge;
 use crate::codec::QoS;
-use crate::session::message::{Publication, expiry_deadline};
 
 /// A Will Message, kept from CONNECT until it is published or removed (MQTT-3.1.2-7, -10).
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::budget::{Budget, Charge, Full, Kind};
 use crate::codec::{Connack, Connect, QoS, ReasonCode, Version};
 use crate::config::Config;
-use crate::session::will::Will;
+use crate::message::will::Will;
 
 use super::rules;
 use super::violation::Violation;

@@ -5,17 +5,19 @@
 //! it takes to append a packet and tell the writer afterwards: methods that make the connection need
 //! one return [`Wake::Writer`].
 
+pub(super) mod window;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::window::{Entry, Origin, Phase, Walk, Window};
 use crate::budget::{Charge, Kind};
 use crate::codec::{self, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
-use crate::session::cause::Cause;
-use crate::session::delivery::{Delivery, SubscriptionIds};
-use crate::session::message::{Message, Publication, remaining_expiry};
-use crate::session::subscription::Options;
-use crate::session::window::{Entry, Origin, Phase, Walk, Window};
+use crate::message::cause::Cause;
+use crate::message::delivery::{Delivery, SubscriptionIds};
+use crate::message::publication::{Message, Publication, remaining_expiry};
+use crate::message::subscription::Options;
 
 use super::alias::OutboundAliases;
 use super::chunks::Chunks;

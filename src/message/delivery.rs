@@ -1,7 +1,7 @@
 //! One message on its way to one receiver, as it waits in a queue or in flight.
 
+use super::publication::Message;
 use crate::codec::QoS;
-use crate::session::message::Message;
 
 /// The subscription identifiers that go with one delivery (MQTT-3.3.4-3).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
