@@ -9,11 +9,11 @@
 //! `interleavings/run` runs it.
 #![cfg(loom)]
 
-#[path = "../../src/broker/signal.rs"]
+#[path = "../../src/broker/outbox/signal.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod signal;
 mod sync;
-#[path = "../../src/broker/writer.rs"]
+#[path = "../../src/broker/outbox/writer.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod writer;
 

@@ -33,13 +33,13 @@ use self::publishing::Unfinished;
 use self::subscribing::FilterWork;
 use super::Broker;
 use super::context::Context;
+use super::deliver::fan_out::FanOut;
 use super::dirty::{Dirty, Later};
 use super::facts::{ConnectionFacts, TrafficTotals};
-use super::fan_out::FanOut;
 use super::lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
 use super::link::{Farewell, Link};
 use super::outbox::Peer;
-use super::route::RouteCache;
+use super::routing::RouteCache;
 use super::schedule::TimerKey;
 use super::session::Session;
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::context::Context;
-use super::fan_out::FanOut;
+use super::deliver::fan_out::FanOut;
 use super::jobs::{Job, Jobs};
 use super::outbox::Wake;
 use super::session::Session;

@@ -14,7 +14,7 @@ use super::outbox::window::Walk;
 use super::Broker;
 use super::context::Context;
 use super::dirty::{Dirty, Later};
-use super::memberships::Task;
+use super::outbox::memberships::Task;
 use super::session::Session;
 use super::share::{More, Surrendered};
 

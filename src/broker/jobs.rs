@@ -14,7 +14,7 @@ use crate::topic::Filter;
 use super::Broker;
 use super::context::Context;
 use super::dirty::{Dirty, Later};
-use super::line::Discard;
+use super::outbox::line::Discard;
 use super::schedule::Alarm;
 use super::session::{Session, Subscribed};
 

@@ -23,11 +23,11 @@ use crate::time::Moment;
 
 use super::Broker;
 use super::context::Context;
+use super::deliver::Run;
 use super::dirty::{Dirty, Later};
 use super::facts::ConnectionFacts;
 use super::link::Link;
 use super::outbox::Peer;
-use super::publish::Run;
 use super::schedule::Timer;
 use super::session::{Session, Slot, State, session_size};
 

@@ -11,8 +11,8 @@ use crate::budget::{Budget, Charge, Kind};
 use crate::codec::{Version, encode_disconnect};
 use crate::message::cause::Cause;
 
-use super::chunks::Chunks;
-use super::writer::{self, Outcome, Writer};
+use super::outbox::chunks::Chunks;
+use super::outbox::writer::{self, Outcome, Writer};
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

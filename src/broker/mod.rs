@@ -8,40 +8,28 @@
 //! budget are leaves: nothing is locked inside them. No lock is held across an await or a write to
 //! a socket.
 
-mod alias;
-mod chunks;
 mod connection;
 mod context;
+mod deliver;
 mod dirty;
 mod errand;
 mod facts;
-mod fan_out;
 mod group_names;
 mod jobs;
-mod leaf;
 mod lifecycle;
-mod line;
 mod link;
 mod local;
-mod memberships;
 mod ordered;
 mod outbox;
-mod outside;
-mod publish;
 mod random;
-mod replay;
-mod resend;
 mod retained;
-mod route;
+mod routing;
 mod schedule;
 mod session;
 mod share;
-mod signal;
 mod snapshot;
 mod subscribe;
-mod sync;
 mod sys;
-mod writer;
 
 use std::hash::RandomState;
 use std::sync::Arc;
@@ -62,32 +50,32 @@ use crate::topic::{HashParent, Hashing};
 
 pub(crate) use connection::{Connection, Credentials, Flow, Received, UNSENT_ANSWERS, Verdict};
 pub(crate) use context::Context;
+pub(crate) use deliver::outside::OutsideMessage;
+#[cfg(feature = "http")]
+pub(crate) use deliver::outside::Publishing;
 pub(crate) use dirty::{Dirty, SHORT_TURN, STEPS_PER_TURN};
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
 pub(crate) use link::{Farewell, Link, Mailbox, Written};
 pub(crate) use local::LocalSession;
 pub(crate) use outbox::OutputState;
-pub(crate) use outside::OutsideMessage;
-#[cfg(feature = "http")]
-pub(crate) use outside::Publishing;
+pub(crate) use outbox::signal::Signal;
+pub(crate) use outbox::writer::Outcome;
 pub(crate) use random::Randomness;
 #[cfg(feature = "http")]
-pub(crate) use route::Reach;
+pub(crate) use routing::Reach;
 pub(crate) use schedule::Alarm;
 pub(crate) use session::Session;
 #[cfg(feature = "http")]
 pub(crate) use share::{GroupSnapshot, MemberSnapshot};
-pub(crate) use signal::Signal;
 #[cfg(any(feature = "http", test))]
 pub(crate) use snapshot::Stats;
 #[cfg(feature = "http")]
 pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Page, PageOf, PartBounds, TopicSnapshot};
-pub(crate) use writer::Outcome;
 
 use dirty::Later;
+use outbox::writer::Left;
 use retained::Retained;
 use schedule::Schedule;
-use writer::Left;
 
 /// Parts of the registry of sessions that are locked by themselves and grow by themselves: with a
 /// million sessions a walk locks one part for a quarter of a millisecond, and one that grows takes a
@@ -127,7 +115,7 @@ pub(crate) struct Broker {
     started: Instant,
     /// Clients choose its keys: hashed with the standard library's random state.
     sessions: DashMap<Box<str>, Arc<Session>, RandomState>,
-    routing: route::Routing,
+    routing: routing::Routing,
     retained: Retained,
     /// What the broker itself says under `$SYS/`: nobody's retained messages, and so neither counted
     /// among them nor bounded with them.
@@ -167,7 +155,7 @@ impl Broker {
             false => HashParent::Matches,
         };
         Self {
-            routing: route::Routing::new(randomness.hash_seed(), parent, config.overlapping),
+            routing: routing::Routing::new(randomness.hash_seed(), parent, config.overlapping),
             retained: Retained::new(parent),
             own_topics: Retained::new(parent),
             budget: budget::Owned::new(config.limits.memory),

@@ -11,13 +11,13 @@ use crate::codec::{PacketId, Version};
 use crate::message::subscription::Subscription;
 use crate::message::will::Will;
 
-use super::chunks::Chunks;
 use super::facts::ConnectionFacts;
 use super::link::Link;
 use super::outbox::Outbox;
+use super::outbox::chunks::Chunks;
+use super::outbox::writer::{self, Left, Outcome, Place, Reported, Write};
 use super::schedule::TimerKey;
 use super::share::Group;
-use super::writer::{self, Left, Outcome, Place, Reported, Write};
 
 /// A session: what the broker remembers of a client, with or without a connection.
 ///

@@ -12,8 +12,8 @@ use crate::topic::Filter;
 use super::Broker;
 use super::context::Context;
 use super::dirty::Dirty;
-use super::leaf::{Leaf, Target};
-use super::replay::Replay;
+use super::outbox::replay::Replay;
+use super::routing::leaf::{Leaf, Target};
 use super::session::{Session, Slot, Subscribed, subscription_size};
 use super::share::{Group, JoinError};
 

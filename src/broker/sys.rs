@@ -5,8 +5,8 @@ use crate::message::publication::Publication;
 use crate::time::Moment;
 
 use super::Broker;
+use super::deliver::Run;
 use super::dirty::Dirty;
-use super::publish::Run;
 use super::snapshot::Stats;
 
 impl Broker {

@@ -3,8 +3,8 @@
 use crate::codec::{ReasonCode, Version};
 use crate::protocol::violation::Violation;
 
-use super::super::chunks;
 use super::{Active, Broker, Dirty};
+use crate::broker::outbox::chunks;
 
 /// Encoded answers of the batch that is being handled.
 #[derive(Default)]

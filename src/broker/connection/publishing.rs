@@ -12,10 +12,10 @@ use crate::protocol::handshake::clamp_message_expiry;
 use crate::protocol::rules;
 use crate::protocol::violation::Violation;
 
-use super::super::fan_out::FanOut;
-use super::super::publish::{Published, Run, Sent};
 use super::super::session::ReceivedIds;
 use super::{Active, Broker, Context, Dirty, Stop};
+use crate::broker::deliver::fan_out::FanOut;
+use crate::broker::deliver::{Published, Run, Sent};
 
 /// Messages that are published under one set of locks.
 const RUN: usize = 32;

@@ -5,7 +5,16 @@
 //! it takes to append a packet and tell the writer afterwards: methods that make the connection need
 //! one return [`Wake::Writer`].
 
+mod aliases;
+pub(super) mod chunks;
+pub(super) mod line;
+pub(super) mod memberships;
+pub(super) mod replay;
+mod resend;
+pub(super) mod signal;
+mod sync;
 pub(super) mod window;
+pub(super) mod writer;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,17 +28,17 @@ use crate::message::delivery::{Delivery, SubscriptionIds};
 use crate::message::publication::{Message, Publication, remaining_expiry};
 use crate::message::subscription::Options;
 
-use super::alias::OutboundAliases;
-use super::chunks::Chunks;
+use self::aliases::OutboundAliases;
+use self::chunks::Chunks;
+use self::line::{Line, Waits};
+use self::memberships::{Errand, Membership, Memberships, Room};
+use self::replay::Replay;
+use self::resend::Resend;
+use self::writer::{Outcome, Reported, Write, Writer};
 use super::context::Context;
 use super::dirty::Dirty;
-use super::line::{Line, Waits};
 use super::link::{Link, Words};
-use super::memberships::{Errand, Membership, Memberships, Room};
-use super::replay::Replay;
-use super::resend::Resend;
 use super::share::{Group, Surrendered};
-use super::writer::{Outcome, Reported, Write, Writer};
 
 /// Queued messages are encoded only while fewer bytes than this wait for the socket.
 const PUMP_MARK: usize = 256 * 1024;

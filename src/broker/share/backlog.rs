@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::codec::PacketId;
 use crate::message::publication::Message;
 
-use super::super::line::{Aside, Discard, Line, Waits};
+use crate::broker::outbox::line::{Aside, Discard, Line, Waits};
 
 /// A message that waits for a member.
 pub(super) struct Waiting {

@@ -34,7 +34,7 @@ use crate::message::subscription::Subscription;
 
 use super::context::Context;
 use super::dirty::{Dirty, Later};
-use super::memberships::IsHeld;
+use super::outbox::memberships::IsHeld;
 use super::outbox::{HandOver, Suits};
 use super::random::SplitMix;
 use super::session::Session;

@@ -21,11 +21,11 @@ use crate::topic::Filter;
 
 use super::super::lifecycle::{Attached, ConnectRequest, Takeover};
 use super::super::outbox::{Acknowledged, Peer};
-use super::super::publish::Run;
 use super::super::subscribe::{Due, Request};
 use super::super::{
     Alarm, Broker, ConnectionFacts, Dirty, Link, Mailbox, Randomness, Session, Written,
 };
+use crate::broker::deliver::Run;
 
 const CLIENTS: usize = 5;
 const FILTER: &str = "$share/g/t";

@@ -9,8 +9,8 @@ use crate::message::publication::Publication;
 
 use super::super::super::Dirty;
 use super::super::super::dirty::STEPS_PER_TURN;
-use super::super::super::publish::Run;
 use super::Harness;
+use crate::broker::deliver::Run;
 
 thread_local! {
     static VISITS: Cell<usize> = const { Cell::new(0) };

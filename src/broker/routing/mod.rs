@@ -8,6 +8,8 @@
 //! changes: with a million filters each receiver's counters would be a cache miss to count up and
 //! down. Locks are taken in the order trie, group, outbox.
 
+pub(super) mod leaf;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, PoisonError};
@@ -20,7 +22,7 @@ use crate::config::Overlapping;
 use crate::message::subscription::{Options, Subscription};
 use crate::topic::{Changes, HashParent, Hashing, MatchPosition, Trie, Walk};
 
-use super::leaf::{Leaf, Target};
+use self::leaf::{Leaf, Target};
 use super::session::Session;
 use super::share::Group;
 

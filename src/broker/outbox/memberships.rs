@@ -13,17 +13,17 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use super::outbox::window::Walk;
+use super::window::Walk;
 use crate::chunked::List;
 
-use super::share::Group;
+use crate::broker::share::Group;
 
 /// Places that are looked at in a step.
 const PLACES_IN_STEP: usize = 32;
 
 /// What is being done for the groups of a session whose connection has ended, or began.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) enum Errand {
+pub(in crate::broker) enum Errand {
     #[default]
     None,
     /// The groups that get messages back are told to hand out nothing until they have all of them: those
@@ -39,13 +39,13 @@ pub(super) enum Errand {
 
 impl Errand {
     /// Whether messages in the window are still to go back to their groups.
-    pub(super) fn surrenders(self) -> bool {
+    pub(in crate::broker) fn surrenders(self) -> bool {
         matches!(self, Self::Announcing(_) | Self::Surrendering(_))
     }
 }
 
 /// What is next in an errand.
-pub(super) enum Task {
+pub(in crate::broker) enum Task {
     Announce(Arc<Group>),
     Surrender(Walk),
     /// Of the group whether it holds back what waits for the sake of this member.
@@ -61,14 +61,14 @@ pub(super) enum Task {
 /// Whether a group hands out nothing of QoS 1 and 2 for the time being, because messages of a member are
 /// on their way to it or back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum IsHeld {
+pub(in crate::broker) enum IsHeld {
     Yes,
     No,
 }
 
 /// What a member lacks to take a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
+pub(in crate::broker) enum Room {
     /// A place in the window, and room in the outbox.
     Window,
     /// Room in the outbox alone: QoS 0 needs no window.
@@ -76,10 +76,10 @@ pub(super) enum Room {
 }
 
 /// A place in a shared group.
-pub(super) struct Membership {
+pub(in crate::broker) struct Membership {
     group: Arc<Group>,
     /// Messages of the group in this session's window.
-    pub(super) in_flight: u32,
+    pub(in crate::broker) in_flight: u32,
     /// Cleared by UNSUBSCRIBE.
     joined: bool,
     wants: [bool; 2],
@@ -91,7 +91,7 @@ pub(super) struct Membership {
 }
 
 impl Membership {
-    pub(super) fn group(&self) -> &Arc<Group> {
+    pub(in crate::broker) fn group(&self) -> &Arc<Group> {
         &self.group
     }
 
@@ -102,7 +102,7 @@ impl Membership {
 }
 
 #[derive(Default)]
-pub(super) struct Memberships {
+pub(in crate::broker) struct Memberships {
     places: List<Option<Membership>>,
     free: Vec<u32>,
     /// Places that were given up while messages were in flight, by the address of their group.
@@ -126,7 +126,7 @@ pub(super) struct Memberships {
 }
 
 impl Memberships {
-    pub(super) fn get(&self, index: u32) -> Option<&Membership> {
+    pub(in crate::broker) fn get(&self, index: u32) -> Option<&Membership> {
         self.places.get(index as usize)?.as_ref()
     }
 
@@ -135,12 +135,12 @@ impl Memberships {
     }
 
     /// Messages of groups in the window.
-    pub(super) fn in_flight(&self) -> usize {
+    pub(in crate::broker) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
     /// Gives the session a place in `group`, the old one if messages of it are still open.
-    pub(super) fn join(&mut self, group: &Arc<Group>) -> u32 {
+    pub(in crate::broker) fn join(&mut self, group: &Arc<Group>) -> u32 {
         if let Some(index) = self.lingering.remove(&address(group))
             && let Some(membership) = self.get_mut(index)
         {
@@ -167,7 +167,7 @@ impl Memberships {
     }
 
     /// The place is given up; it is forgotten once nothing of it is in flight.
-    pub(super) fn leave(&mut self, index: u32) {
+    pub(in crate::broker) fn leave(&mut self, index: u32) {
         let Some(membership) = self.get_mut(index) else {
             return;
         };
@@ -210,7 +210,7 @@ impl Memberships {
 
     /// A message was handed over.
     #[inline]
-    pub(super) fn hand_over(&mut self, index: u32) {
+    pub(in crate::broker) fn hand_over(&mut self, index: u32) {
         if let Some(membership) = self.get_mut(index) {
             membership.in_flight += 1;
             self.in_flight += 1;
@@ -219,7 +219,7 @@ impl Memberships {
 
     /// A message that was handed over is done with.
     #[inline]
-    pub(super) fn finish(&mut self, index: u32) {
+    pub(in crate::broker) fn finish(&mut self, index: u32) {
         let Some(membership) = self.get_mut(index) else {
             return;
         };
@@ -234,13 +234,13 @@ impl Memberships {
     }
 
     /// Whether the group of a place has ended.
-    pub(super) fn has_ended(&self, index: u32) -> bool {
+    pub(in crate::broker) fn has_ended(&self, index: u32) -> bool {
         self.get(index)
             .is_none_or(|membership| membership.group.has_ended())
     }
 
     /// A group was refused for want of room.
-    pub(super) fn want(&mut self, index: u32, room: Room) {
+    pub(in crate::broker) fn want(&mut self, index: u32, room: Room) {
         let [window, outbox] = &mut self.wants;
         let list = match room {
             Room::Window => window,
@@ -253,17 +253,17 @@ impl Memberships {
         }
     }
 
-    pub(super) fn has_wants(&self) -> bool {
+    pub(in crate::broker) fn has_wants(&self) -> bool {
         self.wants.iter().any(|list| !list.is_empty())
     }
 
     /// Whether a group wants room of a kind.
-    pub(super) fn is_wanted(&self, room: Room) -> bool {
+    pub(in crate::broker) fn is_wanted(&self, room: Room) -> bool {
         !self.wants[room as usize].is_empty()
     }
 
     /// Takes the mark of the group that has wanted room of a kind for longest.
-    pub(super) fn take_want(&mut self, room: Room) -> Option<Arc<Group>> {
+    pub(in crate::broker) fn take_want(&mut self, room: Room) -> Option<Arc<Group>> {
         while let Some(index) = self.wants[room as usize].pop_front() {
             if let Some(membership) = self.get_mut(index)
                 && std::mem::take(&mut membership.wants[room as usize])
@@ -276,7 +276,7 @@ impl Memberships {
     }
 
     /// The group of a place is to be told of the next connection.
-    pub(super) fn note(&mut self, index: u32) {
+    pub(in crate::broker) fn note(&mut self, index: u32) {
         if let Some(membership) = self.get_mut(index)
             && !std::mem::replace(&mut membership.is_noted, true)
         {
@@ -286,7 +286,7 @@ impl Memberships {
 
     /// The connection ends: the groups that wait for something or had messages in flight have to know,
     /// and are to be told of the next one. Returns what that took, in steps.
-    pub(super) fn depart(&mut self) -> usize {
+    pub(in crate::broker) fn depart(&mut self) -> usize {
         let mut steps = 0;
         if self.in_flight > 0 || matches!(self.errand, Errand::Resuming) {
             steps += self.places.len() / PLACES_IN_STEP;
@@ -329,30 +329,30 @@ impl Memberships {
         self.note(index);
     }
 
-    pub(super) fn errand(&self) -> Errand {
+    pub(in crate::broker) fn errand(&self) -> Errand {
         self.errand
     }
 
     /// Whether an errand is not done.
-    pub(super) fn is_busy(&self) -> bool {
+    pub(in crate::broker) fn is_busy(&self) -> bool {
         self.has_owner || !matches!(self.errand, Errand::None)
     }
 
     /// Whoever gets `true` carries out the errand until nothing is left of it.
-    pub(super) fn own(&mut self) -> bool {
+    pub(in crate::broker) fn own(&mut self) -> bool {
         let is_free = !self.has_owner && !matches!(self.errand, Errand::None);
         self.has_owner |= is_free;
         is_free
     }
 
     /// The session has ended with an errand that is not done.
-    pub(super) fn end_with_errand(&mut self) {
+    pub(in crate::broker) fn end_with_errand(&mut self) {
         self.has_ended = true;
     }
 
     /// A connection began: the groups that are noted are told, once those that are told of the end of the
     /// last one know. Returns whether there are any.
-    pub(super) fn begin_resuming(&mut self) -> bool {
+    pub(in crate::broker) fn begin_resuming(&mut self) -> bool {
         if matches!(self.errand, Errand::None) && !self.noted.is_empty() {
             // What they note from now on is for the next one.
             self.resuming = std::mem::take(&mut self.noted).into();
@@ -362,7 +362,7 @@ impl Memberships {
     }
 
     /// What its owner does next.
-    pub(super) fn next_task(&mut self) -> Task {
+    pub(in crate::broker) fn next_task(&mut self) -> Task {
         loop {
             match self.errand {
                 Errand::Announcing(place) => match self.leaving.get(place).copied() {
@@ -433,7 +433,7 @@ impl Memberships {
     }
 
     /// A group was told of the connection. It goes on with that if it holds back what waits.
-    pub(super) fn resumed(&mut self, index: u32, is_held: IsHeld) {
+    pub(in crate::broker) fn resumed(&mut self, index: u32, is_held: IsHeld) {
         let is_resuming = matches!(self.errand, Errand::Resuming);
         let Some(membership) = self.get_mut(index) else {
             return;
@@ -447,7 +447,7 @@ impl Memberships {
     }
 
     /// A walk through the window has come so far, or to its end.
-    pub(super) fn surrendered(&mut self, walk: Option<Walk>) {
+    pub(in crate::broker) fn surrendered(&mut self, walk: Option<Walk>) {
         // Unless another connection has ended meanwhile.
         if let Errand::Surrendering(_) = self.errand {
             self.errand = walk.map_or(Errand::Concluding, Errand::Surrendering);

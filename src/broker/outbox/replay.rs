@@ -15,13 +15,13 @@ use crate::message::publication::Message;
 use crate::message::subscription::{Options, Subscription};
 use crate::topic::{HashParent, Position, Walk};
 
-use super::Broker;
-use super::context::Context;
-use super::dirty::{Dirty, Later};
 use super::line::Discard;
-use super::outbox::{Grant, Outbox};
-use super::retained::{Retained, Store};
-use super::session::Session;
+use super::{Grant, Outbox};
+use crate::broker::Broker;
+use crate::broker::context::Context;
+use crate::broker::dirty::{Dirty, Later};
+use crate::broker::retained::{Retained, Store};
+use crate::broker::session::Session;
 
 /// Steps that a replay takes while the stores and the outbox are locked: about 64 microseconds.
 const SLICE: usize = 512;
@@ -30,7 +30,7 @@ const SLICE: usize = 512;
 const SEND_STEPS: usize = 2;
 
 /// The retained messages that one subscription is still due.
-pub(super) struct Replay {
+pub(in crate::broker) struct Replay {
     filter: Box<str>,
     /// The number of the last message that was there at the SUBSCRIBE, for each store that is still to
     /// be walked through; the first one is walked through now.
@@ -67,7 +67,7 @@ enum Progress {
 impl Replay {
     /// A replay to a subscription that a connection asked for; it begins with
     /// [`begin`](Self::begin). Fails where there is no room for another one.
-    pub(super) fn new(
+    pub(in crate::broker) fn new(
         filter: &str,
         subscription: Arc<Subscription>,
         options: Options,
@@ -87,7 +87,7 @@ impl Replay {
     }
 
     /// An account for a replay.
-    pub(super) fn account(filter: &str, context: &Context<'_>) -> Result<Charge, Full> {
+    pub(in crate::broker) fn account(filter: &str, context: &Context<'_>) -> Result<Charge, Full> {
         let size = size_of::<Self>() + filter.len();
         Charge::new(context.budget, Kind::Sessions, size)
     }
@@ -228,12 +228,12 @@ impl Broker {
     }
 
     /// Whether a filter may find anything.
-    pub(super) fn may_replay(&self, filter: &str) -> bool {
+    pub(in crate::broker) fn may_replay(&self, filter: &str) -> bool {
         self.sources(filter).next().is_some()
     }
 
     /// Notes what there is for a subscription that stands from now on.
-    pub(super) fn begin_replay(&self, replay: &mut Replay) {
+    pub(in crate::broker) fn begin_replay(&self, replay: &mut Replay) {
         let sources = self.sources(&replay.filter);
         replay.stores = sources
             .map(|(source, store)| (source, store.last_number()))
@@ -241,7 +241,12 @@ impl Broker {
     }
 
     /// Sends retained messages that are due, while there is room and the turn has time.
-    pub(super) fn replay(&self, session: &Arc<Session>, context: &Context<'_>, dirty: &mut Dirty) {
+    pub(in crate::broker) fn replay(
+        &self,
+        session: &Arc<Session>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
         loop {
             let stores = Stores {
                 clients: self.retained.read(),

@@ -13,13 +13,13 @@ use crate::budget::{Charge, Kind};
 use crate::config::Overlapping;
 use crate::topic::Walk;
 
-use super::Broker;
-use super::context::Context;
-use super::dirty::Dirty;
-use super::leaf::Target;
-use super::publish::{OwnedRun, Place, Published, Run, deliver, serve};
-use super::route::{Gathered, Gathering, Listed, PlainReceiver, Reach};
-use super::share::Group;
+use super::{OwnedRun, Place, Published, Run, deliver, serve};
+use crate::broker::Broker;
+use crate::broker::context::Context;
+use crate::broker::dirty::Dirty;
+use crate::broker::routing::leaf::Target;
+use crate::broker::routing::{Gathered, Gathering, Listed, PlainReceiver, Reach};
+use crate::broker::share::Group;
 
 /// Receivers that are gathered before they are served, where each copy stands for itself.
 const GATHERED: usize = 4096;
@@ -28,7 +28,7 @@ const GATHERED: usize = 4096;
 const RECEIVER: usize = 128;
 
 /// What is left to do of a publish.
-pub(super) struct FanOut {
+pub(in crate::broker) struct FanOut {
     run: OwnedRun,
     publisher: u64,
     /// A message could not be retained.
@@ -69,7 +69,7 @@ struct Found {
 
 impl FanOut {
     /// The receivers in `listed` from `place` on are still to be served.
-    pub(super) fn listed(
+    pub(in crate::broker) fn listed(
         run: Run<'_>,
         listed: Arc<Listed>,
         place: Place,
@@ -82,7 +82,7 @@ impl FanOut {
     }
 
     /// Nobody has been served.
-    pub(super) fn crowd(run: Run<'_>, publisher: u64, context: &Context<'_>) -> Self {
+    pub(in crate::broker) fn crowd(run: Run<'_>, publisher: u64, context: &Context<'_>) -> Self {
         let charge = Charge::none(context.budget, Kind::Queues);
         let source = Source::Crowd(Box::new(Crowd::new(0, charge)));
         Self::new(run, publisher, source, 0, Reach::default(), context)
@@ -108,23 +108,23 @@ impl FanOut {
         }
     }
 
-    pub(super) fn lacks_room(&mut self, lacks_room: bool) {
+    pub(in crate::broker) fn lacks_room(&mut self, lacks_room: bool) {
         self.lacks_room = lacks_room;
     }
 
     /// Whom it reaches; known at the end.
-    pub(super) fn reach(&self) -> Reach {
+    pub(in crate::broker) fn reach(&self) -> Reach {
         self.reach
     }
 
     /// What became of the publish; known at the end.
-    pub(super) fn published(&self) -> Published {
+    pub(in crate::broker) fn published(&self) -> Published {
         Published::new(self.reach, self.lacks_room)
     }
 
     /// Serves receivers until the turn is over, one or a slice at least. Returns whether all have got
     /// all.
-    pub(super) fn go_on(
+    pub(in crate::broker) fn go_on(
         &mut self,
         broker: &Broker,
         context: &Context<'_>,

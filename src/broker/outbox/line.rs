@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::outbox::window::Window;
+use super::window::Window;
 use crate::chunked::Queue;
 use crate::message::publication::Message;
 
@@ -19,12 +19,12 @@ const ASIDE: usize = 128;
 const KEPT: usize = 64;
 
 /// Something that waits with a message.
-pub(super) trait Waits {
+pub(in crate::broker) trait Waits {
     fn message(&self) -> &Message;
 }
 
 /// Messages in the order of their numbers, which are unique in it.
-pub(super) struct Line<T> {
+pub(in crate::broker) struct Line<T> {
     /// Ascending.
     tail: Queue<(u64, T)>,
     /// Boxed, because hardly a queue has any.
@@ -34,7 +34,7 @@ pub(super) struct Line<T> {
 }
 
 /// Messages that are found by their number, and by their expiry if they have one.
-pub(super) struct Aside<T> {
+pub(in crate::broker) struct Aside<T> {
     entries: BTreeMap<u64, T>,
     expiries: BTreeSet<(Instant, u64)>,
     bytes: usize,
@@ -61,27 +61,27 @@ impl<T> Default for Aside<T> {
 }
 
 impl<T: Waits> Line<T> {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::broker) fn len(&self) -> usize {
         self.tail.len() + self.aside.as_ref().map_or(0, |aside| aside.len())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::broker) fn is_empty(&self) -> bool {
         self.tail.is_empty() && self.aside.as_ref().is_none_or(|aside| aside.is_empty())
     }
 
     /// Bytes of the messages.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::broker) fn bytes(&self) -> usize {
         self.bytes + self.aside.as_ref().map_or(0, |aside| aside.bytes)
     }
 
     /// Bytes that it takes besides the messages.
-    pub(super) fn places(&self) -> usize {
+    pub(in crate::broker) fn places(&self) -> usize {
         let aside = self.aside.as_ref().map_or(0, |aside| aside.places());
         self.tail.len() * IN_TAIL + aside
     }
 
     /// Adds a message, mostly at the end.
-    pub(super) fn insert(&mut self, number: u64, entry: T) {
+    pub(in crate::broker) fn insert(&mut self, number: u64, entry: T) {
         let is_last = self.tail.back().is_none_or(|(last, _)| *last < number);
         if is_last && entry.message().expires_at().is_none() {
             self.bytes += entry.message().footprint();
@@ -92,12 +92,12 @@ impl<T: Waits> Line<T> {
     }
 
     /// Adds one that [`remove`](Self::remove) is to find.
-    pub(super) fn insert_aside(&mut self, number: u64, entry: T) {
+    pub(in crate::broker) fn insert_aside(&mut self, number: u64, entry: T) {
         self.aside.get_or_insert_default().insert(number, entry);
     }
 
     /// Removes one of those that were put aside.
-    pub(super) fn remove(&mut self, number: u64) -> Option<T> {
+    pub(in crate::broker) fn remove(&mut self, number: u64) -> Option<T> {
         let aside = self.aside.as_mut()?;
         let entry = aside.remove(number)?;
         if aside.is_empty() {
@@ -107,7 +107,7 @@ impl<T: Waits> Line<T> {
     }
 
     /// The message with the lowest number.
-    pub(super) fn first(&self) -> Option<(u64, &T)> {
+    pub(in crate::broker) fn first(&self) -> Option<(u64, &T)> {
         let in_tail = self.tail.front().map(|(number, entry)| (*number, entry));
         let aside = self.aside.as_ref().and_then(|aside| aside.next_from(0));
         match (in_tail, aside) {
@@ -117,7 +117,7 @@ impl<T: Waits> Line<T> {
         }
     }
 
-    pub(super) fn pop_first(&mut self) -> Option<(u64, T)> {
+    pub(in crate::broker) fn pop_first(&mut self) -> Option<(u64, T)> {
         let (number, _) = self.first()?;
         if self.tail.front().is_none_or(|(first, _)| *first != number) {
             return self.remove(number).map(|entry| (number, entry));
@@ -129,30 +129,30 @@ impl<T: Waits> Line<T> {
     }
 
     /// Removes a message that has expired, the one that did so first.
-    pub(super) fn pop_expired(&mut self, now: Instant) -> Option<(u64, T)> {
+    pub(in crate::broker) fn pop_expired(&mut self, now: Instant) -> Option<(u64, T)> {
         let number = self.aside.as_ref()?.first_expired(now)?;
         self.remove(number).map(|entry| (number, entry))
     }
 }
 
 impl<T: Waits> Aside<T> {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::broker) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::broker) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::broker) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub(super) fn places(&self) -> usize {
+    pub(in crate::broker) fn places(&self) -> usize {
         self.entries.len() * ASIDE
     }
 
-    pub(super) fn insert(&mut self, number: u64, entry: T) {
+    pub(in crate::broker) fn insert(&mut self, number: u64, entry: T) {
         self.bytes += entry.message().footprint();
         if let Some(at) = entry.message().expires_at() {
             self.expiries.insert((at, number));
@@ -160,7 +160,7 @@ impl<T: Waits> Aside<T> {
         self.entries.insert(number, entry);
     }
 
-    pub(super) fn remove(&mut self, number: u64) -> Option<T> {
+    pub(in crate::broker) fn remove(&mut self, number: u64) -> Option<T> {
         let entry = self.entries.remove(&number)?;
         self.bytes -= entry.message().footprint();
         if let Some(at) = entry.message().expires_at() {
@@ -170,7 +170,7 @@ impl<T: Waits> Aside<T> {
     }
 
     /// The first one whose number is `from` or higher.
-    pub(super) fn next_from(&self, from: u64) -> Option<(u64, &T)> {
+    pub(in crate::broker) fn next_from(&self, from: u64) -> Option<(u64, &T)> {
         let (number, entry) = match from {
             0 => self.entries.first_key_value(),
             _ => self.entries.range(from..).next(),
@@ -184,14 +184,14 @@ impl<T: Waits> Aside<T> {
         (*at <= now).then_some(*number)
     }
 
-    pub(super) fn pop_expired(&mut self, now: Instant) -> Option<(u64, T)> {
+    pub(in crate::broker) fn pop_expired(&mut self, now: Instant) -> Option<(u64, T)> {
         let number = self.first_expired(now)?;
         self.remove(number).map(|entry| (number, entry))
     }
 }
 
 /// What is thrown away in pieces: dropping half a million messages takes long.
-pub(super) trait Discard: Send {
+pub(in crate::broker) trait Discard: Send {
     /// Drops up to `count` messages. Returns whether nothing is left.
     fn discard(&mut self, count: usize) -> bool;
 }

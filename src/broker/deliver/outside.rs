@@ -9,12 +9,12 @@ use crate::protocol::handshake::clamp_message_expiry;
 use crate::protocol::rules;
 use crate::protocol::violation::Violation;
 
-use super::Broker;
-use super::context::Context;
-use super::dirty::Dirty;
 use super::fan_out::FanOut;
-use super::publish::{Published, Run};
-use super::route::Reach;
+use super::{Published, Run};
+use crate::broker::Broker;
+use crate::broker::context::Context;
+use crate::broker::dirty::Dirty;
+use crate::broker::routing::Reach;
 
 /// A message to publish on behalf of nobody.
 #[derive(Clone, Copy, Debug)]

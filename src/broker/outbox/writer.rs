@@ -57,7 +57,7 @@ pub(crate) enum Outcome {
 
 /// Who has undertaken to write what waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Awaited {
+pub(crate) enum Awaited {
     #[default]
     Nobody,
     /// A turn, at its end.
@@ -90,12 +90,12 @@ pub(crate) struct Writer<B> {
 impl<B: Bytes> Writer<B> {
     /// Where packets are appended.
     #[inline]
-    pub(super) fn bytes(&mut self) -> &mut B {
+    pub(crate) fn bytes(&mut self) -> &mut B {
         &mut self.waiting
     }
 
     /// Notes that `bytes` of what was appended are answers to the peer's own packets.
-    pub(super) fn count_answers(&mut self, bytes: usize) {
+    pub(crate) fn count_answers(&mut self, bytes: usize) {
         self.answers += bytes;
     }
 
@@ -107,25 +107,25 @@ impl<B: Bytes> Writer<B> {
 
     /// Bytes of memory that are held for this connection alone.
     #[inline]
-    pub(super) fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.waiting.held() + self.taken_held
     }
 
     /// Bytes of unsent answers, at most.
-    pub(super) fn unsent_answers(&self) -> usize {
+    pub(crate) fn unsent_answers(&self) -> usize {
         self.answers
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.is_full
     }
 
-    pub(super) fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         self.is_broken
     }
 
     /// Whether another is in the middle of a write and will report.
-    pub(super) fn is_writing(&self) -> bool {
+    pub(crate) fn is_writing(&self) -> bool {
         self.is_writing
     }
 
@@ -136,7 +136,7 @@ impl<B: Bytes> Writer<B> {
 
     /// Whether somebody has to be found who writes; the caller undertakes to if so.
     #[inline]
-    pub(super) fn undertake(&mut self) -> bool {
+    pub(crate) fn undertake(&mut self) -> bool {
         let is_awaited = match self.awaited {
             Awaited::Nobody => false,
             Awaited::Turn | Awaited::Owner => true,
@@ -151,7 +151,7 @@ impl<B: Bytes> Writer<B> {
 
     /// Puts the write off to the next turn of the task that undertook it, if it is hardly worth its
     /// system call yet. Answers to the peer's own packets do not wait. Returns whether it did.
-    pub(super) fn put_off(&mut self) -> bool {
+    pub(crate) fn put_off(&mut self) -> bool {
         let may_wait = self.len() < WORTH_A_WRITE && self.answers == 0;
         if may_wait {
             self.awaited = Awaited::NextTurn;
@@ -161,7 +161,7 @@ impl<B: Bytes> Writer<B> {
 
     /// Whoever undertook to write leaves it to the owner. Returns whether the owner is to be woken:
     /// somebody who writes goes on by himself, and of a link that is full or broken it knows.
-    pub(super) fn leave_to_owner(&mut self) -> bool {
+    pub(crate) fn leave_to_owner(&mut self) -> bool {
         let is_left =
             !self.is_writing && !self.is_full && !self.is_broken && self.waiting.len() > 0;
         self.awaited = match is_left {
@@ -204,7 +204,7 @@ impl<B: Bytes> Writer<B> {
 
     /// The bytes that nobody has begun to write.
     #[cfg(any(test, fuzzing))]
-    pub(super) fn waiting(&self) -> &B {
+    pub(crate) fn waiting(&self) -> &B {
         &self.waiting
     }
 }
@@ -299,12 +299,12 @@ impl<B: Bytes, W> Mailbox<B, W> {
     /// The session leaves the connection. The caller holds the lock of the place that the writer is
     /// taken from, because a report that came in between would find neither; the owner is woken
     /// afterwards.
-    pub(super) fn retire(&self, writer: Writer<B>, words: W) {
+    pub(crate) fn retire(&self, writer: Writer<B>, words: W) {
         *self.0.lock() = Some(Retired { writer, words });
     }
 
     /// A write that was under way when the connection retired has ended.
-    pub(super) fn report(&self, rest: B, outcome: Outcome) {
+    pub(crate) fn report(&self, rest: B, outcome: Outcome) {
         if let Some(retired) = &mut *self.0.lock() {
             retired.writer.report(rest, outcome);
         }

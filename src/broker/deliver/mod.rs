@@ -1,5 +1,8 @@
 //! The hot path: a message from one client to all that subscribe to its topic.
 
+pub(super) mod fan_out;
+pub(super) mod outside;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -12,13 +15,13 @@ use crate::message::publication::{Message, Publication};
 use crate::message::subscription::Subscription;
 use crate::protocol::rules;
 
+use self::fan_out::FanOut;
 use super::Broker;
 use super::context::Context;
 use super::dirty::{Dirty, Later, STEPS_PER_TURN};
-use super::fan_out::FanOut;
 use super::outbox::{Grant, Offered, Outbox, Wake};
 use super::retained::Full;
-use super::route::{Listed, Reach, Receiver, Route, RouteCache, Subscriptions};
+use super::routing::{Listed, Reach, Receiver, Route, RouteCache, Subscriptions};
 use super::share::Group;
 
 /// Payloads from this size on are large.

@@ -13,8 +13,8 @@ use smallvec::SmallVec;
 
 use crate::message::publication::Message;
 
-use super::link::{Link, Written};
 use super::writer::{Bytes, Outcome};
+use crate::broker::link::{Link, Written};
 
 /// A chunk that holds as much takes no further packet.
 const CHUNK: usize = 64 * 1024;
@@ -68,12 +68,12 @@ impl Pool {
 }
 
 /// An empty buffer to encode into.
-pub(super) fn pooled() -> Vec<u8> {
+pub(in crate::broker) fn pooled() -> Vec<u8> {
     POOL.with_borrow_mut(Pool::take)
 }
 
 /// Takes a buffer back.
-pub(super) fn recycle(chunk: Vec<u8>) {
+pub(in crate::broker) fn recycle(chunk: Vec<u8>) {
     if (1..=POOLED_CAPACITY).contains(&chunk.capacity()) {
         POOL.with_borrow_mut(|pool| pool.keep(chunk));
     }
@@ -148,7 +148,7 @@ impl Chunk {
 impl Chunks {
     /// Where encoders append.
     #[inline]
-    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+    pub(in crate::broker) fn buffer(&mut self) -> &mut Vec<u8> {
         if self.last.len() >= CHUNK {
             // A backlog: the next chunk will be filled as well and need not grow up to it.
             let mut next = self.empty();
@@ -175,7 +175,7 @@ impl Chunks {
     }
 
     /// Appends the payload of a message without copying it.
-    pub(super) fn refer_to(&mut self, message: Message) {
+    pub(in crate::broker) fn refer_to(&mut self, message: Message) {
         if !self.last.is_empty() {
             self.push_last(Vec::new());
         }
@@ -188,7 +188,7 @@ impl Chunks {
     /// Makes room for `bytes` that come in several packets, so that a chunk of large ones does not
     /// grow, and move, with each.
     #[cold]
-    pub(super) fn reserve(&mut self, bytes: usize) {
+    pub(in crate::broker) fn reserve(&mut self, bytes: usize) {
         self.buffer().reserve(bytes.min(CHUNK));
     }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::message::subscription::{Options, Subscription};
 
-use super::ordered::{self, Keyed, Ordered};
-use super::session::Session;
-use super::share::Group;
+use crate::broker::ordered::{self, Keyed, Ordered};
+use crate::broker::session::Session;
+use crate::broker::share::Group;
 
 /// What one filter leads to: mostly one plain subscriber, who lies in place.
 #[derive(Default)]
-pub(super) enum Leaf {
+pub(in crate::broker) enum Leaf {
     #[default]
     Nobody,
     One(Target),
@@ -20,7 +20,7 @@ pub(super) enum Leaf {
 
 /// Subscribers of one filter.
 #[derive(Default)]
-pub(super) struct Several {
+pub(in crate::broker) struct Several {
     /// By session.
     plain: Ordered<Target>,
     /// By share name.
@@ -56,17 +56,17 @@ impl Keyed for Arc<Group> {
 }
 
 /// A plain subscriber.
-pub(super) struct Target {
-    pub(super) session: Arc<Session>,
-    pub(super) subscription: Arc<Subscription>,
+pub(in crate::broker) struct Target {
+    pub(in crate::broker) session: Arc<Session>,
+    pub(in crate::broker) subscription: Arc<Subscription>,
     /// Those of the subscription, at hand where the session and the target are.
-    pub(super) options: Options,
+    pub(in crate::broker) options: Options,
 }
 
 impl Leaf {
     /// The plain subscribers, by session.
     #[inline]
-    pub(super) fn plain(&self) -> Plain<'_> {
+    pub(in crate::broker) fn plain(&self) -> Plain<'_> {
         match self {
             Self::Nobody => Plain::One(None),
             Self::One(target) => Plain::One(Some(target)),
@@ -75,7 +75,7 @@ impl Leaf {
     }
 
     /// The plain subscribers behind a session.
-    pub(super) fn plain_behind(&self, session: Option<u64>) -> Plain<'_> {
+    pub(in crate::broker) fn plain_behind(&self, session: Option<u64>) -> Plain<'_> {
         match self {
             Self::Several(several) => Plain::Several(several.plain.behind(session.as_ref())),
             Self::One(target) => {
@@ -87,7 +87,7 @@ impl Leaf {
 
     /// How many plain subscribers there are.
     #[inline]
-    pub(super) fn plain_len(&self) -> usize {
+    pub(in crate::broker) fn plain_len(&self) -> usize {
         match self {
             Self::Nobody => 0,
             Self::One(_) => 1,
@@ -97,19 +97,19 @@ impl Leaf {
 
     /// The groups, by share name.
     #[inline]
-    pub(super) fn groups(&self) -> &Ordered<Arc<Group>> {
+    pub(in crate::broker) fn groups(&self) -> &Ordered<Arc<Group>> {
         match self {
             Self::Nobody | Self::One(_) => &NO_GROUPS,
             Self::Several(several) => &several.groups,
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::broker) fn is_empty(&self) -> bool {
         matches!(self, Self::Nobody)
     }
 
     /// The target that stands for a session.
-    pub(super) fn target_mut(&mut self, session: u64) -> Option<&mut Target> {
+    pub(in crate::broker) fn target_mut(&mut self, session: u64) -> Option<&mut Target> {
         match self {
             Self::Nobody => None,
             Self::One(target) => Some(target).filter(|target| target.session.id == session),
@@ -117,19 +117,19 @@ impl Leaf {
         }
     }
 
-    pub(super) fn add(&mut self, target: Target) {
+    pub(in crate::broker) fn add(&mut self, target: Target) {
         match self {
             Self::Nobody => *self = Self::One(target),
             Self::One(_) | Self::Several(_) => self.change(|several| several.plain.insert(target)),
         }
     }
 
-    pub(super) fn add_group(&mut self, group: Arc<Group>) {
+    pub(in crate::broker) fn add_group(&mut self, group: Arc<Group>) {
         self.change(|several| several.groups.insert(group));
     }
 
     /// Removes the target that stands for a session.
-    pub(super) fn remove(&mut self, session: u64) {
+    pub(in crate::broker) fn remove(&mut self, session: u64) {
         match self {
             Self::One(target) if target.session.id == session => *self = Self::Nobody,
             Self::Nobody | Self::One(_) => {}
@@ -139,7 +139,7 @@ impl Leaf {
         }
     }
 
-    pub(super) fn remove_group(&mut self, group: &Arc<Group>) {
+    pub(in crate::broker) fn remove_group(&mut self, group: &Arc<Group>) {
         self.change(|several| {
             several.groups.remove(&group.share);
         });
@@ -164,7 +164,7 @@ impl Leaf {
 }
 
 /// The plain subscribers of a leaf.
-pub(super) enum Plain<'a> {
+pub(in crate::broker) enum Plain<'a> {
     One(Option<&'a Target>),
     Several(ordered::Iter<'a, Target>),
 }

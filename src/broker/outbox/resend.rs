@@ -1,6 +1,6 @@
 //! Exchanges of an earlier connection that the new one has not sent again yet.
 
-use super::outbox::window::{Entry, Walk, Window};
+use super::window::{Entry, Walk, Window};
 use crate::codec::PacketId;
 
 /// A walk through the window in the order in which they were sent first (MQTT-4.6.0-1).
@@ -8,7 +8,7 @@ use crate::codec::PacketId;
 /// Whether an exchange is due it says itself: the connection that sent it last is another one. So a
 /// client that resumes costs nothing for what it has open, and one that ends tens of thousands of
 /// exchanges before their turn costs nothing more for each.
-pub(super) struct Resend {
+pub(in crate::broker) struct Resend {
     walk: Walk,
     /// Exchanges in the window that this connection has not sent.
     due: usize,
@@ -16,7 +16,7 @@ pub(super) struct Resend {
 
 impl Resend {
     /// Everything in the window is due.
-    pub(super) fn new(window: &Window) -> Self {
+    pub(in crate::broker) fn new(window: &Window) -> Self {
         Self {
             walk: Walk::default(),
             due: window.len(),
@@ -24,7 +24,7 @@ impl Resend {
     }
 
     /// The next that is due on the connection of this number, which counts as sent from now on.
-    pub(super) fn next<'a>(
+    pub(in crate::broker) fn next<'a>(
         &mut self,
         window: &'a mut Window,
         connection: u32,
@@ -46,20 +46,20 @@ impl Resend {
     }
 
     /// One of those that are due is over, or went on.
-    pub(super) fn forget(&mut self) {
+    pub(in crate::broker) fn forget(&mut self) {
         self.due = self.due.saturating_sub(1);
     }
 
     /// One more is due.
-    pub(super) fn remember(&mut self) {
+    pub(in crate::broker) fn remember(&mut self) {
         self.due += 1;
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::broker) fn len(&self) -> usize {
         self.due
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::broker) fn is_empty(&self) -> bool {
         self.due == 0
     }
 }

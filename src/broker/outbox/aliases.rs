@@ -9,7 +9,7 @@ use crate::codec::{OutgoingPublish, Version};
 /// A shorter topic costs no more than the alias that would replace it.
 const WORTHWHILE: usize = 4;
 
-pub(super) struct OutboundAliases {
+pub(in crate::broker) struct OutboundAliases {
     maximum: u16,
     by_topic: BTreeMap<Box<[u8]>, u16>,
     charge: Charge,
@@ -20,7 +20,7 @@ const ALIAS: usize = 64;
 
 impl OutboundAliases {
     /// `None` when the client takes no aliases.
-    pub(super) fn new(maximum: u16, charge: Charge) -> Option<Box<Self>> {
+    pub(in crate::broker) fn new(maximum: u16, charge: Charge) -> Option<Box<Self>> {
         (maximum > 0).then(|| {
             Box::new(Self {
                 maximum,
@@ -31,7 +31,11 @@ impl OutboundAliases {
     }
 
     /// Replaces a known topic by its alias, and binds an alias to a new one while there are some.
-    pub(super) fn apply(&mut self, packet: &mut OutgoingPublish<'_>, packet_size: usize) {
+    pub(in crate::broker) fn apply(
+        &mut self,
+        packet: &mut OutgoingPublish<'_>,
+        packet_size: usize,
+    ) {
         if packet.topic.len() < WORTHWHILE {
             return;
         }

@@ -1,4 +1,4 @@
 //! The locks of [`writer`](super::writer). The workspace member that checks its interleavings puts its
 //! own in their place.
 
-pub(super) use parking_lot::Mutex;
+pub(crate) use parking_lot::Mutex;
