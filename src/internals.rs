@@ -11,9 +11,9 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::broker::{
-    Alarm, Broker, Connection, ConnectionFacts, Dirty, Flow, Link, Mailbox, Randomness, Traffic,
-    Written,
+    Alarm, Broker, ConnectionFacts, Dirty, Link, Mailbox, Randomness, Traffic, Written,
 };
+use crate::client::{Connection, Flow};
 use crate::codec::{self, OutgoingPublish, PacketId, QoS, Split, Version};
 use crate::config::Config;
 use crate::time::Clock;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 8] = [
     &["config", "time", "auth", "budget", "table", "chunked"],
     &["codec", "topic"],
-    &["session"],
-    &["conn"],
+    &["message"],
+    &["protocol"],
     &["broker"],
     &["client"],
     &["net", "http", "local", "server"],
@@ -80,7 +80,7 @@ fn no_module_uses_a_layer_above_its_own() {
 #[test]
 fn the_core_is_synchronous_and_reads_no_clock() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for module in ["codec", "topic", "session", "conn", "broker", "client"] {
+    for module in ["codec", "topic", "message", "protocol", "broker", "client"] {
         let mut files = Vec::new();
         sources(&root.join(module), &mut files);
         for file in files {

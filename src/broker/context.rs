@@ -16,10 +16,10 @@ pub(crate) struct Context<'a> {
     pub(crate) live: Instant,
     /// Whole seconds since the broker started.
     pub(super) seconds: u32,
-    pub(super) limits: &'a Limits,
+    pub(crate) limits: &'a Limits,
     pub(super) aws: &'a AwsRules,
     pub(super) on_overflow: Overflow,
-    pub(super) budget: Budget,
+    pub(crate) budget: Budget,
     /// What is nobody's turn.
     pub(super) jobs: &'a Arc<Jobs>,
     /// Steps that a shared group takes under one lock hold, at least 1.

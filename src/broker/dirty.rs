@@ -25,7 +25,7 @@ const STEPS_PER_WRITE: usize = 64;
 const FEW_DELIVERIES: usize = 8;
 
 /// Work that a call began and did not finish: it had its share of the turn.
-pub(super) enum Later {
+pub(crate) enum Later {
     /// Messages that wait in a group.
     Drain(Arc<Group>),
     /// Groups and messages that wait for a session, which has room.
@@ -103,13 +103,13 @@ impl Dirty {
 
     /// Notes work that took about as long as so many deliveries.
     #[inline]
-    pub(super) fn charge(&mut self, steps: usize) {
+    pub(crate) fn charge(&mut self, steps: usize) {
         self.steps += steps;
     }
 
     /// Whether the turn has done its share.
     #[inline]
-    pub(super) fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.steps >= self.share()
     }
 
@@ -126,7 +126,7 @@ impl Dirty {
     }
 
     #[inline]
-    pub(super) fn note(&mut self, session: &Arc<Session>, wake: Wake) {
+    pub(crate) fn note(&mut self, session: &Arc<Session>, wake: Wake) {
         if wake == Wake::Writer {
             self.sessions.push_back(session.clone());
         }
@@ -139,7 +139,7 @@ impl Dirty {
 
     /// Notes work that is to be done after others had their turn.
     #[cold]
-    pub(super) fn later(&mut self, work: Later, context: &Context<'_>) {
+    pub(crate) fn later(&mut self, work: Later, context: &Context<'_>) {
         self.jobs.get_or_insert_with(|| context.jobs.clone());
         self.later.push_back(work);
     }

@@ -40,7 +40,7 @@ pub(crate) struct TrafficTotals {
 }
 
 impl Traffic {
-    pub(super) fn add(&self, batch: TrafficTotals) {
+    pub(crate) fn add(&self, batch: TrafficTotals) {
         self.packets.fetch_add(batch.packets, Ordering::Relaxed);
         self.bytes.fetch_add(batch.bytes, Ordering::Relaxed);
         self.messages.fetch_add(batch.messages, Ordering::Relaxed);

@@ -28,7 +28,7 @@ use super::dirty::{Dirty, Later};
 use super::facts::ConnectionFacts;
 use super::link::Link;
 use super::outbox::Peer;
-use super::schedule::Timer;
+use super::schedule::{Timer, TimerKey};
 use super::session::{Session, Slot, State, session_size};
 
 /// Groups that are told in one go that a session has room for them.
@@ -47,21 +47,21 @@ const TIMER_STEPS: usize = 8;
 pub(crate) const NEVER: u32 = u32::MAX;
 
 /// A CONNECT that was found acceptable.
-pub(super) struct ConnectRequest<'a> {
-    pub(super) client_id: &'a str,
-    pub(super) version: Version,
-    pub(super) clean_start: bool,
-    pub(super) expiry: u32,
+pub(crate) struct ConnectRequest<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) version: Version,
+    pub(crate) clean_start: bool,
+    pub(crate) expiry: u32,
     /// Taken when the session is had.
-    pub(super) will: &'a mut Option<Box<Will>>,
-    pub(super) peer: Peer,
-    pub(super) facts: Arc<ConnectionFacts>,
-    pub(super) takeover: Takeover,
+    pub(crate) will: &'a mut Option<Box<Will>>,
+    pub(crate) peer: Peer,
+    pub(crate) facts: Arc<ConnectionFacts>,
+    pub(crate) takeover: Takeover,
 }
 
 /// What happens to a connection that has the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Takeover {
+pub(crate) enum Takeover {
     /// It is asked to handle what has arrived, and then lets go.
     Asked,
     /// It loses the session now.
@@ -70,23 +70,23 @@ pub(super) enum Takeover {
 
 /// Why a CONNECT has no session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotAttached {
+pub(crate) enum NotAttached {
     Refused(ReasonCode),
     /// Another connection has it and was told; the link is woken when it is free.
     Awaited,
 }
 
 /// A session that has a connection, as that connection knows it.
-pub(super) struct Attached {
-    pub(super) session: Arc<Session>,
-    pub(super) epoch: u64,
-    pub(super) session_present: bool,
+pub(crate) struct Attached {
+    pub(crate) session: Arc<Session>,
+    pub(crate) epoch: u64,
+    pub(crate) session_present: bool,
 }
 
 impl Broker {
     /// Connects a client: finds or makes its session, takes it over if it is connected, and puts
     /// CONNACK, then what is due to it, into its outbox.
-    pub(super) fn connect(
+    pub(crate) fn connect(
         &self,
         request: ConnectRequest<'_>,
         link: &Arc<dyn Link>,
@@ -226,7 +226,7 @@ impl Broker {
     }
 
     /// Ends a connection's hold on its session, if it still has it.
-    pub(super) fn detach(
+    pub(crate) fn detach(
         &self,
         session: &Arc<Session>,
         epoch: u64,
@@ -408,6 +408,16 @@ impl Broker {
         true
     }
 
+    /// Lets the owner of a connection look at its own timers then, on the time of live connections.
+    pub(crate) fn wake_at(&self, at: Instant, link: &Arc<dyn Link>) -> TimerKey {
+        self.schedule.wake(at, link)
+    }
+
+    /// Forgets a timer, and notes that the owner that was woken for it has done its part.
+    pub(crate) fn cancel_timer(&self, timer: TimerKey) {
+        self.schedule.cancel(timer);
+    }
+
     fn handle_timer(&self, timer: &Timer, context: &Context<'_>, dirty: &mut Dirty) {
         match timer {
             Timer::SessionExpiry { session, epoch } => {
@@ -491,7 +501,7 @@ impl Broker {
 
     /// Sends what waited for the room that an acknowledgement, a write or a resume made: the session's
     /// own queue and the groups that wanted it, half and half.
-    pub(super) fn make_room(
+    pub(crate) fn make_room(
         &self,
         session: &Arc<Session>,
         context: &Context<'_>,

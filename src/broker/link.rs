@@ -76,7 +76,7 @@ impl Words {
 
 impl Farewell {
     /// Just these bytes, and the end.
-    pub(super) fn bytes(version: Version, bytes: &[u8], budget: Budget) -> (Writer<Chunks>, Words) {
+    pub(crate) fn bytes(version: Version, bytes: &[u8], budget: Budget) -> (Writer<Chunks>, Words) {
         let mut writer = Writer::<Chunks>::default();
         writer.bytes().buffer().extend_from_slice(bytes);
         (writer, Words::none(version, budget))

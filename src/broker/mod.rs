@@ -8,7 +8,6 @@
 //! budget are leaves: nothing is locked inside them. No lock is held across an await or a write to
 //! a socket.
 
-mod connection;
 mod context;
 mod deliver;
 mod dirty;
@@ -48,31 +47,34 @@ use crate::protocol::violation::Violation;
 use crate::time::Moment;
 use crate::topic::{HashParent, Hashing};
 
-pub(crate) use connection::{Connection, Credentials, Flow, Received, UNSENT_ANSWERS, Verdict};
 pub(crate) use context::Context;
+pub(crate) use deliver::fan_out::FanOut;
 pub(crate) use deliver::outside::OutsideMessage;
 #[cfg(feature = "http")]
 pub(crate) use deliver::outside::Publishing;
-pub(crate) use dirty::{Dirty, SHORT_TURN, STEPS_PER_TURN};
-pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic};
+pub(crate) use deliver::{Published, Run, Sent};
+pub(crate) use dirty::{Dirty, Later, SHORT_TURN, STEPS_PER_TURN};
+pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic, TrafficTotals};
+pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
 pub(crate) use link::{Farewell, Link, Mailbox, Written};
 pub(crate) use local::LocalSession;
-pub(crate) use outbox::OutputState;
 pub(crate) use outbox::signal::Signal;
 pub(crate) use outbox::writer::Outcome;
+pub(crate) use outbox::{Acknowledged, Outbox, OutputState, Peer, chunks};
 pub(crate) use random::Randomness;
 #[cfg(feature = "http")]
 pub(crate) use routing::Reach;
-pub(crate) use schedule::Alarm;
-pub(crate) use session::Session;
+pub(crate) use routing::RouteCache;
+pub(crate) use schedule::{Alarm, TimerKey};
+pub(crate) use session::{ReceivedIds, Session};
 #[cfg(feature = "http")]
 pub(crate) use share::{GroupSnapshot, MemberSnapshot};
 #[cfg(any(feature = "http", test))]
 pub(crate) use snapshot::Stats;
 #[cfg(feature = "http")]
 pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Page, PageOf, PartBounds, TopicSnapshot};
+pub(crate) use subscribe::{Due, Request};
 
-use dirty::Later;
 use outbox::writer::Left;
 use retained::Retained;
 use schedule::Schedule;
@@ -124,7 +126,7 @@ pub(crate) struct Broker {
     jobs: Arc<jobs::Jobs>,
     /// Steps that a shared group takes under one lock hold.
     batch: usize,
-    budget: budget::Owned,
+    pub(crate) budget: budget::Owned,
     randomness: Randomness,
     /// By client identifier.
     connect_rates: Mutex<Rates>,
@@ -210,7 +212,7 @@ impl Broker {
     }
 
     /// Seeded hashing for the keys of one connection.
-    fn hashing(&self) -> Hashing {
+    pub(crate) fn hashing(&self) -> Hashing {
         Hashing::new(self.randomness.hash_seed())
     }
 
@@ -221,7 +223,6 @@ impl Broker {
     }
 
     /// The bound on what peers make the broker hold.
-    #[cfg(any(feature = "http", test))]
     pub(crate) fn budget(&self) -> budget::Budget {
         *self.budget
     }
@@ -383,7 +384,7 @@ impl Broker {
     }
 
     /// A client identifier for a client that sent none (MQTT-3.1.3-6, AWS-CONN-03).
-    fn assign_client_id(&self) -> Box<str> {
+    pub(crate) fn assign_client_id(&self) -> Box<str> {
         let prefix = if self.config.aws.generated_client_ids {
             "$GEN/"
         } else {
@@ -393,20 +394,20 @@ impl Broker {
     }
 
     /// A random identifier.
-    fn uuid(&self) -> uuid::Uuid {
+    pub(crate) fn uuid(&self) -> uuid::Uuid {
         let bytes = self.randomness.identifier().to_be_bytes();
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 
     /// AWS-CONN-15: how often one client identifier may connect.
-    fn allows_connect(&self, client_id: &str, context: &Context<'_>) -> bool {
+    pub(crate) fn allows_connect(&self, client_id: &str, context: &Context<'_>) -> bool {
         context.limits.connect_rate.is_none()
             || self.connect_rates.lock().allows(client_id, context.now)
     }
 
     /// AWS-LIM-19: how often a retained message may come for one topic. Deleting it is always possible
     /// (AWS-RET-09).
-    fn check_retained_rate(
+    pub(crate) fn check_retained_rate(
         &self,
         topic: &str,
         publish: &Publish<'_>,
@@ -427,14 +428,14 @@ impl Broker {
     }
 
     /// Keeps what came in on a connection that ends.
-    fn keep_traffic(&self, facts: &ConnectionFacts) {
+    pub(crate) fn keep_traffic(&self, facts: &ConnectionFacts) {
         let traffic = facts.traffic.take();
         Self::count(&self.counters.packets_received, traffic.packets);
         Self::count(&self.counters.bytes_received, traffic.bytes);
         Self::count(&self.counters.messages_received, traffic.messages);
     }
 
-    fn count(counter: &AtomicU64, by: u64) {
+    pub(crate) fn count(counter: &AtomicU64, by: u64) {
         if by > 0 {
             counter.fetch_add(by, Ordering::Relaxed);
         }

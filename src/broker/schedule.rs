@@ -39,7 +39,7 @@ pub(super) enum Timer {
 pub(crate) struct TimerKey(Instant, u64);
 
 impl TimerKey {
-    pub(super) fn is_due(self, now: Instant) -> bool {
+    pub(crate) fn is_due(self, now: Instant) -> bool {
         self.0 <= now
     }
 }
@@ -92,7 +92,7 @@ impl Schedule {
     }
 
     /// Lets the owner of a connection look at its own timers then, on the time of live connections.
-    pub(super) fn wake(&self, at: Instant, link: &Arc<dyn Link>) -> TimerKey {
+    pub(crate) fn wake(&self, at: Instant, link: &Arc<dyn Link>) -> TimerKey {
         let mut timers = self.timers.lock();
         let key = timers.key(at);
         timers.owners.insert(key, Arc::downgrade(link));
@@ -105,7 +105,7 @@ impl Schedule {
     }
 
     /// Forgets a timer, also one of an owner that was woken for it and is settled.
-    pub(super) fn cancel(&self, key: TimerKey) {
+    pub(crate) fn cancel(&self, key: TimerKey) {
         let mut timers = self.timers.lock();
         if timers.owners.remove(&key).is_some() || timers.map.remove(&key).is_some() {
             return;

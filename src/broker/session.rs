@@ -26,7 +26,7 @@ use super::share::Group;
 /// `received` is a leaf of its own.
 pub(crate) struct Session {
     /// Unique in this broker, never 0.
-    pub(super) id: u64,
+    pub(crate) id: u64,
     client_id: Box<str>,
     slot: Mutex<Slot>,
     outbox: Mutex<Outbox>,
@@ -36,7 +36,7 @@ pub(crate) struct Session {
 
 /// Packet identifiers of QoS 2 messages that a client has sent and not released.
 #[derive(Default)]
-pub(super) struct ReceivedIds {
+pub(crate) struct ReceivedIds {
     ids: HashSet<u16, foldhash::fast::FixedState>,
     charge: Option<Charge>,
 }
@@ -48,16 +48,16 @@ const FEW_IDS: usize = 64;
 const RECEIVED_ID: usize = 8;
 
 impl ReceivedIds {
-    pub(super) fn contains(&self, id: PacketId) -> bool {
+    pub(crate) fn contains(&self, id: PacketId) -> bool {
         self.ids.contains(&id.get())
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ids.len()
     }
 
     /// Notes an identifier, if there is memory for it.
-    pub(super) fn insert(&mut self, id: PacketId, budget: Budget) -> Result<(), Full> {
+    pub(crate) fn insert(&mut self, id: PacketId, budget: Budget) -> Result<(), Full> {
         let charge = self
             .charge
             .get_or_insert_with(|| Charge::none(budget, Kind::Sessions));
@@ -71,7 +71,7 @@ impl ReceivedIds {
     }
 
     /// Forgets an identifier. Returns whether it was noted.
-    pub(super) fn remove(&mut self, id: PacketId) -> bool {
+    pub(crate) fn remove(&mut self, id: PacketId) -> bool {
         let known = self.ids.remove(&id.get());
         // Few are not worth an allocation the next time.
         if self.ids.is_empty() && self.ids.capacity() > FEW_IDS {
@@ -232,11 +232,11 @@ impl Session {
     }
 
     #[inline]
-    pub(super) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+    pub(crate) fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock()
     }
 
-    pub(super) fn received(&self) -> MutexGuard<'_, ReceivedIds> {
+    pub(crate) fn received(&self) -> MutexGuard<'_, ReceivedIds> {
         self.received.lock()
     }
 

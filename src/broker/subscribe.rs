@@ -18,15 +18,15 @@ use super::session::{Session, Slot, Subscribed, subscription_size};
 use super::share::{Group, JoinError};
 
 /// One filter of a SUBSCRIBE.
-pub(super) struct Request<'a> {
-    pub(super) filter: Filter<'a>,
-    pub(super) options: SubscribeOptions,
-    pub(super) id: Option<u32>,
+pub(crate) struct Request<'a> {
+    pub(crate) filter: Filter<'a>,
+    pub(crate) options: SubscribeOptions,
+    pub(crate) id: Option<u32>,
 }
 
 /// What subscriptions are due once they were answered: SUBACK goes ahead of it.
 #[derive(Default)]
-pub(super) struct Due {
+pub(crate) struct Due {
     replays: Vec<Replay>,
     /// Groups whose waiting messages the session may take now.
     groups: Vec<Arc<Group>>,
@@ -35,7 +35,7 @@ pub(super) struct Due {
 impl Broker {
     /// Subscribes a connected session. The caller sends the answer and then calls
     /// [`hand_out`](Self::hand_out) with what `due` holds.
-    pub(super) fn subscribe(
+    pub(crate) fn subscribe(
         &self,
         session: &Arc<Session>,
         epoch: u64,
@@ -205,7 +205,7 @@ impl Broker {
     }
 
     /// Ends a subscription of a connected session.
-    pub(super) fn unsubscribe(
+    pub(crate) fn unsubscribe(
         &self,
         session: &Arc<Session>,
         epoch: u64,
@@ -265,7 +265,7 @@ impl Broker {
     }
 
     /// Sends new subscriptions what they are due, as fast as the session takes it.
-    pub(super) fn hand_out(
+    pub(crate) fn hand_out(
         &self,
         session: &Arc<Session>,
         due: Due,

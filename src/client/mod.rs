@@ -1,6 +1,14 @@
 //! One client's machine without IO: what a task does with a connection, whatever carries it.
 
+mod answers;
+mod frames;
 mod input;
+mod machine;
+mod publishing;
+mod subscribing;
 pub(crate) mod turn;
 
+#[cfg(feature = "internals")]
+pub(crate) use machine::{Connection, Flow};
+pub(crate) use machine::{Credentials, Verdict};
 pub(crate) use turn::{Input, Io, Next, Turn};

@@ -16,11 +16,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-#[cfg(any(test, fuzzing))]
-use crate::broker::Session;
 use crate::broker::{
-    Broker, Connection, ConnectionFacts, Context, Credentials, Dirty, Farewell, Flow, Link,
-    Outcome, OutputState, Received, STEPS_PER_TURN, UNSENT_ANSWERS, Verdict,
+    Broker, ConnectionFacts, Context, Dirty, Farewell, Link, Outcome, OutputState, STEPS_PER_TURN,
 };
 use crate::budget::{Full, Kind};
 use crate::codec::ReasonCode;
@@ -29,6 +26,10 @@ use crate::protocol::violation::Violation;
 use crate::time::Moment;
 
 use super::input::{Bytes, LargePacket, Pending, Space};
+use super::machine::{Connection, Credentials, Flow, Received, UNSENT_ANSWERS, Verdict};
+
+#[cfg(any(test, fuzzing))]
+use crate::broker::Session;
 
 /// Bytes that one turn reads, at most and in a short turn.
 pub(crate) const READ_SIZE: usize = 256 * 1024;

@@ -16,9 +16,9 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::auth::Source;
-use crate::broker::{ConnectionFacts, Link, Verdict, Written};
+use crate::broker::{ConnectionFacts, Link, Written};
 use crate::client::turn::READ_SIZE;
-use crate::client::{Input, Io, Next, Turn};
+use crate::client::{Input, Io, Next, Turn, Verdict};
 
 use super::socket::{Inbound, Socket};
 use super::{Shared, passwords};

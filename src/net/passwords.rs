@@ -15,8 +15,9 @@ use tokio::sync::oneshot;
 
 use crate::auth::Source;
 use crate::auth::failures::Failures;
-use crate::broker::{Broker, Credentials, Verdict};
+use crate::broker::Broker;
 use crate::budget::Kind;
+use crate::client::{Credentials, Verdict};
 use crate::config::User;
 
 use super::Shared;

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::broker::{Broker, ConnectionFacts, Credentials, Link, Traffic, Verdict};
+use crate::broker::{Broker, ConnectionFacts, Link, Traffic};
 use crate::client::turn::{Part, READ_SIZE};
-use crate::client::{Input, Io, Next, Turn};
+use crate::client::{Credentials, Input, Io, Next, Turn, Verdict};
 use crate::message::cause::Cause;
 
 use super::wire::Wire;

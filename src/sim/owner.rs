@@ -1,8 +1,8 @@
 //! The broker's end of one connection, whose owner runs the machine that also drives sockets.
 
-use crate::broker::{Credentials, Link as _, SHORT_TURN, STEPS_PER_TURN};
-use crate::client::Turn;
+use crate::broker::{Link as _, SHORT_TURN, STEPS_PER_TURN};
 use crate::client::turn::Part;
+use crate::client::{Credentials, Turn};
 use crate::codec::{MAX_PACKET_SIZE, PacketType, Split, split};
 
 use super::client::Peer;

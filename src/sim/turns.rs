@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::broker::{Alarm, Broker, Credentials, Dirty, Randomness, STEPS_PER_TURN};
-use crate::client::Turn;
+use crate::broker::{Alarm, Broker, Dirty, Randomness, STEPS_PER_TURN};
 use crate::client::turn::Part;
+use crate::client::{Credentials, Turn};
 use crate::codec::client::decode_all;
 use crate::codec::{Packet, Version};
 use crate::config::{Config, Overlapping};

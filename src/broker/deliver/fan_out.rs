@@ -28,7 +28,7 @@ const GATHERED: usize = 4096;
 const RECEIVER: usize = 128;
 
 /// What is left to do of a publish.
-pub(in crate::broker) struct FanOut {
+pub(crate) struct FanOut {
     run: OwnedRun,
     publisher: u64,
     /// A message could not be retained.
@@ -118,13 +118,13 @@ impl FanOut {
     }
 
     /// What became of the publish; known at the end.
-    pub(in crate::broker) fn published(&self) -> Published {
+    pub(crate) fn published(&self) -> Published {
         Published::new(self.reach, self.lacks_room)
     }
 
     /// Serves receivers until the turn is over, one or a slice at least. Returns whether all have got
     /// all.
-    pub(in crate::broker) fn go_on(
+    pub(crate) fn go_on(
         &mut self,
         broker: &Broker,
         context: &Context<'_>,

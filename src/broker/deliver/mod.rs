@@ -38,18 +38,18 @@ const PLACES_PER_STEP: usize = 4;
 
 /// Messages to one topic, in order.
 #[derive(Clone, Copy)]
-pub(super) struct Run<'a> {
+pub(crate) struct Run<'a> {
     publications: &'a [Publication<'a>],
     /// The packets of all of them as they were read, where a receiver may get them unchanged.
     packets: Option<(Version, &'a [u8])>,
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn one(publication: &'a Publication<'a>) -> Self {
+    pub(crate) fn one(publication: &'a Publication<'a>) -> Self {
         Self::new(std::slice::from_ref(publication))
     }
 
-    pub(super) fn new(publications: &'a [Publication<'a>]) -> Self {
+    pub(crate) fn new(publications: &'a [Publication<'a>]) -> Self {
         Self {
             publications,
             packets: None,
@@ -57,7 +57,7 @@ impl<'a> Run<'a> {
     }
 
     /// The same, with `packets` being what was read: the packets of these messages and no others.
-    pub(super) fn read_as(self, version: Version, packets: &'a [u8]) -> Self {
+    pub(crate) fn read_as(self, version: Version, packets: &'a [u8]) -> Self {
         let all_unchanged = self.publications.len() > 1
             && packets.len() <= TOGETHER
             && self
@@ -171,7 +171,7 @@ impl OwnedRun {
 
 /// What became of a publish as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Published {
+pub(crate) enum Published {
     /// Somebody subscribes to it.
     Matched,
     /// Nobody does (0x10).
@@ -191,11 +191,11 @@ impl Published {
 }
 
 /// What a publish came to in this turn.
-pub(super) struct Sent {
-    pub(super) published: Published,
+pub(crate) struct Sent {
+    pub(crate) published: Published,
     pub(super) reach: Reach,
     /// Receivers that are still to be served. What the others say is known only after them.
-    pub(super) rest: Option<Box<FanOut>>,
+    pub(crate) rest: Option<Box<FanOut>>,
 }
 
 /// How far a list of receivers was gone through.
@@ -213,7 +213,7 @@ impl Broker {
     ///
     /// Consecutive messages to one topic come as a run, so that each receiver's lock is taken once.
     #[inline]
-    pub(super) fn publish(
+    pub(crate) fn publish(
         &self,
         run: Run<'_>,
         publisher: u64,

@@ -68,12 +68,12 @@ impl Pool {
 }
 
 /// An empty buffer to encode into.
-pub(in crate::broker) fn pooled() -> Vec<u8> {
+pub(crate) fn pooled() -> Vec<u8> {
     POOL.with_borrow_mut(Pool::take)
 }
 
 /// Takes a buffer back.
-pub(in crate::broker) fn recycle(chunk: Vec<u8>) {
+pub(crate) fn recycle(chunk: Vec<u8>) {
     if (1..=POOLED_CAPACITY).contains(&chunk.capacity()) {
         POOL.with_borrow_mut(|pool| pool.keep(chunk));
     }

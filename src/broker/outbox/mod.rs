@@ -6,7 +6,7 @@
 //! one return [`Wake::Writer`].
 
 mod aliases;
-pub(super) mod chunks;
+pub(crate) mod chunks;
 pub(super) mod line;
 pub(super) mod memberships;
 pub(super) mod replay;
@@ -58,7 +58,7 @@ const AT_ONCE: usize = 64 * 1024;
 /// Whether an append made the connection need a writer.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wake {
+pub(crate) enum Wake {
     /// The caller puts the session into its dirty set.
     Writer,
     Nobody,
@@ -103,7 +103,7 @@ pub(super) enum Suits {
 
 /// What an acknowledgement was to the exchange that its identifier names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Acknowledged {
+pub(crate) enum Acknowledged {
     /// The step that was due, or PUBREC once more.
     Done,
     /// No exchange is open under it: the acknowledgement is late or repeated. Its message may have
@@ -197,7 +197,7 @@ pub(crate) struct Sent {
 }
 
 #[derive(Default)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     pub(super) window: Window,
     queue: Line<Delivery>,
     /// The number of the last message in the queue.
@@ -797,7 +797,7 @@ impl Outbox {
     }
 
     /// PUBACK, or PUBREC with an error: the exchange is over (MQTT-4.3.2-3, MQTT-4.8.2-6).
-    pub(super) fn acknowledge(&mut self, id: PacketId, expected: QoS) -> Acknowledged {
+    pub(crate) fn acknowledge(&mut self, id: PacketId, expected: QoS) -> Acknowledged {
         self.close_if(
             id,
             |phase| matches!(phase, Phase::Published(delivery) if delivery.qos == expected),
@@ -821,7 +821,7 @@ impl Outbox {
     /// PUBREC: the message has arrived; PUBREL follows (MQTT-4.3.3-4), once more if PUBREC comes once
     /// more. Unknown identifiers get a PUBREL with 0x92, so that a peer that remembers more than we do
     /// comes to an end.
-    pub(super) fn receive_pubrec(&mut self, id: PacketId) -> Acknowledged {
+    pub(crate) fn receive_pubrec(&mut self, id: PacketId) -> Acknowledged {
         let Some(entry) = self.window.get(id) else {
             return Acknowledged::Unknown;
         };
@@ -839,7 +839,7 @@ impl Outbox {
     }
 
     /// PUBCOMP: the exchange is over.
-    pub(super) fn receive_pubcomp(&mut self, id: PacketId) -> Acknowledged {
+    pub(crate) fn receive_pubcomp(&mut self, id: PacketId) -> Acknowledged {
         self.close_if(id, |phase| matches!(phase, Phase::Released))
     }
 
@@ -898,7 +898,7 @@ impl Outbox {
     }
 
     /// Appends answers to the peer's own packets, if it is still the same connection.
-    pub(super) fn answer(&mut self, epoch: u64, bytes: &[u8]) -> Wake {
+    pub(crate) fn answer(&mut self, epoch: u64, bytes: &[u8]) -> Wake {
         match &mut self.connected {
             Some(connected) if connected.epoch == epoch => {
                 append_answers(&mut connected.out, bytes);
@@ -909,7 +909,7 @@ impl Outbox {
     }
 
     /// Answers to the peer's own packets that have not left yet, in bytes.
-    pub(super) fn unsent_answers(&self) -> usize {
+    pub(crate) fn unsent_answers(&self) -> usize {
         self.connected
             .as_ref()
             .map_or(0, |connected| connected.out.unsent_answers())
@@ -947,7 +947,7 @@ impl Outbox {
     }
 
     /// Whether the connection of `epoch` still has the session.
-    pub(super) fn is_connected_as(&self, epoch: u64) -> bool {
+    pub(crate) fn is_connected_as(&self, epoch: u64) -> bool {
         self.connected
             .as_ref()
             .is_some_and(|connected| connected.epoch == epoch)
@@ -1189,7 +1189,7 @@ impl Outbox {
 
     /// Brings the account with the budget up to date.
     #[inline]
-    pub(super) fn settle(&mut self, context: &Context<'_>) {
+    pub(crate) fn settle(&mut self, context: &Context<'_>) {
         let held = self.footprint();
         self.charge
             .get_or_insert_with(|| Charge::none(context.budget, Kind::Queues))

@@ -523,7 +523,7 @@ const SLOTS: usize = 128;
 const ROUTES: usize = 1 << 20;
 
 /// The topics that one publisher repeats.
-pub(super) struct RouteCache {
+pub(crate) struct RouteCache {
     hasher: Hashing,
     /// What is kept, in the broker's budget.
     charge: Charge,
@@ -553,7 +553,7 @@ impl RouteCache {
     }
 
     /// Nothing is kept yet. The seed is the broker's secret: a publisher chooses its topics.
-    pub(super) fn new(charge: Charge, hasher: Hashing) -> Self {
+    pub(crate) fn new(charge: Charge, hasher: Hashing) -> Self {
         Self {
             hasher,
             charge,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::broker::{Broker, STEPS_PER_TURN, Verdict};
-use crate::client::Turn;
+use crate::broker::{Broker, STEPS_PER_TURN};
 use crate::client::turn::Part;
+use crate::client::{Turn, Verdict};
 use crate::codec::{MAX_PACKET_SIZE, Split, split};
 use crate::sim::end::End;
 use crate::sim::wire::Wire;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::broker::{Broker, Context, Dirty, Due, Request};
 use crate::codec::{
     Frame, ReasonCode, Subscribe, SubscribeOptions, Unsubscribe, UserProperties, Version,
     encode_suback, encode_unsuback, subscribe_filter_len, unsubscribe_filter_len,
@@ -10,8 +11,7 @@ use crate::protocol::rules;
 use crate::protocol::violation::Violation;
 use crate::topic::{Filter, TopicError};
 
-use super::super::subscribe::{Due, Request};
-use super::{Active, Broker, Context, Dirty, Stop};
+use super::machine::{Active, Stop};
 
 /// What a filter costs a turn, in steps: to check it, to subscribe to it or end that, and to log that it
 /// is refused.

@@ -1,10 +1,10 @@
 //! Answers to the client's own packets, in a form that it can take.
 
+use crate::broker::{Broker, Dirty, chunks};
 use crate::codec::{ReasonCode, Version};
 use crate::protocol::violation::Violation;
 
-use super::{Active, Broker, Dirty};
-use crate::broker::outbox::chunks;
+use super::machine::Active;
 
 /// Encoded answers of the batch that is being handled.
 #[derive(Default)]
@@ -73,7 +73,7 @@ impl Active {
 
 impl Broker {
     /// The Reason String for `text` in a `packet` (AWS-M5-12).
-    pub(in crate::broker) fn reason_string(&self, packet: &str, text: &str) -> String {
+    pub(crate) fn reason_string(&self, packet: &str, text: &str) -> String {
         match self.config().aws.traced_reason_strings {
             true => format!("{packet}:{text}:{}", self.uuid()),
             false => text.to_owned(),

@@ -8,14 +8,13 @@
 //!        └───────────────────────┴───────────────┴─────────┘  refusal, violation, DISCONNECT, close
 //! ```
 
-mod answers;
-mod inbound;
-mod publishing;
-mod subscribing;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::broker::{
+    Attached, Broker, ConnectRequest, ConnectionFacts, Context, Dirty, FanOut, Farewell, Later,
+    Link, NotAttached, Peer, RouteCache, Session, Takeover, TimerKey, TrafficTotals,
+};
 use crate::budget::{Charge, Kind};
 use crate::codec::{
     self, Connack, Connect, ConnectError, DecodeError, PacketType, ReasonCode, Split, Version,
@@ -28,20 +27,9 @@ use crate::protocol::handshake::{self, Accepted};
 use crate::protocol::rate::Rate;
 use crate::protocol::violation::Violation;
 
-use self::answers::Answers;
-use self::publishing::Unfinished;
-use self::subscribing::FilterWork;
-use super::Broker;
-use super::context::Context;
-use super::deliver::fan_out::FanOut;
-use super::dirty::{Dirty, Later};
-use super::facts::{ConnectionFacts, TrafficTotals};
-use super::lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
-use super::link::{Farewell, Link};
-use super::outbox::Peer;
-use super::routing::RouteCache;
-use super::schedule::TimerKey;
-use super::session::Session;
+use super::answers::Answers;
+use super::publishing::Unfinished;
+use super::subscribing::FilterWork;
 
 /// Unsent answers beyond this stop the reading of their cause.
 pub(crate) const UNSENT_ANSWERS: usize = 64 * 1024;
@@ -49,8 +37,6 @@ pub(crate) const UNSENT_ANSWERS: usize = 64 * 1024;
 /// How long the session of a connection is waited for: much longer than that one goes on reading
 /// once it knows, so that this is for one whose task has no turn.
 const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
-
-/// How the log names the end of a connection whose session another has.
 
 /// What a batch of bytes came to.
 #[derive(Debug)]
@@ -145,32 +131,32 @@ enum Phase {
 }
 
 /// What a connection knows about its client after CONNECT.
-struct Active {
-    session: Arc<Session>,
-    epoch: u64,
-    version: Version,
-    is_bridge: bool,
+pub(crate) struct Active {
+    pub(super) session: Arc<Session>,
+    pub(super) epoch: u64,
+    pub(super) version: Version,
+    pub(super) is_bridge: bool,
     keep_alive: Duration,
     /// When the last packet, or enough of one, came.
     heard_at: Instant,
     /// Bytes of an incomplete packet that came since then.
     heard_part: usize,
     /// The Session Expiry Interval in force is 0 and cannot become more (MQTT-3.14.2-2).
-    ends_with_connection: bool,
-    packet_size: usize,
-    problem_information: bool,
-    aliases: InboundAliases,
-    routes: RouteCache,
+    pub(super) ends_with_connection: bool,
+    pub(super) packet_size: usize,
+    pub(super) problem_information: bool,
+    pub(super) aliases: InboundAliases,
+    pub(super) routes: RouteCache,
     /// A packet that was handled in part.
-    filter_work: Option<Box<FilterWork>>,
+    pub(super) filter_work: Option<Box<FilterWork>>,
     /// What was published and has not reached all receivers.
-    unfinished: Option<Box<Unfinished>>,
-    answers: Answers,
+    pub(super) unfinished: Option<Box<Unfinished>>,
+    pub(super) answers: Answers,
     /// QoS 1 messages of this batch, whose PUBACK cannot have left yet.
-    unanswered: usize,
-    publish_rate: Option<Rate>,
+    pub(super) unanswered: usize,
+    pub(super) publish_rate: Option<Rate>,
     byte_rate: Option<Rate>,
-    batch: TrafficTotals,
+    pub(super) batch: TrafficTotals,
 }
 
 /// A client that is refused.
@@ -195,7 +181,7 @@ impl<'a> From<&'a Accepted> for Applicant<'a> {
 }
 
 /// Why a batch stopped before its end.
-enum Stop {
+pub(crate) enum Stop {
     /// The client broke a rule.
     Violation(Violation),
     /// DISCONNECT came.
@@ -225,7 +211,7 @@ impl Connection {
         now: Instant,
     ) -> Self {
         let deadline = now + broker.config().limits.connect_timeout;
-        let timer = broker.schedule.wake(deadline, &link);
+        let timer = broker.wake_at(deadline, &link);
         Self {
             link,
             facts: Arc::new(facts),
@@ -376,7 +362,7 @@ impl Connection {
             bytes: len as u64,
             messages: 0,
         });
-        let accepted = handshake::accept(&connect, broker.config(), *broker.budget, || {
+        let accepted = handshake::accept(&connect, broker.config(), broker.budget(), || {
             broker.assign_client_id()
         });
         let flow = match accepted {
@@ -629,7 +615,7 @@ impl Connection {
     /// Ends a connection that never had a session.
     fn retire(&mut self, broker: &Broker, version: Version, bytes: Vec<u8>) {
         Broker::count(&broker.counters.connections_refused, 1);
-        let (writer, words) = Farewell::bytes(version, &bytes, *broker.budget);
+        let (writer, words) = Farewell::bytes(version, &bytes, broker.budget());
         self.link.mailbox().retire(writer, words);
         self.end(broker);
     }
@@ -778,16 +764,16 @@ impl Connection {
     /// Wakes the owner then; the time that was set before is forgotten.
     pub(crate) fn wake_at(&mut self, broker: &Broker, at: Instant) {
         if let Some(alarm) = self.alarm.take() {
-            broker.schedule.cancel(alarm);
+            broker.cancel_timer(alarm);
         }
-        self.alarm = Some(broker.schedule.wake(at, &self.link));
+        self.alarm = Some(broker.wake_at(at, &self.link));
     }
 
     /// What came of the timers that fired is done.
     pub(crate) fn settle_timers(&mut self, broker: &Broker, now: Instant) {
         for timer in [&mut self.timer, &mut self.stall_watch, &mut self.alarm] {
             if let Some(fired) = timer.take_if(|timer| timer.is_due(now)) {
-                broker.schedule.cancel(fired);
+                broker.cancel_timer(fired);
             }
         }
     }
@@ -800,7 +786,7 @@ impl Connection {
             self.alarm.take(),
         ];
         for timer in timers.into_iter().flatten() {
-            broker.schedule.cancel(timer);
+            broker.cancel_timer(timer);
         }
     }
 
@@ -809,23 +795,23 @@ impl Connection {
     pub(crate) fn watch_stall(&mut self, broker: &Broker, since: Instant, now: Instant) {
         if self.stall_watch.is_none_or(|timer| timer.is_due(now)) {
             if let Some(timer) = self.stall_watch.take() {
-                broker.schedule.cancel(timer);
+                broker.cancel_timer(timer);
             }
             let at = since + broker.config().limits.write_stall;
-            self.stall_watch = Some(broker.schedule.wake(at, &self.link));
+            self.stall_watch = Some(broker.wake_at(at, &self.link));
         }
     }
 
     /// Arms the keep-alive timer from the last packet on: it is moved only when it fires.
     fn rearm(&mut self, broker: &Broker, now: Instant) {
         if let Some(timer) = self.timer.take() {
-            broker.schedule.cancel(timer);
+            broker.cancel_timer(timer);
         }
         if let Phase::Active(active) = &self.phase
             && !active.keep_alive.is_zero()
         {
             let at = (active.heard_at + active.keep_alive).max(now);
-            self.timer = Some(broker.schedule.wake(at, &self.link));
+            self.timer = Some(broker.wake_at(at, &self.link));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::broker::{Broker, Context, Dirty, FanOut, Published, ReceivedIds, Run, Sent};
 use crate::budget::{Charge, Full};
 use crate::codec::{
     self, AckKind, Frame, PacketId, Publish, QoS, ReasonCode, Split, Version, encode_ack,
@@ -12,10 +13,7 @@ use crate::protocol::handshake::clamp_message_expiry;
 use crate::protocol::rules;
 use crate::protocol::violation::Violation;
 
-use super::super::session::ReceivedIds;
-use super::{Active, Broker, Context, Dirty, Stop};
-use crate::broker::deliver::fan_out::FanOut;
-use crate::broker::deliver::{Published, Run, Sent};
+use super::machine::{Active, Stop};
 
 /// Messages that are published under one set of locks.
 const RUN: usize = 32;
@@ -476,7 +474,7 @@ fn open_exchange(received: &mut ReceivedIds, id: PacketId, broker: &Broker) -> O
     } else if received.len() >= maximum {
         Opened::TooMany
     } else {
-        match received.insert(id, *broker.budget) {
+        match received.insert(id, broker.budget()) {
             Ok(()) => Opened::New,
             Err(Full) => Opened::NoMemory,
         }

@@ -1,16 +1,17 @@
 //! The packets of an established connection, one after the other.
 
+use crate::broker::{Acknowledged, Broker, Context, Dirty, Outbox};
 use crate::codec::{
     self, Ack, AckKind, Disconnect, Packet, PacketId, PacketType, QoS, ReasonCode, Split, Version,
     encode_ack, encode_pingresp,
 };
+use crate::message::cause::Cause;
 use crate::protocol::handshake::clamp_session_expiry;
 use crate::protocol::rules;
 use crate::protocol::violation::Violation;
 
-use super::super::outbox::{Acknowledged, Outbox};
+use super::machine::{Active, Flow, Received, Stop};
 use super::subscribing::Handled;
-use super::{Active, Broker, Cause, Context, Dirty, Flow, Received, Stop};
 
 /// Acknowledgements that are handled under one lock.
 const ACKS: usize = 1024;
