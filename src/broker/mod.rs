@@ -126,7 +126,7 @@ pub(crate) struct Broker {
     jobs: Arc<jobs::Jobs>,
     /// Steps that a shared group takes under one lock hold.
     batch: usize,
-    pub(crate) budget: budget::Owned,
+    budget: budget::Owned,
     randomness: Randomness,
     /// By client identifier.
     connect_rates: Mutex<Rates>,
