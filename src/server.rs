@@ -213,7 +213,7 @@ fn prepare_tls(tls: &crate::config::Tls) -> Result<Prepared, StartError> {
     if tls.in_memory {
         let own = ca::Ephemeral::new(&tls.san)?;
         let config = listener_tls::ephemeral_config(tls, &own)?;
-        let trust = handle::Trust::Memory(own);
+        let trust = handle::Trust::Memory(Box::new(own));
         return Ok(Prepared { config, trust });
     }
     let files = ca::ensure(tls)?;

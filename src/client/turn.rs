@@ -199,7 +199,7 @@ enum Stage {
     Open,
     /// The last bytes leave.
     Leaving {
-        farewell: Option<Farewell>,
+        farewell: Option<Box<Farewell>>,
         until: Instant,
     },
     /// The client reads them and closes.
@@ -711,7 +711,7 @@ impl Turn {
             return self.finish(broker);
         }
         if farewell.is_none() {
-            *farewell = self.link.mailbox().take();
+            *farewell = self.link.mailbox().take().map(Box::new);
             if let Some(farewell) = farewell {
                 farewell.compose();
             }

@@ -39,7 +39,7 @@ pub(super) enum Trust {
         /// Of the development authority.
         folder: Option<PathBuf>,
     },
-    Memory(Ephemeral),
+    Memory(Box<Ephemeral>),
 }
 
 impl std::fmt::Debug for Handle {
