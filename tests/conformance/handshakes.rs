@@ -1,5 +1,5 @@
-//! TLS handshakes that come to nothing: they hold up nobody, each ends in bounded time, and the log has
-//! one line that says why.
+//! TLS handshakes that come to nothing: they hold up nobody, each ends in bounded time, is counted, and
+//! the log has one line that says why.
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -55,7 +55,8 @@ fn bad_clients(hello: &[u8]) -> [Bad; 7] {
 #[test]
 fn handshakes_that_stop_or_are_none_end_with_a_line_each_and_hold_up_nobody() {
     let config = format!("[tls]\nhandshake_timeout = \"{}s\"", TIMEOUT.as_secs());
-    let (broker, log) = TestBroker::start_with_log(&Door::FLAGS, &config);
+    let flags = [&Door::FLAGS[..], &["--http-port", "0"]].concat();
+    let (broker, log) = TestBroker::start_with_log(&flags, &config);
     let address = broker.address("mqtts").expect("the TLS listener is on");
     let certs = broker.directory().expect("our own").join("certs");
     let kinds = bad_clients(&client_hello(&certs));
@@ -74,6 +75,10 @@ fn handshakes_that_stop_or_are_none_end_with_a_line_each_and_hold_up_nobody() {
     // And some of the machine's slowness.
     assert!(took < TIMEOUT + DEADLINE / 2, "{took:?}");
     good.expect_only_pingresp();
+    let count = format!("\nroundel_connections_refused_total {}\n", peers.len());
+    eventually("each is counted", || {
+        broker.get("/metrics").contains(&count)
+    });
     assert_eq!(broker.stop(), Some(0));
     let lines = log.rest();
     for (peer, reason) in peers {

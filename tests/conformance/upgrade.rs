@@ -171,11 +171,12 @@ fn a_slow_upgrade_leaves_less_time_for_connect() {
     assert!(elapsed < anew - Duration::from_millis(200), "{elapsed:?}");
 }
 
-/// Every refusal is a line with its reason, the listener and the peer, and nothing that a client sent
-/// begins a line.
+/// Every refusal is counted, and a line with its reason, the listener and the peer, and nothing that a
+/// client sent begins a line.
 #[test]
 fn each_refusal_is_logged_with_its_reason() {
-    let (broker, log) = TestBroker::start_with_log(&["--ws-port", "0"], "");
+    let flags = ["--ws-port", "0", "--http-port", "0"];
+    let (broker, log) = TestBroker::start_with_log(&flags, "");
     let address = ws(&broker);
     let evil = "Origin: http://evil.example\r\n";
     for (path, headers, words) in [
@@ -205,6 +206,9 @@ fn each_refusal_is_logged_with_its_reason() {
     );
     let stream = send(address, "\x10\x0cMQTT on the wrong port\r\n\r\n");
     expect_line(&log, &stream, &["no upgrade", "invalid HTTP method parsed"]);
+    let metrics = broker.get("/metrics");
+    let count = "\nroundel_connections_refused_total 5\n";
+    assert!(metrics.contains(count), "{metrics}");
 }
 
 /// The next line that names the peer, and its words.
