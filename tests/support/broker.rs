@@ -184,6 +184,17 @@ impl TestBroker {
             .code()
     }
 
+    /// Ends the broker with SIGTERM, and returns its exit code.
+    #[cfg(unix)]
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        let process = self.process.as_mut()?;
+        let id = process.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(sent.expect("kill runs").success(), "the broker is there");
+        let status = process.child.wait();
+        status.expect("the broker can be waited for").code()
+    }
+
     /// Asks for a shutdown like [`stop`](Self::stop), without waiting for it to finish.
     pub(crate) fn begin_stop(&mut self) {
         if let Some(process) = self.process.as_mut() {
