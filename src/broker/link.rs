@@ -8,10 +8,11 @@
 use std::io::IoSlice;
 
 use crate::budget::{Budget, Charge, Kind};
-use crate::codec::{Version, encode_disconnect};
+use crate::codec::Version;
 use crate::message::cause::Cause;
 
 use super::outbox::chunks::Chunks;
+use super::outbox::compose::{Outgoing, compose_within};
 use super::outbox::writer::{self, Outcome, Writer};
 
 /// What became of a write.
@@ -91,14 +92,10 @@ impl Farewell {
             return;
         };
         let bytes = self.writer.bytes().buffer();
-        let start = bytes.len();
         let text = words.reason_string.as_deref();
-        if encode_disconnect(bytes, Version::V5, reason, text) > words.packet_size {
-            bytes.truncate(start);
-            if encode_disconnect(bytes, Version::V5, reason, None) > words.packet_size {
-                bytes.truncate(start);
-            }
-        }
+        compose_within(bytes, Version::V5, words.packet_size, text, |text| {
+            Outgoing::Disconnect { reason, text }
+        });
     }
 
     /// Writes what is left, or as much as the link takes.

@@ -58,6 +58,7 @@ pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic, TrafficTotals};
 pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
 pub(crate) use link::{Farewell, Link, Mailbox, Written};
 pub(crate) use local::LocalSession;
+pub(crate) use outbox::compose::{Outgoing, compose, compose_within};
 pub(crate) use outbox::signal::Signal;
 pub(crate) use outbox::writer::Outcome;
 pub(crate) use outbox::{Acknowledged, Outbox, OutputState, Peer, chunks};

@@ -1,6 +1,6 @@
 //! Answers to the client's own packets, in a form that it can take.
 
-use crate::broker::{Broker, Dirty, chunks};
+use crate::broker::{Broker, Dirty, Outgoing, chunks, compose_within};
 use crate::codec::{ReasonCode, Version};
 use crate::protocol::violation::Violation;
 
@@ -45,29 +45,21 @@ impl Active {
 
     /// Composes an answer with a Reason String if the client takes one (MQTT-3.1.2-29) and it fits
     /// (MQTT-3.1.2-24), else without; an answer that does not fit at all ends the connection.
-    pub(super) fn answer(
+    pub(super) fn answer<'a>(
         &mut self,
-        text: Option<&str>,
-        encode: impl Fn(&mut Vec<u8>, Option<&str>),
+        text: Option<&'a str>,
+        packet: impl Fn(Option<&'a str>) -> Outgoing<'a>,
     ) -> Result<(), Violation> {
         let text = text.filter(|_| self.problem_information && self.version == Version::V5);
-        let packet_size = self.packet_size;
         let answers = self.answers.buffer();
-        let start = answers.len();
-        encode(answers, text);
-        if text.is_some() && answers.len() - start > packet_size {
-            answers.truncate(start);
-            encode(answers, None);
-        }
-        if answers.len() - start > packet_size {
-            answers.truncate(start);
-            return Err(Violation::new(
+        match compose_within(answers, self.version, self.packet_size, text, packet) {
+            Some(_) => Ok(()),
+            None => Err(Violation::new(
                 ReasonCode::PacketTooLarge,
                 "MQTT-3.1.2-24",
                 "the answer exceeds the client's maximum packet size",
-            ));
+            )),
         }
-        Ok(())
     }
 }
 

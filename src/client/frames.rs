@@ -1,9 +1,8 @@
 //! The packets of an established connection, one after the other.
 
-use crate::broker::{Acknowledged, Broker, Context, Dirty, Outbox};
+use crate::broker::{Acknowledged, Broker, Context, Dirty, Outbox, Outgoing, compose};
 use crate::codec::{
     self, Ack, AckKind, Disconnect, Packet, PacketId, PacketType, QoS, ReasonCode, Split, Version,
-    encode_ack, encode_pingresp,
 };
 use crate::message::cause::Cause;
 use crate::protocol::handshake::clamp_session_expiry;
@@ -121,7 +120,7 @@ impl Active {
                 Ok(())
             }
             Packet::Pingreq => {
-                encode_pingresp(self.answers.buffer());
+                compose(self.answers.buffer(), self.version, &Outgoing::Pingresp);
                 Ok(())
             }
             Packet::Disconnect(disconnect) => Err(self.receive_disconnect(broker, disconnect)),
@@ -295,5 +294,11 @@ fn append_release(
         true => ReasonCode::Success,
         false => ReasonCode::PacketIdentifierNotFound,
     };
-    encode_ack(answers, version, kind, id, reason, None);
+    let packet = Outgoing::Ack {
+        kind,
+        id,
+        reason,
+        text: None,
+    };
+    compose(answers, version, &packet);
 }

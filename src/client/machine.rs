@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use crate::broker::{
     Attached, Broker, ConnectRequest, ConnectionFacts, Context, Dirty, FanOut, Farewell, Later,
-    Link, NotAttached, Peer, RouteCache, Session, Takeover, TimerKey, TrafficTotals,
+    Link, NotAttached, Outgoing, Peer, RouteCache, Session, Takeover, TimerKey, TrafficTotals,
+    compose, compose_within,
 };
 use crate::budget::{Charge, Kind};
 use crate::codec::{
-    self, Connack, Connect, ConnectError, DecodeError, PacketType, ReasonCode, Split, Version,
-    connect, encode_connack,
+    self, Connect, ConnectError, DecodeError, PacketType, ReasonCode, Split, Version, connect,
 };
 use crate::config::Limits;
 use crate::message::cause::Cause;
@@ -567,7 +567,12 @@ impl Connection {
         });
         let mut bytes = Vec::new();
         if let Some(version) = version {
-            encode_connack(&mut bytes, version, &Connack::new(error.reason()));
+            let reason = error.reason();
+            compose(
+                &mut bytes,
+                version,
+                &Outgoing::Refusal { reason, text: None },
+            );
         }
         self.retire(broker, version.unwrap_or(Version::V311), bytes);
     }
@@ -595,19 +600,14 @@ impl Connection {
             && violation.reason != ReasonCode::UnsupportedProtocolVersion;
         let silent = version == Version::V311 && (closes || !has_return_code(violation.reason));
         if !silent {
-            let plain = Connack::new(violation.reason);
-            let explained = Connack {
-                reason_string: problem_information.then_some(text.as_str()),
-                ..plain.clone()
-            };
-            // Within the client's Maximum Packet Size, without words if need be (MQTT-3.2.2-19).
-            let fits = |connack: &Connack<'_>| {
-                let mut bytes = Vec::new();
-                (encode_connack(&mut bytes, version, connack) <= packet_size).then_some(bytes)
-            };
-            bytes = fits(&explained)
-                .or_else(|| fits(&plain))
-                .unwrap_or_default();
+            let (text, reason) = (
+                Some(&*text).filter(|_| problem_information),
+                violation.reason,
+            );
+            // MQTT-3.2.2-19
+            compose_within(&mut bytes, version, packet_size, text, |text| {
+                Outgoing::Refusal { reason, text }
+            });
         }
         self.retire(broker, version, bytes);
     }
@@ -877,7 +877,7 @@ fn busy() -> Violation {
 fn connack(accepted: &Accepted, session_present: bool, broker: &Broker) -> Vec<u8> {
     let mut bytes = Vec::new();
     let packet = accepted.connack(session_present, broker.config());
-    encode_connack(&mut bytes, accepted.version, &packet);
+    compose(&mut bytes, accepted.version, &Outgoing::Connack(&packet));
     bytes
 }
 

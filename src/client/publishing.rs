@@ -2,11 +2,9 @@
 
 use smallvec::SmallVec;
 
-use crate::broker::{Broker, Context, Dirty, FanOut, Published, ReceivedIds, Run, Sent};
+use crate::broker::{Broker, Context, Dirty, FanOut, Outgoing, Published, ReceivedIds, Run, Sent};
 use crate::budget::{Charge, Full};
-use crate::codec::{
-    self, AckKind, Frame, PacketId, Publish, QoS, ReasonCode, Split, Version, encode_ack,
-};
+use crate::codec::{self, AckKind, Frame, PacketId, Publish, QoS, ReasonCode, Split, Version};
 use crate::message::publication::{Message, Publication, expiry_deadline};
 use crate::protocol::alias::InboundAliases;
 use crate::protocol::handshake::clamp_message_expiry;
@@ -146,9 +144,12 @@ impl Active {
             QoS::AtMostOnce | QoS::AtLeastOnce => (AckKind::Puback, "PUBACK"),
         };
         let text = broker.reason_string(name, &violation.text);
-        let version = self.version;
-        self.answer(Some(&text), |out, text| {
-            encode_ack(out, version, kind, id, violation.reason, text);
+        let reason = violation.reason;
+        self.answer(Some(&text), |text| Outgoing::Ack {
+            kind,
+            id,
+            reason,
+            text,
         })?;
         Ok(())
     }
@@ -156,7 +157,7 @@ impl Active {
     /// AWS-LIM-10: what exceeds the rate is discarded.
     fn within_rate(&mut self, context: &Context<'_>) -> bool {
         match &mut self.publish_rate {
-            Some(rate) => rate.allows(1.0, context.now),
+            Some(rate) => rate.allows(1.0, context.live),
             None => true,
         }
     }
@@ -407,9 +408,11 @@ impl Active {
         id: PacketId,
         reason: ReasonCode,
     ) -> Result<(), Violation> {
-        let version = self.version;
-        self.answer(None, |out, text| {
-            encode_ack(out, version, kind, id, reason, text);
+        self.answer(None, |text| Outgoing::Ack {
+            kind,
+            id,
+            reason,
+            text,
         })
     }
 

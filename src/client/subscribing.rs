@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::broker::{Broker, Context, Dirty, Due, Request};
+use crate::broker::{Broker, Context, Dirty, Due, Outgoing, Request};
 use crate::codec::{
     Frame, ReasonCode, Subscribe, SubscribeOptions, Unsubscribe, UserProperties, Version,
-    encode_suback, encode_unsuback, subscribe_filter_len, unsubscribe_filter_len,
+    subscribe_filter_len, unsubscribe_filter_len,
 };
 use crate::protocol::rules;
 use crate::protocol::violation::Violation;
@@ -111,9 +111,11 @@ impl Active {
             reasons, due, text, ..
         } = work;
         let text = text.map(|text| broker.reason_string("SUBACK", &text));
-        let (version, id) = (self.version, subscribe.packet_id);
-        self.answer(text.as_deref(), |out, text| {
-            encode_suback(out, version, id, &reasons, text);
+        let (id, reasons) = (subscribe.packet_id, reasons.as_slice());
+        self.answer(text.as_deref(), |text| Outgoing::Suback {
+            id,
+            reasons,
+            text,
         })?;
         // SUBACK goes ahead of retained messages and of those that wait in a group.
         self.send_answers(dirty);
@@ -210,10 +212,8 @@ impl Active {
             work.reasons.push(reason);
             work.advance(unsubscribe_filter_len(full), SUBSCRIBE_STEPS, dirty);
         }
-        let (version, id) = (self.version, unsubscribe.packet_id);
-        self.answer(None, |out, text| {
-            encode_unsuback(out, version, id, &work.reasons, text);
-        })?;
+        let (id, reasons) = (unsubscribe.packet_id, work.reasons.as_slice());
+        self.answer(None, |_| Outgoing::Unsuback { id, reasons })?;
         Ok(Handled::Whole)
     }
 

@@ -1,12 +1,13 @@
 //! One receiver's outbound half: window, queue and encoded bytes under one short lock.
 //!
-//! Every packet to a client is composed here. The session half (window, queue, memberships) survives
+//! The session half (window, queue, memberships) survives
 //! the connection; the connection half ([`Connected`]) does not. Callers hold the lock for as long as
 //! it takes to append a packet and tell the writer afterwards: methods that make the connection need
 //! one return [`Wake::Writer`].
 
 mod aliases;
 pub(crate) mod chunks;
+pub(super) mod compose;
 pub(super) mod line;
 pub(super) mod memberships;
 pub(super) mod replay;
@@ -20,9 +21,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::compose::{Outgoing, compose};
 use self::window::{Entry, Origin, Phase, Walk, Window};
 use crate::budget::{Charge, Kind};
-use crate::codec::{self, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
+use crate::codec::{AckKind, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
 use crate::message::cause::Cause;
 use crate::message::delivery::{Delivery, SubscriptionIds};
 use crate::message::publication::{Message, Publication, remaining_expiry};
@@ -278,7 +280,8 @@ impl Outbox {
         if !is_unchanged || !fits {
             return None;
         }
-        connected.out.bytes().buffer().extend_from_slice(packets);
+        let buffer = connected.out.bytes().buffer();
+        compose(buffer, connected.peer.version, &Outgoing::Run(packets));
         self.sent.messages += count as u64;
         self.sent.bytes += packets.len() as u64;
         self.settle(context);
@@ -1265,8 +1268,8 @@ impl Connected {
             if frame.len() > self.peer.packet_size {
                 return None;
             }
-            self.out.bytes().buffer().extend_from_slice(frame);
-            return Some(frame.len());
+            let buffer = self.out.bytes().buffer();
+            return Some(compose(buffer, version, &Outgoing::Run(frame)));
         }
         let packet = outgoing(publication, grant, None, false, context.now);
         if !packet.fits(self.peer.version, self.peer.packet_size) {
@@ -1301,32 +1304,26 @@ impl Connected {
             aliases.apply(&mut packet, self.peer.packet_size);
         }
         let chunks = self.out.bytes();
-        let buffer = chunks.buffer();
-        let before = buffer.len();
+        let (buffer, version) = (chunks.buffer(), self.peer.version);
         let payload = packet.payload.len();
         match message.filter(|_| payload >= SHARED) {
             Some(message) => {
-                packet.encode_head(self.peer.version, buffer, 0);
-                let head = buffer.len() - before;
+                let head = compose(buffer, version, &Outgoing::PublishHead(&packet));
                 chunks.refer_to(message.clone());
                 head + payload
             }
-            None => {
-                packet.encode(self.peer.version, buffer);
-                buffer.len() - before
-            }
+            None => compose(buffer, version, &Outgoing::Publish(&packet)),
         }
     }
 
     fn append_pubrel(&mut self, id: PacketId) {
-        codec::encode_ack(
-            self.out.bytes().buffer(),
-            self.peer.version,
-            codec::AckKind::Pubrel,
+        let packet = Outgoing::Ack {
+            kind: AckKind::Pubrel,
             id,
-            ReasonCode::Success,
-            None,
-        );
+            reason: ReasonCode::Success,
+            text: None,
+        };
+        compose(self.out.bytes().buffer(), self.peer.version, &packet);
     }
 }
 
