@@ -50,10 +50,7 @@ impl InboundAliases {
         let replaced = self.topic(alias).map_or(0, str::len);
         self.charge
             .grow(places * ALIAS + topic.len())
-            .map_err(|Full| {
-                let text = "the broker's memory bound is reached";
-                Violation::new(ReasonCode::QuotaExceeded, "limits.memory", text)
-            })?;
+            .map_err(|Full| Violation::no_memory())?;
         self.charge.shrink(replaced);
         if places > 0 {
             self.topics.resize_with(place + 1, || None);

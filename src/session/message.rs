@@ -1,7 +1,7 @@
 //! Application Messages: [`Publication`] while it stands in a read buffer, [`Message`] once it has
 //! to outlive it.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,63 @@ pub(crate) struct Publication<'a> {
     /// The whole packet and its version where its bytes may be sent on unchanged: QoS 0, DUP 0, and
     /// nothing in it that is the publisher's own (an alias) or changes (an expiry).
     pub(crate) verbatim: Option<(Version, &'a [u8])>,
+    pub(crate) at_once: AtOnce,
     stored: OnceCell<Message>,
+}
+
+/// Whether a message is only for those who take it at once, because there is no room for it to wait, and
+/// what came of that so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AtOnce {
+    is_required: bool,
+    is_taken: Cell<bool>,
+    is_wanted: Cell<bool>,
+    losses: Cell<u32>,
+}
+
+impl AtOnce {
+    /// Nobody was asked yet.
+    pub(crate) fn required() -> Self {
+        Self {
+            is_required: true,
+            ..Self::default()
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_required(&self) -> bool {
+        self.is_required
+    }
+
+    /// Somebody took the message.
+    #[inline]
+    pub(crate) fn note_taken(&self) {
+        self.is_taken.set(true);
+    }
+
+    /// Somebody does not get it who would have had it later.
+    pub(crate) fn note_refusal(&self) {
+        self.is_wanted.set(true);
+        self.note_loss();
+    }
+
+    /// Somebody does not get it.
+    pub(crate) fn note_loss(&self) {
+        self.losses.set(self.losses.get().saturating_add(1));
+    }
+
+    /// Whether it is to be refused to its publisher: nobody took it, and somebody would have had it later.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_wanted.get() && !self.is_taken.get()
+    }
+
+    /// How many do not get it although its publisher is told that it was taken.
+    pub(crate) fn losses(&self) -> u32 {
+        match self.is_refused() {
+            true => 0,
+            false => self.losses.get(),
+        }
+    }
 }
 
 impl<'a> Publication<'a> {
@@ -39,6 +95,7 @@ impl<'a> Publication<'a> {
             retain: false,
             expires_at: None,
             verbatim: None,
+            at_once: AtOnce::default(),
             stored: OnceCell::new(),
         }
     }
@@ -262,6 +319,8 @@ impl Message {
             retain: self.retain(),
             expires_at: self.expires_at(),
             verbatim: None,
+            // It was let in.
+            at_once: AtOnce::default(),
             stored: OnceCell::from(self.clone()),
         }
     }

@@ -14,6 +14,8 @@ mod flow;
 mod ledger;
 mod limits;
 mod malformed;
+#[cfg(feature = "http")]
+mod memory;
 mod own_topics;
 #[cfg(target_os = "linux")]
 mod passwords;

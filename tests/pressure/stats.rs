@@ -1,27 +1,12 @@
 //! What the broker says of itself, and what the system says of its process.
 
 use std::fs::File;
-use std::io::{Read, Seek as _, SeekFrom, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{DEADLINE, TestBroker};
-
-/// Asks the control API and returns the body of its answer.
-pub(crate) fn get(http: SocketAddr, target: &str) -> String {
-    let mut stream = TcpStream::connect(http).expect("the API accepts");
-    stream
-        .set_read_timeout(Some(DEADLINE))
-        .expect("a socket option");
-    let request = format!("GET {target} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("the API reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    body.to_owned()
-}
+use crate::support::TestBroker;
 
 /// What the broker counts.
 #[derive(Clone, Debug)]
@@ -29,8 +14,7 @@ pub(crate) struct Stats(Value);
 
 impl Stats {
     pub(crate) fn of(broker: &TestBroker) -> Self {
-        let http = broker.address("http").expect("the API is on");
-        let body = get(http, "/v1/stats");
+        let body = broker.get("/v1/stats");
         Self(serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}")))
     }
 
@@ -74,8 +58,7 @@ pub(crate) fn settled(broker: &TestBroker) -> u64 {
 
 /// How long the broker's turns were, as `/metrics` has it: by class.
 pub(crate) fn turns(broker: &TestBroker) -> String {
-    let http = broker.address("http").expect("the API is on");
-    let body = get(http, "/metrics");
+    let body = broker.get("/metrics");
     let mut text = String::new();
     let mut below = 0;
     for line in body.lines() {

@@ -2,8 +2,8 @@
 
 use std::{
     ffi::OsString,
-    io::{BufRead, BufReader},
-    net::SocketAddr,
+    io::{BufRead, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     sync::OnceLock,
@@ -11,6 +11,8 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use super::DEADLINE;
 
 /// Names the address of another broker to run the shared tests against.
 const ADDRESS_VARIABLE: &str = "ROUNDEL_TEST_ADDR";
@@ -118,6 +120,21 @@ impl TestBroker {
     /// Where the named listener of the ready line takes connections, if it is on.
     pub(crate) fn address(&self, name: &str) -> Option<SocketAddr> {
         listener(&self.ready, name)
+    }
+
+    /// Asks the control API, which has to be on, and returns the body of its answer.
+    pub(crate) fn get(&self, target: &str) -> String {
+        let http = self.address("http").expect("the API is on");
+        let mut stream = TcpStream::connect(http).expect("the API accepts");
+        stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a socket option");
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("the API reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        body.to_owned()
     }
 
     /// The directory that lives as long as this broker; its certificates are in `certs` below it.
