@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::broker::{Alarm, Broker, Credentials, Dirty, Randomness, STEPS_PER_TURN};
+use crate::budget::Kind;
 use crate::client::Turn;
 use crate::client::turn::Part;
 use crate::codec::client::decode_all;
@@ -278,6 +279,42 @@ fn filters_that_match_nothing_in_the_end_are_looked_through_in_turns() {
     assert!(stand.run() > 100);
     assert!(stand.longest <= MOST, "{}", stand.longest);
     assert_eq!(payloads(&stand.messages(client)), ["found"]);
+}
+
+/// A message that may not wait is for those who take it at once, also where there are more than a turn
+/// serves, and it is refused only when all of them were asked.
+#[test]
+fn message_that_may_not_wait_finds_who_takes_it_among_thousands() {
+    const ABSENT: u64 = 9000;
+    for overlapping in [Overlapping::OneCopy, Overlapping::CopyEach] {
+        let mut stand = Stand::new(|config| config.overlapping = overlapping);
+        for number in 0..ABSENT {
+            let client = stand.connect_with(&format!("s{number}"), false, usize::MAX >> 1);
+            stand.send(client, &subscribe(["a"], 1));
+        }
+        stand.run();
+        (0..stand.clients.len()).for_each(|client| stand.close(client));
+        stand.run();
+        let half = stand.broker.config().limits.memory / 2;
+        stand.broker.budget().charge(Kind::Queues, half);
+
+        let publisher = stand.connect("publisher");
+        stand.send(publisher, &publish("a", "refused", 2));
+        assert!(stand.run() > 2);
+        assert!(stand.clients[publisher].0.is_done(), "{overlapping:?}");
+        let stats = stand.broker.stats(stand.now);
+        assert_eq!((stats.dropped, stats.queued), (0, 0), "{overlapping:?}");
+
+        let present = stand.connect("present");
+        stand.send(present, &subscribe(["a"], 1));
+        let publisher = stand.connect("publisher");
+        stand.send(publisher, &publish("a", "taken", 2));
+        assert!(stand.run() > 2);
+        assert_eq!(payloads(&stand.messages(present)), ["taken"]);
+        let stats = stand.broker.stats(stand.now);
+        assert_eq!((stats.dropped, stats.queued), (ABSENT, 0));
+        stand.broker.budget().discharge(Kind::Queues, half);
+    }
 }
 
 /// Each client gets its messages in order, and those of one group come to one member each, although
