@@ -31,56 +31,65 @@ pub(crate) struct Publication<'a> {
 }
 
 /// Whether a message is only for those who take it at once, because there is no room for it to wait, and
-/// what came of that so far.
+/// what came of that so far: flags, and how many do not get it. One word, because every publish makes one.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct AtOnce {
-    is_required: bool,
-    is_taken: Cell<bool>,
-    is_wanted: Cell<bool>,
-    losses: Cell<u32>,
-}
+pub(crate) struct AtOnce(Cell<u32>);
 
 impl AtOnce {
+    const IS_REQUIRED: u32 = 1 << 31;
+    const IS_TAKEN: u32 = 1 << 30;
+    const IS_WANTED: u32 = 1 << 29;
+    const LOSSES: u32 = Self::IS_WANTED - 1;
+
     /// Nobody was asked yet.
     pub(crate) fn required() -> Self {
-        Self {
-            is_required: true,
-            ..Self::default()
-        }
+        Self(Cell::new(Self::IS_REQUIRED))
+    }
+
+    #[inline]
+    fn has(&self, flag: u32) -> bool {
+        self.0.get() & flag > 0
+    }
+
+    #[inline]
+    fn set(&self, flag: u32) {
+        self.0.set(self.0.get() | flag);
     }
 
     #[inline]
     pub(crate) fn is_required(&self) -> bool {
-        self.is_required
+        self.has(Self::IS_REQUIRED)
     }
 
     /// Somebody took the message.
     #[inline]
     pub(crate) fn note_taken(&self) {
-        self.is_taken.set(true);
+        self.set(Self::IS_TAKEN);
     }
 
     /// Somebody does not get it who would have had it later.
     pub(crate) fn note_refusal(&self) {
-        self.is_wanted.set(true);
+        self.set(Self::IS_WANTED);
         self.note_loss();
     }
 
     /// Somebody does not get it.
     pub(crate) fn note_loss(&self) {
-        self.losses.set(self.losses.get().saturating_add(1));
+        if self.0.get() & Self::LOSSES < Self::LOSSES {
+            self.0.set(self.0.get() + 1);
+        }
     }
 
     /// Whether it is to be refused to its publisher: nobody took it, and somebody would have had it later.
     pub(crate) fn is_refused(&self) -> bool {
-        self.is_wanted.get() && !self.is_taken.get()
+        self.has(Self::IS_WANTED) && !self.has(Self::IS_TAKEN)
     }
 
     /// How many do not get it although its publisher is told that it was taken.
     pub(crate) fn losses(&self) -> u32 {
         match self.is_refused() {
             true => 0,
-            false => self.losses.get(),
+            false => self.0.get() & Self::LOSSES,
         }
     }
 }
@@ -436,6 +445,18 @@ mod tests {
         assert_eq!(budget.used(), size);
         drop(other);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn message_that_may_not_wait_is_refused_if_it_is_wanted_and_nobody_took_it() {
+        let at_once = AtOnce::required();
+        at_once.note_loss();
+        assert_eq!((at_once.is_refused(), at_once.losses()), (false, 1));
+        at_once.note_refusal();
+        assert_eq!((at_once.is_refused(), at_once.losses()), (true, 0));
+        at_once.note_taken();
+        assert_eq!((at_once.is_refused(), at_once.losses()), (false, 2));
+        assert!(at_once.is_required() && !AtOnce::default().is_required());
     }
 
     #[test]
