@@ -628,7 +628,7 @@ impl Connection {
 
     /// Ends a connection that never had a session.
     fn retire(&mut self, broker: &Broker, version: Version, bytes: Vec<u8>) {
-        Broker::count(&broker.counters.connections_refused, 1);
+        broker.count_refused();
         let (writer, words) = Farewell::bytes(version, &bytes, *broker.budget);
         self.link.mailbox().retire(writer, words);
         self.end(broker);

@@ -430,6 +430,11 @@ impl Broker {
         Self::count(&self.counters.messages_received, traffic.messages);
     }
 
+    /// Counts a connection that ended without a CONNECT that was accepted.
+    pub(crate) fn count_refused(&self) {
+        Self::count(&self.counters.connections_refused, 1);
+    }
+
     fn count(counter: &AtomicU64, by: u64) {
         if by > 0 {
             counter.fetch_add(by, Ordering::Relaxed);

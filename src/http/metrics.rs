@@ -175,7 +175,7 @@ fn encode_counters(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::R
         ),
         (
             "connections_refused",
-            "Connections refused",
+            "Connections refused, or ended before a client was connected",
             None,
             stats.connections_refused,
         ),

@@ -160,6 +160,7 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             shared.tasks.spawn(serve(place, stream, peer, kind));
         }
         Err(no_place) => {
+            shared.broker.count_refused();
             if let Some(earlier) = shared.notices.no_place.due(shared.clock.now()) {
                 tracing::warn!(%peer, listener = kind.name(), earlier, "refused: {no_place}");
             }
@@ -313,6 +314,7 @@ async fn shake_hands(
         Ok(stream) => return Some(stream),
         Err(refusal) => refusal,
     };
+    shared.broker.count_refused();
     match refusal {
         NoHandshake::Failed(error) => {
             tracing::info!(%peer, listener, "TLS handshake failed: {error}");

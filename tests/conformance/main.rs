@@ -11,6 +11,7 @@ mod bridge;
 mod connect;
 mod ending;
 mod flow;
+mod handshakes;
 mod ledger;
 mod limits;
 mod malformed;

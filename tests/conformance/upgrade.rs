@@ -1,15 +1,11 @@
 //! The upgrade of an HTTP connection to WebSocket: who is let in, and what a refusal leaves behind.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
-    process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
     thread,
     time::{Duration, Instant},
 };
-
-use serde_json::Value;
 
 use crate::support::*;
 
@@ -175,11 +171,13 @@ fn a_slow_upgrade_leaves_less_time_for_connect() {
     assert!(elapsed < anew - Duration::from_millis(200), "{elapsed:?}");
 }
 
-/// Every refusal is a line with its reason, the listener and the peer, and nothing that a client sent
-/// begins a line.
+/// Every refusal is counted, and a line with its reason, the listener and the peer, and nothing that a
+/// client sent begins a line.
 #[test]
 fn each_refusal_is_logged_with_its_reason() {
-    let broker = LoggingBroker::start();
+    let flags = ["--ws-port", "0", "--http-port", "0"];
+    let (broker, log) = TestBroker::start_with_log(&flags, "");
+    let address = ws(&broker);
     let evil = "Origin: http://evil.example\r\n";
     for (path, headers, words) in [
         (
@@ -189,94 +187,37 @@ fn each_refusal_is_logged_with_its_reason() {
         ),
         ("/a%0Ab", "", ["MQTT over WebSocket is at /mqtt", "/a%0Ab"]),
     ] {
-        let (_, stream) = upgrade(broker.address, path, headers);
-        broker.expect_line(&stream, &words);
+        let (_, stream) = upgrade(address, path, headers);
+        expect_line(&log, &stream, &words);
     }
-    let stream = dial(broker.address);
+    let stream = dial(address);
     stream.shutdown(Shutdown::Write).expect("it is open");
-    broker.expect_line(
+    expect_line(
+        &log,
         &stream,
         &["no upgrade", "closed by the client before its request"],
     );
-    let stream = send(broker.address, "GET /mqtt HTTP/1.1\r\nHost: ");
+    let stream = send(address, "GET /mqtt HTTP/1.1\r\nHost: ");
     stream.shutdown(Shutdown::Write).expect("it is open");
-    broker.expect_line(&stream, &["no upgrade", "closed before message completed"]);
-    let stream = send(broker.address, "\x10\x0cMQTT on the wrong port\r\n\r\n");
-    broker.expect_line(&stream, &["no upgrade", "invalid HTTP method parsed"]);
+    expect_line(
+        &log,
+        &stream,
+        &["no upgrade", "closed before message completed"],
+    );
+    let stream = send(address, "\x10\x0cMQTT on the wrong port\r\n\r\n");
+    expect_line(&log, &stream, &["no upgrade", "invalid HTTP method parsed"]);
+    let metrics = broker.get("/metrics");
+    let count = "\nroundel_connections_refused_total 5\n";
+    assert!(metrics.contains(count), "{metrics}");
 }
 
-/// A broker of profile `aws` whose log is read.
-struct LoggingBroker {
-    child: Child,
-    address: SocketAddr,
-    lines: Receiver<String>,
-    _folder: tempfile::TempDir,
-}
-
-impl LoggingBroker {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary directory");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_roundel"))
-            .args(["serve", "--ready", "json", "--die-with-parent"])
-            .args([
-                "--mqtts-port",
-                "off",
-                "--http-port",
-                "off",
-                "--ws-port",
-                "0",
-            ])
-            .arg("--certs")
-            .arg(folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the broker starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("it is piped"))
-            .read_line(&mut line)
-            .expect("a ready line");
-        let ready: Value = serde_json::from_str(&line).expect("JSON");
-        let address = ready["listeners"]["ws"].as_str().expect("an address");
-        let log = BufReader::new(child.stderr.take().expect("it is piped"));
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in log.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Self {
-            child,
-            address: address.parse().expect("an address"),
-            lines,
-            _folder: folder,
-        }
-    }
-
-    /// The next line that names the peer, and its words.
-    #[track_caller]
-    fn expect_line(&self, stream: &TcpStream, words: &[&str]) {
-        let peer = format!("peer={} ", stream.local_addr().expect("an address"));
-        loop {
-            let line = self.lines.recv_timeout(DEADLINE).expect("a line in time");
-            if line.contains(&peer) {
-                for word in words.iter().chain(&["listener=ws"]) {
-                    assert!(line.contains(word), "no {word:?} in {line}");
-                }
-                return;
-            }
-        }
-    }
-}
-
-impl Drop for LoggingBroker {
-    fn drop(&mut self) {
-        // Both fail only when the process is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// The next line that names the peer, and its words.
+#[track_caller]
+fn expect_line(log: &Log, stream: &TcpStream, words: &[&str]) {
+    let peer = format!("peer={} ", stream.local_addr().expect("an address"));
+    let line = log.line_with(&[&peer]);
+    for word in words.iter().chain(&["listener=ws"]) {
+        assert!(line.contains(word), "no {word:?} in {line}");
     }
 }
 

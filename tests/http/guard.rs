@@ -128,44 +128,15 @@ fn page_of_the_same_site_as_an_allowed_host_needs_an_origin_that_is_allowed() {
 #[test]
 fn refusal_is_logged_with_its_reason() {
     use std::{
-        io::{BufRead, BufReader, Read, Write},
+        io::{Read, Write},
         net::TcpStream,
-        process::{Command, Stdio},
     };
 
-    use crate::support::DEADLINE;
+    use crate::support::{DEADLINE, TestBroker};
 
-    let folder = tempfile::tempdir().expect("a temporary directory");
-    let mut broker = Command::new(env!("CARGO_BIN_EXE_roundel"))
-        .args([
-            "serve",
-            "--profile",
-            "standard",
-            "--ready",
-            "json",
-            "--die-with-parent",
-        ])
-        .args([
-            "--mqtts-port",
-            "off",
-            "--mqtt-port",
-            "0",
-            "--http-port",
-            "0",
-        ])
-        .arg("--certs")
-        .arg(folder.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the broker starts");
-    let mut ready = String::new();
-    BufReader::new(broker.stdout.take().expect("it is piped"))
-        .read_line(&mut ready)
-        .expect("a ready line");
-    let ready: serde_json::Value = serde_json::from_str(&ready).expect("JSON");
-    let address = ready["listeners"]["http"].as_str().expect("an address");
+    let flags = ["--profile", "standard", "--http-port", "0"];
+    let (broker, log) = TestBroker::start_with_log(&flags, "");
+    let address = broker.address("http").expect("the API is on");
     let requests = [
         ("GET", "Host: evil.example\r\n"),
         (
@@ -184,14 +155,10 @@ fn refusal_is_logged_with_its_reason() {
         stream.write_all(request.as_bytes()).expect("the API reads");
         stream.read_to_end(&mut Vec::new()).expect("an answer");
     }
-    drop(broker.stdin.take());
-    let output = broker.wait_with_output().expect("the broker ends");
-    let log = String::from_utf8(output.stderr).expect("text");
-    let refusals: Vec<_> = log
-        .lines()
-        .filter(|line| line.contains("request refused"))
-        .collect();
-    assert_eq!(refusals.len(), requests.len(), "{log}");
+    assert_eq!(broker.stop(), Some(0));
+    let mut refusals = log.rest();
+    refusals.retain(|line| line.contains("request refused"));
+    assert_eq!(refusals.len(), requests.len(), "{refusals:?}");
     for (line, words) in refusals.iter().zip([
         ["GET", "host 'evil.example' is not allowed"],
         ["DELETE", "origin 'http://evil.example' is not allowed"],

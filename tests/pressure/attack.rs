@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 
 use crate::raw::{Manner, Raw, STALLED};
 use crate::support::{
-    Connect, Encode as _, Frames, PINGREQ, Publish, Subscribe, TestBroker, Unsubscribe, Version,
-    Will, masked_frame, message_expiry, puback, pubrel, receive_maximum, session_expiry, trust,
-    user_property, utf8, varint,
+    Connect, Door, Encode as _, Frames, PINGREQ, Publish, Subscribe, TestBroker, Unsubscribe,
+    Version, Will, masked_frame, message_expiry, puback, pubrel, receive_maximum, session_expiry,
+    trust, user_property, utf8, varint,
 };
 
 /// Makes this binary the attackers of this kind.
@@ -72,6 +72,20 @@ const fn attack(
     }
 }
 
+impl Attack {
+    /// A broker with one worker, so that nobody is served while it is busy with another.
+    pub(crate) fn broker(&self) -> TestBroker {
+        let config = format!(
+            "http_idle_timeout = \"1h\"\nsys_interval = \"1s\"\n[limits]\nretained = 10_000_000\n\
+             memory = 4_294_967_296\nconnect_timeout = \"1h\"\n{}\
+             [tls]\nhandshake_timeout = \"1h\"\n",
+            self.users
+        );
+        let flags = [&Door::FLAGS[..], &["--http-port", "0"]].concat();
+        TestBroker::start_in(&flags, &config, &[("TOKIO_WORKER_THREADS", "1")])
+    }
+}
+
 pub(crate) const ATTACKS: &[Attack] = &[
     // Packets with much to do.
     attack("filters", 30, nothing, filters),
@@ -101,6 +115,7 @@ pub(crate) const ATTACKS: &[Attack] = &[
     attack("partial_packets", 30, nothing, partial_packets),
     // Connections.
     attack("connections", 30, nothing, connections),
+    attack("beginnings", 30, beginnings, connections),
     attack("tls_handshakes", 30, nothing, handshakes),
     attack("websocket_upgrades", 30, nothing, upgrades),
     Attack {
@@ -187,8 +202,8 @@ impl Attackers {
         Duration::from_millis(self.read())
     }
 
-    /// Lets them act for so long, and returns how often they did.
-    pub(crate) fn act(mut self, duration: Duration) -> u64 {
+    /// Lets them act for so long, and returns how often they did. They go on until this is dropped.
+    pub(crate) fn act(&mut self, duration: Duration) -> u64 {
         writeln!(self.ask, "{}", duration.as_millis()).expect("they listen");
         self.read()
     }
@@ -243,6 +258,8 @@ pub(crate) fn run(name: &str) -> ExitCode {
         thread::sleep(PAUSE);
     }
     say(ACTS.load(Ordering::Relaxed));
+    // Until whoever started this ends it, or is gone.
+    let _ = io::stdin().read_line(&mut line);
     drop(held);
     // Whatever they are waiting for.
     std::process::exit(0);
@@ -687,6 +704,35 @@ fn partial_packets(doors: &Doors, _: usize) -> io::Result<()> {
 fn connections(doors: &Doors, _: usize) -> io::Result<()> {
     doors.open(&Connect::new(fresh("connect")))?;
     Ok(())
+}
+
+/// What begins and is not gone on with, at every door.
+fn beginnings(doors: &Doors) -> io::Result<Held> {
+    let name = "localhost".try_into().expect("a name");
+    let mut tls = rustls::ClientConnection::new(trust(&doors.certs), name).expect("a client");
+    let mut hello = Vec::new();
+    tls.write_tls(&mut hello)?;
+    let request = b"POST /v1/publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{";
+    let kinds: [(_, &[u8], _); 6] = [
+        (doors.mqtt, b"", 1000),
+        (doors.mqtt, b"\x10\x20\0", 1000),
+        (doors.mqtts, &hello[..hello.len() / 2], 500),
+        (doors.mqtts, &hello, 500),
+        (doors.ws, b"GET /mqtt HTTP/1.1\r\nHo", 500),
+        (doors.http, request, 200),
+    ];
+    let mut held = Held::new();
+    for (address, bytes, number) in kinds {
+        for _ in 0..number {
+            let mut raw = Raw::dial(address, Manner::default())?;
+            raw.send(bytes)?;
+            held.push(Box::new(raw));
+        }
+    }
+    for _ in 0..1000 {
+        held.push(Box::new(doors.open(&Connect::new(fresh("idle")))?));
+    }
+    Ok(held)
 }
 
 fn handshakes(doors: &Doors, _: usize) -> io::Result<()> {

@@ -1,5 +1,5 @@
-//! The broker under pressure, from outside: what it counts against what it takes, and how long a good
-//! client waits beside bad ones.
+//! The broker under pressure, from outside: what it counts against what it takes, how long a good client
+//! waits beside bad ones, and how long the broker takes to end.
 //!
 //! The figures are those of an optimised broker, so in a debug build these tests count as ignored:
 //!
@@ -15,6 +15,7 @@
 //! | `stats` | what the broker says of itself |
 //! | `memory` | every kind of thing that clients make the broker hold, until it refuses |
 //! | `pair` | a pair of good clients, and how long each of their steps takes |
+//! | `stop` | how long SIGTERM takes to end the broker, whatever bad clients do |
 //! | `attack` | bad clients, in a process of their own: this binary starts itself again |
 
 #[path = "../support/mod.rs"]
@@ -25,6 +26,7 @@ mod memory;
 mod pair;
 mod raw;
 mod stats;
+mod stop;
 
 use std::env;
 use std::process::ExitCode;
@@ -38,11 +40,12 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // They measure time and memory, so one runs at a time.
     arguments.test_threads = Some(1);
-    let trials: Vec<Trial> = memory::trials().into_iter().chain(pair::trials()).collect();
-    let trials = trials
+    let trials: Vec<Trial> = [memory::trials(), pair::trials(), stop::trials()]
         .into_iter()
-        .map(|trial| trial.with_ignored_flag(cfg!(debug_assertions)));
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+        .flatten()
+        .map(|trial| trial.with_ignored_flag(cfg!(debug_assertions)))
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// A number from the environment.

@@ -20,9 +20,8 @@ use crate::raw::{Manner, Raw};
 use crate::setting;
 use crate::stats::{Delay, turns};
 use crate::support::{
-    Connect, Door, Encode as _, PINGREQ, Publish, Subscribe, TestBroker, Version,
+    Connect, Encode as _, PINGREQ, Publish, Subscribe, TestBroker, Unsubscribe, Version, puback,
 };
-use crate::support::{Unsubscribe, puback};
 
 /// How long the bad clients go on, in seconds.
 const SECONDS_VARIABLE: &str = "ROUNDEL_PRESSURE_SECONDS";
@@ -69,13 +68,7 @@ fn measure(attack: &Attack) {
 
 /// Lets the bad clients do it once, and returns the longest wait of the pair.
 fn beside(attack: &Attack) -> Duration {
-    let config = format!(
-        "http_idle_timeout = \"1h\"\nsys_interval = \"1s\"\n[limits]\nretained = 10_000_000\n\
-         memory = 4_294_967_296\n{}",
-        attack.users
-    );
-    let flags = [&Door::FLAGS[..], &["--http-port", "0"]].concat();
-    let broker = TestBroker::start_in(&flags, &config, &[("TOKIO_WORKER_THREADS", "1")]);
+    let broker = attack.broker();
     let pair = Pair::open(&broker, attack).expect("the broker lets the pair in");
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
@@ -84,6 +77,7 @@ fn beside(attack: &Attack) -> Duration {
     let mut attackers = Attackers::start(attack, &broker);
     let prepared = attackers.prepared();
     let acts = attackers.act(Duration::from_secs(setting(SECONDS_VARIABLE, SECONDS)));
+    drop(attackers);
     stop.store(true, Ordering::Relaxed);
     let waits = thread.join().expect("the pair's thread");
     let waits = waits.unwrap_or_else(|error| panic!("{}: the pair lost: {error}", attack.name));

@@ -2,11 +2,16 @@
 
 use std::{
     ffi::OsString,
-    io::{BufRead, BufReader, Read as _, Write as _},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::OnceLock,
+    process::{Child, ChildStderr, ChildStdin, Command, Stdio},
+    sync::{
+        OnceLock,
+        mpsc::{Receiver, channel},
+    },
+    thread,
+    time::Instant,
 };
 
 use serde_json::Value;
@@ -51,32 +56,30 @@ impl TestBroker {
 
     /// Starts a broker that has these environment variables, too.
     pub(crate) fn start_in(flags: &[&str], config: &str, variables: &[(&str, &str)]) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut command = Command::new(binary());
-        // Settings of whoever runs the tests are not those of the broker.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("ROUNDEL_") {
-                command.env_remove(name);
-            }
-        }
-        command.args(["serve", "--ready", "json", "--die-with-parent"]);
-        command.args(["--mqtt-port", "0"]);
-        for listener in ["--http-port", "--mqtts-port"] {
-            if !flags.contains(&listener) {
-                command.args([listener, "off"]);
-            }
-        }
-        command.envs(variables.iter().copied());
-        command.arg("--certs").arg(directory.path().join("certs"));
-        if !config.is_empty() {
-            let file = directory.path().join("roundel.toml");
-            std::fs::write(&file, config).expect("a configuration file");
-            command.arg("--config").arg(file);
-        }
         let filter = std::env::var(LOG_VARIABLE).unwrap_or_else(|_| "error".to_owned());
-        command.args(["--log", &filter]).args(flags);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut command = command(directory.path(), flags, config);
+        command
+            .args(["--log", &filter])
+            .envs(variables.iter().copied());
+        Self::launch(&mut command, directory)
+    }
 
+    /// Starts a broker whose log, from level `info` on, the test reads.
+    pub(crate) fn start_with_log(flags: &[&str], config: &str) -> (Self, Log) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut command = command(directory.path(), flags, config);
+        command.args(["--log", "info"]).stderr(Stdio::piped());
+        let mut broker = Self::launch(&mut command, directory);
+        let process = broker.process.as_mut().expect("a process of our own");
+        let stderr = process.child.stderr.take();
+        let log = Log::read(stderr.expect("standard error is piped"));
+        (broker, log)
+    }
+
+    /// Starts the process and waits until it is ready.
+    fn launch(command: &mut Command, directory: TempDir) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the broker binary starts");
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().expect("standard output is piped");
@@ -85,7 +88,7 @@ impl TestBroker {
             .read_line(&mut line)
             .expect("a ready line");
         let ready: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|error| panic!("ready line of {flags:?} is {line:?}: {error}"));
+            .unwrap_or_else(|error| panic!("ready line of {command:?} is {line:?}: {error}"));
         assert_eq!(
             ready["event"], "ready",
             "first line of standard output: {line}"
@@ -122,7 +125,7 @@ impl TestBroker {
         listener(&self.ready, name)
     }
 
-    /// Asks the control API, which has to be on, and returns the body of its answer.
+    /// Asks the control API and returns the body of its answer.
     pub(crate) fn get(&self, target: &str) -> String {
         let http = self.address("http").expect("the API is on");
         let mut stream = TcpStream::connect(http).expect("the API accepts");
@@ -181,6 +184,17 @@ impl TestBroker {
             .code()
     }
 
+    /// Ends the broker with SIGTERM, and returns its exit code.
+    #[cfg(unix)]
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        let process = self.process.as_mut()?;
+        let id = process.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(sent.expect("kill runs").success(), "the broker is there");
+        let status = process.child.wait();
+        status.expect("the broker can be waited for").code()
+    }
+
     /// Asks for a shutdown like [`stop`](Self::stop), without waiting for it to finish.
     pub(crate) fn begin_stop(&mut self) {
         if let Some(process) = self.process.as_mut() {
@@ -213,6 +227,71 @@ pub(crate) fn broker() -> &'static TestBroker {
 pub(crate) fn aws_broker() -> &'static TestBroker {
     static SHARED: OnceLock<TestBroker> = OnceLock::new();
     SHARED.get_or_init(|| TestBroker::start(&["--profile", "aws"]))
+}
+
+/// What a broker writes to its log, line by line. All of it is taken from the broker, read or not.
+pub(crate) struct Log(Receiver<String>);
+
+impl Log {
+    fn read(stderr: ChildStderr) -> Self {
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                // Whoever does not want it any more does not hold up the broker.
+                let _ = sender.send(line);
+            }
+        });
+        Self(lines)
+    }
+
+    /// The next line that contains all of these words; those before it are forgotten.
+    #[track_caller]
+    pub(crate) fn line_with(&self, words: &[&str]) -> String {
+        let end = Instant::now() + DEADLINE;
+        let mut passed = String::new();
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let Ok(line) = self.0.recv_timeout(left) else {
+                panic!("no line with {words:?} in time, but:\n{passed}");
+            };
+            if words.iter().all(|word| line.contains(word)) {
+                return line;
+            }
+            passed += &line;
+            passed.push('\n');
+        }
+    }
+
+    /// The lines up to the end, which comes with that of the broker.
+    pub(crate) fn rest(self) -> Vec<String> {
+        self.0.into_iter().collect()
+    }
+}
+
+/// `roundel serve` with its files in this directory, plain MQTT on a free port, the other listeners
+/// off unless the flags say otherwise, and no setting of whoever runs the tests.
+fn command(directory: &Path, flags: &[&str], config: &str) -> Command {
+    let mut command = Command::new(binary());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ROUNDEL_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(["serve", "--ready", "json", "--die-with-parent"]);
+    command.args(["--mqtt-port", "0"]);
+    for listener in ["--http-port", "--mqtts-port"] {
+        if !flags.contains(&listener) {
+            command.args([listener, "off"]);
+        }
+    }
+    command.arg("--certs").arg(directory.join("certs"));
+    if !config.is_empty() {
+        let file = directory.join("roundel.toml");
+        std::fs::write(&file, config).expect("a configuration file");
+        command.arg("--config").arg(file);
+    }
+    command.args(flags);
+    command
 }
 
 fn binary() -> OsString {

@@ -31,7 +31,7 @@ mod property;
 mod script;
 mod wire;
 
-pub(crate) use broker::{TestBroker, aws_broker, broker};
+pub(crate) use broker::{Log, TestBroker, aws_broker, broker};
 pub(crate) use client::{Carrier, Client, DEADLINE};
 #[cfg(all(feature = "tls", feature = "websocket"))]
 pub(crate) use door::{Door, Frames, masked_frame, take_frame, trust};

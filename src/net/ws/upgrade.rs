@@ -69,6 +69,9 @@ where
         outcome = exchange => outcome,
         () = shared.stopping.cancelled() => return None,
     };
+    if !matches!(outcome, Ok(Ok(_))) {
+        shared.broker.count_refused();
+    }
     let reason = match outcome {
         Ok(Ok(upgraded)) => return Some(upgraded),
         Ok(Err(Failure::Refused(refusal))) => {
