@@ -190,9 +190,9 @@ impl<T: Waits> Aside<T> {
     }
 }
 
-/// What is thrown away in pieces: dropping half a million messages takes long.
+/// What is thrown away in pieces: dropping half a million messages, or places in groups, takes long.
 pub(super) trait Discard: Send {
-    /// Drops up to `count` messages. Returns whether nothing is left.
+    /// Drops up to `count` messages, or what else it consists of. Returns whether nothing is left.
     fn discard(&mut self, count: usize) -> bool;
 }
 
