@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use crate::budget::Charge;
 use crate::codec::{OutgoingPublish, Version};
 
+use super::line::Discard;
+
 /// A shorter topic costs no more than the alias that would replace it.
 const WORTHWHILE: usize = 4;
 
@@ -53,5 +55,12 @@ impl OutboundAliases {
             }
             self.by_topic.insert(packet.topic.into(), used + 1);
         }
+    }
+}
+
+impl Discard for Box<OutboundAliases> {
+    fn discard(&mut self, count: usize) -> bool {
+        (0..count).all(|_| self.by_topic.pop_first().is_some());
+        self.by_topic.is_empty()
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::chunked::Queue;
+use crate::conn::alias::InboundAliases;
 use crate::session::message::Message;
 use crate::session::window::Window;
 
@@ -211,6 +212,12 @@ impl<T: Waits + Send> Discard for Aside<T> {
         }
         // There are no more expiries than entries.
         self.entries.is_empty()
+    }
+}
+
+impl Discard for InboundAliases {
+    fn discard(&mut self, count: usize) -> bool {
+        self.discard(count)
     }
 }
 

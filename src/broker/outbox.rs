@@ -958,8 +958,15 @@ impl Outbox {
     ) {
         if let Some(connected) = self.connected.take() {
             let Connected {
-                link, peer, out, ..
+                link,
+                peer,
+                out,
+                aliases,
+                ..
             } = connected;
+            if let Some(aliases) = aliases {
+                context.jobs.discard(aliases);
+            }
             let words = Words {
                 version: peer.version,
                 held: Charge::forced(context.budget, Kind::Queues, out.held()),
