@@ -18,7 +18,7 @@ pub(super) struct OutboundAliases {
 }
 
 /// What an alias takes besides its topic.
-const ALIAS: usize = 64;
+const ALIAS: usize = 48;
 
 impl OutboundAliases {
     /// `None` when the client takes no aliases.

@@ -387,7 +387,7 @@ fn aliases_of_a_connection_that_ends_are_dropped_in_turns() {
     stand.turn(client);
     let held = stand.broker.stats(stand.now);
     assert_eq!(held.sessions, 0);
-    let both = (64 + 32) * usize::from(ALIASES);
+    let both = (48 + 32) * usize::from(ALIASES);
     assert!(held.memory > both, "{}", held.memory);
     assert!(stand.run() > 20);
     assert!(stand.longest <= MOST, "{}", stand.longest);
