@@ -315,7 +315,7 @@ impl Broker {
         {
             let mut outbox = session.outbox();
             outbox.persistent = is_resumable;
-            outbox.leave_groups(dirty);
+            outbox.leave_groups();
         }
         self.run_errand(session, context, dirty);
         {

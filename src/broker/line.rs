@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::chunked::Queue;
+use crate::conn::alias::InboundAliases;
 use crate::session::message::Message;
 use crate::session::window::Window;
 
@@ -190,9 +191,9 @@ impl<T: Waits> Aside<T> {
     }
 }
 
-/// What is thrown away in pieces: dropping half a million messages takes long.
+/// What is thrown away in pieces: dropping half a million messages, or places in groups, takes long.
 pub(super) trait Discard: Send {
-    /// Drops up to `count` messages. Returns whether nothing is left.
+    /// Drops up to `count` messages, or what else it consists of. Returns whether nothing is left.
     fn discard(&mut self, count: usize) -> bool;
 }
 
@@ -211,6 +212,12 @@ impl<T: Waits + Send> Discard for Aside<T> {
         }
         // There are no more expiries than entries.
         self.entries.is_empty()
+    }
+}
+
+impl Discard for InboundAliases {
+    fn discard(&mut self, count: usize) -> bool {
+        self.discard(count)
     }
 }
 

@@ -33,6 +33,7 @@ mod replay;
 mod resend;
 mod retained;
 mod route;
+mod row;
 mod schedule;
 mod session;
 mod share;

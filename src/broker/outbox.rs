@@ -19,7 +19,6 @@ use crate::session::window::{Entry, Origin, Phase, Walk, Window};
 use super::alias::OutboundAliases;
 use super::chunks::Chunks;
 use super::context::Context;
-use super::dirty::Dirty;
 use super::line::{Line, Waits};
 use super::link::{Link, Words};
 use super::memberships::{Errand, Membership, Memberships, Room};
@@ -1008,8 +1007,15 @@ impl Outbox {
     ) {
         if let Some(connected) = self.connected.take() {
             let Connected {
-                link, peer, out, ..
+                link,
+                peer,
+                out,
+                aliases,
+                ..
             } = connected;
+            if let Some(aliases) = aliases {
+                context.jobs.discard(aliases);
+            }
             let words = Words {
                 version: peer.version,
                 held: Charge::forced(context.budget, Kind::Queues, out.held()),
@@ -1024,12 +1030,12 @@ impl Outbox {
 
     /// The connection is about to end: nothing is handed over any more. What the groups have to know is an
     /// [`Errand`] from now on.
-    pub(super) fn leave_groups(&mut self, dirty: &mut Dirty) {
+    pub(super) fn leave_groups(&mut self) {
         if let Some(connected) = &mut self.connected {
             connected.is_leaving = true;
         }
         if let Some(memberships) = &mut self.memberships {
-            dirty.charge(memberships.depart());
+            memberships.depart();
         }
     }
 
@@ -1183,7 +1189,9 @@ impl Outbox {
 
     /// The place is given up; it is forgotten once nothing of it is in flight.
     pub(super) fn leave(&mut self, index: u32) {
-        self.memberships.get_or_insert_default().leave(index);
+        if let Some(memberships) = &mut self.memberships {
+            memberships.leave(index);
+        }
     }
 
     /// Forgets everything; returns how many QoS 1 and 2 messages were lost with it. What is still to go
@@ -1211,7 +1219,9 @@ impl Outbox {
             lost += usize::from(matches!(entry.phase, Phase::Published(_)));
         });
         context.jobs.discard(std::mem::take(&mut self.window));
-        self.memberships = None;
+        if let Some(memberships) = self.memberships.take() {
+            context.jobs.discard(memberships);
+        }
         lost
     }
 

@@ -65,6 +65,13 @@ impl InboundAliases {
     pub(crate) fn topic(&self, alias: u16) -> Option<&str> {
         self.topics.get(usize::from(alias))?.as_deref()
     }
+
+    /// Forgets up to `count` aliases, whichever they are. Returns whether none is left.
+    pub(crate) fn discard(&mut self, count: usize) -> bool {
+        self.topics
+            .truncate(self.topics.len().saturating_sub(count));
+        self.topics.is_empty()
+    }
 }
 
 #[cfg(test)]
@@ -81,6 +88,9 @@ mod tests {
         assert!((5..10).contains(&bound.count()), "half of the budget");
         aliases.bind("short", 1, 100).unwrap();
         assert_eq!(aliases.topic(1), Some("short"));
+        assert!(!aliases.discard(1));
+        assert_eq!(aliases.topic(1), Some("short"));
+        assert!(aliases.discard(100));
         drop(aliases);
         assert_eq!(budget.used(), 0);
     }
