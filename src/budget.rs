@@ -27,6 +27,13 @@ const SMALL: usize = 16 * 1024;
 /// The part of the bound that is kept for what is small: one in so many.
 const RESERVE: usize = 16;
 
+/// A receiver that has so many messages in flight gets none that may not wait.
+const FEW_IN_FLIGHT: usize = 16;
+
+/// Bytes of messages that a receiver may have in flight when all that is kept for small things is taken:
+/// less than its connection takes.
+const TINY: usize = 2 * 1024;
+
 /// What bytes are held for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -213,9 +220,9 @@ impl Budget {
         own.saturating_add(bytes) < most && all.saturating_add(bytes) < most_of_all
     }
 
-    /// Whether a message of so many bytes may wait: if not, QoS 0 is dropped and QoS 1 and 2 are refused.
-    /// What is kept for small things is not for messages. A small one may wait while any may, so the bound
-    /// is exceeded by one of them at most for each publisher.
+    /// Whether a message of so many bytes may wait: if not, who does not take it at once does not get it.
+    /// What is kept for small things is not for messages that wait. A small one may wait while any may, so
+    /// the bound is exceeded by one run of them at most for each publisher.
     #[inline]
     pub(crate) fn admits_message(&self, bytes: usize) -> bool {
         let limit = self.0.limit.load(Ordering::Relaxed);
@@ -223,6 +230,33 @@ impl Budget {
         let counted = if bytes > SMALL { bytes } else { 0 };
         own.saturating_add(counted) < limit / 2
             && all.saturating_add(counted) < limit - limit / RESERVE
+    }
+
+    /// Whether a message of so many bytes that may not wait is let in all the same, for those who take it at
+    /// once: a small one is, while what is kept for small things is not half gone in all. The other half is
+    /// left to CONNECT, SUBSCRIBE and whatever else is no message.
+    #[cold]
+    pub(crate) fn admits_at_once(&self, bytes: usize) -> bool {
+        let limit = self.0.limit.load(Ordering::Relaxed);
+        bytes <= SMALL && self.used().saturating_add(bytes) < limit - limit / RESERVE / 2
+    }
+
+    /// Whether a receiver takes such a message, which has so many in flight, of `held` bytes together.
+    ///
+    /// Who never acknowledges what he has keeps it, so no receiver has more than a little: a thousand
+    /// connections have 16 MiB. When they have all that is kept, the share of each is less than what a
+    /// connection takes besides, so that more of them gain nothing.
+    #[cold]
+    pub(crate) fn admits_in_flight(&self, bytes: usize, in_flight: usize, held: usize) -> bool {
+        let limit = self.0.limit.load(Ordering::Relaxed);
+        let used = self.used_by(Kind::Queues).saturating_add(bytes);
+        let share = match used < limit / 2 + limit / RESERVE {
+            true => SMALL,
+            false => TINY,
+        };
+        in_flight < FEW_IN_FLIGHT
+            && held.saturating_add(bytes) <= share
+            && self.admits_at_once(bytes)
     }
 
     /// Accounts for bytes in any case. The caller has seen that there is room, or holds no more than a
@@ -419,6 +453,10 @@ mod tests {
             !budget.admits_message(1),
             "what is kept is not for messages"
         );
+        assert!(
+            budget.admits_at_once(SMALL) && !budget.admits_at_once(SMALL + 1),
+            "but for those that do not wait"
+        );
         budget.discharge(Kind::Queues, 1);
 
         let mut packets = Charge::none(*budget, Kind::Packets);
@@ -432,6 +470,25 @@ mod tests {
         assert_eq!(budget.used(), LIMIT - 1, "no more than all");
         drop((queues, packets, sessions));
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn receiver_has_little_in_flight_of_what_may_not_wait() {
+        let budget = Owned::new(LIMIT);
+        let (half, kept) = (LIMIT / 2, LIMIT / RESERVE);
+        let admits = |bytes, in_flight, held| budget.admits_in_flight(bytes, in_flight, held);
+        budget.charge(Kind::Queues, half);
+        assert!(admits(SMALL, 0, 0) && !admits(SMALL + 1, 0, 0));
+        assert!(admits(SMALL - 100, 15, 100) && !admits(SMALL - 100, 15, 101));
+        assert!(admits(1, 15, 100) && !admits(1, 16, 100));
+        // Others have all that is kept.
+        budget.charge(Kind::Queues, kept);
+        assert!(admits(TINY, 0, 0) && !admits(TINY + 1, 0, 0));
+        assert!(admits(1, 15, TINY - 1) && !admits(1, 15, TINY) && !admits(1, 16, 0));
+        // Other kinds have the rest: half of what is kept is not for messages.
+        budget.charge(Kind::Sessions, LIMIT - kept / 2 - half - kept - 2);
+        assert!(admits(1, 0, 0) && !admits(2, 0, 0));
+        assert!(budget.has_room(Kind::Connections, SMALL));
     }
 
     #[test]

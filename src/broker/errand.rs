@@ -95,6 +95,7 @@ impl Broker {
                     dirty.note(session, wake);
                 }
             }
+            Task::GoOn => {}
             Task::End => {
                 let lost = session.outbox().end_window(context);
                 Self::count(&self.counters.dropped, lost as u64);

@@ -88,6 +88,11 @@ impl Broker {
         !self.jobs.is_empty()
     }
 
+    /// Drops what may be long: a little now, much in turns.
+    pub(crate) fn discard(&self, what: impl Discard + 'static) {
+        self.jobs.discard(what);
+    }
+
     /// Works off jobs for one turn. Returns whether there is more to do.
     pub(crate) fn work(&self, now: impl Into<Moment>, dirty: &mut Dirty) -> bool {
         let context = self.context(now);

@@ -291,7 +291,7 @@ impl Broker {
         {
             let mut outbox = session.outbox();
             outbox.persistent = is_resumable;
-            outbox.leave_groups(dirty);
+            outbox.leave_groups();
         }
         self.run_errand(session, context, dirty);
         let discards_will = cause.discards_will();

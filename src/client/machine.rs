@@ -821,6 +821,7 @@ impl Connection {
         broker.keep_traffic(&self.facts);
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);
         if let Phase::Active(active) = phase {
+            broker.discard(active.aliases);
             self.left = active.unfinished.map(|unfinished| unfinished.rest);
         }
     }

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use crate::broker::{Broker, Context, Dirty, FanOut, Outgoing, Published, ReceivedIds, Run, Sent};
 use crate::budget::{Charge, Full};
 use crate::codec::{self, AckKind, Frame, PacketId, Publish, QoS, ReasonCode, Split, Version};
-use crate::message::publication::{Message, Publication, expiry_deadline};
+use crate::message::publication::{AtOnce, Message, Publication, expiry_deadline};
 use crate::protocol::alias::InboundAliases;
 use crate::protocol::handshake::clamp_message_expiry;
 use crate::protocol::rules;
@@ -39,12 +39,14 @@ impl Active {
         dirty: &mut Dirty,
     ) -> Result<usize, Stop> {
         let publish = self.decode_publish(first)?;
-        if let Err(violation) = self.check_publish(broker, &publish, publish.payload.len(), context)
-        {
-            self.refuse_publish(broker, &publish, violation)?;
-            self.bind_alias(broker, &publish)?;
-            return Ok(first.len);
-        }
+        let at_once = match self.check_publish(broker, &publish, publish.payload.len(), context) {
+            Ok(at_once) => at_once,
+            Err(violation) => {
+                self.refuse_publish(broker, &publish, violation)?;
+                self.bind_alias(broker, &publish)?;
+                return Ok(first.len);
+            }
+        };
         if !self.within_rate(context) {
             self.bind_alias(broker, &publish)?;
             return Ok(first.len);
@@ -54,9 +56,9 @@ impl Active {
             && expiry.is_none()
             && !(publish.retain && context.limits.retained_rate.is_some())
         {
-            return self.publish_run(broker, buf, first, &publish, context, dirty);
+            return self.publish_run(broker, buf, first, &publish, at_once, context, dirty);
         }
-        self.publish_single(broker, &publish, None, expiry, context, dirty)?;
+        self.publish_single(broker, &publish, None, expiry, at_once, context, dirty)?;
         Ok(first.len)
     }
 
@@ -76,14 +78,15 @@ impl Active {
         Ok(())
     }
 
-    /// Whether a PUBLISH is acceptable. A topic that an alias stands for is checked when it is known.
+    /// Whether a PUBLISH is acceptable, and whether its message may wait for its receivers. A topic that an
+    /// alias stands for is checked when it is known.
     fn check_publish(
         &self,
         broker: &Broker,
         publish: &Publish<'_>,
         payload: usize,
         context: &Context<'_>,
-    ) -> Result<(), Violation> {
+    ) -> Result<AtOnce, Violation> {
         rules::check_message(publish, broker.config())?;
         if !publish.topic.is_empty() {
             rules::check_topic(publish.topic, broker.config())?;
@@ -93,13 +96,13 @@ impl Active {
             && !context.budget.admits_message(payload)
             && !self.was_received(publish)
         {
-            return Err(Violation::new(
-                ReasonCode::QuotaExceeded,
-                "limits.memory",
-                "the broker's memory bound is reached",
-            ));
+            let size = publish.topic.len() + publish.properties.raw.len() + payload;
+            return match context.budget.admits_at_once(size) {
+                true => Ok(AtOnce::required()),
+                false => Err(Violation::no_memory()),
+            };
         }
-        Ok(())
+        Ok(AtOnce::default())
     }
 
     /// Whether a PUBLISH of QoS 2 came before and its exchange is open: it takes no more room.
@@ -120,12 +123,22 @@ impl Active {
         publish: &Publish<'_>,
         violation: Violation,
     ) -> Result<(), Stop> {
+        self.refuse(broker, publish.qos, publish.packet_id, violation)
+    }
+
+    fn refuse(
+        &mut self,
+        broker: &Broker,
+        qos: QoS,
+        packet_id: Option<PacketId>,
+        violation: Violation,
+    ) -> Result<(), Stop> {
         let is_answerable = matches!(
             violation.reason,
             ReasonCode::TopicNameInvalid | ReasonCode::QuotaExceeded | ReasonCode::NotAuthorized
         ) && !violation.rule.starts_with("MQTT-");
         let is_dropped = violation.rule == rules::OWN_TOPIC;
-        let has_answer = self.version == Version::V5 && publish.packet_id.is_some();
+        let has_answer = self.version == Version::V5 && packet_id.is_some();
         let goes_on = is_dropped || (is_answerable && has_answer);
         if !goes_on {
             return Err(violation.into());
@@ -136,10 +149,10 @@ impl Active {
             "PUBLISH refused: {}",
             violation.text
         );
-        let Some(id) = publish.packet_id else {
+        let Some(id) = packet_id else {
             return Ok(());
         };
-        let (kind, name) = match publish.qos {
+        let (kind, name) = match qos {
             QoS::ExactlyOnce => (AckKind::Pubrec, "PUBREC"),
             QoS::AtMostOnce | QoS::AtLeastOnce => (AckKind::Puback, "PUBACK"),
         };
@@ -180,10 +193,13 @@ impl Active {
         let payload = total - start;
         let checked = rules::check_payload(payload, &broker.config().limits)
             .and_then(|()| self.check_publish(broker, &publish, payload, context));
-        if let Err(violation) = checked {
-            self.refuse_publish(broker, &publish, violation)?;
-            return Ok(self.bind_alias(broker, &publish)?);
-        }
+        let at_once = match checked {
+            Ok(at_once) => at_once,
+            Err(violation) => {
+                self.refuse_publish(broker, &publish, violation)?;
+                return Ok(self.bind_alias(broker, &publish)?);
+            }
+        };
         if !self.within_rate(context) {
             return Ok(self.bind_alias(broker, &publish)?);
         }
@@ -193,16 +209,26 @@ impl Active {
             start,
             charge,
         };
-        self.publish_single(broker, &publish, Some(body), expiry, context, dirty)
+        self.publish_single(
+            broker,
+            &publish,
+            Some(body),
+            expiry,
+            at_once,
+            context,
+            dirty,
+        )
     }
 
     /// One message whose properties have to be rewritten or whose exchange has more steps.
+    #[expect(clippy::too_many_arguments, reason = "a message in its parts")]
     fn publish_single(
         &mut self,
         broker: &Broker,
         publish: &Publish<'_>,
         body: Option<Body>,
         expiry: Option<u32>,
+        at_once: AtOnce,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Result<(), Stop> {
@@ -231,7 +257,8 @@ impl Active {
         publication.retain = publish.retain;
         publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
         let assembled = body.map(|body| body.into_message(&publication, context));
-        let publication = assembled.as_ref().map_or(publication, Message::publication);
+        let mut publication = assembled.as_ref().map_or(publication, Message::publication);
+        publication.at_once = at_once;
         let run = Run::one(&publication);
         let (publisher, cache) = (self.session.id, Some(&mut self.routes));
         let sent = broker.publish(run, publisher, cache, context, dirty);
@@ -254,12 +281,14 @@ impl Active {
     }
 
     /// The usual case: a message, and those after it with the same topic and QoS.
+    #[expect(clippy::too_many_arguments, reason = "a message in its parts")]
     fn publish_run(
         &mut self,
         broker: &Broker,
         buf: &[u8],
         first: &Frame<'_>,
         publish: &Publish<'_>,
+        at_once: AtOnce,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Result<usize, Stop> {
@@ -271,11 +300,15 @@ impl Active {
             return Ok(first.len);
         }
         let mut exchanges = (publish.qos == QoS::ExactlyOnce).then(|| self.session.received());
-        run.push(plain_publication(publish, first, self.version));
+        // A retained message stands alone: each replaces the one before. So does one that may not wait: each
+        // is taken or refused for itself.
+        let is_alone = publish.retain || self.publish_rate.is_some() || at_once.is_required();
+        let mut publication = plain_publication(publish, first, self.version);
+        publication.at_once = at_once;
+        run.push(publication);
         ids.extend(publish.packet_id);
         let mut at = first.len;
-        // A retained message stands alone: each replaces the one before.
-        while run.len() < RUN && !publish.retain && self.publish_rate.is_none() {
+        while run.len() < RUN && !is_alone {
             let Ok(Split::Frame(frame)) = codec::split(buf.get(at..).unwrap_or_default(), limit)
             else {
                 break;
@@ -328,12 +361,7 @@ impl Active {
                 Ok(false)
             }
             Opened::TooMany => Err(exceeded_receive_maximum()),
-            Opened::NoMemory => Err(Violation::new(
-                ReasonCode::QuotaExceeded,
-                "limits.memory",
-                "the broker's memory bound is reached",
-            )
-            .into()),
+            Opened::NoMemory => Err(Violation::no_memory().into()),
         }
     }
 
@@ -388,6 +416,12 @@ impl Active {
         id: PacketId,
         published: Published,
     ) -> Result<(), Stop> {
+        if published == Published::Refused {
+            if qos == QoS::ExactlyOnce {
+                self.session.received().remove(id);
+            }
+            return self.refuse(broker, qos, Some(id), Violation::no_memory());
+        }
         let reason = ack_reason(broker, published);
         let kind = match qos {
             QoS::ExactlyOnce => AckKind::Pubrec,
@@ -516,6 +550,6 @@ fn ack_reason(broker: &Broker, published: Published) -> ReasonCode {
         Published::Matched => ReasonCode::Success,
         Published::Unmatched if broker.config().aws.plain_acks => ReasonCode::Success,
         Published::Unmatched => ReasonCode::NoMatchingSubscribers,
-        Published::NotRetained => ReasonCode::QuotaExceeded,
+        Published::NotRetained | Published::Refused => ReasonCode::QuotaExceeded,
     }
 }

@@ -1,7 +1,7 @@
 //! Application Messages: [`Publication`] while it stands in a read buffer, [`Message`] once it has
 //! to outlive it.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,72 @@ pub(crate) struct Publication<'a> {
     /// The whole packet and its version where its bytes may be sent on unchanged: QoS 0, DUP 0, and
     /// nothing in it that is the publisher's own (an alias) or changes (an expiry).
     pub(crate) verbatim: Option<(Version, &'a [u8])>,
+    pub(crate) at_once: AtOnce,
     stored: OnceCell<Message>,
+}
+
+/// Whether a message is only for those who take it at once, because there is no room for it to wait, and
+/// what came of that so far: flags, and how many do not get it. One word, because every publish makes one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AtOnce(Cell<u32>);
+
+impl AtOnce {
+    const IS_REQUIRED: u32 = 1 << 31;
+    const IS_TAKEN: u32 = 1 << 30;
+    const IS_WANTED: u32 = 1 << 29;
+    const LOSSES: u32 = Self::IS_WANTED - 1;
+
+    /// Nobody was asked yet.
+    pub(crate) fn required() -> Self {
+        Self(Cell::new(Self::IS_REQUIRED))
+    }
+
+    #[inline]
+    fn has(&self, flag: u32) -> bool {
+        self.0.get() & flag > 0
+    }
+
+    #[inline]
+    fn set(&self, flag: u32) {
+        self.0.set(self.0.get() | flag);
+    }
+
+    #[inline]
+    pub(crate) fn is_required(&self) -> bool {
+        self.has(Self::IS_REQUIRED)
+    }
+
+    /// Somebody took the message.
+    #[inline]
+    pub(crate) fn note_taken(&self) {
+        self.set(Self::IS_TAKEN);
+    }
+
+    /// Somebody does not get it who would have had it later.
+    pub(crate) fn note_refusal(&self) {
+        self.set(Self::IS_WANTED);
+        self.note_loss();
+    }
+
+    /// Somebody does not get it.
+    pub(crate) fn note_loss(&self) {
+        if self.0.get() & Self::LOSSES < Self::LOSSES {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    /// Whether it is to be refused to its publisher: nobody took it, and somebody would have had it later.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.has(Self::IS_WANTED) && !self.has(Self::IS_TAKEN)
+    }
+
+    /// How many do not get it although its publisher is told that it was taken.
+    pub(crate) fn losses(&self) -> u32 {
+        match self.is_refused() {
+            true => 0,
+            false => self.0.get() & Self::LOSSES,
+        }
+    }
 }
 
 impl<'a> Publication<'a> {
@@ -39,6 +104,7 @@ impl<'a> Publication<'a> {
             retain: false,
             expires_at: None,
             verbatim: None,
+            at_once: AtOnce::default(),
             stored: OnceCell::new(),
         }
     }
@@ -262,6 +328,8 @@ impl Message {
             retain: self.retain(),
             expires_at: self.expires_at(),
             verbatim: None,
+            // It was let in.
+            at_once: AtOnce::default(),
             stored: OnceCell::from(self.clone()),
         }
     }
@@ -377,6 +445,18 @@ mod tests {
         assert_eq!(budget.used(), size);
         drop(other);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn message_that_may_not_wait_is_refused_if_it_is_wanted_and_nobody_took_it() {
+        let at_once = AtOnce::required();
+        at_once.note_loss();
+        assert_eq!((at_once.is_refused(), at_once.losses()), (false, 1));
+        at_once.note_refusal();
+        assert_eq!((at_once.is_refused(), at_once.losses()), (true, 0));
+        at_once.note_taken();
+        assert_eq!((at_once.is_refused(), at_once.losses()), (false, 2));
+        assert!(at_once.is_required() && !AtOnce::default().is_required());
     }
 
     #[test]

@@ -50,10 +50,7 @@ impl InboundAliases {
         let replaced = self.topic(alias).map_or(0, str::len);
         self.charge
             .grow(places * ALIAS + topic.len())
-            .map_err(|Full| {
-                let text = "the broker's memory bound is reached";
-                Violation::new(ReasonCode::QuotaExceeded, "limits.memory", text)
-            })?;
+            .map_err(|Full| Violation::no_memory())?;
         self.charge.shrink(replaced);
         if places > 0 {
             self.topics.resize_with(place + 1, || None);
@@ -67,6 +64,13 @@ impl InboundAliases {
     /// The topic that an alias stands for.
     pub(crate) fn topic(&self, alias: u16) -> Option<&str> {
         self.topics.get(usize::from(alias))?.as_deref()
+    }
+
+    /// Forgets up to `count` aliases, whichever they are. Returns whether none is left.
+    pub(crate) fn discard(&mut self, count: usize) -> bool {
+        self.topics
+            .truncate(self.topics.len().saturating_sub(count));
+        self.topics.is_empty()
     }
 }
 
@@ -84,6 +88,9 @@ mod tests {
         assert!((5..10).contains(&bound.count()), "half of the budget");
         aliases.bind("short", 1, 100).unwrap();
         assert_eq!(aliases.topic(1), Some("short"));
+        assert!(!aliases.discard(1));
+        assert_eq!(aliases.topic(1), Some("short"));
+        assert!(aliases.discard(100));
         drop(aliases);
         assert_eq!(budget.used(), 0);
     }

@@ -169,10 +169,8 @@ fn take_will(
     let mut scratch = Vec::new();
     let properties: Box<[u8]> = will.forward(&mut scratch).into();
     let size = WILL + will.topic.len() + will.payload.len() + properties.len();
-    let charge = Charge::new(budget, Kind::Sessions, size).map_err(|Full| {
-        let text = "the broker's memory bound is reached";
-        Violation::new(ReasonCode::QuotaExceeded, "limits.memory", text)
-    })?;
+    let charge =
+        Charge::new(budget, Kind::Sessions, size).map_err(|Full| Violation::no_memory())?;
     Ok(Box::new(Will {
         charge,
         topic: will.topic.into(),

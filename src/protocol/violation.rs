@@ -29,6 +29,12 @@ impl Violation {
         }
     }
 
+    /// There is no memory for it (0x97).
+    pub(crate) fn no_memory() -> Self {
+        let text = "the broker's memory bound is reached";
+        Self::new(ReasonCode::QuotaExceeded, "limits.memory", text)
+    }
+
     /// Breaks the protocol itself (0x82).
     pub(crate) fn protocol(rule: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ReasonCode::ProtocolError, rule, text)

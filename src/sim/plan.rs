@@ -97,7 +97,7 @@ impl Plan {
             }
             _ => {
                 plan.is_lossless = true;
-                limits.memory = dice.pick(&[96 * 1024, 160 * 1024]);
+                limits.memory = dice.pick(&[40 * 1024, 96 * 1024]);
                 // A packet that alone exceeds the bound is never let in.
                 plan.payload = 1_500;
                 plan.one_by_one = true;

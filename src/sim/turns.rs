@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::broker::{Alarm, Broker, Dirty, Randomness, STEPS_PER_TURN};
+use crate::budget::Kind;
 use crate::client::turn::Part;
 use crate::client::{Credentials, Turn};
 use crate::codec::client::decode_all;
@@ -57,13 +58,18 @@ impl Stand {
         }
     }
 
-    /// Opens a connection whose socket takes `room` bytes more than were read.
-    fn connect_with(&mut self, id: &str, clean: bool, room: usize) -> usize {
+    /// Opens a connection that says nothing yet.
+    fn open(&mut self, room: usize) -> usize {
         let wire = Arc::new(Wire::new(room, Arc::default()));
         self.clients
             .push(End::open(&self.broker, wire, "test", self.now));
         self.unread.push(Vec::new());
-        let client = self.clients.len() - 1;
+        self.clients.len() - 1
+    }
+
+    /// Opens a connection whose socket takes `room` bytes more than were read, and connects.
+    fn connect_with(&mut self, id: &str, clean: bool, room: usize) -> usize {
+        let client = self.open(room);
         let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, u8::from(clean) << 1, 0, 0];
         text(&mut body, id);
         self.send(client, &packet(0x10, &body));
@@ -280,6 +286,42 @@ fn filters_that_match_nothing_in_the_end_are_looked_through_in_turns() {
     assert_eq!(payloads(&stand.messages(client)), ["found"]);
 }
 
+/// A message that may not wait is for those who take it at once, also where there are more than a turn
+/// serves, and it is refused only when all of them were asked.
+#[test]
+fn message_that_may_not_wait_finds_who_takes_it_among_thousands() {
+    const ABSENT: u64 = 9000;
+    for overlapping in [Overlapping::OneCopy, Overlapping::CopyEach] {
+        let mut stand = Stand::new(|config| config.overlapping = overlapping);
+        for number in 0..ABSENT {
+            let client = stand.connect_with(&format!("s{number}"), false, usize::MAX >> 1);
+            stand.send(client, &subscribe(["a"], 1));
+        }
+        stand.run();
+        (0..stand.clients.len()).for_each(|client| stand.close(client));
+        stand.run();
+        let half = stand.broker.config().limits.memory / 2;
+        stand.broker.budget().charge(Kind::Queues, half);
+
+        let publisher = stand.connect("publisher");
+        stand.send(publisher, &publish("a", "refused", 2));
+        assert!(stand.run() > 2);
+        assert!(stand.clients[publisher].0.is_done(), "{overlapping:?}");
+        let stats = stand.broker.stats(stand.now);
+        assert_eq!((stats.dropped, stats.queued), (0, 0), "{overlapping:?}");
+
+        let present = stand.connect("present");
+        stand.send(present, &subscribe(["a"], 1));
+        let publisher = stand.connect("publisher");
+        stand.send(publisher, &publish("a", "taken", 2));
+        assert!(stand.run() > 2);
+        assert_eq!(payloads(&stand.messages(present)), ["taken"]);
+        let stats = stand.broker.stats(stand.now);
+        assert_eq!((stats.dropped, stats.queued), (ABSENT, 0));
+        stand.broker.budget().discharge(Kind::Queues, half);
+    }
+}
+
 /// Each client gets its messages in order, and those of one group come to one member each, although
 /// subscribers and groups of one filter are more than a turn serves.
 #[test]
@@ -349,6 +391,44 @@ fn sessions_that_expire_together_end_in_many_turns() {
     assert!(turns > 20, "{turns}");
     assert!(stand.longest <= MOST, "{}", stand.longest);
     assert_eq!(stand.broker.stats(stand.now).sessions, 0);
+}
+
+/// Topic aliases of both directions, each as many as there can be.
+#[test]
+fn aliases_of_a_connection_that_ends_are_dropped_in_turns() {
+    const ALIASES: u16 = u16::MAX;
+
+    let mut stand = Stand::new(|config| {
+        config.limits.topic_alias_maximum = ALIASES;
+        config.limits.topic_alias_outbound = ALIASES;
+    });
+    let client = stand.open(usize::MAX >> 1);
+    let mut connect = vec![0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 0];
+    connect.extend([3, 0x22, 0xff, 0xff]);
+    text(&mut connect, "own");
+    stand.send(client, &packet(0x10, &connect));
+    let mut own = vec![0, 1, 0];
+    text(&mut own, "alias/#");
+    own.push(0);
+    stand.send(client, &packet(0x82, &own));
+    for alias in 1..=ALIASES {
+        let mut message = Vec::new();
+        text(&mut message, &format!("alias/{alias}"));
+        message.extend([3, 0x23]);
+        message.extend(alias.to_be_bytes());
+        stand.send(client, &packet(0x30, &message));
+    }
+    stand.run();
+    assert!(stand.read(client, usize::MAX) > usize::from(ALIASES));
+    stand.close(client);
+    stand.turn(client);
+    let held = stand.broker.stats(stand.now);
+    assert_eq!(held.sessions, 0);
+    let both = (48 + 32) * usize::from(ALIASES);
+    assert!(held.memory > both, "{}", held.memory);
+    assert!(stand.run() > 20);
+    assert!(stand.longest <= MOST, "{}", stand.longest);
+    assert_eq!(stand.broker.stats(stand.now).memory, 0);
 }
 
 /// What a client published before it left comes to everyone, also what its last turn did not get to.

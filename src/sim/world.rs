@@ -563,6 +563,10 @@ impl World {
             let published = self.meanwhile.clone();
             let broker = self.broker.clone();
             wire.set_meanwhile(Some(Box::new(move || {
+                // Who does not get one that may not wait is followed for clients only.
+                if broker.is_exhausted() {
+                    return;
+                }
                 let message = crate::broker::OutsideMessage {
                     topic,
                     payload: &payload,

@@ -15,6 +15,8 @@ mod handshakes;
 mod ledger;
 mod limits;
 mod malformed;
+#[cfg(feature = "http")]
+mod memory;
 mod own_topics;
 #[cfg(target_os = "linux")]
 mod passwords;

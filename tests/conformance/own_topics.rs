@@ -150,8 +150,8 @@ fn own_topics_do_not_count_as_retained_messages() {
         let mut reader = connect();
         reader.subscribe(count, 0);
         let delivery = reader.expect_publish();
-        assert!(delivery.retain, "it was there before the subscription");
-        delivery.text() == "2"
+        // Retained: it was there before the subscription.
+        delivery.retain && delivery.text() == "2"
     });
     let mut reader = connect();
     reader.subscribe("$SYS/#", 0);

@@ -46,7 +46,7 @@ enum Outcome {
     Refused,
 }
 
-const KINDS: [(&str, Filler); 30] = [
+const KINDS: [(&str, Filler); 31] = [
     ("queued_small", queued_small),
     ("queued_large", queued_large),
     ("queued_few_in_each_of_many_sessions", queued_few_in_many),
@@ -74,6 +74,7 @@ const KINDS: [(&str, Filler); 30] = [
     ("groups", groups),
     ("group_members", group_members),
     ("inbound_aliases", inbound_aliases),
+    ("outbound_aliases", outbound_aliases),
     ("qos_2_identifiers", qos_2_identifiers),
     ("routes", routes),
     ("http_bodies", http_bodies),
@@ -349,7 +350,7 @@ fn in_flight(room: &mut Room, round: usize) -> io::Result<Outcome> {
     Ok(Outcome::More)
 }
 
-/// Encoded bytes that wait for sockets.
+/// Encoded bytes that wait for sockets, once the system's own buffers are full.
 fn outboxes_small(room: &mut Room, round: usize) -> io::Result<Outcome> {
     if round == 0 {
         for index in 0..50 {
@@ -358,7 +359,13 @@ fn outboxes_small(room: &mut Room, round: usize) -> io::Result<Outcome> {
             room.hold(reader);
         }
     }
-    room.publish(1000, |_| Publish::new("stalled", [b'x'; 64]))
+    // A socket takes up to 4 MiB.
+    for _ in 0..60 {
+        if room.publish(1000, |_| Publish::new("stalled", [b'x'; 64]))? == Outcome::Refused {
+            return Ok(Outcome::Refused);
+        }
+    }
+    Ok(Outcome::More)
 }
 
 fn outboxes_large(room: &mut Room, round: usize) -> io::Result<Outcome> {
@@ -615,26 +622,44 @@ fn qos_2_identifiers(room: &mut Room, round: usize) -> io::Result<Outcome> {
     Ok(Outcome::More)
 }
 
+/// Readers that an alias is bound to for each of many topics.
+fn outbound_aliases(room: &mut Room, round: usize) -> io::Result<Outcome> {
+    for index in 0..5 {
+        let name = format!("reader-{round}-{index}");
+        let connect = Connect::new(name).with(topic_alias_maximum(u16::MAX));
+        let filter = format!("alias/{round}/#");
+        let reader = room.subscriber(Manner::default(), &connect, &filter, 0)?;
+        let mut stream = reader.stream.try_clone()?;
+        std::thread::spawn(move || io::copy(&mut stream, &mut io::sink()));
+        room.hold(reader);
+    }
+    for part in 0..65 {
+        let topic = |number| format!("alias/{round}/{part}/{number}");
+        if room.publish(1000, |number| Publish::new(topic(number), ""))? == Outcome::Refused {
+            return Ok(Outcome::Refused);
+        }
+    }
+    Ok(Outcome::More)
+}
+
 /// Publishers that remember where their topics lead: many topics each, with many subscribers each.
 fn routes(room: &mut Room, round: usize) -> io::Result<Outcome> {
     if round == 0 {
-        for index in 0..200 {
-            let reader = room.subscriber(
-                Manner::default(),
-                &Connect::new(format!("reader-{index}")),
-                "routes/#",
-                0,
-            )?;
-            let mut stream = reader.stream.try_clone()?;
-            std::thread::spawn(move || io::copy(&mut stream, &mut io::sink()));
-            room.hold(reader);
+        // They are away, so that they get nothing.
+        for index in 0..400 {
+            let connect = absent(format!("reader-{index}"));
+            drop(room.subscriber(Manner::default(), &connect, "routes/#", 0)?);
         }
     }
     for index in 0..20 {
         let mut raw = room.open(&Connect::new(format!("routes-{round}-{index}")))?;
-        let topics = (0..200).map(|topic| format!("routes/{round}/{index}/{topic}"));
-        let bytes: Vec<u8> = topics
-            .flat_map(|topic| Publish::new(topic, "").encode(Version::V5))
+        // What comes once is not remembered, and what comes twice in a row is looked up once.
+        let topic = |topic| {
+            let message = Publish::new(format!("routes/{round}/{index}/{topic}"), "");
+            message.encode(Version::V5)
+        };
+        let bytes: Vec<u8> = (0..100)
+            .flat_map(|pair| [topic(2 * pair), topic(2 * pair + 1)].concat().repeat(2))
             .collect();
         raw.send(&bytes)?;
         raw.send(&PINGREQ)?;

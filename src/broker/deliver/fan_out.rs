@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use crate::budget::{Charge, Kind};
 use crate::config::Overlapping;
+use crate::message::publication::AtOnce;
 use crate::topic::Walk;
 
-use super::{OwnedRun, Place, Published, Run, deliver, serve};
 use crate::broker::Broker;
 use crate::broker::context::Context;
 use crate::broker::dirty::Dirty;
 use crate::broker::routing::leaf::Target;
+use super::{OwnedRun, Place, Published, Run, deliver, serve};
 use crate::broker::routing::{Gathered, Gathering, Listed, PlainReceiver, Reach};
 use crate::broker::share::Group;
 
@@ -119,7 +120,8 @@ impl FanOut {
 
     /// What became of the publish; known at the end.
     pub(crate) fn published(&self) -> Published {
-        Published::new(self.reach, self.lacks_room)
+        let is_refused = self.run.at_once().is_some_and(AtOnce::is_refused);
+        Published::new(self.reach, self.lacks_room, is_refused)
     }
 
     /// Serves receivers until the turn is over, one or a slice at least. Returns whether all have got
@@ -133,7 +135,7 @@ impl FanOut {
         let publications = self.run.publications();
         let run = self.run.run(&publications);
         let overlapping = broker.config.overlapping;
-        match &mut self.source {
+        let is_done = match &mut self.source {
             Source::Listed(listed, place) => {
                 let limit = dirty.end_of_turn();
                 serve(
@@ -159,7 +161,14 @@ impl FanOut {
                 self.reach = crowd.found.reach;
                 is_done
             }
+        };
+        let at_once = run.at_once().cloned();
+        drop(publications);
+        if is_done {
+            broker.count_losses(at_once.as_ref());
         }
+        self.run.note(at_once);
+        is_done
     }
 }
 

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::codec::{QoS, Version};
 use crate::config::Overlapping;
 use crate::message::delivery::SubscriptionIds;
-use crate::message::publication::{Message, Publication};
+use crate::message::publication::{AtOnce, Message, Publication};
 use crate::message::subscription::Subscription;
 use crate::protocol::rules;
 
@@ -80,6 +80,15 @@ impl<'a> Run<'a> {
         self.publications.first().map_or("", |first| first.topic)
     }
 
+    /// What came of its message that may not wait; such a one comes alone.
+    #[inline]
+    pub(super) fn at_once(&self) -> Option<&'a AtOnce> {
+        let first = self.publications.first();
+        first
+            .map(|first| &first.at_once)
+            .filter(|at_once| at_once.is_required())
+    }
+
     /// What goes to one receiver after the other, behind the first `done` messages: all of them, or one
     /// where a client gets a copy for each subscription. Its copies must not come in turns: a, b, a, b.
     #[inline]
@@ -108,6 +117,7 @@ impl<'a> Run<'a> {
             messages: messages
                 .map(|publication| publication.message(context.budget).clone())
                 .collect(),
+            at_once: self.at_once().cloned(),
             packets: packets.map(|(version, packets)| (version, packets.into())),
         }
     }
@@ -134,6 +144,8 @@ impl<'a> Run<'a> {
 /// A run that outlives the buffer it was read in.
 pub(super) struct OwnedRun {
     messages: Vec<Message>,
+    /// What came of the only one so far, if it may not wait.
+    at_once: Option<AtOnce>,
     /// The packets of all of them as they were read.
     packets: Option<(Version, Box<[u8]>)>,
 }
@@ -157,8 +169,19 @@ impl OwnedRun {
             self.messages.iter().map(Message::publication).collect();
         if let [only] = &mut *publications {
             only.verbatim = self.packets();
+            only.at_once = self.at_once.clone().unwrap_or_default();
         }
         publications
+    }
+
+    /// What came of a message that may not wait.
+    pub(super) fn at_once(&self) -> Option<&AtOnce> {
+        self.at_once.as_ref()
+    }
+
+    /// Notes what came of [`publications`](Self::publications).
+    pub(super) fn note(&mut self, at_once: Option<AtOnce>) {
+        self.at_once = at_once;
     }
 
     pub(super) fn run<'a>(&'a self, publications: &'a [Publication<'a>]) -> Run<'a> {
@@ -178,14 +201,17 @@ pub(crate) enum Published {
     Unmatched,
     /// It was delivered but could not be retained: the limit is reached (0x97).
     NotRetained,
+    /// There is no memory for it to wait, and nobody took it at once (0x97).
+    Refused,
 }
 
 impl Published {
-    pub(super) fn new(reach: Reach, lacks_room: bool) -> Self {
-        match (lacks_room, reach.total()) {
-            (true, _) => Self::NotRetained,
-            (false, 0) => Self::Unmatched,
-            (false, _) => Self::Matched,
+    pub(super) fn new(reach: Reach, lacks_room: bool, is_refused: bool) -> Self {
+        match (is_refused, lacks_room, reach.total()) {
+            (true, _, _) => Self::Refused,
+            (false, true, _) => Self::NotRetained,
+            (false, false, 0) => Self::Unmatched,
+            (false, false, _) => Self::Matched,
         }
     }
 }
@@ -236,14 +262,24 @@ impl Broker {
             Some(cache) => self.routing.with_route(topic, copies, cache, hand_out),
             None => (self.routing).with_route_once(topic, copies, |route| hand_out(route, 0)),
         };
-        if let Some(rest) = &mut rest {
-            rest.lacks_room(lacks_room);
+        let at_once = run.at_once();
+        match &mut rest {
+            Some(rest) => rest.lacks_room(lacks_room),
+            None => self.count_losses(at_once),
         }
-        let published = Published::new(reach, lacks_room);
+        let is_refused = at_once.is_some_and(AtOnce::is_refused);
+        let published = Published::new(reach, lacks_room, is_refused);
         Sent {
             published,
             reach,
             rest,
+        }
+    }
+
+    /// All who are to have a message that may not wait were asked.
+    pub(super) fn count_losses(&self, at_once: Option<&AtOnce>) {
+        if let Some(at_once) = at_once {
+            Self::count(&self.counters.dropped, u64::from(at_once.losses()));
         }
     }
 
@@ -404,9 +440,15 @@ pub(super) fn deliver(
         };
         let Some(grant) = grant else { continue };
         match outbox.offer(publication, grant, context) {
-            Offered::Sent(Wake::Writer) => wake = Wake::Writer,
+            Offered::Sent(sent) => {
+                publication.at_once.note_taken();
+                if sent == Wake::Writer {
+                    wake = sent;
+                }
+            }
             Offered::Overflow => overflowed = outbox.epoch(),
-            Offered::Sent(Wake::Nobody) | Offered::Queued | Offered::Dropped => {}
+            Offered::Refused => publication.at_once.note_refusal(),
+            Offered::Queued | Offered::Dropped => {}
         }
     }
     let grown = outbox.window_places().saturating_sub(places);

@@ -1,19 +1,17 @@
 //! Messages that no client published: those of the HTTP API.
 
-use crate::codec::{
-    MessageProperties, OutgoingPublish, Publish, PublishProperties, QoS, ReasonCode, Version,
-};
+use crate::codec::{MessageProperties, OutgoingPublish, Publish, PublishProperties, QoS, ReasonCode, Version};
 use crate::config::Limits;
-use crate::message::publication::{Publication, expiry_deadline};
 use crate::protocol::handshake::clamp_message_expiry;
 use crate::protocol::rules;
 use crate::protocol::violation::Violation;
+use crate::message::publication::{AtOnce, Publication, expiry_deadline};
 
-use super::fan_out::FanOut;
-use super::{Published, Run};
 use crate::broker::Broker;
 use crate::broker::context::Context;
 use crate::broker::dirty::Dirty;
+use super::fan_out::FanOut;
+use super::{Published, Run};
 use crate::broker::routing::Reach;
 
 /// A message to publish on behalf of nobody.
@@ -54,7 +52,7 @@ impl Broker {
             .map_err(|error| Violation::protocol("MQTT-1.5.4-1", error.to_string()))?;
         let publish = message.publish(PublishProperties::parse(&section)?);
         rules::check_message(&publish, &self.config)?;
-        self.check_room(&publish, context)?;
+        let at_once = self.check_room(&publish, context)?;
         self.check_retained_rate(publish.topic, &publish, context)?;
 
         let expiry = clamp_message_expiry(publish.properties.message_expiry, &self.config);
@@ -63,6 +61,7 @@ impl Broker {
         publication.properties = publish.properties.forward(&mut scratch);
         publication.retain = publish.retain;
         publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
+        publication.at_once = at_once;
         let run = Run::one(&publication);
         let sent = self.publish(run, 0, None, context, dirty);
         Ok(Publishing {
@@ -91,7 +90,11 @@ impl Broker {
     }
 
     /// What the size of its packet and the broker's memory bound mean for a client as well.
-    fn check_room(&self, publish: &Publish<'_>, context: &Context<'_>) -> Result<(), Violation> {
+    fn check_room(
+        &self,
+        publish: &Publish<'_>,
+        context: &Context<'_>,
+    ) -> Result<AtOnce, Violation> {
         let packet = OutgoingPublish {
             dup: false,
             qos: QoS::AtMostOnce,
@@ -115,14 +118,13 @@ impl Broker {
                 format!("the packet would have {size} bytes, the limit is {limit}"),
             ));
         }
-        if publish.qos > QoS::AtMostOnce && !context.budget.admits_message(size) {
-            return Err(Violation::new(
-                ReasonCode::QuotaExceeded,
-                "limits.memory",
-                "the broker's memory bound is reached",
-            ));
+        if publish.qos == QoS::AtMostOnce || context.budget.admits_message(size) {
+            Ok(AtOnce::default())
+        } else if context.budget.admits_at_once(size) {
+            Ok(AtOnce::required())
+        } else {
+            Err(Violation::no_memory())
         }
-        Ok(())
     }
 }
 
@@ -131,10 +133,12 @@ impl Publishing {
     ///
     /// # Errors
     ///
-    /// It reached its subscribers, but could not be retained for want of room (`limits.retained`).
+    /// It reached its subscribers, but could not be retained for want of room (`limits.retained`); or none
+    /// of them, for want of memory (`limits.memory`).
     pub(crate) fn reach(&self, limits: &Limits) -> Result<Reach, Violation> {
         match self.published {
             Published::Matched | Published::Unmatched => Ok(self.reach),
+            Published::Refused => Err(Violation::no_memory()),
             Published::NotRetained => Err(Violation::new(
                 ReasonCode::QuotaExceeded,
                 "limits.retained",

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use crate::budget::Charge;
 use crate::codec::{OutgoingPublish, Version};
 
+use super::line::Discard;
+
 /// A shorter topic costs no more than the alias that would replace it.
 const WORTHWHILE: usize = 4;
 
@@ -16,7 +18,7 @@ pub(in crate::broker) struct OutboundAliases {
 }
 
 /// What an alias takes besides its topic.
-const ALIAS: usize = 64;
+const ALIAS: usize = 48;
 
 impl OutboundAliases {
     /// `None` when the client takes no aliases.
@@ -57,5 +59,12 @@ impl OutboundAliases {
             }
             self.by_topic.insert(packet.topic.into(), used + 1);
         }
+    }
+}
+
+impl Discard for Box<OutboundAliases> {
+    fn discard(&mut self, count: usize) -> bool {
+        (0..count).all(|_| self.by_topic.pop_first().is_some());
+        self.by_topic.is_empty()
     }
 }

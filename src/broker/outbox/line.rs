@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::window::Window;
 use crate::chunked::Queue;
+use crate::protocol::alias::InboundAliases;
 use crate::message::publication::Message;
+use super::window::Window;
 
 /// Bytes of a place at the end of a line, and of one aside, besides the message.
 const IN_TAIL: usize = 64;
@@ -190,9 +191,9 @@ impl<T: Waits> Aside<T> {
     }
 }
 
-/// What is thrown away in pieces: dropping half a million messages takes long.
-pub(in crate::broker) trait Discard: Send {
-    /// Drops up to `count` messages. Returns whether nothing is left.
+/// What is thrown away in pieces: dropping half a million messages, or places in groups, takes long.
+pub(crate) trait Discard: Send {
+    /// Drops up to `count` messages, or what else it consists of. Returns whether nothing is left.
     fn discard(&mut self, count: usize) -> bool;
 }
 
@@ -211,6 +212,12 @@ impl<T: Waits + Send> Discard for Aside<T> {
         }
         // There are no more expiries than entries.
         self.entries.is_empty()
+    }
+}
+
+impl Discard for InboundAliases {
+    fn discard(&mut self, count: usize) -> bool {
+        self.discard(count)
     }
 }
 

@@ -1,33 +1,39 @@
 //! A session's places in shared groups, and what the groups want of it.
 //!
 //! A place is kept until the last message that was handed over for it is done with. Each is at most once
-//! in each of three lists: two for want of room, which whoever makes room works off, and one of the
-//! groups that are to be told of the next connection. So nobody who makes room, leaves or comes back
-//! has to visit a group that waits for nothing.
+//! in each of four rows: two for want of room, which whoever makes room works off, one of the groups that
+//! are to be told of the next connection, and one of those that are told of the end of the last. So nobody
+//! who makes room or comes back has to visit a group that waits for nothing.
 //!
 //! A connection that ends may leave tens of thousands of messages, and as many groups that have to know.
-//! They are worked off one after the other, as an [`Errand`] of the session.
+//! They are found and worked off one after the other, as an [`Errand`] of the session.
 
-use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use super::window::Walk;
 use crate::chunked::List;
+use super::window::Walk;
+use crate::table::Table;
 
+use super::line::Discard;
+use super::row::{Link, Linked, Row};
 use crate::broker::share::Group;
 
-/// Places that are looked at in a step.
+/// Places that are looked at in a step, one behind the other.
 const PLACES_IN_STEP: usize = 32;
+
+/// Places that are moved from row to row in a step.
+const MOVES_IN_STEP: usize = 4;
 
 /// What is being done for the groups of a session whose connection has ended, or began.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::broker) enum Errand {
     #[default]
     None,
-    /// The groups that get messages back are told to hand out nothing until they have all of them: those
-    /// from this place of the list on.
+    /// The groups that have to know are found, and those that get messages back are told to hand out nothing
+    /// until they have all of them: those from this place on.
     Announcing(usize),
     /// Messages go from the window to their groups.
     Surrendering(Walk),
@@ -53,6 +59,8 @@ pub(in crate::broker) enum Task {
     Resume(u32, Arc<Group>, IsHeld),
     /// All groups know that the connection is gone.
     Departed,
+    /// There may be more, after this step.
+    GoOn,
     /// The session has ended and so has the errand.
     End,
     Nothing,
@@ -75,19 +83,28 @@ pub(in crate::broker) enum Room {
     Outbox,
 }
 
+/// The rows that places stand in, besides those of [`Room`].
+const NOTED: usize = 2;
+const LEAVING: usize = 3;
+
 /// A place in a shared group.
 pub(in crate::broker) struct Membership {
     group: Arc<Group>,
     /// Messages of the group in this session's window.
     pub(in crate::broker) in_flight: u32,
+    /// How many connections the groups had been told of when this one was noted.
+    noted: u32,
+    rows: [Link; 4],
     /// Cleared by UNSUBSCRIBE.
     joined: bool,
-    wants: [bool; 2],
-    is_noted: bool,
-    /// It is on the list of those that are told of the end of a connection.
-    is_leaving: bool,
     /// Its group hands out nothing for its sake.
     is_held: bool,
+}
+
+impl Linked for Membership {
+    fn link(&mut self, row: usize) -> &mut Link {
+        &mut self.rows[row]
+    }
 }
 
 impl Membership {
@@ -97,40 +114,64 @@ impl Membership {
 
     /// Whether nobody needs it any more.
     fn is_over(&self) -> bool {
-        !self.joined && self.in_flight == 0 && !self.is_leaving && !self.is_held
+        !self.joined && self.in_flight == 0 && !self.rows[LEAVING].is_in() && !self.is_held
     }
 }
 
-#[derive(Default)]
 pub(in crate::broker) struct Memberships {
     places: List<Option<Membership>>,
-    free: Vec<u32>,
+    free: List<u32>,
     /// Places that were given up while messages were in flight, by the address of their group.
-    lingering: HashMap<usize, u32, FixedState>,
-    /// Places whose group wants room: of the one kind, and of the other. An entry whose place has no mark
-    /// is void.
-    wants: [VecDeque<u32>; 2],
-    /// Places whose group is to be told of the next connection; void without a mark as well.
-    noted: Vec<u32>,
-    /// Those of them that are told of the present one.
-    resuming: VecDeque<u32>,
+    lingering: Table<(usize, u32)>,
+    /// Places whose group wants room: of the one kind, and of the other.
+    wants: [Row; 2],
+    /// Places whose group is to be told of the next connection, behind those that are told of the present
+    /// one.
+    noted: Row,
+    /// Connections that groups were told of.
+    connections: u32,
+    /// The place whose group is told of the present one and has more to give back.
+    resuming: Option<u32>,
     /// Messages in flight for all of them.
     in_flight: usize,
     errand: Errand,
     /// Somebody carries it out, or has it on a list.
     has_owner: bool,
     /// Places whose group is told of the end of a connection.
-    leaving: VecDeque<u32>,
+    leaving: Row,
     /// The session has ended: all is forgotten once the errand is done.
     has_ended: bool,
 }
 
+impl Default for Memberships {
+    fn default() -> Self {
+        Self {
+            places: List::default(),
+            free: List::default(),
+            lingering: Table::new(),
+            wants: [Room::Window, Room::Outbox].map(|room| Row::new(room as usize)),
+            noted: Row::new(NOTED),
+            connections: 0,
+            resuming: None,
+            in_flight: 0,
+            errand: Errand::None,
+            has_owner: false,
+            leaving: Row::new(LEAVING),
+            has_ended: false,
+        }
+    }
+}
+
 impl Memberships {
     pub(in crate::broker) fn get(&self, index: u32) -> Option<&Membership> {
+        #[cfg(test)]
+        super::row::count_look();
         self.places.get(index as usize)?.as_ref()
     }
 
     fn get_mut(&mut self, index: u32) -> Option<&mut Membership> {
+        #[cfg(test)]
+        super::row::count_look();
         self.places.get_mut(index as usize)?.as_mut()
     }
 
@@ -141,7 +182,7 @@ impl Memberships {
 
     /// Gives the session a place in `group`, the old one if messages of it are still open.
     pub(in crate::broker) fn join(&mut self, group: &Arc<Group>) -> u32 {
-        if let Some(index) = self.lingering.remove(&address(group))
+        if let Some(index) = self.take_lingering(address(group))
             && let Some(membership) = self.get_mut(index)
         {
             membership.joined = true;
@@ -150,10 +191,9 @@ impl Memberships {
         let membership = Some(Membership {
             group: group.clone(),
             in_flight: 0,
+            noted: 0,
+            rows: [Link::default(); 4],
             joined: true,
-            wants: [false; 2],
-            is_noted: false,
-            is_leaving: false,
             is_held: false,
         });
         if let Some(index) = self.free.pop()
@@ -176,36 +216,30 @@ impl Memberships {
             return self.forget(index);
         }
         let group = address(&membership.group);
-        self.lingering.insert(group, index);
+        for wants in &mut self.wants {
+            wants.remove(&mut self.places, index);
+        }
+        self.lingering
+            .insert_unique(hash(group), (group, index), |(group, _)| hash(*group));
     }
 
     fn forget(&mut self, index: u32) {
+        for row in self.wants.iter_mut().chain([&mut self.noted]) {
+            row.remove(&mut self.places, index);
+        }
         let place = self.places.get_mut(index as usize);
         let Some(membership) = place.and_then(Option::take) else {
             return;
         };
-        self.lingering.remove(&address(&membership.group));
+        self.take_lingering(address(&membership.group));
         self.free.push(index);
-        self.tidy();
     }
 
-    /// Removes void entries from lists that consist of them.
-    fn tidy(&mut self) {
-        let most = 2 * (self.places.len() - self.free.len()) + 64;
-        let places = &self.places;
-        let find = |index: u32| places.get(index as usize).and_then(Option::as_ref);
-        for (room, list) in [Room::Window, Room::Outbox]
-            .into_iter()
-            .zip(&mut self.wants)
-        {
-            if list.len() > most {
-                list.retain(|index| find(*index).is_some_and(|m| m.wants[room as usize]));
-            }
-        }
-        if self.noted.len() > most {
-            self.noted
-                .retain(|index| find(*index).is_some_and(|m| m.is_noted));
-        }
+    fn take_lingering(&mut self, group: usize) -> Option<u32> {
+        let is_it = |(other, _): &(usize, u32)| *other == group;
+        let rehash = |(group, _): &(usize, u32)| hash(*group);
+        let (_, index) = self.lingering.remove(hash(group), is_it, rehash)?;
+        Some(index)
     }
 
     /// A message was handed over.
@@ -241,20 +275,11 @@ impl Memberships {
 
     /// A group was refused for want of room.
     pub(in crate::broker) fn want(&mut self, index: u32, room: Room) {
-        let [window, outbox] = &mut self.wants;
-        let list = match room {
-            Room::Window => window,
-            Room::Outbox => outbox,
-        };
-        if let Some(Some(membership)) = self.places.get_mut(index as usize)
-            && !std::mem::replace(&mut membership.wants[room as usize], true)
-        {
-            list.push_back(index);
-        }
+        self.wants[room as usize].push(&mut self.places, index);
     }
 
     pub(in crate::broker) fn has_wants(&self) -> bool {
-        self.wants.iter().any(|list| !list.is_empty())
+        self.wants.iter().any(|row| !row.is_empty())
     }
 
     /// Whether a group wants room of a kind.
@@ -264,68 +289,43 @@ impl Memberships {
 
     /// Takes the mark of the group that has wanted room of a kind for longest.
     pub(in crate::broker) fn take_want(&mut self, room: Room) -> Option<Arc<Group>> {
-        while let Some(index) = self.wants[room as usize].pop_front() {
-            if let Some(membership) = self.get_mut(index)
-                && std::mem::take(&mut membership.wants[room as usize])
-                && membership.joined
-            {
-                return Some(membership.group.clone());
-            }
-        }
-        None
+        let index = self.wants[room as usize].pop(&mut self.places)?;
+        Some(self.get(index)?.group.clone())
     }
 
     /// The group of a place is to be told of the next connection.
     pub(in crate::broker) fn note(&mut self, index: u32) {
-        if let Some(membership) = self.get_mut(index)
-            && !std::mem::replace(&mut membership.is_noted, true)
+        let connections = self.connections;
+        if self.noted.push(&mut self.places, index)
+            && let Some(membership) = self.get_mut(index)
         {
-            self.noted.push(index);
+            membership.noted = connections;
         }
     }
 
     /// The connection ends: the groups that wait for something or had messages in flight have to know,
-    /// and are to be told of the next one. Returns what that took, in steps.
-    pub(in crate::broker) fn depart(&mut self) -> usize {
-        let mut steps = 0;
-        if self.in_flight > 0 || matches!(self.errand, Errand::Resuming) {
-            steps += self.places.len() / PLACES_IN_STEP;
-            for index in 0..self.places.len() {
-                let place = self.places.get(index).and_then(Option::as_ref);
-                if place.is_some_and(|m| m.in_flight > 0 || m.is_held) {
-                    self.tell_of_end(index as u32);
-                }
-            }
-        }
-        for room in 0..self.wants.len() {
-            let list = self.wants.get_mut(room).map(std::mem::take);
-            for index in list.unwrap_or_default() {
-                if self
-                    .get(index)
-                    .is_some_and(|m| m.wants.iter().any(|wants| *wants))
-                {
-                    self.tell_of_end(index);
-                }
-            }
-        }
-        let untold = std::mem::take(&mut self.resuming);
-        steps += untold.len() / PLACES_IN_STEP;
-        self.noted.extend(untold);
-        self.errand = match self.leaving.is_empty() {
-            true => Errand::None,
-            false => Errand::Announcing(0),
+    /// and are to be told of the next one. That is an errand from now on.
+    pub(in crate::broker) fn depart(&mut self) {
+        let from = match self.errand {
+            // Nothing is handed over before the groups know of the last one.
+            Errand::Announcing(place) => place,
+            Errand::Resuming => 0,
+            _ if self.in_flight > 0 => 0,
+            _ => self.places.len(),
         };
-        steps + self.leaving.len() / PLACES_IN_STEP
+        self.resuming = None;
+        let is_known = from == self.places.len() && !self.has_wants() && self.leaving.is_empty();
+        self.errand = match is_known {
+            true => Errand::None,
+            false => Errand::Announcing(from),
+        };
     }
 
     fn tell_of_end(&mut self, index: u32) {
-        let Some(membership) = self.get_mut(index) else {
-            return;
-        };
-        membership.wants = [false; 2];
-        if !std::mem::replace(&mut membership.is_leaving, true) {
-            self.leaving.push_back(index);
+        for wants in &mut self.wants {
+            wants.remove(&mut self.places, index);
         }
+        self.leaving.push(&mut self.places, index);
         self.note(index);
     }
 
@@ -355,81 +355,113 @@ impl Memberships {
     pub(in crate::broker) fn begin_resuming(&mut self) -> bool {
         if matches!(self.errand, Errand::None) && !self.noted.is_empty() {
             // What they note from now on is for the next one.
-            self.resuming = std::mem::take(&mut self.noted).into();
+            self.connections = self.connections.wrapping_add(1);
             self.errand = Errand::Resuming;
         }
         matches!(self.errand, Errand::Resuming)
     }
 
-    /// What its owner does next.
+    /// What its owner does next, found in a step.
     pub(in crate::broker) fn next_task(&mut self) -> Task {
-        loop {
-            match self.errand {
-                Errand::Announcing(place) => match self.leaving.get(place).copied() {
-                    None => self.errand = Errand::Surrendering(Walk::default()),
-                    Some(index) => {
-                        self.errand = Errand::Announcing(place + 1);
-                        if let Some(membership) = self.get_mut(index)
-                            && membership.in_flight > 0
-                            && !std::mem::replace(&mut membership.is_held, true)
-                        {
-                            return Task::Announce(membership.group.clone());
-                        }
-                    }
-                },
-                Errand::Surrendering(walk) => return Task::Surrender(walk),
-                Errand::Concluding => match self.leaving.pop_front() {
-                    Some(index) => {
-                        if let Some((group, is_held)) = self.conclude(index) {
-                            return Task::Conclude(group, is_held);
-                        }
-                    }
-                    None => {
-                        self.errand = Errand::None;
-                        return Task::Departed;
-                    }
-                },
-                Errand::Resuming => match self.resuming.pop_front() {
-                    Some(index) => {
-                        if let Some(task) = self.resume(index) {
-                            return task;
-                        }
-                    }
-                    None => self.errand = Errand::None,
-                },
-                Errand::None if self.has_ended => return Task::End,
-                Errand::None => {
-                    self.has_owner = false;
-                    return Task::Nothing;
+        match self.errand {
+            Errand::Announcing(from) => self.announce(from),
+            Errand::Surrendering(walk) => Task::Surrender(walk),
+            Errand::Concluding => match self.leaving.pop(&mut self.places) {
+                Some(index) => self.conclude(index),
+                None => {
+                    self.errand = Errand::None;
+                    Task::Departed
                 }
+            },
+            Errand::Resuming => match self.next_to_resume() {
+                Some(index) => self.resume(index),
+                None => {
+                    self.errand = Errand::None;
+                    Task::GoOn
+                }
+            },
+            Errand::None if self.has_ended => Task::End,
+            Errand::None => {
+                self.has_owner = false;
+                Task::Nothing
             }
         }
     }
 
-    fn conclude(&mut self, index: u32) -> Option<(Arc<Group>, IsHeld)> {
-        let membership = self.get_mut(index)?;
-        membership.is_leaving = false;
+    /// Finds some of the groups that have to know of the end of a connection.
+    fn announce(&mut self, from: usize) -> Task {
+        for _ in 0..MOVES_IN_STEP {
+            match self.wants.iter().find_map(Row::first) {
+                Some(index) => self.tell_of_end(index),
+                None => break,
+            }
+        }
+        if self.has_wants() {
+            return Task::GoOn;
+        }
+        let end = self.places.len().min(from + PLACES_IN_STEP);
+        for place in from..end {
+            self.errand = Errand::Announcing(place + 1);
+            let index = place as u32;
+            let has_to_know = |m: &Membership| m.in_flight > 0 || m.is_held;
+            if !self.get(index).is_some_and(has_to_know) {
+                continue;
+            }
+            self.tell_of_end(index);
+            if let Some(membership) = self.get_mut(index)
+                && membership.in_flight > 0
+                && !std::mem::replace(&mut membership.is_held, true)
+            {
+                return Task::Announce(membership.group.clone());
+            }
+        }
+        if end == self.places.len() {
+            self.errand = Errand::Surrendering(Walk::default());
+        }
+        Task::GoOn
+    }
+
+    fn conclude(&mut self, index: u32) -> Task {
+        let Some(membership) = self.get_mut(index) else {
+            return Task::GoOn;
+        };
         let group = membership.group.clone();
         let is_held = take_hold(membership);
         if membership.is_over() {
             self.forget(index);
         }
-        Some((group, is_held))
+        Task::Conclude(group, is_held)
     }
 
-    fn resume(&mut self, index: u32) -> Option<Task> {
-        let membership = self.get_mut(index)?;
-        membership.is_noted = false;
+    /// The place whose group is told of the present connection next.
+    fn next_to_resume(&mut self) -> Option<u32> {
+        if let Some(index) = self.resuming.take() {
+            return Some(index);
+        }
+        let first = self.noted.first()?;
+        if self.get(first)?.noted == self.connections {
+            return None;
+        }
+        self.noted.pop(&mut self.places)
+    }
+
+    fn resume(&mut self, index: u32) -> Task {
+        let Some(membership) = self.get_mut(index) else {
+            return Task::GoOn;
+        };
         let group = membership.group.clone();
         let is_held = take_hold(membership);
         if membership.joined {
             membership.is_held = true;
-            return Some(Task::Resume(index, group, is_held));
+            return Task::Resume(index, group, is_held);
         }
         if membership.is_over() {
             self.forget(index);
         }
-        (is_held == IsHeld::Yes).then(|| Task::Conclude(group, is_held))
+        match is_held {
+            IsHeld::Yes => Task::Conclude(group, is_held),
+            IsHeld::No => Task::GoOn,
+        }
     }
 
     /// A group was told of the connection. It goes on with that if it holds back what waits.
@@ -440,7 +472,7 @@ impl Memberships {
         };
         membership.is_held = is_held == IsHeld::Yes;
         if membership.is_held && is_resuming {
-            self.resuming.push_front(index);
+            self.resuming = Some(index);
         } else if membership.is_over() {
             self.forget(index);
         }
@@ -465,4 +497,128 @@ fn take_hold(membership: &mut Membership) -> IsHeld {
 /// The address of a group, which holds for as long as a place names it.
 fn address(group: &Arc<Group>) -> usize {
     Arc::as_ptr(group).addr()
+}
+
+fn hash(address: usize) -> u64 {
+    FixedState::default().hash_one(address)
+}
+
+/// Groups may end with the last place that names them.
+impl Discard for Box<Memberships> {
+    fn discard(&mut self, count: usize) -> bool {
+        for _ in 0..count {
+            self.places.pop();
+        }
+        self.places.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::broker::outbox::row::take_looks;
+    use super::*;
+    use crate::config::ShareStrategy;
+
+    const PLACES: u32 = 200_000;
+
+    /// What a step may look at.
+    const LOOKS: usize = 3 * PLACES_IN_STEP;
+
+    fn member_of_many(group: &Arc<Group>) -> Memberships {
+        let mut memberships = Memberships::default();
+        for index in 0..PLACES {
+            assert_eq!(memberships.join(group), index);
+        }
+        memberships
+    }
+
+    fn group() -> Arc<Group> {
+        Arc::new(Group::new("share", "t", ShareStrategy::RoundRobin, 1))
+    }
+
+    /// Carries out an errand. Returns how many groups were held, were told of the end, and were told of
+    /// the next connection.
+    fn carry_out(memberships: &mut Memberships) -> [usize; 3] {
+        let mut told = [0; 3];
+        take_looks();
+        if memberships.own() {
+            loop {
+                match memberships.next_task() {
+                    Task::Announce(_) => told[0] += 1,
+                    Task::Surrender(_) => memberships.surrendered(None),
+                    Task::Conclude(..) => told[1] += 1,
+                    Task::Resume(index, ..) => {
+                        told[2] += 1;
+                        memberships.resumed(index, IsHeld::No);
+                    }
+                    Task::GoOn | Task::Departed => {}
+                    Task::End | Task::Nothing => break,
+                }
+                assert!(take_looks() <= LOOKS);
+            }
+        }
+        assert!(!memberships.is_busy());
+        told
+    }
+
+    #[test]
+    fn end_of_a_connection_is_told_to_many_groups_step_by_step() {
+        let group = group();
+        let mut memberships = member_of_many(&group);
+        let open = [0, 77_777, PLACES - 1];
+        open.iter().for_each(|index| memberships.hand_over(*index));
+        (0..PLACES).for_each(|index| memberships.want(index, Room::Window));
+        (0..PLACES).for_each(|index| memberships.want(index, Room::Outbox));
+        take_looks();
+        memberships.depart();
+        assert!(take_looks() <= LOOKS);
+        assert_eq!(carry_out(&mut memberships), [3, PLACES as usize, 0]);
+        assert!(!memberships.has_wants());
+        // Nobody has to be found who waits for nothing.
+        memberships.depart();
+        assert_eq!(carry_out(&mut memberships), [3, 3, 0]);
+    }
+
+    #[test]
+    fn next_connection_is_told_to_many_groups_step_by_step() {
+        let group = group();
+        let mut memberships = member_of_many(&group);
+        (0..PLACES).for_each(|index| memberships.note(index));
+        // The connection ends before more than some know of it.
+        assert!(memberships.begin_resuming() && memberships.own());
+        for _ in 0..10 {
+            let Task::Resume(index, _, is_held) = memberships.next_task() else {
+                panic!("another task");
+            };
+            assert_eq!(is_held, IsHeld::No);
+            // It is to know of the one after that as well.
+            memberships.note(index);
+            memberships.resumed(index, IsHeld::No);
+        }
+        take_looks();
+        memberships.depart();
+        assert!(take_looks() <= LOOKS);
+        memberships.has_owner = false;
+        assert_eq!(carry_out(&mut memberships), [0, 0, 0]);
+        assert!(memberships.begin_resuming());
+        assert_eq!(carry_out(&mut memberships), [0, 0, PLACES as usize]);
+        assert!(!memberships.begin_resuming());
+    }
+
+    #[test]
+    fn places_that_are_given_up_leave_nothing_behind() {
+        let group = group();
+        let mut memberships = member_of_many(&group);
+        for index in 0..PLACES {
+            memberships.note(index);
+            memberships.want(index, Room::Window);
+            take_looks();
+            memberships.leave(index);
+            assert!(take_looks() <= LOOKS);
+        }
+        assert!(!memberships.has_wants() && !memberships.begin_resuming());
+        memberships.depart();
+        assert_eq!(carry_out(&mut memberships), [0, 0, 0]);
+        assert_eq!(memberships.join(&group), PLACES - 1);
+    }
 }

@@ -12,6 +12,7 @@ pub(super) mod line;
 pub(super) mod memberships;
 pub(super) mod replay;
 mod resend;
+mod row;
 pub(super) mod signal;
 mod sync;
 pub(super) mod window;
@@ -38,7 +39,6 @@ use self::replay::Replay;
 use self::resend::Resend;
 use self::writer::{Outcome, Reported, Write, Writer};
 use super::context::Context;
-use super::dirty::Dirty;
 use super::link::{Link, Words};
 use super::share::{Group, Surrendered};
 
@@ -73,6 +73,8 @@ pub(super) enum Offered {
     Queued,
     /// Dropped and counted.
     Dropped,
+    /// It may not wait, and would have to. Not counted.
+    Refused,
     /// The session's queue is full and the configuration says to disconnect.
     Overflow,
 }
@@ -83,7 +85,7 @@ pub(super) enum HandOver {
     Taken(Wake),
     /// The member's mark is set: it tells the group when it has room.
     NoRoom,
-    /// A message of QoS 0 as it was published, and no memory to keep it until the socket takes it.
+    /// No memory to keep it until the socket takes it or, above QoS 0, until it is acknowledged.
     NoMemory,
     /// The packet exceeds the member's Maximum Packet Size (MQTT-3.1.2-24). Without room for another the
     /// mark is set as well.
@@ -237,13 +239,15 @@ impl Outbox {
         if grant.qos == QoS::AtMostOnce {
             return self.offer_at_most_once(publication, &grant, context);
         }
+        if publication.at_once.is_required() && !self.takes_at_once(publication, context) {
+            return self.refuse_to_keep(publication, &grant, context);
+        }
         let has_room = self.queue.is_empty() && self.has_room(context);
         let Some(connected) = &self.connected else {
             return self.enqueue(publication, grant, context);
         };
         if !fits(publication, &grant, connected, context) {
-            self.sent.dropped += 1;
-            return Offered::Dropped;
+            return self.drop_new(publication);
         }
         if !has_room {
             return self.enqueue(publication, grant, context);
@@ -257,6 +261,32 @@ impl Outbox {
         let wake = self.send(delivery, None, context);
         self.settle(context);
         Offered::Sent(wake)
+    }
+
+    /// What becomes of a message that would have to wait and may not.
+    #[cold]
+    fn refuse_to_keep(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: &Grant,
+        context: &Context<'_>,
+    ) -> Offered {
+        match &self.connected {
+            None if self.persistent => Offered::Refused,
+            None => Offered::Dropped,
+            Some(connected) if fits(publication, grant, connected, context) => Offered::Refused,
+            Some(_) => self.drop_new(publication),
+        }
+    }
+
+    /// The client does not get a new message.
+    fn drop_new(&mut self, publication: &Publication<'_>) -> Offered {
+        match publication.at_once.is_required() {
+            // It is counted by its publisher's side, unless it is refused there.
+            true => publication.at_once.note_loss(),
+            false => self.sent.dropped += 1,
+        }
+        Offered::Dropped
     }
 
     /// Takes the packets of `count` QoS 0 messages as they were read, all at once. `None` where they
@@ -305,10 +335,8 @@ impl Outbox {
             .flatten();
         match sent {
             Some(wake) => Offered::Sent(wake),
-            None => {
-                self.sent.dropped += 1;
-                Offered::Dropped
-            }
+            None if !has_room && publication.at_once.is_required() => Offered::Refused,
+            None => self.drop_new(publication),
         }
     }
 
@@ -357,6 +385,9 @@ impl Outbox {
         if !fits || !has_room {
             return self.refuse(fits, has_room, grant.qos, origin);
         }
+        if publication.at_once.is_required() && !self.takes_at_once(publication, context) {
+            return HandOver::NoMemory;
+        }
         let delivery = Delivery {
             message: publication.message(context.budget).clone(),
             qos: grant.qos,
@@ -401,7 +432,8 @@ impl Outbox {
         context: &Context<'_>,
     ) -> HandOver {
         // A message that was accepted at QoS 1 or 2 is not held against the budget again.
-        let lacks_memory = publication.qos == QoS::AtMostOnce
+        let may_wait = publication.qos > QoS::AtMostOnce && !publication.at_once.is_required();
+        let lacks_memory = !may_wait
             && !self
                 .connected
                 .as_ref()
@@ -446,6 +478,21 @@ impl Outbox {
         self.connected.as_ref().is_some_and(|connected| {
             self.window.len() < connected.places && connected.out.len() < context.limits.outbox
         })
+    }
+
+    /// Whether a message of QoS 1 or 2 that may not wait goes out now, to a client that has little of what
+    /// there is for such messages.
+    #[cold]
+    fn takes_at_once(&self, publication: &Publication<'_>, context: &Context<'_>) -> bool {
+        let connected = self.connected.as_ref();
+        connected.is_some_and(|connected| connected.takes_at_once())
+            && self.queue.is_empty()
+            && self.has_room(context)
+            && context.budget.admits_in_flight(
+                publication.size(),
+                self.window.len(),
+                self.window.bytes(),
+            )
     }
 
     /// Opens an exchange and appends its PUBLISH. The caller has seen that there is room.
@@ -661,7 +708,9 @@ impl Outbox {
     ) -> Wake {
         match self.offer(publication, grant, context) {
             Offered::Sent(wake) => wake,
-            Offered::Queued | Offered::Dropped | Offered::Overflow => Wake::Nobody,
+            Offered::Queued | Offered::Dropped | Offered::Refused | Offered::Overflow => {
+                Wake::Nobody
+            }
         }
     }
 
@@ -974,8 +1023,15 @@ impl Outbox {
     ) {
         if let Some(connected) = self.connected.take() {
             let Connected {
-                link, peer, out, ..
+                link,
+                peer,
+                out,
+                aliases,
+                ..
             } = connected;
+            if let Some(aliases) = aliases {
+                context.jobs.discard(aliases);
+            }
             let words = Words {
                 version: peer.version,
                 held: Charge::forced(context.budget, Kind::Queues, out.held()),
@@ -990,12 +1046,12 @@ impl Outbox {
 
     /// The connection is about to end: nothing is handed over any more. What the groups have to know is an
     /// [`Errand`] from now on.
-    pub(super) fn leave_groups(&mut self, dirty: &mut Dirty) {
+    pub(super) fn leave_groups(&mut self) {
         if let Some(connected) = &mut self.connected {
             connected.is_leaving = true;
         }
         if let Some(memberships) = &mut self.memberships {
-            dirty.charge(memberships.depart());
+            memberships.depart();
         }
     }
 
@@ -1149,7 +1205,9 @@ impl Outbox {
 
     /// The place is given up; it is forgotten once nothing of it is in flight.
     pub(super) fn leave(&mut self, index: u32) {
-        self.memberships.get_or_insert_default().leave(index);
+        if let Some(memberships) = &mut self.memberships {
+            memberships.leave(index);
+        }
     }
 
     /// Forgets everything; returns how many QoS 1 and 2 messages were lost with it. What is still to go
@@ -1177,7 +1235,9 @@ impl Outbox {
             lost += usize::from(matches!(entry.phase, Phase::Published(_)));
         });
         context.jobs.discard(std::mem::take(&mut self.window));
-        self.memberships = None;
+        if let Some(memberships) = self.memberships.take() {
+            context.jobs.discard(memberships);
+        }
         lost
     }
 
@@ -1283,7 +1343,13 @@ impl Connected {
     /// the socket takes them at once.
     #[inline]
     fn may_append(&self, bytes: usize, context: &Context<'_>) -> bool {
-        (!self.out.is_full() && self.out.len() < AT_ONCE) || context.budget.admits_message(bytes)
+        self.takes_at_once() || context.budget.admits_message(bytes)
+    }
+
+    /// Whether the socket takes what is appended at once, as far as that is known.
+    #[inline]
+    fn takes_at_once(&self) -> bool {
+        !self.out.is_full() && self.out.len() < AT_ONCE
     }
 
     fn append_delivery(

@@ -44,8 +44,8 @@ use backlog::{Backlog, Looked, Returned};
 use members::Member;
 use ring::{Kind, Ring};
 
-/// Members that are asked in vain for a message of QoS 0 while there is no memory for it: it would have
-/// to find one whose socket takes it at once.
+/// Members that are asked in vain for a message while there is no memory for it: it would have to find
+/// one that takes it at once.
 const ASKED_IN_NEED: usize = 64;
 
 /// Members that are passed over in a step, because a packet is too large for them.
@@ -90,7 +90,7 @@ struct State {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pick {
     Taken,
-    /// A full member could take it; the marks are set.
+    /// A member could take it if it had room, and its mark is set; or if there were memory.
     NoRoom,
     /// No member is connected.
     Nobody,
@@ -508,9 +508,9 @@ impl State {
             false => self.pick(publication, sequence, false, strategy, context, dirty),
         };
         match pick {
-            Pick::Taken => {}
+            Pick::Taken => publication.at_once.note_taken(),
             Pick::NoRoom | Pick::Nobody if lasts => self.keep(publication, sequence, context),
-            Pick::NoRoom | Pick::Nobody | Pick::TooLarge => self.dropped += 1,
+            Pick::NoRoom | Pick::Nobody | Pick::TooLarge => self.drop_new(publication),
         }
     }
 
@@ -599,6 +599,7 @@ impl State {
                 }
                 HandOver::NoRoom => pick = Pick::NoRoom,
                 HandOver::NoMemory => {
+                    pick = Pick::NoRoom;
                     refusals += 1;
                     if refusals == ASKED_IN_NEED {
                         return Pick::NoRoom;
@@ -712,11 +713,13 @@ impl State {
         }
     }
 
-    /// Keeps a message that nobody can take, if rule 7 lets it wait and there is room.
+    /// Keeps a message that nobody can take, if rule 7 and memory let it wait and there is room.
     fn keep(&mut self, publication: &Publication<'_>, sequence: u64, context: &Context<'_>) {
         if !self.ring.lets_wait() {
-            self.dropped += 1;
-            return;
+            return self.drop_new(publication);
+        }
+        if publication.at_once.is_required() {
+            return publication.at_once.note_refusal();
         }
         while self.is_full(context) {
             if !self.backlog.drop_expired(context.now) {
@@ -731,6 +734,15 @@ impl State {
             false => self.backlog.push(sequence, message),
         }
         self.settle(context);
+    }
+
+    /// Nobody gets a new message.
+    fn drop_new(&mut self, publication: &Publication<'_>) {
+        match publication.at_once.is_required() {
+            // It is counted by its publisher's side, unless it is refused there.
+            true => publication.at_once.note_loss(),
+            false => self.dropped += 1,
+        }
     }
 
     /// Whether a new message has to wait for others.

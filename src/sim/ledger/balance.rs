@@ -3,7 +3,7 @@
 use crate::broker::Stats;
 use crate::codec::QoS;
 
-use super::{Group, Ledger};
+use super::{Due, Group, Ledger};
 
 /// Sums over all that the ledger holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,7 @@ impl Balance {
 impl Ledger {
     /// The call is over, and the broker's figures are `stats`.
     pub(crate) fn close(&mut self, stats: &Stats) {
+        self.close_at_once();
         for session in &mut self.sessions {
             let refused = std::mem::take(&mut session.at_once);
             assert!(
@@ -42,6 +43,33 @@ impl Ledger {
         }
         self.close_groups();
         self.check_figures(stats);
+    }
+
+    /// Who has not got a message that may not wait does not get it: it is lost, or was refused and is
+    /// nobody's.
+    fn close_at_once(&mut self) {
+        let Some(at_once) = self.call.at_once.take() else {
+            return;
+        };
+        let order = at_once.order;
+        let mut left = 0;
+        for session in &mut self.sessions {
+            let is_other = |due: &Due| due.order != order;
+            if at_once.is_refused {
+                session.at_once.retain(is_other);
+            }
+            let before = session.due.len();
+            session.due.retain(is_other);
+            left += before - session.due.len();
+        }
+        for group in &mut self.groups {
+            left += usize::from(group.waiting.remove(&order).is_some());
+        }
+        let message = self.messages.get_mut(&at_once.number);
+        match message.filter(|_| at_once.is_refused) {
+            Some(refused) => refused.order = None,
+            None => self.lost += left as u64,
+        }
     }
 
     /// The broker counts no more than there is. Messages that are on their way, from a window to their

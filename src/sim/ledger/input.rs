@@ -8,7 +8,7 @@ use crate::codec::{
 };
 use crate::topic::{Filter, HashParent, matches};
 
-use super::{Answer, Departure, Due, Ledger, Replay, Source, Subscription, Will};
+use super::{Answer, AtOnce, Departure, Due, Ledger, Replay, Source, Subscription, Will};
 
 /// A Session Expiry Interval that never runs out.
 pub(super) const NEVER: u32 = u32::MAX;
@@ -113,13 +113,6 @@ impl Ledger {
         // One that came before takes no more room.
         let is_known =
             publish.qos == QoS::ExactlyOnce && self.sessions[session].received.contains(&id);
-        if self.call.is_exhausted && !is_known {
-            // MQTT 3.1.1 has no way to say so: the connection ends.
-            if self.connections[at].version == Version::V5 {
-                self.answer_publish(at, id, publish.qos, ReasonCode::QuotaExceeded);
-            }
-            return;
-        }
         if publish.qos == QoS::ExactlyOnce && !self.sessions[session].received.insert(id) {
             self.answer_publish(at, id, publish.qos, ReasonCode::Success);
             return;
@@ -128,7 +121,30 @@ impl Ledger {
             true => ReasonCode::Success,
             false => ReasonCode::NoMatchingSubscribers,
         };
+        // In MQTT 3.1.1 a packet that is refused ends the connection, and was not handled.
+        if self.call.is_exhausted && !is_known {
+            self.call.at_once = Some(AtOnce {
+                at,
+                number,
+                order: self.published,
+                is_refused: false,
+            });
+        }
         self.answer_publish(at, id, publish.qos, reason);
+    }
+
+    /// The message that may not wait was refused. Returns whether there is such a message.
+    pub(super) fn refuse_at_once(&mut self, at: usize) -> bool {
+        let at_once = self.call.at_once.as_mut().filter(|one| one.at == at);
+        let Some(at_once) = at_once else { return false };
+        at_once.is_refused = true;
+        // PUBREC with an error ends the exchange.
+        if let Some(Answer::Pubrec(id, _)) = self.connections[at].answers.front()
+            && let Some(session) = self.connections[at].session
+        {
+            self.sessions[session].received.remove(id);
+        }
+        true
     }
 
     fn answer_publish(&mut self, at: usize, id: PacketId, qos: QoS, reason: ReasonCode) {

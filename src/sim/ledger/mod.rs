@@ -64,6 +64,8 @@ struct Call {
     events: usize,
     /// The broker's memory bound is reached.
     is_exhausted: bool,
+    /// The message that was published nevertheless.
+    at_once: Option<AtOnce>,
     /// It handles a CONNECT: wills are published when the new connection has its session.
     is_connect: bool,
     wills: Vec<(usize, u64)>,
@@ -73,6 +75,17 @@ struct Call {
     firsts: BTreeMap<usize, Vec<u64>>,
     /// Messages handed over on connections that still stand, per group.
     handed: BTreeMap<usize, Vec<u64>>,
+}
+
+/// A message that may not wait: in this call it goes to all that are to have it, to some or to none.
+struct AtOnce {
+    /// The connection that it came on.
+    at: usize,
+    number: u64,
+    /// Its place in the order of publishing.
+    order: u64,
+    /// Its publisher was told that nobody has it.
+    is_refused: bool,
 }
 
 /// An Application Message, as its publisher made it.

@@ -1,6 +1,6 @@
 //! What the broker composed: every packet held against what is due.
 
-use crate::codec::{Frame, Packet, PacketId, Publish, QoS, Sender, Version, decode_from};
+use crate::codec::{Frame, Packet, PacketId, Publish, QoS, ReasonCode, Sender, Version, decode_from};
 use crate::message::publication::remaining_expiry;
 
 use super::input::number_of;
@@ -53,8 +53,13 @@ impl Ledger {
             other => panic!("the broker does not send {other:?} here"),
         };
         let version = self.connections[at].version;
+        let is_refusal = answer.is_refusal() && self.refuse_at_once(at);
         let expected = self.connections[at].answers.pop_front();
-        assert_eq!(Some(answer), expected.map(|answer| answer.seen_in(version)));
+        let expected = expected.map(|expected| match is_refusal {
+            true => expected.with(ReasonCode::QuotaExceeded),
+            false => expected.seen_in(version),
+        });
+        assert_eq!(Some(answer), expected);
     }
 
     /// PUBREL of an exchange that an earlier connection left open (MQTT-4.4.0-1).
@@ -312,6 +317,22 @@ impl Ledger {
 }
 
 impl Answer {
+    fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Puback(_, ReasonCode::QuotaExceeded) | Self::Pubrec(_, ReasonCode::QuotaExceeded)
+        )
+    }
+
+    /// The same answer to a PUBLISH with another reason.
+    fn with(self, reason: ReasonCode) -> Self {
+        match self {
+            Self::Puback(id, _) => Self::Puback(id, reason),
+            Self::Pubrec(id, _) => Self::Pubrec(id, reason),
+            other => other,
+        }
+    }
+
     /// MQTT 3.1.1 has no reasons.
     fn seen_in(self, version: Version) -> Self {
         use crate::codec::ReasonCode::Success;
