@@ -23,7 +23,7 @@ use crate::time::Moment;
 
 use super::Broker;
 use super::context::Context;
-use super::deliver::Run;
+use super::deliver::{Origin, Run};
 use super::dirty::{Dirty, Later};
 use super::facts::ConnectionFacts;
 use super::link::Link;
@@ -390,7 +390,7 @@ impl Broker {
         let publication = will.publication(context.now);
         let run = Run::one(&publication);
         // A will that cannot be retained for want of room is still delivered.
-        self.publish_and_forget(run, session.id, context, dirty);
+        self.deliver_and_forget(Origin::Will { session }, run, context, dirty);
     }
 
     /// Carries out what is due, as much of it as the turn allows. Returns whether there may be more.

@@ -52,7 +52,7 @@ pub(crate) use deliver::fan_out::FanOut;
 pub(crate) use deliver::outside::OutsideMessage;
 #[cfg(feature = "http")]
 pub(crate) use deliver::outside::Publishing;
-pub(crate) use deliver::{Published, Run, Sent};
+pub(crate) use deliver::{Origin, Published, Run, Sent};
 pub(crate) use dirty::{Dirty, Later, SHORT_TURN, STEPS_PER_TURN};
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic, TrafficTotals};
 pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};

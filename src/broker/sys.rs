@@ -5,7 +5,7 @@ use crate::message::publication::Publication;
 use crate::time::Moment;
 
 use super::Broker;
-use super::deliver::Run;
+use super::deliver::{Origin, Run};
 use super::dirty::Dirty;
 use super::snapshot::Stats;
 
@@ -66,7 +66,7 @@ impl Broker {
             publication.retain = true;
             let run = Run::one(&publication);
             // Nobody waits for these: one that cannot be retained is seen by live subscribers only.
-            self.publish_and_forget(run, 0, &context, dirty);
+            self.deliver_and_forget(Origin::Own, run, &context, dirty);
         }
     }
 }

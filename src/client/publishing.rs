@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::broker::{Broker, Context, Dirty, FanOut, Outgoing, Published, ReceivedIds, Run, Sent};
+use crate::broker::{Broker, Context, Dirty, FanOut, Origin, Outgoing, Published, ReceivedIds, Run, Sent};
 use crate::budget::{Charge, Full};
 use crate::codec::{self, AckKind, Frame, PacketId, Publish, QoS, ReasonCode, Split, Version};
 use crate::message::publication::{AtOnce, Message, Publication, expiry_deadline};
@@ -260,8 +260,11 @@ impl Active {
         let mut publication = assembled.as_ref().map_or(publication, Message::publication);
         publication.at_once = at_once;
         let run = Run::one(&publication);
-        let (publisher, cache) = (self.session.id, Some(&mut self.routes));
-        let sent = broker.publish(run, publisher, cache, context, dirty);
+        let origin = Origin::Client {
+            session: &self.session,
+            routes: &mut self.routes,
+        };
+        let sent = broker.deliver(origin, run, context, dirty);
         let ids = publish.packet_id.into_iter().collect();
         self.conclude_all(broker, publish.qos, ids, sent)
     }
@@ -341,8 +344,11 @@ impl Active {
         dirty.charge(run.len());
         let packets = buf.get(..at).unwrap_or_default();
         let run = Run::new(&run).read_as(self.version, packets);
-        let (publisher, cache) = (self.session.id, Some(&mut self.routes));
-        let sent = broker.publish(run, publisher, cache, context, dirty);
+        let origin = Origin::Client {
+            session: &self.session,
+            routes: &mut self.routes,
+        };
+        let sent = broker.deliver(origin, run, context, dirty);
         self.conclude_all(broker, publish.qos, ids, sent)?;
         Ok(at)
     }

@@ -18,7 +18,7 @@ use crate::broker::Broker;
 use crate::broker::context::Context;
 use crate::broker::dirty::Dirty;
 use crate::broker::routing::leaf::Target;
-use super::{OwnedRun, Place, Published, Run, deliver, serve};
+use super::{OwnedRun, Place, Published, Run, serve, serve_receiver};
 use crate::broker::routing::{Gathered, Gathering, Listed, PlainReceiver, Reach};
 use crate::broker::share::Group;
 
@@ -257,7 +257,7 @@ impl Crowd {
         loop {
             if let Some((_, receiver)) = self.found.receivers.pop_first() {
                 let receiver = receiver.as_receiver();
-                deliver(
+                serve_receiver(
                     receiver,
                     part,
                     room,

@@ -1,4 +1,12 @@
-//! The hot path: a message from one client to all that subscribe to its topic.
+//! The one door: every message enters the broker through [`Broker::deliver`], whoever it is from, and
+//! reaches the retained store and all who subscribe to its topic.
+//!
+//! | origin | who calls |
+//! | --- | --- |
+//! | a client's PUBLISH | `client::publishing` |
+//! | a will | `lifecycle` |
+//! | the HTTP API, the program around the broker | [`outside`] |
+//! | the broker's own counters | `sys` |
 
 pub(super) mod fan_out;
 pub(super) mod outside;
@@ -22,6 +30,7 @@ use super::dirty::{Dirty, Later, STEPS_PER_TURN};
 use super::outbox::{Grant, Offered, Outbox, Wake};
 use super::retained::Full;
 use super::routing::{Listed, Reach, Receiver, Route, RouteCache, Subscriptions};
+use super::session::Session;
 use super::share::Group;
 
 /// Payloads from this size on are large.
@@ -233,20 +242,52 @@ pub(super) struct Place {
     at: usize,
 }
 
+/// Who a message is from.
+pub(crate) enum Origin<'a> {
+    /// The connection of a client, which repeats topics.
+    Client {
+        session: &'a Session,
+        routes: &'a mut RouteCache,
+    },
+    /// The will of a client.
+    Will { session: &'a Session },
+    /// Somebody outside: the HTTP API, the program that the broker runs in.
+    Outside,
+    /// The broker itself.
+    Own,
+}
+
+impl<'a> Origin<'a> {
+    /// The session that published it, for No Local (MQTT-3.8.3-3); 0 is nobody's.
+    fn publisher(&self) -> u64 {
+        match self {
+            Self::Client { session, .. } | Self::Will { session } => session.id,
+            Self::Outside | Self::Own => 0,
+        }
+    }
+
+    fn routes(self) -> Option<&'a mut RouteCache> {
+        match self {
+            Self::Client { routes, .. } => Some(routes),
+            Self::Will { .. } | Self::Outside | Self::Own => None,
+        }
+    }
+}
+
 impl Broker {
-    /// Publishes messages to one topic on behalf of session `publisher` (0: nobody), who repeats topics
-    /// if there is a cache.
+    /// Delivers messages to one topic: to the retained store if they are to be kept, then to all who
+    /// subscribe.
     ///
     /// Consecutive messages to one topic come as a run, so that each receiver's lock is taken once.
     #[inline]
-    pub(crate) fn publish(
+    pub(crate) fn deliver(
         &self,
+        origin: Origin<'_>,
         run: Run<'_>,
-        publisher: u64,
-        cache: Option<&mut RouteCache>,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Sent {
+        let publisher = origin.publisher();
         let mut lacks_room = false;
         // Before the receivers are looked for: who subscribes meanwhile gets them one way or the other.
         let retained = run.publications.iter().filter(|message| message.retain);
@@ -258,8 +299,8 @@ impl Broker {
             dirty.charge(steps);
             self.hand_out_to(route, run, publisher, context, dirty)
         };
-        let (reach, mut rest) = match cache {
-            Some(cache) => self.routing.with_route(topic, copies, cache, hand_out),
+        let (reach, mut rest) = match origin.routes() {
+            Some(routes) => self.routing.with_route(topic, copies, routes, hand_out),
             None => (self.routing).with_route_once(topic, copies, |route| hand_out(route, 0)),
         };
         let at_once = run.at_once();
@@ -284,14 +325,14 @@ impl Broker {
     }
 
     /// The same for callers who do not wait for what is left.
-    pub(super) fn publish_and_forget(
+    pub(super) fn deliver_and_forget(
         &self,
+        origin: Origin<'_>,
         run: Run<'_>,
-        publisher: u64,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
-        let sent = self.publish(run, publisher, None, context, dirty);
+        let sent = self.deliver(origin, run, context, dirty);
         if let Some(rest) = sent.rest {
             dirty.later(Later::FanOut(rest), context);
         }
@@ -314,7 +355,7 @@ impl Broker {
                     let part = run.part(overlapping, done);
                     let room = part.room();
                     for target in leaves.iter().flat_map(|leaf| leaf.plain()) {
-                        deliver(target.into(), part, room, publisher, context, dirty);
+                        serve_receiver(target.into(), part, room, publisher, context, dirty);
                     }
                     done += part.len();
                 }
@@ -371,7 +412,7 @@ pub(super) fn serve(
             if dirty.steps() >= limit {
                 return false;
             }
-            deliver(
+            serve_receiver(
                 receiver.as_receiver(),
                 part,
                 room,
@@ -411,7 +452,7 @@ impl Broker {
 
 /// Offers a run of messages to one receiver under one lock, in an output buffer with `room`.
 #[inline]
-pub(super) fn deliver(
+pub(super) fn serve_receiver(
     receiver: Receiver<'_>,
     run: Run<'_>,
     room: usize,
@@ -427,7 +468,7 @@ pub(super) fn deliver(
     let (mut wake, mut overflowed) = (Wake::Nobody, None);
     let mut rest = run.publications;
     if run.packets.is_some()
-        && let Some(sent) = deliver_packets(receiver, run, &mut outbox, publisher, context)
+        && let Some(sent) = serve_packets(receiver, run, &mut outbox, publisher, context)
     {
         wake = sent;
         rest = &[];
@@ -468,7 +509,7 @@ pub(super) fn deliver(
 ///
 /// A function of its own: the loop over messages is better off alone.
 #[inline(never)]
-fn deliver_packets(
+fn serve_packets(
     receiver: Receiver<'_>,
     run: Run<'_>,
     outbox: &mut Outbox,

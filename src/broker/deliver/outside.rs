@@ -11,7 +11,7 @@ use crate::broker::Broker;
 use crate::broker::context::Context;
 use crate::broker::dirty::Dirty;
 use super::fan_out::FanOut;
-use super::{Published, Run};
+use super::{Origin, Published, Run};
 use crate::broker::routing::Reach;
 
 /// A message to publish on behalf of nobody.
@@ -63,7 +63,7 @@ impl Broker {
         publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
         publication.at_once = at_once;
         let run = Run::one(&publication);
-        let sent = self.publish(run, 0, None, context, dirty);
+        let sent = self.deliver(Origin::Outside, run, context, dirty);
         Ok(Publishing {
             reach: sent.reach,
             published: sent.published,

@@ -25,7 +25,7 @@ use super::super::subscribe::{Due, Request};
 use super::super::{
     Alarm, Broker, ConnectionFacts, Dirty, Link, Mailbox, Randomness, Session, Written,
 };
-use crate::broker::deliver::Run;
+use crate::broker::deliver::{Origin, Run};
 
 const CLIENTS: usize = 5;
 const FILTER: &str = "$share/g/t";
@@ -865,7 +865,7 @@ impl Harness {
             .map(|at| self.start + Duration::from_secs(at));
         let context = self.broker.context(self.now);
         let run = Run::one(&publication);
-        self.broker.publish_and_forget(run, 0, &context, dirty);
+        self.broker.deliver_and_forget(Origin::Outside, run, &context, dirty);
     }
 
     fn acknowledge(&self, client: usize, open: &Open, refused: bool, dirty: &mut Dirty) {

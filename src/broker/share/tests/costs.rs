@@ -10,7 +10,7 @@ use crate::message::publication::Publication;
 use super::super::super::Dirty;
 use super::super::super::dirty::STEPS_PER_TURN;
 use super::Harness;
-use crate::broker::deliver::Run;
+use crate::broker::deliver::{Origin, Run};
 
 thread_local! {
     static VISITS: Cell<usize> = const { Cell::new(0) };
@@ -32,7 +32,7 @@ fn publish(harness: &Harness, topic: &str, payload: &[u8], expires: bool, dirty:
     publication.expires_at = expires.then(|| harness.now + Duration::from_secs(60));
     let run = Run::one(&publication);
     let context = harness.broker.context(harness.now);
-    harness.broker.publish_and_forget(run, 0, &context, dirty);
+    harness.broker.deliver_and_forget(Origin::Outside, run, &context, dirty);
 }
 
 /// The packet identifiers that a client got since it was asked last.
