@@ -98,3 +98,84 @@ fn the_core_is_synchronous_and_reads_no_clock() {
         }
     }
 }
+
+/// What has one place: a text, the files that may hold it, and the promise that it would break elsewhere.
+const ONE_PLACE: &[(&[&str], &[&str], &str)] = &[
+    (
+        &[
+            "encode_ack(",
+            "encode_connack(",
+            "encode_disconnect(",
+            "encode_pingresp(",
+            "encode_suback(",
+            "encode_unsuback(",
+            "encode_head(",
+            "publish.encode(",
+        ],
+        &["broker/outbox/compose.rs"],
+        "one exit: packets towards a client are composed",
+    ),
+    (
+        &["codec::split("],
+        // The program's own end of a subscription reads what the broker wrote.
+        &["client/frames.rs", "local.rs"],
+        "one entrance: packets from a client are taken off their bytes",
+    ),
+    (
+        &["routing.with_route", "retained.store(", ".store_up_to("],
+        &["broker/deliver/mod.rs"],
+        "one door: messages are retained and routed",
+    ),
+    (
+        &["Turn::new("],
+        &["net/driver.rs"],
+        "one turn: connections are driven",
+    ),
+    (
+        &[".try_write("],
+        // The writer's bytes, and the links themselves: what TLS and WebSocket hold back.
+        &[
+            "broker/outbox/chunks.rs",
+            "net/driver.rs",
+            "net/tcp.rs",
+            "net/tls_link.rs",
+            "net/ws/link.rs",
+        ],
+        "one writer: links are written to",
+    ),
+    (
+        &["SystemTime::now("],
+        // What certificates are valid at is the machine's time, whatever a test makes of the broker's.
+        &["time.rs", "net/ca/certificate.rs"],
+        "one clock: the date is read",
+    ),
+];
+
+#[test]
+fn each_promise_has_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut strays = Vec::new();
+    for file in files {
+        let relative = file.strip_prefix(&root).unwrap().display().to_string();
+        // Those who play the clients, or measure single parts.
+        let is_test = ["codec/", "sim/", "fuzz/", "internals.rs"]
+            .iter()
+            .any(|start| relative.starts_with(start))
+            || relative.contains("tests");
+        if is_test {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        for (names, places, promise) in ONE_PLACE {
+            for name in names.iter().filter(|name| code.contains(**name)) {
+                if !places.contains(&relative.as_str()) {
+                    strays.push(format!("{relative}: `{name}` ({promise} in {places:?})"));
+                }
+            }
+        }
+    }
+    assert!(strays.is_empty(), "{}", strays.join("\n"));
+}

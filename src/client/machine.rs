@@ -12,18 +12,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::broker::{
-    Attached, Broker, ConnectRequest, ConnectionFacts, Context, Dirty, FanOut, Farewell, Later,
-    Link, NotAttached, Outgoing, Peer, RouteCache, Session, Takeover, TimerKey, TrafficTotals,
-    compose, compose_within,
+    Broker, ConnectionFacts, Context, Dirty, FanOut, Later, Link, RouteCache, Session, TimerKey,
+    TrafficTotals,
 };
-use crate::budget::{Charge, Kind};
-use crate::codec::{
-    self, Connect, ConnectError, DecodeError, PacketType, ReasonCode, Split, Version, connect,
-};
-use crate::config::Limits;
+use crate::budget::Charge;
+use crate::codec::{DecodeError, PacketType, Version};
 use crate::message::cause::Cause;
 use crate::protocol::alias::InboundAliases;
-use crate::protocol::handshake::{self, Accepted};
+use crate::protocol::handshake::Accepted;
 use crate::protocol::rate::Rate;
 use crate::protocol::violation::Violation;
 
@@ -36,7 +32,7 @@ pub(crate) const UNSENT_ANSWERS: usize = 64 * 1024;
 
 /// How long the session of a connection is waited for: much longer than that one goes on reading
 /// once it knows, so that this is for one whose task has no turn.
-const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
+pub(super) const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
 
 /// What a batch of bytes came to.
 #[derive(Debug)]
@@ -103,19 +99,19 @@ impl std::fmt::Debug for Credentials {
 
 /// A connection's inbound half. It belongs to one task and needs no lock.
 pub(crate) struct Connection {
-    link: Arc<dyn Link>,
-    facts: Arc<ConnectionFacts>,
-    phase: Phase,
-    timer: Option<TimerKey>,
+    pub(super) link: Arc<dyn Link>,
+    pub(super) facts: Arc<ConnectionFacts>,
+    pub(super) phase: Phase,
+    pub(super) timer: Option<TimerKey>,
     /// The owner looks whether the socket is stuck.
-    stall_watch: Option<TimerKey>,
+    pub(super) stall_watch: Option<TimerKey>,
     /// The owner looks at whatever it waits for besides.
-    alarm: Option<TimerKey>,
+    pub(super) alarm: Option<TimerKey>,
     /// What the connection had published when it ended, and not all receivers have got.
-    left: Option<Box<FanOut>>,
+    pub(super) left: Option<Box<FanOut>>,
 }
 
-enum Phase {
+pub(super) enum Phase {
     Connecting {
         deadline: Instant,
     },
@@ -136,11 +132,11 @@ pub(crate) struct Active {
     pub(super) epoch: u64,
     pub(super) version: Version,
     pub(super) is_bridge: bool,
-    keep_alive: Duration,
+    pub(super) keep_alive: Duration,
     /// When the last packet, or enough of one, came.
-    heard_at: Instant,
+    pub(super) heard_at: Instant,
     /// Bytes of an incomplete packet that came since then.
-    heard_part: usize,
+    pub(super) heard_part: usize,
     /// The Session Expiry Interval in force is 0 and cannot become more (MQTT-3.14.2-2).
     pub(super) ends_with_connection: bool,
     pub(super) packet_size: usize,
@@ -155,29 +151,8 @@ pub(crate) struct Active {
     /// QoS 1 messages of this batch, whose PUBACK cannot have left yet.
     pub(super) unanswered: usize,
     pub(super) publish_rate: Option<Rate>,
-    byte_rate: Option<Rate>,
+    pub(super) byte_rate: Option<Rate>,
     pub(super) batch: TrafficTotals,
-}
-
-/// A client that is refused.
-struct Applicant<'a> {
-    version: Version,
-    client_id: &'a str,
-    /// Its Maximum Packet Size.
-    packet_size: usize,
-    /// Whether it takes a Reason String (AWS-M5-13).
-    problem_information: bool,
-}
-
-impl<'a> From<&'a Accepted> for Applicant<'a> {
-    fn from(accepted: &'a Accepted) -> Self {
-        Self {
-            version: accepted.version,
-            client_id: &accepted.client_id,
-            packet_size: accepted.packet_size,
-            problem_information: accepted.problem_information,
-        }
-    }
 }
 
 /// Why a batch stopped before its end.
@@ -332,342 +307,6 @@ impl Connection {
         }
     }
 
-    fn receive_connect(
-        &mut self,
-        broker: &Broker,
-        buf: &[u8],
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) -> Received {
-        let (len, connect) = match read_connect(buf, &broker.config().limits) {
-            Ok(Opening::Connect { len, connect }) => (len, connect),
-            Ok(Opening::Partial { needed }) => {
-                return Received {
-                    consumed: 0,
-                    needed,
-                    flow: Flow::Continue,
-                };
-            }
-            Err(Unwelcome::Unread(text)) => {
-                self.reject_unread(broker, &text);
-                return Received::end(buf.len());
-            }
-            Err(Unwelcome::Undecoded(error)) => {
-                self.reject_undecoded(broker, &error);
-                return Received::end(buf.len());
-            }
-        };
-        self.facts.traffic.add(TrafficTotals {
-            packets: 1,
-            bytes: len as u64,
-            messages: 0,
-        });
-        let accepted = handshake::accept(&connect, broker.config(), broker.budget(), || {
-            broker.assign_client_id()
-        });
-        let flow = match accepted {
-            Err(violation) => {
-                let applicant = Applicant {
-                    version: connect.version,
-                    client_id: connect.client_id,
-                    packet_size: connect
-                        .properties
-                        .maximum_packet_size
-                        .map_or(usize::MAX, |size| size as usize),
-                    problem_information: connect.properties.request_problem_information,
-                };
-                self.reject(broker, &applicant, &violation);
-                Flow::End
-            }
-            Ok(accepted) if broker.config().users.is_empty() => {
-                self.establish(broker, accepted, context, dirty)
-            }
-            Ok(accepted) => self.authenticate(broker, &connect, accepted),
-        };
-        Received {
-            consumed: len,
-            needed: 0,
-            flow,
-        }
-    }
-
-    /// Asks whether the client is whom it says it is.
-    fn authenticate(&mut self, broker: &Broker, connect: &Connect<'_>, accepted: Accepted) -> Flow {
-        let bytes = connect.username.map_or(0, str::len) + connect.password.map_or(0, <[u8]>::len);
-        let mut charge = broker.charge(Kind::Packets);
-        if charge.grow(bytes).is_err() {
-            self.reject(broker, &Applicant::from(&accepted), &busy());
-            return Flow::End;
-        }
-        self.phase = Phase::Authenticating(Box::new(accepted));
-        Flow::Authenticate(Credentials::new(connect.username, connect.password, charge))
-    }
-
-    /// Goes on after [`Flow::Authenticate`].
-    pub(crate) fn authenticated(
-        &mut self,
-        broker: &Broker,
-        verdict: Verdict,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) -> Flow {
-        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
-        let Phase::Authenticating(accepted) = phase else {
-            return Flow::End;
-        };
-        let violation = match verdict {
-            _ if broker.is_stopping() => stopping(),
-            Verdict::Valid => return self.establish(broker, *accepted, context, dirty),
-            Verdict::Invalid => Violation::new(
-                ReasonCode::BadUserNameOrPassword,
-                "MQTT-3.1.4-2",
-                "bad user name or password",
-            ),
-            Verdict::Busy => busy(),
-        };
-        self.reject(broker, &Applicant::from(&*accepted), &violation);
-        Flow::End
-    }
-
-    fn establish(
-        &mut self,
-        broker: &Broker,
-        accepted: Accepted,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) -> Flow {
-        if !broker.allows_connect(&accepted.client_id, context) {
-            let violation = Violation::new(
-                ReasonCode::QuotaExceeded,
-                "AWS-CONN-15",
-                "too many connects of this client identifier",
-            );
-            self.reject(broker, &Applicant::from(&accepted), &violation);
-            return Flow::End;
-        }
-        if connack(&accepted, false, broker).len() > accepted.packet_size {
-            let violation = Violation::new(
-                ReasonCode::PacketTooLarge,
-                "MQTT-3.1.2-24",
-                "CONNACK exceeds the client's maximum packet size",
-            );
-            self.reject(broker, &Applicant::from(&accepted), &violation);
-            return Flow::End;
-        }
-        let deadline = context.live + HANDOVER_LIMIT;
-        self.attach(broker, Box::new(accepted), deadline, context, dirty)
-    }
-
-    /// Takes the session, or waits for the connection that has it.
-    fn attach(
-        &mut self,
-        broker: &Broker,
-        mut accepted: Box<Accepted>,
-        deadline: Instant,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) -> Flow {
-        let mut will = accepted.will.take();
-        let request = ConnectRequest {
-            client_id: &accepted.client_id,
-            version: accepted.version,
-            clean_start: accepted.clean_start,
-            expiry: accepted.session_expiry,
-            will: &mut will,
-            peer: Peer {
-                version: accepted.version,
-                window: accepted.window,
-                packet_size: accepted.packet_size,
-                topic_aliases: accepted.topic_aliases,
-                problem_information: accepted.problem_information,
-            },
-            facts: self.facts.clone(),
-            takeover: match deadline <= context.live {
-                true => Takeover::AtOnce,
-                false => Takeover::Asked,
-            },
-        };
-        let connack = |session_present| connack(&accepted, session_present, broker);
-        match broker.connect(request, &self.link, connack, context, dirty) {
-            Ok(attached) => self.begin(broker, &accepted, attached, context),
-            Err(NotAttached::Refused(reason)) => {
-                let violation = Violation::new(reason, "limits.sessions", "too many sessions");
-                self.reject(broker, &Applicant::from(&*accepted), &violation);
-                Flow::End
-            }
-            Err(NotAttached::Awaited) => {
-                accepted.will = will;
-                self.phase = Phase::TakingOver { accepted, deadline };
-                self.wake_at(broker, deadline);
-                Flow::Continue
-            }
-        }
-    }
-
-    /// The connection has its session.
-    fn begin(
-        &mut self,
-        broker: &Broker,
-        accepted: &Accepted,
-        attached: Attached,
-        context: &Context<'_>,
-    ) -> Flow {
-        tracing::info!(
-            client_id = %accepted.client_id,
-            peer = %self.facts.peer_name(),
-            listener = self.facts.listener,
-            protocol = accepted.version.level(),
-            clean_start = accepted.clean_start,
-            session_present = attached.session_present,
-            keep_alive = accepted.keep_alive,
-            "connected"
-        );
-        let limits = &broker.config().limits;
-        self.phase = Phase::Active(Box::new(Active {
-            session: attached.session,
-            epoch: attached.epoch,
-            version: accepted.version,
-            is_bridge: accepted.is_bridge,
-            keep_alive: Duration::from_secs(u64::from(accepted.keep_alive)) * 3 / 2,
-            heard_at: context.live,
-            heard_part: 0,
-            ends_with_connection: accepted.session_expiry == 0,
-            packet_size: accepted.packet_size,
-            problem_information: accepted.problem_information,
-            aliases: InboundAliases::new(broker.charge(Kind::Sessions)),
-            routes: RouteCache::new(broker.charge(Kind::Sessions), broker.hashing()),
-            filter_work: None,
-            unfinished: None,
-            answers: Answers::default(),
-            unanswered: 0,
-            publish_rate: limits
-                .publish_rate
-                .map(|rate| Rate::new(rate, context.live)),
-            byte_rate: limits.byte_rate.map(|rate| Rate::new(rate, context.live)),
-            batch: TrafficTotals::default(),
-        }));
-        self.rearm(broker, context.live);
-        Flow::Continue
-    }
-
-    /// Before a client is known there is nobody to answer.
-    fn reject_unread(&mut self, broker: &Broker, text: &str) {
-        tracing::debug!(peer = %self.facts.peer_name(), listener = self.facts.listener, "refused: {text}");
-        self.retire(broker, Version::V311, Vec::new());
-    }
-
-    /// A CONNECT that cannot be decoded, or whose version is not served (MQTT-3.1.2-1, -2,
-    /// MQTT-3.1.4-1; MQTT 3.1.1: MQTT-3.1.2-2).
-    fn reject_undecoded(&mut self, broker: &Broker, error: &ConnectError) {
-        tracing::info!(peer = %self.facts.peer_name(), listener = self.facts.listener, "refused: {error}");
-        let version = error.version().filter(|version| match error {
-            ConnectError::UnsupportedVersion { .. } => true,
-            // MQTT 3.1.1 has no return code for a malformed packet: it closes.
-            ConnectError::Invalid { .. } => *version == Version::V5,
-        });
-        let mut bytes = Vec::new();
-        if let Some(version) = version {
-            let reason = error.reason();
-            compose(
-                &mut bytes,
-                version,
-                &Outgoing::Refusal { reason, text: None },
-            );
-        }
-        self.retire(broker, version.unwrap_or(Version::V311), bytes);
-    }
-
-    /// A CONNECT that is refused for what it asks.
-    fn reject(&mut self, broker: &Broker, applicant: &Applicant<'_>, violation: &Violation) {
-        let Applicant {
-            version,
-            client_id,
-            packet_size,
-            problem_information,
-        } = *applicant;
-        tracing::info!(
-            client_id,
-            peer = %self.facts.peer_name(),
-            listener = self.facts.listener,
-            protocol = version.level(),
-            rule = violation.rule,
-            "refused: {}", violation.text
-        );
-        let mut bytes = Vec::new();
-        let text = broker.reason_string("CONNACK", &violation.text);
-        // A client that is told of a version tries another one, so that is never kept from it.
-        let closes = broker.config().aws.close_on_refusal_v3
-            && violation.reason != ReasonCode::UnsupportedProtocolVersion;
-        let silent = version == Version::V311 && (closes || !has_return_code(violation.reason));
-        if !silent {
-            let (text, reason) = (
-                Some(&*text).filter(|_| problem_information),
-                violation.reason,
-            );
-            // MQTT-3.2.2-19
-            compose_within(&mut bytes, version, packet_size, text, |text| {
-                Outgoing::Refusal { reason, text }
-            });
-        }
-        self.retire(broker, version, bytes);
-    }
-
-    /// Ends a connection that never had a session.
-    fn retire(&mut self, broker: &Broker, version: Version, bytes: Vec<u8>) {
-        broker.count_refused();
-        let (writer, words) = Farewell::bytes(version, &bytes, broker.budget());
-        self.link.mailbox().retire(writer, words);
-        self.end(broker);
-    }
-
-    /// A violation ends an established connection: DISCONNECT with its reason in MQTT 5
-    /// (MQTT-4.13.1-1), just the end in MQTT 3.1.1 (MQTT-4.8.0-1).
-    pub(crate) fn refuse(
-        &mut self,
-        broker: &Broker,
-        violation: &Violation,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) {
-        self.depart(broker, violation.into(), context, dirty);
-    }
-
-    /// Ends the connection for this cause.
-    pub(crate) fn depart(
-        &mut self,
-        broker: &Broker,
-        cause: Cause,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) {
-        if let Phase::Active(active) = &self.phase {
-            self.log_end(active, &cause);
-            broker.detach(&active.session, active.epoch, cause, context, dirty);
-        } else if !matches!(self.phase, Phase::Ended) {
-            tracing::debug!(
-                peer = %self.facts.peer_name(),
-                listener = self.facts.listener,
-                reason = %cause,
-                "ended before CONNECT"
-            );
-            // Nobody to say farewell to; the owner still waits for the word that it is over.
-            self.retire(broker, Version::V311, Vec::new());
-        }
-        self.end(broker);
-    }
-
-    fn log_end(&self, active: &Active, cause: &Cause) {
-        tracing::info!(
-            client_id = active.session.client_id(),
-            peer = %self.facts.peer_name(),
-            listener = self.facts.listener,
-            protocol = active.version.level(),
-            by = cause.initiator().name(),
-            reason = %cause,
-            "disconnected"
-        );
-    }
-
     /// Whether another connection still has the session.
     pub(crate) fn waits_for_session(&self) -> bool {
         matches!(self.phase, Phase::TakingOver { .. })
@@ -748,19 +387,6 @@ impl Connection {
         }
     }
 
-    /// The session may be free, or has been waited for long enough.
-    fn try_to_attach(&mut self, broker: &Broker, context: &Context<'_>, dirty: &mut Dirty) -> Flow {
-        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
-        let Phase::TakingOver { accepted, deadline } = phase else {
-            return Flow::End;
-        };
-        if broker.is_stopping() {
-            self.reject(broker, &Applicant::from(&*accepted), &stopping());
-            return Flow::End;
-        }
-        self.attach(broker, accepted, deadline, context, dirty)
-    }
-
     /// Wakes the owner then; the time that was set before is forgotten.
     pub(crate) fn wake_at(&mut self, broker: &Broker, at: Instant) {
         if let Some(alarm) = self.alarm.take() {
@@ -803,7 +429,7 @@ impl Connection {
     }
 
     /// Arms the keep-alive timer from the last packet on: it is moved only when it fires.
-    fn rearm(&mut self, broker: &Broker, now: Instant) {
+    pub(crate) fn rearm(&mut self, broker: &Broker, now: Instant) {
         if let Some(timer) = self.timer.take() {
             broker.cancel_timer(timer);
         }
@@ -815,7 +441,7 @@ impl Connection {
         }
     }
 
-    fn end(&mut self, broker: &Broker) {
+    pub(crate) fn end(&mut self, broker: &Broker) {
         self.forget_timers(broker);
         // What came in after the session had left.
         broker.keep_traffic(&self.facts);
@@ -856,104 +482,12 @@ impl Active {
     }
 }
 
-/// Why a client is refused while the broker stops.
-fn stopping() -> Violation {
-    Violation::new(
-        ReasonCode::ServerShuttingDown,
-        "MQTT-4.13.2-1",
-        "the broker is stopping",
-    )
-}
-
-/// Why a client is refused whose password cannot be checked now.
-fn busy() -> Violation {
-    Violation::new(
-        ReasonCode::ServerBusy,
-        "MQTT-4.13.2-1",
-        "too many clients wait for the check of their password",
-    )
-}
-
-/// CONNACK for a CONNECT that was accepted.
-fn connack(accepted: &Accepted, session_present: bool, broker: &Broker) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let packet = accepted.connack(session_present, broker.config());
-    compose(&mut bytes, accepted.version, &Outgoing::Connack(&packet));
-    bytes
-}
-
-/// What a connection begins with.
-enum Opening<'a> {
-    Connect {
-        /// Bytes in the packet.
-        len: usize,
-        connect: Box<Connect<'a>>,
-    },
-    Partial {
-        needed: usize,
-    },
-}
-
-/// A beginning that is refused.
-enum Unwelcome {
-    /// Without a word: it is no CONNECT, or one that is too large to be read.
-    Unread(String),
-    /// As a CONNECT.
-    Undecoded(ConnectError),
-}
-
-/// Reads the first packet of a connection. What refuses it does so as soon as it is there: another
-/// packet with its first byte, a CONNECT with its length or that of its properties.
-fn read_connect<'a>(buf: &'a [u8], limits: &Limits) -> Result<Opening<'a>, Unwelcome> {
-    let unread = |error: DecodeError| Unwelcome::Unread(error.to_string());
-    let split = codec::split(buf, limits.packet_size.min(limits.connect_size)).map_err(unread)?;
-    if let Some(&first) = buf.first()
-        && let packet_type = PacketType::from_first_byte(first).map_err(unread)?
-        && packet_type != PacketType::Connect
-    {
-        let text = format!("{packet_type:?} before CONNECT");
-        return Err(Unwelcome::Unread(text));
-    }
-    let needed = match &split {
-        Split::Partial { needed } => *needed,
-        Split::Frame(frame) => frame.len,
-    };
-    if needed > limits.properties {
-        let version = Some(Version::V5);
-        codec::check_sections(buf, Version::V5, limits.properties)
-            .map_err(|error| Unwelcome::Undecoded(ConnectError::Invalid { version, error }))?;
-    }
-    let Split::Frame(frame) = split else {
-        return Ok(Opening::Partial { needed });
-    };
-    let connect = connect::decode(&frame).map_err(Unwelcome::Undecoded)?;
-    Ok(Opening::Connect {
-        len: frame.len,
-        connect: Box::new(connect),
-    })
-}
-
 impl Received {
-    fn end(consumed: usize) -> Self {
+    pub(crate) fn end(consumed: usize) -> Self {
         Self {
             consumed,
             needed: 0,
             flow: Flow::End,
         }
     }
-}
-
-/// Whether MQTT 3.1.1 has a return code for it; otherwise it closes without CONNACK.
-fn has_return_code(reason: ReasonCode) -> bool {
-    matches!(
-        reason,
-        ReasonCode::UnsupportedProtocolVersion
-            | ReasonCode::ClientIdentifierNotValid
-            | ReasonCode::ServerUnavailable
-            | ReasonCode::ServerBusy
-            | ReasonCode::QuotaExceeded
-            | ReasonCode::BadUserNameOrPassword
-            | ReasonCode::NotAuthorized
-            | ReasonCode::Banned
-    )
 }

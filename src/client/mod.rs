@@ -1,10 +1,13 @@
 //! One client's machine without IO: what a task does with a connection, whatever carries it.
 
+mod acknowledging;
 mod answers;
+mod connecting;
 mod frames;
 mod input;
 mod machine;
 mod publishing;
+mod refusing;
 mod subscribing;
 pub(crate) mod turn;
 

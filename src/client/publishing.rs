@@ -2,7 +2,9 @@
 
 use smallvec::SmallVec;
 
-use crate::broker::{Broker, Context, Dirty, FanOut, Origin, Outgoing, Published, ReceivedIds, Run, Sent};
+use crate::broker::{
+    Broker, Context, Dirty, FanOut, Origin, Outgoing, Published, ReceivedIds, Run, Sent,
+};
 use crate::budget::{Charge, Full};
 use crate::codec::{self, AckKind, Frame, PacketId, Publish, QoS, ReasonCode, Split, Version};
 use crate::message::publication::{AtOnce, Message, Publication, expiry_deadline};
@@ -11,6 +13,7 @@ use crate::protocol::handshake::clamp_message_expiry;
 use crate::protocol::rules;
 use crate::protocol::violation::Violation;
 
+use super::frames;
 use super::machine::{Active, Stop};
 
 /// Messages that are published under one set of locks.
@@ -312,7 +315,7 @@ impl Active {
         ids.extend(publish.packet_id);
         let mut at = first.len;
         while run.len() < RUN && !is_alone {
-            let Ok(Split::Frame(frame)) = codec::split(buf.get(at..).unwrap_or_default(), limit)
+            let Ok(Split::Frame(frame)) = frames::split(buf.get(at..).unwrap_or_default(), limit)
             else {
                 break;
             };

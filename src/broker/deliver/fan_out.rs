@@ -14,11 +14,11 @@ use crate::config::Overlapping;
 use crate::message::publication::AtOnce;
 use crate::topic::Walk;
 
+use super::{OwnedRun, Place, Published, Run, serve, serve_receiver};
 use crate::broker::Broker;
 use crate::broker::context::Context;
 use crate::broker::dirty::Dirty;
 use crate::broker::routing::leaf::Target;
-use super::{OwnedRun, Place, Published, Run, serve, serve_receiver};
 use crate::broker::routing::{Gathered, Gathering, Listed, PlainReceiver, Reach};
 use crate::broker::share::Group;
 

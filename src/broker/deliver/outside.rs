@@ -1,17 +1,19 @@
 //! Messages that no client published: those of the HTTP API.
 
-use crate::codec::{MessageProperties, OutgoingPublish, Publish, PublishProperties, QoS, ReasonCode, Version};
+use crate::codec::{
+    MessageProperties, OutgoingPublish, Publish, PublishProperties, QoS, ReasonCode, Version,
+};
 use crate::config::Limits;
+use crate::message::publication::{AtOnce, Publication, expiry_deadline};
 use crate::protocol::handshake::clamp_message_expiry;
 use crate::protocol::rules;
 use crate::protocol::violation::Violation;
-use crate::message::publication::{AtOnce, Publication, expiry_deadline};
 
+use super::fan_out::FanOut;
+use super::{Origin, Published, Run};
 use crate::broker::Broker;
 use crate::broker::context::Context;
 use crate::broker::dirty::Dirty;
-use super::fan_out::FanOut;
-use super::{Origin, Published, Run};
 use crate::broker::routing::Reach;
 
 /// A message to publish on behalf of nobody.

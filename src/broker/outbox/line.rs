@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use crate::chunked::Queue;
-use crate::protocol::alias::InboundAliases;
-use crate::message::publication::Message;
 use super::window::Window;
+use crate::chunked::Queue;
+use crate::message::publication::Message;
+use crate::protocol::alias::InboundAliases;
 
 /// Bytes of a place at the end of a line, and of one aside, besides the message.
 const IN_TAIL: usize = 64;

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use crate::chunked::List;
 use super::window::Walk;
+use crate::chunked::List;
 use crate::table::Table;
 
 use super::line::Discard;
@@ -515,8 +515,8 @@ impl Discard for Box<Memberships> {
 
 #[cfg(test)]
 mod tests {
-    use crate::broker::outbox::row::take_looks;
     use super::*;
+    use crate::broker::outbox::row::take_looks;
     use crate::config::ShareStrategy;
 
     const PLACES: u32 = 200_000;

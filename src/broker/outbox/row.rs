@@ -64,7 +64,11 @@ impl Row {
     }
 
     /// Adds a place at the end, unless it is in the row. Returns whether it was added.
-    pub(in crate::broker) fn push(&mut self, places: &mut List<Option<impl Linked>>, index: u32) -> bool {
+    pub(in crate::broker) fn push(
+        &mut self,
+        places: &mut List<Option<impl Linked>>,
+        index: u32,
+    ) -> bool {
         let last = self.last;
         match self.link(places, index) {
             Some(link) if !link.is_in() => link.before = last,

@@ -865,7 +865,8 @@ impl Harness {
             .map(|at| self.start + Duration::from_secs(at));
         let context = self.broker.context(self.now);
         let run = Run::one(&publication);
-        self.broker.deliver_and_forget(Origin::Outside, run, &context, dirty);
+        self.broker
+            .deliver_and_forget(Origin::Outside, run, &context, dirty);
     }
 
     fn acknowledge(&self, client: usize, open: &Open, refused: bool, dirty: &mut Dirty) {

@@ -1,6 +1,8 @@
 //! What the broker composed: every packet held against what is due.
 
-use crate::codec::{Frame, Packet, PacketId, Publish, QoS, ReasonCode, Sender, Version, decode_from};
+use crate::codec::{
+    Frame, Packet, PacketId, Publish, QoS, ReasonCode, Sender, Version, decode_from,
+};
 use crate::message::publication::remaining_expiry;
 
 use super::input::number_of;

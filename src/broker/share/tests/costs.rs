@@ -32,7 +32,9 @@ fn publish(harness: &Harness, topic: &str, payload: &[u8], expires: bool, dirty:
     publication.expires_at = expires.then(|| harness.now + Duration::from_secs(60));
     let run = Run::one(&publication);
     let context = harness.broker.context(harness.now);
-    harness.broker.deliver_and_forget(Origin::Outside, run, &context, dirty);
+    harness
+        .broker
+        .deliver_and_forget(Origin::Outside, run, &context, dirty);
 }
 
 /// The packet identifiers that a client got since it was asked last.

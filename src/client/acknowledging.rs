@@ -1,0 +1,145 @@
+//! Acknowledgements: exchanges that a client goes on with or ends.
+
+use crate::broker::{Acknowledged, Broker, Context, Dirty, Outbox, Outgoing, compose};
+use crate::codec::{self, Ack, AckKind, PacketId, QoS, ReasonCode, Split, Version};
+use crate::protocol::violation::Violation;
+
+use super::frames;
+use super::machine::{Active, Stop};
+
+/// Acknowledgements that are handled under one lock.
+const ACKS: usize = 1024;
+
+impl Active {
+    pub(super) fn refuse_qos2_packets(&self, broker: &Broker) -> Result<(), Violation> {
+        match broker.config().aws.refuse_qos2 {
+            true => Err(Violation::protocol("AWS-MQTT-01", "qos 2 is not supported")),
+            false => Ok(()),
+        }
+    }
+
+    /// A run of PUBACKs, PUBRECs or PUBCOMPs, under one lock. Returns the bytes they took.
+    pub(super) fn receive_acks(
+        &mut self,
+        broker: &Broker,
+        kind: AckKind,
+        buf: &[u8],
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<usize, Stop> {
+        if kind != AckKind::Puback {
+            self.refuse_qos2_packets(broker)?;
+        }
+        let limit = broker.config().limits.packet_size;
+        let properties = broker.config().limits.properties;
+        let (mut at, mut acks) = (0, 0);
+        let mut out_of_step = None;
+        {
+            let mut outbox = self.session.outbox();
+            if !outbox.is_connected_as(self.epoch) {
+                return Err(Stop::Stale);
+            }
+            while acks < ACKS
+                && let Ok(Split::Frame(frame)) =
+                    frames::split(buf.get(at..).unwrap_or_default(), limit)
+            {
+                // One that is long enough to have too many properties is looked at by the caller first.
+                if frame.packet_type != kind.packet_type() || (at > 0 && frame.len > properties) {
+                    break;
+                }
+                let ack = codec::decode_ack(kind, &frame, self.version)?;
+                self.batch.packets += 1;
+                acks += 1;
+                let answers = self.answers.buffer();
+                out_of_step = settle_exchange(&mut outbox, answers, self.version, kind, &ack).err();
+                if out_of_step.is_some() {
+                    break;
+                }
+                at += frame.len;
+            }
+            outbox.settle(context);
+        }
+        dirty.charge(acks);
+        // Those before it count, whatever it is.
+        broker.make_room(&self.session, context, dirty);
+        match out_of_step {
+            Some(violation) => Err(violation.into()),
+            None => Ok(at),
+        }
+    }
+
+    /// The client lets go of a QoS 2 message that it sent (MQTT-4.3.3-11, -12).
+    pub(super) fn receive_pubrel(&mut self, id: PacketId) {
+        let known = self.session.received().remove(id);
+        let answers = self.answers.buffer();
+        append_release(answers, self.version, AckKind::Pubcomp, id, known);
+    }
+}
+
+/// What an acknowledgement means for the exchange that it belongs to. One for an unknown identifier
+/// is a late or a repeated one: nothing is left to do.
+///
+/// # Errors
+///
+/// The exchange has another QoS or is at another step: both sides no longer mean the same message by
+/// the identifier.
+#[inline]
+fn settle_exchange(
+    outbox: &mut Outbox,
+    answers: &mut Vec<u8>,
+    version: Version,
+    kind: AckKind,
+    ack: &Ack<'_>,
+) -> Result<(), Violation> {
+    let id = ack.packet_id;
+    let acknowledged = match kind {
+        AckKind::Puback => outbox.acknowledge(id, QoS::AtLeastOnce),
+        // The exchange is over, and the message goes to nobody else (MQTT-4.8.2-6).
+        AckKind::Pubrec if ack.reason.is_error() => outbox.acknowledge(id, QoS::ExactlyOnce),
+        AckKind::Pubrec => {
+            let acknowledged = outbox.receive_pubrec(id);
+            if acknowledged != Acknowledged::OutOfStep {
+                let known = acknowledged == Acknowledged::Done;
+                append_release(answers, version, AckKind::Pubrel, id, known);
+            }
+            acknowledged
+        }
+        AckKind::Pubcomp => outbox.receive_pubcomp(id),
+        // It ends an exchange of the other direction.
+        AckKind::Pubrel => Acknowledged::Done,
+    };
+    match acknowledged {
+        Acknowledged::Done | Acknowledged::Unknown => Ok(()),
+        Acknowledged::OutOfStep => Err(out_of_step(kind, id)),
+    }
+}
+
+#[cold]
+fn out_of_step(kind: AckKind, id: PacketId) -> Violation {
+    let packet = kind.packet_type();
+    Violation::protocol(
+        "MQTT-4.13.1-1",
+        format!("{packet} {} is not what its exchange waits for", id.get()),
+    )
+}
+
+/// Appends PUBREL or PUBCOMP, with 0x92 for an identifier that is not `known`.
+fn append_release(
+    answers: &mut Vec<u8>,
+    version: Version,
+    kind: AckKind,
+    id: PacketId,
+    known: bool,
+) {
+    let reason = match known {
+        true => ReasonCode::Success,
+        false => ReasonCode::PacketIdentifierNotFound,
+    };
+    let packet = Outgoing::Ack {
+        kind,
+        id,
+        reason,
+        text: None,
+    };
+    compose(answers, version, &packet);
+}

@@ -1,0 +1,344 @@
+//! From the first byte to CONNACK: what a connection begins with, who may in, and whose session it gets.
+
+use std::time::{Duration, Instant};
+
+use crate::broker::{
+    Attached, Broker, ConnectRequest, Context, Dirty, NotAttached, Outgoing, Peer, RouteCache,
+    Takeover, TrafficTotals, compose,
+};
+use crate::budget::Kind;
+use crate::codec::{
+    self, Connect, ConnectError, DecodeError, PacketType, ReasonCode, Split, Version, connect,
+};
+use crate::config::Limits;
+use crate::protocol::alias::InboundAliases;
+use crate::protocol::handshake::{self, Accepted};
+use crate::protocol::rate::Rate;
+use crate::protocol::violation::Violation;
+
+use super::answers::Answers;
+use super::frames;
+use super::machine::{
+    Active, Connection, Credentials, Flow, HANDOVER_LIMIT, Phase, Received, Verdict,
+};
+use super::refusing::Applicant;
+
+impl Connection {
+    pub(super) fn receive_connect(
+        &mut self,
+        broker: &Broker,
+        buf: &[u8],
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Received {
+        let (len, connect) = match read_connect(buf, &broker.config().limits) {
+            Ok(Opening::Connect { len, connect }) => (len, connect),
+            Ok(Opening::Partial { needed }) => {
+                return Received {
+                    consumed: 0,
+                    needed,
+                    flow: Flow::Continue,
+                };
+            }
+            Err(Unwelcome::Unread(text)) => {
+                self.reject_unread(broker, &text);
+                return Received::end(buf.len());
+            }
+            Err(Unwelcome::Undecoded(error)) => {
+                self.reject_undecoded(broker, &error);
+                return Received::end(buf.len());
+            }
+        };
+        self.facts.traffic.add(TrafficTotals {
+            packets: 1,
+            bytes: len as u64,
+            messages: 0,
+        });
+        let accepted = handshake::accept(&connect, broker.config(), broker.budget(), || {
+            broker.assign_client_id()
+        });
+        let flow = match accepted {
+            Err(violation) => {
+                let applicant = Applicant {
+                    version: connect.version,
+                    client_id: connect.client_id,
+                    packet_size: connect
+                        .properties
+                        .maximum_packet_size
+                        .map_or(usize::MAX, |size| size as usize),
+                    problem_information: connect.properties.request_problem_information,
+                };
+                self.reject(broker, &applicant, &violation);
+                Flow::End
+            }
+            Ok(accepted) if broker.config().users.is_empty() => {
+                self.establish(broker, accepted, context, dirty)
+            }
+            Ok(accepted) => self.authenticate(broker, &connect, accepted),
+        };
+        Received {
+            consumed: len,
+            needed: 0,
+            flow,
+        }
+    }
+
+    /// Asks whether the client is whom it says it is.
+    pub(super) fn authenticate(
+        &mut self,
+        broker: &Broker,
+        connect: &Connect<'_>,
+        accepted: Accepted,
+    ) -> Flow {
+        let bytes = connect.username.map_or(0, str::len) + connect.password.map_or(0, <[u8]>::len);
+        let mut charge = broker.charge(Kind::Packets);
+        if charge.grow(bytes).is_err() {
+            self.reject(broker, &Applicant::from(&accepted), &busy());
+            return Flow::End;
+        }
+        self.phase = Phase::Authenticating(Box::new(accepted));
+        Flow::Authenticate(Credentials::new(connect.username, connect.password, charge))
+    }
+
+    /// Goes on after [`Flow::Authenticate`].
+    pub(crate) fn authenticated(
+        &mut self,
+        broker: &Broker,
+        verdict: Verdict,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Flow {
+        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
+        let Phase::Authenticating(accepted) = phase else {
+            return Flow::End;
+        };
+        let violation = match verdict {
+            _ if broker.is_stopping() => stopping(),
+            Verdict::Valid => return self.establish(broker, *accepted, context, dirty),
+            Verdict::Invalid => Violation::new(
+                ReasonCode::BadUserNameOrPassword,
+                "MQTT-3.1.4-2",
+                "bad user name or password",
+            ),
+            Verdict::Busy => busy(),
+        };
+        self.reject(broker, &Applicant::from(&*accepted), &violation);
+        Flow::End
+    }
+
+    pub(super) fn establish(
+        &mut self,
+        broker: &Broker,
+        accepted: Accepted,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Flow {
+        if !broker.allows_connect(&accepted.client_id, context) {
+            let violation = Violation::new(
+                ReasonCode::QuotaExceeded,
+                "AWS-CONN-15",
+                "too many connects of this client identifier",
+            );
+            self.reject(broker, &Applicant::from(&accepted), &violation);
+            return Flow::End;
+        }
+        if connack(&accepted, false, broker).len() > accepted.packet_size {
+            let violation = Violation::new(
+                ReasonCode::PacketTooLarge,
+                "MQTT-3.1.2-24",
+                "CONNACK exceeds the client's maximum packet size",
+            );
+            self.reject(broker, &Applicant::from(&accepted), &violation);
+            return Flow::End;
+        }
+        let deadline = context.live + HANDOVER_LIMIT;
+        self.attach(broker, Box::new(accepted), deadline, context, dirty)
+    }
+
+    /// Takes the session, or waits for the connection that has it.
+    pub(super) fn attach(
+        &mut self,
+        broker: &Broker,
+        mut accepted: Box<Accepted>,
+        deadline: Instant,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Flow {
+        let mut will = accepted.will.take();
+        let request = ConnectRequest {
+            client_id: &accepted.client_id,
+            version: accepted.version,
+            clean_start: accepted.clean_start,
+            expiry: accepted.session_expiry,
+            will: &mut will,
+            peer: Peer {
+                version: accepted.version,
+                window: accepted.window,
+                packet_size: accepted.packet_size,
+                topic_aliases: accepted.topic_aliases,
+                problem_information: accepted.problem_information,
+            },
+            facts: self.facts.clone(),
+            takeover: match deadline <= context.live {
+                true => Takeover::AtOnce,
+                false => Takeover::Asked,
+            },
+        };
+        let connack = |session_present| connack(&accepted, session_present, broker);
+        match broker.connect(request, &self.link, connack, context, dirty) {
+            Ok(attached) => self.begin(broker, &accepted, attached, context),
+            Err(NotAttached::Refused(reason)) => {
+                let violation = Violation::new(reason, "limits.sessions", "too many sessions");
+                self.reject(broker, &Applicant::from(&*accepted), &violation);
+                Flow::End
+            }
+            Err(NotAttached::Awaited) => {
+                accepted.will = will;
+                self.phase = Phase::TakingOver { accepted, deadline };
+                self.wake_at(broker, deadline);
+                Flow::Continue
+            }
+        }
+    }
+
+    /// The connection has its session.
+    pub(super) fn begin(
+        &mut self,
+        broker: &Broker,
+        accepted: &Accepted,
+        attached: Attached,
+        context: &Context<'_>,
+    ) -> Flow {
+        tracing::info!(
+            client_id = %accepted.client_id,
+            peer = %self.facts.peer_name(),
+            listener = self.facts.listener,
+            protocol = accepted.version.level(),
+            clean_start = accepted.clean_start,
+            session_present = attached.session_present,
+            keep_alive = accepted.keep_alive,
+            "connected"
+        );
+        let limits = &broker.config().limits;
+        self.phase = Phase::Active(Box::new(Active {
+            session: attached.session,
+            epoch: attached.epoch,
+            version: accepted.version,
+            is_bridge: accepted.is_bridge,
+            keep_alive: Duration::from_secs(u64::from(accepted.keep_alive)) * 3 / 2,
+            heard_at: context.live,
+            heard_part: 0,
+            ends_with_connection: accepted.session_expiry == 0,
+            packet_size: accepted.packet_size,
+            problem_information: accepted.problem_information,
+            aliases: InboundAliases::new(broker.charge(Kind::Sessions)),
+            routes: RouteCache::new(broker.charge(Kind::Sessions), broker.hashing()),
+            filter_work: None,
+            unfinished: None,
+            answers: Answers::default(),
+            unanswered: 0,
+            publish_rate: limits
+                .publish_rate
+                .map(|rate| Rate::new(rate, context.live)),
+            byte_rate: limits.byte_rate.map(|rate| Rate::new(rate, context.live)),
+            batch: TrafficTotals::default(),
+        }));
+        self.rearm(broker, context.live);
+        Flow::Continue
+    }
+
+    /// The session may be free, or has been waited for long enough.
+    pub(super) fn try_to_attach(
+        &mut self,
+        broker: &Broker,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Flow {
+        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
+        let Phase::TakingOver { accepted, deadline } = phase else {
+            return Flow::End;
+        };
+        if broker.is_stopping() {
+            self.reject(broker, &Applicant::from(&*accepted), &stopping());
+            return Flow::End;
+        }
+        self.attach(broker, accepted, deadline, context, dirty)
+    }
+}
+
+/// Why a client is refused while the broker stops.
+pub(crate) fn stopping() -> Violation {
+    Violation::new(
+        ReasonCode::ServerShuttingDown,
+        "MQTT-4.13.2-1",
+        "the broker is stopping",
+    )
+}
+
+/// Why a client is refused whose password cannot be checked now.
+fn busy() -> Violation {
+    Violation::new(
+        ReasonCode::ServerBusy,
+        "MQTT-4.13.2-1",
+        "too many clients wait for the check of their password",
+    )
+}
+
+/// CONNACK for a CONNECT that was accepted.
+fn connack(accepted: &Accepted, session_present: bool, broker: &Broker) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let packet = accepted.connack(session_present, broker.config());
+    compose(&mut bytes, accepted.version, &Outgoing::Connack(&packet));
+    bytes
+}
+
+/// What a connection begins with.
+enum Opening<'a> {
+    Connect {
+        /// Bytes in the packet.
+        len: usize,
+        connect: Box<Connect<'a>>,
+    },
+    Partial {
+        needed: usize,
+    },
+}
+
+/// A beginning that is refused.
+enum Unwelcome {
+    /// Without a word: it is no CONNECT, or one that is too large to be read.
+    Unread(String),
+    /// As a CONNECT.
+    Undecoded(ConnectError),
+}
+
+/// Reads the first packet of a connection. What refuses it does so as soon as it is there: another
+/// packet with its first byte, a CONNECT with its length or that of its properties.
+fn read_connect<'a>(buf: &'a [u8], limits: &Limits) -> Result<Opening<'a>, Unwelcome> {
+    let unread = |error: DecodeError| Unwelcome::Unread(error.to_string());
+    let split = frames::split(buf, limits.packet_size.min(limits.connect_size)).map_err(unread)?;
+    if let Some(&first) = buf.first()
+        && let packet_type = PacketType::from_first_byte(first).map_err(unread)?
+        && packet_type != PacketType::Connect
+    {
+        let text = format!("{packet_type:?} before CONNECT");
+        return Err(Unwelcome::Unread(text));
+    }
+    let needed = match &split {
+        Split::Partial { needed } => *needed,
+        Split::Frame(frame) => frame.len,
+    };
+    if needed > limits.properties {
+        let version = Some(Version::V5);
+        codec::check_sections(buf, Version::V5, limits.properties)
+            .map_err(|error| Unwelcome::Undecoded(ConnectError::Invalid { version, error }))?;
+    }
+    let Split::Frame(frame) = split else {
+        return Ok(Opening::Partial { needed });
+    };
+    let connect = connect::decode(&frame).map_err(Unwelcome::Undecoded)?;
+    Ok(Opening::Connect {
+        len: frame.len,
+        connect: Box::new(connect),
+    })
+}

@@ -1,0 +1,170 @@
+//! How a connection ends: a CONNECT that is refused, and each cause that ends an established one.
+
+use crate::broker::{Broker, Context, Dirty, Farewell, Outgoing, compose, compose_within};
+use crate::codec::{ConnectError, ReasonCode, Version};
+use crate::message::cause::Cause;
+use crate::protocol::handshake::Accepted;
+use crate::protocol::violation::Violation;
+
+use super::machine::{Active, Connection, Phase};
+
+/// A client that is refused.
+pub(super) struct Applicant<'a> {
+    pub(super) version: Version,
+    pub(super) client_id: &'a str,
+    /// Its Maximum Packet Size.
+    pub(super) packet_size: usize,
+    /// Whether it takes a Reason String (AWS-M5-13).
+    pub(super) problem_information: bool,
+}
+
+impl<'a> From<&'a Accepted> for Applicant<'a> {
+    fn from(accepted: &'a Accepted) -> Self {
+        Self {
+            version: accepted.version,
+            client_id: &accepted.client_id,
+            packet_size: accepted.packet_size,
+            problem_information: accepted.problem_information,
+        }
+    }
+}
+
+impl Connection {
+    /// Before a client is known there is nobody to answer.
+    pub(super) fn reject_unread(&mut self, broker: &Broker, text: &str) {
+        tracing::debug!(peer = %self.facts.peer_name(), listener = self.facts.listener, "refused: {text}");
+        self.retire(broker, Version::V311, Vec::new());
+    }
+
+    /// A CONNECT that cannot be decoded, or whose version is not served (MQTT-3.1.2-1, -2,
+    /// MQTT-3.1.4-1; MQTT 3.1.1: MQTT-3.1.2-2).
+    pub(super) fn reject_undecoded(&mut self, broker: &Broker, error: &ConnectError) {
+        tracing::info!(peer = %self.facts.peer_name(), listener = self.facts.listener, "refused: {error}");
+        let version = error.version().filter(|version| match error {
+            ConnectError::UnsupportedVersion { .. } => true,
+            // MQTT 3.1.1 has no return code for a malformed packet: it closes.
+            ConnectError::Invalid { .. } => *version == Version::V5,
+        });
+        let mut bytes = Vec::new();
+        if let Some(version) = version {
+            let reason = error.reason();
+            compose(
+                &mut bytes,
+                version,
+                &Outgoing::Refusal { reason, text: None },
+            );
+        }
+        self.retire(broker, version.unwrap_or(Version::V311), bytes);
+    }
+
+    /// A CONNECT that is refused for what it asks.
+    pub(super) fn reject(
+        &mut self,
+        broker: &Broker,
+        applicant: &Applicant<'_>,
+        violation: &Violation,
+    ) {
+        let Applicant {
+            version,
+            client_id,
+            packet_size,
+            problem_information,
+        } = *applicant;
+        tracing::info!(
+            client_id,
+            peer = %self.facts.peer_name(),
+            listener = self.facts.listener,
+            protocol = version.level(),
+            rule = violation.rule,
+            "refused: {}", violation.text
+        );
+        let mut bytes = Vec::new();
+        let text = broker.reason_string("CONNACK", &violation.text);
+        // A client that is told of a version tries another one, so that is never kept from it.
+        let closes = broker.config().aws.close_on_refusal_v3
+            && violation.reason != ReasonCode::UnsupportedProtocolVersion;
+        let silent = version == Version::V311 && (closes || !has_return_code(violation.reason));
+        if !silent {
+            let (text, reason) = (
+                Some(&*text).filter(|_| problem_information),
+                violation.reason,
+            );
+            // MQTT-3.2.2-19
+            compose_within(&mut bytes, version, packet_size, text, |text| {
+                Outgoing::Refusal { reason, text }
+            });
+        }
+        self.retire(broker, version, bytes);
+    }
+
+    /// Ends a connection that never had a session.
+    pub(super) fn retire(&mut self, broker: &Broker, version: Version, bytes: Vec<u8>) {
+        broker.count_refused();
+        let (writer, words) = Farewell::bytes(version, &bytes, broker.budget());
+        self.link.mailbox().retire(writer, words);
+        self.end(broker);
+    }
+
+    /// A violation ends an established connection: DISCONNECT with its reason in MQTT 5
+    /// (MQTT-4.13.1-1), just the end in MQTT 3.1.1 (MQTT-4.8.0-1).
+    pub(crate) fn refuse(
+        &mut self,
+        broker: &Broker,
+        violation: &Violation,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        self.depart(broker, violation.into(), context, dirty);
+    }
+
+    /// Ends the connection for this cause.
+    pub(crate) fn depart(
+        &mut self,
+        broker: &Broker,
+        cause: Cause,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        if let Phase::Active(active) = &self.phase {
+            self.log_end(active, &cause);
+            broker.detach(&active.session, active.epoch, cause, context, dirty);
+        } else if !matches!(self.phase, Phase::Ended) {
+            tracing::debug!(
+                peer = %self.facts.peer_name(),
+                listener = self.facts.listener,
+                reason = %cause,
+                "ended before CONNECT"
+            );
+            // Nobody to say farewell to; the owner still waits for the word that it is over.
+            self.retire(broker, Version::V311, Vec::new());
+        }
+        self.end(broker);
+    }
+
+    pub(super) fn log_end(&self, active: &Active, cause: &Cause) {
+        tracing::info!(
+            client_id = active.session.client_id(),
+            peer = %self.facts.peer_name(),
+            listener = self.facts.listener,
+            protocol = active.version.level(),
+            by = cause.initiator().name(),
+            reason = %cause,
+            "disconnected"
+        );
+    }
+}
+
+/// Whether MQTT 3.1.1 has a return code for it; otherwise it closes without CONNACK.
+fn has_return_code(reason: ReasonCode) -> bool {
+    matches!(
+        reason,
+        ReasonCode::UnsupportedProtocolVersion
+            | ReasonCode::ClientIdentifierNotValid
+            | ReasonCode::ServerUnavailable
+            | ReasonCode::ServerBusy
+            | ReasonCode::QuotaExceeded
+            | ReasonCode::BadUserNameOrPassword
+            | ReasonCode::NotAuthorized
+            | ReasonCode::Banned
+    )
+}
