@@ -270,20 +270,27 @@ fn house_full_of_clients_that_never_read_does_not_keep_others_out() {
 fn bodies_together_are_bounded_and_their_room_comes_back() {
     // Half of it is for requests.
     let api = Api::start_with(|config| config.limits.memory = 128 << 20);
-    let mut held = dial(api.http);
-    held.set_write_timeout(Some(DEADLINE))
-        .expect("a socket option");
-    // With what is made of it, this is charged three times.
-    let size = 20 << 20;
+    // Each of them is charged once as it comes; whole, with what is made of it, three times.
+    let (size, count) = (20 << 20, 3);
     let head = format!("{PUBLISH}Content-Length: {size}\r\n\r\n");
-    held.write_all(head.as_bytes()).expect("the API reads");
-    held.write_all(&vec![b' '; size - 1])
-        .expect("the API reads");
-    // Another body that comes before all of it is there could take its room.
-    eventually("all of the first body is held", || {
+    let held: Vec<_> = (0..count)
+        .map(|_| {
+            let mut stream = dial(api.http);
+            stream
+                .set_write_timeout(Some(DEADLINE))
+                .expect("a socket option");
+            stream.write_all(head.as_bytes()).expect("the API reads");
+            stream
+                .write_all(&vec![b' '; size - 1])
+                .expect("the API reads");
+            stream
+        })
+        .collect();
+    // Another body that comes before all of them are there could take their room.
+    eventually("all of the first bodies is held", || {
         let held = &api.get("/v1/stats").json()["memory_bytes_by_kind"]["http"];
         held.as_u64()
-            .is_some_and(|held| held >= 3 * (size as u64 - 1))
+            .is_some_and(|held| held >= count * (size as u64 - 1))
     });
     let body = format!(r#"{{"topic":"a","payload":"{}"}}"#, "x".repeat(2 << 20));
     eventually("there is no room", || {

@@ -49,6 +49,9 @@ pub(crate) struct Attack {
     pub(crate) users: &'static str,
     /// The broker may answer with threads of its own, beside the worker.
     pub(crate) uses_threads: bool,
+    /// The pair's own messages go to the bad clients too and take more than a turn, so it waits in line
+    /// with all connections that are busy: so many times as long as beside 30.
+    pub(crate) in_line: u32,
     prepare: fn(&Doors) -> io::Result<Held>,
     act: fn(&Doors, usize) -> io::Result<()>,
 }
@@ -67,6 +70,7 @@ const fn attack(
         attackers,
         users: "",
         uses_threads: false,
+        in_line: 1,
         prepare,
         act,
     }
@@ -131,7 +135,11 @@ pub(crate) const ATTACKS: &[Attack] = &[
     attack("lists_of_many_topics", 30, many_filters, lists),
     attack("publishing_over_http", 30, nothing, publish_over_http),
     // All of it, one kind for each attacker.
-    attack("all_together", 30, everything, all_together),
+    // About 500 connections have something left at any time, and subscribe to what the pair sends.
+    Attack {
+        in_line: 16,
+        ..attack("all_together", 30, everything, all_together)
+    },
 ];
 
 /// What those that mix do, in turns.

@@ -433,8 +433,8 @@ fn partial_packets(room: &mut Room, round: usize) -> io::Result<Outcome> {
 fn partial_packets_small(room: &mut Room, round: usize) -> io::Result<Outcome> {
     for index in 0..500 {
         let mut raw = room.open(&Connect::new(format!("partial-{round}-{index}")))?;
-        let whole = Publish::new("partial", [b'x'; 40_000]).encode(Version::V5);
-        raw.send(&whole[..30_000])?;
+        let whole = Publish::new("partial", [b'x'; 100_000]).encode(Version::V5);
+        raw.send(&whole[..60_000])?;
         room.hold(raw);
     }
     Ok(Outcome::More)

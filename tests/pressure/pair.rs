@@ -52,7 +52,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 fn measure(attack: &Attack) {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let bound = Duration::from_millis(setting(BOUND_VARIABLE, BOUND));
+    let bound = Duration::from_millis(setting(BOUND_VARIABLE, BOUND)) * attack.in_line;
     let mut longest = Duration::MAX;
     for _ in 0..TRIES {
         longest = longest.min(beside(attack));
