@@ -51,7 +51,8 @@ pub(crate) enum Outgoing<'a> {
 }
 
 /// Appends a packet. Returns how many bytes it has; 0 for one that the version does not have.
-#[inline]
+// Each caller knows which packet it is: nothing is left of the choice.
+#[inline(always)]
 pub(crate) fn compose(out: &mut Vec<u8>, version: Version, packet: &Outgoing<'_>) -> usize {
     match *packet {
         Outgoing::Publish(publish) => {
@@ -91,6 +92,7 @@ pub(crate) fn compose(out: &mut Vec<u8>, version: Version, packet: &Outgoing<'_>
 
 /// The same within the receiver's Maximum Packet Size (MQTT-3.1.2-24): with its words if they fit, else
 /// without them. Returns `None` and appends nothing where it does not fit at all.
+#[inline]
 pub(crate) fn compose_within<'a>(
     out: &mut Vec<u8>,
     version: Version,
@@ -99,12 +101,16 @@ pub(crate) fn compose_within<'a>(
     packet: impl Fn(Option<&'a str>) -> Outgoing<'a>,
 ) -> Option<usize> {
     let before = out.len();
-    for text in [text, None] {
-        let size = compose(out, version, &packet(text));
-        if size <= packet_size {
-            return Some(size);
-        }
-        out.truncate(before);
+    let size = compose(out, version, &packet(text));
+    if size <= packet_size {
+        return Some(size);
     }
-    None
+    out.truncate(before);
+    // Without words it would be the same again.
+    let size = text.map(|_| compose(out, version, &packet(None)))?;
+    if size > packet_size {
+        out.truncate(before);
+        return None;
+    }
+    Some(size)
 }
