@@ -1,5 +1,41 @@
 //! Roundel: an MQTT 5 and 3.1.1 broker to run in-process or as a binary, and a local stand-in for
 //! AWS IoT Core.
+//!
+//! A [`Server`] is a running broker. [`Config::standard`] is all that MQTT defines, [`Config::aws`] is the
+//! service with its limits and refusals, and [`Config::ephemeral`] makes either one that lives as long as a
+//! test: free ports, certificates in memory.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use roundel::{Config, Message, QoS, Server};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::start(Config::standard().ephemeral()).await?;
+//!
+//! // A client under test connects to `server.addrs().mqtt`. This program may take part itself:
+//! let mut orders = server.subscribe("$share/workers/orders/+", QoS::AtLeastOnce)?;
+//! server.publish(&Message::new("orders/1", "two coffees").with_qos(QoS::AtLeastOnce))?;
+//! assert_eq!(orders.next().await.map(|order| order.topic), Some("orders/1".into()));
+//!
+//! // What happens after a time happens at once: sessions and messages expire, wills are published.
+//! server.clock().advance(Duration::from_secs(3600)).await?;
+//! server.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | brings | default |
+//! | --- | --- | --- |
+//! | `tls` | MQTT over TLS, the certificates for it, and passwords | yes |
+//! | `websocket` | MQTT over WebSocket | yes |
+//! | `http` | the HTTP control API | yes |
+//! | `cli` | what the binary needs; a program that embeds the broker leaves it out | yes |
+//!
+//! A listener whose feature was left out is an error at the start ([`StartError::Feature`]).
 
 // What only an optional part of the crate looks at is unused where that part is left out.
 #![cfg_attr(
