@@ -5,6 +5,8 @@ pub(crate) mod line;
 pub(crate) mod origin;
 #[cfg(feature = "tls")]
 pub(crate) mod password;
+mod principal;
 mod source;
 
+pub(crate) use principal::Principal;
 pub(crate) use source::Source;

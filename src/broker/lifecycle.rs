@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 
+use crate::auth::Principal;
 use crate::budget::{Charge, Full, Kind};
 use crate::codec::{ReasonCode, Version};
 use crate::message::cause::Cause;
@@ -29,6 +30,7 @@ use super::facts::ConnectionFacts;
 use super::link::Link;
 use super::outbox::Peer;
 use super::schedule::{Timer, TimerKey};
+use super::session::LastEnd;
 use super::session::{Session, Slot, State, session_size};
 
 /// Groups that are told in one go that a session has room for them.
@@ -49,6 +51,7 @@ pub(crate) const NEVER: u32 = u32::MAX;
 /// A CONNECT that was found acceptable.
 pub(crate) struct ConnectRequest<'a> {
     pub(crate) client_id: &'a str,
+    pub(crate) principal: Principal,
     pub(crate) version: Version,
     pub(crate) clean_start: bool,
     pub(crate) expiry: u32,
@@ -194,6 +197,8 @@ impl Broker {
         slot.expiry = request.expiry;
         slot.will = request.will.take();
         slot.facts = Some(request.facts);
+        slot.principal = request.principal;
+        slot.last_end = None;
         slot.connected_at = Some(context.now);
         self.connected.fetch_add(1, Ordering::Relaxed);
         Self::count(&self.counters.connections_opened, 1);
@@ -295,6 +300,7 @@ impl Broker {
         }
         self.run_errand(session, context, dirty);
         let discards_will = cause.discards_will();
+        let last_end = LastEnd::new(&cause, context.now);
         let explanation = cause.explanation();
         let reason_string = explanation.map(|text| self.reason_string("DISCONNECT", text));
         {
@@ -308,6 +314,7 @@ impl Broker {
             self.keep_traffic(&facts);
         }
         slot.connected_at = None;
+        slot.last_end = Some(last_end);
         self.connected.fetch_sub(1, Ordering::Relaxed);
         self.cancel_timers(slot);
         if discards_will {
@@ -598,6 +605,7 @@ mod tests {
     fn request<'a>(client_id: &'a str, will: &'a mut Option<Box<Will>>) -> ConnectRequest<'a> {
         ConnectRequest {
             client_id,
+            principal: Principal::default(),
             version: Version::V5,
             clean_start: true,
             expiry: 0,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::auth::Principal;
 use crate::codec::{PacketId, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version};
 use crate::message::cause::Cause;
 use crate::protocol::rules;
@@ -36,6 +37,7 @@ impl Broker {
         let filter = rules::check_filter(filter, &self.config)?;
         let request = ConnectRequest {
             client_id: &format!("local-{}", self.uuid()),
+            principal: Principal::Program,
             version: Version::V5,
             clean_start: true,
             expiry: 0,

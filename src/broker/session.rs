@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::auth::Principal;
 use crate::budget::{Budget, Charge, Full, Kind};
 use crate::codec::{PacketId, Version};
+use crate::message::cause::{Cause, Initiator};
 use crate::message::subscription::Subscription;
 use crate::message::will::Will;
 
@@ -107,6 +109,33 @@ pub(super) fn subscription_size(filter: &str, is_shared: bool) -> usize {
     SUBSCRIPTION + group + FILTER_COPIES * filter.len()
 }
 
+/// Characters that are kept of the reason for which a connection ended.
+const REASON: usize = 200;
+
+/// How a connection ended.
+#[derive(Clone, Debug)]
+pub(crate) struct LastEnd {
+    pub(crate) by: Initiator,
+    /// In words.
+    pub(crate) reason: Box<str>,
+    pub(crate) at: Instant,
+}
+
+impl LastEnd {
+    pub(super) fn new(cause: &Cause, at: Instant) -> Self {
+        let reason = cause.to_string();
+        let end = reason.char_indices().nth(REASON).map(|(end, _)| end);
+        Self {
+            by: cause.initiator(),
+            reason: reason
+                .get(..end.unwrap_or(reason.len()))
+                .unwrap_or_default()
+                .into(),
+            at,
+        }
+    }
+}
+
 /// What of a session changes by its own packets only.
 pub(super) struct Slot {
     /// Counts connections and disconnections: a task that knows an older one has lost the session.
@@ -118,7 +147,11 @@ pub(super) struct Slot {
     pub(super) will: Option<Box<Will>>,
     /// Session Expiry Interval in seconds: 0 ends with the connection, `u32::MAX` never.
     pub(super) expiry: u32,
+    /// Whom its present or last connection acts for.
+    pub(super) principal: Principal,
     pub(super) facts: Option<Arc<ConnectionFacts>>,
+    /// How the last connection ended, while there is none.
+    pub(super) last_end: Option<LastEnd>,
     pub(super) connected_at: Option<Instant>,
     /// Session expiry or delayed will.
     pub(super) timers: [Option<TimerKey>; 2],
@@ -212,7 +245,9 @@ impl Session {
                 subscriptions: BTreeMap::new(),
                 will: None,
                 expiry: 0,
+                principal: Principal::default(),
                 facts: None,
+                last_end: None,
                 connected_at: None,
                 timers: [None, None],
                 charge,

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::auth::Principal;
 use crate::budget::Kind;
 use crate::codec::{QoS, Version};
 use crate::message::publication::Message;
@@ -19,7 +20,7 @@ use crate::message::publication::Message;
 use super::Broker;
 use super::facts::{ConnectionFacts, TrafficTotals};
 use super::lifecycle::NEVER;
-use super::session::{Session, Slot, State, Subscribed};
+use super::session::{LastEnd, Session, Slot, State, Subscribed};
 use super::share::Group;
 
 /// Subscriptions of one session that are looked at per lock hold.
@@ -77,7 +78,10 @@ pub(crate) struct ClientSnapshot {
     pub(crate) client_id: String,
     pub(crate) connected: bool,
     pub(crate) version: Version,
+    pub(crate) principal: Principal,
     pub(crate) facts: Option<Arc<ConnectionFacts>>,
+    /// How its last connection ended, and how long ago, while there is none.
+    pub(crate) last_end: Option<(LastEnd, Duration)>,
     /// `None`: never.
     pub(crate) session_expiry: Option<Duration>,
     pub(crate) connected_for: Option<Duration>,
@@ -483,7 +487,12 @@ impl Session {
                 .as_ref()
                 .map(|facts| facts.traffic.totals())
                 .unwrap_or_default(),
+            principal: slot.principal.clone(),
             facts: slot.facts.clone(),
+            last_end: slot
+                .last_end
+                .clone()
+                .map(|end| (end.clone(), now.saturating_duration_since(end.at))),
             session_expiry: (slot.expiry != NEVER)
                 .then(|| Duration::from_secs(u64::from(slot.expiry))),
             connected_for: slot

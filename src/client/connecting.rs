@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::auth::Principal;
 use crate::broker::{
     Attached, Broker, ConnectRequest, Context, Dirty, NotAttached, Outgoing, Peer, RouteCache,
     Takeover, TrafficTotals, compose,
@@ -71,7 +72,8 @@ impl Connection {
                 self.reject(broker, &applicant, &violation);
                 Flow::End
             }
-            Ok(accepted) if broker.config().users.is_empty() => {
+            Ok(mut accepted) if broker.config().users.is_empty() => {
+                accepted.principal = self.holder();
                 self.establish(broker, accepted, context, dirty)
             }
             Ok(accepted) => self.authenticate(broker, &connect, accepted),
@@ -83,12 +85,19 @@ impl Connection {
         }
     }
 
+    /// Whom the connection's certificate, if it has one, was issued to.
+    fn holder(&self) -> Principal {
+        let tls = self.facts.tls.as_ref();
+        let id = tls.and_then(|tls| tls.certificate_id.as_deref());
+        id.map_or(Principal::Anonymous, |id| Principal::Certificate(id.into()))
+    }
+
     /// Asks whether the client is whom it says it is.
     pub(super) fn authenticate(
         &mut self,
         broker: &Broker,
         connect: &Connect<'_>,
-        accepted: Accepted,
+        mut accepted: Accepted,
     ) -> Flow {
         let bytes = connect.username.map_or(0, str::len) + connect.password.map_or(0, <[u8]>::len);
         let mut charge = broker.charge(Kind::Packets);
@@ -96,6 +105,10 @@ impl Connection {
             self.reject(broker, &Applicant::from(&accepted), &busy());
             return Flow::End;
         }
+        accepted.principal = match connect.username {
+            Some(name) => Principal::User(name.into()),
+            None => self.holder(),
+        };
         self.phase = Phase::Authenticating(Box::new(accepted));
         Flow::Authenticate(Credentials::new(connect.username, connect.password, charge))
     }
@@ -167,6 +180,7 @@ impl Connection {
         let mut will = accepted.will.take();
         let request = ConnectRequest {
             client_id: &accepted.client_id,
+            principal: accepted.principal.clone(),
             version: accepted.version,
             clean_start: accepted.clean_start,
             expiry: accepted.session_expiry,
@@ -214,6 +228,7 @@ impl Connection {
             peer = %self.facts.peer_name(),
             listener = self.facts.listener,
             protocol = accepted.version.level(),
+            principal = accepted.principal.name(),
             clean_start = accepted.clean_start,
             session_present = attached.session_present,
             keep_alive = accepted.keep_alive,

@@ -11,6 +11,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use crate::broker::{
     Broker, ConnectionFacts, Context, Dirty, FanOut, Later, Link, RouteCache, Session, TimerKey,
     TrafficTotals,
@@ -107,6 +109,8 @@ pub(crate) struct Connection {
     pub(super) stall_watch: Option<TimerKey>,
     /// The owner looks at whatever it waits for besides.
     pub(super) alarm: Option<TimerKey>,
+    /// Timers that nothing is to come of any more, once this pass has ended.
+    done_with: SmallVec<[TimerKey; 2]>,
     /// What the connection had published when it ended, and not all receivers have got.
     pub(super) left: Option<Box<FanOut>>,
 }
@@ -194,6 +198,7 @@ impl Connection {
             timer: Some(timer),
             stall_watch: None,
             alarm: None,
+            done_with: SmallVec::new(),
             left: None,
         }
     }
@@ -389,30 +394,26 @@ impl Connection {
 
     /// Wakes the owner then; the time that was set before is forgotten.
     pub(crate) fn wake_at(&mut self, broker: &Broker, at: Instant) {
-        if let Some(alarm) = self.alarm.take() {
-            broker.cancel_timer(alarm);
-        }
+        self.done_with.extend(self.alarm.take());
         self.alarm = Some(broker.wake_at(at, &self.link));
     }
 
-    /// What came of the timers that fired is done.
+    /// What came of the timers that fired is done. Until then they stand for it, whatever took their
+    /// place.
     pub(crate) fn settle_timers(&mut self, broker: &Broker, now: Instant) {
         for timer in [&mut self.timer, &mut self.stall_watch, &mut self.alarm] {
-            if let Some(fired) = timer.take_if(|timer| timer.is_due(now)) {
-                broker.cancel_timer(fired);
-            }
+            self.done_with
+                .extend(timer.take_if(|timer| timer.is_due(now)));
+        }
+        for timer in self.done_with.drain(..) {
+            broker.cancel_timer(timer);
         }
     }
 
     /// Nobody waits for anything any more.
-    pub(crate) fn forget_timers(&mut self, broker: &Broker) {
-        let timers = [
-            self.timer.take(),
-            self.stall_watch.take(),
-            self.alarm.take(),
-        ];
-        for timer in timers.into_iter().flatten() {
-            broker.cancel_timer(timer);
+    pub(crate) fn forget_timers(&mut self) {
+        for timer in [&mut self.timer, &mut self.stall_watch, &mut self.alarm] {
+            self.done_with.extend(timer.take());
         }
     }
 
@@ -420,9 +421,7 @@ impl Connection {
     /// look is enough: while it is ahead no other is armed.
     pub(crate) fn watch_stall(&mut self, broker: &Broker, since: Instant, now: Instant) {
         if self.stall_watch.is_none_or(|timer| timer.is_due(now)) {
-            if let Some(timer) = self.stall_watch.take() {
-                broker.cancel_timer(timer);
-            }
+            self.done_with.extend(self.stall_watch.take());
             let at = since + broker.config().limits.write_stall;
             self.stall_watch = Some(broker.wake_at(at, &self.link));
         }
@@ -430,9 +429,7 @@ impl Connection {
 
     /// Arms the keep-alive timer from the last packet on: it is moved only when it fires.
     pub(crate) fn rearm(&mut self, broker: &Broker, now: Instant) {
-        if let Some(timer) = self.timer.take() {
-            broker.cancel_timer(timer);
-        }
+        self.done_with.extend(self.timer.take());
         if let Phase::Active(active) = &self.phase
             && !active.keep_alive.is_zero()
         {
@@ -442,7 +439,7 @@ impl Connection {
     }
 
     pub(crate) fn end(&mut self, broker: &Broker) {
-        self.forget_timers(broker);
+        self.forget_timers();
         // What came in after the session had left.
         broker.keep_traffic(&self.facts);
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);

@@ -150,8 +150,6 @@ pub(crate) struct Turn {
     starved: Option<Starved>,
     /// The signal was set and is to be seen to.
     woken: bool,
-    /// It was, and what came of it is not done yet.
-    was_woken: bool,
     /// Reading waits until unsent answers have left.
     stalled: bool,
     /// Reading waits until then (AWS-LIM-11).
@@ -237,7 +235,6 @@ impl Turn {
             pending: Pending::new(broker.charge(Kind::Packets)),
             starved: None,
             woken: false,
-            was_woken: false,
             stalled: false,
             paused_until: None,
             checking: false,
@@ -308,7 +305,6 @@ impl Turn {
             }
             // Input may never end, so what else there is to do does not wait for that.
             Part::Signals => {
-                self.was_woken |= self.woken;
                 if self.is_open() && std::mem::take(&mut self.woken) {
                     self.handle_wake(broker, context);
                     self.pass = self.pass.max(Pass::More);
@@ -336,7 +332,7 @@ impl Turn {
                 Stage::Open | Stage::Done => {}
                 _ if !self.dirty.is_empty() => self.pass = Pass::Enough,
                 Stage::Leaving { .. } => self.pass = self.leave(broker, context, io),
-                Stage::Draining { .. } => self.pass = self.drain(broker, context, scratch, io),
+                Stage::Draining { .. } => self.pass = self.drain(context, scratch, io),
             },
         }
     }
@@ -344,11 +340,12 @@ impl Turn {
     /// How to go on after a pass.
     pub(crate) fn next(&mut self, broker: &Broker, now: impl Into<Moment>) -> Next {
         let now = now.into().live;
-        if let Stage::Done = self.stage {
-            return Next::Done;
-        }
-        if self.pass == Pass::Idle && std::mem::take(&mut self.was_woken) {
+        let is_done = matches!(self.stage, Stage::Done);
+        if self.pass == Pass::Idle || is_done {
             self.connection.settle_timers(broker, now);
+        }
+        if is_done {
+            return Next::Done;
         }
         if let Some(credentials) = self.check.take() {
             self.checking = true;
@@ -708,7 +705,7 @@ impl Turn {
             return Pass::Idle;
         };
         if *until <= context.live {
-            return self.finish(broker);
+            return self.finish();
         }
         if farewell.is_none() {
             *farewell = self.link.mailbox().take().map(Box::new);
@@ -734,40 +731,34 @@ impl Turn {
                 Pass::More
             }
             Outcome::More | Outcome::Deferred => Pass::Enough,
-            Outcome::Broken => self.finish(broker),
+            Outcome::Broken => self.finish(),
         }
     }
 
     /// Reads and forgets what the client still sends.
-    fn drain(
-        &mut self,
-        broker: &Broker,
-        context: &Context<'_>,
-        scratch: &mut [u8],
-        io: &mut impl Io,
-    ) -> Pass {
+    fn drain(&mut self, context: &Context<'_>, scratch: &mut [u8], io: &mut impl Io) -> Pass {
         let Stage::Draining { until, seen } = &mut self.stage else {
             return Pass::Idle;
         };
         // The time is up or the client is gone: either way the connection closes now.
         if *until <= context.live {
-            return self.finish(broker);
+            return self.finish();
         }
         match io.read(scratch) {
             Input::Bytes(count) | Input::Framed { cost: count, .. } => {
                 *seen += count;
                 match *seen >= DRAIN_BYTES {
-                    true => self.finish(broker),
+                    true => self.finish(),
                     false => Pass::More,
                 }
             }
             Input::Nothing => Pass::Idle,
-            Input::Closed(_) | Input::Refused(_) => self.finish(broker),
+            Input::Closed(_) | Input::Refused(_) => self.finish(),
         }
     }
 
-    fn finish(&mut self, broker: &Broker) -> Pass {
-        self.connection.forget_timers(broker);
+    fn finish(&mut self) -> Pass {
+        self.connection.forget_timers();
         self.stage = Stage::Done;
         Pass::Idle
     }

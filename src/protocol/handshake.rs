@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::auth::Principal;
 use crate::budget::{Budget, Charge, Full, Kind};
 use crate::codec::{Connack, Connect, QoS, ReasonCode, Version};
 use crate::config::Config;
@@ -21,6 +22,8 @@ pub(crate) struct Accepted {
     /// The client is a broker: its subscriptions are No Local and Retain As Published.
     pub(crate) is_bridge: bool,
     pub(crate) client_id: Box<str>,
+    /// Whom the connection acts for, once that is checked.
+    pub(crate) principal: Principal,
     /// The client sent none and got this one.
     pub(crate) is_assigned: bool,
     pub(crate) clean_start: bool,
@@ -99,6 +102,7 @@ pub(crate) fn accept(
         } else {
             connect.client_id.into()
         },
+        principal: Principal::default(),
         is_assigned,
         clean_start: connect.clean_start,
         keep_alive: keep_alive(connect.keep_alive, config),

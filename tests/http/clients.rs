@@ -167,3 +167,55 @@ fn reason_that_no_server_sends_is_refused() {
         .expect_error(400, Some("reason"));
     client.expect_only_pingresp();
 }
+
+#[test]
+fn session_tells_who_ended_its_last_connection_and_why() {
+    let api = Api::start_with(|config| config.limits.keep_alive = Some((1, 1)));
+    let connect = |id: &str| api.open(Version::V5, &Connect::new(id).with(session_expiry(3600)));
+    let last_end = |id: &str| {
+        let mut end = json!(null);
+        eventually("the connection has ended", || {
+            end = api.get(&format!("/v1/clients/{id}")).json()["last_end"].take();
+            !end.is_null()
+        });
+        (
+            end["by"].as_str().expect("who").to_owned(),
+            end["reason"].as_str().expect("why").to_owned(),
+        )
+    };
+    let pair = |by: &str, reason: &str| (by.to_owned(), reason.to_owned());
+
+    let client = connect("leaves");
+    let open = api.get("/v1/clients/leaves").json();
+    assert_eq!(
+        (&open["last_end"], &open["principal"]),
+        (&json!(null), &json!(null))
+    );
+    client.disconnect();
+    assert_eq!(last_end("leaves"), pair("client", "client disconnected"));
+
+    connect("vanishes").vanish();
+    assert_eq!(last_end("vanishes").0, "network");
+
+    let mut kicked = connect("kicked");
+    assert_eq!(api.delete("/v1/clients/kicked?reason=0x98").status, 200);
+    kicked.expect_disconnect(0x98);
+    assert_eq!(last_end("kicked").0, "operator");
+
+    let mut errs = connect("errs");
+    errs.send(Publish::new("a/#", "x"));
+    errs.expect_disconnect(0x90);
+    let (by, reason) = last_end("errs");
+    assert!(
+        by == "broker" && reason.contains("MQTT-3.3.2-2"),
+        "{by}: {reason}"
+    );
+
+    let _silent = connect("silent");
+    let jump = r#"{"seconds": 2, "keep_alive": true}"#;
+    assert_eq!(api.post("/v1/clock/advance", jump).status, 200);
+    assert_eq!(
+        last_end("silent"),
+        pair("broker", "keep alive timeout (MQTT-3.1.2-22)")
+    );
+}

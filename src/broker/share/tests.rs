@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
+use crate::auth::Principal;
 use crate::codec::{
     Packet, PacketId, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version, client,
 };
@@ -781,6 +782,7 @@ impl Harness {
         let link: Arc<dyn Link> = self.links[client].clone();
         let request = ConnectRequest {
             client_id: &client.to_string(),
+            principal: Principal::default(),
             version: Version::V5,
             clean_start,
             expiry: if persistent { 3600 } else { 0 },

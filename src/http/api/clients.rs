@@ -63,6 +63,18 @@ struct Client {
     /// With those that are not in `subscriptions`.
     subscriptions_total: usize,
     tls: Option<Tls>,
+    /// A certificate's id or a user's name; `None`: nobody in particular.
+    principal: Option<String>,
+    /// How the last connection ended, while there is none.
+    last_end: Option<LastEnd>,
+}
+
+#[derive(Serialize)]
+struct LastEnd {
+    /// `client`, `library`, `network`, `broker` or `operator`.
+    by: &'static str,
+    reason: String,
+    ago_s: u64,
 }
 
 /// What the TLS handshake settled.
@@ -221,6 +233,12 @@ impl From<ClientSnapshot> for Client {
             messages_dropped: client.dropped,
             subscriptions_total: client.subscriptions_total,
             tls: facts.and_then(|facts| facts.tls.as_deref()).map(Tls::from),
+            principal: client.principal.name().map(str::to_owned),
+            last_end: client.last_end.map(|(end, ago)| LastEnd {
+                by: end.by.name(),
+                reason: end.reason.into(),
+                ago_s: ago.as_secs(),
+            }),
             subscriptions: client
                 .subscriptions
                 .into_iter()

@@ -1,0 +1,36 @@
+//! Who a client has shown itself to be.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Whom a connection acts for. A session that is resumed is its new connection's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Principal {
+    /// Nobody in particular.
+    #[default]
+    Anonymous,
+    /// The holder of a client certificate, by its id: SHA-256 of its DER in hexadecimal (AWS-ID-03).
+    Certificate(Arc<str>),
+    /// A user whose password was checked, by name.
+    User(Arc<str>),
+    /// The program that the broker runs in.
+    Program,
+}
+
+impl Principal {
+    /// As the API and the log name it; `None` for nobody.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous => None,
+            Self::Certificate(id) => Some(id),
+            Self::User(name) => Some(name),
+            Self::Program => Some("program"),
+        }
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name().unwrap_or("nobody"))
+    }
+}
