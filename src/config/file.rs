@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::Deserialize as _;
+use strsim::levenshtein;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -195,7 +196,7 @@ fn hint(table: Option<&str>, name: &str) -> String {
         };
     }
     let nearest = known_keys()
-        .map(|(place, key)| (edits(&wanted, key), place != table, place, key))
+        .map(|(place, key)| (levenshtein(&wanted, key), place != table, place, key))
         .min()
         .filter(|(edits, ..)| *edits <= 2.max(wanted.len() / 3));
     nearest.map_or_else(String::new, |(_, _, place, key)| {
@@ -223,28 +224,9 @@ pub(super) fn nearest_setting(wanted: &str) -> Option<Nearest> {
     if let Some((_, dotted)) = of_file {
         return Some(Nearest::OfFile(dotted));
     }
-    let settings = SETTINGS.iter().map(|key| (edits(wanted, key), *key));
+    let settings = SETTINGS.iter().map(|key| (levenshtein(wanted, key), *key));
     let (edits, key) = settings.min()?;
     (edits <= 2.max(wanted.len() / 3)).then_some(Nearest::Setting(key))
-}
-
-/// Insertions, deletions and replacements that make one word the other (Levenshtein).
-fn edits(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, b) in row.iter_mut().skip(1).zip(to.bytes()) {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = *cell;
-            left = replaced.min(left + 1).min(diagonal + 1);
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(from.len())
 }
 
 /// A setting as it would be written on the command line; a list with commas.
@@ -368,17 +350,5 @@ mod tests {
         assert!(message.starts_with("r.toml:3: `password`"), "{message}");
         assert!(message.contains("roundel passwd"), "{message}");
         assert!(!message.contains("secret"), "{message}");
-    }
-
-    #[test]
-    fn edits_are_counted() {
-        for (from, to, count) in [
-            ("", "", 0),
-            ("abc", "abc", 0),
-            ("abc", "", 3),
-            ("kitten", "sitting", 3),
-        ] {
-            assert_eq!(edits(from, to), count, "{from} {to}");
-        }
     }
 }
