@@ -47,7 +47,8 @@ pub struct Sources {
 pub struct Loaded {
     /// What the broker is told.
     pub config: Config,
-    /// What the program is told.
+    /// What the `roundel` program is told.
+    #[doc(hidden)]
     pub program: Program,
 }
 

@@ -16,7 +16,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::error::{ConfigError, Origin, Place};
-pub use self::load::{Loaded, LogFormat, Program, Ready, Sources};
+pub use self::load::{Loaded, Sources};
+// For the `roundel` program alone.
+#[doc(hidden)]
+pub use self::load::{LogFormat, Program, Ready};
 
 /// Everything that a [`Server`](crate::Server) can be told.
 ///
