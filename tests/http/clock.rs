@@ -187,3 +187,28 @@ fn a_program_moves_the_clock_too() {
     let error = api.block_on(clock.advance(much)).expect_err("too far");
     assert_eq!(error, roundel::AdvanceError::TooFar);
 }
+
+/// One jump, and everything in it happens at its own time: what is due first comes first.
+#[test]
+fn what_is_due_in_one_jump_comes_in_order() {
+    let api = Api::start();
+    let mut watcher = api.connect("watcher");
+    watcher.subscribe("wills/#", 1);
+    let delays = [30, 10, 50, 20, 40];
+    for delay in delays {
+        let will = Will::new(format!("wills/{delay}"), "gone")
+            .qos(1)
+            .with(will_delay(delay));
+        let id = format!("client-{delay}");
+        let connect = Connect::new(&id).with(session_expiry(3600)).will(will);
+        api.open(Version::V5, &connect).vanish();
+        eventually("it has left", || {
+            api.get(&format!("/v1/clients/{id}")).json()["connected"] == false
+        });
+    }
+    advance(&api, 100);
+    let mut topics: Vec<_> = delays.iter().map(|_| watcher.receive().topic).collect();
+    let came = topics.clone();
+    topics.sort_unstable();
+    assert_eq!(came, topics);
+}
