@@ -1,5 +1,7 @@
 //! `/v1/clock`: everything that the broker does after a time is moved forward, in its order.
 
+use std::thread;
+
 use serde_json::json;
 
 use crate::{
@@ -211,4 +213,26 @@ fn what_is_due_in_one_jump_comes_in_order() {
     let came = topics.clone();
     topics.sort_unstable();
     assert_eq!(came, topics);
+}
+
+/// A long way with many deadlines on it keeps nobody waiting, and ends.
+#[test]
+fn many_deadlines_in_one_jump_keep_nobody_waiting() {
+    const SESSIONS: u32 = 2000;
+    let api = Api::start();
+    for index in 0..SESSIONS {
+        let connect = Connect::new(format!("{index}")).with(session_expiry(1 + index * 30));
+        api.open(Version::V5, &connect).disconnect();
+    }
+    eventually("all have left", || {
+        api.get("/v1/stats").json()["clients_connected"] == 0
+    });
+    let mut client = api.connect("there all the time");
+    thread::scope(|scope| {
+        let jump = scope.spawn(|| advance(&api, SESSIONS * 30));
+        while !jump.is_finished() {
+            client.expect_only_pingresp();
+        }
+    });
+    assert_eq!(api.get("/v1/clients").json()["total"], 1);
 }
