@@ -12,11 +12,10 @@ use std::sync::Arc;
 use super::outbox::window::Walk;
 
 use super::Broker;
-use super::context::Context;
-use super::dirty::{Dirty, Later};
 use super::outbox::memberships::Task;
 use super::session::Session;
 use super::share::{More, Surrendered};
+use super::turn::{Context, Dirty, Later};
 
 /// Messages that leave a window in one piece, and what each costs until it is back in its group, in
 /// steps.

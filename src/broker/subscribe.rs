@@ -10,12 +10,11 @@ use crate::message::subscription::{Options, Subscription};
 use crate::topic::Filter;
 
 use super::Broker;
-use super::context::Context;
-use super::dirty::Dirty;
 use super::outbox::replay::Replay;
 use super::routing::leaf::{Leaf, Target};
 use super::session::{Session, Slot, Subscribed, subscription_size};
 use super::share::{Group, JoinError};
+use super::turn::{Context, Dirty};
 
 /// One filter of a SUBSCRIBE.
 pub(crate) struct Request<'a> {

@@ -17,8 +17,8 @@ use super::window::Walk;
 use crate::chunked::List;
 use crate::table::Table;
 
-use super::line::Discard;
 use super::row::{Link, Linked, Row};
+use crate::broker::discard::Discard;
 use crate::broker::share::Group;
 
 /// Places that are looked at in a step, one behind the other.

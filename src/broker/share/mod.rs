@@ -32,13 +32,12 @@ use crate::message::delivery::Delivery;
 use crate::message::publication::Publication;
 use crate::message::subscription::Subscription;
 
-use super::context::Context;
-use super::dirty::{Dirty, Later};
 use super::outbox::memberships::IsHeld;
 use super::outbox::{HandOver, Suits};
+use super::part_bounds::PartBounds;
 use super::random::SplitMix;
 use super::session::Session;
-use super::snapshot::PartBounds;
+use super::turn::{Context, Dirty, Drains, Later};
 
 use backlog::{Backlog, Looked, Returned};
 use members::Member;
@@ -391,13 +390,6 @@ impl Group {
         self.go_on(self.state.lock(), context, dirty);
     }
 
-    /// Goes on with a group that was on a list.
-    pub(super) fn drain_listed(self: &Arc<Self>, context: &Context<'_>, dirty: &mut Dirty) {
-        let mut state = self.state.lock();
-        state.is_listed = false;
-        self.take_slice(state, context, dirty);
-    }
-
     /// Hands out what waits, if the turn has time for it.
     fn go_on(
         self: &Arc<Self>,
@@ -472,6 +464,14 @@ impl Group {
             queued: state.backlog.len(),
             dropped: state.dropped,
         }
+    }
+}
+
+impl Drains for Group {
+    fn drain_listed(self: Arc<Self>, context: &Context<'_>, dirty: &mut Dirty) {
+        let mut state = self.state.lock();
+        state.is_listed = false;
+        self.take_slice(state, context, dirty);
     }
 }
 
@@ -972,9 +972,9 @@ impl State {
         }
         self.dropped += self.backlog.len() as u64;
         let (line, blocked, returned) = std::mem::take(&mut self.backlog).into_parts();
-        context.jobs.discard(line);
-        context.jobs.discard(blocked);
-        context.jobs.discard(returned);
+        context.discard(line);
+        context.discard(blocked);
+        context.discard(returned);
         self.charge = None;
     }
 
