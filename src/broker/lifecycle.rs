@@ -30,6 +30,7 @@ use super::outbox::link::Link;
 use super::schedule::TimerKey;
 use super::session::LastEnd;
 use super::session::{NEVER, Session, Slot, State, session_size};
+use super::share::Group;
 use super::turn::{Context, Dirty, Later};
 
 /// Groups that are told in one go that a session has room for them.
@@ -539,7 +540,9 @@ impl Broker {
         };
         let mut told = 0;
         while let Some(wanting) = group.take() {
-            wanting.has_room(session, context, dirty);
+            if let Some(wanting) = Group::of(wanting) {
+                wanting.has_room(session, context, dirty);
+            }
             told += 1;
             if told < GROUPS_TOLD {
                 group = session.outbox().take_want(context);

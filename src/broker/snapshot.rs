@@ -371,10 +371,8 @@ impl Broker {
                 let slot = session.slot();
                 let mut last = None;
                 for (full, subscribed) in slot.subscriptions_after(seen.as_deref(), SLICE) {
-                    f(subscribed
-                        .group
-                        .as_ref()
-                        .map_or(full, |group| &group.filter));
+                    let group = subscribed.group.clone().and_then(Group::of);
+                    f(group.as_ref().map_or(full, |group| &group.filter));
                     last = Some(full);
                 }
                 let Some(last) = last else { break };

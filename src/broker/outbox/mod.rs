@@ -36,12 +36,11 @@ use self::aliases::OutboundAliases;
 use self::chunks::Chunks;
 use self::line::{Line, Waits};
 use self::link::{Link, Words};
-use self::memberships::{Errand, Membership, Memberships, Room};
+use self::memberships::{Errand, GroupHandle, Membership, Memberships, Room};
 use self::replay::Replay;
 use self::resend::Resend;
 use self::writer::{Outcome, Reported, Write, Writer};
 use super::bounds::Bounds;
-use super::share::{Group, Surrendered};
 
 /// Queued messages are encoded only while fewer bytes than this wait for the socket.
 const PUMP_MARK: usize = 256 * 1024;
@@ -104,6 +103,13 @@ pub(super) enum Suits {
     TooLarge,
     /// Not connected: the group is told of the next connection.
     Absent,
+}
+
+/// A message of a member that goes away, by its number.
+pub(super) struct Surrendered {
+    pub(super) sequence: u64,
+    pub(super) packet_id: PacketId,
+    pub(super) delivery: Delivery,
 }
 
 /// What an acknowledgement was to the exchange that its identifier names.
@@ -634,7 +640,7 @@ impl Outbox {
 
     /// Takes the mark of the group that has wanted room for longest, if there is some. The caller tells
     /// it.
-    pub(super) fn take_want(&mut self, context: &Bounds<'_>) -> Option<Arc<Group>> {
+    pub(super) fn take_want(&mut self, context: &Bounds<'_>) -> Option<GroupHandle> {
         while let Some(room) = self.wanted_room(context) {
             let group = self.memberships.get_or_insert_default().take_want(room);
             if group.is_some() {
@@ -1169,7 +1175,7 @@ impl Outbox {
     }
 
     /// The group of a membership.
-    pub(super) fn group_of(&self, index: u32) -> Option<Arc<Group>> {
+    pub(super) fn group_of(&self, index: u32) -> Option<GroupHandle> {
         Some(self.membership(index)?.group().clone())
     }
 
@@ -1185,7 +1191,7 @@ impl Outbox {
     }
 
     /// Gives the session a place in `group`, the old one if messages of it are still open.
-    pub(super) fn join(&mut self, group: &Arc<Group>) -> u32 {
+    pub(super) fn join(&mut self, group: GroupHandle) -> u32 {
         self.memberships.get_or_insert_default().join(group)
     }
 

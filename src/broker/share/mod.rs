@@ -20,20 +20,20 @@ mod bits;
 mod members;
 mod ring;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::budget::{Charge, Kind as Account};
-use crate::codec::{PacketId, QoS};
+use crate::codec::QoS;
 use crate::config::ShareStrategy;
-use crate::message::delivery::Delivery;
 use crate::message::publication::Publication;
 use crate::message::subscription::Subscription;
 
-use super::outbox::memberships::IsHeld;
-use super::outbox::{HandOver, Suits};
+use super::outbox::memberships::{GroupHandle, IsHeld, Shared};
+use super::outbox::{HandOver, Suits, Surrendered};
 use super::part_bounds::PartBounds;
 use super::random::SplitMix;
 use super::session::Session;
@@ -113,13 +113,6 @@ enum Step {
     Rest,
 }
 
-/// A message of a member that goes away, by its number.
-pub(super) struct Surrendered {
-    pub(super) sequence: u64,
-    pub(super) packet_id: PacketId,
-    pub(super) delivery: Delivery,
-}
-
 /// A group as the HTTP API shows it.
 #[derive(Clone, Debug)]
 pub(crate) struct GroupSnapshot {
@@ -167,9 +160,10 @@ impl Group {
         }
     }
 
-    /// Whether the last member has left.
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+    /// The group that a session's place names.
+    pub(super) fn of(handle: GroupHandle) -> Option<Arc<Self>> {
+        let any: Arc<dyn Any + Send + Sync> = handle;
+        any.downcast().ok()
     }
 
     /// Hands messages, each to the member whose turn it is, or keeps or drops them by rule 7.
@@ -214,7 +208,7 @@ impl Group {
             return Err(JoinError::Full);
         }
         let mut outbox = session.outbox();
-        let membership = outbox.join(self);
+        let membership = outbox.join(self.clone());
         let size = outbox.packet_size(membership);
         let options = subscription.options();
         drop(outbox);
@@ -464,6 +458,12 @@ impl Group {
             queued: state.backlog.len(),
             dropped: state.dropped,
         }
+    }
+}
+
+impl Shared for Group {
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 }
 
