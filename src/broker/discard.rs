@@ -13,13 +13,13 @@ pub(crate) trait Discard: Send {
 
 /// Whoever drops what is left.
 pub(super) trait Rest: Send + Sync {
-    fn leave(&self, rest: Box<dyn Discard>);
+    fn drop_later(&self, rest: Box<dyn Discard>);
 }
 
 /// Drops what may be long: a little now, much in turns of others.
 pub(super) fn discard(mut what: impl Discard + 'static, rest: &dyn Rest) {
     if !what.discard(DROPPED_AT_ONCE) {
-        rest.leave(Box::new(what));
+        rest.drop_later(Box::new(what));
     }
 }
 

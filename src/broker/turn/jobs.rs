@@ -73,8 +73,8 @@ impl Jobs {
 }
 
 impl Rest for Jobs {
-    fn leave(&self, rest: Box<dyn Discard>) {
-        Jobs::leave(self, Job::Discard(rest));
+    fn drop_later(&self, rest: Box<dyn Discard>) {
+        self.leave(Job::Discard(rest));
     }
 }
 
