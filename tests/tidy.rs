@@ -1,6 +1,6 @@
 //! The layers of `docs/architecture.md`, held against the source: a module uses what is below it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -92,6 +92,180 @@ fn no_module_uses_a_layer_above_its_own() {
         }
     }
     assert!(edges.is_empty(), "upward edges:\n{}", edges.join("\n"));
+}
+
+/// What a file of the broker names of the broker: whole words behind `crate::broker::`, or behind as many
+/// `super::` as lead there from a module at this depth.
+fn names_of_broker(code: &str, depth: usize) -> BTreeSet<&str> {
+    let up = "super::".repeat(depth);
+    let from_root = code.match_indices("crate::broker::");
+    let from_below = code.match_indices(&up).filter(|(at, found)| {
+        let (before, behind) = (&code[..*at], &code[at + found.len()..]);
+        !before.ends_with("super::") && !behind.starts_with("super::")
+    });
+    let mut names = BTreeSet::new();
+    for (at, found) in from_root.chain(from_below) {
+        let rest = &code[at + found.len()..];
+        let Some(list) = rest.strip_prefix('{') else {
+            names.insert(first_word(rest));
+            continue;
+        };
+        let mut within = 0;
+        let mut is_next = true;
+        for (at, c) in list.char_indices() {
+            match c {
+                '}' if within == 0 => break,
+                '{' => within += 1,
+                '}' => within -= 1,
+                ',' if within == 0 => is_next = true,
+                c if is_next && !c.is_whitespace() => {
+                    names.insert(first_word(&list[at..]));
+                    is_next = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    names
+}
+
+fn first_word(text: &str) -> &str {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_')
+        .next()
+        .unwrap_or_default()
+}
+
+/// Modules, and those that each of them names.
+type Graph = BTreeMap<String, BTreeSet<String>>;
+
+/// A way through the graph that leads back to where it began, if there is one.
+fn circle(graph: &Graph) -> Option<Vec<&str>> {
+    /// Goes on from the end of a path; what is `done` leads to no circle.
+    fn search<'a>(graph: &'a Graph, path: &mut Vec<&'a str>, done: &mut BTreeSet<&'a str>) -> bool {
+        let end = *path.last().expect("a path has a beginning");
+        for next in graph.get(end).into_iter().flatten() {
+            if let Some(start) = path.iter().position(|module| module == next) {
+                path.drain(..start);
+                path.push(next);
+                return true;
+            }
+            if done.contains(next.as_str()) {
+                continue;
+            }
+            path.push(next);
+            if search(graph, path, done) {
+                return true;
+            }
+            path.pop();
+        }
+        done.insert(end);
+        false
+    }
+    let mut done = BTreeSet::new();
+    graph.keys().find_map(|start| {
+        let mut path = vec![start.as_str()];
+        let is_new = !done.contains(start.as_str());
+        (is_new && search(graph, &mut path, &mut done)).then_some(path)
+    })
+}
+
+/// These know nothing of the broker that they are parts of, so that nothing leads from them around the
+/// graph of the modules. The others add to what it does, and `turn` hands it to work that was put off.
+const KNOW_NO_BROKER: [&str; 13] = [
+    "bounds",
+    "discard",
+    "facts",
+    "group_names",
+    "ordered",
+    "outbox",
+    "part_bounds",
+    "random",
+    "retained",
+    "routing",
+    "schedule",
+    "session",
+    "share",
+];
+
+#[test]
+fn modules_of_the_broker_form_no_circle() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/broker");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let (mut graph, mut faults) = (Graph::new(), Vec::new());
+    let mut named = Vec::new();
+    for file in files {
+        let relative = file.strip_prefix(&root).unwrap();
+        let is_test = relative.iter().any(|part| part == "tests") || relative.ends_with("tests.rs");
+        // The broker itself consists of all of them.
+        if is_test || relative == Path::new("mod.rs") {
+            continue;
+        }
+        let module = relative.iter().next().unwrap().to_str().unwrap();
+        let module = module.trim_end_matches(".rs").to_owned();
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        let lines = code.lines().filter(|l| !l.trim_start().starts_with("//"));
+        let code = lines.collect::<Vec<_>>().join("\n");
+        let names = names_of_broker(&code, depth(relative));
+        let names = names.into_iter().map(str::to_owned);
+        named.push((
+            relative.display().to_string(),
+            module.clone(),
+            names.collect::<Vec<_>>(),
+        ));
+        graph.entry(module).or_default();
+    }
+    for (file, module, names) in named {
+        for name in names {
+            if name == "Broker" {
+                if KNOW_NO_BROKER.contains(&module.as_str()) {
+                    faults.push(format!("{file}: names `Broker`, which is above it"));
+                }
+            } else if !graph.contains_key(&name) {
+                faults.push(format!(
+                    "{file}: names `{name}`, not the module that it is in"
+                ));
+            } else if name != module {
+                graph.get_mut(&module).expect("all are in it").insert(name);
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    for module in KNOW_NO_BROKER {
+        assert!(graph.contains_key(module), "there is no module `{module}`");
+    }
+    assert!(graph["share"].contains("session") && graph["session"].contains("outbox"));
+    if let Some(circle) = circle(&graph) {
+        panic!(
+            "modules name each other in a circle: {}",
+            circle.join(" -> ")
+        );
+    }
+}
+
+#[test]
+fn circle_is_found_wherever_it_is() {
+    let graph = |edges: &[(&str, &str)]| {
+        let mut graph = Graph::new();
+        for (from, to) in edges {
+            graph
+                .entry((*from).to_owned())
+                .or_default()
+                .insert((*to).to_owned());
+        }
+        graph
+    };
+    let tree = graph(&[("a", "b"), ("a", "c"), ("b", "c"), ("c", "d")]);
+    assert_eq!(circle(&tree), None);
+    let ring = graph(&[("a", "b"), ("b", "c"), ("c", "d"), ("d", "b")]);
+    assert_eq!(circle(&ring), Some(vec!["b", "c", "d", "b"]));
+
+    let code = "use super::{a::{X, y}, b};\nuse crate::broker::c::Z;\nuse super::super::d;";
+    let names: Vec<_> = names_of_broker(code, 1).into_iter().collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    let names: Vec<_> = names_of_broker(code, 2).into_iter().collect();
+    assert_eq!(names, ["c", "d"]);
 }
 
 #[test]

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use super::outbox::window::Walk;
 
 use super::Broker;
-use super::context::Context;
-use super::dirty::{Dirty, Later};
-use super::outbox::memberships::Task;
+use super::outbox::Surrendered;
+use super::outbox::memberships::{IsHeld, Task};
 use super::session::Session;
-use super::share::{More, Surrendered};
+use super::share::{Group, More};
+use super::turn::{Context, Dirty, Later};
 
 /// Messages that leave a window in one piece, and what each costs until it is back in its group, in
 /// steps.
@@ -79,11 +79,21 @@ impl Broker {
         };
         dirty.charge(1);
         match task {
-            Task::Announce(group) => group.hold(),
+            Task::Announce(handle) => {
+                if let Some(group) = Group::of(handle) {
+                    group.hold();
+                }
+            }
             Task::Surrender(walk) => self.surrender_some(session, walk, context, dirty),
-            Task::Conclude(group, is_held) => group.depart(session, is_held, context, dirty),
-            Task::Resume(index, group, is_held) => {
-                let is_held = group.resume(session, is_held, context, dirty);
+            Task::Conclude(handle, is_held) => {
+                if let Some(group) = Group::of(handle) {
+                    group.depart(session, is_held, context, dirty);
+                }
+            }
+            Task::Resume(index, handle, is_held) => {
+                let is_held = Group::of(handle).map_or(IsHeld::No, |group| {
+                    group.resume(session, is_held, context, dirty)
+                });
                 if let Some(memberships) = session.outbox().memberships() {
                     memberships.resumed(index, is_held);
                 }
@@ -149,8 +159,8 @@ impl Broker {
         owner: u64,
         context: &Context<'_>,
     ) {
-        let group = session.outbox().group_of(membership);
-        let kept = match group {
+        let handle = session.outbox().group_of(membership);
+        let kept = match handle.and_then(Group::of) {
             Some(group) => group.put_back(surrendered, owner, context),
             None => surrendered,
         };

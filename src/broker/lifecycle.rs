@@ -23,15 +23,15 @@ use crate::message::will::Will;
 use crate::time::Moment;
 
 use super::Broker;
-use super::context::Context;
 use super::deliver::{Origin, Run};
-use super::dirty::{Dirty, Later};
 use super::facts::ConnectionFacts;
-use super::link::Link;
 use super::outbox::Peer;
-use super::schedule::{Timer, TimerKey};
+use super::outbox::link::Link;
+use super::schedule::TimerKey;
 use super::session::LastEnd;
-use super::session::{Session, Slot, State, session_size};
+use super::session::{NEVER, Session, Slot, State, session_size};
+use super::share::Group;
+use super::turn::{Context, Dirty, Later};
 
 /// Groups that are told in one go that a session has room for them.
 const GROUPS_TOLD: usize = 64;
@@ -44,9 +44,6 @@ const DEPARTURE_STEPS: usize = 64;
 
 /// What it costs to carry out a timer, beside what that leads to, in steps.
 const TIMER_STEPS: usize = 8;
-
-/// A Session Expiry Interval that never runs out (MQTT-3.1.2.11.2).
-pub(crate) const NEVER: u32 = u32::MAX;
 
 /// A CONNECT that was found acceptable.
 pub(crate) struct ConnectRequest<'a> {
@@ -84,6 +81,13 @@ pub(crate) struct Attached {
     pub(crate) session: Arc<Session>,
     pub(crate) epoch: u64,
     pub(crate) session_present: bool,
+}
+
+/// Something that is due.
+pub(super) enum Timer {
+    SessionExpiry { session: Weak<Session>, epoch: u64 },
+    Will { session: Weak<Session>, epoch: u64 },
+    Resend { session: Weak<Session>, epoch: u64 },
 }
 
 impl Broker {
@@ -536,7 +540,9 @@ impl Broker {
         };
         let mut told = 0;
         while let Some(wanting) = group.take() {
-            wanting.has_room(session, context, dirty);
+            if let Some(wanting) = Group::of(wanting) {
+                wanting.has_room(session, context, dirty);
+            }
             told += 1;
             if told < GROUPS_TOLD {
                 group = session.outbox().take_want(context);

@@ -9,14 +9,13 @@ use crate::protocol::rules;
 use crate::protocol::violation::Violation;
 
 use super::Broker;
-use super::context::Context;
-use super::dirty::Dirty;
 use super::facts::{ConnectionFacts, Traffic};
 use super::lifecycle::{ConnectRequest, NotAttached, Takeover};
-use super::link::Link;
 use super::outbox::Peer;
+use super::outbox::link::Link;
 use super::session::Session;
 use super::subscribe::{Due, Request};
+use super::turn::{Context, Dirty};
 
 /// A session without a network connection. It ends with [`Broker::close_local`].
 pub(crate) struct LocalSession {

@@ -8,19 +8,19 @@
 //! budget are leaves: nothing is locked inside them. No lock is held across an await or a write to
 //! a socket.
 
-mod context;
+mod bounds;
 mod deliver;
-mod dirty;
+mod discard;
 mod errand;
 mod facts;
 mod group_names;
-mod jobs;
 mod lifecycle;
-mod link;
 mod local;
 mod ordered;
 mod outbox;
+mod part_bounds;
 mod random;
+mod replay;
 mod retained;
 mod routing;
 mod schedule;
@@ -29,6 +29,7 @@ mod share;
 mod snapshot;
 mod subscribe;
 mod sys;
+mod turn;
 
 use std::hash::RandomState;
 use std::sync::Arc;
@@ -47,21 +48,21 @@ use crate::protocol::violation::Violation;
 use crate::time::Moment;
 use crate::topic::{HashParent, Hashing};
 
-pub(crate) use context::Context;
 pub(crate) use deliver::fan_out::FanOut;
 pub(crate) use deliver::outside::OutsideMessage;
 #[cfg(feature = "http")]
 pub(crate) use deliver::outside::Publishing;
 pub(crate) use deliver::{Origin, Published, Run, Sent};
-pub(crate) use dirty::{Dirty, Later, SHORT_TURN, STEPS_PER_TURN};
 pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic, TrafficTotals};
 pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
-pub(crate) use link::{Farewell, Link, Mailbox, Written};
 pub(crate) use local::LocalSession;
 pub(crate) use outbox::compose::{Outgoing, compose, compose_within};
+pub(crate) use outbox::link::{Farewell, Link, Mailbox, Written};
 pub(crate) use outbox::signal::Signal;
 pub(crate) use outbox::writer::Outcome;
 pub(crate) use outbox::{Acknowledged, Outbox, OutputState, Peer, chunks};
+#[cfg(feature = "http")]
+pub(crate) use part_bounds::PartBounds;
 pub(crate) use random::Randomness;
 #[cfg(feature = "http")]
 pub(crate) use routing::Reach;
@@ -73,9 +74,11 @@ pub(crate) use share::{GroupSnapshot, MemberSnapshot};
 #[cfg(any(feature = "http", test))]
 pub(crate) use snapshot::Stats;
 #[cfg(feature = "http")]
-pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Page, PageOf, PartBounds, TopicSnapshot};
+pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Page, PageOf, TopicSnapshot};
 pub(crate) use subscribe::{Due, Request};
+pub(crate) use turn::{Context, Dirty, Later, SHORT_TURN, STEPS_PER_TURN};
 
+use bounds::Bounds;
 use outbox::writer::Left;
 use retained::Retained;
 use schedule::Schedule;
@@ -123,8 +126,8 @@ pub(crate) struct Broker {
     /// What the broker itself says under `$SYS/`: nobody's retained messages, and so neither counted
     /// among them nor bounded with them.
     own_topics: Retained,
-    schedule: Schedule,
-    jobs: Arc<jobs::Jobs>,
+    schedule: Schedule<lifecycle::Timer>,
+    jobs: Arc<turn::Jobs>,
     /// Steps that a shared group takes under one lock hold.
     batch: usize,
     budget: budget::Owned,
@@ -163,7 +166,7 @@ impl Broker {
             own_topics: Retained::new(parent),
             budget: budget::Owned::new(config.limits.memory),
             schedule: Schedule::new(alarm.clone()),
-            jobs: Arc::new(jobs::Jobs::new(alarm)),
+            jobs: Arc::new(turn::Jobs::new(alarm)),
             batch: BATCH,
             sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
             randomness,
@@ -194,7 +197,7 @@ impl Broker {
     pub(crate) fn context(&self, moment: impl Into<Moment>) -> Context<'_> {
         let Moment { now, live } = moment.into();
         let elapsed = now.saturating_duration_since(self.started);
-        Context {
+        let bounds = Bounds {
             now,
             live,
             seconds: u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX),
@@ -202,6 +205,10 @@ impl Broker {
             aws: &self.config.aws,
             on_overflow: self.config.on_overflow,
             budget: *self.budget,
+            rest: &*self.jobs,
+        };
+        Context {
+            bounds,
             jobs: &self.jobs,
             batch: self.batch,
         }
@@ -363,7 +370,7 @@ impl Broker {
     /// list of the turn as something else.
     fn go_on(&self, work: &mut Later, context: &Context<'_>, dirty: &mut Dirty) -> bool {
         match work {
-            Later::Drain(group) => group.drain_listed(context, dirty),
+            Later::Drain(group) => Arc::clone(group).drain_listed(context, dirty),
             Later::MakeRoom(session) => self.make_room(session, context, dirty),
             Later::Errand(session) => self.run_listed_errand(session, context, dirty),
             Later::Overflow { session, epoch } => {

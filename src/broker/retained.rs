@@ -11,7 +11,7 @@ use crate::budget::{Charge, Kind};
 use crate::message::publication::{Message, Publication};
 use crate::topic::{HashParent, Named, Names, Position, Walk};
 
-use super::context::Context;
+use super::bounds::Bounds;
 
 /// The last retained message of each topic (MQTT-3.3.1-5).
 pub(super) struct Retained {
@@ -71,7 +71,7 @@ impl Retained {
     pub(super) fn store(
         &self,
         publication: &Publication<'_>,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> Result<(), Full> {
         self.store_up_to(context.limits.retained, publication, context)
     }
@@ -81,7 +81,7 @@ impl Retained {
         &self,
         limit: usize,
         publication: &Publication<'_>,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> Result<(), Full> {
         let mut store = self.store.write();
         let removed = if publication.payload.is_empty() {
@@ -112,7 +112,7 @@ impl Retained {
     pub(super) fn visit(
         &self,
         filter: Option<&str>,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
         mut visit: impl FnMut(&Message),
     ) {
         let mut position = Position::default();
@@ -154,7 +154,7 @@ impl Retained {
     }
 
     /// Removes what has expired, at most [`SWEEP`] messages; returns how many.
-    pub(super) fn remove_expired(&self, context: &Context<'_>) -> usize {
+    pub(super) fn remove_expired(&self, context: &Bounds<'_>) -> usize {
         let mut store = self.store.write();
         let removed = store.remove_expired(SWEEP, context);
         if removed > 0 {
@@ -196,7 +196,7 @@ impl Store {
     }
 
     /// Removes what has expired, at most `limit` messages; returns how many.
-    fn remove_expired(&mut self, limit: usize, context: &Context<'_>) -> usize {
+    fn remove_expired(&mut self, limit: usize, context: &Bounds<'_>) -> usize {
         let mut removed = 0;
         while removed < limit
             && let Some(Expiring(message)) = self.expiring.first()
@@ -210,7 +210,7 @@ impl Store {
         removed
     }
 
-    fn settle(&mut self, context: &Context<'_>) {
+    fn settle(&mut self, context: &Bounds<'_>) {
         let held = (self.names.len() + self.expiring.len()) * ENTRY;
         self.charge
             .get_or_insert_with(|| Charge::none(context.budget, Kind::Retained))

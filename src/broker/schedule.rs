@@ -15,8 +15,7 @@ use parking_lot::Mutex;
 
 use crate::time::Moment;
 
-use super::link::Link;
-use super::session::Session;
+use super::outbox::link::Link;
 
 /// Told what the timekeeper waits for.
 pub(crate) trait Alarm: Send + Sync {
@@ -25,13 +24,6 @@ pub(crate) trait Alarm: Send + Sync {
 
     /// All connections that were woken have done what came of that.
     fn owners_settled(&self) {}
-}
-
-/// Something that is due.
-pub(super) enum Timer {
-    SessionExpiry { session: Weak<Session>, epoch: u64 },
-    Will { session: Weak<Session>, epoch: u64 },
-    Resend { session: Weak<Session>, epoch: u64 },
 }
 
 /// Names a timer, to cancel it.
@@ -44,18 +36,18 @@ impl TimerKey {
     }
 }
 
-pub(super) struct Schedule {
-    timers: Mutex<Timers>,
+/// What is due when: on the broker's time whatever `T` says, and owners of connections.
+pub(super) struct Schedule<T> {
+    timers: Mutex<Timers<T>>,
     alarm: Arc<dyn Alarm>,
 }
 
 /// Connections by the time at which to wake them.
 type Owners = BTreeMap<TimerKey, Weak<dyn Link>>;
 
-#[derive(Default)]
-struct Timers {
+struct Timers<T> {
     /// On the broker's time.
-    map: BTreeMap<TimerKey, Timer>,
+    map: BTreeMap<TimerKey, T>,
     /// On the time of live connections.
     owners: Owners,
     /// Connections that were woken and are not settled.
@@ -63,14 +55,25 @@ struct Timers {
     count: u64,
 }
 
-impl Timers {
+impl<T> Default for Timers<T> {
+    fn default() -> Self {
+        Self {
+            map: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            woken: BTreeMap::new(),
+            count: 0,
+        }
+    }
+}
+
+impl<T> Timers<T> {
     fn key(&mut self, at: Instant) -> TimerKey {
         self.count += 1;
         TimerKey(at, self.count)
     }
 }
 
-impl Schedule {
+impl<T> Schedule<T> {
     pub(super) fn new(alarm: Arc<dyn Alarm>) -> Self {
         Self {
             timers: Mutex::default(),
@@ -79,7 +82,7 @@ impl Schedule {
     }
 
     /// Sets a timer on the broker's time.
-    pub(super) fn arm(&self, at: Instant, timer: Timer) -> TimerKey {
+    pub(super) fn arm(&self, at: Instant, timer: T) -> TimerKey {
         let mut timers = self.timers.lock();
         let key = timers.key(at);
         timers.map.insert(key, timer);
@@ -145,7 +148,7 @@ impl Schedule {
     }
 
     /// Takes one timer that is due.
-    pub(super) fn pop_due(&self, now: Instant) -> Option<Timer> {
+    pub(super) fn pop_due(&self, now: Instant) -> Option<T> {
         let mut timers = self.timers.lock();
         let entry = timers.map.first_entry()?;
         entry.key().is_due(now).then(|| entry.remove())

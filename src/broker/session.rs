@@ -14,12 +14,15 @@ use crate::message::subscription::Subscription;
 use crate::message::will::Will;
 
 use super::facts::ConnectionFacts;
-use super::link::Link;
 use super::outbox::Outbox;
 use super::outbox::chunks::Chunks;
+use super::outbox::link::Link;
+use super::outbox::memberships::GroupHandle;
 use super::outbox::writer::{self, Left, Outcome, Place, Reported, Write};
 use super::schedule::TimerKey;
-use super::share::Group;
+
+/// A Session Expiry Interval that never runs out (MQTT-3.1.2.11.2).
+pub(crate) const NEVER: u32 = u32::MAX;
 
 /// A session: what the broker remembers of a client, with or without a connection.
 ///
@@ -230,7 +233,7 @@ pub(super) enum State {
 pub(super) struct Subscribed {
     pub(super) subscription: Arc<Subscription>,
     /// The group, if the filter was `$share/…`.
-    pub(super) group: Option<Arc<Group>>,
+    pub(super) group: Option<GroupHandle>,
 }
 
 impl Session {

@@ -19,8 +19,8 @@ use crate::message::publication::Message;
 
 use super::Broker;
 use super::facts::{ConnectionFacts, TrafficTotals};
-use super::lifecycle::NEVER;
-use super::session::{LastEnd, Session, Slot, State, Subscribed};
+use super::part_bounds::PartBounds;
+use super::session::{LastEnd, NEVER, Session, Slot, State, Subscribed};
 use super::share::Group;
 
 /// Subscriptions of one session that are looked at per lock hold.
@@ -31,14 +31,6 @@ const SLICE: PartBounds = PartBounds {
 
 /// Names in one page: it ends early where they are long. The first one always fits.
 const PAGE_BYTES: usize = 4 << 20;
-
-/// How much of something long is shown, or looked at in one go.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PartBounds {
-    pub(crate) count: usize,
-    /// Of names; the first one always fits.
-    pub(crate) bytes: usize,
-}
 
 /// The part of a list that is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -137,28 +129,6 @@ pub(crate) struct Stats {
     pub(crate) memory: usize,
     /// Those of each kind, in the order of [`Kind::ALL`].
     pub(crate) memory_by_kind: [usize; Kind::ALL.len()],
-}
-
-impl PartBounds {
-    #[cfg(any(test, fuzzing))]
-    pub(crate) const NONE: Self = Self {
-        count: usize::MAX,
-        bytes: usize::MAX,
-    };
-
-    /// The first of `all` as far as the bounds go, by the names that `name` gives them.
-    pub(super) fn take<T>(
-        self,
-        all: impl IntoIterator<Item = T>,
-        name: impl Fn(&T) -> &str,
-    ) -> impl Iterator<Item = T> {
-        let mut bytes = 0_usize;
-        all.into_iter().take(self.count).take_while(move |entry| {
-            let is_first = bytes == 0;
-            bytes += name(entry).len().max(1);
-            is_first || bytes <= self.bytes
-        })
-    }
 }
 
 impl PageOf<'_> {
@@ -401,10 +371,8 @@ impl Broker {
                 let slot = session.slot();
                 let mut last = None;
                 for (full, subscribed) in slot.subscriptions_after(seen.as_deref(), SLICE) {
-                    f(subscribed
-                        .group
-                        .as_ref()
-                        .map_or(full, |group| &group.filter));
+                    let group = subscribed.group.clone().and_then(Group::of);
+                    f(group.as_ref().map_or(full, |group| &group.filter));
                     last = Some(full);
                 }
                 let Some(last) = last else { break };
@@ -578,8 +546,8 @@ mod tests {
 
     use crate::config::Config;
 
-    use super::super::link::{Link, Mailbox, Written};
     use super::super::local::LocalSession;
+    use super::super::outbox::link::{Link, Mailbox, Written};
     use super::super::{Alarm, Dirty, Randomness};
     use super::*;
 

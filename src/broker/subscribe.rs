@@ -10,12 +10,12 @@ use crate::message::subscription::{Options, Subscription};
 use crate::topic::Filter;
 
 use super::Broker;
-use super::context::Context;
-use super::dirty::Dirty;
+use super::outbox::memberships::GroupHandle;
 use super::outbox::replay::Replay;
 use super::routing::leaf::{Leaf, Target};
 use super::session::{Session, Slot, Subscribed, subscription_size};
 use super::share::{Group, JoinError};
+use super::turn::{Context, Dirty};
 
 /// One filter of a SUBSCRIBE.
 pub(crate) struct Request<'a> {
@@ -73,8 +73,12 @@ impl Broker {
             },
         };
         drop(slot);
-        due.groups
-            .extend(subscribed.group.filter(|group| group.has_backlog()));
+        due.groups.extend(
+            subscribed
+                .group
+                .and_then(Group::of)
+                .filter(|group| group.has_backlog()),
+        );
         // Whoever retains a message looks for its receivers afterwards: none slips through between.
         if let Some(account) = account.filter(|_| self.may_replay(request.filter.filter)) {
             let (filter, subscription) = (request.filter.filter, subscribed.subscription);
@@ -102,7 +106,7 @@ impl Broker {
             let _outbox = session.outbox();
             subscribed.subscription.change(options);
         }
-        match &subscribed.group {
+        match subscribed.group.clone().and_then(Group::of) {
             Some(group) => group.renew(session),
             None => self.routing.change(filter, |tables| {
                 let target = tables
@@ -158,7 +162,7 @@ impl Broker {
         self.subscriptions.fetch_add(1, Ordering::Relaxed);
         let subscribed = Subscribed {
             subscription,
-            group,
+            group: group.map(|group| group as GroupHandle),
         };
         slot.subscriptions
             .insert(request.filter.full.into(), subscribed.clone());
@@ -246,14 +250,14 @@ impl Broker {
             let Some(leaf) = tables.trie.get_mut(filter) else {
                 return;
             };
-            match &subscribed.group {
+            match subscribed.group.clone().and_then(Group::of) {
                 None => leaf.remove(session.id),
                 Some(group) => {
                     if let Some(ended) = group.leave(session, context, dirty) {
                         Self::count(&self.counters.dropped, ended.dropped);
                         Self::count(&self.counters.expired, ended.expired);
-                        leaf.remove_group(group);
-                        self.group_names.remove(group);
+                        leaf.remove_group(&group);
+                        self.group_names.remove(&group);
                         self.groups.fetch_sub(1, Ordering::Relaxed);
                     }
                 }

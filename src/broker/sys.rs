@@ -6,8 +6,8 @@ use crate::time::Moment;
 
 use super::Broker;
 use super::deliver::{Origin, Run};
-use super::dirty::Dirty;
 use super::snapshot::Stats;
+use super::turn::Dirty;
 
 impl Broker {
     /// Publishes the counters under `$SYS/broker/`.

@@ -16,11 +16,10 @@ use crate::topic::Walk;
 
 use super::{OwnedRun, Place, Published, Run, serve, serve_receiver};
 use crate::broker::Broker;
-use crate::broker::context::Context;
-use crate::broker::dirty::Dirty;
 use crate::broker::routing::leaf::Target;
 use crate::broker::routing::{Gathered, Gathering, Listed, PlainReceiver, Reach};
 use crate::broker::share::Group;
+use crate::broker::turn::{Context, Dirty, GoesOn};
 
 /// Receivers that are gathered before they are served, where each copy stands for itself.
 const GATHERED: usize = 4096;
@@ -179,6 +178,12 @@ struct Work<'a, 'b> {
     broker: &'a Broker,
     context: &'a Context<'b>,
     dirty: &'a mut Dirty,
+}
+
+impl GoesOn for FanOut {
+    fn go_on(&mut self, broker: &Broker, context: &Context<'_>, dirty: &mut Dirty) -> bool {
+        Self::go_on(self, broker, context, dirty)
+    }
 }
 
 impl Crowd {

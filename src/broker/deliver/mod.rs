@@ -25,13 +25,12 @@ use crate::protocol::rules;
 
 use self::fan_out::FanOut;
 use super::Broker;
-use super::context::Context;
-use super::dirty::{Dirty, Later, STEPS_PER_TURN};
 use super::outbox::{Grant, Offered, Outbox, Wake};
 use super::retained::Full;
 use super::routing::{Listed, Reach, Receiver, Route, RouteCache, Subscriptions};
 use super::session::Session;
 use super::share::Group;
+use super::turn::{Context, Dirty, Later, STEPS_PER_TURN};
 
 /// Payloads from this size on are large.
 const LARGE: usize = 4 * 1024;

@@ -12,9 +12,8 @@ use crate::protocol::violation::Violation;
 use super::fan_out::FanOut;
 use super::{Origin, Published, Run};
 use crate::broker::Broker;
-use crate::broker::context::Context;
-use crate::broker::dirty::Dirty;
 use crate::broker::routing::Reach;
+use crate::broker::turn::{Context, Dirty};
 
 /// A message to publish on behalf of nobody.
 #[derive(Clone, Copy, Debug)]

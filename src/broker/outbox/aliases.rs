@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::budget::Charge;
 use crate::codec::{OutgoingPublish, Version};
 
-use super::line::Discard;
+use crate::broker::discard::Discard;
 
 /// A shorter topic costs no more than the alias that would replace it.
 const WORTHWHILE: usize = 4;

@@ -13,8 +13,8 @@ use smallvec::SmallVec;
 
 use crate::message::publication::Message;
 
+use super::link::{Link, Written};
 use super::writer::{Bytes, Outcome};
-use crate::broker::link::{Link, Written};
 
 /// A chunk that holds as much takes no further packet.
 const CHUNK: usize = 64 * 1024;

@@ -6,7 +6,7 @@
 //! | PUBLISH, one or a run as it was read | the outbox |
 //! | PUBACK, PUBREC, PUBCOMP, SUBACK, UNSUBACK, PINGRESP | `client::answers`, for the packets of a batch |
 //! | PUBREL | the outbox; `client::frames`, for a PUBREC |
-//! | DISCONNECT | `broker::link`, as the last words of a connection |
+//! | DISCONNECT | `broker::outbox::link`, as the last words of a connection |
 //!
 //! It needs neither outbox nor lock, and what looks at packets on their way out looks here.
 

@@ -7,10 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::window::Window;
+use crate::broker::discard::Discard;
 use crate::chunked::Queue;
 use crate::message::publication::Message;
-use crate::protocol::alias::InboundAliases;
 
 /// Bytes of a place at the end of a line, and of one aside, besides the message.
 const IN_TAIL: usize = 64;
@@ -191,12 +190,6 @@ impl<T: Waits> Aside<T> {
     }
 }
 
-/// What is thrown away in pieces: dropping half a million messages, or places in groups, takes long.
-pub(crate) trait Discard: Send {
-    /// Drops up to `count` messages, or what else it consists of. Returns whether nothing is left.
-    fn discard(&mut self, count: usize) -> bool;
-}
-
 impl<T: Waits + Send> Discard for Line<T> {
     fn discard(&mut self, count: usize) -> bool {
         (0..count).all(|_| self.pop_first().is_some());
@@ -212,18 +205,6 @@ impl<T: Waits + Send> Discard for Aside<T> {
         }
         // There are no more expiries than entries.
         self.entries.is_empty()
-    }
-}
-
-impl Discard for InboundAliases {
-    fn discard(&mut self, count: usize) -> bool {
-        self.discard(count)
-    }
-}
-
-impl Discard for Window {
-    fn discard(&mut self, count: usize) -> bool {
-        self.discard(count)
     }
 }
 

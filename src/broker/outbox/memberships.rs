@@ -8,6 +8,7 @@
 //! A connection that ends may leave tens of thousands of messages, and as many groups that have to know.
 //! They are found and worked off one after the other, as an [`Errand`] of the session.
 
+use std::any::Any;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
@@ -17,9 +18,17 @@ use super::window::Walk;
 use crate::chunked::List;
 use crate::table::Table;
 
-use super::line::Discard;
 use super::row::{Link, Linked, Row};
-use crate::broker::share::Group;
+use crate::broker::discard::Discard;
+
+/// A shared group as far as its members' sessions have to know it.
+pub(in crate::broker) trait Shared: Any + Send + Sync {
+    /// Whether the last member has left.
+    fn has_ended(&self) -> bool;
+}
+
+/// Names a shared group. Who does something with it is told what it is by the groups themselves.
+pub(in crate::broker) type GroupHandle = Arc<dyn Shared>;
 
 /// Places that are looked at in a step, one behind the other.
 const PLACES_IN_STEP: usize = 32;
@@ -52,11 +61,11 @@ impl Errand {
 
 /// What is next in an errand.
 pub(in crate::broker) enum Task {
-    Announce(Arc<Group>),
+    Announce(GroupHandle),
     Surrender(Walk),
     /// Of the group whether it holds back what waits for the sake of this member.
-    Conclude(Arc<Group>, IsHeld),
-    Resume(u32, Arc<Group>, IsHeld),
+    Conclude(GroupHandle, IsHeld),
+    Resume(u32, GroupHandle, IsHeld),
     /// All groups know that the connection is gone.
     Departed,
     /// There may be more, after this step.
@@ -89,7 +98,7 @@ const LEAVING: usize = 3;
 
 /// A place in a shared group.
 pub(in crate::broker) struct Membership {
-    group: Arc<Group>,
+    group: GroupHandle,
     /// Messages of the group in this session's window.
     pub(in crate::broker) in_flight: u32,
     /// How many connections the groups had been told of when this one was noted.
@@ -108,7 +117,7 @@ impl Linked for Membership {
 }
 
 impl Membership {
-    pub(in crate::broker) fn group(&self) -> &Arc<Group> {
+    pub(in crate::broker) fn group(&self) -> &GroupHandle {
         &self.group
     }
 
@@ -181,15 +190,15 @@ impl Memberships {
     }
 
     /// Gives the session a place in `group`, the old one if messages of it are still open.
-    pub(in crate::broker) fn join(&mut self, group: &Arc<Group>) -> u32 {
-        if let Some(index) = self.take_lingering(address(group))
+    pub(in crate::broker) fn join(&mut self, group: GroupHandle) -> u32 {
+        if let Some(index) = self.take_lingering(address(&group))
             && let Some(membership) = self.get_mut(index)
         {
             membership.joined = true;
             return index;
         }
         let membership = Some(Membership {
-            group: group.clone(),
+            group,
             in_flight: 0,
             noted: 0,
             rows: [Link::default(); 4],
@@ -288,7 +297,7 @@ impl Memberships {
     }
 
     /// Takes the mark of the group that has wanted room of a kind for longest.
-    pub(in crate::broker) fn take_want(&mut self, room: Room) -> Option<Arc<Group>> {
+    pub(in crate::broker) fn take_want(&mut self, room: Room) -> Option<GroupHandle> {
         let index = self.wants[room as usize].pop(&mut self.places)?;
         Some(self.get(index)?.group.clone())
     }
@@ -495,8 +504,8 @@ fn take_hold(membership: &mut Membership) -> IsHeld {
 }
 
 /// The address of a group, which holds for as long as a place names it.
-fn address(group: &Arc<Group>) -> usize {
-    Arc::as_ptr(group).addr()
+fn address(group: &GroupHandle) -> usize {
+    Arc::as_ptr(group).cast::<()>().addr()
 }
 
 fn hash(address: usize) -> u64 {
@@ -517,23 +526,30 @@ impl Discard for Box<Memberships> {
 mod tests {
     use super::*;
     use crate::broker::outbox::row::take_looks;
-    use crate::config::ShareStrategy;
 
     const PLACES: u32 = 200_000;
 
     /// What a step may look at.
     const LOOKS: usize = 3 * PLACES_IN_STEP;
 
-    fn member_of_many(group: &Arc<Group>) -> Memberships {
+    fn member_of_many(group: &GroupHandle) -> Memberships {
         let mut memberships = Memberships::default();
         for index in 0..PLACES {
-            assert_eq!(memberships.join(group), index);
+            assert_eq!(memberships.join(group.clone()), index);
         }
         memberships
     }
 
-    fn group() -> Arc<Group> {
-        Arc::new(Group::new("share", "t", ShareStrategy::RoundRobin, 1))
+    struct Lasting;
+
+    impl Shared for Lasting {
+        fn has_ended(&self) -> bool {
+            false
+        }
+    }
+
+    fn group() -> GroupHandle {
+        Arc::new(Lasting)
     }
 
     /// Carries out an errand. Returns how many groups were held, were told of the end, and were told of
@@ -619,6 +635,6 @@ mod tests {
         assert!(!memberships.has_wants() && !memberships.begin_resuming());
         memberships.depart();
         assert_eq!(carry_out(&mut memberships), [0, 0, 0]);
-        assert_eq!(memberships.join(&group), PLACES - 1);
+        assert_eq!(memberships.join(group), PLACES - 1);
     }
 }

@@ -9,6 +9,7 @@ mod aliases;
 pub(crate) mod chunks;
 pub(super) mod compose;
 pub(super) mod line;
+pub(super) mod link;
 pub(super) mod memberships;
 pub(super) mod replay;
 mod resend;
@@ -34,13 +35,12 @@ use crate::message::subscription::Options;
 use self::aliases::OutboundAliases;
 use self::chunks::Chunks;
 use self::line::{Line, Waits};
-use self::memberships::{Errand, Membership, Memberships, Room};
+use self::link::{Link, Words};
+use self::memberships::{Errand, GroupHandle, Membership, Memberships, Room};
 use self::replay::Replay;
 use self::resend::Resend;
 use self::writer::{Outcome, Reported, Write, Writer};
-use super::context::Context;
-use super::link::{Link, Words};
-use super::share::{Group, Surrendered};
+use super::bounds::Bounds;
 
 /// Queued messages are encoded only while fewer bytes than this wait for the socket.
 const PUMP_MARK: usize = 256 * 1024;
@@ -103,6 +103,13 @@ pub(super) enum Suits {
     TooLarge,
     /// Not connected: the group is told of the next connection.
     Absent,
+}
+
+/// A message of a member that goes away, by its number.
+pub(super) struct Surrendered {
+    pub(super) sequence: u64,
+    pub(super) packet_id: PacketId,
+    pub(super) delivery: Delivery,
 }
 
 /// What an acknowledgement was to the exchange that its identifier names.
@@ -234,7 +241,7 @@ impl Outbox {
         &mut self,
         publication: &Publication<'_>,
         grant: Grant,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> Offered {
         if grant.qos == QoS::AtMostOnce {
             return self.offer_at_most_once(publication, &grant, context);
@@ -269,7 +276,7 @@ impl Outbox {
         &mut self,
         publication: &Publication<'_>,
         grant: &Grant,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> Offered {
         match &self.connected {
             None if self.persistent => Offered::Refused,
@@ -298,7 +305,7 @@ impl Outbox {
         packets: &[u8],
         count: usize,
         grant: &Grant,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> Option<Wake> {
         let connected = self.connected.as_mut()?;
         let is_unchanged = version == connected.peer.version
@@ -323,7 +330,7 @@ impl Outbox {
         &mut self,
         publication: &Publication<'_>,
         grant: &Grant,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> Offered {
         let Some(connected) = &self.connected else {
             return Offered::Dropped;
@@ -346,7 +353,7 @@ impl Outbox {
         &mut self,
         publication: &Publication<'_>,
         grant: &Grant,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> Option<Wake> {
         let connected = self.connected.as_mut()?;
         let bytes = connected.append_at_most_once(publication, grant, context)?;
@@ -362,7 +369,7 @@ impl Outbox {
         publication: &Publication<'_>,
         grant: Grant,
         origin: Origin,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> HandOver {
         let Some(connected) = self.connected.as_ref().filter(|c| !c.is_leaving) else {
             self.memberships
@@ -429,7 +436,7 @@ impl Outbox {
         publication: &Publication<'_>,
         grant: &Grant,
         origin: Origin,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> HandOver {
         // A message that was accepted at QoS 1 or 2 is not held against the budget again.
         let may_wait = publication.qos > QoS::AtMostOnce && !publication.at_once.is_required();
@@ -458,7 +465,7 @@ impl Outbox {
         publication: &Publication<'_>,
         grant: &Grant,
         membership: u32,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> Suits {
         let suits = match self.connected.as_ref().filter(|c| !c.is_leaving) {
             None => Suits::Absent,
@@ -474,7 +481,7 @@ impl Outbox {
 
     /// Whether a new QoS 1 or 2 message can be sent now: one that was sent before goes first
     /// (MQTT-4.6.0-1).
-    fn has_room(&self, context: &Context<'_>) -> bool {
+    fn has_room(&self, context: &Bounds<'_>) -> bool {
         self.connected.as_ref().is_some_and(|connected| {
             self.window.len() < connected.places && connected.out.len() < context.limits.outbox
         })
@@ -483,7 +490,7 @@ impl Outbox {
     /// Whether a message of QoS 1 or 2 that may not wait goes out now, to a client that has little of what
     /// there is for such messages.
     #[cold]
-    fn takes_at_once(&self, publication: &Publication<'_>, context: &Context<'_>) -> bool {
+    fn takes_at_once(&self, publication: &Publication<'_>, context: &Bounds<'_>) -> bool {
         let connected = self.connected.as_ref();
         connected.is_some_and(|connected| connected.takes_at_once())
             && self.queue.is_empty()
@@ -496,7 +503,7 @@ impl Outbox {
     }
 
     /// Opens an exchange and appends its PUBLISH. The caller has seen that there is room.
-    fn send(&mut self, delivery: Delivery, origin: Option<Origin>, context: &Context<'_>) -> Wake {
+    fn send(&mut self, delivery: Delivery, origin: Option<Origin>, context: &Bounds<'_>) -> Wake {
         let Some(connected) = &mut self.connected else {
             return Wake::Nobody;
         };
@@ -520,7 +527,7 @@ impl Outbox {
         &mut self,
         publication: &Publication<'_>,
         grant: Grant,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> Offered {
         if self.connected.is_none() && !self.persistent {
             return Offered::Dropped;
@@ -549,7 +556,7 @@ impl Outbox {
         Offered::Queued
     }
 
-    fn is_full(&self, context: &Context<'_>) -> bool {
+    fn is_full(&self, context: &Bounds<'_>) -> bool {
         self.queue.len() + self.window.len() >= context.limits.session_queue
             || self.queue.bytes() + self.window.bytes() >= context.limits.session_queue_bytes
     }
@@ -561,7 +568,7 @@ impl Outbox {
 
     /// Sends what waits for room: first exchanges of an earlier connection, then the queue. At most
     /// `limit` new exchanges are opened.
-    pub(super) fn pump(&mut self, limit: usize, context: &Context<'_>) -> Wake {
+    pub(super) fn pump(&mut self, limit: usize, context: &Bounds<'_>) -> Wake {
         let mut wake = self.pump_resend(context);
         let mut opened = 0;
         for _ in 0..LOOKED_AT.max(limit) {
@@ -593,11 +600,11 @@ impl Outbox {
     }
 
     /// Whether something that waits could be sent at once.
-    pub(super) fn has_more(&self, context: &Context<'_>) -> bool {
+    pub(super) fn has_more(&self, context: &Bounds<'_>) -> bool {
         (!self.queue.is_empty() && self.can_pump(context)) || self.can_resend()
     }
 
-    fn can_pump(&self, context: &Context<'_>) -> bool {
+    fn can_pump(&self, context: &Bounds<'_>) -> bool {
         self.has_room(context)
             && self
                 .connected
@@ -613,7 +620,7 @@ impl Outbox {
     }
 
     /// The room that some group wants and that there is.
-    fn wanted_room(&self, context: &Context<'_>) -> Option<Room> {
+    fn wanted_room(&self, context: &Bounds<'_>) -> Option<Room> {
         let connected = self.connected.as_ref()?;
         let has_bytes = connected.out.len() < context.limits.outbox;
         if !has_bytes || connected.is_leaving || connected.out.is_broken() {
@@ -627,13 +634,13 @@ impl Outbox {
     }
 
     /// Whether a group that was refused for want of room can have some.
-    pub(super) fn is_wanted(&self, context: &Context<'_>) -> bool {
+    pub(super) fn is_wanted(&self, context: &Bounds<'_>) -> bool {
         self.wanted_room(context).is_some()
     }
 
     /// Takes the mark of the group that has wanted room for longest, if there is some. The caller tells
     /// it.
-    pub(super) fn take_want(&mut self, context: &Context<'_>) -> Option<Arc<Group>> {
+    pub(super) fn take_want(&mut self, context: &Bounds<'_>) -> Option<GroupHandle> {
         while let Some(room) = self.wanted_room(context) {
             let group = self.memberships.get_or_insert_default().take_want(room);
             if group.is_some() {
@@ -687,7 +694,7 @@ impl Outbox {
     }
 
     /// Whether the connection takes a retained message of so many bytes now.
-    pub(super) fn takes_replay(&self, qos: QoS, bytes: usize, context: &Context<'_>) -> bool {
+    pub(super) fn takes_replay(&self, qos: QoS, bytes: usize, context: &Bounds<'_>) -> bool {
         let Some(connected) = &self.connected else {
             return false;
         };
@@ -704,7 +711,7 @@ impl Outbox {
         &mut self,
         publication: &Publication<'_>,
         grant: Grant,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> Wake {
         match self.offer(publication, grant, context) {
             Offered::Sent(wake) => wake,
@@ -722,7 +729,7 @@ impl Outbox {
         link: Arc<dyn Link>,
         peer: Peer,
         connack: &[u8],
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> Wake {
         let mut out = Writer::default();
         append_answers(&mut out, connack);
@@ -774,7 +781,7 @@ impl Outbox {
     }
 
     /// Sends what an earlier connection left open, as far as this one takes it, and some at once.
-    pub(super) fn pump_resend(&mut self, context: &Context<'_>) -> Wake {
+    pub(super) fn pump_resend(&mut self, context: &Bounds<'_>) -> Wake {
         let mut appended = false;
         for _ in 0..LOOKED_AT {
             if !self.can_resend() {
@@ -816,7 +823,7 @@ impl Outbox {
         id: PacketId,
         delivery: Delivery,
         origin: Origin,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> Result<Wake, Delivery> {
         let fits = self
             .connected
@@ -913,7 +920,7 @@ impl Outbox {
         &mut self,
         interval: Duration,
         period: Option<Duration>,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> (Wake, bool) {
         let Some(connected) = &mut self.connected else {
             return (Wake::Nobody, false);
@@ -1019,7 +1026,7 @@ impl Outbox {
         &mut self,
         cause: Cause,
         reason_string: Option<String>,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) {
         if let Some(connected) = self.connected.take() {
             let Connected {
@@ -1030,7 +1037,7 @@ impl Outbox {
                 ..
             } = connected;
             if let Some(aliases) = aliases {
-                context.jobs.discard(aliases);
+                context.discard(aliases);
             }
             let words = Words {
                 version: peer.version,
@@ -1124,11 +1131,7 @@ impl Outbox {
     }
 
     /// Takes back what a group does not want, because it ended meanwhile.
-    pub(super) fn keep_surrendered(
-        &mut self,
-        surrendered: Vec<Surrendered>,
-        context: &Context<'_>,
-    ) {
+    pub(super) fn keep_surrendered(&mut self, surrendered: Vec<Surrendered>, context: &Bounds<'_>) {
         for one in surrendered {
             let entry = Entry {
                 phase: Phase::Published(one.delivery),
@@ -1146,7 +1149,7 @@ impl Outbox {
     }
 
     /// A new connection: the groups that wait for it are told next. Half of the window is left to them.
-    pub(super) fn begin_resuming(&mut self, context: &Context<'_>) -> Wake {
+    pub(super) fn begin_resuming(&mut self, context: &Bounds<'_>) -> Wake {
         let slots = self.free_slots();
         let awaited = self
             .memberships
@@ -1172,7 +1175,7 @@ impl Outbox {
     }
 
     /// The group of a membership.
-    pub(super) fn group_of(&self, index: u32) -> Option<Arc<Group>> {
+    pub(super) fn group_of(&self, index: u32) -> Option<GroupHandle> {
         Some(self.membership(index)?.group().clone())
     }
 
@@ -1188,7 +1191,7 @@ impl Outbox {
     }
 
     /// Gives the session a place in `group`, the old one if messages of it are still open.
-    pub(super) fn join(&mut self, group: &Arc<Group>) -> u32 {
+    pub(super) fn join(&mut self, group: GroupHandle) -> u32 {
         self.memberships.get_or_insert_default().join(group)
     }
 
@@ -1212,10 +1215,10 @@ impl Outbox {
 
     /// Forgets everything; returns how many QoS 1 and 2 messages were lost with it. What is still to go
     /// back to groups is left to their errand, which ends with [`end_window`](Self::end_window).
-    pub(super) fn end(&mut self, context: &Context<'_>) -> usize {
+    pub(super) fn end(&mut self, context: &Bounds<'_>) -> usize {
         let lost = self.queue.len();
-        context.jobs.discard(std::mem::take(&mut self.queue));
-        context.jobs.discard(std::mem::take(&mut self.replays));
+        context.discard(std::mem::take(&mut self.queue));
+        context.discard(std::mem::take(&mut self.replays));
         self.persistent = false;
         self.charge = None;
         match &mut self.memberships {
@@ -1229,14 +1232,14 @@ impl Outbox {
 
     /// Forgets what is in the window, and the groups; returns how many messages were lost. One that waits
     /// for PUBCOMP has arrived.
-    pub(super) fn end_window(&mut self, context: &Context<'_>) -> usize {
+    pub(super) fn end_window(&mut self, context: &Bounds<'_>) -> usize {
         let mut lost = 0;
         self.window.visit(|_, entry| {
             lost += usize::from(matches!(entry.phase, Phase::Published(_)));
         });
-        context.jobs.discard(std::mem::take(&mut self.window));
+        context.discard(std::mem::take(&mut self.window));
         if let Some(memberships) = self.memberships.take() {
-            context.jobs.discard(memberships);
+            context.discard(memberships);
         }
         lost
     }
@@ -1252,7 +1255,7 @@ impl Outbox {
 
     /// Brings the account with the budget up to date.
     #[inline]
-    pub(crate) fn settle(&mut self, context: &Context<'_>) {
+    pub(crate) fn settle(&mut self, context: &Bounds<'_>) {
         let held = self.footprint();
         self.charge
             .get_or_insert_with(|| Charge::none(context.budget, Kind::Queues))
@@ -1315,7 +1318,7 @@ impl Connected {
         &mut self,
         publication: &Publication<'_>,
         grant: &Grant,
-        context: &Context<'_>,
+        context: &Bounds<'_>,
     ) -> Option<usize> {
         let ids = grant.subscription_ids.as_slice();
         if let Some((version, frame)) = publication.verbatim
@@ -1342,7 +1345,7 @@ impl Connected {
     /// Whether bytes that need not be sent may be held for this client: there is room for them, or
     /// the socket takes them at once.
     #[inline]
-    fn may_append(&self, bytes: usize, context: &Context<'_>) -> bool {
+    fn may_append(&self, bytes: usize, context: &Bounds<'_>) -> bool {
         self.takes_at_once() || context.budget.admits_message(bytes)
     }
 
@@ -1400,7 +1403,7 @@ fn fits(
     publication: &Publication<'_>,
     grant: &Grant,
     connected: &Connected,
-    context: &Context<'_>,
+    context: &Bounds<'_>,
 ) -> bool {
     // Nearly every packet is far below: the bound is computed only when it might matter.
     let rough = publication.topic.len()
@@ -1419,7 +1422,7 @@ fn fits_exactly(
     publication: &Publication<'_>,
     grant: &Grant,
     connected: &Connected,
-    context: &Context<'_>,
+    context: &Bounds<'_>,
 ) -> bool {
     let id = PacketId::new(1).filter(|_| grant.qos > QoS::AtMostOnce);
     let packet = outgoing(publication, grant, id, false, context.now);
@@ -1427,7 +1430,7 @@ fn fits_exactly(
 }
 
 /// The same for a message that waited.
-fn delivery_fits(delivery: &Delivery, connected: &Connected, context: &Context<'_>) -> bool {
+fn delivery_fits(delivery: &Delivery, connected: &Connected, context: &Bounds<'_>) -> bool {
     let ids = delivery.subscription_ids.as_slice();
     // A message is charged for more than its bytes.
     let rough = delivery.message.footprint() + 5 * ids.len();

@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 
+use crate::broker::discard::Discard;
 use crate::codec::PacketId;
 use crate::message::delivery::Delivery;
 
@@ -527,6 +528,12 @@ fn distance(from: u16, to: u16) -> Option<usize> {
     }
     // Wrapping goes by 65,536, and there are 65,535 identifiers.
     Some(usize::from(to.wrapping_sub(from)) - usize::from(to < from))
+}
+
+impl Discard for Window {
+    fn discard(&mut self, count: usize) -> bool {
+        self.discard(count)
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use std::time::Instant;
 use crate::codec::PacketId;
 use crate::message::publication::Message;
 
-use crate::broker::outbox::line::{Aside, Discard, Line, Waits};
+use crate::broker::discard::Discard;
+use crate::broker::outbox::line::{Aside, Line, Waits};
 
 /// A message that waits for a member.
 pub(super) struct Waiting {

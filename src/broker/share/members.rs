@@ -9,10 +9,9 @@ use crate::message::delivery::Delivery;
 use crate::message::publication::Publication;
 use crate::message::subscription::Subscription;
 
-use super::super::context::Context;
-use super::super::dirty::Dirty;
 use super::super::outbox::{Grant, HandOver, Suits};
 use super::super::session::Session;
+use super::super::turn::{Context, Dirty};
 use super::backlog::{Looked, Returned, Waiting};
 
 pub(super) struct Member {

@@ -20,25 +20,24 @@ mod bits;
 mod members;
 mod ring;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::budget::{Charge, Kind as Account};
-use crate::codec::{PacketId, QoS};
+use crate::codec::QoS;
 use crate::config::ShareStrategy;
-use crate::message::delivery::Delivery;
 use crate::message::publication::Publication;
 use crate::message::subscription::Subscription;
 
-use super::context::Context;
-use super::dirty::{Dirty, Later};
-use super::outbox::memberships::IsHeld;
-use super::outbox::{HandOver, Suits};
+use super::outbox::memberships::{GroupHandle, IsHeld, Shared};
+use super::outbox::{HandOver, Suits, Surrendered};
+use super::part_bounds::PartBounds;
 use super::random::SplitMix;
 use super::session::Session;
-use super::snapshot::PartBounds;
+use super::turn::{Context, Dirty, Drains, Later};
 
 use backlog::{Backlog, Looked, Returned};
 use members::Member;
@@ -114,13 +113,6 @@ enum Step {
     Rest,
 }
 
-/// A message of a member that goes away, by its number.
-pub(super) struct Surrendered {
-    pub(super) sequence: u64,
-    pub(super) packet_id: PacketId,
-    pub(super) delivery: Delivery,
-}
-
 /// A group as the HTTP API shows it.
 #[derive(Clone, Debug)]
 pub(crate) struct GroupSnapshot {
@@ -168,9 +160,10 @@ impl Group {
         }
     }
 
-    /// Whether the last member has left.
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+    /// The group that a session's place names.
+    pub(super) fn of(handle: GroupHandle) -> Option<Arc<Self>> {
+        let any: Arc<dyn Any + Send + Sync> = handle;
+        any.downcast().ok()
     }
 
     /// Hands messages, each to the member whose turn it is, or keeps or drops them by rule 7.
@@ -215,7 +208,7 @@ impl Group {
             return Err(JoinError::Full);
         }
         let mut outbox = session.outbox();
-        let membership = outbox.join(self);
+        let membership = outbox.join(self.clone());
         let size = outbox.packet_size(membership);
         let options = subscription.options();
         drop(outbox);
@@ -391,13 +384,6 @@ impl Group {
         self.go_on(self.state.lock(), context, dirty);
     }
 
-    /// Goes on with a group that was on a list.
-    pub(super) fn drain_listed(self: &Arc<Self>, context: &Context<'_>, dirty: &mut Dirty) {
-        let mut state = self.state.lock();
-        state.is_listed = false;
-        self.take_slice(state, context, dirty);
-    }
-
     /// Hands out what waits, if the turn has time for it.
     fn go_on(
         self: &Arc<Self>,
@@ -472,6 +458,20 @@ impl Group {
             queued: state.backlog.len(),
             dropped: state.dropped,
         }
+    }
+}
+
+impl Shared for Group {
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+}
+
+impl Drains for Group {
+    fn drain_listed(self: Arc<Self>, context: &Context<'_>, dirty: &mut Dirty) {
+        let mut state = self.state.lock();
+        state.is_listed = false;
+        self.take_slice(state, context, dirty);
     }
 }
 
@@ -972,9 +972,9 @@ impl State {
         }
         self.dropped += self.backlog.len() as u64;
         let (line, blocked, returned) = std::mem::take(&mut self.backlog).into_parts();
-        context.jobs.discard(line);
-        context.jobs.discard(blocked);
-        context.jobs.discard(returned);
+        context.discard(line);
+        context.discard(blocked);
+        context.discard(returned);
         self.charge = None;
     }
 

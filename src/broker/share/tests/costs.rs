@@ -8,7 +8,7 @@ use crate::codec::{Packet, PacketId, QoS, Version, client};
 use crate::message::publication::Publication;
 
 use super::super::super::Dirty;
-use super::super::super::dirty::STEPS_PER_TURN;
+use super::super::super::turn::STEPS_PER_TURN;
 use super::Harness;
 use crate::broker::deliver::{Origin, Run};
 

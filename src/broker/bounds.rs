@@ -1,16 +1,15 @@
-//! What every step of the broker is handed: the time, the bounds, and the budget.
+//! The time, the bounds, and the budget: all that a receiver and a store need to know of a turn.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::budget::Budget;
 use crate::config::{AwsRules, Limits, Overflow};
 
-use super::jobs::Jobs;
+use super::discard::{self, Discard, Rest};
 
 /// The circumstances of one call. The core reads no clock: `now` comes from the caller.
 #[derive(Clone, Copy)]
-pub(crate) struct Context<'a> {
+pub(crate) struct Bounds<'a> {
     pub(crate) now: Instant,
     /// The time for what live connections are measured by.
     pub(crate) live: Instant,
@@ -20,8 +19,13 @@ pub(crate) struct Context<'a> {
     pub(super) aws: &'a AwsRules,
     pub(super) on_overflow: Overflow,
     pub(crate) budget: Budget,
-    /// What is nobody's turn.
-    pub(super) jobs: &'a Arc<Jobs>,
-    /// Steps that a shared group takes under one lock hold, at least 1.
-    pub(super) batch: usize,
+    /// Who drops what is left of something long.
+    pub(super) rest: &'a dyn Rest,
+}
+
+impl Bounds<'_> {
+    /// Drops what may be long: a little now, much in turns.
+    pub(super) fn discard(&self, what: impl Discard + 'static) {
+        discard::discard(what, self.rest);
+    }
 }

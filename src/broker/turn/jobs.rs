@@ -11,12 +11,12 @@ use crate::chunked::Queue;
 use crate::time::Moment;
 use crate::topic::Filter;
 
-use super::Broker;
 use super::context::Context;
 use super::dirty::{Dirty, Later};
-use super::outbox::line::Discard;
-use super::schedule::Alarm;
-use super::session::{Session, Subscribed};
+use crate::broker::Broker;
+use crate::broker::discard::{self, Discard, Rest};
+use crate::broker::schedule::Alarm;
+use crate::broker::session::{Session, Subscribed};
 
 /// Subscriptions that end together with their session; more of them are left to a job.
 const AT_ONCE: usize = 64;
@@ -25,7 +25,7 @@ const AT_ONCE: usize = 64;
 const SUBSCRIPTION_STEPS: usize = 16;
 
 /// Something to be done in pieces.
-pub(super) enum Job {
+pub(in crate::broker) enum Job {
     /// Ends the subscriptions of a session that has ended.
     EndSubscriptions {
         session: Arc<Session>,
@@ -39,21 +39,18 @@ pub(super) enum Job {
     Discard(Box<dyn Discard>),
 }
 
-/// Messages that are dropped at once; more of them are left to a job.
-const DROPPED_AT_ONCE: usize = 256;
-
 /// Messages that are dropped in one piece, and what each costs, in steps.
 const DROPPED: usize = 256;
 const DROP_STEPS: usize = 1;
 
 /// Jobs in the order they came up.
-pub(super) struct Jobs {
+pub(in crate::broker) struct Jobs {
     waiting: Mutex<Queue<Job>>,
     alarm: Arc<dyn Alarm>,
 }
 
 impl Jobs {
-    pub(super) fn new(alarm: Arc<dyn Alarm>) -> Self {
+    pub(in crate::broker) fn new(alarm: Arc<dyn Alarm>) -> Self {
         Self {
             waiting: Mutex::default(),
             alarm,
@@ -61,16 +58,9 @@ impl Jobs {
     }
 
     /// Leaves a job to the timekeeper.
-    pub(super) fn leave(&self, job: Job) {
+    pub(in crate::broker) fn leave(&self, job: Job) {
         self.waiting.lock().push_back(job);
         self.alarm.deadline_moved();
-    }
-
-    /// Drops messages: a few now, many in turns.
-    pub(super) fn discard(&self, mut messages: impl Discard + 'static) {
-        if !messages.discard(DROPPED_AT_ONCE) {
-            self.leave(Job::Discard(Box::new(messages)));
-        }
     }
 
     fn pop(&self) -> Option<Job> {
@@ -82,6 +72,12 @@ impl Jobs {
     }
 }
 
+impl Rest for Jobs {
+    fn drop_later(&self, rest: Box<dyn Discard>) {
+        self.leave(Job::Discard(rest));
+    }
+}
+
 impl Broker {
     /// Whether there is work for [`work`](Self::work).
     pub(crate) fn has_work(&self) -> bool {
@@ -90,7 +86,7 @@ impl Broker {
 
     /// Drops what may be long: a little now, much in turns.
     pub(crate) fn discard(&self, what: impl Discard + 'static) {
-        self.jobs.discard(what);
+        discard::discard(what, &*self.jobs);
     }
 
     /// Works off jobs for one turn. Returns whether there is more to do.
@@ -109,7 +105,7 @@ impl Broker {
     }
 
     /// Ends every subscription of a session that has ended: a few now, many in turns.
-    pub(super) fn end_subscriptions(
+    pub(in crate::broker) fn end_subscriptions(
         &self,
         session: &Arc<Session>,
         subscriptions: BTreeMap<Box<str>, Subscribed>,

@@ -11,9 +11,9 @@ use crate::budget::{Budget, Charge, Kind};
 use crate::codec::Version;
 use crate::message::cause::Cause;
 
-use super::outbox::chunks::Chunks;
-use super::outbox::compose::{Outgoing, compose_within};
-use super::outbox::writer::{self, Outcome, Writer};
+use super::chunks::Chunks;
+use super::compose::{Outgoing, compose_within};
+use super::writer::{self, Outcome, Writer};
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,12 +59,12 @@ pub(crate) struct Words {
     pub(crate) packet_size: usize,
     /// The outbox counts the bytes no longer; until they are written they are counted here.
     #[expect(dead_code, reason = "it counts for as long as it is there")]
-    pub(super) held: Charge,
+    pub(in crate::broker) held: Charge,
 }
 
 impl Words {
     /// None at all: the connection just ends.
-    pub(super) fn none(version: Version, budget: Budget) -> Self {
+    pub(in crate::broker) fn none(version: Version, budget: Budget) -> Self {
         Self {
             version,
             cause: None,

@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::context::Context;
-use super::deliver::fan_out::FanOut;
 use super::jobs::{Job, Jobs};
-use super::outbox::Wake;
-use super::session::Session;
-use super::share::Group;
+use crate::broker::Broker;
+use crate::broker::outbox::Wake;
+use crate::broker::session::Session;
 
 /// What a turn does before others get theirs, in steps. One is what it takes to hand a small message to
 /// a receiver, or to decode one: about an eighth of a microsecond.
@@ -27,7 +26,7 @@ const FEW_DELIVERIES: usize = 8;
 /// Work that a call began and did not finish: it had its share of the turn.
 pub(crate) enum Later {
     /// Messages that wait in a group.
-    Drain(Arc<Group>),
+    Drain(Arc<dyn Drains>),
     /// Groups and messages that wait for a session, which has room.
     MakeRoom(Arc<Session>),
     /// Messages on their way from a session to its groups or back.
@@ -35,7 +34,19 @@ pub(crate) enum Later {
     /// A connection whose session's queue is full, to be ended.
     Overflow { session: Arc<Session>, epoch: u64 },
     /// Receivers of a message that nobody waits for.
-    FanOut(Box<FanOut>),
+    FanOut(Box<dyn GoesOn>),
+}
+
+/// Somebody with whom messages wait, and who is on the list of a turn.
+pub(crate) trait Drains: Send + Sync {
+    /// Hands out what waits, as far as one lock hold goes.
+    fn drain_listed(self: Arc<Self>, context: &Context<'_>, dirty: &mut Dirty);
+}
+
+/// Something that is done in pieces.
+pub(crate) trait GoesOn: Send {
+    /// Goes on until the turn is over, for a piece at least. Returns whether it is done.
+    fn go_on(&mut self, broker: &Broker, context: &Context<'_>, dirty: &mut Dirty) -> bool;
 }
 
 /// Outboxes to be written at the end of a turn, and what is left to be done then. Every call that may
@@ -64,7 +75,7 @@ pub(crate) struct Dirty {
 impl Dirty {
     /// Notes a delivery, and the receiver if it needs a writer.
     #[inline]
-    pub(super) fn delivered(&mut self, session: &Arc<Session>, wake: Wake) {
+    pub(in crate::broker) fn delivered(&mut self, session: &Arc<Session>, wake: Wake) {
         self.deliveries += 1;
         self.steps += 1;
         self.note(session, wake);
@@ -72,7 +83,7 @@ impl Dirty {
 
     /// Notes that one receiver was offered `messages` in so many steps.
     #[inline]
-    pub(super) fn offered(&mut self, messages: usize, steps: usize) {
+    pub(in crate::broker) fn offered(&mut self, messages: usize, steps: usize) {
         self.deliveries += messages;
         self.steps += steps;
     }
@@ -115,7 +126,7 @@ impl Dirty {
 
     /// The steps at which the turn is over; one is always left.
     #[inline]
-    pub(super) fn end_of_turn(&self) -> usize {
+    pub(in crate::broker) fn end_of_turn(&self) -> usize {
         self.share().max(self.steps + 1)
     }
 
@@ -133,7 +144,7 @@ impl Dirty {
     }
 
     /// There is more to write to a receiver whose turn is over.
-    pub(super) fn come_back(&mut self, session: &Arc<Session>) {
+    pub(in crate::broker) fn come_back(&mut self, session: &Arc<Session>) {
         self.sessions.push_back(session.clone());
     }
 
@@ -144,11 +155,11 @@ impl Dirty {
         self.later.push_back(work);
     }
 
-    pub(super) fn pop_later(&mut self) -> Option<Later> {
+    pub(in crate::broker) fn pop_later(&mut self) -> Option<Later> {
         self.later.pop_front()
     }
 
-    pub(super) fn pop(&mut self) -> Option<Arc<Session>> {
+    pub(in crate::broker) fn pop(&mut self) -> Option<Arc<Session>> {
         self.waited = self.waited.saturating_sub(1);
         self.sessions.pop_front()
     }
@@ -159,7 +170,7 @@ impl Dirty {
     /// The write to one of several receivers that got little in a turn that delivered much is put off,
     /// once, until the other tasks that are ready have had a turn: they may have more for it, and a
     /// write costs the system call and hardly its bytes.
-    pub(super) fn pop_due(&mut self, count: &mut usize) -> Option<Arc<Session>> {
+    pub(in crate::broker) fn pop_due(&mut self, count: &mut usize) -> Option<Arc<Session>> {
         while *count > 0 {
             *count -= 1;
             let is_alone = self.sessions.len() == 1;
