@@ -50,6 +50,7 @@ pub(crate) mod chunked;
 mod client;
 pub(crate) mod codec;
 pub mod config;
+mod engine;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -73,10 +74,10 @@ pub(crate) mod topic;
 pub use auth::password::{PasswordHash, PasswordHashError};
 pub use codec::{QoS, ReasonCode, Version};
 pub use config::Config;
+pub use engine::timekeeper::AdvanceError;
 pub use local::{Message, Refused, Subscription};
 #[cfg(feature = "tls")]
 pub use net::ca::{Authority, CertError, Issued, IssuedPem, KeyKind};
-pub use net::timekeeper::AdvanceError;
 #[cfg(feature = "tls")]
 pub use net::tls::TlsError;
 pub use server::{Addrs, BrokerClock, Handle, Server, StartError};

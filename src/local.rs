@@ -13,7 +13,7 @@ use crate::codec::{
     self, DecodeError, Frame, MessageProperties, Packet, PacketId, QoS, ReasonCode, Sender, Split,
     Version,
 };
-use crate::net::Shared;
+use crate::engine::Engine;
 use crate::protocol::violation::Violation;
 
 /// Messages that wait for the program; more stay in the broker, bounded as for any client.
@@ -76,9 +76,9 @@ impl Message {
     }
 
     /// Publishes the message on behalf of nobody.
-    pub(crate) fn publish(&self, shared: &Shared) -> Result<(), Refused> {
-        let broker = &shared.broker;
-        let context = broker.context(shared.clock.now());
+    pub(crate) fn publish(&self, engine: &Engine) -> Result<(), Refused> {
+        let broker = &engine.broker;
+        let context = broker.context(engine.clock.now());
         let mut dirty = Dirty::default();
         let message = OutsideMessage {
             topic: &self.topic,
@@ -129,7 +129,7 @@ impl From<Violation> for Refused {
 /// A message of QoS 1 or 2 counts as acknowledged once [`next`](Self::next) returned it: a shared
 /// group hands what was not taken to its other members.
 pub struct Subscription {
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
     inbox: Arc<Inbox>,
     local: LocalSession,
 }
@@ -141,17 +141,17 @@ impl std::fmt::Debug for Subscription {
 }
 
 impl Subscription {
-    pub(crate) fn open(shared: Arc<Shared>, filter: &str, qos: QoS) -> Result<Self, Refused> {
+    pub(crate) fn open(engine: Arc<Engine>, filter: &str, qos: QoS) -> Result<Self, Refused> {
         let inbox = Arc::new(Inbox::default());
         let link: Arc<dyn Link> = inbox.clone();
-        let broker = &shared.broker;
-        let context = broker.context(shared.clock.now());
+        let broker = &engine.broker;
+        let context = broker.context(engine.clock.now());
         let mut dirty = Dirty::default();
         let opened = broker.open_local(filter, qos, &link, &context, &mut dirty);
         broker.flush_all(&context, dirty);
         let local = opened?;
         Ok(Self {
-            shared,
+            engine,
             inbox,
             local,
         })
@@ -177,14 +177,14 @@ impl Subscription {
 
     /// Whether nothing more can arrive: what was written could not be read.
     fn is_broken(&self) -> bool {
-        self.shared.broker.output_state(&self.local.session).broken
+        self.engine.broker.output_state(&self.local.session).broken
     }
 
     /// The next message if there is one already.
     pub fn take(&mut self) -> Option<Message> {
         let arrived = self.inbox.pop();
-        let broker = &self.shared.broker;
-        let context = broker.context(self.shared.clock.now());
+        let broker = &self.engine.broker;
+        let context = broker.context(self.engine.clock.now());
         let mut dirty = Dirty::default();
         if let Some(Arrived {
             message,
@@ -209,8 +209,8 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let broker = &self.shared.broker;
-        let context = broker.context(self.shared.clock.now());
+        let broker = &self.engine.broker;
+        let context = broker.context(self.engine.clock.now());
         let mut dirty = Dirty::default();
         broker.close_local(&self.local, &context, &mut dirty);
         broker.flush_all(&context, dirty);

@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Broker, Randomness};
 use crate::config::Config;
-use crate::net::{Notices, Passwords, Shared, Tasks, Turns, listener, timekeeper};
+use crate::engine::{Engine, timekeeper};
+use crate::net::{Notices, Passwords, Shared, Tasks, listener};
 use crate::time::Clock;
 
 pub use self::clock::BrokerClock;
@@ -122,9 +123,12 @@ impl Server {
         };
         let addrs = listeners.addrs();
         let shared = share(config);
-        shared.tasks.spawn(timekeeper::keep_time(shared.clone()));
-        if let Some(interval) = shared.broker.config().sys_interval {
-            let publishing = timekeeper::publish_sys(shared.clone(), interval);
+        shared.tasks.spawn(timekeeper::keep_time(
+            shared.engine.clone(),
+            shared.turns.clone(),
+        ));
+        if let Some(interval) = shared.engine.broker.config().sys_interval {
+            let publishing = timekeeper::publish_sys(shared.engine.clone(), interval);
             shared.tasks.spawn(publishing);
         }
         listeners.serve(
@@ -162,7 +166,7 @@ impl Drop for Server {
     }
 }
 
-/// What the tasks of a server share.
+/// A broker that has not begun, and what its connections will share.
 pub(crate) fn share(config: Config) -> Arc<Shared> {
     let clock = Clock::default();
     let timekeeper = Arc::new(timekeeper::Timekeeper::default());
@@ -173,12 +177,14 @@ pub(crate) fn share(config: Config) -> Arc<Shared> {
     let broker = Broker::new(config, randomness, clock.now().now, timekeeper.clone());
     let passwords = Passwords::new(&broker);
     Arc::new(Shared {
-        broker,
-        clock,
-        timekeeper,
-        turns: Turns::default(),
+        engine: Arc::new(Engine {
+            broker,
+            clock,
+            timekeeper,
+            stopping: CancellationToken::new(),
+        }),
+        turns: Arc::default(),
         tasks: Tasks::default(),
-        stopping: CancellationToken::new(),
         connections: AtomicUsize::new(0),
         passwords,
         #[cfg(feature = "tls")]
@@ -302,9 +308,13 @@ impl Listeners {
         serve(self.wss, tls.cloned().map(listener::Kind::Wss));
         #[cfg(feature = "http")]
         if let Some(listener) = self.http {
-            shared
-                .tasks
-                .spawn(crate::http::serve(shared.clone(), listener));
+            let parts = crate::http::Parts {
+                engine: shared.engine.clone(),
+                tasks: shared.tasks.clone(),
+                turns: shared.turns.clone(),
+                cannot_accept: shared.notices.cannot_accept.clone(),
+            };
+            shared.tasks.spawn(crate::http::serve(parts, listener));
         }
     }
 }

@@ -5,18 +5,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by layer, the lowest first. A module may use its own layer and those below.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["config", "time", "auth", "budget", "table", "chunked"],
     &["codec", "topic"],
     &["message"],
     &["protocol"],
     &["broker"],
     &["client"],
+    &["engine"],
     &["net", "http", "local", "server"],
     &["cli", "main", "lib", "sim", "fuzz", "internals"],
 ];
 
-/// `net` is below `server`, but `Shared` is in it, which everything of that layer needs.
 fn layer(module: &str) -> usize {
     LAYERS
         .iter()
@@ -266,6 +266,31 @@ fn circle_is_found_wherever_it_is() {
     assert_eq!(names, ["a", "b", "c"]);
     let names: Vec<_> = names_of_broker(code, 2).into_iter().collect();
     assert_eq!(names, ["c", "d"]);
+}
+
+/// What a struct of everything would hand to them.
+#[test]
+fn programs_and_the_api_get_no_more_of_a_server_than_they_need() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = vec![root.join("local.rs")];
+    sources(&root.join("http"), &mut files);
+    assert!(files.len() > 10, "the sources were not found");
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        // What is imported from it: one name, or some in braces.
+        let names_shared = text.split("net::").skip(1).any(|imported| {
+            let names = match imported.strip_prefix('{') {
+                Some(names) => names.split('}').next().unwrap_or_default(),
+                None => imported.split([';', ':', ',']).next().unwrap_or_default(),
+            };
+            let mut names = names.split(|c: char| !c.is_alphanumeric());
+            names.any(|name| name == "Shared")
+        });
+        assert!(!names_shared, "{}: names `net::Shared`", file.display());
+        let is_local = file.ends_with("local.rs");
+        let names_net = uses(&text, 1).any(|module| module == "net");
+        assert!(!(is_local && names_net), "local.rs: names `net`");
+    }
 }
 
 #[test]

@@ -48,7 +48,7 @@ impl FromRequest<Api> for JsonBody {
             let error = "the body is not declared as application/json";
             return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
         }
-        let config = api.shared.broker.config();
+        let config = api.engine.broker.config();
         // Nor is one read that has no room even while nothing else is held.
         let limit = super::body_limit(&config.limits).min(config.limits.memory / 2 / COPIES);
         let mut body = request.into_body();
@@ -66,7 +66,7 @@ impl FromRequest<Api> for JsonBody {
             }
         };
         if read.is_err() && announced <= DISCARD_BYTES {
-            api.shared.tasks.spawn(discard(body));
+            api.tasks.spawn(discard(body));
         }
         read
     }
@@ -79,7 +79,7 @@ impl JsonBody {
         let most = most.map_or(limit, |most| most.min(limit));
         let mut read = Self {
             bytes: Vec::new(),
-            charge: Charge::none(api.shared.broker.budget(), Kind::Http),
+            charge: Charge::none(api.engine.broker.budget(), Kind::Http),
         };
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
             let frame = frame.map_err(|error| {

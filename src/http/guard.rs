@@ -14,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::auth::origin::{is_local, is_local_origin};
-use crate::net::Shared;
+use crate::engine::Engine;
 
 use super::error::{ApiError, excerpt};
 
@@ -24,12 +24,12 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Lets a request through whose `Host` is this machine, or an allowed name, and that no page from
 /// elsewhere sent.
 pub(super) async fn admit(
-    State(shared): State<Arc<Shared>>,
+    State(engine): State<Arc<Engine>>,
     request: Request,
     next: Next,
 ) -> Response {
     let (headers, uri) = (request.headers(), request.uri());
-    match check(headers, uri, &shared.broker.config().http_allowed_hosts) {
+    match check(headers, uri, &engine.broker.config().http_allowed_hosts) {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
             log(request.method().as_str(), headers, uri, &refusal);

@@ -20,7 +20,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::broker::Stats;
-use crate::net::Histogram;
+use crate::engine::Histogram;
 
 use super::Api;
 use super::error::ApiError;
@@ -39,8 +39,8 @@ pub(super) async fn scrape(
     let mut accepted = accepted.filter_map(|value| value.to_str().ok());
     let is_open = accepted.any(|value| value.contains("application/openmetrics-text"));
     let stats = api.stats().await?;
-    let profile = api.shared.broker.config().profile.name();
-    let turns = Turns(api.shared.turns.histogram());
+    let profile = api.engine.broker.config().profile.name();
+    let turns = Turns(api.turns.histogram());
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry(stats, turns, profile))
         .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;

@@ -29,7 +29,8 @@ use axum::routing::{get, post};
 
 use crate::broker::Stats;
 use crate::config::Limits;
-use crate::net::Shared;
+use crate::engine::{Engine, Turns};
+use crate::net::{Seldom, Tasks};
 
 use error::{ApiError, excerpt};
 use jobs::{Jobs, SharedJob};
@@ -39,10 +40,23 @@ pub(crate) use serve::serve;
 /// What a request body may have beyond the largest payload, in bytes: names, quotes, properties.
 const BODY_ALLOWANCE: usize = 1 << 20;
 
+/// What a server hands to its API.
+pub(crate) struct Parts {
+    pub(crate) engine: Arc<Engine>,
+    /// Connections are spawned on them.
+    pub(crate) tasks: Tasks,
+    /// Shown as a metric.
+    pub(crate) turns: Arc<Turns>,
+    /// The log line on listeners that cannot accept.
+    pub(crate) cannot_accept: Arc<Seldom>,
+}
+
 /// What every handler works with.
 #[derive(Clone)]
 struct Api {
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
+    tasks: Tasks,
+    turns: Arc<Turns>,
     jobs: Jobs,
     stats: Arc<SharedJob<Stats>>,
 }
@@ -50,16 +64,18 @@ struct Api {
 impl Api {
     /// The broker's counters at this moment. All sessions are summed up for them.
     async fn stats(&self) -> Result<Stats, ApiError> {
-        let shared = self.shared.clone();
-        let job = move || shared.broker.stats(shared.clock.now().now);
+        let engine = self.engine.clone();
+        let job = move || engine.broker.stats(engine.clock.now().now);
         self.stats.run(job).await
     }
 }
 
 /// Every path that exists; `openapi.json` describes the same.
-fn router(shared: &Arc<Shared>) -> Router {
+fn router(parts: &Parts) -> Router {
     let api = Api {
-        shared: shared.clone(),
+        engine: parts.engine.clone(),
+        tasks: parts.tasks.clone(),
+        turns: parts.turns.clone(),
         jobs: Jobs::new(),
         stats: Arc::new(SharedJob::new()),
     };
@@ -82,7 +98,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .route("/v1/openapi.json", get(api::openapi::show))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(shared.clone(), guard::admit))
+        .layer(from_fn_with_state(parts.engine.clone(), guard::admit))
         .with_state(api)
 }
 

@@ -20,9 +20,10 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::budget::{Charge, Kind};
-use crate::net::Shared;
+use crate::engine::Engine;
 use crate::net::listener::back_off;
 
+use super::Parts;
 use super::activity::{Activity, Place, Places, Tracked, Watched};
 
 /// Connections at one time.
@@ -42,20 +43,21 @@ const SEND_BUFFER: usize = 64 * 1024;
 
 /// Serves the API on `listener` until the server stops. Requests that are being answered then are
 /// answered to the end.
-pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
-    let router = super::router(&shared);
+pub(crate) async fn serve(parts: Parts, listener: TcpListener) {
+    let router = super::router(&parts);
+    let engine = &parts.engine;
     let places = Places::new(CONNECTIONS);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&shared, &listener, &places) => accepted,
-            () = shared.stopping.cancelled() => return,
+            accepted = accept(&parts, &listener, &places) => accepted,
+            () = engine.stopping.cancelled() => return,
         };
         let Some((stream, activity, place)) = accepted else {
             continue;
         };
-        let (owned, router) = (shared.clone(), router.clone());
-        let charge = Charge::forced(shared.broker.budget(), Kind::Http, IDLE);
-        shared.tasks.spawn(async move {
+        let (owned, router) = (engine.clone(), router.clone());
+        let charge = Charge::forced(engine.broker.budget(), Kind::Http, IDLE);
+        parts.tasks.spawn(async move {
             serve_connection(&owned, stream, &activity, router).await;
             drop((place, charge));
         });
@@ -64,25 +66,26 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
 
 /// The next connection, once there is a place for it.
 async fn accept(
-    shared: &Shared,
+    parts: &Parts,
     listener: &TcpListener,
     places: &Arc<Places>,
 ) -> Option<(TcpStream, Arc<Activity>, Place)> {
     match listener.accept().await {
         Ok((stream, _)) => {
-            let activity = Activity::new(shared.broker.config().http_idle_timeout);
+            let activity = Activity::new(parts.engine.broker.config().http_idle_timeout);
             let place = places.take(&activity).await;
             Some((stream, activity, place))
         }
         Err(error) => {
-            back_off(shared, "http", &error).await;
+            let now = parts.engine.clock.now().live;
+            back_off(&parts.cannot_accept, now, "http", &error).await;
             None
         }
     }
 }
 
 async fn serve_connection(
-    shared: &Shared,
+    engine: &Engine,
     stream: TcpStream,
     activity: &Arc<Activity>,
     router: Router,
@@ -94,7 +97,7 @@ async fn serve_connection(
     let service = service_fn(|request| answer(&router, activity, request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(shared.broker.config().http_idle_timeout)
+        .header_read_timeout(engine.broker.config().http_idle_timeout)
         .max_buf_size(BUFFER)
         .serve_connection(
             TokioIo::new(Watched::new(stream, activity.clone())),
@@ -102,7 +105,7 @@ async fn serve_connection(
         );
     let mut connection = pin!(connection);
     let mut expired = pin!(activity.expired());
-    let mut stopping = pin!(shared.stopping.cancelled());
+    let mut stopping = pin!(engine.stopping.cancelled());
     let mut is_stopping = false;
     let ended = loop {
         tokio::select! {

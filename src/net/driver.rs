@@ -62,7 +62,7 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
     ) -> Box<Self> {
         let link: Arc<dyn Link> = socket.clone();
         let address = facts.peer.map_or(UNKNOWN, |peer| peer.ip());
-        let turn = Turn::new(&shared.broker, link, facts, since);
+        let turn = Turn::new(&shared.engine.broker, link, facts, since);
         Box::new(Self {
             shared,
             inbound,
@@ -107,8 +107,8 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
                 && let Poll::Ready(verdict) = check.as_mut().poll(cx)
             {
                 self.check = None;
-                let now = shared.clock.now();
-                self.turn.verified(&shared.broker, verdict, now);
+                let now = shared.engine.clock.now();
+                self.turn.verified(&shared.engine.broker, verdict, now);
             }
             let mut io = Ends {
                 cx,
@@ -119,8 +119,8 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
                 if buffer.is_empty() {
                     buffer.resize(READ_SIZE, 0);
                 }
-                let now = shared.clock.now();
-                self.turn.run(&shared.broker, now, buffer, &mut io)
+                let now = shared.engine.clock.now();
+                self.turn.run(&shared.engine.broker, now, buffer, &mut io)
             });
             // Nobody waits for the word any more.
             if !self.turn.is_open() {

@@ -15,6 +15,7 @@ use crate::broker::{ConnectionFacts, TlsFacts, Traffic};
 use crate::budget::{Charge, Kind as Held};
 
 use super::driver::Driver;
+use super::seldom::Seldom;
 use super::socket::{Inbound, Socket};
 #[cfg(feature = "tls")]
 use super::tls_link::{self, NoHandshake};
@@ -119,11 +120,19 @@ pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, kind: Kin
         for _ in 0..ACCEPTS_PER_TURN {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = shared.stopping.cancelled() => return,
+                () = shared.engine.stopping.cancelled() => return,
             };
             match accepted {
                 Ok((stream, peer)) => take(&shared, stream, peer, kind.clone()),
-                Err(error) => back_off(&shared, kind.name(), &error).await,
+                Err(error) => {
+                    back_off(
+                        &shared.notices.cannot_accept,
+                        shared.engine.clock.now().live,
+                        kind.name(),
+                        &error,
+                    )
+                    .await
+                }
             }
         }
         tokio::task::yield_now().await;
@@ -131,11 +140,16 @@ pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, kind: Kin
 }
 
 /// Waits a while after an accept that failed for want of a resource.
-pub(crate) async fn back_off(shared: &Shared, listener: &'static str, error: &io::Error) {
+pub(crate) async fn back_off(
+    notice: &Seldom,
+    now: Instant,
+    listener: &'static str,
+    error: &io::Error,
+) {
     if is_transient(error) {
         return;
     }
-    if let Some(earlier) = shared.notices.cannot_accept.due(shared.clock.now().live) {
+    if let Some(earlier) = notice.due(now) {
         tracing::error!(listener, earlier, "cannot accept: {error}");
     }
     tokio::time::sleep(BACK_OFF).await;
@@ -160,8 +174,8 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             shared.tasks.spawn(serve(place, stream, peer, kind));
         }
         Err(no_place) => {
-            shared.broker.count_refused();
-            if let Some(earlier) = shared.notices.no_place.due(shared.clock.now().live) {
+            shared.engine.broker.count_refused();
+            if let Some(earlier) = shared.notices.no_place.due(shared.engine.clock.now().live) {
                 tracing::warn!(%peer, listener = kind.name(), earlier, "refused: {no_place}");
             }
         }
@@ -188,8 +202,8 @@ struct Place {
 
 impl Place {
     fn take(shared: &Arc<Shared>, kind: &Kind) -> Result<Self, NoPlace> {
-        let limits = &shared.broker.config().limits;
-        let mut charge = shared.broker.charge(Held::Connections);
+        let limits = &shared.engine.broker.config().limits;
+        let mut charge = shared.engine.broker.charge(Held::Connections);
         if charge.grow(kind.opening_bytes()).is_err() {
             return Err(NoPlace::Memory(limits.memory));
         }
@@ -228,7 +242,7 @@ impl Drop for Place {
 async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
     let shared = &place.shared.clone();
     let name = kind.name();
-    let since = shared.clock.now().live;
+    let since = shared.engine.clock.now().live;
     match kind {
         Kind::Mqtt => {
             let (inbound, link) = tcp::split(stream);
@@ -244,7 +258,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             let (inbound, link, tls) = tls_link::take_apart(stream);
             let facts = facts(name, peer, Some(tls));
             let _place = place.begin_mqtt();
-            drive(shared, inbound, link, facts, shared.clock.now().live).await;
+            drive(shared, inbound, link, facts, shared.engine.clock.now().live).await;
         }
         #[cfg(feature = "websocket")]
         Kind::Ws => {
@@ -264,7 +278,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             let Some(stream) = handshake.await else {
                 return;
             };
-            let since = shared.clock.now().live;
+            let since = shared.engine.clock.now().live;
             let facts = facts(name, peer, Some(tls_link::facts(stream.get_ref().1)));
             let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
             let Some((front, stream)) = upgrade.await else {
@@ -308,13 +322,13 @@ async fn shake_hands(
     listener: &'static str,
     config: Arc<rustls::ServerConfig>,
 ) -> Option<TlsStream<TcpStream>> {
-    let limit = shared.broker.config().tls.handshake_timeout;
+    let limit = shared.engine.broker.config().tls.handshake_timeout;
     let gate = &shared.handshakes;
     let refusal = match tls_link::shake_hands(stream, config, gate, peer.ip().into(), limit).await {
         Ok(stream) => return Some(stream),
         Err(refusal) => refusal,
     };
-    shared.broker.count_refused();
+    shared.engine.broker.count_refused();
     match refusal {
         NoHandshake::Failed(error) => {
             tracing::info!(%peer, listener, "TLS handshake failed: {error}");
@@ -323,7 +337,7 @@ async fn shake_hands(
             tracing::info!(%peer, listener, "TLS handshake took longer than {limit:?}");
         }
         NoHandshake::Crowded => {
-            if let Some(earlier) = shared.notices.crowded.due(shared.clock.now().live) {
+            if let Some(earlier) = shared.notices.crowded.due(shared.engine.clock.now().live) {
                 let text = "refused: too many TLS handshakes wait";
                 tracing::warn!(%peer, listener, earlier, "{text}");
             }
@@ -359,7 +373,7 @@ mod tests {
     async fn connections_are_charged_until_memory_is_used_up_and_give_all_back() {
         let memory = 1 << 20;
         let shared = shared(10_000, memory);
-        let used = || shared.broker.budget().used_by(Held::Connections);
+        let used = || shared.engine.broker.budget().used_by(Held::Connections);
         let before = used();
         let mut places = Vec::new();
         let refused = loop {

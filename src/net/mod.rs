@@ -12,20 +12,17 @@ mod shared;
 mod socket;
 mod tasks;
 mod tcp;
-pub(crate) mod timekeeper;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 #[cfg(feature = "tls")]
 mod tls_link;
-mod turns;
 #[cfg(any(feature = "websocket", test, fuzzing))]
 pub(crate) mod ws;
 
 #[cfg(feature = "tls")]
 pub(crate) use gate::Gate;
 pub(crate) use passwords::Passwords;
+#[cfg(feature = "http")]
+pub(crate) use seldom::Seldom;
 pub(crate) use shared::{Notices, Shared};
 pub(crate) use tasks::Tasks;
-#[cfg(feature = "http")]
-pub(crate) use turns::Histogram;
-pub(crate) use turns::Turns;

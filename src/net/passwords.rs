@@ -106,12 +106,12 @@ pub(super) async fn check(
 ) -> Verdict {
     tokio::select! {
         verdict = wait_for_check(&shared, source, credentials) => verdict,
-        () = shared.stopping.cancelled() => Verdict::Busy,
+        () = shared.engine.stopping.cancelled() => Verdict::Busy,
     }
 }
 
 async fn wait_for_check(shared: &Arc<Shared>, source: Source, credentials: Credentials) -> Verdict {
-    let limit = shared.broker.config().limits.connect_timeout;
+    let limit = shared.engine.broker.config().limits.connect_timeout;
     let entered = tokio::time::timeout(limit, shared.passwords.gate.enter(source)).await;
     let Ok(Ok(place)) = entered else {
         return refuse(shared, "too many passwords wait to be checked");
@@ -134,7 +134,7 @@ async fn wait_for_check(shared: &Arc<Shared>, source: Source, credentials: Crede
     match told.await {
         Ok(Checked::Right) => Verdict::Valid,
         Ok(Checked::Wrong { tell_at }) => {
-            let wait = tell_at.saturating_duration_since(shared.clock.now().live);
+            let wait = tell_at.saturating_duration_since(shared.engine.clock.now().live);
             tokio::time::sleep(wait).await;
             Verdict::Invalid
         }
@@ -151,8 +151,8 @@ enum Checked {
 /// Checks on this thread, and takes note of failures even if the client does not wait for the word.
 fn judge(shared: &Shared, source: Source, credentials: &Credentials, _place: &Place) -> Checked {
     let passwords = &shared.passwords;
-    let is_valid = passwords.is_valid(&shared.broker.config().users, credentials);
-    let now = shared.clock.now().live;
+    let is_valid = passwords.is_valid(&shared.engine.broker.config().users, credentials);
+    let now = shared.engine.clock.now().live;
     let mut failures = passwords.failures.lock();
     if is_valid {
         failures.succeeded(source);
@@ -164,7 +164,11 @@ fn judge(shared: &Shared, source: Source, credentials: &Credentials, _place: &Pl
 }
 
 fn refuse(shared: &Shared, why: &str) -> Verdict {
-    if let Some(earlier) = shared.passwords.too_many.due(shared.clock.now().live) {
+    if let Some(earlier) = shared
+        .passwords
+        .too_many
+        .due(shared.engine.clock.now().live)
+    {
         tracing::warn!(earlier, "clients are refused as the broker is busy: {why}");
     }
     Verdict::Busy
@@ -197,7 +201,7 @@ mod tests {
     }
 
     fn credentials(shared: &Shared, name: &str, password: &str) -> Credentials {
-        let charge = shared.broker.charge(Kind::Packets);
+        let charge = shared.engine.broker.charge(Kind::Packets);
         Credentials::new(Some(name), Some(password.as_bytes()), charge)
     }
 
@@ -209,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_nobody_has_costs_a_check_and_lets_nobody_in() {
         let shared = shared();
-        let users = &shared.broker.config().users;
+        let users = &shared.engine.broker.config().users;
         for name in ["", "carol", "dave", "eve"] {
             let stand_in = shared.passwords.stand_in(users, name).unwrap();
             let again = shared.passwords.stand_in(users, name).unwrap();
@@ -279,7 +283,7 @@ mod tests {
         while shared.passwords.gate.waiting() == 0 {
             tokio::task::yield_now().await;
         }
-        shared.stopping.cancel();
+        shared.engine.stopping.cancel();
         assert_eq!(waiting.await.unwrap(), Verdict::Busy);
     }
 }

@@ -1,28 +1,19 @@
-//! What every task of a server shares.
+//! What the connections of a server share.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use tokio_util::sync::CancellationToken;
-
-use crate::broker::Broker;
-use crate::time::Clock;
+use crate::engine::{Engine, Turns};
 
 use super::passwords::Passwords;
 use super::seldom::Seldom;
 use super::tasks::Tasks;
-use super::timekeeper::Timekeeper;
-use super::turns::Turns;
 
-/// The broker, its clock, and the means to stop.
+/// What they work on, what bounds them, and what is said about all of them.
 pub(crate) struct Shared {
-    pub(crate) broker: Broker,
-    pub(crate) clock: Clock,
-    pub(crate) timekeeper: Arc<Timekeeper>,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) tasks: Tasks,
-    pub(crate) turns: Turns,
-    /// Listeners close; connections are being disconnected.
-    pub(crate) stopping: CancellationToken,
+    pub(crate) turns: Arc<Turns>,
     /// Network connections, before and after CONNECT.
     pub(crate) connections: AtomicUsize,
     pub(crate) passwords: Passwords,
@@ -35,8 +26,8 @@ pub(crate) struct Shared {
 /// Log lines on matters of all connections.
 #[derive(Default)]
 pub(crate) struct Notices {
-    /// Connections cannot be accepted.
-    pub(crate) cannot_accept: Seldom,
+    /// Connections cannot be accepted, by a listener of whatever kind.
+    pub(crate) cannot_accept: Arc<Seldom>,
     /// Connections are refused for want of a place or of memory.
     pub(crate) no_place: Seldom,
     /// Too many TLS handshakes wait.

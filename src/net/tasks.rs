@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 ///
 /// A task costs one entry here and takes the lock twice in its life. Nothing shared is touched when
 /// it is polled, and its future is stored once, as it came.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Tasks {
     tracker: TaskTracker,
     running: Arc<Mutex<Running>>,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::net::Shared;
-use crate::net::timekeeper::{self, AdvanceError};
+use crate::engine::Engine;
+use crate::engine::timekeeper::{self, AdvanceError};
 
 /// The clock that every expiry and delay of a broker runs on: the system's, ahead of it by as much as it
 /// was advanced.
@@ -25,7 +25,7 @@ use crate::net::timekeeper::{self, AdvanceError};
 /// ```
 #[derive(Clone)]
 pub struct BrokerClock {
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
 }
 
 impl std::fmt::Debug for BrokerClock {
@@ -37,20 +37,20 @@ impl std::fmt::Debug for BrokerClock {
 }
 
 impl BrokerClock {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    pub(super) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
     }
 
     /// The broker's date and time.
     #[must_use]
     pub fn now(&self) -> SystemTime {
-        self.shared.clock.date()
+        self.engine.clock.date()
     }
 
     /// How far it is ahead of the system's time.
     #[must_use]
     pub fn ahead(&self) -> Duration {
-        self.shared.clock.ahead()
+        self.engine.clock.ahead()
     }
 
     /// Moves it, from one deadline to the next in their order. When this returns, what was due has
@@ -61,7 +61,7 @@ impl BrokerClock {
     ///
     /// A broker that is stopping, and a time more than a hundred years ahead of the system's.
     pub async fn advance(&self, by: Duration) -> Result<(), AdvanceError> {
-        timekeeper::advance(&self.shared, by, false).await
+        timekeeper::advance(&self.engine, by, false).await
     }
 
     /// The same, and live connections notice: a client that would have had to send something by then
@@ -71,6 +71,6 @@ impl BrokerClock {
     ///
     /// Those of [`advance`](Self::advance).
     pub async fn advance_with_keep_alive(&self, by: Duration) -> Result<(), AdvanceError> {
-        timekeeper::advance(&self.shared, by, true).await
+        timekeeper::advance(&self.engine, by, true).await
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::broker::Dirty;
 use crate::codec::QoS;
+use crate::engine::Engine;
 use crate::local::{Message, Refused, Subscription};
 use crate::net::Shared;
 #[cfg(feature = "tls")]
@@ -134,7 +135,7 @@ impl Handle {
     /// What a client would be told: a topic that is not valid or not allowed, a limit, a broker that
     /// has stopped.
     pub fn publish(&self, message: &Message) -> Result<(), Refused> {
-        message.publish(&self.shared)
+        message.publish(&self.shared.engine)
     }
 
     /// Subscribes in this process, to a plain or a shared filter; retained messages come first.
@@ -143,13 +144,13 @@ impl Handle {
     ///
     /// A filter that is not valid or not allowed, a limit that is reached, a broker that has stopped.
     pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<Subscription, Refused> {
-        Subscription::open(self.shared.clone(), filter, qos)
+        Subscription::open(self.shared.engine.clone(), filter, qos)
     }
 
     /// The broker's clock.
     #[must_use]
     pub fn clock(&self) -> BrokerClock {
-        BrokerClock::new(self.shared.clone())
+        BrokerClock::new(self.shared.engine.clone())
     }
 
     /// Stops: closes the listeners, sends every client DISCONNECT 0x8B, and returns when the last
@@ -159,8 +160,8 @@ impl Handle {
     /// its task ends behind the caller's back, and a warning says that there was one.
     pub async fn stop(&self) {
         let shared = &self.shared;
-        shared.stopping.cancel();
-        let dismissed = dismiss(shared.clone());
+        shared.engine.stopping.cancel();
+        let dismissed = dismiss(shared.engine.clone());
         let ended = async {
             dismissed.await;
             shared.tasks.wait().await;
@@ -183,19 +184,19 @@ impl Handle {
 
     /// Ends all its tasks at once.
     pub(super) fn kill(&self) {
-        self.shared.stopping.cancel();
+        self.shared.engine.stopping.cancel();
         self.shared.tasks.kill();
     }
 }
 
 /// Tells every client that the server shuts down, on a thread of its own: the locks of a session are
 /// held for as long as a turn on it takes.
-async fn dismiss(shared: Arc<Shared>) {
+async fn dismiss(engine: Arc<Engine>) {
     let told = tokio::task::spawn_blocking(move || {
-        let now = shared.clock.now();
+        let now = engine.clock.now();
         let mut dirty = Dirty::default();
-        shared.broker.stop(now, &mut dirty);
-        shared.broker.flush_all(&shared.broker.context(now), dirty);
+        engine.broker.stop(now, &mut dirty);
+        engine.broker.flush_all(&engine.broker.context(now), dirty);
     });
     // It fails only where the runtime ends, and takes the connections with it.
     let _ = told.await;

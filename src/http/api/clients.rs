@@ -108,14 +108,14 @@ pub(in crate::http) struct Disconnected {
 /// A page of the sessions, by client identifier.
 pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
     let page = Parameters::parse(&uri, &LIST)?.page()?;
-    let shared = api.shared;
+    let engine = api.engine;
     let job = move || {
-        let now = shared.clock.now().now;
-        let next_page = |page: &OwnedPageOf| shared.broker.client_page(&page.as_page());
+        let now = engine.clock.now().now;
+        let next_page = |page: &OwnedPageOf| engine.broker.client_page(&page.as_page());
         let found = next_page(&page);
         let show = |session: &Arc<Session>| session.snapshot(LISTED, now).map(Client::from);
         let clients = super::shown(found.entries, &page, next_page, name, show);
-        Answer::list("clients", clients, found.total, shared.broker.budget())
+        Answer::list("clients", clients, found.total, engine.broker.budget())
     };
     api.jobs.run(job).await?
 }
@@ -130,12 +130,12 @@ pub(in crate::http) async fn show(
     _: NoParameters,
 ) -> Result<Response, ApiError> {
     let Path(id) = id?;
-    let shared = api.shared;
+    let engine = api.engine;
     let job = move || {
-        let session = shared.broker.find(&id);
-        let client = session.and_then(|session| session.snapshot(SHOWN, shared.clock.now().now));
+        let session = engine.broker.find(&id);
+        let client = session.and_then(|session| session.snapshot(SHOWN, engine.clock.now().now));
         let client = ClientDetail::from(client.ok_or_else(|| unknown(&id))?);
-        Answer::of(&client, shared.broker.budget())
+        Answer::of(&client, engine.broker.budget())
     };
     api.jobs.run(job).await?
 }
@@ -148,22 +148,22 @@ pub(in crate::http) async fn disconnect(
 ) -> Result<Json<Disconnected>, ApiError> {
     let Path(id) = id?;
     let parameters = Parameters::parse(&uri, &["reason"])?;
-    let shared = &api.shared;
+    let engine = &api.engine;
     let reason = match parameters.text("reason") {
         Some(text) => parse_reason(text)?,
         None => ReasonCode::AdministrativeAction,
     };
-    let session = shared.broker.find(&id).ok_or_else(|| unknown(&id))?;
+    let session = engine.broker.find(&id).ok_or_else(|| unknown(&id))?;
     let mut dirty = Dirty::default();
-    let context = shared.broker.context(shared.clock.now());
+    let context = engine.broker.context(engine.clock.now());
     let cause = Cause::Kicked {
         reason,
         text: REASON_STRING,
     };
-    let disconnected = shared
+    let disconnected = engine
         .broker
         .disconnect(&session, cause, &context, &mut dirty);
-    super::flush(shared, dirty).await;
+    super::flush(engine, dirty).await;
     tracing::info!(client_id = &*excerpt(&id), %reason, disconnected, "disconnected through the control API");
     Ok(Json(Disconnected {
         client_id: id,

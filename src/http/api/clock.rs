@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::net::Shared;
-use crate::net::timekeeper::{self, AdvanceError};
+use crate::engine::Engine;
+use crate::engine::timekeeper::{self, AdvanceError};
 
 use super::super::Api;
 use super::super::body::JsonBody;
@@ -35,7 +35,7 @@ struct Advance {
 }
 
 pub(in crate::http) async fn show(State(api): State<Api>, _: NoParameters) -> Json<Clock> {
-    Json(clock(&api.shared))
+    Json(clock(&api.engine))
 }
 
 /// Returns when all that was due by then is done.
@@ -54,7 +54,7 @@ pub(in crate::http) async fn advance(
             format!("{seconds} is no time to move forward by"),
         )
     })?;
-    timekeeper::advance(&api.shared, by, keep_alive)
+    timekeeper::advance(&api.engine, by, keep_alive)
         .await
         .map_err(|error| match error {
             AdvanceError::TooFar => ApiError::invalid("seconds", error.to_string()),
@@ -67,14 +67,14 @@ pub(in crate::http) async fn advance(
         keep_alive,
         "clock advanced through the control API"
     );
-    Ok(Json(clock(&api.shared)))
+    Ok(Json(clock(&api.engine)))
 }
 
-fn clock(shared: &Shared) -> Clock {
-    let now = OffsetDateTime::from(shared.clock.date());
+fn clock(engine: &Engine) -> Clock {
+    let now = OffsetDateTime::from(engine.clock.date());
     Clock {
         // It fails only for years beyond 9999.
         now: now.format(&Rfc3339).unwrap_or_default(),
-        ahead_seconds: shared.clock.ahead().as_secs_f64(),
+        ahead_seconds: engine.clock.ahead().as_secs_f64(),
     }
 }

@@ -48,7 +48,7 @@ pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Re
     let known = ["share", "filter", "after", "limit", "q"];
     let parameters = Parameters::parse(&uri, &known)?;
     let limit = parameters.limit()?;
-    let shared = api.shared;
+    let engine = api.engine;
     let job = move || {
         let groups = GroupsOf {
             share: parameters.text("share"),
@@ -57,10 +57,10 @@ pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Re
             after: parameters.text("after").map(names),
             limit,
         };
-        let found = shared.broker.group_page(&groups);
+        let found = engine.broker.group_page(&groups);
         let entries = found.entries.iter();
         let entries = entries.map(|group| Group::from(group.snapshot(MEMBERS)));
-        Answer::list("groups", entries, found.total, shared.broker.budget())
+        Answer::list("groups", entries, found.total, engine.broker.budget())
     };
     api.jobs.run(job).await?
 }

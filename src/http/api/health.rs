@@ -25,7 +25,7 @@ pub(in crate::http) async fn readyz(
     State(api): State<Api>,
     _: NoParameters,
 ) -> Result<Json<Health>, ApiError> {
-    if api.shared.broker.is_stopping() {
+    if api.engine.broker.is_stopping() {
         return Err(ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "the broker is stopping",

@@ -11,17 +11,17 @@ pub(super) mod stats;
 pub(super) mod topics;
 
 use crate::broker::{Dirty, Page};
-use crate::net::Shared;
+use crate::engine::Engine;
 
 use super::query::OwnedPageOf;
 
 /// Writes what a call into the broker composed. Given up half-way, the owners of the connections
 /// write the rest.
-async fn flush(shared: &Shared, mut dirty: Dirty) {
-    let broker = &shared.broker;
+async fn flush(engine: &Engine, mut dirty: Dirty) {
+    let broker = &engine.broker;
     while !broker.flush_some(
         dirty.writes(),
-        &broker.context(shared.clock.now()),
+        &broker.context(engine.clock.now()),
         &mut dirty,
     ) {
         tokio::task::yield_now().await;

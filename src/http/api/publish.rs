@@ -6,14 +6,14 @@ use std::fmt;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use base64::Engine;
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::broker::{Dirty, OutsideMessage, Publishing, Reach};
 use crate::codec::{MessageProperties, QoS, ReasonCode};
-use crate::net::Shared;
+use crate::engine::Engine;
 use crate::protocol::violation::Violation;
 
 use super::super::Api;
@@ -135,12 +135,12 @@ pub(in crate::http) async fn publish(
 ) -> Result<Json<Published>, ApiError> {
     let mut dirty = Dirty::default();
     let result = match body.len() <= SMALL {
-        true => publish_body(&body, &api.shared, &mut dirty),
+        true => publish_body(&body, &api.engine, &mut dirty),
         false => {
-            let shared = api.shared.clone();
+            let engine = api.engine.clone();
             let job = move || {
                 let mut dirty = Dirty::default();
-                let result = publish_body(&body, &shared, &mut dirty);
+                let result = publish_body(&body, &engine, &mut dirty);
                 (result, dirty)
             };
             let (result, touched) = api.jobs.run(job).await?;
@@ -149,10 +149,10 @@ pub(in crate::http) async fn publish(
         }
     };
     let reach = match result {
-        Ok(publishing) => finish(publishing, &api.shared, &mut dirty).await,
+        Ok(publishing) => finish(publishing, &api.engine, &mut dirty).await,
         Err(error) => Err(error),
     };
-    super::flush(&api.shared, dirty).await;
+    super::flush(&api.engine, dirty).await;
     let reach = reach?;
     Ok(Json(Published {
         matched: reach.subscribers + reach.groups > 0,
@@ -164,12 +164,12 @@ pub(in crate::http) async fn publish(
 /// Serves all receivers, in turns with others.
 async fn finish(
     mut publishing: Publishing,
-    shared: &Shared,
+    engine: &Engine,
     dirty: &mut Dirty,
 ) -> Result<Reach, ApiError> {
-    let broker = &shared.broker;
+    let broker = &engine.broker;
     loop {
-        let context = broker.context(shared.clock.now());
+        let context = broker.context(engine.clock.now());
         if broker.go_on_publishing(&mut publishing, &context, dirty) {
             break;
         }
@@ -182,7 +182,7 @@ async fn finish(
 
 fn publish_body(
     body: &JsonBody,
-    shared: &Shared,
+    engine: &Engine,
     dirty: &mut Dirty,
 ) -> Result<Publishing, ApiError> {
     let request: Request<'_> = body.parse()?;
@@ -194,8 +194,8 @@ fn publish_body(
         retain: request.retain,
         properties: request.properties.as_message(correlation_data.as_deref())?,
     };
-    let context = shared.broker.context(shared.clock.now());
-    shared
+    let context = engine.broker.context(engine.clock.now());
+    engine
         .broker
         .publish_message(&message, &context, dirty)
         .map_err(refusal)

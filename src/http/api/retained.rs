@@ -46,16 +46,16 @@ pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Re
         check_filter(filter)?;
     }
     let page = parameters.page()?;
-    let shared = api.shared;
+    let engine = api.engine;
     let job = move || {
-        let now = shared.clock.now().now;
-        let found = shared
+        let now = engine.clock.now().now;
+        let found = engine
             .broker
             .retained_page(filter.as_deref(), &page.as_page(), now);
         let mut room = PAYLOADS;
         let messages = found.entries.iter();
         let messages = messages.map(|message| Retained::of(message, &mut room));
-        Answer::list("retained", messages, found.total, shared.broker.budget())
+        Answer::list("retained", messages, found.total, engine.broker.budget())
     };
     api.jobs.run(job).await?
 }

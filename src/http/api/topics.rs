@@ -24,18 +24,18 @@ struct Topic {
 /// A page of the filters, by name.
 pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
     let page = Parameters::parse(&uri, &LIST)?.page()?;
-    let shared = api.shared;
+    let engine = api.engine;
     let job = move || {
-        let next_page = |page: &OwnedPageOf| shared.broker.filter_page(&page.as_page());
+        let next_page = |page: &OwnedPageOf| engine.broker.filter_page(&page.as_page());
         let found = next_page(&page);
         let topics = super::shown(
             found.entries,
             &page,
             next_page,
             |filter| filter,
-            |filter| shared.broker.filter(filter).map(Topic::from),
+            |filter| engine.broker.filter(filter).map(Topic::from),
         );
-        Answer::list("topics", topics, found.total, shared.broker.budget())
+        Answer::list("topics", topics, found.total, engine.broker.budget())
     };
     api.jobs.run(job).await?
 }

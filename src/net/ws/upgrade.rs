@@ -60,17 +60,17 @@ pub(in super::super) async fn upgrade<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let config = shared.broker.config();
+    let config = shared.engine.broker.config();
     let limit = config.limits.connect_timeout;
     let peer = facts.peer_name();
     let listener = facts.listener;
     let exchange = tokio::time::timeout(limit, exchange(config, stream));
     let outcome = tokio::select! {
         outcome = exchange => outcome,
-        () = shared.stopping.cancelled() => return None,
+        () = shared.engine.stopping.cancelled() => return None,
     };
     if !matches!(outcome, Ok(Ok(_))) {
-        shared.broker.count_refused();
+        shared.engine.broker.count_refused();
     }
     let reason = match outcome {
         Ok(Ok(upgraded)) => return Some(upgraded),

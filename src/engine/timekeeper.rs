@@ -11,7 +11,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::broker::{Alarm, Dirty};
 use crate::time::FARTHEST;
 
-use super::Shared;
+use super::{Engine, Turns};
 
 /// Wakes the timekeeper.
 #[derive(Default)]
@@ -56,7 +56,7 @@ pub enum AdvanceError {
 /// expired, published, written to the sockets that take it. Live connections notice the time only if
 /// `with_live` says so.
 pub(crate) async fn advance(
-    shared: &Shared,
+    engine: &Engine,
     by: Duration,
     with_live: bool,
 ) -> Result<(), AdvanceError> {
@@ -66,11 +66,11 @@ pub(crate) async fn advance(
         with_live,
         done,
     };
-    shared.timekeeper.advances.lock().push_back(advance);
-    shared.timekeeper.moved.notify_one();
+    engine.timekeeper.advances.lock().push_back(advance);
+    engine.timekeeper.moved.notify_one();
     tokio::select! {
         done = is_done => done.unwrap_or(Err(AdvanceError::Stopped)),
-        () = shared.stopping.cancelled() => Err(AdvanceError::Stopped),
+        () = engine.stopping.cancelled() => Err(AdvanceError::Stopped),
     }
 }
 
@@ -87,20 +87,22 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const STEPS: usize = 32;
 
 /// Calls the broker whenever something is due.
-pub(crate) async fn keep_time(shared: Arc<Shared>) {
+pub(crate) async fn keep_time(engine: Arc<Engine>, turns: Arc<Turns>) {
     let mut task = Task {
-        next_sweep: shared.clock.now().now + SWEEP,
+        next_sweep: engine.clock.now().now + SWEEP,
         dirty: Dirty::default(),
-        shared: &shared,
+        engine: &engine,
+        turns: &turns,
     };
     tokio::select! {
         never = task.run() => match never {},
-        () = shared.stopping.cancelled() => {}
+        () = engine.stopping.cancelled() => {}
     }
 }
 
 struct Task<'a> {
-    shared: &'a Shared,
+    engine: &'a Engine,
+    turns: &'a Turns,
     next_sweep: Instant,
     dirty: Dirty,
 }
@@ -109,22 +111,22 @@ impl Task<'_> {
     async fn run(&mut self) -> Infallible {
         loop {
             self.work().await;
-            let advance = self.shared.timekeeper.advances.lock().pop_front();
+            let advance = self.engine.timekeeper.advances.lock().pop_front();
             if let Some(advance) = advance {
                 let advanced = self.advance(advance.by, advance.with_live).await;
                 // Whoever asked may be gone.
                 let _ = advance.done.send(advanced);
                 continue;
             }
-            let moment = self.shared.clock.now();
+            let moment = self.engine.clock.now();
             let sweep = self.next_sweep.saturating_duration_since(moment.now);
-            let idle = self.shared.broker.idle_times(moment);
+            let idle = self.engine.broker.idle_times(moment);
             let sleep = idle
                 .into_iter()
                 .flatten()
                 .fold(sweep.min(LONGEST), Duration::min);
             tokio::select! {
-                () = self.shared.timekeeper.moved.notified() => {}
+                () = self.engine.timekeeper.moved.notified() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
         }
@@ -135,7 +137,7 @@ impl Task<'_> {
         loop {
             let begun = Instant::now();
             let has_more = self.turn();
-            self.shared.turns.count(begun.elapsed());
+            self.turns.count(begun.elapsed());
             if !has_more {
                 return;
             }
@@ -146,8 +148,8 @@ impl Task<'_> {
     /// Does what is due, as much of it as one turn allows. Returns whether there is more.
     fn turn(&mut self) -> bool {
         let (now, broker, dirty) = (
-            self.shared.clock.now(),
-            &self.shared.broker,
+            self.engine.clock.now(),
+            &self.engine.broker,
             &mut self.dirty,
         );
         dirty.begin_turn();
@@ -165,13 +167,13 @@ impl Task<'_> {
 
     /// Moves the clock to each deadline on the way.
     async fn advance(&mut self, by: Duration, with_live: bool) -> Result<(), AdvanceError> {
-        let clock = &self.shared.clock;
+        let clock = &self.engine.clock;
         if by > FARTHEST.saturating_sub(clock.ahead()) {
             return Err(AdvanceError::TooFar);
         }
         let (mut left, mut patience) = (by, PATIENCE);
         for steps in 1_usize.. {
-            let [own, live] = self.shared.broker.idle_times(clock.now());
+            let [own, live] = self.engine.broker.idle_times(clock.now());
             let idle = [own, live.filter(|_| with_live)];
             let step = idle.into_iter().flatten().fold(left, Duration::min);
             clock.advance(step, with_live);
@@ -198,14 +200,14 @@ impl Task<'_> {
         let give_up_at = tokio::time::Instant::now() + patience;
         loop {
             // What they leave to this task comes before they are settled.
-            let is_settled = self.shared.broker.is_settled();
+            let is_settled = self.engine.broker.is_settled();
             self.work().await;
-            if is_settled && self.shared.broker.is_settled() {
+            if is_settled && self.engine.broker.is_settled() {
                 return true;
             }
             tokio::select! {
-                () = self.shared.timekeeper.settled.notified() => {}
-                () = self.shared.timekeeper.moved.notified() => {}
+                () = self.engine.timekeeper.settled.notified() => {}
+                () = self.engine.timekeeper.moved.notified() => {}
                 () = tokio::time::sleep_until(give_up_at) => return false,
             }
         }
@@ -216,23 +218,23 @@ impl Task<'_> {
 ///
 /// Summing up all sessions takes long where there are many, so a thread of its own does it, and no
 /// deadline waits for that.
-pub(crate) async fn publish_sys(shared: Arc<Shared>, interval: Duration) {
+pub(crate) async fn publish_sys(engine: Arc<Engine>, interval: Duration) {
     loop {
         let summing = {
-            let shared = shared.clone();
-            tokio::task::spawn_blocking(move || shared.broker.stats(shared.clock.now().now))
+            let engine = engine.clone();
+            tokio::task::spawn_blocking(move || engine.broker.stats(engine.clock.now().now))
         };
         match summing.await {
             Ok(stats) => {
-                let (now, mut dirty) = (shared.clock.now(), Dirty::default());
-                shared.broker.publish_sys(&stats, now, &mut dirty);
-                shared.broker.flush_all(&shared.broker.context(now), dirty);
+                let (now, mut dirty) = (engine.clock.now(), Dirty::default());
+                engine.broker.publish_sys(&stats, now, &mut dirty);
+                engine.broker.flush_all(&engine.broker.context(now), dirty);
             }
             Err(error) => tracing::error!("counters for $SYS: {error}"),
         }
         tokio::select! {
             () = tokio::time::sleep(interval.min(LONGEST)) => {}
-            () = shared.stopping.cancelled() => return,
+            () = engine.stopping.cancelled() => return,
         }
     }
 }

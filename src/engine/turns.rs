@@ -86,13 +86,13 @@ impl Turns {
     }
 
     /// A place for the next turn of a busy connection: first come, first served.
-    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn place(&self) -> Option<OwnedSemaphorePermit> {
         // It is never closed.
         self.places.clone().acquire_owned().await.ok()
     }
 
     /// The steps that a turn may take, with a place or without one.
-    pub(super) fn share(&self, has_place: bool) -> usize {
+    pub(crate) fn share(&self, has_place: bool) -> usize {
         match has_place || self.places.available_permits() > 0 {
             true => STEPS_PER_TURN,
             false => SHORT_TURN,
