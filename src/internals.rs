@@ -4,15 +4,11 @@
 //! of it, in bytes, without sockets, tasks or a clock that moves. So what is measured is what a
 //! server runs, and nothing else had to become visible.
 
-use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::Mutex;
-
-use crate::broker::{
-    Alarm, Broker, ConnectionFacts, Dirty, Link, Mailbox, Randomness, Traffic, Written,
-};
+use crate::broker::doubles::{NoAlarm, Sink};
+use crate::broker::{Broker, ConnectionFacts, Dirty, Randomness, Traffic};
 use crate::client::{Connection, Flow};
 use crate::codec::{self, OutgoingPublish, PacketId, QoS, Split, Version};
 use crate::config::Config;
@@ -32,38 +28,8 @@ pub struct Switchboard {
 /// A client of a [`Switchboard`].
 pub struct Caller {
     connection: Connection,
-    line: Arc<Line>,
+    sink: Arc<Sink>,
     dirty: Dirty,
-}
-
-/// Takes everything at once, as a socket with room does.
-#[derive(Default)]
-struct Line {
-    mailbox: Mailbox,
-    received: Mutex<Vec<u8>>,
-}
-
-impl Link for Line {
-    fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
-        let mut received = self.received.lock();
-        let before = received.len();
-        for slice in slices {
-            received.extend_from_slice(slice);
-        }
-        Written::Bytes(received.len() - before)
-    }
-
-    fn wake(&self) {}
-
-    fn mailbox(&self) -> &Mailbox {
-        &self.mailbox
-    }
-}
-
-struct NoAlarm;
-
-impl Alarm for NoAlarm {
-    fn deadline_moved(&self) {}
 }
 
 impl Switchboard {
@@ -79,7 +45,7 @@ impl Switchboard {
 
     /// A connection that has sent nothing.
     pub fn dial(&self) -> Caller {
-        let line = Arc::new(Line::default());
+        let sink = Arc::new(Sink::default());
         let facts = ConnectionFacts {
             listener: "internals",
             peer: None,
@@ -87,8 +53,8 @@ impl Switchboard {
             traffic: Traffic::default(),
         };
         Caller {
-            connection: Connection::new(&self.broker, line.clone(), facts, self.now),
-            line,
+            connection: Connection::new(&self.broker, sink.clone(), facts, self.now),
+            sink,
             dirty: Dirty::default(),
         }
     }
@@ -121,10 +87,7 @@ impl Caller {
 
     /// Looks at what the broker wrote since the last time, and forgets it.
     pub fn receive<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-        let mut received = self.line.received.lock();
-        let result = look(&received);
-        received.clear();
-        result
+        self.sink.take(look)
     }
 }
 

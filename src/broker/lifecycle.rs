@@ -578,35 +578,10 @@ fn deadline(now: Instant, secs: u32) -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use std::io::IoSlice;
-
     use super::*;
-    use crate::broker::{Alarm, Mailbox, Randomness, Traffic, Written};
+    use crate::broker::doubles::{NoAlarm, Sink};
+    use crate::broker::{Randomness, Traffic};
     use crate::config::Config;
-
-    /// A socket that takes nothing.
-    #[derive(Default)]
-    struct Full {
-        mailbox: Mailbox,
-    }
-
-    impl Link for Full {
-        fn try_write(&self, _slices: &[IoSlice<'_>]) -> Written {
-            Written::Full(0)
-        }
-
-        fn wake(&self) {}
-
-        fn mailbox(&self) -> &Mailbox {
-            &self.mailbox
-        }
-    }
-
-    struct NoAlarm;
-
-    impl Alarm for NoAlarm {
-        fn deadline_moved(&self) {}
-    }
 
     fn request<'a>(client_id: &'a str, will: &'a mut Option<Box<Will>>) -> ConnectRequest<'a> {
         ConnectRequest {
@@ -645,7 +620,7 @@ mod tests {
             Arc::new(NoAlarm),
         );
         let context = broker.context(now);
-        let link: Arc<dyn Link> = Arc::new(Full::default());
+        let link: Arc<dyn Link> = Arc::new(Sink::full());
         let mut dirty = Dirty::default();
         let connack = |_| vec![0; LEFT];
         let attached = broker.connect(

@@ -11,6 +11,8 @@
 mod bounds;
 mod deliver;
 mod discard;
+#[cfg(any(test, fuzzing, feature = "internals"))]
+pub(crate) mod doubles;
 mod errand;
 mod facts;
 mod group_names;

@@ -276,15 +276,10 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::broker::{Alarm, Broker, Randomness};
+    use crate::broker::doubles::NoAlarm;
+    use crate::broker::{Broker, Randomness};
     use crate::codec::QoS;
     use crate::config::Config;
-
-    struct NoAlarm;
-
-    impl Alarm for NoAlarm {
-        fn deadline_moved(&self) {}
-    }
 
     /// A broker, of which only the retained messages are used.
     struct World {

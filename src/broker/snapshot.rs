@@ -541,36 +541,15 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
-    use std::io::IoSlice;
     use std::sync::mpsc;
 
     use crate::config::Config;
 
+    use super::super::doubles::{NoAlarm, Sink};
     use super::super::local::LocalSession;
-    use super::super::outbox::link::{Link, Mailbox, Written};
-    use super::super::{Alarm, Dirty, Randomness};
+    use super::super::outbox::link::Link;
+    use super::super::{Dirty, Randomness};
     use super::*;
-
-    struct NoAlarm;
-
-    impl Alarm for NoAlarm {
-        fn deadline_moved(&self) {}
-    }
-
-    #[derive(Default)]
-    struct Nowhere(Mailbox);
-
-    impl Link for Nowhere {
-        fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
-            Written::Bytes(slices.iter().map(|slice| slice.len()).sum())
-        }
-
-        fn wake(&self) {}
-
-        fn mailbox(&self) -> &Mailbox {
-            &self.0
-        }
-    }
 
     fn broker() -> (Arc<Broker>, Instant) {
         let now = Instant::now();
@@ -584,7 +563,7 @@ mod tests {
     }
 
     fn subscribe(broker: &Broker, filter: &str, now: Instant) -> LocalSession {
-        let link: Arc<dyn Link> = Arc::new(Nowhere::default());
+        let link: Arc<dyn Link> = Arc::new(Sink::default());
         let (context, mut dirty) = (broker.context(now), Dirty::default());
         let local = broker.open_local(filter, QoS::AtLeastOnce, &link, &context, &mut dirty);
         broker.flush_all(&context, dirty);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::broker::{Alarm, Broker, Dirty, Randomness, STEPS_PER_TURN};
+use crate::broker::doubles::NoAlarm;
+use crate::broker::{Broker, Dirty, Randomness, STEPS_PER_TURN};
 use crate::budget::Kind;
 use crate::client::turn::Part;
 use crate::client::{Credentials, Turn};
@@ -18,12 +19,6 @@ use super::wire::Wire;
 /// No turn takes more steps than this: a piece of work that begins at the end of a turn has as many
 /// again, and what comes of it is written.
 const MOST: usize = 3 * STEPS_PER_TURN;
-
-struct NoAlarm;
-
-impl Alarm for NoAlarm {
-    fn deadline_moved(&self) {}
-}
 
 /// A broker, and clients of MQTT 3.1.1 whose sockets take everything.
 struct Stand {

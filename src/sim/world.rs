@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::broker::{Alarm, Broker, Dirty, Farewell, Link, Randomness, Session};
+use crate::broker::doubles::NoAlarm;
+use crate::broker::{Broker, Dirty, Farewell, Link, Randomness, Session};
 use crate::client::turn::QUIET;
 use crate::codec::{
     AckKind, Frame, OutgoingPublish, Packet, QoS, ReasonCode, RetainHandling, Sender, Split,
@@ -56,12 +57,6 @@ pub(super) struct World {
     meanwhile: Arc<Mutex<Vec<u64>>>,
     /// Every session there was.
     sessions: Vec<Weak<Session>>,
-}
-
-struct NoAlarm;
-
-impl Alarm for NoAlarm {
-    fn deadline_moved(&self) {}
 }
 
 impl World {

@@ -4,11 +4,9 @@
 pub(super) mod costs;
 
 use std::collections::HashSet;
-use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use crate::auth::Principal;
@@ -20,12 +18,11 @@ use crate::message::cause::Cause;
 use crate::message::publication::Publication;
 use crate::topic::Filter;
 
+use super::super::doubles::{NoAlarm, Sink};
 use super::super::lifecycle::{Attached, ConnectRequest, Takeover};
 use super::super::outbox::{Acknowledged, Peer};
 use super::super::subscribe::{Due, Request};
-use super::super::{
-    Alarm, Broker, ConnectionFacts, Dirty, Link, Mailbox, Randomness, Session, Written,
-};
+use super::super::{Broker, ConnectionFacts, Dirty, Link, Randomness, Session};
 use crate::broker::deliver::{Origin, Run};
 
 const CLIENTS: usize = 5;
@@ -617,38 +614,8 @@ pub(super) struct Harness {
     pub(super) broker: Broker,
     pub(super) start: Instant,
     pub(super) now: Instant,
-    pub(super) links: Vec<Arc<Wire>>,
+    pub(super) links: Vec<Arc<Sink>>,
     attached: Vec<Option<Attached>>,
-}
-
-/// A socket that takes everything.
-#[derive(Default)]
-pub(super) struct Wire {
-    pub(super) bytes: Mutex<Vec<u8>>,
-    mailbox: Mailbox,
-}
-
-impl Link for Wire {
-    fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
-        let mut bytes = self.bytes.lock();
-        let before = bytes.len();
-        for slice in slices {
-            bytes.extend_from_slice(slice);
-        }
-        Written::Bytes(bytes.len() - before)
-    }
-
-    fn wake(&self) {}
-
-    fn mailbox(&self) -> &Mailbox {
-        &self.mailbox
-    }
-}
-
-struct NoAlarm;
-
-impl Alarm for NoAlarm {
-    fn deadline_moved(&self) {}
 }
 
 impl Harness {
@@ -895,7 +862,7 @@ impl Harness {
                 .filter(|(to, _)| *to == client)
                 .map(|(_, sent)| *sent)
                 .collect();
-            let bytes = std::mem::take(&mut *self.links[client].bytes.lock());
+            let bytes = self.links[client].take(<[u8]>::to_vec);
             let mut got = Vec::new();
             for packet in client::decode_all(&bytes, Version::V5) {
                 got.push(note_packet(&packet, &mut model.clients[client])?);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::broker::{Alarm, Broker, Dirty, Randomness};
+use crate::broker::doubles::NoAlarm;
+use crate::broker::{Broker, Dirty, Randomness};
 use crate::codec::{
     OutgoingPublish, PacketId, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version, client,
 };
@@ -32,12 +33,6 @@ pub(super) struct World {
     /// Connections whose client has gone and whose end is not over yet.
     closing: Vec<Pipe>,
     is_tight: bool,
-}
-
-struct NoAlarm;
-
-impl Alarm for NoAlarm {
-    fn deadline_moved(&self) {}
 }
 
 impl World {

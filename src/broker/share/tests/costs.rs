@@ -39,7 +39,7 @@ fn publish(harness: &Harness, topic: &str, payload: &[u8], expires: bool, dirty:
 
 /// The packet identifiers that a client got since it was asked last.
 fn received(harness: &Harness, client: usize) -> Vec<PacketId> {
-    let bytes = std::mem::take(&mut *harness.links[client].bytes.lock());
+    let bytes = harness.links[client].take(<[u8]>::to_vec);
     let packets = client::decode_all(&bytes, Version::V5);
     packets
         .into_iter()
@@ -349,7 +349,7 @@ fn full_window_goes_back_to_its_group_in_turns_and_in_order() {
         publish(&harness, "t", &number.to_be_bytes(), false, &mut dirty);
     }
     assert!(rest_in_turns(&harness, dirty) > 10);
-    let bytes = std::mem::take(&mut *harness.links[1].bytes.lock());
+    let bytes = harness.links[1].take(<[u8]>::to_vec);
     let packets = client::decode_all(&bytes, Version::V5);
     let numbers: Vec<u8> = packets
         .into_iter()

@@ -1,0 +1,69 @@
+//! What stands for a part of the server where there is none: for tests, fuzzing and benches.
+
+#[cfg(any(test, feature = "internals"))]
+use std::io::IoSlice;
+
+#[cfg(any(test, feature = "internals"))]
+use parking_lot::Mutex;
+
+use super::Alarm;
+#[cfg(any(test, feature = "internals"))]
+use super::{Link, Mailbox, Written};
+
+/// For a broker whose deadlines are asked for.
+pub(crate) struct NoAlarm;
+
+impl Alarm for NoAlarm {
+    fn deadline_moved(&self) {}
+}
+
+/// A link that keeps what it takes: everything, as a socket with room does, or nothing. One that is
+/// full at times, or breaks, is `sim::wire::Wire`.
+#[cfg(any(test, feature = "internals"))]
+#[derive(Default)]
+pub(crate) struct Sink {
+    /// It takes nothing.
+    is_full: bool,
+    mailbox: Mailbox,
+    taken: Mutex<Vec<u8>>,
+}
+
+#[cfg(any(test, feature = "internals"))]
+impl Sink {
+    #[cfg(test)]
+    pub(crate) fn full() -> Self {
+        Self {
+            is_full: true,
+            ..Self::default()
+        }
+    }
+
+    /// Looks at what was taken since the last call, and forgets it.
+    pub(crate) fn take<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+        let mut taken = self.taken.lock();
+        let result = look(&taken);
+        taken.clear();
+        result
+    }
+}
+
+#[cfg(any(test, feature = "internals"))]
+impl Link for Sink {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
+        if self.is_full {
+            return Written::Full(0);
+        }
+        let mut taken = self.taken.lock();
+        let before = taken.len();
+        for slice in slices {
+            taken.extend_from_slice(slice);
+        }
+        Written::Bytes(taken.len() - before)
+    }
+
+    fn wake(&self) {}
+
+    fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+}
