@@ -370,3 +370,38 @@ fn each_promise_has_one_place() {
     }
     assert!(strays.is_empty(), "{}", strays.join("\n"));
 }
+
+/// Prints the rooms with their lines, and which room uses which how often:
+/// `cargo test --all-features --test tidy -- --ignored --nocapture rooms`.
+#[test]
+#[ignore = "for people: it checks nothing"]
+fn print_the_rooms() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    files.sort();
+    let mut rooms = BTreeMap::<String, (usize, BTreeMap<String, usize>)>::new();
+    for file in &files {
+        let relative = file.strip_prefix(&root).unwrap();
+        let text = fs::read_to_string(file).unwrap();
+        println!("{:5} {}", text.lines().count(), relative.display());
+        let name = relative.iter().next().unwrap().to_str().unwrap();
+        let room = rooms
+            .entry(name.trim_end_matches(".rs").to_owned())
+            .or_default();
+        room.0 += text.lines().count();
+        for used in uses(&text, depth(relative)) {
+            *room.1.entry(used.to_owned()).or_default() += 1;
+        }
+    }
+    for (room, (lines, uses)) in &rooms {
+        let arrows = uses
+            .iter()
+            .filter(|(used, _)| *used != room && rooms.contains_key(*used))
+            .map(|(used, count)| format!("{used} {count}"));
+        println!(
+            "{room} ({lines} lines) -> {}",
+            arrows.collect::<Vec<_>>().join(", ")
+        );
+    }
+}

@@ -80,8 +80,11 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// Between two looks for retained messages that have expired.
 const SWEEP: Duration = Duration::from_secs(10);
 
-/// While the clock is moved, connections that were woken have so long in all to do what came of that.
+/// While the clock is moved, connections that were woken have so long to do what came of that.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Deadlines that the clock moves to before others have their turn.
+const STEPS: usize = 32;
 
 /// Calls the broker whenever something is due.
 pub(crate) async fn keep_time(shared: Arc<Shared>) {
@@ -166,37 +169,44 @@ impl Task<'_> {
         if by > FARTHEST.saturating_sub(clock.ahead()) {
             return Err(AdvanceError::TooFar);
         }
-        let give_up_at = tokio::time::Instant::now() + PATIENCE;
-        let mut left = by;
-        loop {
+        let (mut left, mut patience) = (by, PATIENCE);
+        for steps in 1_usize.. {
             let [own, live] = self.shared.broker.idle_times(clock.now());
             let idle = [own, live.filter(|_| with_live)];
             let step = idle.into_iter().flatten().fold(left, Duration::min);
             clock.advance(step, with_live);
             left -= step;
-            self.settle(give_up_at).await;
+            let is_settled = self.settle(patience).await;
+            if !is_settled && !patience.is_zero() {
+                tracing::warn!("the clock moves on although a connection has not noticed");
+                // It is waited for once.
+                patience = Duration::ZERO;
+            }
             if left.is_zero() {
-                return Ok(());
+                break;
+            }
+            if steps.is_multiple_of(STEPS) {
+                tokio::task::yield_now().await;
             }
         }
+        Ok(())
     }
 
-    /// Does all that is due, and waits until the connections that were woken have done their part of it.
-    async fn settle(&mut self, give_up_at: tokio::time::Instant) {
+    /// Does all that is due, and waits so long until the connections that were woken have done their part
+    /// of it. Returns whether they have.
+    async fn settle(&mut self, patience: Duration) -> bool {
+        let give_up_at = tokio::time::Instant::now() + patience;
         loop {
             // What they leave to this task comes before they are settled.
             let is_settled = self.shared.broker.is_settled();
             self.work().await;
             if is_settled && self.shared.broker.is_settled() {
-                return;
+                return true;
             }
             tokio::select! {
                 () = self.shared.timekeeper.settled.notified() => {}
                 () = self.shared.timekeeper.moved.notified() => {}
-                () = tokio::time::sleep_until(give_up_at) => {
-                    tracing::warn!("the clock moves on before all connections have noticed");
-                    return;
-                }
+                () = tokio::time::sleep_until(give_up_at) => return false,
             }
         }
     }

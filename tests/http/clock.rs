@@ -1,5 +1,7 @@
 //! `/v1/clock`: everything that the broker does after a time is moved forward, in its order.
 
+use std::thread;
+
 use serde_json::json;
 
 use crate::{
@@ -186,4 +188,51 @@ fn a_program_moves_the_clock_too() {
     let much = hour * 24 * 365 * 200;
     let error = api.block_on(clock.advance(much)).expect_err("too far");
     assert_eq!(error, roundel::AdvanceError::TooFar);
+}
+
+/// One jump, and everything in it happens at its own time: what is due first comes first.
+#[test]
+fn what_is_due_in_one_jump_comes_in_order() {
+    let api = Api::start();
+    let mut watcher = api.connect("watcher");
+    watcher.subscribe("wills/#", 1);
+    let delays = [30, 10, 50, 20, 40];
+    for delay in delays {
+        let will = Will::new(format!("wills/{delay}"), "gone")
+            .qos(1)
+            .with(will_delay(delay));
+        let id = format!("client-{delay}");
+        let connect = Connect::new(&id).with(session_expiry(3600)).will(will);
+        api.open(Version::V5, &connect).vanish();
+        eventually("it has left", || {
+            api.get(&format!("/v1/clients/{id}")).json()["connected"] == false
+        });
+    }
+    advance(&api, 100);
+    let mut topics: Vec<_> = delays.iter().map(|_| watcher.receive().topic).collect();
+    let came = topics.clone();
+    topics.sort_unstable();
+    assert_eq!(came, topics);
+}
+
+/// A long way with many deadlines on it keeps nobody waiting, and ends.
+#[test]
+fn many_deadlines_in_one_jump_keep_nobody_waiting() {
+    const SESSIONS: u32 = 2000;
+    let api = Api::start();
+    for index in 0..SESSIONS {
+        let connect = Connect::new(format!("{index}")).with(session_expiry(1 + index * 30));
+        api.open(Version::V5, &connect).disconnect();
+    }
+    eventually("all have left", || {
+        api.get("/v1/stats").json()["clients_connected"] == 0
+    });
+    let mut client = api.connect("there all the time");
+    thread::scope(|scope| {
+        let jump = scope.spawn(|| advance(&api, SESSIONS * 30));
+        while !jump.is_finished() {
+            client.expect_only_pingresp();
+        }
+    });
+    assert_eq!(api.get("/v1/clients").json()["total"], 1);
 }
