@@ -40,8 +40,8 @@ pub(in crate::broker) enum Source {
 }
 
 impl Replay {
-    /// A replay to a subscription that a connection asked for; it begins with
-    /// [`begin`](Self::begin). Fails where there is no room for another one.
+    /// A replay to a subscription that a connection asked for; `Broker::begin_replay`
+    /// notes what there is for it.
     pub(in crate::broker) fn new(
         filter: &str,
         subscription: Arc<Subscription>,
