@@ -63,6 +63,7 @@ impl Kind {
     ];
 
     /// As the API and the log name it.
+    #[cfg(feature = "http")]
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Queues => "queues",

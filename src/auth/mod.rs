@@ -2,6 +2,7 @@
 
 pub(crate) mod failures;
 pub(crate) mod line;
+#[cfg(any(feature = "http", feature = "websocket", test))]
 pub(crate) mod origin;
 #[cfg(feature = "tls")]
 pub(crate) mod password;

@@ -24,6 +24,7 @@ pub(crate) fn is_local_origin(origin: &str, allowed: &[String]) -> bool {
 
 /// Whether a page of this `origin` is of this machine or listed: as an origin, such as
 /// `https://app.example.com`, or as a host, whatever scheme and port.
+#[cfg(any(feature = "websocket", test))]
 pub(crate) fn is_allowed_origin(origin: &str, listed: &[String]) -> bool {
     is_local_origin(origin, listed)
         || listed
