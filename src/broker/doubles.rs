@@ -6,9 +6,9 @@ use std::io::IoSlice;
 #[cfg(any(test, feature = "internals"))]
 use parking_lot::Mutex;
 
-use super::Alarm;
 #[cfg(any(test, feature = "internals"))]
-use super::{Link, Mailbox, Written};
+use super::outbox::link::{Link, Mailbox, Written};
+use super::schedule::Alarm;
 
 /// For a broker whose deadlines are asked for.
 pub(crate) struct NoAlarm;
