@@ -113,6 +113,8 @@ pub(crate) struct Connection {
     done_with: SmallVec<[TimerKey; 2]>,
     /// What the connection had published when it ended, and not all receivers have got.
     pub(super) left: Option<Box<FanOut>>,
+    /// Reading waits while more bytes of answers than these have not left.
+    unsent_answers: usize,
 }
 
 pub(super) enum Phase {
@@ -200,7 +202,19 @@ impl Connection {
             alarm: None,
             done_with: SmallVec::new(),
             left: None,
+            unsent_answers: UNSENT_ANSWERS,
         }
+    }
+
+    /// Bytes of answers above which reading waits until they have left.
+    pub(crate) fn unsent_answers(&self) -> usize {
+        self.unsent_answers
+    }
+
+    /// Sets them.
+    #[cfg(test)]
+    pub(crate) fn set_unsent_answers(&mut self, bytes: usize) {
+        self.unsent_answers = bytes;
     }
 
     /// Handles the packets at the front of `buf`.
@@ -285,8 +299,8 @@ impl Connection {
         let unsent = active.send_answers(dirty);
         match result {
             Ok(mut received) => {
-                if unsent > UNSENT_ANSWERS && matches!(received.flow, Flow::Continue | Flow::Yield)
-                {
+                let is_stalled = unsent > self.unsent_answers;
+                if is_stalled && matches!(received.flow, Flow::Continue | Flow::Yield) {
                     received.flow = Flow::Stall;
                 }
                 if let Some(rate) = &mut active.byte_rate {

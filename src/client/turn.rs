@@ -26,7 +26,7 @@ use crate::protocol::violation::Violation;
 use crate::time::Moment;
 
 use super::input::{Bytes, LargePacket, Pending, Space};
-use super::machine::{Connection, Credentials, Flow, Received, UNSENT_ANSWERS, Verdict};
+use super::machine::{Connection, Credentials, Flow, Received, Verdict};
 
 #[cfg(any(test, fuzzing))]
 use crate::broker::Session;
@@ -659,8 +659,17 @@ impl Turn {
             broker.socket_has_room(&session);
             broker.flush(&session, context, &mut self.dirty);
         }
-        let state = broker.output_state(&session);
+        let mut state = broker.output_state(&session);
+        if self.stalled && state.waiting && !state.full {
+            // Somebody else may have undertaken to write them, and tells nobody when they have left.
+            broker.flush(&session, context, &mut self.dirty);
+            state = broker.output_state(&session);
+        }
         self.note_output(broker, &state, context.live);
+        if self.stalled && !state.full && !state.broken {
+            // Somebody else is in the middle of a write.
+            self.pass = Pass::Enough;
+        }
     }
 
     fn note_output(&mut self, broker: &Broker, state: &OutputState, now: Instant) {
@@ -670,7 +679,7 @@ impl Turn {
         if let Some(since) = self.full_since {
             self.connection.watch_stall(broker, since, now);
         }
-        if state.unsent_answers <= UNSENT_ANSWERS {
+        if state.unsent_answers <= self.connection.unsent_answers() {
             self.stalled = false;
         }
     }
@@ -785,6 +794,18 @@ impl Turn {
     #[cfg(test)]
     pub(crate) fn steps(&self) -> usize {
         self.dirty.steps()
+    }
+
+    /// Whether reading waits for a time to come, or waited and has not gone on.
+    #[cfg(test)]
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_open() && self.paused_until.is_some()
+    }
+
+    /// Sets above how many bytes of unsent answers reading waits.
+    #[cfg(test)]
+    pub(crate) fn set_unsent_answers(&mut self, bytes: usize) {
+        self.connection.set_unsent_answers(bytes);
     }
 
     /// Sets how many sockets a turn writes to.

@@ -61,6 +61,18 @@ impl World {
         pipe.end.end(&mut pipe.turn, &self.broker, self.now, refuse);
     }
 
+    /// At rest nothing waits for a socket that takes it.
+    pub(super) fn check_written(&self) {
+        for pipe in self.pipes.iter().filter(|pipe| pipe.end.wire.has_room()) {
+            let is_attached = pipe.is_established && !pipe.tap.has_ended;
+            let session = pipe.turn.session().filter(|_| is_attached);
+            if let Some(session) = session.filter(|_| !pipe.end.wire.is_broken()) {
+                let (_, left) = self.broker.unwritten(session, 0);
+                assert_eq!(left, 0, "#{}: bytes that nobody writes", pipe.at);
+            }
+        }
+    }
+
     /// One part of a turn, and the ledger's view of it.
     fn turn_part(&mut self, index: usize, part: Part) {
         self.begin();

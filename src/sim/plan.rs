@@ -27,6 +27,8 @@ pub(super) struct Plan {
     pub(super) expiries: bool,
     /// Messages may be retained.
     pub(super) retained: bool,
+    /// Bytes of unsent answers above which a connection is not read from.
+    pub(super) unsent_answers: usize,
     /// Packets are handled one by one, so that the memory bound is known for each.
     pub(super) one_by_one: bool,
     /// Nothing but the rules of groups and the end of sessions may drop a message of QoS 1 or 2.
@@ -49,6 +51,7 @@ impl Plan {
             batch: dice.pick(&[1, 2, 7, 512]),
             expiries: false,
             retained: false,
+            unsent_answers: dice.pick(&[0, 20, 64 * 1024]),
             one_by_one: false,
             is_lossless: false,
             is_exact: false,
@@ -70,6 +73,9 @@ impl Plan {
         }
         if dice.chance(20) {
             config.limits.resend_interval = Some(Duration::from_secs(7));
+        }
+        if dice.chance(15) {
+            config.limits.byte_rate = Some(dice.pick(&[100, 1_000]));
         }
         let limits = &mut config.limits;
         match dice.weighted(&[40, 15, 15, 10, 10, 20, 10]) {

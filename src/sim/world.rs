@@ -263,7 +263,8 @@ impl World {
         ));
         let room = self.plan.socket / 4 + self.dice.below(self.plan.socket);
         let wire = Arc::new(Wire::new(room, self.retirements.clone()));
-        let (mut end, turn) = End::open(&self.broker, wire, "sim", self.now);
+        let (mut end, mut turn) = End::open(&self.broker, wire, "sim", self.now);
+        turn.set_unsent_answers(self.plan.unsent_answers);
         let expiry = connect.properties.session_expiry.unwrap_or(0);
         let mut uplink = Vec::new();
         encode::encode_connect(&mut uplink, &connect);
@@ -647,6 +648,7 @@ impl World {
             is_moving |= self.work();
             if !is_moving {
                 self.ledger.check_idle(&self.broker.stats(self.now));
+                self.check_written();
                 self.forget_closed();
                 return;
             }
@@ -654,14 +656,23 @@ impl World {
         panic!("the simulation does not come to rest");
     }
 
-    /// Lets everybody do all they can, until every session that is wanted has gone over: where the older
-    /// connection has just been heard of, that is a little later.
+    /// Lets everybody do all they can, until every session that is wanted has gone over and no reading is
+    /// paused: where the older connection has just been heard of, that is a little later.
     fn hand_over(&mut self) {
         self.come_to_rest();
-        while self.pipes.iter().any(|pipe| pipe.turn.waits_for_session()) {
-            self.advance(QUIET);
+        for _ in 0..ROUNDS {
+            let wants = |pipe: &Pipe| pipe.turn.waits_for_session();
+            let is_paused = |pipe: &Pipe| pipe.turn.is_paused();
+            let step = match self.broker.next_deadline() {
+                _ if self.pipes.iter().any(wants) => QUIET,
+                Some(due) if self.pipes.iter().any(is_paused) => due.duration_since(self.now),
+                None if self.pipes.iter().any(is_paused) => panic!("a pause has no end"),
+                _ => return,
+            };
+            self.advance(step.max(QUIET));
             self.come_to_rest();
         }
+        panic!("a session does not go over, or a pause does not end");
     }
 
     fn forget_closed(&mut self) {
@@ -839,6 +850,11 @@ impl World {
             (None, None) => Default::default(),
         };
         composed.extend(unwritten);
+        assert!(
+            taken + length >= pipe.tap.seen,
+            "#{}: bytes that were composed are gone",
+            pipe.at
+        );
         pipe.tap.seen = taken + length;
         composed
     }

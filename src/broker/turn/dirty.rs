@@ -106,10 +106,10 @@ impl Dirty {
         STEPS_PER_TURN - self.cut
     }
 
-    /// The sockets that a turn writes to.
+    /// The sockets that a turn writes to, one at least.
     #[inline]
     pub(crate) fn writes(&self) -> usize {
-        self.share() / STEPS_PER_WRITE
+        (self.share() / STEPS_PER_WRITE).max(1)
     }
 
     /// Notes work that took about as long as so many deliveries.
