@@ -9,17 +9,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::broker::Broker;
+use crate::broker::routing::leaf::Target;
+use crate::broker::routing::{Gathered, Gathering, Listed, PlainReceiver, Reach};
+use crate::broker::share::Group;
+use crate::broker::turn::{Context, Dirty, GoesOn};
 use crate::budget::{Charge, Kind};
 use crate::config::Overlapping;
 use crate::message::publication::AtOnce;
 use crate::topic::Walk;
 
 use super::{OwnedRun, Place, Published, Run, serve, serve_receiver};
-use crate::broker::Broker;
-use crate::broker::routing::leaf::Target;
-use crate::broker::routing::{Gathered, Gathering, Listed, PlainReceiver, Reach};
-use crate::broker::share::Group;
-use crate::broker::turn::{Context, Dirty, GoesOn};
 
 /// Receivers that are gathered before they are served, where each copy stands for itself.
 const GATHERED: usize = 4096;

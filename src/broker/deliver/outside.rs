@@ -1,5 +1,8 @@
 //! Messages that no client published: those of the HTTP API.
 
+use crate::broker::Broker;
+use crate::broker::routing::Reach;
+use crate::broker::turn::{Context, Dirty};
 use crate::codec::{
     MessageProperties, OutgoingPublish, Publish, PublishProperties, QoS, ReasonCode, Version,
 };
@@ -11,9 +14,6 @@ use crate::protocol::violation::Violation;
 
 use super::fan_out::FanOut;
 use super::{Origin, Published, Run};
-use crate::broker::Broker;
-use crate::broker::routing::Reach;
-use crate::broker::turn::{Context, Dirty};
 
 /// A message to publish on behalf of nobody.
 #[derive(Clone, Copy, Debug)]

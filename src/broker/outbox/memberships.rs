@@ -14,12 +14,12 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
-use super::window::Walk;
+use crate::broker::discard::Discard;
 use crate::chunked::List;
 use crate::table::Table;
 
 use super::row::{Link, Linked, Row};
-use crate::broker::discard::Discard;
+use super::window::Walk;
 
 /// A shared group as far as its members' sessions have to know it.
 pub(in crate::broker) trait Shared: Any + Send + Sync {

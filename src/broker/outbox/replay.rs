@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::broker::bounds::Bounds;
+use crate::broker::discard::Discard;
 use crate::budget::{Charge, Full, Kind};
 use crate::codec::QoS;
 use crate::message::publication::Message;
@@ -11,8 +13,6 @@ use crate::message::subscription::{Options, Subscription};
 use crate::topic::Position;
 
 use super::{Grant, Outbox};
-use crate::broker::bounds::Bounds;
-use crate::broker::discard::Discard;
 
 /// The retained messages that one subscription is still due.
 pub(in crate::broker) struct Replay {

@@ -1,7 +1,8 @@
 //! Exchanges of an earlier connection that the new one has not sent again yet.
 
-use super::window::{Entry, Walk, Window};
 use crate::codec::PacketId;
+
+use super::window::{Entry, Walk, Window};
 
 /// A walk through the window in the order in which they were sent first (MQTT-4.6.0-1).
 ///

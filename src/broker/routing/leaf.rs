@@ -3,11 +3,10 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use crate::message::subscription::{Options, Subscription};
-
 use crate::broker::ordered::{self, Keyed, Ordered};
 use crate::broker::session::Session;
 use crate::broker::share::Group;
+use crate::message::subscription::{Options, Subscription};
 
 /// What one filter leads to: mostly one plain subscriber, who lies in place.
 #[derive(Default)]
