@@ -62,7 +62,7 @@ fn any_packet_restarts_the_keep_alive() {
         let (mut client, _) = own.open(version, &Connect::new(fresh("active")).keep_alive(1));
         let mut patient = own.connect(version, &fresh("patient"));
         for round in 0..4 {
-            own.advance_all(Duration::from_millis(1400));
+            own.advance_all(Duration::from_millis(1000));
             if round % 2 == 0 {
                 client.send(Publish::new(fresh("unanswered"), "x"));
             } else {

@@ -328,12 +328,16 @@ fn unacknowledged_messages_move_to_the_next_members() {
 /// Keep-alive counts as such an end too.
 #[test]
 fn unacknowledged_messages_move_on_when_keep_alive_runs_out() {
-    let group = Group::new();
+    let own = clocked();
+    let group = Group::at(&own);
     let mut silent = group.join_with(Connect::new(fresh("silent")).keep_alive(1), 1);
     let mut heir = group.join(Version::V5, 1);
     group.publish(Version::V5, 1, 1);
     silent.expect_publish();
     heir.expect_silence();
+    own.advance_all(Duration::from_millis(1000));
+    heir.expect_silence();
+    own.advance_all(Duration::from_millis(700));
     assert_eq!(heir.receive_texts(1), ["0"]);
     silent.expect_disconnect(0x8D);
 }
