@@ -361,6 +361,29 @@ fn message_to_many_subscribers_of_one_filter_takes_many_turns() {
 }
 
 #[test]
+fn message_reaches_every_group_of_a_list_that_takes_several_turns() {
+    const MEMBERS: usize = 9;
+    const GROUPS: usize = 1_000;
+
+    let mut stand = Stand::new(|_| {});
+    let members: Vec<_> = (0..MEMBERS)
+        .map(|member| {
+            let client = stand.connect(&format!("m{member}"));
+            let groups = (0..GROUPS).map(|group| format!("$share/{member}-{group}/a"));
+            stand.send(client, &subscribe(groups, 0));
+            client
+        })
+        .collect();
+    stand.run();
+    let publisher = stand.connect("publisher");
+    stand.send(publisher, &publish("a", "x", 0));
+    assert!(stand.run() > 1);
+    for member in members {
+        assert_eq!(stand.messages(member).len(), GROUPS);
+    }
+}
+
+#[test]
 fn sessions_that_expire_together_end_in_many_turns() {
     const SESSIONS: usize = 5_000;
     const EXPIRY: Duration = Duration::from_secs(60);

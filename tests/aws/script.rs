@@ -4,7 +4,7 @@ use crate::support::*;
 
 /// A broker of profile `aws` with this configuration.
 pub(crate) fn aws(config: &str) -> TestBroker {
-    TestBroker::start_with_config(&["--profile", "aws"], config)
+    TestBroker::start_with_config(&["--profile", "aws", "--http-port", "0"], config)
 }
 
 /// Connects to `broker`, which has to accept; also returns Session Present and the properties of

@@ -202,15 +202,16 @@ fn queue_drains_to_a_new_member() {
 /// What waits expires by its Message Expiry Interval.
 #[test]
 fn waiting_messages_expire() {
+    let own = aws("");
     both(|version| {
-        let group = Group::new();
+        let group = Group::at(&own);
         let (durable, member) = group.join_durable(version);
         member.disconnect();
         let message = Publish::new(&group.topic, "short").with(message_expiry(1));
-        client(Version::V5).publish_message(message, 1);
+        guest(&own, Version::V5).publish_message(message, 1);
         group.publish(0..1);
-        elapse(std::time::Duration::from_millis(1200));
-        let (mut member, ..) = enter(aws_broker(), version, &durable);
+        own.advance(std::time::Duration::from_secs(2));
+        let (mut member, ..) = enter(&own, version, &durable);
         assert_eq!(member.receive_texts(1), ["0"]);
         member.expect_only_pingresp();
     });
@@ -220,15 +221,16 @@ fn waiting_messages_expire() {
 /// A persistent member whose session expires leaves the group; what waited for it is gone with it.
 #[test]
 fn expired_session_leaves_the_group() {
-    let group = Group::new();
+    let own = aws("");
+    let group = Group::at(&own);
     let short = Connect::new(fresh("short"))
         .resume()
         .with(session_expiry(1));
-    let (mut member, ..) = enter(aws_broker(), Version::V5, &short);
+    let (mut member, ..) = enter(&own, Version::V5, &short);
     member.subscribe(&group.subscription(), 1);
     member.disconnect();
     group.publish(0..1);
-    elapse(std::time::Duration::from_millis(1500));
+    own.advance(std::time::Duration::from_secs(2));
     group.join(Version::V5, 1).expect_only_pingresp();
 }
 
@@ -251,14 +253,23 @@ fn full_group_queue_drops_new_messages() {
 }
 
 /// A shared subscription of a fresh name to a fresh topic of the shared broker.
-struct Group {
+struct Group<'a> {
+    broker: &'a TestBroker,
     name: String,
     topic: String,
 }
 
-impl Group {
+impl Group<'static> {
+    /// On the shared broker.
     fn new() -> Self {
+        Self::at(aws_broker())
+    }
+}
+
+impl<'a> Group<'a> {
+    fn at(broker: &'a TestBroker) -> Self {
         Self {
+            broker,
             name: fresh("group"),
             topic: fresh("shared"),
         }
@@ -270,7 +281,7 @@ impl Group {
 
     /// A new member with a clean session.
     fn join(&self, version: Version, qos: u8) -> Client {
-        let mut member = client(version);
+        let mut member = guest(self.broker, version);
         assert_eq!(member.subscribe(&self.subscription(), qos), qos);
         member
     }
@@ -278,14 +289,14 @@ impl Group {
     /// A new member whose session outlives its connection, with the CONNECT that resumes it.
     fn join_durable(&self, version: Version) -> (Connect, Client) {
         let durable = Connect::new(fresh("durable")).durable();
-        let (mut member, ..) = enter(aws_broker(), version, &durable);
+        let (mut member, ..) = enter(self.broker, version, &durable);
         assert_eq!(member.subscribe(&self.subscription(), 1), 1);
         (durable, member)
     }
 
     /// Publishes these numbers at QoS 1.
     fn publish(&self, numbers: std::ops::Range<u32>) {
-        let mut author = client(Version::V5);
+        let mut author = guest(self.broker, Version::V5);
         for number in numbers {
             author.publish(&self.topic, number.to_string(), 1);
         }

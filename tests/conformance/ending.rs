@@ -42,6 +42,7 @@ fn silent_client_is_disconnected_after_its_keep_alive() {
         let connect = Connect::new(fresh("silent"))
             .keep_alive(1)
             .will(Will::new(&topic, "x"));
+        // By the real time, as a client with nobody to move a clock sees it.
         let before = Instant::now();
         let (mut client, _) = open(version, &connect);
         client.expect_error(0x8D);
@@ -57,10 +58,11 @@ fn silent_client_is_disconnected_after_its_keep_alive() {
 #[test]
 fn any_packet_restarts_the_keep_alive() {
     both(|version| {
-        let (mut client, _) = open(version, &Connect::new(fresh("active")).keep_alive(1));
-        let mut patient = connect(version, &fresh("patient"));
+        let own = clocked();
+        let (mut client, _) = own.open(version, &Connect::new(fresh("active")).keep_alive(1));
+        let mut patient = own.connect(version, &fresh("patient"));
         for round in 0..4 {
-            elapse(Duration::from_millis(800));
+            own.advance_all(Duration::from_millis(1000));
             if round % 2 == 0 {
                 client.send(Publish::new(fresh("unanswered"), "x"));
             } else {
@@ -131,15 +133,18 @@ fn long_packet_that_keeps_coming_is_no_silence() {
 #[test]
 fn deliveries_do_not_restart_the_keep_alive() {
     both(|version| {
+        let own = clocked();
         let topic = fresh("busy");
-        let (mut client, _) = open(version, &Connect::new(fresh("deaf")).keep_alive(1));
+        let (mut client, _) = own.open(version, &Connect::new(fresh("deaf")).keep_alive(1));
         client.subscribe(&topic, 0);
-        let mut author = connect(version, &fresh("author"));
+        let mut author = own.connect(version, &fresh("author"));
         let mut ended = false;
         for _ in 0..50 {
             author.publish(&topic, "x", 0);
             match client.next_within(Duration::from_millis(100)) {
-                None | Some(Some(Packet::Publish(_))) => elapse(Duration::from_millis(100)),
+                None | Some(Some(Packet::Publish(_))) => {
+                    own.advance_all(Duration::from_millis(100))
+                }
                 Some(Some(Packet::Disconnect { reason: 0x8D, .. }) | None) => {
                     ended = true;
                     break;

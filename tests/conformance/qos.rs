@@ -212,15 +212,16 @@ fn pubrel_is_repeated_until_pubcomp() {
 /// A QoS 2 message whose PUBLISH was sent does not expire.
 #[test]
 fn sent_qos_2_message_does_not_expire() {
+    let own = clocked();
     let (id, topic) = (fresh("reader"), fresh("expiring"));
-    let (mut reader, _) = open(Version::V5, &Connect::new(&id).durable());
+    let (mut reader, _) = own.open(Version::V5, &Connect::new(&id).durable());
     reader.subscribe(&topic, 2);
-    let mut author = connect5(&fresh("author"));
+    let mut author = own.connect5(&fresh("author"));
     author.publish_message(Publish::new(&topic, "x").with(message_expiry(1)), 2);
     let first = reader.expect_publish();
     reader.vanish();
-    elapse(Duration::from_millis(1500));
-    let (mut reader, _) = open(Version::V5, &Connect::new(&id).durable());
+    own.advance(Duration::from_secs(2));
+    let (mut reader, _) = own.open(Version::V5, &Connect::new(&id).durable());
     assert_eq!(reader.receive().id, first.id);
     reader.expect_only_pingresp();
 }
@@ -397,11 +398,12 @@ fn completed_identifier_is_a_new_message() {
 /// The exchange of a message that has expired meanwhile is completed all the same.
 #[test]
 fn exchange_of_an_expired_message_is_completed() {
-    let mut author = connect5(&fresh("author"));
+    let own = clocked();
+    let mut author = own.connect5(&fresh("author"));
     let message = Publish::new(fresh("expired"), "x").with(message_expiry(1));
     author.send(message.qos(2, 9));
     author.expect_pubrec(9);
-    elapse(Duration::from_millis(1500));
+    own.advance(Duration::from_secs(2));
     author.send(pubrel(9));
     assert_eq!(author.expect_pubcomp(9), 0);
 }
@@ -410,11 +412,12 @@ fn exchange_of_an_expired_message_is_completed() {
 /// On resume, and at no other time, all that is open comes again: with its identifiers and in order.
 #[test]
 fn everything_open_is_repeated_on_resume_only() {
+    let own = clocked();
     both(|version| {
         let (id, topic) = (fresh("reader"), fresh("open"));
-        let (mut reader, _) = open(version, &Connect::new(&id).durable());
+        let (mut reader, _) = own.open(version, &Connect::new(&id).durable());
         reader.subscribe(&topic, 2);
-        let mut author = connect(version, &fresh("author"));
+        let mut author = own.connect(version, &fresh("author"));
         for number in 0..10 {
             author.publish(&topic, number.to_string(), 1 + number % 2);
         }
@@ -422,10 +425,10 @@ fn everything_open_is_repeated_on_resume_only() {
         let released = &first[1];
         reader.send(pubrec(released.id));
         reader.expect_pubrel(released.id);
-        elapse(Duration::from_millis(1500));
+        own.advance(Duration::from_secs(60));
         reader.expect_only_pingresp();
         reader.vanish();
-        let (mut reader, _) = open(version, &Connect::new(&id).durable());
+        let (mut reader, _) = own.open(version, &Connect::new(&id).durable());
         let again: Vec<Packet> = (0..10).map(|_| reader.next_packet()).collect();
         let messages: Vec<(u16, bool)> = (again.iter())
             .filter_map(|packet| match packet {

@@ -131,23 +131,24 @@ fn takeover_resumes_or_cleans_the_session() {
 /// A session ends as soon as its Session Expiry Interval has passed.
 #[test]
 fn session_ends_when_its_expiry_has_passed() {
+    let own = clocked();
     let (id, topic) = (fresh("expiring"), fresh("gone"));
-    let (mut client, _) = open(Version::V5, &Connect::new(&id).with(session_expiry(1)));
+    let (mut client, _) = own.open(Version::V5, &Connect::new(&id).with(session_expiry(1)));
     client.subscribe(&topic, 1);
     client.vanish();
-    connect5(&fresh("author")).publish(&topic, "x", 1);
+    own.connect5(&fresh("author")).publish(&topic, "x", 1);
     let kept = fresh("kept");
-    open(
+    own.open(
         Version::V5,
         &Connect::new(&kept).with(session_expiry(u32::MAX)),
     )
     .0
     .vanish();
-    elapse(Duration::from_millis(2000));
-    let (mut client, session_present) = open(Version::V5, &Connect::new(&id).resume());
+    own.advance(Duration::from_secs(2));
+    let (mut client, session_present) = own.open(Version::V5, &Connect::new(&id).resume());
     assert!(!session_present);
     client.expect_only_pingresp();
-    let (_, session_present) = open(Version::V5, &Connect::new(&kept).resume());
+    let (_, session_present) = own.open(Version::V5, &Connect::new(&kept).resume());
     assert!(session_present, "0xFFFFFFFF never ends");
 }
 
@@ -195,19 +196,21 @@ fn disconnect_cannot_start_a_session_expiry() {
 /// A session lasts while its connection is open, however short its expiry.
 #[test]
 fn session_lasts_as_long_as_its_connection() {
+    let own = clocked();
     both(|version| {
         for expiry in [0, 1] {
             let topic = fresh("lasting");
             let connect_client = Connect::new(fresh("lasting")).with(session_expiry(expiry));
-            let (mut client, _) = open(version, &connect_client);
+            let (mut client, _) = own.open(version, &connect_client);
             client.subscribe(&topic, 2);
             client.send(Publish::new(&topic, "own").qos(2, 9));
             client.expect_pubrec(9);
-            elapse(Duration::from_millis(1500));
+            own.advance(Duration::from_secs(2));
             client.send(pubrel(9));
             assert_eq!(client.expect_pubcomp(9), 0);
             assert_eq!(client.receive().payload, b"own");
-            connect(version, &fresh("author")).publish(&topic, "live", 1);
+            own.connect(version, &fresh("author"))
+                .publish(&topic, "live", 1);
             assert_eq!(client.receive().payload, b"live");
         }
     });

@@ -49,10 +49,12 @@ fn concurrent_publishers_keep_the_shares_equal() {
 fn every_group_and_every_plain_subscriber_gets_its_copy() {
     let group = Group::new();
     let other_name = Group {
+        broker: broker(),
         name: fresh("other"),
         ..group.clone()
     };
     let other_filter = Group {
+        broker: broker(),
         filter: format!("{}/#", group.filter),
         ..group.clone()
     };
@@ -326,12 +328,16 @@ fn unacknowledged_messages_move_to_the_next_members() {
 /// Keep-alive counts as such an end too.
 #[test]
 fn unacknowledged_messages_move_on_when_keep_alive_runs_out() {
-    let group = Group::new();
+    let own = clocked();
+    let group = Group::at(&own);
     let mut silent = group.join_with(Connect::new(fresh("silent")).keep_alive(1), 1);
     let mut heir = group.join(Version::V5, 1);
     group.publish(Version::V5, 1, 1);
     silent.expect_publish();
     heir.expect_silence();
+    own.advance_all(Duration::from_millis(1000));
+    heir.expect_silence();
+    own.advance_all(Duration::from_millis(700));
     assert_eq!(heir.receive_texts(1), ["0"]);
     silent.expect_disconnect(0x8D);
 }
@@ -601,10 +607,11 @@ fn nothing_waits_for_an_absent_qos_0_member() {
 /// A message that expires while it waits in the group is not delivered.
 #[test]
 fn waiting_message_expires() {
-    let group = Group::new();
+    let own = clocked();
+    let group = Group::at(&own);
     let id = fresh("absent");
     group.join_with(Connect::new(&id).durable(), 1).disconnect();
-    let mut author = connect5(&fresh("author"));
+    let mut author = own.connect5(&fresh("author"));
     author.publish_message(
         Publish::new(&group.filter, "short").with(message_expiry(1)),
         1,
@@ -613,8 +620,8 @@ fn waiting_message_expires() {
         Publish::new(&group.filter, "long").with(message_expiry(100)),
         1,
     );
-    elapse(Duration::from_millis(1500));
-    let (mut member, _) = open(Version::V5, &Connect::new(&id).durable());
+    own.advance(Duration::from_secs(2));
+    let (mut member, _) = own.open(Version::V5, &Connect::new(&id).durable());
     let delivery = member.receive();
     assert_eq!(delivery.text(), "long");
     assert!(
@@ -655,15 +662,16 @@ fn cut_off_qos_2_delivery_is_completed_to_the_same_client() {
 /// If the session ends first, its QoS 2 message goes to nobody else.
 #[test]
 fn cut_off_qos_2_delivery_ends_with_its_session() {
+    let own = clocked();
     for expiry in [0, 1] {
-        let group = Group::new();
+        let group = Group::at(&own);
         let connect = Connect::new(fresh("member")).with(session_expiry(expiry));
         let mut member = group.join_with(connect, 2);
         let mut other = group.join(Version::V5, 2);
         group.publish(Version::V5, 1, 2);
         member.expect_publish();
         member.vanish();
-        elapse(Duration::from_millis(1500 * u64::from(expiry)));
+        own.advance(Duration::from_secs(2));
         other.expect_only_pingresp();
         group.publish(Version::V5, 1, 2);
         assert_eq!(other.receive_texts(1), ["0"]);
@@ -764,12 +772,13 @@ fn group_ends_with_its_last_member() {
 /// A session whose expiry passes leaves its group: what waited for it is gone, what others hold stays.
 #[test]
 fn expired_session_leaves_its_group() {
-    let group = Group::new();
+    let own = clocked();
+    let group = Group::at(&own);
     let mut member = group.join_with(Connect::new(fresh("expiring")).with(session_expiry(1)), 1);
     group.publish(Version::V5, 2, 1);
     member.expect_publish();
     member.vanish();
-    elapse(Duration::from_millis(1500));
+    own.advance(Duration::from_secs(2));
     group.join(Version::V5, 1).expect_only_pingresp();
 }
 
@@ -790,6 +799,7 @@ fn qos_0_member_ends_the_message_by_its_turn() {
 #[test]
 fn members_of_both_versions_share_a_group() {
     let group = Group {
+        broker: broker(),
         filter: format!("{}/+", fresh("shared")),
         ..Group::new()
     };
@@ -832,15 +842,24 @@ fn message_survives_a_chain_of_failing_members() {
 
 /// A shared subscription of a fresh name to a fresh filter.
 #[derive(Clone)]
-struct Group {
+struct Group<'a> {
+    broker: &'a TestBroker,
     name: String,
     /// The Topic Filter; also the topic that the tests publish to.
     filter: String,
 }
 
-impl Group {
+impl Group<'static> {
+    /// On the shared broker.
     fn new() -> Self {
+        Self::at(broker())
+    }
+}
+
+impl<'a> Group<'a> {
+    fn at(broker: &'a TestBroker) -> Self {
         Self {
+            broker,
             name: fresh("group"),
             filter: fresh("shared"),
         }
@@ -853,21 +872,21 @@ impl Group {
 
     /// A new member with a clean session.
     fn join(&self, version: Version, qos: u8) -> Client {
-        let mut member = connect(version, &fresh("member"));
+        let mut member = self.broker.connect(version, &fresh("member"));
         assert_eq!(member.subscribe(&self.subscription(), qos), qos);
         member
     }
 
     /// A new MQTT 5 member that connects so.
     fn join_with(&self, connect: Connect, qos: u8) -> Client {
-        let (mut member, _) = open(Version::V5, &connect);
+        let (mut member, _) = self.broker.open(Version::V5, &connect);
         assert_eq!(member.subscribe(&self.subscription(), qos), qos);
         member
     }
 
     /// Publishes the numbers from 0 at this QoS.
     fn publish(&self, version: Version, count: usize, qos: u8) {
-        let mut author = connect(version, &fresh("author"));
+        let mut author = self.broker.connect(version, &fresh("author"));
         for number in 0..count {
             author.publish(&self.filter, number.to_string(), qos);
         }

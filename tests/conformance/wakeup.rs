@@ -89,7 +89,7 @@ impl Load {
         let end = Instant::now() + DEADLINE;
         for taken in 0..expected {
             if taken < 3 && !self.pause.is_zero() {
-                elapse(self.pause);
+                thread::sleep(self.pause);
             }
             let left = end.saturating_duration_since(Instant::now());
             match receiver.next_within(left) {

@@ -90,9 +90,10 @@ fn will_is_published_however_the_connection_ends() {
 /// A normal DISCONNECT discards the will, in its short and its long form.
 #[test]
 fn normal_disconnect_discards_the_will() {
+    let own = clocked();
     both(|version| {
         let topic = fresh("will");
-        let mut watcher = watcher(version, &topic);
+        let mut watcher = own.watcher(version, &topic);
         let forms = match version {
             Version::V3 => vec![vec![0xE0, 0]],
             Version::V5 => vec![vec![0xE0, 0], vec![0xE0, 1, 0], vec![0xE0, 2, 0, 0]],
@@ -103,13 +104,13 @@ fn normal_disconnect_discards_the_will() {
                 let connect = Connect::new(fresh("polite"))
                     .will(will)
                     .with(session_expiry(2));
-                let (mut client, _) = open(version, &connect);
+                let (mut client, _) = own.open(version, &connect);
                 client.send(&form);
                 client.drain();
                 watcher.expect_only_pingresp();
             }
         }
-        elapse(Duration::from_millis(2500));
+        own.advance(Duration::from_secs(3));
         watcher.expect_only_pingresp();
     });
 }
@@ -130,7 +131,8 @@ fn will_is_published_once() {
         assert_eq!(watcher.receive().text(), "x");
         open(version, &Connect::new(&id).durable()).0.vanish();
         open(version, &Connect::new(&id)).0.reset();
-        elapse(Duration::from_millis(300));
+        // It has the session once the reset was noticed.
+        connect(version, &id);
         watcher.expect_only_pingresp();
     });
 }
@@ -200,18 +202,20 @@ fn retained_will_is_kept() {
 /// The will waits for its delay, and no longer than its session.
 #[test]
 fn will_waits_for_its_delay_or_the_end_of_the_session() {
+    let own = clocked();
     let topics = [fresh("delayed"), fresh("short")];
-    let mut watchers = [0, 1].map(|at: usize| watcher(Version::V5, &topics[at]));
-    let [delayed, short] = [(1, 300), (300, 1)].map(|(delay, expiry)| {
+    let mut watchers = [0, 1].map(|at: usize| own.watcher(Version::V5, &topics[at]));
+    let [delayed, short] = [(60, 300), (300, 60)].map(|(delay, expiry)| {
         Connect::new(fresh("mortal"))
             .with(session_expiry(expiry))
             .will(Will::new(&topics[usize::from(delay == 300)], "x").with(will_delay(delay)))
     });
     for connect in [delayed, short] {
-        open(Version::V5, &connect).0.vanish();
+        own.open(Version::V5, &connect).0.vanish();
     }
-    elapse(Duration::from_millis(300));
+    own.advance(Duration::from_secs(58));
     watchers.iter_mut().for_each(Client::expect_only_pingresp);
+    own.advance(Duration::from_secs(3));
     for watcher in &mut watchers {
         assert_eq!(watcher.receive().text(), "x");
     }
@@ -235,23 +239,24 @@ fn will_delay_ends_with_the_session() {
 /// session and sets it off.
 #[test]
 fn returning_client_stops_its_delayed_will() {
+    let own = clocked();
     let (id, topic) = (fresh("returning"), fresh("will"));
-    let mut watcher = watcher(Version::V5, &topic);
+    let mut watcher = own.watcher(Version::V5, &topic);
     let will = Will::new(&topic, "x").with(will_delay(1));
-    open(Version::V5, &Connect::new(&id).durable().will(will))
+    own.open(Version::V5, &Connect::new(&id).durable().will(will))
         .0
         .vanish();
-    let (client, session_present) = open(Version::V5, &Connect::new(&id).durable());
+    let (client, session_present) = own.open(Version::V5, &Connect::new(&id).durable());
     assert!(session_present);
-    elapse(Duration::from_millis(1500));
+    own.advance(Duration::from_secs(2));
     watcher.expect_only_pingresp();
     client.vanish();
     let far = Will::new(&topic, "clean start").with(will_delay(300));
-    open(Version::V5, &Connect::new(&id).durable().will(far))
+    own.open(Version::V5, &Connect::new(&id).durable().will(far))
         .0
         .vanish();
     watcher.expect_only_pingresp();
-    connect5(&id);
+    own.connect5(&id);
     assert_eq!(watcher.receive().text(), "clean start");
 }
 
@@ -259,13 +264,14 @@ fn returning_client_stops_its_delayed_will() {
 /// A takeover without Clean Start stops a delayed will as well.
 #[test]
 fn takeover_stops_a_delayed_will() {
+    let own = clocked();
     let (id, topic) = (fresh("taken"), fresh("will"));
-    let mut watcher = watcher(Version::V5, &topic);
+    let mut watcher = own.watcher(Version::V5, &topic);
     let will = Will::new(&topic, "x").with(will_delay(1));
-    let (mut older, _) = open(Version::V5, &Connect::new(&id).durable().will(will));
-    let (mut newer, _) = open(Version::V5, &Connect::new(&id).durable());
+    let (mut older, _) = own.open(Version::V5, &Connect::new(&id).durable().will(will));
+    let (mut newer, _) = own.open(Version::V5, &Connect::new(&id).durable());
     older.expect_disconnect(0x8E);
-    elapse(Duration::from_millis(1500));
+    own.advance(Duration::from_secs(2));
     watcher.expect_only_pingresp();
     newer.expect_only_pingresp();
 }

@@ -11,13 +11,13 @@ use std::{
         mpsc::{Receiver, channel},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::DEADLINE;
+use super::{Client, Connect, DEADLINE, Version, fresh};
 
 /// Names the address of another broker to run the shared tests against.
 const ADDRESS_VARIABLE: &str = "ROUNDEL_TEST_ADDR";
@@ -125,19 +125,79 @@ impl TestBroker {
         listener(&self.ready, name)
     }
 
+    /// Moves the clock; all that was due by then is done. Live connections do not notice. A broker that
+    /// somebody else runs is waited for.
+    pub(crate) fn advance(&self, time: Duration) {
+        self.move_clock(time, false);
+    }
+
+    /// Moves the clock for live connections as well: their keep-alives and rates.
+    pub(crate) fn advance_all(&self, time: Duration) {
+        self.move_clock(time, true);
+    }
+
+    fn move_clock(&self, time: Duration, keep_alive: bool) {
+        if self.process.is_none() {
+            return thread::sleep(time);
+        }
+        let body = json!({ "seconds": time.as_secs_f64(), "keep_alive": keep_alive }).to_string();
+        let length = body.len();
+        let kind = "Content-Type: application/json\r\n";
+        let head = format!("{kind}Content-Length: {length}\r\n");
+        let answer = self.ask("POST /v1/clock/advance", &head, &body);
+        assert!(answer.contains("ahead_seconds"), "{answer}");
+    }
+
     /// Asks the control API and returns the body of its answer.
     pub(crate) fn get(&self, target: &str) -> String {
+        self.ask(&format!("GET {target}"), "", "")
+    }
+
+    fn ask(&self, what: &str, head: &str, body: &str) -> String {
         let http = self.address("http").expect("the API is on");
         let mut stream = TcpStream::connect(http).expect("the API accepts");
         stream
             .set_read_timeout(Some(DEADLINE))
             .expect("a socket option");
-        let request = format!("GET {target} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("{what} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n{head}\r\n{body}");
         stream.write_all(request.as_bytes()).expect("the API reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
         body.to_owned()
+    }
+
+    /// Connects with this CONNECT, which has to be accepted; also tells whether a session was present.
+    #[track_caller]
+    pub(crate) fn open(&self, version: Version, connect: &Connect) -> (Client, bool) {
+        let mut client = Client::dial(self.mqtt, version);
+        client.send_connect(connect);
+        let (session_present, reason, _) = client.expect_connack();
+        assert_eq!(reason, 0, "reason of CONNACK, {reason:#04x}");
+        (client, session_present)
+    }
+
+    /// Connects with a clean session.
+    #[track_caller]
+    pub(crate) fn connect(&self, version: Version, client_id: &str) -> Client {
+        let (client, session_present) = self.open(version, &Connect::new(client_id));
+        assert!(!session_present, "Session Present with a clean session");
+        client
+    }
+
+    /// Connects in MQTT 5 with Clean Start.
+    #[track_caller]
+    pub(crate) fn connect5(&self, client_id: &str) -> Client {
+        self.connect(Version::V5, client_id)
+    }
+
+    /// A new client that is subscribed to `filter` at QoS 2.
+    #[track_caller]
+    pub(crate) fn watcher(&self, version: Version, filter: &str) -> Client {
+        let mut client = self.connect(version, &fresh("watcher"));
+        assert_eq!(client.subscribe(filter, 2), 2);
+        client
     }
 
     /// The directory that lives as long as this broker; its certificates are in `certs` below it.
@@ -221,6 +281,14 @@ pub(crate) fn broker() -> &'static TestBroker {
         Ok(address) => TestBroker::foreign(&address),
         Err(_) => TestBroker::start(&["--profile", "standard"]),
     })
+}
+
+/// A broker of profile `standard` whose clock one test moves, or the one that `ROUNDEL_TEST_ADDR` names.
+pub(crate) fn clocked() -> TestBroker {
+    match std::env::var(ADDRESS_VARIABLE) {
+        Ok(address) => TestBroker::foreign(&address),
+        Err(_) => TestBroker::start(&["--profile", "standard", "--http-port", "0"]),
+    }
 }
 
 /// The broker of profile `aws` that the tests of one binary share.

@@ -31,7 +31,7 @@ mod property;
 mod script;
 mod wire;
 
-pub(crate) use broker::{Log, TestBroker, aws_broker, broker};
+pub(crate) use broker::{Log, TestBroker, aws_broker, broker, clocked};
 pub(crate) use client::{Carrier, Client, DEADLINE};
 #[cfg(all(feature = "tls", feature = "websocket"))]
 pub(crate) use door::{Door, Frames, masked_frame, take_frame, trust};
@@ -40,7 +40,5 @@ pub(crate) use packet::{
     Will, binary, frame, puback, pubcomp, pubrec, pubrel, utf8, varint,
 };
 pub(crate) use property::*;
-pub(crate) use script::{
-    both, connect, connect3, connect5, elapse, eventually, fresh, open, watcher,
-};
+pub(crate) use script::{both, connect, connect3, connect5, eventually, fresh, open, watcher};
 pub(crate) use wire::{Delivery, Packet, PacketType, packet_length, read_packet};

@@ -34,9 +34,7 @@ pub(crate) fn both(test: impl Fn(Version) + Sync) {
 /// Connects to the shared broker with a clean session.
 #[track_caller]
 pub(crate) fn connect(version: Version, client_id: &str) -> Client {
-    let (client, session_present) = open(version, &Connect::new(client_id));
-    assert!(!session_present, "Session Present with a clean session");
-    client
+    broker().connect(version, client_id)
 }
 
 /// Connects to the shared broker in MQTT 5 with Clean Start.
@@ -55,19 +53,13 @@ pub(crate) fn connect3(client_id: &str) -> Client {
 /// session was present.
 #[track_caller]
 pub(crate) fn open(version: Version, connect: &Connect) -> (Client, bool) {
-    let mut client = Client::dial(broker().mqtt(), version);
-    client.send_connect(connect);
-    let (session_present, reason, _) = client.expect_connack();
-    assert_eq!(reason, 0, "reason of CONNACK, {reason:#04x}");
-    (client, session_present)
+    broker().open(version, connect)
 }
 
 /// A new client of the shared broker that is subscribed to `filter` at QoS 2.
 #[track_caller]
 pub(crate) fn watcher(version: Version, filter: &str) -> Client {
-    let mut client = connect(version, &fresh("watcher"));
-    assert_eq!(client.subscribe(filter, 2), 2);
-    client
+    broker().watcher(version, filter)
 }
 
 /// Repeats a check until it holds, for what no packet announces.
@@ -78,10 +70,4 @@ pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "not within {DEADLINE:?}: {what}");
         thread::sleep(Duration::from_millis(5));
     }
-}
-
-/// Lets time pass on the broker's clock. Only where time is what the test is about: to wait for
-/// something to happen there are deadlines.
-pub(crate) fn elapse(time: Duration) {
-    thread::sleep(time);
 }
