@@ -27,8 +27,9 @@ const IDLE_LIMITS: u32 = 3;
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 const DISCARD_BYTES: u64 = 64 << 20;
 
-/// What is charged for each byte of a body: the byte as it comes, and once all have come its place while
-/// escapes are resolved, and its place in the value that is made of it.
+/// What is charged for each byte of a body: as it comes, the byte and what moving it to a larger place
+/// takes; once all have come, its place while escapes are resolved and in the value that is made of it.
+const COPIES_COMING: usize = 2;
 const COPIES: usize = 3;
 
 /// A body that was declared as JSON and has all come.
@@ -89,7 +90,7 @@ impl JsonBody {
                 read.add(bytes, most, limit)?;
             }
         }
-        let copies = read.bytes.len() * (COPIES - 1);
+        let copies = read.bytes.len() * (COPIES - COPIES_COMING);
         read.charge.grow(copies).map_err(no_room)?;
         Ok(read)
     }
@@ -103,7 +104,7 @@ impl JsonBody {
             // Twice as much as there is, or all: what is only announced is not held.
             let room = (2 * len).min(most.max(len));
             let more = room - self.bytes.capacity();
-            self.charge.grow(more).map_err(no_room)?;
+            self.charge.grow(more * COPIES_COMING).map_err(no_room)?;
             self.bytes.reserve_exact(room - self.bytes.len());
         }
         self.bytes.extend_from_slice(bytes);
