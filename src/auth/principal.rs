@@ -1,6 +1,5 @@
 //! Who a client has shown itself to be.
 
-use std::fmt;
 use std::sync::Arc;
 
 /// Whom a connection acts for. A session that is resumed is its new connection's.
@@ -26,11 +25,5 @@ impl Principal {
             Self::User(name) => Some(name),
             Self::Program => Some("program"),
         }
-    }
-}
-
-impl fmt::Display for Principal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name().unwrap_or("nobody"))
     }
 }

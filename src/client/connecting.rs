@@ -1,5 +1,6 @@
 //! From the first byte to CONNACK: what a connection begins with, who may in, and whose session it gets.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::auth::Principal;
@@ -105,12 +106,13 @@ impl Connection {
             self.reject(broker, &Applicant::from(&accepted), &busy());
             return Flow::End;
         }
-        accepted.principal = match connect.username {
-            Some(name) => Principal::User(name.into()),
+        let username = connect.username.map(Arc::<str>::from);
+        accepted.principal = match &username {
+            Some(name) => Principal::User(name.clone()),
             None => self.holder(),
         };
         self.phase = Phase::Authenticating(Box::new(accepted));
-        Flow::Authenticate(Credentials::new(connect.username, connect.password, charge))
+        Flow::Authenticate(Credentials::new(username, connect.password, charge))
     }
 
     /// Goes on after [`Flow::Authenticate`].

@@ -65,17 +65,17 @@ pub(crate) enum Flow {
 
 /// User name and password of a CONNECT.
 pub(crate) struct Credentials {
-    pub(crate) username: Option<Box<str>>,
+    pub(crate) username: Option<Arc<str>>,
     pub(crate) password: Option<Box<[u8]>>,
     /// Accounts for both.
     _charge: Charge,
 }
 
 impl Credentials {
-    /// A copy of them, for which `charge` holds the bytes.
-    pub(crate) fn new(username: Option<&str>, password: Option<&[u8]>, charge: Charge) -> Self {
+    /// Them, for which `charge` holds the bytes.
+    pub(crate) fn new(username: Option<Arc<str>>, password: Option<&[u8]>, charge: Charge) -> Self {
         Self {
-            username: username.map(Into::into),
+            username,
             password: password.map(Into::into),
             _charge: charge,
         }

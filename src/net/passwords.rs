@@ -202,7 +202,7 @@ mod tests {
 
     fn credentials(shared: &Shared, name: &str, password: &str) -> Credentials {
         let charge = shared.engine.broker.charge(Kind::Packets);
-        Credentials::new(Some(name), Some(password.as_bytes()), charge)
+        Credentials::new(Some(name.into()), Some(password.as_bytes()), charge)
     }
 
     async fn check_of(shared: &Arc<Shared>, from: u8, name: &str, password: &str) -> Verdict {
