@@ -20,6 +20,7 @@ use crate::budget::{Charge, Full, Kind};
 use crate::codec::{ReasonCode, Version};
 use crate::message::cause::Cause;
 use crate::message::will::Will;
+use crate::protocol::handshake::NEVER;
 use crate::time::Moment;
 
 use super::Broker;
@@ -28,8 +29,7 @@ use super::facts::ConnectionFacts;
 use super::outbox::Peer;
 use super::outbox::link::Link;
 use super::schedule::TimerKey;
-use super::session::LastEnd;
-use super::session::{NEVER, Session, Slot, State, session_size};
+use super::session::{LastEnd, Session, Slot, State, session_size};
 use super::share::Group;
 use super::turn::{Context, Dirty, Later};
 
@@ -304,7 +304,8 @@ impl Broker {
         }
         self.run_errand(session, context, dirty);
         let discards_will = cause.discards_will();
-        let last_end = LastEnd::new(&cause, context.now);
+        // A session that ends with its connection is not asked for it.
+        let last_end = is_resumable.then(|| LastEnd::new(&cause, context.now));
         let explanation = cause.explanation();
         let reason_string = explanation.map(|text| self.reason_string("DISCONNECT", text));
         {
@@ -318,7 +319,7 @@ impl Broker {
             self.keep_traffic(&facts);
         }
         slot.connected_at = None;
-        slot.last_end = Some(last_end);
+        slot.last_end = last_end;
         self.connected.fetch_sub(1, Ordering::Relaxed);
         self.cancel_timers(slot);
         if discards_will {

@@ -21,9 +21,6 @@ use super::outbox::memberships::GroupHandle;
 use super::outbox::writer::{self, Left, Outcome, Place, Reported, Write};
 use super::schedule::TimerKey;
 
-/// A Session Expiry Interval that never runs out (MQTT-3.1.2.11.2).
-pub(crate) const NEVER: u32 = u32::MAX;
-
 /// A session: what the broker remembers of a client, with or without a connection.
 ///
 /// Three locks, taken in this order where more than one is needed: `slot` (who is connected,

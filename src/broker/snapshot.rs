@@ -16,11 +16,12 @@ use crate::auth::Principal;
 use crate::budget::Kind;
 use crate::codec::{QoS, Version};
 use crate::message::publication::Message;
+use crate::protocol::handshake::NEVER;
 
 use super::Broker;
 use super::facts::{ConnectionFacts, TrafficTotals};
 use super::part_bounds::PartBounds;
-use super::session::{LastEnd, NEVER, Session, Slot, State, Subscribed};
+use super::session::{LastEnd, Session, Slot, State, Subscribed};
 use super::share::Group;
 
 /// Subscriptions of one session that are looked at per lock hold.
@@ -459,7 +460,7 @@ impl Session {
             facts: slot.facts.clone(),
             last_end: slot
                 .last_end
-                .clone()
+                .as_ref()
                 .map(|end| (end.clone(), now.saturating_duration_since(end.at))),
             session_expiry: (slot.expiry != NEVER)
                 .then(|| Duration::from_secs(u64::from(slot.expiry))),

@@ -12,8 +12,8 @@ use crate::message::will::Will;
 use super::rules;
 use super::violation::Violation;
 
-/// A Session Expiry Interval that never runs out.
-const NEVER: u32 = u32::MAX;
+/// A Session Expiry Interval that never runs out (MQTT-3.1.2.11.2).
+pub(crate) const NEVER: u32 = u32::MAX;
 
 /// A CONNECT that was found acceptable, with what the broker makes of it.
 #[derive(Debug)]
