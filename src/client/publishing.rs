@@ -100,10 +100,7 @@ impl Active {
             && !self.was_received(publish)
         {
             let size = publish.topic.len() + publish.properties.raw.len() + payload;
-            return match context.budget.admits_at_once(size) {
-                true => Ok(AtOnce::required()),
-                false => Err(Violation::no_memory()),
-            };
+            return rules::check_at_once(size, context.budget);
         }
         Ok(AtOnce::default())
     }

@@ -1,8 +1,10 @@
 //! Which topics, filters and messages are acceptable. The standard's own rules and the configured
 //! limits are checked here and nowhere else.
 
+use crate::budget::Budget;
 use crate::codec::{Publish, QoS, ReasonCode, SubscribeOptions, Will};
 use crate::config::{Config, Limits};
+use crate::message::publication::AtOnce;
 use crate::topic::{Filter, check_topic_name, slashes};
 
 use super::violation::Violation;
@@ -81,6 +83,16 @@ pub(crate) fn check_retain(topic: &str, retain: bool, config: &Config) -> Result
         ));
     }
     Ok(())
+}
+
+/// A message of so many bytes that may not wait, because queues are full (`limits.memory`): a small one is for
+/// those who take it at once.
+#[cold]
+pub(crate) fn check_at_once(bytes: usize, budget: Budget) -> Result<AtOnce, Violation> {
+    match budget.admits_at_once(bytes) {
+        true => Ok(AtOnce::required()),
+        false => Err(Violation::no_memory()),
+    }
 }
 
 /// A PUBLISH beyond its topic: QoS, sizes, Response Topic.

@@ -30,8 +30,11 @@ mod stop;
 
 use std::env;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
+
+use crate::attack::{ATTACKS, Attack};
 
 fn main() -> ExitCode {
     if let Some(name) = env::var_os(attack::ROLE_VARIABLE) {
@@ -46,6 +49,34 @@ fn main() -> ExitCode {
         .map(|trial| trial.with_ignored_flag(cfg!(debug_assertions)))
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Of so many tries the best counts.
+const TRIES: usize = 3;
+
+/// A trial beside each kind of bad clients: the time that `measured` returns is within the bound.
+fn beside_each(
+    group: &str,
+    measured: fn(&Attack) -> Duration,
+    bound: fn(&Attack) -> Duration,
+) -> Vec<Trial> {
+    let trial = |attack: &'static Attack| {
+        Trial::test(format!("{group}::{}", attack.name), move || {
+            let _ = rlimit::increase_nofile_limit(u64::MAX);
+            let (bound, mut best) = (bound(attack), Duration::MAX);
+            for _ in 0..TRIES {
+                best = best.min(measured(attack));
+                if best <= bound {
+                    return Ok(());
+                }
+            }
+            panic!(
+                "{}: {best:.1?} at best, {bound:?} is the bound",
+                attack.name
+            );
+        })
+    };
+    ATTACKS.iter().map(trial).collect()
 }
 
 /// A number from the environment.

@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
-use crate::attack::{ATTACKS, Attack, Attackers, CREDENTIALS};
+use crate::attack::{Attack, Attackers, CREDENTIALS};
 use crate::raw::{Manner, Raw};
-use crate::setting;
 use crate::stats::{Delay, turns};
 use crate::support::{
     Connect, Encode as _, PINGREQ, Publish, Subscribe, TestBroker, Unsubscribe, Version, puback,
 };
+use crate::{beside_each, setting};
 
 /// How long the bad clients go on, in seconds.
 const SECONDS_VARIABLE: &str = "ROUNDEL_PRESSURE_SECONDS";
@@ -32,8 +32,6 @@ const SECONDS: u64 = 3;
 const BOUND_VARIABLE: &str = "ROUNDEL_PRESSURE_MILLISECONDS";
 const BOUND: u64 = 500;
 
-const TRIES: usize = 3;
-
 /// Between two rounds of the pair.
 const PERIOD: Duration = Duration::from_millis(4);
 
@@ -41,29 +39,9 @@ const PERIOD: Duration = Duration::from_millis(4);
 const SUBSCRIBE_EVERY: usize = 16;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let trial = |attack: &'static Attack| {
-        Trial::test(format!("pair::{}", attack.name), || {
-            measure(attack);
-            Ok(())
-        })
-    };
-    ATTACKS.iter().map(trial).collect()
-}
-
-fn measure(attack: &Attack) {
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let bound = Duration::from_millis(setting(BOUND_VARIABLE, BOUND)) * attack.in_line;
-    let mut longest = Duration::MAX;
-    for _ in 0..TRIES {
-        longest = longest.min(beside(attack));
-        if longest <= bound {
-            return;
-        }
-    }
-    panic!(
-        "{}: the pair waited {longest:.1?} at best, {bound:?} is the bound",
-        attack.name
-    );
+    beside_each("pair", beside, |attack| {
+        Duration::from_millis(setting(BOUND_VARIABLE, BOUND)) * attack.in_line
+    })
 }
 
 /// Lets the bad clients do it once, and returns the longest wait of the pair.

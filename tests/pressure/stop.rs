@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
-use crate::attack::{ATTACKS, Attack, Attackers};
-use crate::setting;
+use crate::attack::{Attack, Attackers};
+use crate::{beside_each, setting};
 
 /// What a stop may take, in milliseconds.
 const BOUND_VARIABLE: &str = "ROUNDEL_PRESSURE_STOP_MILLISECONDS";
@@ -14,32 +14,10 @@ const BOUND: u64 = 2000;
 /// So long the bad clients have acted by then.
 const BEFORE: Duration = Duration::from_secs(1);
 
-const TRIES: usize = 3;
-
 pub(crate) fn trials() -> Vec<Trial> {
-    let trial = |attack: &'static Attack| {
-        Trial::test(format!("stop::{}", attack.name), || {
-            measure(attack);
-            Ok(())
-        })
-    };
-    ATTACKS.iter().map(trial).collect()
-}
-
-fn measure(attack: &Attack) {
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let bound = Duration::from_millis(setting(BOUND_VARIABLE, BOUND));
-    let mut took = Duration::MAX;
-    for _ in 0..TRIES {
-        took = took.min(stop_beside(attack));
-        if took <= bound {
-            return;
-        }
-    }
-    panic!(
-        "{}: {took:.1?} at best, {bound:?} is the bound",
-        attack.name
-    );
+    beside_each("stop", stop_beside, |_| {
+        Duration::from_millis(setting(BOUND_VARIABLE, BOUND))
+    })
 }
 
 /// Stops a broker while they act, and returns how long it took to end.

@@ -119,12 +119,9 @@ impl Broker {
                 format!("the packet would have {size} bytes, the limit is {limit}"),
             ));
         }
-        if publish.qos == QoS::AtMostOnce || context.budget.admits_message(size) {
-            Ok(AtOnce::default())
-        } else if context.budget.admits_at_once(size) {
-            Ok(AtOnce::required())
-        } else {
-            Err(Violation::no_memory())
+        match publish.qos == QoS::AtMostOnce || context.budget.admits_message(size) {
+            true => Ok(AtOnce::default()),
+            false => rules::check_at_once(size, context.budget),
         }
     }
 }

@@ -53,12 +53,13 @@ pub(super) fn server(san: &[String], issuer: &Issuer<'_, KeyPair>) -> Result<Iss
     leaf(params, KeyKind::Ecdsa, issuer)
 }
 
-/// A client's certificate.
+/// A client's certificate, with a Common Name that [`check_name`] lets pass.
 pub(super) fn client(
     name: &str,
     kind: KeyKind,
     issuer: &Issuer<'_, KeyPair>,
 ) -> Result<IssuedPem, CertError> {
+    check_name(name)?;
     let mut params = params(name, far_end());
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     leaf(params, kind, issuer)
