@@ -145,7 +145,7 @@ impl Server {
         Ok(Self { handle })
     }
 
-    /// A handle on it that can be cloned, and outlive it: then everything is refused.
+    /// A handle on it that can be cloned and may outlive it.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()

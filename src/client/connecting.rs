@@ -26,6 +26,7 @@ use super::machine::{
 use super::refusing::Applicant;
 
 impl Connection {
+    /// Handles the first packet, as far as it is there.
     pub(super) fn receive_connect(
         &mut self,
         broker: &Broker,
@@ -94,7 +95,7 @@ impl Connection {
     }
 
     /// Asks whether the client is whom it says it is.
-    pub(super) fn authenticate(
+    fn authenticate(
         &mut self,
         broker: &Broker,
         connect: &Connect<'_>,
@@ -141,7 +142,7 @@ impl Connection {
         Flow::End
     }
 
-    pub(super) fn establish(
+    fn establish(
         &mut self,
         broker: &Broker,
         accepted: Accepted,
@@ -171,7 +172,7 @@ impl Connection {
     }
 
     /// Takes the session, or waits for the connection that has it.
-    pub(super) fn attach(
+    fn attach(
         &mut self,
         broker: &Broker,
         mut accepted: Box<Accepted>,
@@ -218,7 +219,7 @@ impl Connection {
     }
 
     /// The connection has its session.
-    pub(super) fn begin(
+    fn begin(
         &mut self,
         broker: &Broker,
         accepted: &Accepted,
@@ -284,7 +285,7 @@ impl Connection {
 }
 
 /// Why a client is refused while the broker stops.
-pub(crate) fn stopping() -> Violation {
+fn stopping() -> Violation {
     Violation::new(
         ReasonCode::ServerShuttingDown,
         "MQTT-4.13.2-1",

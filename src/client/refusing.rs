@@ -98,7 +98,7 @@ impl Connection {
     }
 
     /// Ends a connection that never had a session.
-    pub(super) fn retire(&mut self, broker: &Broker, version: Version, bytes: Vec<u8>) {
+    fn retire(&mut self, broker: &Broker, version: Version, bytes: Vec<u8>) {
         broker.count_refused();
         let (writer, words) = Farewell::bytes(version, &bytes, broker.budget());
         self.link.mailbox().retire(writer, words);
@@ -107,7 +107,7 @@ impl Connection {
 
     /// A violation ends an established connection: DISCONNECT with its reason in MQTT 5
     /// (MQTT-4.13.1-1), just the end in MQTT 3.1.1 (MQTT-4.8.0-1).
-    pub(crate) fn refuse(
+    pub(super) fn refuse(
         &mut self,
         broker: &Broker,
         violation: &Violation,

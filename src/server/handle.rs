@@ -23,7 +23,11 @@ const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 /// Tasks that were dropped have so long to notice: a worker may be inside a long turn.
 const KILL_LIMIT: Duration = Duration::from_millis(300);
 
-/// A handle on a running broker. Clones are handles on the same one.
+/// A handle on a broker. Clones are handles on the same one.
+///
+/// It may outlive the [`Server`](super::Server), or [`stop`](Self::stop): then there are no listeners, no
+/// network clients and no timers any more, and what the program publishes and subscribes to stays in the
+/// program.
 #[derive(Clone)]
 pub struct Handle {
     pub(super) shared: Arc<Shared>,
@@ -132,8 +136,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// What a client would be told: a topic that is not valid or not allowed, a limit, a broker that
-    /// has stopped.
+    /// What a client would be told: a topic that is not valid or not allowed, a limit.
     pub fn publish(&self, message: &Message) -> Result<(), Refused> {
         message.publish(&self.shared.engine)
     }
@@ -142,7 +145,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// A filter that is not valid or not allowed, a limit that is reached, a broker that has stopped.
+    /// A filter that is not valid or not allowed, or a limit that is reached.
     pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<Subscription, Refused> {
         Subscription::open(self.shared.engine.clone(), filter, qos)
     }

@@ -1,9 +1,8 @@
 //! One receiver's outbound half: window, queue and encoded bytes under one short lock.
 //!
-//! The session half (window, queue, memberships) survives
-//! the connection; the connection half ([`Connected`]) does not. Callers hold the lock for as long as
-//! it takes to append a packet and tell the writer afterwards: methods that make the connection need
-//! one return [`Wake::Writer`].
+//! The session half (window, queue, memberships) survives the connection; the connection half
+//! ([`Connected`]) does not. Callers hold the lock for as long as it takes to append a packet and tell
+//! the writer afterwards: methods that make the connection need one return [`Wake::Writer`].
 
 mod aliases;
 pub(crate) mod chunks;
@@ -23,8 +22,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::compose::{Outgoing, compose};
-use self::window::{Entry, Origin, Phase, Walk, Window};
 use crate::budget::{Charge, Kind};
 use crate::codec::{AckKind, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
 use crate::message::cause::Cause;
@@ -34,11 +31,13 @@ use crate::message::subscription::Options;
 
 use self::aliases::OutboundAliases;
 use self::chunks::Chunks;
+use self::compose::{Outgoing, compose};
 use self::line::{Line, Waits};
 use self::link::{Link, Words};
 use self::memberships::{Errand, GroupHandle, Membership, Memberships, Room};
 use self::replay::Replay;
 use self::resend::Resend;
+use self::window::{Entry, Origin, Phase, Walk, Window};
 use self::writer::{Outcome, Reported, Write, Writer};
 use super::bounds::Bounds;
 
