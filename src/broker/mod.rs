@@ -62,7 +62,7 @@ pub(crate) use outbox::compose::{Outgoing, compose, compose_within};
 pub(crate) use outbox::link::{Farewell, Link, Mailbox, Written};
 pub(crate) use outbox::signal::Signal;
 pub(crate) use outbox::writer::Outcome;
-pub(crate) use outbox::{Acknowledged, Outbox, OutputState, Peer, chunks};
+pub(crate) use outbox::{Acknowledged, Outbox, OutputState, Peer, pool};
 #[cfg(feature = "http")]
 pub(crate) use part_bounds::PartBounds;
 pub(crate) use random::Randomness;

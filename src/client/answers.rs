@@ -1,6 +1,6 @@
 //! Answers to the client's own packets, in a form that it can take.
 
-use crate::broker::{Broker, Dirty, Outgoing, chunks, compose_within};
+use crate::broker::{Broker, Dirty, Outgoing, compose_within, pool};
 use crate::codec::{ReasonCode, Version};
 use crate::protocol::violation::Violation;
 
@@ -23,7 +23,7 @@ impl Answers {
     /// Once in a batch, and so kept out of what each answer costs.
     #[cold]
     fn begin(&mut self) {
-        self.0 = chunks::pooled();
+        self.0 = pool::take();
     }
 }
 
@@ -39,7 +39,7 @@ impl Active {
         let unsent = outbox.unsent_answers();
         drop(outbox);
         // An idle connection keeps no buffer.
-        chunks::recycle(std::mem::take(&mut self.answers.0));
+        pool::keep(std::mem::take(&mut self.answers.0));
         unsent
     }
 

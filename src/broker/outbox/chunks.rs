@@ -1,10 +1,8 @@
 //! Encoded bytes on their way to one socket, in the order they were composed.
 //!
 //! They lie in chunks, so that a long backlog is neither moved nor grown in one piece. Chunks come
-//! from a small pool of the thread and go back to it: a connection that has nothing to say holds none,
-//! and those in use stay in the cache. Who may take and write them is [`writer`](super::writer)'s.
+//! from a [`pool`] and go back to it. Who may take and write them is [`writer`](super::writer)'s.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::ControlFlow;
@@ -14,70 +12,17 @@ use smallvec::SmallVec;
 use crate::message::publication::Message;
 
 use super::link::{Link, Written};
+use super::pool;
 use super::writer::{Bytes, Outcome};
 
 /// A chunk that holds as much takes no further packet.
 const CHUNK: usize = 64 * 1024;
-
-/// Chunks that a thread keeps, and bytes in all of them: a backlog that has left is not to be held
-/// for good.
-const POOLED: usize = 64;
-const POOLED_BYTES: usize = 1024 * 1024;
-
-/// The largest chunk worth keeping.
-const POOLED_CAPACITY: usize = 2 * CHUNK;
 
 /// Bytes that one write takes before others get their turn.
 const WRITE: usize = 256 * 1024;
 
 /// Chunks that one system call writes.
 const SLICES: usize = 16;
-
-thread_local! {
-    static POOL: RefCell<Pool> = const { RefCell::new(Pool::new()) };
-}
-
-/// Empty chunks to use again.
-struct Pool {
-    chunks: Vec<Vec<u8>>,
-    bytes: usize,
-}
-
-impl Pool {
-    const fn new() -> Self {
-        Self {
-            chunks: Vec::new(),
-            bytes: 0,
-        }
-    }
-
-    fn take(&mut self) -> Vec<u8> {
-        let chunk = self.chunks.pop().unwrap_or_default();
-        self.bytes -= chunk.capacity();
-        chunk
-    }
-
-    fn keep(&mut self, mut chunk: Vec<u8>) {
-        let bytes = self.bytes + chunk.capacity();
-        if self.chunks.len() < POOLED && bytes <= POOLED_BYTES {
-            chunk.clear();
-            self.chunks.push(chunk);
-            self.bytes = bytes;
-        }
-    }
-}
-
-/// An empty buffer to encode into.
-pub(crate) fn pooled() -> Vec<u8> {
-    POOL.with_borrow_mut(Pool::take)
-}
-
-/// Takes a buffer back.
-pub(crate) fn recycle(chunk: Vec<u8>) {
-    if (1..=POOLED_CAPACITY).contains(&chunk.capacity()) {
-        POOL.with_borrow_mut(|pool| pool.keep(chunk));
-    }
-}
 
 /// Bytes that were composed and not written yet.
 #[derive(Default)]
@@ -121,7 +66,7 @@ impl Chunk {
 
     fn recycle(self) {
         if let Self::Own(bytes) = self {
-            recycle(bytes);
+            pool::keep(bytes);
         }
     }
 
@@ -163,7 +108,7 @@ impl Chunks {
     fn empty(&self) -> Vec<u8> {
         match self.waits {
             true => Vec::new(),
-            false => pooled(),
+            false => pool::take(),
         }
     }
 
@@ -263,7 +208,7 @@ impl Chunks {
         if self.written >= self.last.len() {
             self.written = 0;
             self.waits = false;
-            recycle(std::mem::take(&mut self.last));
+            pool::keep(std::mem::take(&mut self.last));
         }
     }
 
@@ -300,7 +245,7 @@ impl Bytes for Chunks {
             waits: _,
         } = front;
         if last.is_empty() {
-            recycle(last);
+            pool::keep(last);
         } else {
             behind += last.len();
             before.push_back(Chunk::Own(fitting(last)));
@@ -348,20 +293,6 @@ mod tests {
         assert_eq!(chunks.held(), 200);
         chunks.advance(200);
         assert!(!chunks.waits && chunks.len() == 0);
-    }
-
-    #[test]
-    fn pool_keeps_many_small_chunks_and_few_large_ones() {
-        let mut pool = Pool::new();
-        for _ in 0..100 {
-            pool.keep(Vec::with_capacity(CHUNK));
-        }
-        assert_eq!(pool.chunks.len(), POOLED_BYTES / CHUNK);
-        while pool.take().capacity() > 0 {}
-        for _ in 0..100 {
-            pool.keep(Vec::with_capacity(256));
-        }
-        assert_eq!(pool.chunks.len(), POOLED);
     }
 
     #[test]

@@ -5,11 +5,12 @@
 //! the writer afterwards: methods that make the connection need one return [`Wake::Writer`].
 
 mod aliases;
-pub(crate) mod chunks;
+pub(super) mod chunks;
 pub(super) mod compose;
 pub(super) mod line;
 pub(super) mod link;
 pub(super) mod memberships;
+pub(crate) mod pool;
 pub(super) mod replay;
 mod resend;
 mod row;
