@@ -1,0 +1,307 @@
+//! What waits in a group, and who takes it once there is room.
+
+use crate::budget::{Charge, Kind as Account};
+use crate::config::ShareStrategy;
+use crate::message::publication::Publication;
+
+use super::super::outbox::HandOver;
+use super::super::outbox::memberships::IsHeld;
+use super::super::session::Session;
+use super::super::turn::{Context, Dirty};
+use super::backlog::{Looked, Returned};
+use super::pick::Pick;
+use super::{More, State};
+
+/// Messages that a member gets back under one lock hold, and what each costs besides its delivery, in
+/// steps.
+const GIVEN_BACK: usize = 64;
+const GIVE_BACK_STEPS: usize = 4;
+
+/// What one step of a drain came to.
+enum Step {
+    /// Something was done.
+    Went,
+    /// Nobody can take anything.
+    Rest,
+}
+
+impl State {
+    /// Keeps a message that nobody can take, if rule 7 and memory let it wait and there is room.
+    pub(super) fn keep(
+        &mut self,
+        publication: &Publication<'_>,
+        sequence: u64,
+        context: &Context<'_>,
+    ) {
+        if !self.ring.lets_wait() {
+            return self.drop_new(publication);
+        }
+        if publication.at_once.is_required() {
+            return publication.at_once.note_refusal();
+        }
+        while self.is_full(context) {
+            if !self.backlog.drop_expired(context.now) {
+                self.dropped += 1;
+                return;
+            }
+            self.expired += 1;
+        }
+        let message = publication.message(context.budget).clone();
+        match !self.has_queue() && self.ring.has_ready() {
+            true => self.backlog.push_blocked(sequence, message),
+            false => self.backlog.push(sequence, message),
+        }
+        self.settle(context);
+    }
+
+    /// Whether a new message has to wait for others.
+    #[inline]
+    pub(super) fn has_queue(&self) -> bool {
+        !self.backlog.line.is_empty() || self.held > 0
+    }
+
+    pub(super) fn release(&mut self, is_held: IsHeld) {
+        if is_held == IsHeld::Yes {
+            self.held = self.held.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn is_full(&self, context: &Context<'_>) -> bool {
+        self.backlog.len() >= context.limits.group_queue
+            || self.backlog.bytes() >= context.limits.group_queue_bytes
+    }
+
+    /// Hands over what waits, in so many steps as one lock hold may have.
+    pub(super) fn drain_some(
+        &mut self,
+        strategy: ShareStrategy,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> More {
+        let end = dirty.steps() + context.batch;
+        let mut more = More::Yes;
+        loop {
+            if let Step::Rest = self.step(strategy, context, dirty) {
+                more = More::No;
+                break;
+            }
+            dirty.charge(1);
+            if dirty.steps() >= end {
+                break;
+            }
+        }
+        if more == More::No && !self.ring.lets_wait() {
+            self.drop_backlog(context);
+        }
+        self.settle(context);
+        more
+    }
+
+    fn step(
+        &mut self,
+        strategy: ShareStrategy,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Step {
+        if self.backlog.drop_expired(context.now) {
+            self.expired += 1;
+            return Step::Went;
+        }
+        if self.held > 0 {
+            return Step::Rest;
+        }
+        let first = self.backlog.line.first().map(|(number, _)| number);
+        if let Some(slot) = self.ring.next_fresh() {
+            let member = self.ring.get(slot);
+            let looked = member.map_or_else(Looked::default, |member| member.looked);
+            match self.backlog.next_for(looked).map(|(number, _)| number) {
+                None => {
+                    self.ring.end_fresh();
+                    return Step::Went;
+                }
+                Some(number) if first.is_none_or(|first| number < first) => {
+                    self.unblock_for(slot, number, context, dirty);
+                    return Step::Went;
+                }
+                // Those in front of it come first.
+                Some(_) => {}
+            }
+        } else if let Some(from) = self.review {
+            // All that are ready have looked at all that is blocked.
+            self.review_one(from, context, dirty);
+            return Step::Went;
+        }
+        match first {
+            Some(_) if self.ring.has_ready() => self.hand_over_first(strategy, context, dirty),
+            Some(_) => self.look_at_first(context, dirty),
+            None => Step::Rest,
+        }
+    }
+
+    /// Offers the first message of the line to those that are ready.
+    fn hand_over_first(
+        &mut self,
+        strategy: ShareStrategy,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Step {
+        let Some((number, waiting)) = self.backlog.line.first() else {
+            return Step::Rest;
+        };
+        let message = waiting.message.clone();
+        let redelivery = waiting.returned.is_some();
+        let publication = message.publication();
+        match self.pick(&publication, number, redelivery, strategy, context, dirty) {
+            Pick::Taken => {
+                self.backlog.take_first();
+            }
+            Pick::TooLarge => {
+                self.backlog.take_first();
+                self.dropped += 1;
+            }
+            Pick::NoRoom if self.ring.has_ready() => self.backlog.block_first(),
+            // The next step looks at it, and comes to rest.
+            Pick::NoRoom | Pick::Nobody => {}
+        }
+        Step::Went
+    }
+
+    /// Nobody is ready. A message that is too large for all who are connected does not wait.
+    fn look_at_first(&mut self, context: &Context<'_>, dirty: &mut Dirty) -> Step {
+        let Some((_, waiting)) = self.backlog.line.first() else {
+            return Step::Rest;
+        };
+        let message = waiting.message.clone();
+        match self.find_full(&message.publication(), context, dirty) {
+            Pick::TooLarge => {
+                self.backlog.take_first();
+                self.dropped += 1;
+                Step::Went
+            }
+            Pick::Taken | Pick::NoRoom | Pick::Nobody if self.review.is_some() => Step::Went,
+            Pick::Taken | Pick::NoRoom | Pick::Nobody => Step::Rest,
+        }
+    }
+
+    /// Offers a blocked message to a member that has not looked at it.
+    fn unblock_for(
+        &mut self,
+        slot: usize,
+        number: u64,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        let Some((_, waiting)) = self.backlog.blocked_from(number) else {
+            return;
+        };
+        let message = waiting.message.clone();
+        let redelivery = waiting.returned.is_some();
+        let publication = message.publication();
+        match self.offer(slot, &publication, number, redelivery, context, dirty) {
+            HandOver::Taken(_) => {
+                self.backlog.take_blocked(number);
+            }
+            HandOver::TooLarge { .. } => {
+                let looked = self.backlog.looked(number);
+                if let Some(member) = self.ring.get_mut(slot) {
+                    member.looked = looked;
+                }
+            }
+            // It is not ready any more, and so not looked at again.
+            HandOver::NoRoom | HandOver::NoMemory | HandOver::Absent => {}
+        }
+    }
+
+    /// Blocked messages are looked at again: a full member that could take them may be gone.
+    pub(super) fn review_blocked(&mut self) {
+        if self.backlog.has_blocked() {
+            self.review = Some(0);
+        }
+    }
+
+    fn review_one(&mut self, from: u64, context: &Context<'_>, dirty: &mut Dirty) {
+        let Some((number, waiting)) = self.backlog.blocked_from(from) else {
+            self.review = None;
+            return;
+        };
+        self.review = Some(number + 1);
+        let message = waiting.message.clone();
+        let publication = message.publication();
+        // Those that are ready were found to be unable to take it.
+        if self.find_full(&publication, context, dirty) != Pick::NoRoom {
+            self.backlog.unblock(number);
+        }
+    }
+
+    /// The member in `slot` has no connection.
+    pub(super) fn lose(&mut self, slot: usize) {
+        if self.ring.is_present(slot) {
+            self.ring.disappear(slot);
+            self.review_blocked();
+        }
+    }
+
+    /// The member in `slot`, which is present, may take what it could not take before.
+    pub(super) fn begin_anew(&mut self, slot: usize) {
+        self.ring.make_ready(slot);
+        if let Some(member) = self.ring.get_mut(slot) {
+            member.looked = Looked::default();
+        }
+        if self.backlog.has_blocked() {
+            self.ring.refresh(slot);
+        }
+    }
+
+    /// Sends a resumed member the messages it had before, as far as they still wait: some in one go.
+    pub(super) fn give_back(
+        &mut self,
+        slot: usize,
+        session: &Session,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> More {
+        for _ in 0..GIVEN_BACK {
+            let Some((number, waiting)) = self.backlog.take_returned(session.id) else {
+                return More::No;
+            };
+            dirty.charge(GIVE_BACK_STEPS);
+            let (Some(returned), Some(member)) = (waiting.returned, self.ring.get_mut(slot)) else {
+                continue;
+            };
+            if waiting.message.is_expired(context.now)
+                || !member.take_back(number, &waiting, returned, context, dirty)
+            {
+                let returned = Returned {
+                    session: 0,
+                    ..returned
+                };
+                self.backlog.put_back(number, waiting.message, returned);
+            }
+        }
+        More::Yes
+    }
+
+    /// Nobody will come for what waits.
+    pub(super) fn drop_backlog(&mut self, context: &Context<'_>) {
+        self.review = None;
+        if self.backlog.is_empty() {
+            return;
+        }
+        self.dropped += self.backlog.len() as u64;
+        let (line, blocked, returned) = std::mem::take(&mut self.backlog).into_parts();
+        context.discard(line);
+        context.discard(blocked);
+        context.discard(returned);
+        self.charge = None;
+    }
+
+    pub(super) fn settle(&mut self, context: &Context<'_>) {
+        let held = self.backlog.places();
+        if held == 0 && self.charge.is_none() {
+            return;
+        }
+        self.charge
+            .get_or_insert_with(|| Charge::none(context.budget, Account::Queues))
+            .settle(held);
+    }
+}
