@@ -71,9 +71,9 @@ impl Retained {
     pub(super) fn store(
         &self,
         publication: &Publication<'_>,
-        context: &Bounds<'_>,
+        bounds: &Bounds<'_>,
     ) -> Result<(), Full> {
-        self.store_up_to(context.limits.retained, publication, context)
+        self.store_up_to(bounds.limits.retained, publication, bounds)
     }
 
     /// The same with a limit of its own.
@@ -81,7 +81,7 @@ impl Retained {
         &self,
         limit: usize,
         publication: &Publication<'_>,
-        context: &Bounds<'_>,
+        bounds: &Bounds<'_>,
     ) -> Result<(), Full> {
         let mut store = self.store.write();
         let removed = if publication.payload.is_empty() {
@@ -92,17 +92,17 @@ impl Retained {
                 return Err(Full);
             }
             let size = publication.size() + 2 * ENTRY;
-            if !context.budget.has_room(Kind::Retained, size) {
+            if !bounds.budget.has_room(Kind::Retained, size) {
                 return Err(Full);
             }
-            let message = publication.message(context.budget).clone();
+            let message = publication.message(bounds.budget).clone();
             message.charge_as(Kind::Retained);
             store.insert(message)
         };
         if let Some(removed) = removed {
             removed.charge_as(Kind::Queues);
         }
-        store.settle(context);
+        store.settle(bounds);
         self.count.store(store.names.len(), Ordering::Relaxed);
         Ok(())
     }
@@ -112,7 +112,7 @@ impl Retained {
     pub(super) fn visit(
         &self,
         filter: Option<&str>,
-        context: &Bounds<'_>,
+        bounds: &Bounds<'_>,
         mut visit: impl FnMut(&Message),
     ) {
         let mut position = Position::default();
@@ -120,7 +120,7 @@ impl Retained {
         while walk == Walk::More {
             let mut steps = SLICE;
             let see = |Kept { message, .. }: &Kept| {
-                if !message.is_expired(context.now) {
+                if !message.is_expired(bounds.now) {
                     visit(message);
                 }
                 ControlFlow::Continue(())
@@ -154,11 +154,11 @@ impl Retained {
     }
 
     /// Removes what has expired, at most [`SWEEP`] messages; returns how many.
-    pub(super) fn remove_expired(&self, context: &Bounds<'_>) -> usize {
+    pub(super) fn remove_expired(&self, bounds: &Bounds<'_>) -> usize {
         let mut store = self.store.write();
-        let removed = store.remove_expired(SWEEP, context);
+        let removed = store.remove_expired(SWEEP, bounds);
         if removed > 0 {
-            store.settle(context);
+            store.settle(bounds);
             self.count.store(store.names.len(), Ordering::Relaxed);
         }
         removed
@@ -196,11 +196,11 @@ impl Store {
     }
 
     /// Removes what has expired, at most `limit` messages; returns how many.
-    fn remove_expired(&mut self, limit: usize, context: &Bounds<'_>) -> usize {
+    fn remove_expired(&mut self, limit: usize, bounds: &Bounds<'_>) -> usize {
         let mut removed = 0;
         while removed < limit
             && let Some(Expiring(message)) = self.expiring.first()
-            && message.is_expired(context.now)
+            && message.is_expired(bounds.now)
         {
             message.charge_as(Kind::Queues);
             self.names.remove(message.topic());
@@ -210,10 +210,10 @@ impl Store {
         removed
     }
 
-    fn settle(&mut self, context: &Bounds<'_>) {
+    fn settle(&mut self, bounds: &Bounds<'_>) {
         let held = (self.names.len() + self.expiring.len()) * ENTRY;
         self.charge
-            .get_or_insert_with(|| Charge::none(context.budget, Kind::Retained))
+            .get_or_insert_with(|| Charge::none(bounds.budget, Kind::Retained))
             .settle(held);
     }
 
@@ -305,16 +305,16 @@ mod tests {
         fn store(&self, topic: &str, payload: &str, expires: Option<u64>) {
             let mut publication = Publication::new(topic, payload.as_bytes(), QoS::AtLeastOnce);
             publication.expires_at = expires.map(|seconds| self.at(seconds));
-            let context = self.broker.context(self.start);
-            let stored = self.broker.retained.store(&publication, &context);
+            let bounds = self.broker.context(self.start);
+            let stored = self.broker.retained.store(&publication, &bounds);
             assert_eq!(stored, Ok(()));
         }
 
         fn sweep(&self, seconds: u64) -> usize {
-            let context = self.broker.context(self.at(seconds));
+            let bounds = self.broker.context(self.at(seconds));
             let mut removed = 0;
             loop {
-                let slice = self.broker.retained.remove_expired(&context);
+                let slice = self.broker.retained.remove_expired(&bounds);
                 removed += slice;
                 if slice < SWEEP {
                     return removed;
@@ -325,10 +325,10 @@ mod tests {
         /// The topics that are kept, expired or not.
         fn topics(&self) -> Vec<String> {
             let mut topics = Vec::new();
-            let context = self.broker.context(self.start);
-            self.broker.retained.visit(None, &context, |message| {
-                topics.push(message.topic().into())
-            });
+            let bounds = self.broker.context(self.start);
+            self.broker
+                .retained
+                .visit(None, &bounds, |message| topics.push(message.topic().into()));
             assert_eq!(topics.len(), self.broker.retained.len());
             topics
         }

@@ -62,9 +62,9 @@ impl Replay {
     }
 
     /// An account for a replay.
-    pub(in crate::broker) fn account(filter: &str, context: &Bounds<'_>) -> Result<Charge, Full> {
+    pub(in crate::broker) fn account(filter: &str, bounds: &Bounds<'_>) -> Result<Charge, Full> {
         let size = size_of::<Self>() + filter.len();
-        Charge::new(context.budget, Kind::Sessions, size)
+        Charge::new(bounds.budget, Kind::Sessions, size)
     }
 
     pub(in crate::broker) fn settle(&mut self) {

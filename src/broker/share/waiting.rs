@@ -97,12 +97,7 @@ impl State {
         more
     }
 
-    fn step(
-        &mut self,
-        strategy: ShareStrategy,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) -> Step {
+    fn step(&mut self, strategy: ShareStrategy, context: &Context<'_>, dirty: &mut Dirty) -> Step {
         if self.backlog.drop_expired(context.now) {
             self.expired += 1;
             return Step::Went;
@@ -184,13 +179,7 @@ impl State {
     }
 
     /// Offers a blocked message to a member that has not looked at it.
-    fn unblock_for(
-        &mut self,
-        slot: usize,
-        number: u64,
-        context: &Context<'_>,
-        dirty: &mut Dirty,
-    ) {
+    fn unblock_for(&mut self, slot: usize, number: u64, context: &Context<'_>, dirty: &mut Dirty) {
         let Some((_, waiting)) = self.backlog.blocked_from(number) else {
             return;
         };

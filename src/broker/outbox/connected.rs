@@ -1,0 +1,249 @@
+//! The half of an outbox that ends with the connection, and the PUBLISH packets appended to it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::codec::{AckKind, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
+use crate::message::delivery::Delivery;
+use crate::message::publication::{Message, Publication, remaining_expiry};
+
+use super::super::bounds::Bounds;
+use super::Grant;
+use super::aliases::OutboundAliases;
+use super::chunks::Chunks;
+use super::compose::{Outgoing, compose};
+use super::link::Link;
+use super::resend::Resend;
+use super::window::Walk;
+use super::writer::Writer;
+
+/// Payloads from this size on are not copied into outboxes: these refer to the message.
+const SHARED: usize = 32 * 1024;
+
+/// Bytes that may wait for a socket that takes them although the memory bound is reached.
+const AT_ONCE: usize = 64 * 1024;
+
+/// What the client said about itself in CONNECT.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    pub(crate) version: Version,
+    /// Open QoS 1 and 2 exchanges that it allows: its Receive Maximum, at most ours.
+    pub(crate) window: usize,
+    /// Its Maximum Packet Size.
+    pub(crate) packet_size: usize,
+    /// Topic Alias Maximum that is used towards it.
+    pub(crate) topic_aliases: u16,
+    /// Whether it takes Reason Strings (MQTT-3.1.2-29, AWS-M5-13).
+    pub(crate) problem_information: bool,
+}
+
+/// The half of an outbox that ends with the connection.
+pub(in crate::broker) struct Connected {
+    pub(in crate::broker) epoch: u64,
+    pub(in crate::broker) link: Arc<dyn Link>,
+    pub(in crate::broker) peer: Peer,
+    pub(in crate::broker) out: Writer<Chunks>,
+    pub(super) aliases: Option<Box<OutboundAliases>>,
+    /// Tells it from the session's other connections in what it has sent.
+    pub(super) number: u32,
+    /// Exchanges of an earlier connection that this one has not sent again yet.
+    pub(super) resend: Resend,
+    /// Places of the window that new exchanges may take: none while some of an earlier connection are to
+    /// be sent again or to go back to their groups, else as many as the client takes.
+    pub(super) places: usize,
+    /// How far the search for exchanges that are overdue has come.
+    pub(super) overdue: Walk,
+    /// Another connection waits for the session.
+    pub(super) is_wanted: bool,
+    /// It ends: what its groups had handed over goes back to them, and nothing comes any more.
+    pub(super) is_leaving: bool,
+}
+
+/// Appends answers to the peer's own packets.
+pub(super) fn append_answers(out: &mut Writer<Chunks>, bytes: &[u8]) {
+    out.count_answers(bytes.len());
+    out.bytes().buffer().extend_from_slice(bytes);
+}
+
+impl Connected {
+    /// Appends a QoS 0 PUBLISH; `None` when it exceeds the client's Maximum Packet Size.
+    #[inline]
+    pub(super) fn append_at_most_once(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: &Grant,
+        bounds: &Bounds<'_>,
+    ) -> Option<usize> {
+        let ids = grant.subscription_ids.as_slice();
+        if let Some((version, frame)) = publication.verbatim
+            && frame.len() < SHARED
+            && version == self.peer.version
+            && grant.retain == publication.retain
+            && ids.is_empty()
+            && self.aliases.is_none()
+        {
+            if frame.len() > self.peer.packet_size {
+                return None;
+            }
+            let buffer = self.out.bytes().buffer();
+            return Some(compose(buffer, version, &Outgoing::Run(frame)));
+        }
+        let packet = outgoing(publication, grant, None, false, bounds.now);
+        if !packet.fits(self.peer.version, self.peer.packet_size) {
+            return None;
+        }
+        let message = (packet.payload.len() >= SHARED).then(|| publication.message(bounds.budget));
+        Some(self.append(packet, message))
+    }
+
+    /// Whether bytes that need not be sent may be held for this client: there is room for them, or
+    /// the socket takes them at once.
+    #[inline]
+    pub(super) fn may_append(&self, bytes: usize, bounds: &Bounds<'_>) -> bool {
+        self.takes_at_once() || bounds.budget.admits_message(bytes)
+    }
+
+    /// Whether the socket takes what is appended at once, as far as that is known.
+    #[inline]
+    pub(super) fn takes_at_once(&self) -> bool {
+        !self.out.is_full() && self.out.len() < AT_ONCE
+    }
+
+    pub(super) fn append_delivery(
+        &mut self,
+        delivery: &Delivery,
+        id: PacketId,
+        dup: bool,
+        now: Instant,
+    ) -> usize {
+        let packet = outgoing_delivery(delivery, Some(id), dup, now);
+        self.append(packet, Some(&delivery.message))
+    }
+
+    /// Appends a PUBLISH, with a topic alias where the client takes them. A large payload stays where
+    /// it is, in `message`, which all receivers share.
+    pub(super) fn append(
+        &mut self,
+        mut packet: OutgoingPublish<'_>,
+        message: Option<&Message>,
+    ) -> usize {
+        if let Some(aliases) = &mut self.aliases {
+            aliases.apply(&mut packet, self.peer.packet_size);
+        }
+        let chunks = self.out.bytes();
+        let (buffer, version) = (chunks.buffer(), self.peer.version);
+        let payload = packet.payload.len();
+        match message.filter(|_| payload >= SHARED) {
+            Some(message) => {
+                let head = compose(buffer, version, &Outgoing::PublishHead(&packet));
+                chunks.refer_to(message.clone());
+                head + payload
+            }
+            None => compose(buffer, version, &Outgoing::Publish(&packet)),
+        }
+    }
+
+    pub(super) fn append_pubrel(&mut self, id: PacketId) {
+        let packet = Outgoing::Ack {
+            kind: AckKind::Pubrel,
+            id,
+            reason: ReasonCode::Success,
+            text: None,
+        };
+        compose(self.out.bytes().buffer(), self.peer.version, &packet);
+    }
+}
+
+/// Whether a PUBLISH of `publication` stays within the client's Maximum Packet Size (MQTT-3.1.2-24)
+/// and the format's.
+#[inline]
+pub(super) fn fits(
+    publication: &Publication<'_>,
+    grant: &Grant,
+    connected: &Connected,
+    bounds: &Bounds<'_>,
+) -> bool {
+    // Nearly every packet is far below: the bound is computed only when it might matter.
+    let rough = publication.topic.len()
+        + publication.properties.len()
+        + publication.payload.len()
+        + 5 * grant.subscription_ids.as_slice().len()
+        + 32;
+    if rough <= connected.peer.packet_size.min(MAX_PACKET_SIZE as usize) {
+        return true;
+    }
+    fits_exactly(publication, grant, connected, bounds)
+}
+
+#[cold]
+fn fits_exactly(
+    publication: &Publication<'_>,
+    grant: &Grant,
+    connected: &Connected,
+    bounds: &Bounds<'_>,
+) -> bool {
+    let id = PacketId::new(1).filter(|_| grant.qos > QoS::AtMostOnce);
+    let packet = outgoing(publication, grant, id, false, bounds.now);
+    packet.fits(connected.peer.version, connected.peer.packet_size)
+}
+
+/// The same for a message that waited.
+pub(super) fn delivery_fits(
+    delivery: &Delivery,
+    connected: &Connected,
+    bounds: &Bounds<'_>,
+) -> bool {
+    let ids = delivery.subscription_ids.as_slice();
+    // A message is charged for more than its bytes.
+    let rough = delivery.message.footprint() + 5 * ids.len();
+    if rough <= connected.peer.packet_size.min(MAX_PACKET_SIZE as usize) {
+        return true;
+    }
+    let id = PacketId::new(1).filter(|_| delivery.qos > QoS::AtMostOnce);
+    let packet = outgoing_delivery(delivery, id, false, bounds.now);
+    packet.fits(connected.peer.version, connected.peer.packet_size)
+}
+
+/// The packet of a message that waited.
+#[inline]
+fn outgoing_delivery(
+    delivery: &Delivery,
+    packet_id: Option<PacketId>,
+    dup: bool,
+    now: Instant,
+) -> OutgoingPublish<'_> {
+    let message = &delivery.message;
+    OutgoingPublish {
+        dup,
+        qos: delivery.qos,
+        retain: delivery.retain,
+        topic: message.topic_bytes(),
+        packet_id,
+        topic_alias: None,
+        message_expiry: remaining_expiry(message.expires_at(), now),
+        subscription_ids: delivery.subscription_ids.as_slice(),
+        properties: message.properties(),
+        payload: message.payload(),
+    }
+}
+
+fn outgoing<'a>(
+    publication: &'a Publication<'_>,
+    grant: &'a Grant,
+    packet_id: Option<PacketId>,
+    dup: bool,
+    now: Instant,
+) -> OutgoingPublish<'a> {
+    OutgoingPublish {
+        dup,
+        qos: grant.qos,
+        retain: grant.retain,
+        topic: publication.topic.as_bytes(),
+        packet_id,
+        topic_alias: None,
+        message_expiry: remaining_expiry(publication.expires_at, now),
+        subscription_ids: grant.subscription_ids.as_slice(),
+        properties: publication.properties,
+        payload: publication.payload,
+    }
+}

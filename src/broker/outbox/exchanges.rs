@@ -1,0 +1,283 @@
+//! QoS 1 and 2 exchanges with the client: opened, acknowledged, sent again.
+
+use std::time::Duration;
+
+use crate::codec::{PacketId, QoS};
+use crate::message::delivery::Delivery;
+
+use super::super::bounds::Bounds;
+use super::connected::{Connected, delivery_fits};
+use super::window::{Entry, Origin, Phase, Walk};
+use super::{Outbox, PUMP_MARK, Wake};
+
+/// Queued messages that are looked at in one go: those that have expired cost nothing but time.
+const LOOKED_AT: usize = 1024;
+
+/// What an acknowledgement was to the exchange that its identifier names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acknowledged {
+    /// The step that was due, or PUBREC once more.
+    Done,
+    /// No exchange is open under it: the acknowledgement is late or repeated. Its message may have
+    /// gone to another member of its group, or was given up.
+    Unknown,
+    /// The open exchange has another QoS, or is at another step.
+    OutOfStep,
+}
+
+impl Outbox {
+    /// Whether a new QoS 1 or 2 message can be sent now: one that was sent before goes first
+    /// (MQTT-4.6.0-1).
+    pub(super) fn has_room(&self, bounds: &Bounds<'_>) -> bool {
+        self.connected.as_ref().is_some_and(|connected| {
+            self.window.len() < connected.places && connected.out.len() < bounds.limits.outbox
+        })
+    }
+
+    /// Opens an exchange and appends its PUBLISH. The caller has seen that there is room.
+    pub(super) fn send(
+        &mut self,
+        delivery: Delivery,
+        origin: Option<Origin>,
+        bounds: &Bounds<'_>,
+    ) -> Wake {
+        let Some(connected) = &mut self.connected else {
+            return Wake::Nobody;
+        };
+        let entry = Entry {
+            phase: Phase::Published(delivery),
+            origin,
+            opened_at: bounds.seconds,
+            sent_on: connected.number,
+        };
+        let Some((id, entry)) = self.window.open(entry) else {
+            return Wake::Nobody;
+        };
+        if let Phase::Published(delivery) = &entry.phase {
+            self.sent.messages += 1;
+            self.sent.bytes += connected.append_delivery(delivery, id, false, bounds.now) as u64;
+        }
+        self.wake()
+    }
+
+    /// Sends what waits for room: first exchanges of an earlier connection, then the queue. At most
+    /// `limit` new exchanges are opened.
+    pub(in crate::broker) fn pump(&mut self, limit: usize, bounds: &Bounds<'_>) -> Wake {
+        let mut wake = self.pump_resend(bounds);
+        let mut opened = 0;
+        for _ in 0..LOOKED_AT.max(limit) {
+            if opened == limit || !self.can_pump(bounds) {
+                break;
+            }
+            let Some((_, delivery)) = self.queue.pop_first() else {
+                break;
+            };
+            if delivery.message.is_expired(bounds.now) {
+                self.sent.expired += 1;
+                continue;
+            }
+            let fits = self
+                .connected
+                .as_ref()
+                .is_some_and(|connected| delivery_fits(&delivery, connected, bounds));
+            if !fits {
+                self.sent.dropped += 1;
+                continue;
+            }
+            opened += 1;
+            if self.send(delivery, None, bounds) == Wake::Writer {
+                wake = Wake::Writer;
+            }
+        }
+        self.settle(bounds);
+        wake
+    }
+
+    /// Whether something that waits could be sent at once.
+    pub(in crate::broker) fn has_more(&self, bounds: &Bounds<'_>) -> bool {
+        (!self.queue.is_empty() && self.can_pump(bounds)) || self.can_resend()
+    }
+
+    fn can_pump(&self, bounds: &Bounds<'_>) -> bool {
+        self.has_room(bounds)
+            && self
+                .connected
+                .as_ref()
+                .is_some_and(|connected| connected.out.len() < PUMP_MARK)
+    }
+
+    /// Free places in the window.
+    pub(in crate::broker) fn free_slots(&self) -> usize {
+        self.connected.as_ref().map_or(0, |connected| {
+            connected.places.saturating_sub(self.window.len())
+        })
+    }
+
+    /// New exchanges may be opened once nothing of an earlier connection is left to be done.
+    pub(super) fn open_places(&mut self) {
+        let surrenders = self.surrenders();
+        if let Some(connected) = &mut self.connected {
+            connected.places = match connected.resend.is_empty() && !surrenders {
+                true => connected.peer.window,
+                false => 0,
+            };
+        }
+    }
+
+    /// Whether what an earlier connection left open could be sent at once.
+    fn can_resend(&self) -> bool {
+        let has_room = |connected: &Connected| {
+            let on_wire = self.window.len().saturating_sub(connected.resend.len());
+            on_wire < connected.peer.window && connected.out.len() < PUMP_MARK
+        };
+        let connected = self.connected.as_ref();
+        !self.surrenders() && connected.is_some_and(|c| !c.resend.is_empty() && has_room(c))
+    }
+
+    /// Sends what an earlier connection left open, as far as this one takes it, and some at once.
+    pub(in crate::broker) fn pump_resend(&mut self, bounds: &Bounds<'_>) -> Wake {
+        let mut appended = false;
+        for _ in 0..LOOKED_AT {
+            if !self.can_resend() {
+                break;
+            }
+            let Some(connected) = &mut self.connected else {
+                break;
+            };
+            let Some((id, entry)) = connected.resend.next(&mut self.window, connected.number)
+            else {
+                break;
+            };
+            match &entry.phase {
+                Phase::Published(delivery) if !delivery_fits(delivery, connected, bounds) => {
+                    let origin = entry.origin;
+                    self.window.close(id);
+                    self.sent.dropped += 1;
+                    self.forget_origin(origin);
+                }
+                Phase::Published(delivery) => {
+                    let dup = !bounds.aws.never_dup;
+                    connected.append_delivery(delivery, id, dup, bounds.now);
+                    appended = true;
+                }
+                Phase::Released => {
+                    connected.append_pubrel(id);
+                    appended = true;
+                }
+            }
+        }
+        self.open_places();
+        if appended { self.wake() } else { Wake::Nobody }
+    }
+
+    /// PUBACK, or PUBREC with an error: the exchange is over (MQTT-4.3.2-3, MQTT-4.8.2-6).
+    pub(crate) fn acknowledge(&mut self, id: PacketId, expected: QoS) -> Acknowledged {
+        self.close_if(
+            id,
+            |phase| matches!(phase, Phase::Published(delivery) if delivery.qos == expected),
+        )
+    }
+
+    /// Ends an exchange that is at the step at which it may.
+    #[inline]
+    pub(super) fn close_if(
+        &mut self,
+        id: PacketId,
+        may_end: impl FnOnce(&Phase) -> bool,
+    ) -> Acknowledged {
+        match self.window.close_if(id, |entry| may_end(&entry.phase)) {
+            Some(Some(entry)) => {
+                self.forget_origin(entry.origin);
+                self.forget_resend(entry.sent_on);
+                Acknowledged::Done
+            }
+            Some(None) => Acknowledged::OutOfStep,
+            None => Acknowledged::Unknown,
+        }
+    }
+
+    /// PUBREC: the message has arrived; PUBREL follows (MQTT-4.3.3-4), once more if PUBREC comes once
+    /// more. Unknown identifiers get a PUBREL with 0x92, so that a peer that remembers more than we do
+    /// comes to an end.
+    pub(crate) fn receive_pubrec(&mut self, id: PacketId) -> Acknowledged {
+        let Some(entry) = self.window.get(id) else {
+            return Acknowledged::Unknown;
+        };
+        if matches!(&entry.phase, Phase::Published(delivery) if delivery.qos != QoS::ExactlyOnce) {
+            return Acknowledged::OutOfStep;
+        }
+        let origin = entry.origin;
+        let number = self.connected.as_ref().map_or(0, |c| c.number);
+        // PUBREL is sent on this connection.
+        let sent_on = std::mem::replace(&mut entry.sent_on, number);
+        self.window.release(id);
+        self.forget_origin(origin);
+        self.forget_resend(sent_on);
+        Acknowledged::Done
+    }
+
+    /// PUBCOMP: the exchange is over.
+    pub(crate) fn receive_pubcomp(&mut self, id: PacketId) -> Acknowledged {
+        self.close_if(id, |phase| matches!(phase, Phase::Released))
+    }
+
+    /// An exchange that was sent last on the connection `sent_on` is over, or went on.
+    #[inline]
+    fn forget_resend(&mut self, sent_on: u32) {
+        if let Some(connected) = &mut self.connected
+            && connected.number != sent_on
+        {
+            connected.resend.forget();
+            self.open_places();
+        }
+    }
+
+    /// Sends again what has waited for its PUBACK for `interval` on a live connection, and gives up
+    /// on what has waited for `period` in all (AWS-MQTT-08, -09): some in one go. Returns whether there
+    /// is more to look at.
+    pub(in crate::broker) fn resend_overdue(
+        &mut self,
+        interval: Duration,
+        period: Option<Duration>,
+        bounds: &Bounds<'_>,
+    ) -> (Wake, bool) {
+        let Some(connected) = &mut self.connected else {
+            return (Wake::Nobody, false);
+        };
+        let mut given_up = Vec::new();
+        let (mut appended, mut is_over) = (false, false);
+        for _ in 0..LOOKED_AT {
+            let Some((id, entry)) = self.window.walk(&mut connected.overdue) else {
+                is_over = true;
+                break;
+            };
+            let Phase::Published(delivery) = &entry.phase else {
+                continue;
+            };
+            let age = bounds.seconds.saturating_sub(entry.opened_at);
+            let age = Duration::from_secs(u64::from(age));
+            if period.is_some_and(|period| age >= period) {
+                given_up.push(id);
+            } else if age >= interval && entry.sent_on == connected.number {
+                // What this connection has not sent yet waits for its place in the window.
+                connected.append_delivery(delivery, id, !bounds.aws.never_dup, bounds.now);
+                appended = true;
+            }
+        }
+        if is_over {
+            connected.overdue = Walk::default();
+        }
+        self.sent.dropped += given_up.len() as u64;
+        for id in given_up {
+            self.close_if(id, |_| true);
+        }
+        let wake = if appended { self.wake() } else { Wake::Nobody };
+        (wake, !is_over)
+    }
+
+    /// Open exchanges that the window has memory for. All of them move when it grows.
+    #[inline]
+    pub(in crate::broker) fn window_places(&self) -> usize {
+        self.window.places()
+    }
+}

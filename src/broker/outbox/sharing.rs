@@ -1,0 +1,409 @@
+//! What groups hand over to a receiver, and what goes back to them (design 3).
+
+use crate::codec::{MAX_PACKET_SIZE, PacketId, QoS};
+use crate::message::delivery::Delivery;
+use crate::message::publication::Publication;
+
+use super::super::bounds::Bounds;
+use super::connected::{delivery_fits, fits};
+use super::memberships::{Errand, GroupHandle, Membership, Memberships, Room};
+use super::window::{Entry, Origin, Phase, Walk};
+use super::{Grant, Outbox, Wake};
+
+/// What became of a message that a group offered to one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::broker) enum HandOver {
+    Taken(Wake),
+    /// The member's mark is set: it tells the group when it has room.
+    NoRoom,
+    /// No memory to keep it until the socket takes it or, above QoS 0, until it is acknowledged.
+    NoMemory,
+    /// The packet exceeds the member's Maximum Packet Size (MQTT-3.1.2-24). Without room for another the
+    /// mark is set as well.
+    TooLarge {
+        has_room: bool,
+    },
+    /// Not connected: the group is told of the next connection.
+    Absent,
+}
+
+/// Whether a member could take a group's message if it had room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::broker) enum Suits {
+    Yes,
+    TooLarge,
+    /// Not connected: the group is told of the next connection.
+    Absent,
+}
+
+/// A message of a member that goes away, by its number.
+pub(in crate::broker) struct Surrendered {
+    pub(in crate::broker) sequence: u64,
+    pub(in crate::broker) packet_id: PacketId,
+    pub(in crate::broker) delivery: Delivery,
+}
+
+impl Outbox {
+    /// A group's message, for a member that can take it now or not at all (design 3, rule 1).
+    pub(in crate::broker) fn hand_over(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: Grant,
+        origin: Origin,
+        bounds: &Bounds<'_>,
+    ) -> HandOver {
+        let Some(connected) = self.connected.as_ref().filter(|c| !c.is_leaving) else {
+            self.memberships
+                .get_or_insert_default()
+                .note(origin.membership);
+            return HandOver::Absent;
+        };
+        if connected.out.is_broken() {
+            // It is about to end, and tells the group then.
+            self.memberships
+                .get_or_insert_default()
+                .want(origin.membership, Room::Outbox);
+            return HandOver::NoRoom;
+        }
+        if grant.qos == QoS::AtMostOnce && connected.out.len() < bounds.limits.outbox {
+            return self.hand_over_at_most_once(publication, &grant, origin, bounds);
+        }
+        let fits = fits(publication, &grant, connected, bounds);
+        let has_room = grant.qos > QoS::AtMostOnce && self.has_room(bounds);
+        if !fits || !has_room {
+            return self.refuse(fits, has_room, grant.qos, origin);
+        }
+        if publication.at_once.is_required() && !self.takes_at_once(publication, bounds) {
+            return HandOver::NoMemory;
+        }
+        let delivery = Delivery {
+            message: publication.message(bounds.budget).clone(),
+            qos: grant.qos,
+            retain: grant.retain,
+            subscription_ids: grant.subscription_ids,
+        };
+        self.memberships
+            .get_or_insert_default()
+            .hand_over(origin.membership);
+        let wake = self.send(delivery, Some(origin), bounds);
+        self.settle(bounds);
+        HandOver::Taken(wake)
+    }
+
+    /// Notes what a group has to be told, that offered a message in vain.
+    #[cold]
+    fn refuse(
+        &mut self,
+        fits: bool,
+        has_room: bool,
+        qos: QoS,
+        origin: Origin,
+    ) -> HandOver {
+        let room = match qos {
+            QoS::AtMostOnce => Room::Outbox,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => Room::Window,
+        };
+        if !has_room {
+            self.memberships
+                .get_or_insert_default()
+                .want(origin.membership, room);
+        }
+        if fits {
+            return HandOver::NoRoom;
+        }
+        self.memberships
+            .get_or_insert_default()
+            .note(origin.membership);
+        HandOver::TooLarge { has_room }
+    }
+
+    #[inline]
+    fn hand_over_at_most_once(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: &Grant,
+        origin: Origin,
+        bounds: &Bounds<'_>,
+    ) -> HandOver {
+        // A message that was accepted at QoS 1 or 2 is not held against the budget again.
+        let may_wait = publication.qos > QoS::AtMostOnce && !publication.at_once.is_required();
+        let lacks_memory = !may_wait
+            && !self
+                .connected
+                .as_ref()
+                .is_some_and(|connected| connected.may_append(publication.size(), bounds));
+        if lacks_memory {
+            return HandOver::NoMemory;
+        }
+        match self.send_at_most_once(publication, grant, bounds) {
+            Some(wake) => HandOver::Taken(wake),
+            None => {
+                self.memberships
+                    .get_or_insert_default()
+                    .note(origin.membership);
+                HandOver::TooLarge { has_room: true }
+            }
+        }
+    }
+
+    /// Whether a group's message could be handed over if there were room.
+    pub(in crate::broker) fn suits(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: &Grant,
+        membership: u32,
+        bounds: &Bounds<'_>,
+    ) -> Suits {
+        let suits = match self.connected.as_ref().filter(|c| !c.is_leaving) {
+            None => Suits::Absent,
+            Some(connected) if connected.out.is_broken() => Suits::Yes,
+            Some(connected) if fits(publication, grant, connected, bounds) => Suits::Yes,
+            Some(_) => Suits::TooLarge,
+        };
+        if suits != Suits::Yes {
+            self.memberships.get_or_insert_default().note(membership);
+        }
+        suits
+    }
+
+    /// A message of a group comes back to the session that had it, under the identifier it had
+    /// (design 3, rule 4). The new connection may take fewer or smaller packets than the old one.
+    pub(in crate::broker) fn take_back(
+        &mut self,
+        id: PacketId,
+        delivery: Delivery,
+        origin: Origin,
+        bounds: &Bounds<'_>,
+    ) -> Result<Wake, Delivery> {
+        let fits = self
+            .connected
+            .as_ref()
+            .is_some_and(|connected| delivery_fits(&delivery, connected, bounds));
+        if !fits || !self.has_room(bounds) {
+            return Err(delivery);
+        }
+        let entry = Entry {
+            phase: Phase::Published(delivery),
+            origin: Some(origin),
+            opened_at: bounds.seconds,
+            sent_on: self.connected.as_ref().map_or(0, |c| c.number),
+        };
+        if let Err(entry) = self.window.reopen(id, entry) {
+            return match entry.phase {
+                Phase::Published(delivery) => Err(delivery),
+                Phase::Released => Ok(Wake::Nobody),
+            };
+        }
+        self.memberships
+            .get_or_insert_default()
+            .hand_over(origin.membership);
+        if let (Some(connected), Some(entry)) = (&mut self.connected, self.window.get(id))
+            && let Phase::Published(delivery) = &entry.phase
+        {
+            connected.append_delivery(delivery, id, !bounds.aws.never_dup, bounds.now);
+        }
+        Ok(self.wake())
+    }
+
+    /// The room that some group wants and that there is.
+    fn wanted_room(&self, bounds: &Bounds<'_>) -> Option<Room> {
+        let connected = self.connected.as_ref()?;
+        let has_bytes = connected.out.len() < bounds.limits.outbox;
+        if !has_bytes || connected.is_leaving || connected.out.is_broken() {
+            return None;
+        }
+        let memberships = self.memberships.as_ref()?;
+        if memberships.is_wanted(Room::Window) && self.has_room(bounds) {
+            return Some(Room::Window);
+        }
+        Some(Room::Outbox).filter(|room| memberships.is_wanted(*room))
+    }
+
+    /// Whether a group that was refused for want of room can have some.
+    pub(in crate::broker) fn is_wanted(&self, bounds: &Bounds<'_>) -> bool {
+        self.wanted_room(bounds).is_some()
+    }
+
+    /// Takes the mark of the group that has wanted room for longest, if there is some. The caller tells
+    /// it.
+    pub(in crate::broker) fn take_want(&mut self, bounds: &Bounds<'_>) -> Option<GroupHandle> {
+        while let Some(room) = self.wanted_room(bounds) {
+            let group = self.memberships.get_or_insert_default().take_want(room);
+            if group.is_some() {
+                return group;
+            }
+        }
+        None
+    }
+
+    /// The part of the free places that own messages may take while a group waits too: half, and a
+    /// single one in turn, so that neither starves.
+    pub(in crate::broker) fn own_share(&mut self, slots: usize) -> usize {
+        if self.queue.is_empty() {
+            return 0;
+        }
+        if slots % 2 == 1 {
+            self.group_turn = !self.group_turn;
+        }
+        slots / 2 + usize::from(slots % 2 == 1 && !self.group_turn)
+    }
+
+    /// The connection is about to end: nothing is handed over any more. What the groups have to know is an
+    /// [`Errand`] from now on.
+    pub(in crate::broker) fn leave_groups(&mut self) {
+        if let Some(connected) = &mut self.connected {
+            connected.is_leaving = true;
+        }
+        if let Some(memberships) = &mut self.memberships {
+            memberships.depart();
+        }
+    }
+
+    /// Whether messages are still to go back to their groups that an earlier connection had in flight.
+    pub(super) fn surrenders(&self) -> bool {
+        let memberships = self.memberships.as_ref();
+        memberships.is_some_and(|memberships| memberships.errand().surrenders())
+    }
+
+    /// The session's dealings with its groups.
+    pub(in crate::broker) fn memberships(&mut self) -> Option<&mut Memberships> {
+        self.memberships.as_deref_mut()
+    }
+
+    /// Takes up to `count` messages of groups out of the window, each with its membership, and makes what
+    /// stays there the session's own. Returns whether there are more.
+    ///
+    /// QoS 2 stays: once PUBLISH was sent it belongs to this session (MQTT-4.8.2-4, -5). So does what a
+    /// group that has ended had sent.
+    pub(in crate::broker) fn surrender(
+        &mut self,
+        walk: &mut Walk,
+        count: usize,
+        surrendered: &mut Vec<(u32, Surrendered)>,
+    ) -> bool {
+        let Some(memberships) = &mut self.memberships else {
+            return false;
+        };
+        for _ in 0..count {
+            if memberships.in_flight() == 0 {
+                return false;
+            }
+            let Some((packet_id, entry)) = self.window.walk(walk) else {
+                return false;
+            };
+            let Some(origin) = entry.origin.take() else {
+                continue;
+            };
+            let is_published = matches!(&entry.phase,
+                Phase::Published(delivery) if delivery.qos == QoS::AtLeastOnce);
+            let goes_back = is_published && !memberships.has_ended(origin.membership);
+            memberships.finish(origin.membership);
+            if !goes_back {
+                continue;
+            }
+            let Some(entry) = self.window.close(packet_id) else {
+                continue;
+            };
+            if let Phase::Published(delivery) = entry.phase {
+                let sequence = origin.sequence;
+                let one = Surrendered {
+                    sequence,
+                    packet_id,
+                    delivery,
+                };
+                surrendered.push((origin.membership, one));
+            }
+            if let Some(connected) = &mut self.connected
+                && connected.number != entry.sent_on
+            {
+                connected.resend.forget();
+            }
+        }
+        true
+    }
+
+    /// All that goes back to groups has gone: what is left in the window is the session's own.
+    pub(in crate::broker) fn end_surrender(&mut self) {
+        self.open_places();
+    }
+
+    /// Takes back what a group does not want, because it ended meanwhile.
+    pub(in crate::broker) fn keep_surrendered(
+        &mut self,
+        surrendered: Vec<Surrendered>,
+        bounds: &Bounds<'_>,
+    ) {
+        for one in surrendered {
+            let entry = Entry {
+                phase: Phase::Published(one.delivery),
+                origin: None,
+                opened_at: bounds.seconds,
+                sent_on: 0,
+            };
+            // No message was sent under it since.
+            if self.window.reopen(one.packet_id, entry).is_ok()
+                && let Some(connected) = &mut self.connected
+            {
+                connected.resend.remember();
+            }
+        }
+    }
+
+    /// A new connection: the groups that wait for it are told next. Half of the window is left to them.
+    pub(in crate::broker) fn begin_resuming(&mut self, bounds: &Bounds<'_>) -> Wake {
+        let slots = self.free_slots();
+        let awaited = self
+            .memberships
+            .as_mut()
+            .is_some_and(|memberships| memberships.begin_resuming());
+        let own = if awaited { slots.div_ceil(2) } else { slots };
+        self.pump(own, bounds)
+    }
+
+    /// Whether groups are still to be told of this connection: own messages leave them their places.
+    pub(in crate::broker) fn is_resuming(&self) -> bool {
+        let memberships = self.memberships.as_ref();
+        memberships.is_some_and(|memberships| matches!(memberships.errand(), Errand::Resuming))
+    }
+
+    #[inline]
+    pub(super) fn forget_origin(&mut self, origin: Option<Origin>) {
+        if let Some(origin) = origin {
+            self.memberships
+                .get_or_insert_default()
+                .finish(origin.membership);
+        }
+    }
+
+    /// The group of a membership.
+    pub(in crate::broker) fn group_of(&self, index: u32) -> Option<GroupHandle> {
+        Some(self.membership(index)?.group().clone())
+    }
+
+    pub(in crate::broker) fn membership(&self, index: u32) -> Option<&Membership> {
+        self.memberships.as_ref()?.get(index)
+    }
+
+    /// Gives the session a place in `group`, the old one if messages of it are still open.
+    pub(in crate::broker) fn join(&mut self, group: GroupHandle) -> u32 {
+        self.memberships.get_or_insert_default().join(group)
+    }
+
+    /// What the client takes at most, in bytes. If there is such a bound, the group is to be told of the
+    /// next connection, which may have another.
+    pub(in crate::broker) fn packet_size(&mut self, membership: u32) -> u32 {
+        let connected = self.connected.as_ref();
+        let size = connected.map_or(0, |connected| connected.peer.packet_size);
+        if size < MAX_PACKET_SIZE as usize {
+            self.memberships.get_or_insert_default().note(membership);
+        }
+        u32::try_from(size).unwrap_or(u32::MAX)
+    }
+
+    /// The place is given up; it is forgotten once nothing of it is in flight.
+    pub(in crate::broker) fn leave(&mut self, index: u32) {
+        if let Some(memberships) = &mut self.memberships {
+            memberships.leave(index);
+        }
+    }
+}
