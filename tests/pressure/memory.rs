@@ -28,6 +28,10 @@ const MEMORY: u64 = 256;
 const FACTOR: f64 = 1.3;
 const SLACK: u64 = 64 << 20;
 
+/// How far the broker's count may lie beyond its bound: each of its threads holds changes back, up to
+/// 10 KiB for each of six kinds, that bring it down again.
+const HELD_BACK: u64 = 256 * 1024;
+
 /// Rounds of filling without more being counted, after which the kind is bounded by another limit.
 const ROUNDS_WITHOUT_GROWTH: usize = 3;
 
@@ -173,7 +177,7 @@ fn measure(name: &str, filler: Filler) {
         "{name}: {counted} bytes counted, {measured} taken"
     );
     assert!(
-        counted + counted_before <= memory << 20,
+        counted + counted_before <= (memory << 20) + HELD_BACK,
         "{name}: {counted} bytes of {memory} MiB"
     );
 }
