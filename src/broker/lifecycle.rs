@@ -24,6 +24,7 @@ use crate::protocol::handshake::NEVER;
 use crate::time::Moment;
 
 use super::Broker;
+use super::access::Permissions;
 use super::deliver::{Origin, Run};
 use super::facts::ConnectionFacts;
 use super::outbox::Peer;
@@ -56,6 +57,8 @@ pub(crate) struct ConnectRequest<'a> {
     pub(crate) will: &'a mut Option<Box<Will>>,
     pub(crate) peer: Peer,
     pub(crate) facts: Arc<ConnectionFacts>,
+    /// What the client may do; everything, if nobody says so.
+    pub(crate) permissions: Option<Arc<dyn Permissions>>,
     pub(crate) takeover: Takeover,
 }
 
@@ -211,7 +214,14 @@ impl Broker {
         {
             let mut outbox = session.outbox();
             outbox.persistent = request.expiry > 0;
-            let wake = outbox.attach(epoch, link.clone(), request.peer, &connack, context);
+            let wake = outbox.attach(
+                epoch,
+                link.clone(),
+                request.peer,
+                request.permissions,
+                &connack,
+                context,
+            );
             dirty.note(session, wake);
             slot.leave_the_heirs(link);
             if !slot.heirs.is_empty() {
@@ -592,6 +602,7 @@ mod tests {
             clean_start: true,
             expiry: 0,
             will,
+            permissions: None,
             takeover: Takeover::Asked,
             peer: Peer {
                 version: Version::V5,

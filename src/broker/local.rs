@@ -54,6 +54,7 @@ impl Broker {
                 tls: None,
                 traffic: Traffic::default(),
             }),
+            permissions: None,
             takeover: Takeover::AtOnce,
         };
         let refused = |reason: ReasonCode| Violation::new(reason, "limits", reason.name());

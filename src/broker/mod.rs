@@ -8,6 +8,7 @@
 //! budget are leaves: nothing is locked inside them. No lock is held across an await or a write to
 //! a socket.
 
+pub(crate) mod access;
 mod bounds;
 mod deliver;
 mod discard;
@@ -80,6 +81,7 @@ pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Page, PageOf, TopicSnapshot}
 pub(crate) use subscribe::{Due, Request};
 pub(crate) use turn::{Context, Dirty, Later, SHORT_TURN, STEPS_PER_TURN};
 
+use access::Access;
 use bounds::Bounds;
 use outbox::writer::Left;
 use retained::Retained;
@@ -132,6 +134,7 @@ pub(crate) struct Broker {
     jobs: Arc<turn::Jobs>,
     /// Steps that a shared group takes under one lock hold.
     batch: usize,
+    access: Option<Arc<dyn Access>>,
     budget: budget::Owned,
     randomness: Randomness,
     /// By client identifier.
@@ -170,6 +173,7 @@ impl Broker {
             schedule: Schedule::new(alarm.clone()),
             jobs: Arc::new(turn::Jobs::new(alarm)),
             batch: BATCH,
+            access: None,
             sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
             randomness,
             connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),
@@ -184,6 +188,17 @@ impl Broker {
             started: now,
             config,
         }
+    }
+
+    /// Has `access` asked what clients may do.
+    pub(crate) fn with_access(mut self, access: Arc<dyn Access>) -> Self {
+        self.access = Some(access);
+        self
+    }
+
+    /// Who knows what clients may do, if anybody does.
+    pub(crate) fn access(&self) -> Option<&dyn Access> {
+        self.access.as_deref()
     }
 
     /// Sets how many steps a shared group takes under one lock hold.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::auth::Principal;
+use crate::broker::access::{Claim, Permissions};
 use crate::broker::{
     Attached, Broker, ConnectRequest, Context, Dirty, NotAttached, Outgoing, Peer, RouteCache,
     Takeover, TrafficTotals, compose,
@@ -167,8 +168,42 @@ impl Connection {
             self.reject(broker, &Applicant::from(&accepted), &violation);
             return Flow::End;
         }
+        let permissions = match self.ask_for_permissions(broker, &accepted) {
+            Ok(permissions) => permissions,
+            Err(violation) => {
+                self.reject(broker, &Applicant::from(&accepted), &violation);
+                return Flow::End;
+            }
+        };
         let deadline = context.live + HANDOVER_LIMIT;
-        self.attach(broker, Box::new(accepted), deadline, context, dirty)
+        self.attach(
+            broker,
+            Box::new(accepted),
+            permissions,
+            deadline,
+            context,
+            dirty,
+        )
+    }
+
+    /// Whether the client may connect as it wants to, and what it may do then; everything, if nobody says
+    /// so.
+    fn ask_for_permissions(
+        &self,
+        broker: &Broker,
+        accepted: &Accepted,
+    ) -> Result<Option<Arc<dyn Permissions>>, Violation> {
+        let Some(access) = broker.access() else {
+            return Ok(None);
+        };
+        let claim = Claim {
+            client_id: &accepted.client_id,
+            principal: &accepted.principal,
+            facts: &self.facts,
+            will: accepted.will.as_deref(),
+            is_persistent: !accepted.clean_start || accepted.session_expiry > 0,
+        };
+        access.admit(&claim).map(Some)
     }
 
     /// Takes the session, or waits for the connection that has it.
@@ -176,6 +211,7 @@ impl Connection {
         &mut self,
         broker: &Broker,
         mut accepted: Box<Accepted>,
+        permissions: Option<Arc<dyn Permissions>>,
         deadline: Instant,
         context: &Context<'_>,
         dirty: &mut Dirty,
@@ -196,6 +232,7 @@ impl Connection {
                 problem_information: accepted.problem_information,
             },
             facts: self.facts.clone(),
+            permissions: permissions.clone(),
             takeover: match deadline <= context.live {
                 true => Takeover::AtOnce,
                 false => Takeover::Asked,
@@ -203,7 +240,7 @@ impl Connection {
         };
         let connack = |session_present| connack(&accepted, session_present, broker);
         match broker.connect(request, &self.link, connack, context, dirty) {
-            Ok(attached) => self.begin(broker, &accepted, attached, context),
+            Ok(attached) => self.begin(broker, &accepted, permissions, attached, context),
             Err(NotAttached::Refused(reason)) => {
                 let violation = Violation::new(reason, "limits.sessions", "too many sessions");
                 self.reject(broker, &Applicant::from(&*accepted), &violation);
@@ -211,7 +248,11 @@ impl Connection {
             }
             Err(NotAttached::Awaited) => {
                 accepted.will = will;
-                self.phase = Phase::TakingOver { accepted, deadline };
+                self.phase = Phase::TakingOver {
+                    accepted,
+                    permissions,
+                    deadline,
+                };
                 self.wake_at(broker, deadline);
                 Flow::Continue
             }
@@ -223,6 +264,7 @@ impl Connection {
         &mut self,
         broker: &Broker,
         accepted: &Accepted,
+        permissions: Option<Arc<dyn Permissions>>,
         attached: Attached,
         context: &Context<'_>,
     ) -> Flow {
@@ -241,6 +283,7 @@ impl Connection {
         self.phase = Phase::Active(Box::new(Active {
             session: attached.session,
             epoch: attached.epoch,
+            permissions,
             version: accepted.version,
             is_bridge: accepted.is_bridge,
             keep_alive: Duration::from_secs(u64::from(accepted.keep_alive)) * 3 / 2,
@@ -273,14 +316,19 @@ impl Connection {
         dirty: &mut Dirty,
     ) -> Flow {
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);
-        let Phase::TakingOver { accepted, deadline } = phase else {
+        let Phase::TakingOver {
+            accepted,
+            permissions,
+            deadline,
+        } = phase
+        else {
             return Flow::End;
         };
         if broker.is_stopping() {
             self.reject(broker, &Applicant::from(&*accepted), &stopping());
             return Flow::End;
         }
-        self.attach(broker, accepted, deadline, context, dirty)
+        self.attach(broker, accepted, permissions, deadline, context, dirty)
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
+use crate::broker::access::Permissions;
 use crate::broker::{
     Broker, ConnectionFacts, Context, Dirty, FanOut, Later, Link, RouteCache, Session, TimerKey,
     TrafficTotals,
@@ -125,6 +126,7 @@ pub(super) enum Phase {
     /// Another connection has the session, and is asked to handle what has arrived on it first.
     TakingOver {
         accepted: Box<Accepted>,
+        permissions: Option<Arc<dyn Permissions>>,
         /// From then on it is not waited for.
         deadline: Instant,
     },
@@ -136,6 +138,8 @@ pub(super) enum Phase {
 pub(crate) struct Active {
     pub(super) session: Arc<Session>,
     pub(super) epoch: u64,
+    /// What the client may do; everything, if nobody says so.
+    pub(super) permissions: Option<Arc<dyn Permissions>>,
     pub(super) version: Version,
     pub(super) is_bridge: bool,
     pub(super) keep_alive: Duration,

@@ -263,10 +263,40 @@ impl Active {
         let origin = Origin::Client {
             session: &self.session,
             routes: &mut self.routes,
+            permissions: self.permissions.as_deref(),
         };
         let sent = broker.deliver(origin, run, context, dirty);
         let ids = publish.packet_id.into_iter().collect();
+        if sent.is_denied {
+            let topic = topic_of(&self.aliases, publish).to_owned();
+            return self.deny(broker, publish, &topic, ids);
+        }
         self.conclude_all(broker, publish.qos, ids, sent)
+    }
+
+    /// Refuses messages that the client may not publish (AWS-FAIL-02, -03).
+    #[cold]
+    fn deny(
+        &mut self,
+        broker: &Broker,
+        publish: &Publish<'_>,
+        topic: &str,
+        ids: Ids,
+    ) -> Result<(), Stop> {
+        let Some(permissions) = self.permissions.clone() else {
+            return Ok(());
+        };
+        let violation = permissions.refuse_publish(topic, publish.retain);
+        if ids.is_empty() {
+            return self.refuse(broker, publish.qos, None, violation);
+        }
+        for id in ids {
+            if publish.qos == QoS::ExactlyOnce {
+                self.session.received().remove(id);
+            }
+            self.refuse(broker, publish.qos, Some(id), violation.clone())?;
+        }
+        Ok(())
     }
 
     /// AWS-LIM-19, -32: a retained message beyond its topic's rate is refused where there is a code for
@@ -347,9 +377,13 @@ impl Active {
         let origin = Origin::Client {
             session: &self.session,
             routes: &mut self.routes,
+            permissions: self.permissions.as_deref(),
         };
         let sent = broker.deliver(origin, run, context, dirty);
-        self.conclude_all(broker, publish.qos, ids, sent)?;
+        match sent.is_denied {
+            true => self.deny(broker, publish, publish.topic, ids)?,
+            false => self.conclude_all(broker, publish.qos, ids, sent)?,
+        }
         Ok(at)
     }
 

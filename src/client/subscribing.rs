@@ -147,7 +147,9 @@ impl Active {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> ReasonCode {
-        let filter = match rules::check_filter(full, broker.config()) {
+        let checked = rules::check_filter(full, broker.config())
+            .and_then(|filter| self.check_permission(full).map(|()| filter));
+        let filter = match checked {
             Ok(filter) => filter,
             Err(violation) => {
                 self.log_refusal("SUBSCRIBE", &violation);
@@ -273,7 +275,15 @@ impl Active {
         }
         match rules::check_filter(full, config) {
             Err(violation) if violation.rule.starts_with("AWS-") => Err(violation),
-            Ok(_) | Err(_) => Ok(()),
+            Ok(_) | Err(_) => self.check_permission(full),
+        }
+    }
+
+    /// Whether the client may subscribe to a filter (AWS-ID-35).
+    fn check_permission(&self, full: &str) -> Result<(), Violation> {
+        match &self.permissions {
+            Some(permissions) => permissions.check_subscribe(full),
+            None => Ok(()),
         }
     }
 

@@ -25,6 +25,7 @@ use crate::protocol::rules;
 
 use self::fan_out::FanOut;
 use super::Broker;
+use super::access::Permissions;
 use super::outbox::{Grant, Offered, Outbox, Wake};
 use super::retained::Full;
 use super::routing::{Listed, Reach, Receiver, Route, RouteCache, Subscriptions};
@@ -81,6 +82,12 @@ impl<'a> Run<'a> {
     /// The number of messages.
     pub(super) fn len(&self) -> usize {
         self.publications.len()
+    }
+
+    /// Whether one of them is to be kept; such a one comes alone.
+    #[inline]
+    fn is_retained(&self) -> bool {
+        self.publications.first().is_some_and(|first| first.retain)
     }
 
     /// Their topic.
@@ -230,6 +237,20 @@ pub(crate) struct Sent {
     pub(super) reach: Reach,
     /// Receivers that are still to be served. What the others say is known only after them.
     pub(crate) rest: Option<Box<FanOut>>,
+    /// The client may not publish it (AWS-ID-32): nobody gets it.
+    pub(crate) is_denied: bool,
+}
+
+impl Sent {
+    /// Nobody gets it.
+    fn denied() -> Self {
+        Self {
+            published: Published::Unmatched,
+            reach: Reach::default(),
+            rest: None,
+            is_denied: true,
+        }
+    }
 }
 
 /// How far a list of receivers was gone through.
@@ -247,6 +268,8 @@ pub(crate) enum Origin<'a> {
     Client {
         session: &'a Session,
         routes: &'a mut RouteCache,
+        /// What the client may do; everything, if nobody says so.
+        permissions: Option<&'a dyn Permissions>,
     },
     /// The will of a client.
     Will { session: &'a Session },
@@ -262,6 +285,18 @@ impl<'a> Origin<'a> {
         match self {
             Self::Client { session, .. } | Self::Will { session } => session.id,
             Self::Outside | Self::Own => 0,
+        }
+    }
+
+    /// Whether it may publish a run (AWS-ID-32, -33). A will was asked about at CONNECT (AWS-ID-31).
+    #[inline]
+    fn may_publish(&self, run: Run<'_>) -> bool {
+        match self {
+            Self::Client {
+                permissions: Some(permissions),
+                ..
+            } => permissions.may_publish(run.topic(), run.is_retained()),
+            Self::Client { .. } | Self::Will { .. } | Self::Outside | Self::Own => true,
         }
     }
 
@@ -286,6 +321,9 @@ impl Broker {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Sent {
+        if !origin.may_publish(run) {
+            return Sent::denied();
+        }
         let publisher = origin.publisher();
         let mut lacks_room = false;
         // Before the receivers are looked for: who subscribes meanwhile gets them one way or the other.
@@ -313,6 +351,7 @@ impl Broker {
             published,
             reach,
             rest,
+            is_denied: false,
         }
     }
 
@@ -460,6 +499,9 @@ pub(super) fn serve_receiver(
     dirty: &mut Dirty,
 ) {
     let mut outbox = receiver.session.outbox();
+    if !outbox.may_receive(run.topic()) {
+        return;
+    }
     if room > 0 {
         outbox.reserve(room);
     }

@@ -7,6 +7,7 @@ use crate::codec::{AckKind, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, Rea
 use crate::message::delivery::Delivery;
 use crate::message::publication::{Message, Publication, remaining_expiry};
 
+use super::super::access::Permissions;
 use super::super::bounds::Bounds;
 use super::Grant;
 use super::aliases::OutboundAliases;
@@ -42,6 +43,8 @@ pub(in crate::broker) struct Connected {
     pub(in crate::broker) epoch: u64,
     pub(in crate::broker) link: Arc<dyn Link>,
     pub(in crate::broker) peer: Peer,
+    /// What the client may get; everything, if nobody says so.
+    pub(super) permissions: Option<Arc<dyn Permissions>>,
     pub(in crate::broker) out: Writer<Chunks>,
     pub(super) aliases: Option<Box<OutboundAliases>>,
     /// Tells it from the session's other connections in what it has sent.
@@ -101,6 +104,19 @@ impl Connected {
     #[inline]
     pub(super) fn may_append(&self, bytes: usize, bounds: &Bounds<'_>) -> bool {
         self.takes_at_once() || bounds.budget.admits_message(bytes)
+    }
+
+    /// Whether the client may get a message of `topic`.
+    #[inline]
+    pub(super) fn may_receive(&self, topic: &str) -> bool {
+        let permissions = self.permissions.as_ref();
+        permissions.is_none_or(|permissions| permissions.may_receive(topic, None))
+    }
+
+    /// Whether the client gets a message that waited: it fits and may be had.
+    pub(super) fn takes(&self, delivery: &Delivery, bounds: &Bounds<'_>) -> bool {
+        delivery_fits(delivery, self, bounds)
+            && (self.permissions.is_none() || self.may_receive(delivery.message.topic()))
     }
 
     /// Whether the socket takes what is appended at once, as far as that is known.

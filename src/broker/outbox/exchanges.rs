@@ -6,7 +6,7 @@ use crate::codec::{PacketId, QoS};
 use crate::message::delivery::Delivery;
 
 use super::super::bounds::Bounds;
-use super::connected::{Connected, delivery_fits};
+use super::connected::Connected;
 use super::window::{Entry, Origin, Phase, Walk};
 use super::{Outbox, PUMP_MARK, Wake};
 
@@ -76,11 +76,8 @@ impl Outbox {
                 self.sent.expired += 1;
                 continue;
             }
-            let fits = self
-                .connected
-                .as_ref()
-                .is_some_and(|connected| delivery_fits(&delivery, connected, bounds));
-            if !fits {
+            let connected = self.connected.as_ref();
+            if !connected.is_some_and(|connected| connected.takes(&delivery, bounds)) {
                 self.sent.dropped += 1;
                 continue;
             }
@@ -149,7 +146,7 @@ impl Outbox {
                 break;
             };
             match &entry.phase {
-                Phase::Published(delivery) if !delivery_fits(delivery, connected, bounds) => {
+                Phase::Published(delivery) if !connected.takes(delivery, bounds) => {
                     let origin = entry.origin;
                     self.window.close(id);
                     self.sent.dropped += 1;

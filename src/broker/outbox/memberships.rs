@@ -25,6 +25,9 @@ use super::window::Walk;
 pub(in crate::broker) trait Shared: Any + Send + Sync {
     /// Whether the last member has left.
     fn has_ended(&self) -> bool;
+
+    /// Its ShareName.
+    fn share(&self) -> &str;
 }
 
 /// Names a shared group. Who does something with it is told what it is by the groups themselves.
@@ -545,6 +548,10 @@ mod tests {
     impl Shared for Lasting {
         fn has_ended(&self) -> bool {
             false
+        }
+
+        fn share(&self) -> &str {
+            "lasting"
         }
     }
 

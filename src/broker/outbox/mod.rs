@@ -43,6 +43,7 @@ use self::replay::Replay;
 use self::resend::Resend;
 use self::window::{Phase, Walk, Window};
 use self::writer::{Outcome, Reported, Write, Writer};
+use super::access::Permissions;
 use super::bounds::Bounds;
 
 pub(crate) use self::connected::Peer;
@@ -183,6 +184,7 @@ impl Outbox {
         epoch: u64,
         link: Arc<dyn Link>,
         peer: Peer,
+        permissions: Option<Arc<dyn Permissions>>,
         connack: &[u8],
         bounds: &Bounds<'_>,
     ) -> Wake {
@@ -196,6 +198,7 @@ impl Outbox {
             epoch,
             link,
             peer,
+            permissions,
             out,
             aliases,
             // Two connections with the same number are four thousand million apart.

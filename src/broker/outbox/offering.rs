@@ -58,6 +58,14 @@ impl Outbox {
         Offered::Sent(wake)
     }
 
+    /// Whether the client may get messages of `topic`. Without a connection they are kept: the next one
+    /// is asked about when they are sent.
+    #[inline]
+    pub(in crate::broker) fn may_receive(&self, topic: &str) -> bool {
+        let connected = self.connected.as_ref();
+        connected.is_none_or(|connected| connected.may_receive(topic))
+    }
+
     /// What becomes of a message that would have to wait and may not.
     #[cold]
     fn refuse_to_keep(
@@ -229,6 +237,9 @@ impl Outbox {
         grant: Grant,
         bounds: &Bounds<'_>,
     ) -> Wake {
+        if !self.may_receive(publication.topic) {
+            return Wake::Nobody;
+        }
         match self.offer(publication, grant, bounds) {
             Offered::Sent(wake) => wake,
             Offered::Queued | Offered::Dropped | Offered::Refused | Offered::Overflow => {

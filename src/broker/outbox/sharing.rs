@@ -5,7 +5,7 @@ use crate::message::delivery::Delivery;
 use crate::message::publication::Publication;
 
 use super::super::bounds::Bounds;
-use super::connected::{delivery_fits, fits};
+use super::connected::{Connected, delivery_fits, fits};
 use super::memberships::{Errand, GroupHandle, Membership, Memberships, Room};
 use super::window::{Entry, Origin, Phase, Walk};
 use super::{Grant, Outbox, Wake};
@@ -23,6 +23,8 @@ pub(in crate::broker) enum HandOver {
     TooLarge {
         has_room: bool,
     },
+    /// The client may not get it: another may, or it waits (AWS-ID-39).
+    Denied,
     /// Not connected: the group is told of the next connection.
     Absent,
 }
@@ -65,6 +67,9 @@ impl Outbox {
                 .want(origin.membership, Room::Outbox);
             return HandOver::NoRoom;
         }
+        if !self.may_share(connected, publication.topic, origin) {
+            return HandOver::Denied;
+        }
         if grant.qos == QoS::AtMostOnce && connected.out.len() < bounds.limits.outbox {
             return self.hand_over_at_most_once(publication, &grant, origin, bounds);
         }
@@ -90,15 +95,20 @@ impl Outbox {
         HandOver::Taken(wake)
     }
 
+    /// Whether the client may get a message of `topic` through a group.
+    #[inline]
+    fn may_share(&self, connected: &Connected, topic: &str, origin: Origin) -> bool {
+        let permissions = connected.permissions.as_deref();
+        permissions.is_none_or(|permissions| {
+            let membership = self.membership(origin.membership);
+            let share = membership.map(|membership| membership.group().share());
+            permissions.may_receive(topic, share)
+        })
+    }
+
     /// Notes what a group has to be told, that offered a message in vain.
     #[cold]
-    fn refuse(
-        &mut self,
-        fits: bool,
-        has_room: bool,
-        qos: QoS,
-        origin: Origin,
-    ) -> HandOver {
+    fn refuse(&mut self, fits: bool, has_room: bool, qos: QoS, origin: Origin) -> HandOver {
         let room = match qos {
             QoS::AtMostOnce => Room::Outbox,
             QoS::AtLeastOnce | QoS::ExactlyOnce => Room::Window,
@@ -175,11 +185,12 @@ impl Outbox {
         origin: Origin,
         bounds: &Bounds<'_>,
     ) -> Result<Wake, Delivery> {
-        let fits = self
-            .connected
-            .as_ref()
-            .is_some_and(|connected| delivery_fits(&delivery, connected, bounds));
-        if !fits || !self.has_room(bounds) {
+        let connected = self.connected.as_ref();
+        let is_taken = connected.is_some_and(|connected| {
+            delivery_fits(&delivery, connected, bounds)
+                && self.may_share(connected, delivery.message.topic(), origin)
+        });
+        if !is_taken || !self.has_room(bounds) {
             return Err(delivery);
         }
         let entry = Entry {

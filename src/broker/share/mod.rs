@@ -435,6 +435,10 @@ impl Shared for Group {
     fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
+
+    fn share(&self) -> &str {
+        &self.share
+    }
 }
 
 impl Drains for Group {

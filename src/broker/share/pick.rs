@@ -20,7 +20,7 @@ const PASSED_IN_STEP: usize = 32;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pick {
     Taken,
-    /// A member could take it if it had room, and its mark is set; or if there were memory.
+    /// A member could take it if it had room, and its mark is set; or if there were memory, or if it might.
     NoRoom,
     /// No member is connected.
     Nobody,
@@ -133,7 +133,7 @@ impl State {
                     dirty.charge(passed / PASSED_IN_STEP);
                     return Pick::Taken;
                 }
-                HandOver::NoRoom => pick = Pick::NoRoom,
+                HandOver::NoRoom | HandOver::Denied => pick = Pick::NoRoom,
                 HandOver::NoMemory => {
                     pick = Pick::NoRoom;
                     refusals += 1;
@@ -201,7 +201,10 @@ impl State {
                 self.ring.refuse(slot, Kind::of(qos));
             }
             HandOver::Absent => self.lose(slot),
-            HandOver::Taken(_) | HandOver::NoMemory | HandOver::TooLarge { has_room: true } => {}
+            HandOver::Taken(_)
+            | HandOver::NoMemory
+            | HandOver::Denied
+            | HandOver::TooLarge { has_room: true } => {}
         }
     }
 

@@ -754,6 +754,7 @@ impl Harness {
             clean_start,
             expiry: if persistent { 3600 } else { 0 },
             will: &mut None,
+            permissions: None,
             takeover: Takeover::AtOnce,
             peer: Peer {
                 version: Version::V5,

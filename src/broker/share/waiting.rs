@@ -190,7 +190,7 @@ impl State {
             HandOver::Taken(_) => {
                 self.backlog.take_blocked(number);
             }
-            HandOver::TooLarge { .. } => {
+            HandOver::TooLarge { .. } | HandOver::Denied => {
                 let looked = self.backlog.looked(number);
                 if let Some(member) = self.ring.get_mut(slot) {
                     member.looked = looked;
