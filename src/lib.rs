@@ -44,6 +44,8 @@
 )]
 
 mod auth;
+#[cfg(feature = "aws")]
+mod aws;
 pub(crate) mod broker;
 pub(crate) mod budget;
 pub(crate) mod chunked;

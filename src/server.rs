@@ -11,6 +11,8 @@ use std::sync::atomic::AtomicUsize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "aws")]
+use crate::aws::lifecycle::Lifecycle;
 use crate::broker::{Broker, Randomness};
 use crate::config::Config;
 use crate::engine::{Engine, timekeeper};
@@ -175,6 +177,14 @@ pub(crate) fn share(config: Config) -> Arc<Shared> {
         None => Randomness::from_source(system_random),
     };
     let broker = Broker::new(config, randomness, clock.now().now, timekeeper.clone());
+    #[cfg(feature = "aws")]
+    let broker = match broker.config().aws.lifecycle_events {
+        true => {
+            let lifecycle = Lifecycle::new(clock.calendar(), system_random());
+            broker.with_events(Arc::new(lifecycle))
+        }
+        false => broker,
+    };
     let passwords = Passwords::new(&broker);
     Arc::new(Shared {
         engine: Arc::new(Engine {

@@ -26,6 +26,21 @@ impl From<Instant> for Moment {
     }
 }
 
+/// Dates of instants of the broker's line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Calendar {
+    at: Instant,
+    date: SystemTime,
+}
+
+impl Calendar {
+    /// The date of `instant`, which is not before the calendar began.
+    pub(crate) fn date(&self, instant: Instant) -> SystemTime {
+        let since = instant.saturating_duration_since(self.at);
+        self.date.checked_add(since).unwrap_or(self.date)
+    }
+}
+
 /// Where the broker takes the time from.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
@@ -49,6 +64,14 @@ impl Clock {
     pub(crate) fn date(&self) -> SystemTime {
         let now = SystemTime::now();
         now.checked_add(self.ahead()).unwrap_or(now)
+    }
+
+    /// A calendar that begins now.
+    pub(crate) fn calendar(&self) -> Calendar {
+        Calendar {
+            at: self.now().now,
+            date: self.date(),
+        }
     }
 
     /// How far the broker's line is ahead of the system's time.
@@ -91,5 +114,18 @@ mod tests {
         assert!(noticed.live >= before.live + Duration::from_secs(60));
         assert_eq!(clock.ahead(), Duration::from_secs(3660));
         assert!(clock.date() > SystemTime::now() + Duration::from_secs(3650));
+    }
+
+    #[test]
+    fn dates_go_with_the_broker_s_line() {
+        let clock = Clock::default();
+        let calendar = clock.calendar();
+        clock.advance(Duration::from_secs(3600), false);
+        let date = calendar.date(clock.now().now);
+        let apart = clock
+            .date()
+            .duration_since(date)
+            .unwrap_or_else(|error| error.duration());
+        assert!(apart < Duration::from_secs(60), "{apart:?}");
     }
 }

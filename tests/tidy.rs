@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by layer, the lowest first. A module may use its own layer and those below.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["config", "time", "auth", "budget", "table", "chunked"],
     &["codec", "topic"],
     &["message"],
     &["protocol"],
     &["broker"],
+    &["aws"],
     &["client"],
     &["engine"],
     &["net", "http", "local", "server"],

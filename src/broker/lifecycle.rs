@@ -26,6 +26,7 @@ use crate::time::Moment;
 use super::Broker;
 use super::access::Permissions;
 use super::deliver::{Origin, Run};
+use super::events::What;
 use super::facts::ConnectionFacts;
 use super::outbox::Peer;
 use super::outbox::link::Link;
@@ -235,6 +236,7 @@ impl Broker {
         if let Some(interval) = context.limits.resend_interval {
             self.arm_resend(session, epoch, interval, context);
         }
+        self.tell_of(session, &slot, What::Attached, context, dirty);
         drop(slot);
         self.make_room(session, context, dirty);
         Attached {
@@ -316,6 +318,7 @@ impl Broker {
         let discards_will = cause.discards_will();
         // A session that ends with its connection is not asked for it.
         let last_end = is_resumable.then(|| LastEnd::new(&cause, context.now));
+        self.tell_of(session, slot, What::Detached(&cause), context, dirty);
         let explanation = cause.explanation();
         let reason_string = explanation.map(|text| self.reason_string("DISCONNECT", text));
         {

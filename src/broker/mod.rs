@@ -15,6 +15,7 @@ mod discard;
 #[cfg(any(test, fuzzing, feature = "internals"))]
 pub(crate) mod doubles;
 mod errand;
+pub(crate) mod events;
 mod facts;
 mod group_names;
 mod lifecycle;
@@ -83,6 +84,7 @@ pub(crate) use turn::{Context, Dirty, Later, SHORT_TURN, STEPS_PER_TURN};
 
 use access::Access;
 use bounds::Bounds;
+use events::Events;
 use outbox::writer::Left;
 use retained::Retained;
 use schedule::Schedule;
@@ -135,6 +137,7 @@ pub(crate) struct Broker {
     /// Steps that a shared group takes under one lock hold.
     batch: usize,
     access: Option<Arc<dyn Access>>,
+    events: Option<Arc<dyn Events>>,
     budget: budget::Owned,
     randomness: Randomness,
     /// By client identifier.
@@ -174,6 +177,7 @@ impl Broker {
             jobs: Arc::new(turn::Jobs::new(alarm)),
             batch: BATCH,
             access: None,
+            events: None,
             sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
             randomness,
             connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),
@@ -191,6 +195,7 @@ impl Broker {
     }
 
     /// Has `access` asked what clients may do.
+    #[expect(dead_code, reason = "the policies that answer come next")]
     pub(crate) fn with_access(mut self, access: Arc<dyn Access>) -> Self {
         self.access = Some(access);
         self

@@ -66,20 +66,21 @@ impl Connection {
                 let applicant = Applicant {
                     version: connect.version,
                     client_id: connect.client_id,
+                    principal: &Principal::Anonymous,
                     packet_size: connect
                         .properties
                         .maximum_packet_size
                         .map_or(usize::MAX, |size| size as usize),
                     problem_information: connect.properties.request_problem_information,
                 };
-                self.reject(broker, &applicant, &violation);
+                self.reject(broker, &applicant, &violation, context, dirty);
                 Flow::End
             }
             Ok(mut accepted) if broker.config().users.is_empty() => {
                 accepted.principal = self.holder();
                 self.establish(broker, accepted, context, dirty)
             }
-            Ok(accepted) => self.authenticate(broker, &connect, accepted),
+            Ok(accepted) => self.authenticate(broker, &connect, accepted, context, dirty),
         };
         Received {
             consumed: len,
@@ -101,11 +102,13 @@ impl Connection {
         broker: &Broker,
         connect: &Connect<'_>,
         mut accepted: Accepted,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
     ) -> Flow {
         let bytes = connect.username.map_or(0, str::len) + connect.password.map_or(0, <[u8]>::len);
         let mut charge = broker.charge(Kind::Packets);
         if charge.grow(bytes).is_err() {
-            self.reject(broker, &Applicant::from(&accepted), &busy());
+            self.reject(broker, &Applicant::from(&accepted), &busy(), context, dirty);
             return Flow::End;
         }
         let username = connect.username.map(Arc::<str>::from);
@@ -139,7 +142,13 @@ impl Connection {
             ),
             Verdict::Busy => busy(),
         };
-        self.reject(broker, &Applicant::from(&*accepted), &violation);
+        self.reject(
+            broker,
+            &Applicant::from(&*accepted),
+            &violation,
+            context,
+            dirty,
+        );
         Flow::End
     }
 
@@ -156,7 +165,13 @@ impl Connection {
                 "AWS-CONN-15",
                 "too many connects of this client identifier",
             );
-            self.reject(broker, &Applicant::from(&accepted), &violation);
+            self.reject(
+                broker,
+                &Applicant::from(&accepted),
+                &violation,
+                context,
+                dirty,
+            );
             return Flow::End;
         }
         if connack(&accepted, false, broker).len() > accepted.packet_size {
@@ -165,13 +180,25 @@ impl Connection {
                 "MQTT-3.1.2-24",
                 "CONNACK exceeds the client's maximum packet size",
             );
-            self.reject(broker, &Applicant::from(&accepted), &violation);
+            self.reject(
+                broker,
+                &Applicant::from(&accepted),
+                &violation,
+                context,
+                dirty,
+            );
             return Flow::End;
         }
         let permissions = match self.ask_for_permissions(broker, &accepted) {
             Ok(permissions) => permissions,
             Err(violation) => {
-                self.reject(broker, &Applicant::from(&accepted), &violation);
+                self.reject(
+                    broker,
+                    &Applicant::from(&accepted),
+                    &violation,
+                    context,
+                    dirty,
+                );
                 return Flow::End;
             }
         };
@@ -243,7 +270,13 @@ impl Connection {
             Ok(attached) => self.begin(broker, &accepted, permissions, attached, context),
             Err(NotAttached::Refused(reason)) => {
                 let violation = Violation::new(reason, "limits.sessions", "too many sessions");
-                self.reject(broker, &Applicant::from(&*accepted), &violation);
+                self.reject(
+                    broker,
+                    &Applicant::from(&*accepted),
+                    &violation,
+                    context,
+                    dirty,
+                );
                 Flow::End
             }
             Err(NotAttached::Awaited) => {
@@ -325,7 +358,13 @@ impl Connection {
             return Flow::End;
         };
         if broker.is_stopping() {
-            self.reject(broker, &Applicant::from(&*accepted), &stopping());
+            self.reject(
+                broker,
+                &Applicant::from(&*accepted),
+                &stopping(),
+                context,
+                dirty,
+            );
             return Flow::End;
         }
         self.attach(broker, accepted, permissions, deadline, context, dirty)

@@ -1,5 +1,7 @@
 //! How a connection ends: a CONNECT that is refused, and each cause that ends an established one.
 
+use crate::auth::Principal;
+use crate::broker::events::Client;
 use crate::broker::{Broker, Context, Dirty, Farewell, Outgoing, compose, compose_within};
 use crate::codec::{ConnectError, ReasonCode, Version};
 use crate::message::cause::Cause;
@@ -12,6 +14,8 @@ use super::machine::{Active, Connection, Phase};
 pub(super) struct Applicant<'a> {
     pub(super) version: Version,
     pub(super) client_id: &'a str,
+    /// Whom it acts for, as far as that is known.
+    pub(super) principal: &'a Principal,
     /// Its Maximum Packet Size.
     pub(super) packet_size: usize,
     /// Whether it takes a Reason String (AWS-M5-13).
@@ -23,6 +27,7 @@ impl<'a> From<&'a Accepted> for Applicant<'a> {
         Self {
             version: accepted.version,
             client_id: &accepted.client_id,
+            principal: &accepted.principal,
             packet_size: accepted.packet_size,
             problem_information: accepted.problem_information,
         }
@@ -63,10 +68,13 @@ impl Connection {
         broker: &Broker,
         applicant: &Applicant<'_>,
         violation: &Violation,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
     ) {
         let Applicant {
             version,
             client_id,
+            principal,
             packet_size,
             problem_information,
         } = *applicant;
@@ -78,6 +86,15 @@ impl Connection {
             rule = violation.rule,
             "refused: {}", violation.text
         );
+        let client = Client {
+            client_id,
+            principal,
+            facts: &self.facts,
+            version,
+            session: None,
+            connections: 0,
+        };
+        broker.tell_of_refusal(client, violation, context, dirty);
         let mut bytes = Vec::new();
         let text = broker.reason_string("CONNACK", &violation.text);
         // A client that is told of a version tries another one, so that is never kept from it.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::broker::events::What;
 use crate::broker::{Broker, Context, Dirty, Due, Outgoing, Request};
 use crate::codec::{
     Frame, ReasonCode, Subscribe, SubscribeOptions, Unsubscribe, UserProperties, Version,
@@ -119,8 +120,24 @@ impl Active {
         })?;
         // SUBACK goes ahead of retained messages and of those that wait in a group.
         self.send_answers(dirty);
+        if broker.has_listener() {
+            let filters = subscribe.filters_from(0, self.version);
+            let granted = filters
+                .zip(reasons)
+                .filter(|(_, reason)| !reason.is_error());
+            let granted: Vec<&str> = granted
+                .filter_map(|(filter, _)| Some(filter.ok()?.0))
+                .collect();
+            self.tell_of(broker, What::Subscribed(&granted), context, dirty);
+        }
         broker.hand_out(&self.session, due, context, dirty);
         Ok(Handled::Whole)
+    }
+
+    fn tell_of(&self, broker: &Broker, what: What<'_>, context: &Context<'_>, dirty: &mut Dirty) {
+        if !matches!(what, What::Subscribed([]) | What::Unsubscribed([])) {
+            broker.tell_of_packet(&self.session, self.epoch, what, context, dirty);
+        }
     }
 
     /// What an earlier turn did of the packet that is handled.
@@ -216,6 +233,12 @@ impl Active {
         }
         let (id, reasons) = (unsubscribe.packet_id, work.reasons.as_slice());
         self.answer(None, |_| Outgoing::Unsuback { id, reasons })?;
+        if broker.has_listener() {
+            let filters = unsubscribe.filters_from(0).zip(reasons);
+            let ended = filters.filter(|(_, reason)| !reason.is_error());
+            let ended: Vec<&str> = ended.filter_map(|(filter, _)| filter.ok()).collect();
+            self.tell_of(broker, What::Unsubscribed(&ended), context, dirty);
+        }
         Ok(Handled::Whole)
     }
 

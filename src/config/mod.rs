@@ -307,6 +307,9 @@ pub struct AwsRules {
     /// refused as an unsupported version (MQTT-3.1.2-2). Without it such a client gets none of its own
     /// messages back and live messages with RETAIN as published.
     pub refuse_bridge_levels: bool,
+    /// Clients that come and go, subscribe and unsubscribe are told of under `$aws/events/`
+    /// (AWS-LIFE-01 to -22); needs the feature `aws`.
+    pub lifecycle_events: bool,
 }
 
 impl AwsRules {
@@ -329,6 +332,7 @@ impl AwsRules {
             generated_client_ids: true,
             traced_reason_strings: true,
             refuse_bridge_levels: true,
+            lifecycle_events: true,
         }
     }
 }

@@ -147,6 +147,7 @@ table!(RawAws for AwsRules {
     generated_client_ids: bool,
     traced_reason_strings: bool,
     refuse_bridge_levels: bool,
+    lifecycle_events: bool,
 });
 
 impl RawFile {

@@ -27,6 +27,9 @@ pub(crate) fn is_own_topic(topic: &str) -> bool {
     (below.is_empty() || below.starts_with('/')) && !is_state_of_a_bridge
 }
 
+/// Where lifecycle events are published (AWS-LIFE-01).
+const EVENTS: &str = "$aws/events/";
+
 /// A topic that a client may publish to (MQTT-3.3.2-2, AWS-LIM-04, -05, AWS-FAIL-08), and any other
 /// publisher that is not the broker itself.
 pub(crate) fn check_topic(topic: &str, config: &Config) -> Result<(), Violation> {
@@ -44,7 +47,7 @@ pub(crate) fn check_topic(topic: &str, config: &Config) -> Result<(), Violation>
             format!("topic '{topic}' is reserved"),
         ));
     }
-    if is_own_topic(topic) {
+    if is_own_topic(topic) || (config.aws.lifecycle_events && topic.starts_with(EVENTS)) {
         return Err(Violation::new(
             ReasonCode::NotAuthorized,
             OWN_TOPIC,
@@ -210,7 +213,8 @@ pub(crate) fn check_filter<'a>(full: &'a str, config: &Config) -> Result<Filter<
     let invalid =
         |source, text: String| Violation::new(ReasonCode::TopicFilterInvalid, source, text);
     let filter = Filter::parse(full).map_err(|error| invalid("MQTT-4.7.1-1", error.to_string()))?;
-    if config.aws.refuse_reserved_topics && filter.filter.starts_with('$') {
+    let is_known = config.aws.lifecycle_events && filter.filter.starts_with(EVENTS);
+    if config.aws.refuse_reserved_topics && filter.filter.starts_with('$') && !is_known {
         return Err(invalid(
             "AWS-FAIL-09",
             format!("filter '{full}' is reserved"),

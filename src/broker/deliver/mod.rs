@@ -7,6 +7,7 @@
 //! | a will | `lifecycle` |
 //! | the HTTP API, the program around the broker | [`outside`] |
 //! | the broker's own counters | `sys` |
+//! | what happens to clients | `events` |
 
 pub(super) mod fan_out;
 pub(super) mod outside;

@@ -1,0 +1,145 @@
+//! What happens to clients, told to whoever listens, as it happens. A broker without a listener tells
+//! nobody and composes nothing.
+//!
+//! | event | who tells of it |
+//! | --- | --- |
+//! | a session has a connection, has none any more | [`lifecycle`](super::lifecycle) |
+//! | SUBSCRIBE, UNSUBSCRIBE | `client::subscribing` |
+//! | a CONNECT is refused | `client::refusing` |
+
+use std::sync::Arc;
+
+use crate::auth::Principal;
+use crate::codec::{QoS, Version};
+use crate::message::cause::Cause;
+use crate::message::publication::Publication;
+use crate::protocol::violation::Violation;
+
+use super::deliver::{Origin, Run};
+use super::session::{Session, Slot};
+use super::{Broker, ConnectionFacts, Context, Dirty};
+
+/// Listens to what happens to clients.
+pub(crate) trait Events: Send + Sync {
+    /// Something happened. The client's session is locked meanwhile, so that events of one client come in
+    /// their order: nothing may be asked of sessions here, but messages may be delivered.
+    fn note(&self, event: &Event<'_>, broker: &Broker, context: &Context<'_>, dirty: &mut Dirty);
+}
+
+/// Something that happened to a client.
+pub(crate) struct Event<'a> {
+    pub(crate) client: Client<'a>,
+    pub(crate) what: What<'a>,
+}
+
+/// Whom it happened to.
+#[derive(Clone, Copy)]
+pub(crate) struct Client<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) principal: &'a Principal,
+    pub(crate) facts: &'a ConnectionFacts,
+    pub(crate) version: Version,
+    /// Tells the session from all others of this broker; `None` where there is none.
+    pub(crate) session: Option<u64>,
+    /// Connections that the session had before.
+    pub(crate) connections: u64,
+}
+
+/// What happened.
+#[derive(Clone, Copy)]
+pub(crate) enum What<'a> {
+    /// The client has its session.
+    Attached,
+    /// The connection ended, for this cause.
+    Detached(&'a Cause),
+    /// The client subscribed to these filters, with their `$share/` and all.
+    Subscribed(&'a [&'a str]),
+    Unsubscribed(&'a [&'a str]),
+    /// The client does not get in.
+    Refused(&'a Violation),
+}
+
+impl Broker {
+    /// Has `events` told what happens.
+    #[must_use]
+    pub(crate) fn with_events(mut self, events: Arc<dyn Events>) -> Self {
+        self.events = Some(events);
+        self
+    }
+
+    /// Whether somebody listens.
+    pub(crate) fn has_listener(&self) -> bool {
+        self.events.is_some()
+    }
+
+    /// Tells of something that happens to a session whose slot is locked, while it has its connection.
+    pub(super) fn tell_of(
+        &self,
+        session: &Session,
+        slot: &Slot,
+        what: What<'_>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        let (Some(events), Some(facts)) = (&self.events, &slot.facts) else {
+            return;
+        };
+        let client = Client {
+            client_id: session.client_id(),
+            principal: &slot.principal,
+            facts,
+            version: slot.version,
+            session: Some(session.id),
+            // The epoch counts both ends of a connection.
+            connections: slot.epoch / 2,
+        };
+        events.note(&Event { client, what }, self, context, dirty);
+    }
+
+    /// Tells of something that a client did on the connection of `epoch`.
+    pub(crate) fn tell_of_packet(
+        &self,
+        session: &Session,
+        epoch: u64,
+        what: What<'_>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        let slot = session.slot();
+        if slot.epoch == epoch {
+            self.tell_of(session, &slot, what, context, dirty);
+        }
+    }
+
+    /// Publishes a message of the broker itself about an event, at QoS 1 while there is memory for it to
+    /// wait.
+    pub(crate) fn publish_event(
+        &self,
+        topic: &str,
+        payload: &[u8],
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        let size = topic.len() + payload.len();
+        let qos = match context.budget.admits_message(size) {
+            true => QoS::AtLeastOnce,
+            false => QoS::AtMostOnce,
+        };
+        let publication = Publication::new(topic, payload, qos);
+        self.deliver_and_forget(Origin::Own, Run::one(&publication), context, dirty);
+    }
+
+    /// Tells of a client that does not get in.
+    pub(crate) fn tell_of_refusal(
+        &self,
+        client: Client<'_>,
+        violation: &Violation,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        if let Some(events) = &self.events {
+            let what = What::Refused(violation);
+            events.note(&Event { client, what }, self, context, dirty);
+        }
+    }
+}
