@@ -34,6 +34,7 @@
 //! | `websocket` | MQTT over WebSocket | yes |
 //! | `http` | the HTTP control API | yes |
 //! | `cli` | what the binary needs; a program that embeds the broker leaves it out | yes |
+//! | `aws` | what AWS IoT Core is besides a broker of messages: its lifecycle events | yes |
 //!
 //! A listener whose feature was left out is an error at the start ([`StartError::Feature`]).
 

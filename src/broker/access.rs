@@ -17,7 +17,7 @@ use crate::auth::Principal;
 use crate::message::will::Will;
 use crate::protocol::violation::Violation;
 
-use super::ConnectionFacts;
+use super::facts::ConnectionFacts;
 
 /// Knows what clients may do.
 pub(crate) trait Access: Send + Sync {

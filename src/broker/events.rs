@@ -15,9 +15,11 @@ use crate::message::cause::Cause;
 use crate::message::publication::Publication;
 use crate::protocol::violation::Violation;
 
+use super::Broker;
 use super::deliver::{Origin, Run};
+use super::facts::ConnectionFacts;
 use super::session::{Session, Slot};
-use super::{Broker, ConnectionFacts, Context, Dirty};
+use super::turn::{Context, Dirty};
 
 /// Listens to what happens to clients.
 pub(crate) trait Events: Send + Sync {

@@ -10,6 +10,7 @@ mod script;
 
 mod connack;
 mod connect;
+mod lifecycle;
 mod limits;
 mod message_limits;
 mod qos2;

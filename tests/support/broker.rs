@@ -153,6 +153,11 @@ impl TestBroker {
         self.ask(&format!("GET {target}"), "", "")
     }
 
+    /// Has the control API delete something and returns the body of its answer.
+    pub(crate) fn delete(&self, target: &str) -> String {
+        self.ask(&format!("DELETE {target}"), "", "")
+    }
+
     fn ask(&self, what: &str, head: &str, body: &str) -> String {
         let http = self.address("http").expect("the API is on");
         let mut stream = TcpStream::connect(http).expect("the API accepts");
