@@ -5,8 +5,12 @@
 //! to its CONNECT) is on the *live* one. Both move when a test wants connections to notice; otherwise
 //! only the first does, and nobody is cut off for hours in which he could not have sent anything.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::Notify;
 
 /// How far a clock can be moved in all: beyond it instants and dates may not be represented.
 pub(crate) const FARTHEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -48,12 +52,19 @@ pub(crate) struct Clock {
     ahead: AtomicU64,
     /// The same of the live line.
     live_ahead: AtomicU64,
+    /// Wakes those who sleep by the live line when it was moved.
+    moved: Notify,
 }
+
+/// What was waited for did not come in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimedOut;
 
 impl Clock {
     #[inline]
     pub(crate) fn now(&self) -> Moment {
-        let now = Instant::now();
+        // Tokio's is the system's, except in tests that stop it.
+        let now = tokio::time::Instant::now().into_std();
         Moment {
             now: later(now, &self.ahead),
             live: later(now, &self.live_ahead),
@@ -85,6 +96,37 @@ impl Clock {
         self.ahead.fetch_add(nanos, Ordering::Relaxed);
         if with_live {
             self.live_ahead.fetch_add(nanos, Ordering::Relaxed);
+            self.moved.notify_waiters();
+        }
+    }
+
+    /// Sleeps for so long on the live line.
+    pub(crate) async fn sleep(&self, time: Duration) {
+        let begun = self.now().live;
+        loop {
+            let mut moved = pin!(self.moved.notified());
+            // From here on no move is missed.
+            moved.as_mut().enable();
+            let passed = self.now().live.saturating_duration_since(begun);
+            let left = time.saturating_sub(passed);
+            if left.is_zero() {
+                return;
+            }
+            // Whichever comes first.
+            let _ = tokio::time::timeout(left, moved).await;
+        }
+    }
+
+    /// Waits for `future`, for so long on the live line.
+    pub(crate) async fn timeout<F: Future>(
+        &self,
+        time: Duration,
+        future: F,
+    ) -> Result<F::Output, TimedOut> {
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            () = self.sleep(time) => Err(TimedOut),
         }
     }
 }
@@ -114,6 +156,25 @@ mod tests {
         assert!(noticed.live >= before.live + Duration::from_secs(60));
         assert_eq!(clock.ahead(), Duration::from_secs(3660));
         assert!(clock.date() > SystemTime::now() + Duration::from_secs(3650));
+    }
+
+    #[tokio::test]
+    async fn a_sleeper_wakes_when_the_live_line_was_moved() {
+        let clock = std::sync::Arc::new(Clock::default());
+        let own = clock.clone();
+        let hour = Duration::from_secs(3600);
+        let sleeper =
+            tokio::spawn(async move { own.timeout(hour, std::future::pending::<()>()).await });
+        tokio::task::yield_now().await;
+        clock.advance(hour, false);
+        tokio::task::yield_now().await;
+        assert!(!sleeper.is_finished());
+        clock.advance(hour / 2, true);
+        tokio::task::yield_now().await;
+        assert!(!sleeper.is_finished());
+        clock.advance(hour / 2, true);
+        assert_eq!(sleeper.await.expect("no panic"), Err(TimedOut));
+        assert_eq!(clock.timeout(hour, std::future::ready(7)).await, Ok(7));
     }
 
     #[test]

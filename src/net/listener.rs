@@ -324,7 +324,9 @@ async fn shake_hands(
 ) -> Option<TlsStream<TcpStream>> {
     let limit = shared.engine.broker.config().tls.handshake_timeout;
     let gate = &shared.handshakes;
-    let refusal = match tls_link::shake_hands(stream, config, gate, peer.ip().into(), limit).await {
+    let clock = &shared.engine.clock;
+    let made = tls_link::shake_hands(stream, config, gate, peer.ip().into(), limit, clock).await;
+    let refusal = match made {
         Ok(stream) => return Some(stream),
         Err(refusal) => refusal,
     };

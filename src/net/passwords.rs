@@ -8,7 +8,7 @@
 use std::hash::RandomState;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -112,7 +112,10 @@ pub(super) async fn check(
 
 async fn wait_for_check(shared: &Arc<Shared>, source: Source, credentials: Credentials) -> Verdict {
     let limit = shared.engine.broker.config().limits.connect_timeout;
-    let entered = tokio::time::timeout(limit, shared.passwords.gate.enter(source)).await;
+    let clock = &shared.engine.clock;
+    let entered = clock
+        .timeout(limit, shared.passwords.gate.enter(source))
+        .await;
     let Ok(Ok(place)) = entered else {
         return refuse(shared, "too many passwords wait to be checked");
     };
@@ -133,9 +136,8 @@ async fn wait_for_check(shared: &Arc<Shared>, source: Source, credentials: Crede
     }
     match told.await {
         Ok(Checked::Right) => Verdict::Valid,
-        Ok(Checked::Wrong { tell_at }) => {
-            let wait = tell_at.saturating_duration_since(shared.engine.clock.now().live);
-            tokio::time::sleep(wait).await;
+        Ok(Checked::Wrong { wait }) => {
+            clock.sleep(wait).await;
             Verdict::Invalid
         }
         Err(_) => refuse(shared, "the check of a password broke off"),
@@ -145,7 +147,10 @@ async fn wait_for_check(shared: &Arc<Shared>, source: Source, credentials: Crede
 /// What a check came to.
 enum Checked {
     Right,
-    Wrong { tell_at: Instant },
+    /// It is told after so long.
+    Wrong {
+        wait: Duration,
+    },
 }
 
 /// Checks on this thread, and takes note of failures even if the client does not wait for the word.
@@ -159,7 +164,7 @@ fn judge(shared: &Shared, source: Source, credentials: &Credentials, _place: &Pl
         return Checked::Right;
     }
     Checked::Wrong {
-        tell_at: now + failures.failed(source, now),
+        wait: failures.failed(source, now),
     }
 }
 
@@ -177,7 +182,6 @@ fn refuse(shared: &Shared, why: &str) -> Verdict {
 #[cfg(all(test, feature = "tls"))]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
-    use std::time::Duration;
 
     use tokio::time::Instant;
 

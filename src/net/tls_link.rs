@@ -18,7 +18,6 @@ use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -26,6 +25,7 @@ use crate::auth::Source;
 use crate::broker::{Link, Mailbox, Signal, TlsFacts, Written};
 use crate::client::Input;
 use crate::message::cause::Cause;
+use crate::time::Clock;
 
 use super::gate::Gate;
 use super::socket::{Inbound, Socket, describe, has_input};
@@ -81,6 +81,7 @@ pub(super) async fn shake_hands(
     gate: &Gate,
     source: Source,
     limit: Duration,
+    clock: &Clock,
 ) -> Result<TlsStream<TcpStream>, NoHandshake> {
     let mut handshake = pin!(TlsAcceptor::from(config).accept(stream));
     let bell = Arc::new(Bell::default());
@@ -95,10 +96,10 @@ pub(super) async fn shake_hands(
         if let Poll::Ready(made) = step {
             return made.map_err(|error| NoHandshake::Failed(tls::in_plain_words(error)));
         }
-        let since = Instant::now();
-        let rang = tokio::time::timeout(left, bell.rang()).await;
+        let since = clock.now().live;
+        let rang = clock.timeout(left, bell.rang()).await;
         rang.map_err(|_| NoHandshake::Slow)?;
-        left = left.saturating_sub(since.elapsed());
+        left = left.saturating_sub(clock.now().live.saturating_duration_since(since));
     }
 }
 
@@ -361,6 +362,8 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::task::JoinSet;
 
+    use tokio::time::Instant;
+
     use super::*;
 
     fn config() -> Arc<ServerConfig> {
@@ -417,7 +420,8 @@ mod tests {
             let (gate, turns) = (gate.clone(), turns.clone());
             handshakes.spawn(async move {
                 let limit = Duration::from_secs(60);
-                let made = shake_hands(server, config(), &gate, source(), limit).await;
+                let made =
+                    shake_hands(server, config(), &gate, source(), limit, &Clock::default()).await;
                 assert!(matches!(made, Err(NoHandshake::Failed(_))));
                 turns.load(Ordering::Relaxed)
             });
@@ -440,7 +444,7 @@ mod tests {
         let (_client, server) = pair(&listener).await;
         let (gate, start) = (Gate::new(1, 100), Instant::now());
         let limit = Duration::from_secs(10);
-        let made = shake_hands(server, config(), &gate, source(), limit).await;
+        let made = shake_hands(server, config(), &gate, source(), limit, &Clock::default()).await;
         assert!(matches!(made, Err(NoHandshake::Slow)));
         let took = start.elapsed();
         assert!(took >= limit && took < limit + Duration::from_millis(100));

@@ -1,6 +1,8 @@
 //! `/v1/clock`: everything that the broker does after a time is moved forward, in its order.
 
+use std::net::TcpStream;
 use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -169,6 +171,43 @@ fn keep_alives_run_out_on_request() {
     answer(3);
     assert_eq!(api.get("/v1/clients/a").status, 404);
     watcher.expect_only_pingresp();
+}
+
+/// What waits before CONNECT goes by the clock of live connections: a handshake, an upgrade, CONNECT
+/// itself.
+#[test]
+fn connections_that_say_nothing_have_no_more_than_their_time() {
+    let api = Api::start_with(|config| {
+        config.listeners.mqtts = Some(0);
+        config.listeners.ws = Some(0);
+        config.tls.in_memory = true;
+        config.tls.handshake_timeout = Duration::from_secs(3600);
+        config.limits.connect_timeout = Duration::from_secs(3600);
+    });
+    let addrs = api.server().addrs();
+    let listeners = [addrs.mqtt, addrs.mqtts, addrs.ws];
+    let silent: Vec<TcpStream> = listeners
+        .into_iter()
+        .flatten()
+        .map(|address| {
+            let stream = TcpStream::connect(address).expect("it accepts");
+            stream.set_nonblocking(true).expect("an option");
+            stream
+        })
+        .collect();
+    assert_eq!(silent.len(), 3);
+    advance(&api, 7200);
+    for stream in &silent {
+        let read = stream.peek(&mut [0]);
+        assert!(read.is_err(), "its time has not passed: {read:?}");
+    }
+    let body = json!({ "seconds": 3601, "keep_alive": true }).to_string();
+    // One that the broker takes only now has its time from now on.
+    eventually("all are closed", || {
+        assert_eq!(api.post("/v1/clock/advance", &body).status, 200);
+        let mut all = silent.iter();
+        all.all(|stream| matches!(stream.peek(&mut [0]), Ok(0)))
+    });
 }
 
 /// From a program: [`roundel::Handle::clock`].

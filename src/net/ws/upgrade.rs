@@ -64,7 +64,7 @@ where
     let limit = config.limits.connect_timeout;
     let peer = facts.peer_name();
     let listener = facts.listener;
-    let exchange = tokio::time::timeout(limit, exchange(config, stream));
+    let exchange = shared.engine.clock.timeout(limit, exchange(config, stream));
     let outcome = tokio::select! {
         outcome = exchange => outcome,
         () = shared.engine.stopping.cancelled() => return None,
