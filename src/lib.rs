@@ -33,6 +33,7 @@
 //! | `tls` | MQTT over TLS, the certificates for it, and passwords | yes |
 //! | `websocket` | MQTT over WebSocket | yes |
 //! | `http` | the HTTP control API | yes |
+//! | `aws` | policies of AWS IoT ([`policy`]) | yes |
 //! | `cli` | what the binary needs; a program that embeds the broker leaves it out | yes |
 //!
 //! A listener whose feature was left out is an error at the start ([`StartError::Feature`]).
@@ -62,6 +63,8 @@ pub mod internals;
 mod local;
 pub(crate) mod message;
 mod net;
+#[cfg(feature = "aws")]
+pub mod policy;
 pub(crate) mod protocol;
 mod server;
 #[cfg(any(test, fuzzing))]
