@@ -2,6 +2,8 @@
 
 mod evaluation;
 mod malformed;
+mod properties;
+mod verdicts;
 
 use std::sync::Arc;
 
