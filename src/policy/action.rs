@@ -87,8 +87,9 @@ impl Action {
         }
     }
 
-    /// What the resource of such a request begins with; `*` where it is that and nothing else (AWS-ID-57).
-    pub(super) fn resource_type(self) -> &'static str {
+    /// What the resource of such a request begins with, before a `/`; `*` where it is that and nothing else
+    /// (AWS-ID-57).
+    pub fn resource_type(self) -> &'static str {
         match self {
             Self::Connect
             | Self::DeleteConnection

@@ -29,7 +29,7 @@ impl Default for Scope {
 
 impl Scope {
     /// What every ARN begins with: `arn:aws:iot:us-east-1:123456789012:`.
-    pub(super) fn prefix(&self) -> String {
+    pub fn prefix(&self) -> String {
         let Self {
             partition,
             region,
