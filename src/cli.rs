@@ -9,6 +9,8 @@ mod failure;
 mod log;
 #[cfg(feature = "tls")]
 mod passwd;
+#[cfg(feature = "aws")]
+mod policy;
 mod ready;
 mod serve;
 
@@ -57,6 +59,10 @@ enum Command {
         #[arg(default_value = "user")]
         name: String,
     },
+    /// Checks policies of AWS IoT, and says what becomes of a request
+    #[cfg(feature = "aws")]
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
 }
 
 #[derive(Debug, Args)]
@@ -123,7 +129,8 @@ struct ServeArgs {
     log_format: Option<String>,
 }
 
-/// Does what the command line says. Status 0: done; 1: the machine refused; 2: it was misused.
+/// Does what the command line says. Status 0: done; 1: the machine refused, or a policy denies; 2: it was
+/// misused.
 pub(crate) fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -131,16 +138,19 @@ pub(crate) fn run() -> ExitCode {
         // The help or the version that was asked for.
         Err(error) => error.exit(),
     };
+    let done = |()| ExitCode::SUCCESS;
     let result = match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
-        Command::Serve(args) => serve::run(&args),
+        Command::Serve(args) => serve::run(&args).map(done),
         #[cfg(feature = "tls")]
-        Command::Cert(args) => cert::run(&args),
-        Command::CheckConfig { file } => check_config(file),
+        Command::Cert(args) => cert::run(&args).map(done),
+        Command::CheckConfig { file } => check_config(file).map(done),
         #[cfg(feature = "tls")]
-        Command::Passwd { name } => passwd::run(&name),
+        Command::Passwd { name } => passwd::run(&name).map(done),
+        #[cfg(feature = "aws")]
+        Command::Policy(command) => policy::run(&command),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(failure) => failure.report(),
     }
 }

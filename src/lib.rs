@@ -34,7 +34,7 @@
 //! | `websocket` | MQTT over WebSocket | yes |
 //! | `http` | the HTTP control API | yes |
 //! | `cli` | what the binary needs; a program that embeds the broker leaves it out | yes |
-//! | `aws` | what AWS IoT Core is besides a broker of messages: its lifecycle events | yes |
+//! | `aws` | what AWS IoT Core is besides a broker of messages: its lifecycle events and its policies ([`policy`]) | yes |
 //!
 //! A listener whose feature was left out is an error at the start ([`StartError::Feature`]).
 
@@ -65,6 +65,8 @@ pub mod internals;
 mod local;
 pub(crate) mod message;
 mod net;
+#[cfg(feature = "aws")]
+pub mod policy;
 pub(crate) mod protocol;
 mod server;
 #[cfg(any(test, fuzzing))]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Modules by layer, the lowest first. A module may use its own layer and those below.
 const LAYERS: [&[&str]; 10] = [
     &["config", "time", "auth", "budget", "table", "chunked"],
-    &["codec", "topic"],
+    &["codec", "topic", "policy"],
     &["message"],
     &["protocol"],
     &["broker"],
@@ -297,7 +297,9 @@ fn programs_and_the_api_get_no_more_of_a_server_than_they_need() {
 #[test]
 fn the_core_is_synchronous_and_reads_no_clock() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    for module in ["codec", "topic", "message", "protocol", "broker", "client"] {
+    for module in [
+        "codec", "topic", "policy", "message", "protocol", "broker", "client",
+    ] {
         let mut files = Vec::new();
         sources(&root.join(module), &mut files);
         for file in files {

@@ -10,6 +10,8 @@ mod log;
 mod mqtt;
 mod passwd;
 mod pki;
+#[cfg(feature = "aws")]
+mod policy;
 mod serve;
 mod stop;
 
