@@ -215,7 +215,7 @@ fn connections_that_say_nothing_have_no_more_than_their_time() {
 fn a_program_moves_the_clock_too() {
     let api = Api::start();
     let clock = api.server().clock();
-    let hour = std::time::Duration::from_secs(3600);
+    let hour = Duration::from_secs(3600);
     let connect = Connect::new("a").with(session_expiry(3600));
     api.open(Version::V5, &connect).disconnect();
     eventually("a has left", || {
