@@ -12,6 +12,7 @@
 //! The program that the broker runs in and the HTTP API are not asked about.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::auth::Principal;
 use crate::message::will::Will;
@@ -22,7 +23,15 @@ use super::facts::ConnectionFacts;
 /// Knows what clients may do.
 pub(crate) trait Access: Send + Sync {
     /// Lets a client in, or says why not.
-    fn admit(&self, claim: &Claim<'_>) -> Result<Arc<dyn Permissions>, Violation>;
+    fn admit(&self, claim: &Claim<'_>) -> Result<Arc<dyn Permissions>, NotAdmitted>;
+}
+
+/// Why a client does not get in.
+pub(crate) struct NotAdmitted {
+    pub(crate) violation: Violation,
+    /// Whether the client is told, as far as its version has words for it; otherwise the connection is
+    /// just closed.
+    pub(crate) is_told: bool,
 }
 
 /// What a CONNECT asks for.
@@ -34,31 +43,30 @@ pub(crate) struct Claim<'a> {
     pub(crate) will: Option<&'a Will>,
     /// The session may outlive the connection, or be one that did (AWS-ID-83).
     pub(crate) is_persistent: bool,
+    pub(crate) now: Instant,
 }
 
 /// What one connection may do. It is asked each time, because that may change while the connection
 /// lasts (AWS-ID-15); the answers to what is asked per message have to be at hand.
 pub(crate) trait Permissions: Send + Sync {
     /// Whether the client may publish to `topic`, and keep a message there.
-    fn may_publish(&self, topic: &str, retain: bool) -> bool;
+    fn may_publish(&self, topic: &str, retain: bool, now: Instant) -> bool;
 
     /// Why it may not.
-    fn refuse_publish(&self, topic: &str, retain: bool) -> Violation;
+    fn refuse_publish(&self, topic: &str, retain: bool, now: Instant) -> Violation;
 
     /// Whether the client may subscribe to `filter`, with its `$share/` and all; if not, why.
-    fn check_subscribe(&self, filter: &str) -> Result<(), Violation>;
+    fn check_subscribe(&self, filter: &str, now: Instant) -> Result<(), Violation>;
 
     /// Whether the client may get a message of `topic`; through the group of that ShareName, if one is
     /// given.
-    fn may_receive(&self, topic: &str, share: Option<&str>) -> bool;
+    fn may_receive(&self, topic: &str, share: Option<&str>, now: Instant) -> bool;
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Instant;
-
     use parking_lot::RwLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
     use crate::broker::doubles::{NoAlarm, Sink};
@@ -80,19 +88,19 @@ mod tests {
     }
 
     impl Permissions for Without {
-        fn may_publish(&self, _: &str, _: bool) -> bool {
+        fn may_publish(&self, _: &str, _: bool, _: Instant) -> bool {
             true
         }
 
-        fn refuse_publish(&self, topic: &str, _: bool) -> Violation {
+        fn refuse_publish(&self, topic: &str, _: bool, _: Instant) -> Violation {
             Violation::new(ReasonCode::NotAuthorized, "test", topic.to_owned())
         }
 
-        fn check_subscribe(&self, _: &str) -> Result<(), Violation> {
+        fn check_subscribe(&self, _: &str, _: Instant) -> Result<(), Violation> {
             Ok(())
         }
 
-        fn may_receive(&self, topic: &str, _: Option<&str>) -> bool {
+        fn may_receive(&self, topic: &str, _: Option<&str>, _: Instant) -> bool {
             self.asked.fetch_add(1, Ordering::Relaxed);
             let prefix = self.prefix.read();
             prefix.is_none_or(|prefix| !topic.starts_with(prefix))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::auth::Principal;
-use crate::broker::access::{Claim, Permissions};
+use crate::broker::access::{Claim, NotAdmitted, Permissions};
 use crate::broker::{
     Attached, Broker, ConnectRequest, Context, Dirty, NotAttached, Outgoing, Peer, RouteCache,
     Takeover, TrafficTotals, compose,
@@ -67,6 +67,7 @@ impl Connection {
                     version: connect.version,
                     client_id: connect.client_id,
                     principal: &Principal::Anonymous,
+                    is_told: true,
                     packet_size: connect
                         .properties
                         .maximum_packet_size
@@ -189,16 +190,14 @@ impl Connection {
             );
             return Flow::End;
         }
-        let permissions = match self.ask_for_permissions(broker, &accepted) {
+        let permissions = match self.ask_for_permissions(broker, &accepted, context) {
             Ok(permissions) => permissions,
-            Err(violation) => {
-                self.reject(
-                    broker,
-                    &Applicant::from(&accepted),
-                    &violation,
-                    context,
-                    dirty,
-                );
+            Err(refusal) => {
+                let applicant = Applicant {
+                    is_told: refusal.is_told,
+                    ..Applicant::from(&accepted)
+                };
+                self.reject(broker, &applicant, &refusal.violation, context, dirty);
                 return Flow::End;
             }
         };
@@ -219,7 +218,8 @@ impl Connection {
         &self,
         broker: &Broker,
         accepted: &Accepted,
-    ) -> Result<Option<Arc<dyn Permissions>>, Violation> {
+        context: &Context<'_>,
+    ) -> Result<Option<Arc<dyn Permissions>>, NotAdmitted> {
         let Some(access) = broker.access() else {
             return Ok(None);
         };
@@ -229,6 +229,7 @@ impl Connection {
             facts: &self.facts,
             will: accepted.will.as_deref(),
             is_persistent: !accepted.clean_start || accepted.session_expiry > 0,
+            now: context.now,
         };
         access.admit(&claim).map(Some)
     }

@@ -269,7 +269,7 @@ impl Active {
         let ids = publish.packet_id.into_iter().collect();
         if sent.is_denied {
             let topic = topic_of(&self.aliases, publish).to_owned();
-            return self.deny(broker, publish, &topic, ids);
+            return self.deny(broker, publish, &topic, ids, context);
         }
         self.conclude_all(broker, publish.qos, ids, sent)
     }
@@ -282,11 +282,12 @@ impl Active {
         publish: &Publish<'_>,
         topic: &str,
         ids: Ids,
+        context: &Context<'_>,
     ) -> Result<(), Stop> {
         let Some(permissions) = self.permissions.clone() else {
             return Ok(());
         };
-        let violation = permissions.refuse_publish(topic, publish.retain);
+        let violation = permissions.refuse_publish(topic, publish.retain, context.now);
         if ids.is_empty() {
             return self.refuse(broker, publish.qos, None, violation);
         }
@@ -381,7 +382,7 @@ impl Active {
         };
         let sent = broker.deliver(origin, run, context, dirty);
         match sent.is_denied {
-            true => self.deny(broker, publish, publish.topic, ids)?,
+            true => self.deny(broker, publish, publish.topic, ids, context)?,
             false => self.conclude_all(broker, publish.qos, ids, sent)?,
         }
         Ok(at)

@@ -16,6 +16,8 @@ pub(super) struct Applicant<'a> {
     pub(super) client_id: &'a str,
     /// Whom it acts for, as far as that is known.
     pub(super) principal: &'a Principal,
+    /// Whether it is told at all.
+    pub(super) is_told: bool,
     /// Its Maximum Packet Size.
     pub(super) packet_size: usize,
     /// Whether it takes a Reason String (AWS-M5-13).
@@ -28,6 +30,7 @@ impl<'a> From<&'a Accepted> for Applicant<'a> {
             version: accepted.version,
             client_id: &accepted.client_id,
             principal: &accepted.principal,
+            is_told: true,
             packet_size: accepted.packet_size,
             problem_information: accepted.problem_information,
         }
@@ -75,6 +78,7 @@ impl Connection {
             version,
             client_id,
             principal,
+            is_told,
             packet_size,
             problem_information,
         } = *applicant;
@@ -101,7 +105,7 @@ impl Connection {
         let closes = broker.config().aws.close_on_refusal_v3
             && violation.reason != ReasonCode::UnsupportedProtocolVersion;
         let silent = version == Version::V311 && (closes || !has_return_code(violation.reason));
-        if !silent {
+        if is_told && !silent {
             let (text, reason) = (
                 Some(&*text).filter(|_| problem_information),
                 violation.reason,

@@ -92,7 +92,7 @@ impl Active {
                 }
                 let (full, options) = filter?;
                 rules::check_options(full, options, config)?;
-                self.check_filter_v3(broker, full)?;
+                self.check_filter_v3(broker, full, context)?;
                 work.advance(subscribe_filter_len(full), CHECK_STEPS, dirty);
             }
             rules::check_filter_count(work.count, "AWS-MQTT-21", &config.limits)?;
@@ -165,7 +165,7 @@ impl Active {
         dirty: &mut Dirty,
     ) -> ReasonCode {
         let checked = rules::check_filter(full, broker.config())
-            .and_then(|filter| self.check_permission(full).map(|()| filter));
+            .and_then(|filter| self.check_permission(full, context).map(|()| filter));
         let filter = match checked {
             Ok(filter) => filter,
             Err(violation) => {
@@ -291,21 +291,26 @@ impl Active {
     }
 
     /// MQTT 3.1.1 clients of the service are cut off where MQTT 5 ones get a code (section 10.1).
-    fn check_filter_v3(&self, broker: &Broker, full: &str) -> Result<(), Violation> {
+    fn check_filter_v3(
+        &self,
+        broker: &Broker,
+        full: &str,
+        context: &Context<'_>,
+    ) -> Result<(), Violation> {
         let config = broker.config();
         if self.version != Version::V311 || !config.aws.close_on_refusal_v3 {
             return Ok(());
         }
         match rules::check_filter(full, config) {
             Err(violation) if violation.rule.starts_with("AWS-") => Err(violation),
-            Ok(_) | Err(_) => self.check_permission(full),
+            Ok(_) | Err(_) => self.check_permission(full, context),
         }
     }
 
     /// Whether the client may subscribe to a filter (AWS-ID-35).
-    fn check_permission(&self, full: &str) -> Result<(), Violation> {
+    fn check_permission(&self, full: &str, context: &Context<'_>) -> Result<(), Violation> {
         match &self.permissions {
-            Some(permissions) => permissions.check_subscribe(full),
+            Some(permissions) => permissions.check_subscribe(full, context.now),
             None => Ok(()),
         }
     }

@@ -14,6 +14,7 @@ pub(super) mod outside;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Instant;
 
 use smallvec::SmallVec;
 
@@ -291,12 +292,12 @@ impl<'a> Origin<'a> {
 
     /// Whether it may publish a run (AWS-ID-32, -33). A will was asked about at CONNECT (AWS-ID-31).
     #[inline]
-    fn may_publish(&self, run: Run<'_>) -> bool {
+    fn may_publish(&self, run: Run<'_>, now: Instant) -> bool {
         match self {
             Self::Client {
                 permissions: Some(permissions),
                 ..
-            } => permissions.may_publish(run.topic(), run.is_retained()),
+            } => permissions.may_publish(run.topic(), run.is_retained(), now),
             Self::Client { .. } | Self::Will { .. } | Self::Outside | Self::Own => true,
         }
     }
@@ -322,7 +323,7 @@ impl Broker {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Sent {
-        if !origin.may_publish(run) {
+        if !origin.may_publish(run, context.now) {
             return Sent::denied();
         }
         let publisher = origin.publisher();
@@ -500,7 +501,7 @@ pub(super) fn serve_receiver(
     dirty: &mut Dirty,
 ) {
     let mut outbox = receiver.session.outbox();
-    if !outbox.may_receive(run.topic()) {
+    if !outbox.may_receive(run.topic(), context.now) {
         return;
     }
     if room > 0 {

@@ -108,15 +108,16 @@ impl Connected {
 
     /// Whether the client may get a message of `topic`.
     #[inline]
-    pub(super) fn may_receive(&self, topic: &str) -> bool {
+    pub(super) fn may_receive(&self, topic: &str, now: Instant) -> bool {
         let permissions = self.permissions.as_ref();
-        permissions.is_none_or(|permissions| permissions.may_receive(topic, None))
+        permissions.is_none_or(|permissions| permissions.may_receive(topic, None, now))
     }
 
     /// Whether the client gets a message that waited: it fits and may be had.
     pub(super) fn takes(&self, delivery: &Delivery, bounds: &Bounds<'_>) -> bool {
         delivery_fits(delivery, self, bounds)
-            && (self.permissions.is_none() || self.may_receive(delivery.message.topic()))
+            && (self.permissions.is_none()
+                || self.may_receive(delivery.message.topic(), bounds.now))
     }
 
     /// Whether the socket takes what is appended at once, as far as that is known.

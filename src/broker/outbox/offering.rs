@@ -1,5 +1,7 @@
 //! What a receiver gets for itself: sent, queued or dropped.
 
+use std::time::Instant;
+
 use crate::codec::{QoS, Version};
 use crate::message::delivery::{Delivery, SubscriptionIds};
 use crate::message::publication::Publication;
@@ -61,9 +63,9 @@ impl Outbox {
     /// Whether the client may get messages of `topic`. Without a connection they are kept: the next one
     /// is asked about when they are sent.
     #[inline]
-    pub(in crate::broker) fn may_receive(&self, topic: &str) -> bool {
+    pub(in crate::broker) fn may_receive(&self, topic: &str, now: Instant) -> bool {
         let connected = self.connected.as_ref();
-        connected.is_none_or(|connected| connected.may_receive(topic))
+        connected.is_none_or(|connected| connected.may_receive(topic, now))
     }
 
     /// What becomes of a message that would have to wait and may not.
@@ -237,7 +239,7 @@ impl Outbox {
         grant: Grant,
         bounds: &Bounds<'_>,
     ) -> Wake {
-        if !self.may_receive(publication.topic) {
+        if !self.may_receive(publication.topic, bounds.now) {
             return Wake::Nobody;
         }
         match self.offer(publication, grant, bounds) {

@@ -1,5 +1,7 @@
 //! What groups hand over to a receiver, and what goes back to them (design 3).
 
+use std::time::Instant;
+
 use crate::codec::{MAX_PACKET_SIZE, PacketId, QoS};
 use crate::message::delivery::Delivery;
 use crate::message::publication::Publication;
@@ -67,7 +69,7 @@ impl Outbox {
                 .want(origin.membership, Room::Outbox);
             return HandOver::NoRoom;
         }
-        if !self.may_share(connected, publication.topic, origin) {
+        if !self.may_share(connected, publication.topic, origin, bounds.now) {
             return HandOver::Denied;
         }
         if grant.qos == QoS::AtMostOnce && connected.out.len() < bounds.limits.outbox {
@@ -97,12 +99,12 @@ impl Outbox {
 
     /// Whether the client may get a message of `topic` through a group.
     #[inline]
-    fn may_share(&self, connected: &Connected, topic: &str, origin: Origin) -> bool {
+    fn may_share(&self, connected: &Connected, topic: &str, origin: Origin, now: Instant) -> bool {
         let permissions = connected.permissions.as_deref();
         permissions.is_none_or(|permissions| {
             let membership = self.membership(origin.membership);
             let share = membership.map(|membership| membership.group().share());
-            permissions.may_receive(topic, share)
+            permissions.may_receive(topic, share, now)
         })
     }
 
@@ -188,7 +190,7 @@ impl Outbox {
         let connected = self.connected.as_ref();
         let is_taken = connected.is_some_and(|connected| {
             delivery_fits(&delivery, connected, bounds)
-                && self.may_share(connected, delivery.message.topic(), origin)
+                && self.may_share(connected, delivery.message.topic(), origin, bounds.now)
         });
         if !is_taken || !self.has_room(bounds) {
             return Err(delivery);
