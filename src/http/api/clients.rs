@@ -42,6 +42,7 @@ struct Client {
     /// Protocol level: 4 is MQTT 3.1.1.
     protocol: u8,
     listener: Option<&'static str>,
+    /// `None` in the same process, and without a connection.
     peer: Option<SocketAddr>,
     /// `None`: never.
     session_expiry_s: Option<u64>,
@@ -221,7 +222,7 @@ impl From<ClientSnapshot> for Client {
             connected: client.connected,
             protocol: client.version.level(),
             listener: facts.map(|facts| facts.listener),
-            peer: facts.and_then(|facts| facts.peer),
+            peer: facts.and_then(|facts| facts.peer.socket_addr()),
             session_expiry_s: client.session_expiry.map(|expiry| expiry.as_secs()),
             in_flight: client.in_flight,
             queued: client.queued,

@@ -62,7 +62,7 @@ where
 {
     let config = shared.engine.broker.config();
     let limit = config.limits.connect_timeout;
-    let peer = facts.peer_name();
+    let peer = facts.peer;
     let listener = facts.listener;
     let exchange = tokio::time::timeout(limit, exchange(config, stream));
     let outcome = tokio::select! {
