@@ -338,7 +338,8 @@ impl Listeners {
                 turns: shared.turns.clone(),
                 cannot_accept: shared.notices.cannot_accept.clone(),
             };
-            shared.tasks.spawn(crate::http::serve(parts, listener));
+            let server = Arc::new(crate::http::Server::new(parts));
+            shared.tasks.spawn(crate::http::listen(server, listener));
         }
     }
 }

@@ -99,7 +99,7 @@ struct ClientDetail {
 }
 
 #[derive(Serialize)]
-pub(in crate::http) struct Disconnected {
+pub(super) struct Disconnected {
     client_id: String,
     /// Whether there was a connection to end.
     disconnected: bool,
@@ -107,7 +107,7 @@ pub(in crate::http) struct Disconnected {
 }
 
 /// A page of the sessions, by client identifier.
-pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
     let page = Parameters::parse(&uri, &LIST)?.page()?;
     let engine = api.engine;
     let job = move || {
@@ -125,7 +125,7 @@ fn name(session: &Arc<Session>) -> &str {
     session.client_id()
 }
 
-pub(in crate::http) async fn show(
+pub(super) async fn show(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
     _: NoParameters,
@@ -142,7 +142,7 @@ pub(in crate::http) async fn show(
 }
 
 /// Ends a client's connection with DISCONNECT; its session goes on as after any lost connection.
-pub(in crate::http) async fn disconnect(
+pub(super) async fn disconnect(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
