@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::broker::doubles::{NoAlarm, Sink};
-use crate::broker::{Broker, ConnectionFacts, Dirty, Randomness, Traffic};
+use crate::broker::{Broker, ConnectionFacts, Dirty, PeerAddr, Randomness};
 use crate::client::{Connection, Flow};
 use crate::codec::{self, OutgoingPublish, PacketId, QoS, Split, Version};
 use crate::config::Config;
@@ -46,12 +46,7 @@ impl Switchboard {
     /// A connection that has sent nothing.
     pub fn dial(&self) -> Caller {
         let sink = Arc::new(Sink::default());
-        let facts = ConnectionFacts {
-            listener: "internals",
-            peer: None,
-            tls: None,
-            traffic: Traffic::default(),
-        };
+        let facts = ConnectionFacts::new("internals", PeerAddr::Memory, None);
         Caller {
             connection: Connection::new(&self.broker, sink.clone(), facts, self.now),
             sink,

@@ -136,7 +136,7 @@ impl Server {
         listeners.serve(
             &shared,
             #[cfg(feature = "tls")]
-            tls.as_ref().map(|tls| &tls.config),
+            tls.as_ref(),
         );
         let handle = Handle::new(
             shared,
@@ -215,31 +215,53 @@ fn handshake_steps() -> usize {
     workers.saturating_sub(1).max(1)
 }
 
-/// What the TLS listeners work with.
+/// What the TLS listeners work with, each with a configuration of its own.
 #[cfg(feature = "tls")]
 struct Prepared {
-    config: Arc<rustls::ServerConfig>,
+    mqtts: Arc<rustls::ServerConfig>,
+    #[cfg(feature = "websocket")]
+    wss: Arc<rustls::ServerConfig>,
     trust: handle::Trust,
 }
 
 #[cfg(feature = "tls")]
 fn prepare_tls(tls: &crate::config::Tls) -> Result<Prepared, StartError> {
-    use crate::net::{ca, tls as listener_tls};
+    use crate::net::tls::Terms;
+
+    let (certificates, trust) = certificates(tls)?;
+    let terms = Terms {
+        client_cert: tls.client_cert,
+        alpn: &[],
+    };
+    Ok(Prepared {
+        mqtts: certificates.config(terms)?,
+        #[cfg(feature = "websocket")]
+        wss: certificates.config(terms)?,
+        trust,
+    })
+}
+
+/// Makes the certificates, or reads them.
+#[cfg(feature = "tls")]
+fn certificates(
+    tls: &crate::config::Tls,
+) -> Result<(crate::net::tls::Certificates, handle::Trust), StartError> {
+    use crate::net::ca;
+    use crate::net::tls::Certificates;
 
     if tls.in_memory {
         let own = ca::Ephemeral::new(&tls.san)?;
-        let config = listener_tls::ephemeral_config(tls, &own)?;
-        let trust = handle::Trust::Memory(Box::new(own));
-        return Ok(Prepared { config, trust });
+        let certificates = Certificates::in_memory(&own)?;
+        return Ok((certificates, handle::Trust::Memory(Box::new(own))));
     }
     let files = ca::ensure(tls)?;
-    let config = listener_tls::server_config(tls, &files)?;
+    let certificates = Certificates::read(&files)?;
     let trust = handle::Trust::Files {
         ca_file: files.ca_file,
         // A PKI of one's own issues by itself.
         folder: tls.server_cert.is_none().then(|| tls.certs.clone()),
     };
-    Ok(Prepared { config, trust })
+    Ok((certificates, trust))
 }
 
 /// The bound sockets of a configuration.
@@ -297,11 +319,7 @@ impl Listeners {
         }
     }
 
-    fn serve(
-        self,
-        shared: &Arc<Shared>,
-        #[cfg(feature = "tls")] tls: Option<&Arc<rustls::ServerConfig>>,
-    ) {
+    fn serve(self, shared: &Arc<Shared>, #[cfg(feature = "tls")] tls: Option<&Prepared>) {
         let serve = |listener: Option<TcpListener>, kind: Option<listener::Kind>| {
             if let (Some(listener), Some(kind)) = (listener, kind) {
                 shared
@@ -311,11 +329,17 @@ impl Listeners {
         };
         serve(self.mqtt, Some(listener::Kind::Mqtt));
         #[cfg(feature = "tls")]
-        serve(self.mqtts, tls.cloned().map(listener::Kind::Mqtts));
+        serve(
+            self.mqtts,
+            tls.map(|tls| listener::Kind::Mqtts(tls.mqtts.clone())),
+        );
         #[cfg(feature = "websocket")]
         serve(self.ws, Some(listener::Kind::Ws));
         #[cfg(all(feature = "websocket", feature = "tls"))]
-        serve(self.wss, tls.cloned().map(listener::Kind::Wss));
+        serve(
+            self.wss,
+            tls.map(|tls| listener::Kind::Wss(tls.wss.clone())),
+        );
         #[cfg(feature = "http")]
         if let Some(listener) = self.http {
             let parts = crate::http::Parts {
@@ -324,7 +348,8 @@ impl Listeners {
                 turns: shared.turns.clone(),
                 cannot_accept: shared.notices.cannot_accept.clone(),
             };
-            shared.tasks.spawn(crate::http::serve(parts, listener));
+            let server = Arc::new(crate::http::Server::new(parts));
+            shared.tasks.spawn(crate::http::listen(server, listener));
         }
     }
 }

@@ -3,19 +3,25 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 /// What one host is known by: its IPv4 address, or the first 64 bits of its IPv6 address, because a
-/// host picks the rest as it likes (RFC 4291, section 2.5.1).
+/// host picks the rest as it likes (RFC 4291, section 2.5.1). What this process opens to itself is one
+/// source beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Source(IpAddr);
+pub(crate) struct Source(Option<IpAddr>);
+
+impl Source {
+    /// This process.
+    pub(crate) const PROCESS: Self = Self(None);
+}
 
 impl From<IpAddr> for Source {
     fn from(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
+        Self(Some(match address.to_canonical() {
             IpAddr::V6(address) => {
                 let network = address.to_bits() & !u128::from(u64::MAX);
                 IpAddr::V6(Ipv6Addr::from_bits(network))
             }
             address @ IpAddr::V4(_) => address,
-        })
+        }))
     }
 }
 

@@ -71,8 +71,8 @@ mod tests {
     use super::*;
     use crate::broker::doubles::{NoAlarm, Sink};
     use crate::broker::{
-        Attached, Broker, ConnectRequest, Dirty, Due, Link, Origin, Peer, Randomness, Request, Run,
-        Takeover, Traffic,
+        Attached, Broker, ConnectRequest, Dirty, Due, Link, Origin, Peer, PeerAddr, Randomness,
+        Request, Run, Takeover,
     };
     use crate::codec::client::decode_all;
     use crate::codec::{Packet, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version};
@@ -148,12 +148,7 @@ mod tests {
                     topic_aliases: 0,
                     problem_information: true,
                 },
-                facts: Arc::new(ConnectionFacts {
-                    listener: "test",
-                    peer: None,
-                    tls: None,
-                    traffic: Traffic::default(),
-                }),
+                facts: Arc::new(ConnectionFacts::new("test", PeerAddr::Memory, None)),
                 permissions: Some(permissions.clone()),
                 takeover: Takeover::AtOnce,
             };

@@ -1,24 +1,67 @@
 //! What is known about a connection besides its MQTT state.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::auth::Source;
 
 /// Facts of one connection, for logs and the HTTP API.
 #[derive(Debug)]
 pub(crate) struct ConnectionFacts {
-    /// The listener: `mqtt`, `mqtts`, `ws`, `wss` or `local`.
+    /// The listener: `mqtt`, `mqtts`, `ws`, `wss`, `http` or `local`.
     pub(crate) listener: &'static str,
-    /// `None` for a client in the same process.
-    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) peer: PeerAddr,
     pub(crate) tls: Option<Box<TlsFacts>>,
     pub(crate) traffic: Traffic,
 }
 
 impl ConnectionFacts {
-    /// Where the client is, for people.
-    pub(crate) fn peer_name(&self) -> String {
-        self.peer
-            .map_or_else(|| "this process".to_owned(), |peer| peer.to_string())
+    /// Facts of a connection on which nothing has come in yet.
+    pub(crate) fn new(listener: &'static str, peer: PeerAddr, tls: Option<TlsFacts>) -> Self {
+        Self {
+            listener,
+            peer,
+            tls: tls.map(Box::new),
+            traffic: Traffic::default(),
+        }
+    }
+}
+
+/// Where the other end of a connection is. Displayed for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PeerAddr {
+    Ip(SocketAddr),
+    /// In the memory of this process.
+    Memory,
+}
+
+impl PeerAddr {
+    /// The address of a socket; `None` where there is none.
+    #[cfg(any(feature = "http", feature = "aws"))]
+    pub(crate) fn socket_addr(self) -> Option<SocketAddr> {
+        match self {
+            Self::Ip(address) => Some(address),
+            Self::Memory => None,
+        }
+    }
+}
+
+impl fmt::Display for PeerAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Memory => f.write_str("this process"),
+        }
+    }
+}
+
+impl From<PeerAddr> for Source {
+    fn from(peer: PeerAddr) -> Self {
+        match peer {
+            PeerAddr::Ip(address) => address.ip().into(),
+            PeerAddr::Memory => Self::PROCESS,
+        }
     }
 }
 
@@ -75,4 +118,27 @@ pub(crate) struct TlsFacts {
     /// SHA-256 of the client certificate, as the service's certificate id.
     pub(crate) certificate_id: Option<String>,
     pub(crate) common_name: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peer_is_shown_as_its_address_or_as_this_process() {
+        let peer = |text: &str| PeerAddr::Ip(text.parse().unwrap());
+        assert_eq!(peer("[::1]:1883").to_string(), "[::1]:1883");
+        assert_eq!(PeerAddr::Memory.to_string(), "this process");
+    }
+
+    /// Clients in memory share their turns and their failures, and nobody on the network has a part in them.
+    #[test]
+    fn source_of_a_peer_is_its_host_or_this_process() {
+        let source = |text: &str| Source::from(PeerAddr::Ip(text.parse().unwrap()));
+        assert_eq!(source("127.0.0.1:1"), source("127.0.0.1:2"));
+        assert_eq!(Source::from(PeerAddr::Memory), Source::PROCESS);
+        for address in ["127.0.0.1:1", "0.0.0.0:1", "[::]:1"] {
+            assert_ne!(source(address), Source::PROCESS, "{address}");
+        }
+    }
 }

@@ -594,7 +594,7 @@ fn deadline(now: Instant, secs: u32) -> Instant {
 mod tests {
     use super::*;
     use crate::broker::doubles::{NoAlarm, Sink};
-    use crate::broker::{Randomness, Traffic};
+    use crate::broker::{PeerAddr, Randomness};
     use crate::config::Config;
 
     fn request<'a>(client_id: &'a str, will: &'a mut Option<Box<Will>>) -> ConnectRequest<'a> {
@@ -614,12 +614,7 @@ mod tests {
                 topic_aliases: 0,
                 problem_information: true,
             },
-            facts: Arc::new(ConnectionFacts {
-                listener: "test",
-                peer: None,
-                tls: None,
-                traffic: Traffic::default(),
-            }),
+            facts: Arc::new(ConnectionFacts::new("test", PeerAddr::Memory, None)),
         }
     }
 

@@ -57,7 +57,9 @@ pub(crate) use deliver::outside::OutsideMessage;
 #[cfg(feature = "http")]
 pub(crate) use deliver::outside::Publishing;
 pub(crate) use deliver::{Origin, Published, Run, Sent};
-pub(crate) use facts::{ConnectionFacts, TlsFacts, Traffic, TrafficTotals};
+#[cfg(any(feature = "tls", feature = "http"))]
+pub(crate) use facts::TlsFacts;
+pub(crate) use facts::{ConnectionFacts, PeerAddr, TrafficTotals};
 pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
 pub(crate) use local::LocalSession;
 pub(crate) use outbox::compose::{Outgoing, compose, compose_within};

@@ -304,7 +304,7 @@ impl Connection {
     ) -> Flow {
         tracing::info!(
             client_id = %accepted.client_id,
-            peer = %self.facts.peer_name(),
+            peer = %self.facts.peer,
             listener = self.facts.listener,
             protocol = accepted.version.level(),
             principal = accepted.principal.name(),

@@ -40,14 +40,14 @@ impl<'a> From<&'a Accepted> for Applicant<'a> {
 impl Connection {
     /// Before a client is known there is nobody to answer.
     pub(super) fn reject_unread(&mut self, broker: &Broker, text: &str) {
-        tracing::debug!(peer = %self.facts.peer_name(), listener = self.facts.listener, "refused: {text}");
+        tracing::debug!(peer = %self.facts.peer, listener = self.facts.listener, "refused: {text}");
         self.retire(broker, Version::V311, Vec::new());
     }
 
     /// A CONNECT that cannot be decoded, or whose version is not served (MQTT-3.1.2-1, -2,
     /// MQTT-3.1.4-1; MQTT 3.1.1: MQTT-3.1.2-2).
     pub(super) fn reject_undecoded(&mut self, broker: &Broker, error: &ConnectError) {
-        tracing::info!(peer = %self.facts.peer_name(), listener = self.facts.listener, "refused: {error}");
+        tracing::info!(peer = %self.facts.peer, listener = self.facts.listener, "refused: {error}");
         let version = error.version().filter(|version| match error {
             ConnectError::UnsupportedVersion { .. } => true,
             // MQTT 3.1.1 has no return code for a malformed packet: it closes.
@@ -84,7 +84,7 @@ impl Connection {
         } = *applicant;
         tracing::info!(
             client_id,
-            peer = %self.facts.peer_name(),
+            peer = %self.facts.peer,
             listener = self.facts.listener,
             protocol = version.level(),
             rule = violation.rule,
@@ -151,7 +151,7 @@ impl Connection {
             broker.detach(&active.session, active.epoch, cause, context, dirty);
         } else if !matches!(self.phase, Phase::Ended) {
             tracing::debug!(
-                peer = %self.facts.peer_name(),
+                peer = %self.facts.peer,
                 listener = self.facts.listener,
                 reason = %cause,
                 "ended before CONNECT"
@@ -165,7 +165,7 @@ impl Connection {
     pub(super) fn log_end(&self, active: &Active, cause: &Cause) {
         tracing::info!(
             client_id = active.session.client_id(),
-            peer = %self.facts.peer_name(),
+            peer = %self.facts.peer,
             listener = self.facts.listener,
             protocol = active.version.level(),
             by = cause.initiator().name(),

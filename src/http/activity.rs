@@ -9,9 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -54,10 +52,8 @@ struct State {
     moved: Instant,
     /// Whether it was told to give way.
     gives_way: bool,
-    /// Whether the socket took no more bytes.
+    /// Whether the stream took no more bytes.
     is_blocked: bool,
-    /// Whether what was written and not read goes when the socket closes.
-    is_abandoned: bool,
 }
 
 /// Why a connection is closed.
@@ -91,7 +87,6 @@ impl Activity {
                 moved: now,
                 gives_way: false,
                 is_blocked: false,
-                is_abandoned: false,
             }),
             idle_limit: idle_limit.min(LONGEST),
             give_way: Notify::new(),
@@ -176,11 +171,9 @@ impl Activity {
         self.state.lock().moved = Instant::now();
     }
 
-    /// The connection is to be closed: with a reset where the client does not read what it is sent,
-    /// or the system would keep that for minutes, and so much of each such client.
-    pub(super) fn abandon(&self, expired: Expired) {
-        let mut state = self.state.lock();
-        state.is_abandoned = state.is_blocked || expired == Expired::GaveWay;
+    /// Whether the client of a connection that is to be closed may leave unread what it was sent.
+    pub(super) fn is_unread(&self, expired: Expired) -> bool {
+        self.state.lock().is_blocked || expired == Expired::GaveWay
     }
 
     /// Since when it keeps its place without the broker being at work for it.
@@ -277,15 +270,19 @@ impl Drop for Place {
     }
 }
 
-/// A socket whose bytes are noticed as they move.
-pub(super) struct Watched {
-    socket: TcpStream,
+/// A stream whose bytes are noticed as they move.
+pub(super) struct Watched<S> {
+    stream: S,
     activity: Arc<Activity>,
 }
 
-impl Watched {
-    pub(super) fn new(socket: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { socket, activity }
+impl<S> Watched<S> {
+    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self { stream, activity }
+    }
+
+    pub(super) fn into_inner(self) -> S {
+        self.stream
     }
 
     fn noticed(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -297,23 +294,14 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
-    fn drop(&mut self) {
-        if self.activity.state.lock().is_abandoned {
-            // Without it the close is as any other.
-            let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
-        }
-    }
-}
-
-impl AsyncRead for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
             self.activity.has_moved();
         }
@@ -321,22 +309,22 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.noticed(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -344,12 +332,12 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bytes);
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
         self.noticed(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 }
 

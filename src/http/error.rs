@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use axum::Json;
+use axum::extract::OriginalUri;
 use axum::extract::rejection::PathRejection;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -100,6 +101,17 @@ impl IntoResponse for ApiError {
         };
         (self.status, Json(body)).into_response()
     }
+}
+
+/// The answer to a request for a path that nothing has.
+pub(super) async fn unknown_path(OriginalUri(uri): OriginalUri) -> ApiError {
+    ApiError::not_found(format!("no path '{}'", excerpt(uri.path())))
+}
+
+/// The answer to a method that a path does not have.
+pub(super) async fn wrong_method(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
+    let (method, path) = (excerpt(method.as_str()), excerpt(uri.path()));
+    ApiError::wrong_method(format!("{method} is not for '{path}'"))
 }
 
 impl From<PathRejection> for ApiError {

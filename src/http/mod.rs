@@ -6,36 +6,39 @@
 //!
 //! What a caller can make the broker hold, bodies and answers, is charged to the broker's budget before
 //! it is held. Not charged, and bounded by a constant per connection, are the buffers of [`serve`] and
-//! answers that are short whatever is asked: an error, health, counters. What takes long runs as one of few [`jobs`](jobs::Jobs), or is shared by all who ask for it; and a connection that does nothing
-//! is closed ([`activity`]).
+//! answers that are short whatever is asked: an error, health, counters. What takes long runs as one of
+//! few [`jobs`](jobs::Jobs), or is shared by all who ask for it; and a connection that does nothing is
+//! closed ([`activity`]).
 
 mod activity;
 mod answer;
-mod api;
 mod body;
 mod error;
 mod guard;
+mod health;
 mod jobs;
+mod listener;
 mod metrics;
 mod query;
 mod serve;
+mod v1;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{Method, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{any, get};
 
 use crate::broker::Stats;
 use crate::config::Limits;
 use crate::engine::{Engine, Turns};
 use crate::net::{Seldom, Tasks};
 
-use error::{ApiError, excerpt};
+use error::{ApiError, unknown_path, wrong_method};
 use jobs::{Jobs, SharedJob};
 
-pub(crate) use serve::serve;
+pub(crate) use listener::listen;
+pub(crate) use serve::Server;
 
 /// What a request body may have beyond the largest payload, in bytes: names, quotes, properties.
 const BODY_ALLOWANCE: usize = 1 << 20;
@@ -62,6 +65,16 @@ struct Api {
 }
 
 impl Api {
+    fn new(parts: &Parts) -> Self {
+        Self {
+            engine: parts.engine.clone(),
+            tasks: parts.tasks.clone(),
+            turns: parts.turns.clone(),
+            jobs: Jobs::new(),
+            stats: Arc::new(SharedJob::new()),
+        }
+    }
+
     /// The broker's counters at this moment. All sessions are summed up for them.
     async fn stats(&self) -> Result<Stats, ApiError> {
         let engine = self.engine.clone();
@@ -70,36 +83,25 @@ impl Api {
     }
 }
 
-/// Every path that exists; `openapi.json` describes the same.
+/// Every path that exists, behind the guard; `openapi.json` describes the same.
 fn router(parts: &Parts) -> Router {
-    let api = Api {
-        engine: parts.engine.clone(),
-        tasks: parts.tasks.clone(),
-        turns: parts.turns.clone(),
-        jobs: Jobs::new(),
-        stats: Arc::new(SharedJob::new()),
-    };
-    Router::new()
-        .route("/healthz", get(api::health::healthz))
-        .route("/readyz", get(api::health::readyz))
-        .route("/metrics", get(metrics::scrape))
-        .route("/v1/stats", get(api::stats::show))
-        .route("/v1/clients", get(api::clients::list))
-        .route(
-            "/v1/clients/{id}",
-            get(api::clients::show).delete(api::clients::disconnect),
-        )
-        .route("/v1/groups", get(api::groups::list))
-        .route("/v1/topics", get(api::topics::list))
-        .route("/v1/retained", get(api::retained::list))
-        .route("/v1/clock", get(api::clock::show))
-        .route("/v1/clock/advance", post(api::clock::advance))
-        .route("/v1/publish", post(api::publish::publish))
-        .route("/v1/openapi.json", get(api::openapi::show))
+    routes()
         .fallback(unknown_path)
-        .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(parts.engine.clone(), guard::admit))
-        .with_state(api)
+        .with_state(Api::new(parts))
+}
+
+/// What whoever started the broker asks it, and the control API below its own prefix. What other paths
+/// get is left open.
+fn routes() -> Router<Api> {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::scrape))
+        .method_not_allowed_fallback(wrong_method)
+        .nest("/v1", v1::router())
+        // The one path with the prefix that the fallback of a nested router misses.
+        .route("/v1/", any(unknown_path))
 }
 
 /// The largest request body, in bytes.
@@ -108,11 +110,77 @@ fn body_limit(limits: &Limits) -> usize {
     payload as usize + BODY_ALLOWANCE
 }
 
-async fn unknown_path(uri: Uri) -> ApiError {
-    ApiError::not_found(format!("no path '{}'", excerpt(uri.path())))
-}
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::{Request, StatusCode};
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
 
-async fn wrong_method(method: Method, uri: Uri) -> ApiError {
-    let (method, path) = (excerpt(method.as_str()), excerpt(uri.path()));
-    ApiError::wrong_method(format!("{method} is not for '{path}'"))
+    use super::*;
+    use crate::config::Config;
+
+    /// The parts of a broker that has not begun.
+    pub(super) fn parts() -> Parts {
+        let shared = crate::server::share(Config::standard());
+        Parts {
+            engine: shared.engine.clone(),
+            tasks: shared.tasks.clone(),
+            turns: shared.turns.clone(),
+            cannot_accept: shared.notices.cannot_accept.clone(),
+        }
+    }
+
+    async fn ask(router: &Router, method: &str, path: &str) -> (StatusCode, String) {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.body(Body::empty()).expect("a request");
+        let router = TowerToHyperService::new(router.clone());
+        let answer = router.call(request).await.expect("an answer");
+        let status = answer.status();
+        let body = to_bytes(answer.into_body(), 1 << 20).await.expect("a body");
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    #[tokio::test]
+    async fn router_beside_the_api_answers_in_its_own_way_and_the_api_in_its() {
+        let theirs = || async { (StatusCode::NOT_FOUND, "theirs") };
+        let other = Router::new()
+            .route("/things/{name}", get(theirs).fallback(theirs))
+            .fallback(theirs);
+        let both = routes().merge(other).with_state(Api::new(&parts()));
+        let alone = router(&parts());
+        for (method, path, error) in [
+            ("GET", "/v1", "no path '/v1'"),
+            ("GET", "/v1/", "no path '/v1/'"),
+            ("GET", "/v1//stats", "no path '/v1//stats'"),
+            ("GET", "/v1/things/a", "no path '/v1/things/a'"),
+            ("GET", "/v1/clients/a/b", "no path '/v1/clients/a/b'"),
+            ("PUT", "/v1/stats", "PUT is not for '/v1/stats'"),
+            ("PUT", "/healthz", "PUT is not for '/healthz'"),
+        ] {
+            let status = match method {
+                "PUT" => StatusCode::METHOD_NOT_ALLOWED,
+                _ => StatusCode::NOT_FOUND,
+            };
+            let expected = (status, format!(r#"{{"error":"{error}"}}"#));
+            assert_eq!(ask(&both, method, path).await, expected);
+        }
+        for (method, path) in [
+            ("GET", "/"),
+            ("GET", "/v1x"),
+            ("PUT", "/things/a"),
+            ("GET", "/v2/clients"),
+        ] {
+            let expected = (StatusCode::NOT_FOUND, "theirs".to_owned());
+            assert_eq!(ask(&both, method, path).await, expected, "{path}");
+            // Without a Host.
+            let (status, _) = ask(&alone, method, path).await;
+            assert_eq!(
+                status,
+                StatusCode::FORBIDDEN,
+                "the guard is in front of {path}"
+            );
+        }
+        assert_eq!(ask(&both, "GET", "/healthz").await.0, StatusCode::OK);
+    }
 }

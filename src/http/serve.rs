@@ -1,27 +1,24 @@
-//! The HTTP listener and its connections, each bounded so that slow clients cannot pile up.
+//! The API on a connection, whatever carries it, bounded so that slow clients cannot pile up.
 //!
 //! A connection that neither sends nor reads is closed (`http_idle_timeout`), wherever in its life;
 //! one that does a little now and then is closed when its request takes several times as long. When
 //! all places are taken, the connection that has kept its place longest gives way.
 
-use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
+use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::broker::ConnectionFacts;
 use crate::budget::{Charge, Kind};
 use crate::engine::Engine;
-use crate::net::listener::back_off;
+use crate::net::http1::{self, Bounds};
 
 use super::Parts;
 use super::activity::{Activity, Place, Places, Tracked, Watched};
@@ -37,103 +34,261 @@ const BUFFER: usize = 128 * 1024;
 /// connections, and whoever looks for what takes the memory needs one.
 const IDLE: usize = 10 * 1024;
 
-/// What the system keeps of answers on their way, as far as it follows the wish. A client counts as
-/// reading when a good part of this has left.
-const SEND_BUFFER: usize = 64 * 1024;
-
-/// Serves the API on `listener` until the server stops. Requests that are being answered then are
-/// answered to the end.
-pub(crate) async fn serve(parts: Parts, listener: TcpListener) {
-    let router = super::router(&parts);
-    let engine = &parts.engine;
-    let places = Places::new(CONNECTIONS);
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept(&parts, &listener, &places) => accepted,
-            () = engine.stopping.cancelled() => return,
-        };
-        let Some((stream, activity, place)) = accepted else {
-            continue;
-        };
-        let (owned, router) = (engine.clone(), router.clone());
-        let charge = Charge::forced(engine.broker.budget(), Kind::Http, IDLE);
-        parts.tasks.spawn(async move {
-            serve_connection(&owned, stream, &activity, router).await;
-            drop((place, charge));
-        });
-    }
+/// The API, and what its connections share.
+pub(crate) struct Server {
+    pub(super) parts: Parts,
+    router: TowerToHyperService<Router>,
+    places: Arc<Places>,
 }
 
-/// The next connection, once there is a place for it.
-async fn accept(
-    parts: &Parts,
-    listener: &TcpListener,
-    places: &Arc<Places>,
-) -> Option<(TcpStream, Arc<Activity>, Place)> {
-    match listener.accept().await {
-        Ok((stream, _)) => {
-            let activity = Activity::new(parts.engine.broker.config().http_idle_timeout);
-            let place = places.take(&activity).await;
-            Some((stream, activity, place))
+impl Server {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let router = super::router(&parts);
+        Self::with_router(parts, router)
+    }
+
+    fn with_router(parts: Parts, router: Router) -> Self {
+        Self {
+            parts,
+            router: TowerToHyperService::new(router),
+            places: Places::new(CONNECTIONS),
         }
-        Err(error) => {
-            let now = parts.engine.clock.now().live;
-            back_off(&parts.cannot_accept, now, "http", &error).await;
-            None
+    }
+
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        &self.parts.engine
+    }
+
+    /// Waits for a connection's place. Its idle time runs from now.
+    pub(crate) async fn admit(&self) -> Connection {
+        let broker = &self.engine().broker;
+        let activity = Activity::new(broker.config().http_idle_timeout);
+        let place = self.places.take(&activity).await;
+        Connection {
+            engine: self.engine().clone(),
+            router: self.router.clone(),
+            activity,
+            _place: place,
+            _charge: Charge::forced(broker.budget(), Kind::Http, IDLE),
         }
     }
 }
 
-async fn serve_connection(
-    engine: &Engine,
-    stream: TcpStream,
-    activity: &Arc<Activity>,
-    router: Router,
-) {
-    // A socket that fails here fails at its first read as well.
-    let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(|request| answer(&router, activity, request));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(engine.broker.config().http_idle_timeout)
-        .max_buf_size(BUFFER)
-        .serve_connection(
-            TokioIo::new(Watched::new(stream, activity.clone())),
-            service,
+/// A connection that has its place, and is accounted for, until this is dropped.
+pub(crate) struct Connection {
+    engine: Arc<Engine>,
+    router: TowerToHyperService<Router>,
+    activity: Arc<Activity>,
+    _place: Place,
+    _charge: Charge,
+}
+
+/// How a connection ended.
+pub(crate) enum Ended<S> {
+    /// There is nothing left to do with its stream.
+    Closed,
+    /// Its client may never read what it was sent: it is time to close the stream whatever it holds.
+    Unread(S),
+    /// An answer switched protocols (101). What follows the bytes on the stream is the other one.
+    Switched(S, Bytes),
+}
+
+impl Connection {
+    /// Answers the requests on `stream`, of which `front` was read already, until either side ends it.
+    /// Once the server stops, those that have begun are answered, and no others.
+    pub(crate) async fn serve<S>(
+        &self,
+        front: Bytes,
+        stream: S,
+        facts: &ConnectionFacts,
+    ) -> Ended<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let (listener, peer) = (facts.listener, facts.peer);
+        let bounds = Bounds {
+            buffer: BUFFER,
+            head_timeout: Some(self.engine.broker.config().http_idle_timeout),
+        };
+        let served = http1::serve(
+            front,
+            Watched::new(stream, self.activity.clone()),
+            &bounds,
+            |request| self.answer(request),
+            self.engine.stopping.cancelled(),
+            self.activity.expired(),
         );
-    let mut connection = pin!(connection);
-    let mut expired = pin!(activity.expired());
-    let mut stopping = pin!(engine.stopping.cancelled());
-    let mut is_stopping = false;
-    let ended = loop {
-        tokio::select! {
-            ended = connection.as_mut() => break ended,
-            expired = expired.as_mut() => {
-                tracing::debug!(listener = "http", "connection closed: {}", expired.reason());
-                activity.abandon(expired);
-                return;
+        match served.await {
+            Ok(http1::Ended::Closed) => Ended::Closed,
+            Ok(http1::Ended::Switched { stream, read }) => {
+                Ended::Switched(stream.into_inner(), read)
             }
-            () = stopping.as_mut(), if !is_stopping => {
-                is_stopping = true;
-                connection.as_mut().graceful_shutdown();
+            Ok(http1::Ended::GivenUp { stream, why }) => {
+                tracing::debug!(listener, %peer, "connection closed: {}", why.reason());
+                match self.activity.is_unread(why) {
+                    true => Ended::Unread(stream.into_inner()),
+                    false => Ended::Closed,
+                }
+            }
+            Err(error) => {
+                tracing::debug!(listener, %peer, "connection ended: {error}");
+                Ended::Closed
             }
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(listener = "http", "connection ended: {error}");
+    }
+
+    /// Passes a request on, and tells the connection's activity of it.
+    async fn answer(&self, request: Request<Incoming>) -> Response<Tracked<Body>> {
+        let activity = &self.activity;
+        activity.begin();
+        let request = request.map(|body| Body::new(Tracked::request(body, activity.clone())));
+        let response = match self.router.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        response.map(|body| Tracked::answer(body, activity.clone()))
     }
 }
 
-/// Passes a request on, and tells the connection's activity of it.
-async fn answer(
-    router: &TowerToHyperService<Router>,
-    activity: &Arc<Activity>,
-    request: Request<Incoming>,
-) -> Result<Response<Tracked<Body>>, Infallible> {
-    activity.begin();
-    let request = request.map(|body| Body::new(Tracked::request(body, activity.clone())));
-    let response = router.call(request).await?;
-    Ok(response.map(|body| Tracked::answer(body, activity.clone())))
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::http::StatusCode;
+    use axum::http::header::UPGRADE;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::time::timeout;
+
+    use super::super::tests::parts;
+    use super::*;
+    use crate::broker::PeerAddr;
+
+    /// What either side may have sent that the other has not read.
+    const PIPE: usize = 64;
+
+    async fn serve(server: &Server, front: &[u8], stream: DuplexStream) -> Ended<DuplexStream> {
+        let facts = ConnectionFacts::new("test", PeerAddr::Memory, None);
+        let front = Bytes::copy_from_slice(front);
+        server.admit().await.serve(front, stream, &facts).await
+    }
+
+    #[tokio::test]
+    async fn requests_are_answered_however_they_are_cut_and_what_was_read_before() {
+        let server = Server::new(parts());
+        let body = r#"{"topic":"a/b","payload":"hello"}"#;
+        let length = body.len();
+        let requests = format!(
+            "POST /v1/publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}\
+             GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n\
+             GET /nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        );
+        for front in [0, 1, 60, requests.len()] {
+            for size in [1, 7, 1000] {
+                let (front, rest) = requests.as_bytes().split_at(front);
+                let (client, stream) = duplex(PIPE);
+                let (mut reader, mut writer) = tokio::io::split(client);
+                let mut answers = String::new();
+                let (ended, ..) = tokio::join!(
+                    serve(&server, front, stream),
+                    async {
+                        for piece in rest.chunks(size) {
+                            writer.write_all(piece).await.unwrap();
+                            tokio::task::yield_now().await;
+                        }
+                    },
+                    reader.read_to_string(&mut answers),
+                );
+                assert!(matches!(ended, Ended::Closed));
+                let statuses: Vec<_> = answers
+                    .match_indices("HTTP/1.1 ")
+                    .map(|(at, found)| &answers[at + found.len()..][..3])
+                    .collect();
+                assert_eq!(statuses, ["200", "200", "404"], "{answers}");
+                assert!(answers.ends_with(r#"{"error":"no path '/nothing'"}"#));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn stream_is_given_back_when_an_answer_switches_protocols() {
+        let switch = || async { (StatusCode::SWITCHING_PROTOCOLS, [(UPGRADE, "other")]) };
+        let router = Router::new().route("/", get(switch));
+        let server = Server::with_router(parts(), router);
+        let request =
+            "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n";
+        // More of it than is read at once.
+        let behind = "behind".repeat(5000);
+        let all = format!("{request}{behind}");
+        for front in [0, request.len(), all.len()] {
+            let (front, rest) = all.as_bytes().split_at(front);
+            let (mut client, stream) = duplex(1 << 16);
+            client.write_all(rest).await.unwrap();
+            let Ended::Switched(mut stream, read) = serve(&server, front, stream).await else {
+                panic!("it did not switch");
+            };
+            client.write_all(b" it").await.unwrap();
+            stream.write_all(b"answer").await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut read = read.to_vec();
+            stream.read_to_end(&mut read).await.unwrap();
+            assert_eq!(read, format!("{behind} it").as_bytes());
+            drop(stream);
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+            assert!(answer.ends_with("\r\n\r\nanswer"), "{answer}");
+        }
+        // Nobody asked for it.
+        let (mut client, stream) = duplex(1024);
+        let request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        assert!(matches!(serve(&server, b"", stream).await, Ended::Closed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stream_whose_client_does_not_read_is_given_back_and_one_that_is_idle_is_not() {
+        let server = Server::new(parts());
+        let (mut client, stream) = duplex(PIPE);
+        let request = b"GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let (ended, written) = tokio::join!(serve(&server, b"", stream), client.write_all(request));
+        written.unwrap();
+        assert!(matches!(ended, Ended::Unread(_)));
+        let (_client, stream) = duplex(PIPE);
+        assert!(matches!(serve(&server, b"", stream).await, Ended::Closed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stop_ends_a_connection_between_requests() {
+        let server = Server::new(parts());
+        let (mut client, stream) = duplex(1024);
+        let stopping = server.engine().stopping.clone();
+        let asking = async {
+            let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+            client.write_all(request).await.unwrap();
+            client.read_u8().await.unwrap();
+            stopping.cancel();
+        };
+        let start = tokio::time::Instant::now();
+        let (ended, ()) = tokio::join!(serve(&server, b"", stream), asking);
+        assert!(matches!(ended, Ended::Closed));
+        assert!(start.elapsed().is_zero(), "it was not waited for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connection_keeps_its_place_and_its_charge_until_it_is_dropped() {
+        let server = Server {
+            places: Places::new(1),
+            ..Server::new(parts())
+        };
+        let used = || server.engine().broker.budget().used_by(Kind::Http);
+        let first = server.admit().await;
+        let minute = Duration::from_secs(60);
+        assert!(timeout(minute, server.admit()).await.is_err());
+        assert_eq!(used(), IDLE);
+        drop(first);
+        assert_eq!(used(), 0);
+        drop(server.admit().await);
+    }
 }

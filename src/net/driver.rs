@@ -7,7 +7,6 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -26,9 +25,6 @@ use super::{Shared, passwords};
 thread_local! {
     static READ_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
-
-/// Stands for the address of a client whose address is not known.
-const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// A connection being driven.
 pub(super) struct Driver<I, S> {
@@ -61,7 +57,7 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         since: Instant,
     ) -> Box<Self> {
         let link: Arc<dyn Link> = socket.clone();
-        let address = facts.peer.map_or(UNKNOWN, |peer| peer.ip());
+        let source = facts.peer.into();
         let turn = Turn::new(&shared.engine.broker, link, facts, since);
         Box::new(Self {
             shared,
@@ -69,7 +65,7 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             socket,
             turn,
             check: None,
-            source: address.into(),
+            source,
             place: None,
         })
     }

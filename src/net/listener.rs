@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(feature = "tls")]
 use tokio_rustls::server::TlsStream;
 
-use crate::broker::{ConnectionFacts, TlsFacts, Traffic};
+use crate::broker::{ConnectionFacts, PeerAddr};
 use crate::budget::{Charge, Kind as Held};
 
 use super::driver::Driver;
@@ -246,7 +246,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
     match kind {
         Kind::Mqtt => {
             let (inbound, link) = tcp::split(stream);
-            let facts = facts(name, peer, None);
+            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None);
             drive(shared, inbound, Arc::new(link), facts, since).await;
         }
         #[cfg(feature = "tls")]
@@ -256,13 +256,13 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
                 return;
             };
             let (inbound, link, tls) = tls_link::take_apart(stream);
-            let facts = facts(name, peer, Some(tls));
+            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls));
             let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, shared.engine.clock.now().live).await;
         }
         #[cfg(feature = "websocket")]
         Kind::Ws => {
-            let facts = facts(name, peer, None);
+            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None);
             let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
             let Some((front, stream)) = upgrade.await else {
                 return;
@@ -279,7 +279,11 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
                 return;
             };
             let since = shared.engine.clock.now().live;
-            let facts = facts(name, peer, Some(tls_link::facts(stream.get_ref().1)));
+            let facts = ConnectionFacts::new(
+                name,
+                PeerAddr::Ip(peer),
+                Some(tls_link::facts(stream.get_ref().1)),
+            );
             let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
             let Some((front, stream)) = upgrade.await else {
                 return;
@@ -302,16 +306,6 @@ fn drive<I: Inbound, S: Socket>(
     since: Instant,
 ) -> impl Future<Output = ()> + Send + use<I, S> {
     Driver::new(shared.clone(), inbound, socket, facts, since).drive()
-}
-
-/// What is known of a connection before its first packet.
-fn facts(listener: &'static str, peer: SocketAddr, tls: Option<TlsFacts>) -> ConnectionFacts {
-    ConnectionFacts {
-        listener,
-        peer: Some(peer),
-        tls: tls.map(Box::new),
-        traffic: Traffic::default(),
-    }
 }
 
 #[cfg(feature = "tls")]

@@ -5,6 +5,8 @@
 pub(crate) mod ca;
 mod driver;
 mod gate;
+#[cfg(any(feature = "http", feature = "websocket"))]
+pub(crate) mod http1;
 pub(crate) mod listener;
 mod passwords;
 mod seldom;

@@ -1,4 +1,4 @@
-//! TLS of the listeners: one server configuration, and the facts about a peer after its handshake.
+//! TLS of the listeners: a server configuration for each, and the facts about a peer after its handshake.
 //!
 //! The cryptographic provider is chosen per configuration and never installed for the process, so
 //! that an embedding program may use another. TLS types do not leave this module and the
@@ -11,7 +11,8 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     AlertDescription, CertificateError, ProtocolVersion, RootCertStore, ServerConfig,
     ServerConnection,
@@ -20,7 +21,7 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::ca::{CertError, Ephemeral, Files, pem};
-use crate::config::{self, ClientCert};
+use crate::config::ClientCert;
 
 /// Why the TLS listeners cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -78,61 +79,114 @@ pub(crate) struct ClientCertificate {
     pub(crate) not_after: OffsetDateTime,
 }
 
-/// Sets up TLS 1.2 and 1.3 with the server's certificate and the rules for clients' ones.
-///
-/// No session is resumed: each connection makes a full handshake (AWS-TLS-04), and nothing is kept
-/// for one that has ended. No ALPN is set, so a client may offer what it likes.
-pub(crate) fn server_config(
-    tls: &config::Tls,
-    files: &Files,
-) -> Result<Arc<ServerConfig>, TlsError> {
-    let roots = match files.client_ca.as_deref() {
-        Some(path) => read("certificate", path, pem::certificates)?,
-        None => Vec::new(),
-    };
-    let verifier = client_verifier(tls.client_cert, roots).map_err(|source| TlsError::Invalid {
-        path: files.client_ca.clone().unwrap_or_default(),
-        source,
-    })?;
-    let chain = read("certificate", &files.certificate, pem::certificates)?;
-    let key = read("private key", &files.key, pem::private_key)?;
-    configure(verifier, chain, key).map_err(|error| unusable(error, files))
+/// The server's certificate, and the authorities that clients' ones come from: what the listeners have
+/// in common.
+pub(crate) struct Certificates {
+    own: Arc<SingleCertAndKey>,
+    /// None: clients are not asked for a certificate, whatever the terms of their listener.
+    authorities: Arc<RootCertStore>,
 }
 
-/// The same with certificates that are in no file.
-pub(crate) fn ephemeral_config(
-    tls: &config::Tls,
-    own: &Ephemeral,
-) -> Result<Arc<ServerConfig>, TlsError> {
-    let setup = |source: Box<dyn std::error::Error + Send + Sync>| TlsError::Setup { source };
-    let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes());
-    let root = certificate(&own.ca_pem).map_err(|error| setup(error.into()))?;
-    let verifier = client_verifier(tls.client_cert, vec![root]).map_err(setup)?;
-    let chain = certificate(&own.certificate).map_err(|error| setup(error.into()))?;
-    let key = PrivateKeyDer::from_pem_slice(own.private_key.as_bytes())
-        .map_err(|error| setup(error.into()))?;
-    configure(verifier, vec![chain], key).map_err(|error| setup(error.into()))
+/// What a listener asks of its clients.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    pub(crate) client_cert: ClientCert,
+    /// The application protocols that it speaks, the best first. With none, a client may offer what it
+    /// likes, and nothing is agreed on.
+    pub(crate) alpn: &'a [&'a str],
 }
 
-fn configure(
-    verifier: Option<Arc<dyn ClientCertVerifier>>,
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let builder = ServerConfig::builder_with_provider(Arc::new(provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
-    let builder = match verifier {
-        Some(verifier) => builder.with_client_cert_verifier(verifier),
-        None => builder.with_no_client_auth(),
-    };
-    let mut config = builder.with_single_cert(chain, key)?;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    config.ignore_client_order = true;
-    // Certificates are small and connections live long: no cache for compressed ones.
-    config.cert_compressors = Vec::new();
-    config.cert_compression_cache = Arc::new(rustls::compress::CompressionCache::Disabled);
-    Ok(Arc::new(config))
+impl Certificates {
+    /// Reads them from their files.
+    pub(crate) fn read(files: &Files) -> Result<Self, TlsError> {
+        let authorities = match files.client_ca.as_deref() {
+            Some(path) => read("certificate", path, pem::certificates)?,
+            None => Vec::new(),
+        };
+        let authorities = roots(authorities).map_err(|error| TlsError::Invalid {
+            path: files.client_ca.clone().unwrap_or_default(),
+            source: error.into(),
+        })?;
+        let chain = read("certificate", &files.certificate, pem::certificates)?;
+        let key = read("private key", &files.key, pem::private_key)?;
+        Self::new(authorities, chain, key).map_err(|error| unusable(error, files))
+    }
+
+    /// Those that are in no file.
+    pub(crate) fn in_memory(own: &Ephemeral) -> Result<Self, TlsError> {
+        let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes());
+        let authority = certificate(&own.ca_pem).map_err(cannot_set_up)?;
+        let authorities = roots(vec![authority]).map_err(cannot_set_up)?;
+        let chain = vec![certificate(&own.certificate).map_err(cannot_set_up)?];
+        let key =
+            PrivateKeyDer::from_pem_slice(own.private_key.as_bytes()).map_err(cannot_set_up)?;
+        Self::new(authorities, chain, key).map_err(cannot_set_up)
+    }
+
+    fn new(
+        authorities: RootCertStore,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, rustls::Error> {
+        let own = CertifiedKey::from_der(chain, key, &provider())?;
+        Ok(Self {
+            own: Arc::new(own.into()),
+            authorities: Arc::new(authorities),
+        })
+    }
+
+    /// Sets up TLS 1.2 and 1.3 for one listener.
+    ///
+    /// No session is resumed: each connection makes a full handshake (AWS-TLS-04), and nothing is kept
+    /// for one that has ended.
+    pub(crate) fn config(&self, terms: Terms<'_>) -> Result<Arc<ServerConfig>, TlsError> {
+        let builder = ServerConfig::builder_with_provider(Arc::new(provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(cannot_set_up)?;
+        let builder = match self.verifier(terms.client_cert).map_err(cannot_set_up)? {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(self.own.clone());
+        config.alpn_protocols = terms.alpn.iter().map(|name| (*name).into()).collect();
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.ignore_client_order = true;
+        // Certificates are small and connections live long: no cache for compressed ones.
+        config.cert_compressors = Vec::new();
+        config.cert_compression_cache = Arc::new(rustls::compress::CompressionCache::Disabled);
+        Ok(Arc::new(config))
+    }
+
+    /// What checks a client's certificate; `None` where none is asked for.
+    fn verifier(
+        &self,
+        client_cert: ClientCert,
+    ) -> Result<Option<Arc<dyn ClientCertVerifier>>, VerifierBuilderError> {
+        if self.authorities.is_empty() {
+            return Ok(None);
+        }
+        let (roots, provider) = (self.authorities.clone(), Arc::new(provider()));
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
+        match client_cert {
+            ClientCert::None => Ok(None),
+            ClientCert::Optional => builder.allow_unauthenticated().build().map(Some),
+            ClientCert::Required => builder.build().map(Some),
+        }
+    }
+}
+
+fn roots(authorities: Vec<CertificateDer<'static>>) -> Result<RootCertStore, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority)?;
+    }
+    Ok(roots)
+}
+
+fn cannot_set_up(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> TlsError {
+    let source = source.into();
+    TlsError::Setup { source }
 }
 
 /// The cryptography, with AES-128-GCM before the other suites, as the service prefers it: it is as good
@@ -189,27 +243,6 @@ pub(crate) fn fingerprint(der: &CertificateDer<'_>) -> String {
 /// The signatures that certificates may have.
 pub(crate) fn signature_algorithms() -> rustls::crypto::WebPkiSupportedAlgorithms {
     provider().signature_verification_algorithms
-}
-
-fn client_verifier(
-    client_cert: ClientCert,
-    authorities: Vec<CertificateDer<'static>>,
-) -> Result<Option<Arc<dyn ClientCertVerifier>>, Box<dyn std::error::Error + Send + Sync>> {
-    if authorities.is_empty() {
-        return Ok(None);
-    }
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        roots.add(authority)?;
-    }
-    let provider = Arc::new(provider());
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-    let verifier = match client_cert {
-        ClientCert::None => return Ok(None),
-        ClientCert::Optional => builder.allow_unauthenticated().build()?,
-        ClientCert::Required => builder.build()?,
-    };
-    Ok(Some(verifier))
 }
 
 fn read<T>(
@@ -318,16 +351,13 @@ fn client_certificate(der: &CertificateDer<'_>) -> Option<ClientCertificate> {
 
 #[cfg(test)]
 mod tests {
-    use rustls::pki_types::PrivateKeyDer;
-    use rustls::pki_types::pem::PemObject as _;
-    use rustls::sign::{CertifiedKey, SingleCertAndKey};
     use rustls::{
         ClientConfig, ClientConnection, HandshakeKind, SupportedProtocolVersion, version,
     };
     use tempfile::TempDir;
 
     use super::*;
-    use crate::Config;
+    use crate::config::{self, Config};
     use crate::net::ca::{self, Authority, IssuedPem, KeyKind};
 
     fn authority(folder: &TempDir) -> (config::Tls, Authority, Files) {
@@ -338,6 +368,14 @@ mod tests {
         let files = ca::ensure(&tls).unwrap();
         let authority = Authority::open(&tls.certs).unwrap();
         (tls, authority, files)
+    }
+
+    /// The configuration of a listener that speaks no protocol in particular.
+    fn server_config(tls: &config::Tls, files: &Files) -> Result<Arc<ServerConfig>, TlsError> {
+        Certificates::read(files)?.config(Terms {
+            client_cert: tls.client_cert,
+            alpn: &[],
+        })
     }
 
     fn client_config(
@@ -499,6 +537,36 @@ mod tests {
         let mut client = client_config(&authority, &version::TLS13, None);
         client.alpn_protocols = vec![b"mqtt".to_vec()];
         handshake(&server, &Arc::new(client), "localhost").unwrap();
+    }
+
+    #[test]
+    fn listeners_with_the_same_certificates_differ_in_what_they_ask_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, authority, files) = authority(&folder);
+        let certificates = Certificates::read(&files).unwrap();
+        let listener =
+            |client_cert, alpn| certificates.config(Terms { client_cert, alpn }).unwrap();
+        let open = listener(ClientCert::None, &["x-amzn-mqtt-ca", "mqtt", "http/1.1"]);
+        let closed = listener(ClientCert::Required, &[]);
+        for version in [&version::TLS12, &version::TLS13] {
+            let agreed = |server, offered: &[&str]| {
+                let mut client = client_config(&authority, version, None);
+                client.alpn_protocols = offered.iter().map(|name| (*name).into()).collect();
+                handshake(server, &Arc::new(client), "localhost")
+                    .map(|(_, server)| peer_facts(&server).alpn)
+            };
+            let best = agreed(&open, &["http/1.1", "mqtt"]).unwrap();
+            assert_eq!(best.as_deref(), Some("mqtt"), "the listener's order");
+            assert_eq!(agreed(&open, &[]).unwrap(), None);
+            assert_eq!(
+                agreed(&open, &["h2"]).unwrap_err(),
+                rustls::Error::NoApplicationProtocol
+            );
+            assert_eq!(
+                agreed(&closed, &["h2"]).unwrap_err(),
+                rustls::Error::NoCertificatesPresented
+            );
+        }
     }
 
     /// What a server says of a client with this certificate.

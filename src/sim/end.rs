@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::broker::{Broker, ConnectionFacts, Link, Traffic};
+use crate::broker::{Broker, ConnectionFacts, Link, PeerAddr};
 use crate::client::turn::{Part, READ_SIZE};
 use crate::client::{Credentials, Input, Io, Next, Turn, Verdict};
 use crate::message::cause::Cause;
@@ -54,12 +54,7 @@ impl End {
         now: Instant,
     ) -> (Self, Turn) {
         let link: Arc<dyn Link> = wire.clone();
-        let facts = ConnectionFacts {
-            listener,
-            peer: None,
-            tls: None,
-            traffic: Traffic::default(),
-        };
+        let facts = ConnectionFacts::new(listener, PeerAddr::Memory, None);
         (Self::new(wire), Turn::new(broker, link, facts, now))
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use roundel::QoS;
 use serde_json::json;
 
 use crate::{
@@ -65,6 +66,17 @@ fn clients_are_listed_by_identifier_connected_or_not() {
         (&b["protocol"], &b["session_expiry_s"]),
         (&json!(4), &json!(0))
     );
+}
+
+#[test]
+fn subscriber_in_the_same_process_has_a_listener_and_no_address() {
+    let api = Api::start();
+    let subscription = api.server().subscribe("x", QoS::AtLeastOnce);
+    let _subscription = subscription.expect("a filter that is allowed");
+    let list = api.get("/v1/clients").json();
+    let client = &list["clients"][0];
+    assert_eq!(client["listener"], "local", "{client}");
+    assert_eq!(client.get("peer"), Some(&json!(null)), "{client}");
 }
 
 #[test]

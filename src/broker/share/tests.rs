@@ -22,7 +22,7 @@ use super::super::doubles::{NoAlarm, Sink};
 use super::super::lifecycle::{Attached, ConnectRequest, Takeover};
 use super::super::outbox::{Acknowledged, Peer};
 use super::super::subscribe::{Due, Request};
-use super::super::{Broker, ConnectionFacts, Dirty, Link, Randomness, Session};
+use super::super::{Broker, ConnectionFacts, Dirty, Link, PeerAddr, Randomness, Session};
 use crate::broker::deliver::{Origin, Run};
 
 const CLIENTS: usize = 5;
@@ -763,12 +763,7 @@ impl Harness {
                 topic_aliases: 0,
                 problem_information: true,
             },
-            facts: Arc::new(ConnectionFacts {
-                listener: "test",
-                peer: None,
-                tls: None,
-                traffic: Default::default(),
-            }),
+            facts: Arc::new(ConnectionFacts::new("test", PeerAddr::Memory, None)),
         };
         let context = self.broker.context(self.now);
         let attached = self

@@ -1,16 +1,12 @@
 //! The upgrade: an HTTP request that asks for WebSocket (RFC 6455, section 4.2), and its answer.
 
 use std::convert::Infallible;
-use std::future::ready;
+use std::future::{pending, ready};
 
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -19,6 +15,7 @@ use crate::broker::ConnectionFacts;
 use crate::config::{Config, Profile};
 
 use super::super::Shared;
+use super::super::http1::{self, Bounds, Ended};
 
 /// The path that the service has (AWS-ENDP-08).
 const PATH: &str = "/mqtt";
@@ -44,12 +41,6 @@ struct Refusal {
     sent: Option<String>,
 }
 
-/// What the request came to.
-enum Outcome {
-    Upgrade(OnUpgrade),
-    Refused(Refusal),
-}
-
 /// Answers the request and returns the stream with what was read from it already, once both sides
 /// speak WebSocket. Says in the log why if they never do.
 pub(in super::super) async fn upgrade<S>(
@@ -58,11 +49,11 @@ pub(in super::super) async fn upgrade<S>(
     facts: &ConnectionFacts,
 ) -> Option<(Bytes, S)>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
     let config = shared.engine.broker.config();
     let limit = config.limits.connect_timeout;
-    let peer = facts.peer_name();
+    let peer = facts.peer;
     let listener = facts.listener;
     let exchange = shared.engine.clock.timeout(limit, exchange(config, stream));
     let outcome = tokio::select! {
@@ -99,40 +90,31 @@ enum Failure {
 
 async fn exchange<S>(config: &Config, stream: S) -> Result<(Bytes, S), Failure>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
-    let outcome = Mutex::new(None);
-    let service = service_fn(|request: Request<Incoming>| {
-        let (response, came_to) = answer(config, request);
-        *outcome.lock() = Some(came_to);
-        ready(Ok::<_, Infallible>(response))
-    });
-    let connection = http1::Builder::new()
-        .max_buf_size(HEAD_SIZE)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let served = connection.await;
-    let on_upgrade = match (outcome.into_inner(), served) {
-        (Some(Outcome::Refused(refusal)), _) => return Err(Failure::Refused(refusal)),
-        (_, Err(error)) => return Err(Failure::Broken(error)),
-        (None, Ok(())) => return Err(Failure::Silent),
-        (Some(Outcome::Upgrade(on_upgrade)), Ok(())) => on_upgrade,
+    let refused = Mutex::new(None);
+    let answer = |request: Request<Incoming>| {
+        ready(match check(config, &request) {
+            Ok(accept) => switch(accept),
+            Err(refusal) => {
+                let response = refusal.response();
+                *refused.lock() = Some(refusal);
+                response
+            }
+        })
     };
-    let upgraded = on_upgrade.await.map_err(Failure::Broken)?;
-    // It is the type that was handed in.
-    let parts = upgraded
-        .downcast::<TokioIo<S>>()
-        .map_err(|_| Failure::Silent)?;
-    Ok((parts.read_buf, parts.io.into_inner()))
-}
-
-fn answer(config: &Config, mut request: Request<Incoming>) -> (Response<String>, Outcome) {
-    match check(config, &request) {
-        Ok(accept) => {
-            let upgrade = hyper::upgrade::on(&mut request);
-            (switch(accept), Outcome::Upgrade(upgrade))
-        }
-        Err(refusal) => (refusal.response(), Outcome::Refused(refusal)),
+    let bounds = Bounds {
+        buffer: HEAD_SIZE,
+        head_timeout: None,
+    };
+    let never = pending::<Infallible>();
+    let served = http1::serve(Bytes::new(), stream, &bounds, answer, pending(), never).await;
+    match (refused.into_inner(), served) {
+        (Some(refusal), _) => Err(Failure::Refused(refusal)),
+        (None, Err(error)) => Err(Failure::Broken(error)),
+        (None, Ok(Ended::Switched { stream, read })) => Ok((read, stream)),
+        (None, Ok(Ended::Closed)) => Err(Failure::Silent),
+        (None, Ok(Ended::GivenUp { why, .. })) => match why {},
     }
 }
 

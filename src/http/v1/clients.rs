@@ -42,6 +42,7 @@ struct Client {
     /// Protocol level: 4 is MQTT 3.1.1.
     protocol: u8,
     listener: Option<&'static str>,
+    /// `None` in the same process, and without a connection.
     peer: Option<SocketAddr>,
     /// `None`: never.
     session_expiry_s: Option<u64>,
@@ -98,7 +99,7 @@ struct ClientDetail {
 }
 
 #[derive(Serialize)]
-pub(in crate::http) struct Disconnected {
+pub(super) struct Disconnected {
     client_id: String,
     /// Whether there was a connection to end.
     disconnected: bool,
@@ -106,7 +107,7 @@ pub(in crate::http) struct Disconnected {
 }
 
 /// A page of the sessions, by client identifier.
-pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
     let page = Parameters::parse(&uri, &LIST)?.page()?;
     let engine = api.engine;
     let job = move || {
@@ -124,7 +125,7 @@ fn name(session: &Arc<Session>) -> &str {
     session.client_id()
 }
 
-pub(in crate::http) async fn show(
+pub(super) async fn show(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
     _: NoParameters,
@@ -141,7 +142,7 @@ pub(in crate::http) async fn show(
 }
 
 /// Ends a client's connection with DISCONNECT; its session goes on as after any lost connection.
-pub(in crate::http) async fn disconnect(
+pub(super) async fn disconnect(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
@@ -221,7 +222,7 @@ impl From<ClientSnapshot> for Client {
             connected: client.connected,
             protocol: client.version.level(),
             listener: facts.map(|facts| facts.listener),
-            peer: facts.and_then(|facts| facts.peer),
+            peer: facts.and_then(|facts| facts.peer.socket_addr()),
             session_expiry_s: client.session_expiry.map(|expiry| expiry.as_secs()),
             in_flight: client.in_flight,
             queued: client.queued,

@@ -1,19 +1,43 @@
-//! The resources of the API, one file each.
+//! The control API: its paths, what it answers where there is none, and its resources, one file each.
 
-pub(super) mod clients;
-pub(super) mod clock;
-pub(super) mod groups;
-pub(super) mod health;
-pub(super) mod openapi;
-pub(super) mod publish;
-pub(super) mod retained;
-pub(super) mod stats;
-pub(super) mod topics;
+mod clients;
+mod clock;
+mod groups;
+mod openapi;
+mod publish;
+mod retained;
+mod stats;
+mod topics;
+
+use axum::Router;
+use axum::routing::{get, post};
 
 use crate::broker::{Dirty, Page};
 use crate::engine::Engine;
 
+use super::Api;
+use super::error::{unknown_path, wrong_method};
 use super::query::OwnedPageOf;
+
+/// Every path below `/v1`, and the answer to any other.
+pub(super) fn router() -> Router<Api> {
+    Router::new()
+        .route("/stats", get(stats::show))
+        .route("/clients", get(clients::list))
+        .route(
+            "/clients/{id}",
+            get(clients::show).delete(clients::disconnect),
+        )
+        .route("/groups", get(groups::list))
+        .route("/topics", get(topics::list))
+        .route("/retained", get(retained::list))
+        .route("/clock", get(clock::show))
+        .route("/clock/advance", post(clock::advance))
+        .route("/publish", post(publish::publish))
+        .route("/openapi.json", get(openapi::show))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+}
 
 /// Writes what a call into the broker composed. Given up half-way, the owners of the connections
 /// write the rest.

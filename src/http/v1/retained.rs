@@ -39,7 +39,7 @@ struct LeftOut {
 }
 
 /// A page of the messages that match `filter`, by topic.
-pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
     let parameters = Parameters::parse(&uri, &["filter", "after", "limit", "q"])?;
     let filter = parameters.owned("filter");
     if let Some(filter) = &filter {

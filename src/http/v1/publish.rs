@@ -119,7 +119,7 @@ fn user_properties<'de, D: Deserializer<'de>>(
 }
 
 #[derive(Serialize)]
-pub(in crate::http) struct Published {
+pub(super) struct Published {
     /// Whether anybody subscribes to the topic.
     matched: bool,
     /// Clients with a plain subscription that matches.
@@ -128,7 +128,7 @@ pub(in crate::http) struct Published {
     groups: usize,
 }
 
-pub(in crate::http) async fn publish(
+pub(super) async fn publish(
     State(api): State<Api>,
     _: NoParameters,
     body: JsonBody,

@@ -5,23 +5,23 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 
-use super::super::Api;
-use super::super::error::ApiError;
-use super::super::query::NoParameters;
+use super::Api;
+use super::error::ApiError;
+use super::query::NoParameters;
 
 #[derive(Serialize)]
-pub(in crate::http) struct Health {
+pub(super) struct Health {
     status: &'static str,
 }
 
 /// The process answers.
-pub(in crate::http) async fn healthz(_: NoParameters) -> Json<Health> {
+pub(super) async fn healthz(_: NoParameters) -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
 /// Every listener accepts: they are all bound before the first request is read, so this is so until
 /// the broker stops.
-pub(in crate::http) async fn readyz(
+pub(super) async fn readyz(
     State(api): State<Api>,
     _: NoParameters,
 ) -> Result<Json<Health>, ApiError> {

@@ -18,7 +18,7 @@ use super::super::error::ApiError;
 use super::super::query::NoParameters;
 
 #[derive(Serialize)]
-pub(in crate::http) struct Clock {
+pub(super) struct Clock {
     /// RFC 3339, in UTC.
     now: String,
     /// How far it is ahead of the system's time.
@@ -34,12 +34,12 @@ struct Advance {
     keep_alive: bool,
 }
 
-pub(in crate::http) async fn show(State(api): State<Api>, _: NoParameters) -> Json<Clock> {
+pub(super) async fn show(State(api): State<Api>, _: NoParameters) -> Json<Clock> {
     Json(clock(&api.engine))
 }
 
 /// Returns when all that was due by then is done.
-pub(in crate::http) async fn advance(
+pub(super) async fn advance(
     State(api): State<Api>,
     _: NoParameters,
     body: JsonBody,

@@ -14,7 +14,7 @@ use super::super::error::ApiError;
 use super::super::query::NoParameters;
 
 #[derive(Serialize)]
-pub(in crate::http) struct Stats {
+pub(super) struct Stats {
     uptime_s: u64,
     clients_connected: usize,
     sessions: usize,
@@ -38,10 +38,7 @@ pub(in crate::http) struct Stats {
     messages_expired: u64,
 }
 
-pub(in crate::http) async fn show(
-    State(api): State<Api>,
-    _: NoParameters,
-) -> Result<Json<Stats>, ApiError> {
+pub(super) async fn show(State(api): State<Api>, _: NoParameters) -> Result<Json<Stats>, ApiError> {
     Ok(Json(api.stats().await?.into()))
 }
 

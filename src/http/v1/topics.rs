@@ -22,7 +22,7 @@ struct Topic {
 }
 
 /// A page of the filters, by name.
-pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
     let page = Parameters::parse(&uri, &LIST)?.page()?;
     let engine = api.engine;
     let job = move || {

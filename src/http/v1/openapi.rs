@@ -7,8 +7,6 @@ use super::super::query::NoParameters;
 
 const DOCUMENT: &str = include_str!("../openapi.json");
 
-pub(in crate::http) async fn show(
-    _: NoParameters,
-) -> ([(HeaderName, &'static str); 1], &'static str) {
+pub(super) async fn show(_: NoParameters) -> ([(HeaderName, &'static str); 1], &'static str) {
     ([(CONTENT_TYPE, "application/json")], DOCUMENT)
 }

@@ -44,7 +44,7 @@ struct Member {
 }
 
 /// A page of the groups, or of those of one `share` name, one `filter`, or both.
-pub(in crate::http) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
     let known = ["share", "filter", "after", "limit", "q"];
     let parameters = Parameters::parse(&uri, &known)?;
     let limit = parameters.limit()?;
