@@ -7,9 +7,13 @@
 use std::env;
 use std::hint::black_box;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use roundel::Version;
 use roundel::internals::{HashParent, Trie, decode_publish, encode_publish};
+use roundel::policy::{
+    Action, Attachment, Context, Document, Policies, Request, Scope, Thing, Verdict,
+};
 use roundel_benches::{FILTERS, PAYLOAD, Scene, publish};
 
 const TOPIC: &str = "plant/7/line/3/temperature";
@@ -24,7 +28,7 @@ const CALLS: usize = 1_000;
 /// A case sets itself up, runs, and returns the units it handled.
 type Case = fn() -> usize;
 
-const CASES: [(&str, Case); 14] = [
+const CASES: [(&str, Case); 15] = [
     ("decode_publish_qos0", || decode(None)),
     ("decode_publish_qos1", || decode(Some(7))),
     ("encode_publish_qos0", || encode(None)),
@@ -41,6 +45,7 @@ const CASES: [(&str, Case); 14] = [
     ("group_of_4_qos1", || offer("$share/group/in/+", 4, 1)),
     ("puback", puback),
     ("route_uncached", route_uncached),
+    ("policies", policies),
 ];
 
 fn main() -> ExitCode {
@@ -165,4 +170,55 @@ fn exchange(scene: &mut Scene, qos: u8, mut publish: impl FnMut(&mut Scene)) {
             scene.read();
         }
     }
+}
+
+/// Asks as many policies as a certificate may have, each as long as it may be, about what none of them
+/// allows. The unit is an evaluation.
+fn policies() -> usize {
+    let documents: Vec<_> = (0..10)
+        .map(|number| Arc::new(long_policy(number)))
+        .collect();
+    assert!(documents.iter().all(|document| document.length() > 2_000));
+    let policies = Policies::new(documents, &Scope::default());
+    let thing = Thing {
+        name: "car1".to_owned(),
+        ..Thing::default()
+    };
+    let context = Context {
+        client_id: Some("car1".to_owned()),
+        thing: Attachment::Attached(thing),
+        ..Context::default()
+    };
+    let request = Request::new(Action::Publish, "topic/car1/part/elsewhere", &context);
+    measured(&mut || {
+        for _ in 0..CALLS {
+            let decision = black_box(&policies).evaluate(black_box(&request));
+            assert_eq!(decision.verdict, Verdict::ImplicitDeny);
+        }
+    });
+    CALLS
+}
+
+/// Statements with four resources each, with variables, and with a condition.
+fn long_policy(number: usize) -> Document {
+    let statement = |index: usize| {
+        let resources = (0..4).map(|part| {
+            format!(
+                "\"arn:aws:iot:us-east-1:123456789012:topic/${{iot:Connection.Thing.ThingName}}/part/{number}{index}{part}/*\""
+            )
+        });
+        format!(
+            r#"{{"Effect":"{}","Action":["iot:Publish","iot:Receive"],"Resource":[{}],
+                "Condition":{{"Bool":{{"iot:Connection.Thing.IsAttached":"true"}}}}}}"#,
+            ["Allow", "Deny"][index % 2],
+            resources.collect::<Vec<_>>().join(",")
+        )
+    };
+    let statements: Vec<_> = (0..4).map(statement).collect();
+    let text = format!(
+        r#"{{"Version":"2012-10-17","Id":"{}","Statement":[{}]}}"#,
+        "x".repeat(50),
+        statements.join(",")
+    );
+    Document::parse(&text).expect("a policy")
 }

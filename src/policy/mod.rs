@@ -30,6 +30,7 @@ mod condition;
 mod context;
 mod date;
 mod document;
+mod index;
 mod json;
 mod key;
 mod operator;

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::action::ActionSet;
 use super::condition::Condition;
 use super::context::Request;
 use super::document::{Document, Effect, Statement};
+use super::index::Index;
 use super::key::{Facts, Key};
 use super::resources::Resources;
 use super::scope::Scope;
@@ -19,8 +22,18 @@ pub struct Policies {
     documents: Vec<Arc<Document>>,
     /// What every ARN begins with.
     prefix: String,
-    allowing: Vec<Rule>,
-    denying: Vec<Rule>,
+    allowing: Rules,
+    denying: Rules,
+}
+
+/// Rules of one effect.
+#[derive(Debug, Default)]
+struct Rules {
+    rules: Vec<Rule>,
+    /// Those whose resources are plain patterns, by these.
+    index: Index,
+    /// The others.
+    direct: Vec<usize>,
 }
 
 /// A statement, made ready.
@@ -33,6 +46,8 @@ struct Rule {
     lasting: Vec<Condition>,
     timed: Vec<Condition>,
     are_resources_timed: bool,
+    /// Whether its resources are in an index.
+    is_plain: bool,
 }
 
 /// A statement among those of several documents; both count from 0.
@@ -84,8 +99,8 @@ impl Policies {
         let mut policies = Self {
             documents: documents.into_iter().collect(),
             prefix: scope.prefix(),
-            allowing: Vec::new(),
-            denying: Vec::new(),
+            allowing: Rules::default(),
+            denying: Rules::default(),
         };
         for (document, policy) in policies.documents.iter().enumerate() {
             for (number, statement) in policy.statements().iter().enumerate() {
@@ -106,7 +121,7 @@ impl Policies {
     /// Says what becomes of a request. The order of documents and statements makes no difference to that.
     pub fn evaluate(&self, request: &Request<'_>) -> Decision {
         let facts = self.facts(request);
-        let denied = find(&self.denying, &facts);
+        let denied = self.denying.find(&facts);
         if denied.place.is_some() {
             return Decision {
                 verdict: Verdict::ExplicitDeny,
@@ -114,7 +129,7 @@ impl Policies {
                 is_lasting: denied.is_lasting,
             };
         }
-        let allowed = find(&self.allowing, &facts);
+        let allowed = self.allowing.find(&facts);
         let is_lasting = match allowed.place {
             Some(_) => allowed.is_lasting,
             None => !allowed.may_come,
@@ -188,6 +203,52 @@ impl Statement {
     }
 }
 
+impl Rules {
+    fn push(&mut self, mut rule: Rule) {
+        let number = self.rules.len();
+        if let Some(patterns) = rule.resources.take_plain() {
+            rule.is_plain = true;
+            for pattern in &patterns {
+                self.index.insert(pattern, number);
+            }
+        } else {
+            self.direct.push(number);
+        }
+        self.rules.push(rule);
+    }
+
+    fn find(&self, facts: &Facts<'_>) -> Found {
+        let mut found = Found::default();
+        let mut numbers = SmallVec::<[usize; 16]>::from_slice(&self.direct);
+        // Only a `*` is about no one thing, and that is no plain pattern (AWS-ID-57).
+        if facts.request.resource != "*" {
+            let substitute = |key: &Key| key.substitute(facts);
+            self.index
+                .visit(facts.request.resource, substitute, |number| {
+                    numbers.push(number)
+                });
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        for rule in numbers.iter().map(|&number| &self.rules[number]) {
+            match rule.applies(facts) {
+                (true, true) => {
+                    return Found {
+                        place: Some(rule.place),
+                        is_lasting: true,
+                        may_come: false,
+                    };
+                }
+                (true, false) => {
+                    found.place.get_or_insert(rule.place);
+                }
+                (false, is_lasting) => found.may_come |= !is_lasting,
+            }
+        }
+        found
+    }
+}
+
 impl Rule {
     fn new(place: Place, statement: &Statement, scope: &Scope) -> Self {
         let resources = Resources::new(statement, scope);
@@ -198,18 +259,19 @@ impl Rule {
             place,
             actions: statement.actions,
             are_resources_timed: resources.is_timed(),
+            is_plain: false,
             resources,
             lasting,
             timed,
         }
     }
 
-    /// Whether it applies to a request, and whether it does or does not at any other time.
+    /// Whether it applies to a request whose resource fits, if it has plain patterns, and whether it does or does not at any other time.
     fn applies(&self, facts: &Facts<'_>) -> (bool, bool) {
         if !self.actions.contains(facts.request.action) {
             return (false, true);
         }
-        let is_about = self.resources.apply(facts);
+        let is_about = self.is_plain || self.resources.apply(facts);
         if !is_about && !self.are_resources_timed {
             return (false, true);
         }
@@ -220,26 +282,6 @@ impl Rule {
         let is_lasting = self.timed.is_empty() && !self.are_resources_timed;
         (is_about && holds, is_lasting)
     }
-}
-
-fn find(rules: &[Rule], facts: &Facts<'_>) -> Found {
-    let mut found = Found::default();
-    for rule in rules {
-        match rule.applies(facts) {
-            (true, true) => {
-                return Found {
-                    place: Some(rule.place),
-                    is_lasting: true,
-                    may_come: false,
-                };
-            }
-            (true, false) => {
-                found.place.get_or_insert(rule.place);
-            }
-            (false, is_lasting) => found.may_come |= !is_lasting,
-        }
-    }
-    found
 }
 
 /// A text that a resource of a policy takes literally (AWS-ID-61).

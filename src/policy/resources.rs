@@ -40,6 +40,13 @@ impl Resources {
         resources
     }
 
+    /// Takes out the patterns for what follows the account, if they are all there is to it and mean the same at
+    /// any time: it is about what fits one of them.
+    pub(super) fn take_plain(&mut self) -> Option<Vec<Template>> {
+        let is_plain = !self.has_everything && !self.is_negated && self.whole.is_empty();
+        (is_plain && !self.is_timed()).then(|| std::mem::take(&mut self.local))
+    }
+
     /// Whether the statement is about the resource of a request.
     pub(super) fn apply(&self, facts: &Facts<'_>) -> bool {
         if !self.is_negated {

@@ -13,7 +13,7 @@ pub(super) struct Template {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Text(Box<str>),
     /// `?`: one character, whatever it is.
     One,
@@ -249,8 +249,12 @@ impl Template {
         Some(())
     }
 
-    /// What follows a place.
-    fn rest(&self, part: usize, into: usize) -> Self {
+    pub(super) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// What follows a place: a part, so far into its text.
+    pub(super) fn rest(&self, part: usize, into: usize) -> Self {
         let mut builder = Builder::default();
         for (index, piece) in self.parts.iter().enumerate().skip(part) {
             match piece {
