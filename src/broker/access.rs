@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::auth::Principal;
+use crate::budget::Charge;
 use crate::message::will::Will;
 use crate::protocol::violation::Violation;
 
@@ -23,7 +24,7 @@ use super::facts::ConnectionFacts;
 /// Knows what clients may do.
 pub(crate) trait Access: Send + Sync {
     /// Lets a client in, or says why not.
-    fn admit(&self, claim: &Claim<'_>) -> Result<Arc<dyn Permissions>, NotAdmitted>;
+    fn admit(&self, claim: Claim<'_>) -> Result<Arc<dyn Permissions>, NotAdmitted>;
 }
 
 /// Why a client does not get in.
@@ -35,7 +36,6 @@ pub(crate) struct NotAdmitted {
 }
 
 /// What a CONNECT asks for.
-#[expect(dead_code, reason = "the policies that look at it come next")]
 pub(crate) struct Claim<'a> {
     pub(crate) client_id: &'a str,
     pub(crate) principal: &'a Principal,
@@ -44,6 +44,8 @@ pub(crate) struct Claim<'a> {
     /// The session may outlive the connection, or be one that did (AWS-ID-83).
     pub(crate) is_persistent: bool,
     pub(crate) now: Instant,
+    /// For what is kept about the connection.
+    pub(crate) charge: Charge,
 }
 
 /// What one connection may do. It is asked each time, because that may change while the connection

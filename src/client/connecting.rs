@@ -230,8 +230,9 @@ impl Connection {
             will: accepted.will.as_deref(),
             is_persistent: !accepted.clean_start || accepted.session_expiry > 0,
             now: context.now,
+            charge: broker.charge(Kind::Sessions),
         };
-        access.admit(&claim).map(Some)
+        access.admit(claim).map(Some)
     }
 
     /// Takes the session, or waits for the connection that has it.
