@@ -67,12 +67,24 @@ impl Traffic {
 /// What the TLS handshake settled.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsFacts {
+    /// SHA-256 of the client certificate, as the service's certificate id.
+    pub(crate) certificate_id: Option<String>,
+    #[cfg(feature = "http")]
+    pub(crate) details: TlsDetails,
+}
+
+/// What the HTTP API shows of a TLS handshake besides.
+#[cfg(feature = "http")]
+#[derive(Clone, Debug)]
+pub(crate) struct TlsDetails {
+    /// `TLSv1.2` or `TLSv1.3`.
     pub(crate) version: &'static str,
+    /// The cipher suite, in IANA's spelling.
     pub(crate) cipher: String,
     /// The server name that the client asked for.
     pub(crate) sni: Option<String>,
+    /// The application protocol agreed on.
     pub(crate) alpn: Option<String>,
-    /// SHA-256 of the client certificate, as the service's certificate id.
-    pub(crate) certificate_id: Option<String>,
+    /// The first Common Name of the client certificate's subject.
     pub(crate) common_name: Option<String>,
 }

@@ -23,6 +23,10 @@ pub(crate) enum Written {
     /// So many bytes were taken and no more fit; the owner waits for room and flushes.
     Full(usize),
     /// Nothing was taken, because somebody is busy with the link; the owner flushes.
+    #[cfg_attr(
+        not(any(feature = "tls", test, fuzzing)),
+        expect(dead_code, reason = "only TLS has a state that two may want at once")
+    )]
     Deferred,
     /// The connection is broken; its owner finds out by itself.
     Broken,

@@ -92,13 +92,7 @@ impl Outbox {
 
     /// Notes what a group has to be told, that offered a message in vain.
     #[cold]
-    fn refuse(
-        &mut self,
-        fits: bool,
-        has_room: bool,
-        qos: QoS,
-        origin: Origin,
-    ) -> HandOver {
+    fn refuse(&mut self, fits: bool, has_room: bool, qos: QoS, origin: Origin) -> HandOver {
         let room = match qos {
             QoS::AtMostOnce => Room::Outbox,
             QoS::AtLeastOnce | QoS::ExactlyOnce => Room::Window,
