@@ -293,7 +293,7 @@ impl Broker {
     }
 
     /// The session of a client, with or without a connection.
-    #[cfg(any(feature = "http", test, fuzzing))]
+    #[cfg(any(feature = "http", test))]
     pub(crate) fn find(&self, client_id: &str) -> Option<Arc<Session>> {
         self.sessions
             .get(client_id)

@@ -187,7 +187,7 @@ pub(crate) struct Turn {
     #[cfg(test)]
     writes: usize,
     /// Bytes of packets that were handled, in all.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     handled: usize,
 }
 
@@ -256,7 +256,7 @@ impl Turn {
             spent: 0,
             #[cfg(test)]
             writes: usize::MAX,
-            #[cfg(any(test, fuzzing))]
+            #[cfg(test)]
             handled: 0,
         }
     }
@@ -571,7 +571,7 @@ impl Turn {
 
     /// Does what the broker said after a batch.
     fn go_on(&mut self, broker: &Broker, received: Received, context: &Context<'_>) -> Pass {
-        #[cfg(any(test, fuzzing))]
+        #[cfg(test)]
         {
             self.handled += received.consumed;
         }
@@ -794,7 +794,7 @@ impl Turn {
     }
 
     /// Bytes of packets that were handled, in all.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(crate) fn handled(&self) -> usize {
         self.handled
     }

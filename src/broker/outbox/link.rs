@@ -119,7 +119,7 @@ impl Farewell {
     }
 
     /// A copy of what is left, once no other task writes any more.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(crate) fn unwritten(&self) -> Option<Vec<u8>> {
         (!self.writer.is_writing()).then(|| self.writer.waiting().copy(0))
     }
