@@ -259,18 +259,8 @@ fn shell_word(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
-    use roundel::config::Ready;
 
     use super::*;
-
-    fn serve_args(line: &str) -> ServeArgs {
-        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
-        match cli.command {
-            None => cli.serve,
-            Some(Command::Serve(args)) => *args,
-            Some(other) => panic!("{other:?}"),
-        }
-    }
 
     #[test]
     fn the_command_line_is_sound() {
@@ -284,11 +274,14 @@ mod tests {
             --wss-port 4 --http-port 5 --client-cert none --san a --san b --certs /c \
             --share-strategy random --ready json --die-with-parent --log debug";
         for start in ["roundel", "roundel serve"] {
-            let loaded = serve_args(&format!("{start} {flags}"))
-                .sources()
-                .unwrap()
-                .load()
-                .unwrap();
+            let line = format!("{start} {flags}");
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            let args = match cli.command {
+                None => cli.serve,
+                Some(Command::Serve(args)) => *args,
+                Some(other) => panic!("{other:?}"),
+            };
+            let loaded = args.sources().unwrap().load().unwrap();
             let (config, program) = (loaded.config, loaded.program);
             let ports = &config.listeners;
             assert_eq!(config.profile, roundel::config::Profile::Standard);
@@ -304,7 +297,7 @@ mod tests {
                 config.share_strategy,
                 roundel::config::ShareStrategy::Random
             );
-            assert_eq!(program.ready, Ready::Json);
+            assert_eq!(program.ready, roundel::config::Ready::Json);
             assert!(program.die_with_parent);
             assert_eq!(program.log.unwrap().0, "debug");
         }

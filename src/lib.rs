@@ -38,12 +38,6 @@
 //!
 //! A listener whose feature was left out is an error at the start ([`StartError::Feature`]).
 
-// What only an optional part of the crate looks at is unused where that part is left out.
-#![cfg_attr(
-    not(all(feature = "http", feature = "tls", feature = "websocket")),
-    allow(dead_code)
-)]
-
 mod auth;
 #[cfg(feature = "aws")]
 mod aws;

@@ -346,6 +346,11 @@ const ONE_PLACE: &[(&[&str], &[&str], &str)] = &[
         "one door: messages are retained and routed",
     ),
     (
+        &["impl Shared for"],
+        &["broker/share/mod.rs"],
+        "one kind of group: what a session's place names",
+    ),
+    (
         &["Turn::new("],
         &["net/driver.rs"],
         "one turn: connections are driven",

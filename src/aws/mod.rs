@@ -1,4 +1,3 @@
 //! What AWS IoT Core is besides a broker of messages.
 
-pub(crate) mod authority;
 pub(crate) mod lifecycle;

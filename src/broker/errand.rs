@@ -13,7 +13,7 @@ use super::outbox::window::Walk;
 
 use super::Broker;
 use super::outbox::Surrendered;
-use super::outbox::memberships::{IsHeld, Task};
+use super::outbox::memberships::Task;
 use super::session::Session;
 use super::share::{Group, More};
 use super::turn::{Context, Dirty, Later};
@@ -79,21 +79,13 @@ impl Broker {
         };
         dirty.charge(1);
         match task {
-            Task::Announce(handle) => {
-                if let Some(group) = Group::of(handle) {
-                    group.hold();
-                }
-            }
+            Task::Announce(handle) => Group::of(handle).hold(),
             Task::Surrender(walk) => self.surrender_some(session, walk, context, dirty),
             Task::Conclude(handle, is_held) => {
-                if let Some(group) = Group::of(handle) {
-                    group.depart(session, is_held, context, dirty);
-                }
+                Group::of(handle).depart(session, is_held, context, dirty);
             }
             Task::Resume(index, handle, is_held) => {
-                let is_held = Group::of(handle).map_or(IsHeld::No, |group| {
-                    group.resume(session, is_held, context, dirty)
-                });
+                let is_held = Group::of(handle).resume(session, is_held, context, dirty);
                 if let Some(memberships) = session.outbox().memberships() {
                     memberships.resumed(index, is_held);
                 }
@@ -160,7 +152,7 @@ impl Broker {
         context: &Context<'_>,
     ) {
         let handle = session.outbox().group_of(membership);
-        let kept = match handle.and_then(Group::of) {
+        let kept = match handle.map(Group::of) {
             Some(group) => group.put_back(surrendered, owner, context),
             None => surrendered,
         };

@@ -110,13 +110,26 @@ impl Traffic {
 /// What the TLS handshake settled.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsFacts {
-    pub(crate) version: &'static str,
-    pub(crate) cipher: String,
-    /// The server name that the client asked for.
-    pub(crate) sni: Option<String>,
-    pub(crate) alpn: Option<String>,
     /// SHA-256 of the client certificate, as the service's certificate id.
     pub(crate) certificate_id: Option<String>,
+    /// The server name that the client asked for.
+    #[cfg(any(feature = "http", feature = "aws"))]
+    pub(crate) sni: Option<String>,
+    #[cfg(feature = "http")]
+    pub(crate) details: TlsDetails,
+}
+
+/// What the HTTP API shows of a TLS handshake besides.
+#[cfg(feature = "http")]
+#[derive(Clone, Debug)]
+pub(crate) struct TlsDetails {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub(crate) version: &'static str,
+    /// The cipher suite, in IANA's spelling.
+    pub(crate) cipher: String,
+    /// The application protocol agreed on.
+    pub(crate) alpn: Option<String>,
+    /// The first Common Name of the client certificate's subject.
     pub(crate) common_name: Option<String>,
 }
 

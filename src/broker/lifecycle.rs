@@ -31,7 +31,9 @@ use super::facts::ConnectionFacts;
 use super::outbox::Peer;
 use super::outbox::link::Link;
 use super::schedule::TimerKey;
-use super::session::{LastEnd, Session, Slot, State, session_size};
+#[cfg(feature = "http")]
+use super::session::LastEnd;
+use super::session::{Session, Slot, State, session_size};
 use super::share::Group;
 use super::turn::{Context, Dirty, Later};
 
@@ -206,7 +208,10 @@ impl Broker {
         slot.will = request.will.take();
         slot.facts = Some(request.facts);
         slot.principal = request.principal;
-        slot.last_end = None;
+        #[cfg(feature = "http")]
+        {
+            slot.last_end = None;
+        }
         slot.connected_at = Some(context.now);
         self.connected.fetch_add(1, Ordering::Relaxed);
         Self::count(&self.counters.connections_opened, 1);
@@ -316,9 +321,12 @@ impl Broker {
         }
         self.run_errand(session, context, dirty);
         let discards_will = cause.discards_will();
-        // A session that ends with its connection is not asked for it.
-        let last_end = is_resumable.then(|| LastEnd::new(&cause, context.now));
         self.tell_of(session, slot, What::Detached(&cause), context, dirty);
+        #[cfg(feature = "http")]
+        {
+            // A session that ends with its connection is not asked for it.
+            slot.last_end = is_resumable.then(|| LastEnd::new(&cause, context.now));
+        }
         let explanation = cause.explanation();
         let reason_string = explanation.map(|text| self.reason_string("DISCONNECT", text));
         {
@@ -332,7 +340,6 @@ impl Broker {
             self.keep_traffic(&facts);
         }
         slot.connected_at = None;
-        slot.last_end = last_end;
         self.connected.fetch_sub(1, Ordering::Relaxed);
         self.cancel_timers(slot);
         if discards_will {
@@ -554,9 +561,7 @@ impl Broker {
         };
         let mut told = 0;
         while let Some(wanting) = group.take() {
-            if let Some(wanting) = Group::of(wanting) {
-                wanting.has_room(session, context, dirty);
-            }
+            Group::of(wanting).has_room(session, context, dirty);
             told += 1;
             if told < GROUPS_TOLD {
                 group = session.outbox().take_want(context);
@@ -643,8 +648,8 @@ mod tests {
         let Attached { session, epoch, .. } = attached.expect("a session");
         broker.detach(&session, epoch, Cause::Dropped, &context, &mut dirty);
         broker.flush_all(&context, dirty);
-        assert_eq!(broker.stats(now).memory, LEFT, "nothing was written");
+        assert_eq!(broker.budget().used(), LEFT, "nothing was written");
         drop(link.mailbox().take());
-        assert_eq!(broker.stats(now).memory, 0);
+        assert_eq!(broker.budget().used(), 0);
     }
 }

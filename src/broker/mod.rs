@@ -22,6 +22,7 @@ mod lifecycle;
 mod local;
 mod ordered;
 mod outbox;
+#[cfg(feature = "http")]
 mod part_bounds;
 mod random;
 mod replay;
@@ -30,7 +31,9 @@ mod routing;
 mod schedule;
 mod session;
 mod share;
+#[cfg(feature = "http")]
 mod snapshot;
+mod stats;
 mod subscribe;
 mod sys;
 mod turn;
@@ -57,7 +60,9 @@ pub(crate) use deliver::outside::OutsideMessage;
 #[cfg(feature = "http")]
 pub(crate) use deliver::outside::Publishing;
 pub(crate) use deliver::{Origin, Published, Run, Sent};
-#[cfg(any(feature = "tls", feature = "http"))]
+#[cfg(feature = "http")]
+pub(crate) use facts::TlsDetails;
+#[cfg(feature = "tls")]
 pub(crate) use facts::TlsFacts;
 pub(crate) use facts::{ConnectionFacts, PeerAddr, TrafficTotals};
 pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
@@ -77,10 +82,10 @@ pub(crate) use schedule::{Alarm, TimerKey};
 pub(crate) use session::{ReceivedIds, Session};
 #[cfg(feature = "http")]
 pub(crate) use share::{GroupSnapshot, MemberSnapshot};
-#[cfg(any(feature = "http", test))]
-pub(crate) use snapshot::Stats;
 #[cfg(feature = "http")]
-pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Page, PageOf, TopicSnapshot};
+pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Overview, Page, PageOf, TopicSnapshot};
+#[cfg(test)]
+pub(crate) use stats::Stats;
 pub(crate) use subscribe::{Due, Request};
 pub(crate) use turn::{Context, Dirty, Later, SHORT_TURN, STEPS_PER_TURN};
 
@@ -298,6 +303,23 @@ impl Broker {
         connected.map_or_else(Default::default, |connected| {
             (connected.out.waiting().copy(skip), connected.out.len())
         })
+    }
+
+    /// All sessions at this moment; the registry is not locked while they are looked at.
+    pub(crate) fn all_sessions(&self) -> Vec<Arc<Session>> {
+        let sessions = self.sessions.iter().map(|entry| entry.value().clone());
+        let mut sessions: Vec<_> = sessions.collect();
+        // In the order they were made, which a run with the same seed repeats.
+        sessions.sort_unstable_by_key(|session| session.id);
+        sessions
+    }
+
+    /// The session of a client, with or without a connection.
+    #[cfg(any(feature = "http", test))]
+    pub(crate) fn find(&self, client_id: &str) -> Option<Arc<Session>> {
+        self.sessions
+            .get(client_id)
+            .map(|found| found.value().clone())
     }
 
     /// Disconnects everybody with 0x8B and lets nobody in any more.

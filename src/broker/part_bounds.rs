@@ -9,12 +9,6 @@ pub(crate) struct PartBounds {
 }
 
 impl PartBounds {
-    #[cfg(any(test, fuzzing))]
-    pub(crate) const NONE: Self = Self {
-        count: usize::MAX,
-        bytes: usize::MAX,
-    };
-
     /// The first of `all` as far as the bounds go, by the names that `name` gives them.
     pub(super) fn take<T>(
         self,

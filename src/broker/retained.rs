@@ -41,9 +41,6 @@ struct Expiring(Message);
 /// What a place among the topics, or among those that expire, takes besides the message.
 const ENTRY: usize = 40;
 
-/// Steps through the topics while the store is locked: about 0.2 ms.
-const SLICE: usize = 2_000;
-
 /// Expired messages that are removed while the store is locked.
 pub(super) const SWEEP: usize = 256;
 
@@ -107,34 +104,6 @@ impl Retained {
         Ok(())
     }
 
-    /// Calls `visit` with every message whose topic matches `filter`, or with all; expired ones are
-    /// left out. The store is locked for a slice at a time.
-    pub(super) fn visit(
-        &self,
-        filter: Option<&str>,
-        bounds: &Bounds<'_>,
-        mut visit: impl FnMut(&Message),
-    ) {
-        let mut position = Position::default();
-        let mut walk = Walk::More;
-        while walk == Walk::More {
-            let mut steps = SLICE;
-            let see = |Kept { message, .. }: &Kept| {
-                if !message.is_expired(bounds.now) {
-                    visit(message);
-                }
-                ControlFlow::Continue(())
-            };
-            let names = &self.store.read().names;
-            walk = match filter {
-                Some(filter) => {
-                    names.visit_matches_from(filter, self.parent, &mut position, &mut steps, see)
-                }
-                None => names.visit_from(&mut position, &mut steps, see),
-            };
-        }
-    }
-
     /// Locks the store against changes, so that what is replayed is still the current message.
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Store> {
         self.store.read()
@@ -162,6 +131,40 @@ impl Retained {
             self.count.store(store.names.len(), Ordering::Relaxed);
         }
         removed
+    }
+}
+
+#[cfg(feature = "http")]
+impl Retained {
+    /// Steps through the topics while the store is locked: about 0.2 ms.
+    const SLICE: usize = 2_000;
+
+    /// Calls `visit` with every message whose topic matches `filter`, or with all; expired ones are
+    /// left out. The store is locked for a slice at a time.
+    pub(super) fn visit(
+        &self,
+        filter: Option<&str>,
+        bounds: &Bounds<'_>,
+        mut visit: impl FnMut(&Message),
+    ) {
+        let mut position = Position::default();
+        let mut walk = Walk::More;
+        while walk == Walk::More {
+            let mut steps = Self::SLICE;
+            let see = |Kept { message, .. }: &Kept| {
+                if !message.is_expired(bounds.now) {
+                    visit(message);
+                }
+                ControlFlow::Continue(())
+            };
+            let names = &self.store.read().names;
+            walk = match filter {
+                Some(filter) => {
+                    names.visit_matches_from(filter, self.parent, &mut position, &mut steps, see)
+                }
+                None => names.visit_from(&mut position, &mut steps, see),
+            };
+        }
     }
 }
 
@@ -325,10 +328,8 @@ mod tests {
         /// The topics that are kept, expired or not.
         fn topics(&self) -> Vec<String> {
             let mut topics = Vec::new();
-            let bounds = self.broker.context(self.start);
-            self.broker
-                .retained
-                .visit(None, &bounds, |message| topics.push(message.topic().into()));
+            let see = |kept: &Kept| topics.push(kept.message.topic().into());
+            self.broker.retained.read().names.visit_all(see);
             assert_eq!(topics.len(), self.broker.retained.len());
             topics
         }

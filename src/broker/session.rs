@@ -9,9 +9,12 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::auth::Principal;
 use crate::budget::{Budget, Charge, Full, Kind};
 use crate::codec::{PacketId, Version};
+#[cfg(feature = "http")]
 use crate::message::cause::{Cause, Initiator};
 use crate::message::subscription::Subscription;
 use crate::message::will::Will;
+#[cfg(any(test, fuzzing))]
+use crate::protocol::handshake::NEVER;
 
 use super::facts::ConnectionFacts;
 use super::outbox::Outbox;
@@ -109,10 +112,8 @@ pub(super) fn subscription_size(filter: &str, is_shared: bool) -> usize {
     SUBSCRIPTION + group + FILTER_COPIES * filter.len()
 }
 
-/// Characters that are kept of the reason for which a connection ended.
-const REASON: usize = 200;
-
 /// How a connection ended.
+#[cfg(feature = "http")]
 #[derive(Clone, Debug)]
 pub(crate) struct LastEnd {
     pub(crate) by: Initiator,
@@ -121,10 +122,14 @@ pub(crate) struct LastEnd {
     pub(crate) at: Instant,
 }
 
+#[cfg(feature = "http")]
 impl LastEnd {
+    /// Characters that are kept of the reason.
+    const REASON: usize = 200;
+
     pub(super) fn new(cause: &Cause, at: Instant) -> Self {
         let reason = cause.to_string();
-        let end = reason.char_indices().nth(REASON).map(|(end, _)| end);
+        let end = reason.char_indices().nth(Self::REASON).map(|(end, _)| end);
         Self {
             by: cause.initiator(),
             reason: reason
@@ -151,6 +156,7 @@ pub(super) struct Slot {
     pub(super) principal: Principal,
     pub(super) facts: Option<Arc<ConnectionFacts>>,
     /// How the last connection ended, while there is none.
+    #[cfg(feature = "http")]
     pub(super) last_end: Option<LastEnd>,
     pub(super) connected_at: Option<Instant>,
     /// Session expiry or delayed will.
@@ -247,6 +253,7 @@ impl Session {
                 expiry: 0,
                 principal: Principal::default(),
                 facts: None,
+                #[cfg(feature = "http")]
                 last_end: None,
                 connected_at: None,
                 timers: [None, None],
@@ -273,6 +280,20 @@ impl Session {
 
     pub(crate) fn received(&self) -> MutexGuard<'_, ReceivedIds> {
         self.received.lock()
+    }
+
+    /// Messages that wait for the client, and those that are in flight.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn held(&self) -> (usize, usize) {
+        let outbox = self.outbox();
+        (outbox.queued(), outbox.window.len())
+    }
+
+    /// Whether it has no connection and stays until there is one again.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn waits_forever(&self) -> bool {
+        let slot = self.slot();
+        slot.state == State::Away && slot.expiry == NEVER
     }
 
     /// Writes what the outbox holds to the socket, unless another task is at it.

@@ -1,4 +1,4 @@
-//! The broker's state as the HTTP API and `$SYS` show it.
+//! The broker's state as the HTTP API shows it.
 //!
 //! What is asked of many sessions or groups takes long where there are many: such calls are not for
 //! a worker thread. None of them holds a lock for more than a slice of its way, so that publishers
@@ -23,6 +23,7 @@ use super::facts::{ConnectionFacts, TrafficTotals};
 use super::part_bounds::PartBounds;
 use super::session::{LastEnd, Session, Slot, State, Subscribed};
 use super::share::Group;
+use super::stats::Stats;
 
 /// Subscriptions of one session that are looked at per lock hold.
 const SLICE: PartBounds = PartBounds {
@@ -104,28 +105,12 @@ pub(crate) struct TopicSnapshot {
     pub(crate) groups: usize,
 }
 
-/// Counters of the whole broker.
+/// What is counted and held in the whole broker.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Stats {
-    pub(crate) uptime: Duration,
-    pub(crate) clients_connected: usize,
-    pub(crate) sessions: usize,
-    pub(crate) subscriptions: usize,
-    pub(crate) groups: usize,
-    pub(crate) retained: usize,
-    pub(crate) queued: usize,
-    pub(crate) in_flight: usize,
-    /// Messages that wait in shared groups.
-    pub(crate) group_queued: usize,
+pub(crate) struct Overview {
+    pub(crate) stats: Stats,
     pub(crate) connections_opened: u64,
     pub(crate) connections_refused: u64,
-    pub(crate) packets_received: u64,
-    pub(crate) bytes_received: u64,
-    pub(crate) messages_received: u64,
-    pub(crate) messages_sent: u64,
-    pub(crate) bytes_sent: u64,
-    pub(crate) dropped: u64,
-    pub(crate) expired: u64,
     /// Bytes that queues hold, in steps.
     pub(crate) memory: usize,
     /// Those of each kind, in the order of [`Kind::ALL`].
@@ -270,47 +255,6 @@ impl Broker {
         first.into_page(total)
     }
 
-    /// Every session, by client identifier.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn clients(&self, now: Instant) -> Vec<ClientSnapshot> {
-        let page = PageOf {
-            after: None,
-            containing: None,
-            limit: usize::MAX,
-        };
-        let sessions = self.client_page(&page).entries;
-        let sessions = sessions.iter();
-        sessions
-            .filter_map(|session| session.snapshot(PartBounds::NONE, now))
-            .collect()
-    }
-
-    /// Every shared group, by filter and share name.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn groups(&self) -> Vec<super::share::GroupSnapshot> {
-        let mut groups = Vec::new();
-        self.group_names.visit(None, |group| {
-            groups.push(group.snapshot(PartBounds::NONE));
-            true
-        });
-        groups
-    }
-
-    pub(crate) fn find(&self, client_id: &str) -> Option<Arc<Session>> {
-        self.sessions
-            .get(client_id)
-            .map(|found| found.value().clone())
-    }
-
-    /// All sessions at this moment; the registry is not locked while they are looked at.
-    pub(crate) fn all_sessions(&self) -> Vec<Arc<Session>> {
-        let sessions = self.sessions.iter().map(|entry| entry.value().clone());
-        let mut sessions: Vec<_> = sessions.collect();
-        // In the order they were made, which a run with the same seed repeats.
-        sessions.sort_unstable_by_key(|session| session.id);
-        sessions
-    }
-
     /// A page of the shared groups, by filter and share name.
     pub(crate) fn group_page(&self, groups: &GroupsOf<'_>) -> Page<Arc<Group>> {
         let (mut entries, mut total) = (Vec::new(), 0);
@@ -372,7 +316,7 @@ impl Broker {
                 let slot = session.slot();
                 let mut last = None;
                 for (full, subscribed) in slot.subscriptions_after(seen.as_deref(), SLICE) {
-                    let group = subscribed.group.clone().and_then(Group::of);
+                    let group = subscribed.group.clone().map(Group::of);
                     f(group.as_ref().map_or(full, |group| &group.filter));
                     last = Some(full);
                 }
@@ -399,41 +343,16 @@ impl Broker {
         first.into_page(total)
     }
 
-    /// The counters, and sums over all sessions and groups, each of which is locked by itself.
-    pub(crate) fn stats(&self, now: Instant) -> Stats {
+    /// Counters and memory. All sessions and groups are summed up for it.
+    pub(crate) fn overview(&self, now: Instant) -> Overview {
         let counters = &self.counters;
-        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let mut stats = Stats {
-            uptime: now.saturating_duration_since(self.started),
-            clients_connected: self.connected.load(Ordering::Relaxed),
-            sessions: self.sessions.len(),
-            subscriptions: self.subscriptions.load(Ordering::Relaxed),
-            groups: self.groups.load(Ordering::Relaxed),
-            retained: self.retained.len(),
-            connections_opened: load(&counters.connections_opened),
-            connections_refused: load(&counters.connections_refused),
-            packets_received: load(&counters.packets_received),
-            bytes_received: load(&counters.bytes_received),
-            messages_received: load(&counters.messages_received),
-            messages_sent: load(&counters.messages_sent),
-            bytes_sent: load(&counters.bytes_sent),
-            dropped: load(&counters.dropped),
-            expired: load(&counters.expired),
+        Overview {
+            stats: self.stats(now),
+            connections_opened: counters.connections_opened.load(Ordering::Relaxed),
+            connections_refused: counters.connections_refused.load(Ordering::Relaxed),
             memory: self.budget.used(),
             memory_by_kind: Kind::ALL.map(|kind| self.budget.used_by(kind)),
-            ..Stats::default()
-        };
-        for session in self.all_sessions() {
-            session.add_to(&mut stats);
         }
-        self.group_names.visit(None, |group| {
-            let totals = group.totals();
-            stats.group_queued += totals.queued;
-            stats.dropped += totals.dropped;
-            stats.expired += totals.expired;
-            true
-        });
-        stats
     }
 }
 
@@ -501,26 +420,6 @@ impl Session {
             }
         }
         found
-    }
-
-    fn add_to(&self, stats: &mut Stats) {
-        let traffic = {
-            let slot = self.slot();
-            slot.facts
-                .as_ref()
-                .map(|facts| facts.traffic.totals())
-                .unwrap_or_default()
-        };
-        stats.packets_received += traffic.packets;
-        stats.bytes_received += traffic.bytes;
-        stats.messages_received += traffic.messages;
-        let outbox = self.outbox();
-        stats.queued += outbox.queued();
-        stats.in_flight += outbox.window.len();
-        stats.messages_sent += outbox.sent.messages;
-        stats.bytes_sent += outbox.sent.bytes;
-        stats.dropped += outbox.sent.dropped;
-        stats.expired += outbox.sent.expired;
     }
 }
 
@@ -621,11 +520,11 @@ mod tests {
             true
         });
         assert_eq!(found.concat(), "ab");
-        let names: Vec<_> = broker
-            .groups()
-            .into_iter()
-            .map(|group| group.share)
-            .collect();
+        let mut names = Vec::new();
+        broker.group_names.visit(None, |group| {
+            names.push(group.share.to_string());
+            true
+        });
         assert_eq!(names, ["h", "g"]);
     }
 

@@ -76,7 +76,7 @@ impl Broker {
         due.groups.extend(
             subscribed
                 .group
-                .and_then(Group::of)
+                .map(Group::of)
                 .filter(|group| group.has_backlog()),
         );
         // Whoever retains a message looks for its receivers afterwards: none slips through between.
@@ -106,7 +106,7 @@ impl Broker {
             let _outbox = session.outbox();
             subscribed.subscription.change(options);
         }
-        match subscribed.group.clone().and_then(Group::of) {
+        match subscribed.group.clone().map(Group::of) {
             Some(group) => group.renew(session),
             None => self.routing.change(filter, |tables| {
                 let target = tables
@@ -250,7 +250,7 @@ impl Broker {
             let Some(leaf) = tables.trie.get_mut(filter) else {
                 return;
             };
-            match subscribed.group.clone().and_then(Group::of) {
+            match subscribed.group.clone().map(Group::of) {
                 None => leaf.remove(session.id),
                 Some(group) => {
                     if let Some(ended) = group.leave(session, context, dirty) {

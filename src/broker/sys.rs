@@ -6,7 +6,7 @@ use crate::time::Moment;
 
 use super::Broker;
 use super::deliver::{Origin, Run};
-use super::snapshot::Stats;
+use super::stats::Stats;
 use super::turn::Dirty;
 
 impl Broker {

@@ -181,7 +181,7 @@ impl Pending {
         }
     }
 
-    /// Keeps what is left of an input; `needed` as [`Received`](crate::broker::Received) has it: 0 where it
+    /// Keeps what is left of an input; `needed` as [`Received`](super::machine::Received) has it: 0 where it
     /// may begin with a whole packet.
     pub(super) fn keep(&mut self, input: Bytes<'_>, consumed: usize, needed: usize) {
         let is_used_up = consumed >= input.len();

@@ -66,17 +66,23 @@ const DRAIN_BYTES: usize = 1 << 20;
 /// What came of reading.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// So many bytes.
-    Bytes(usize),
-    /// So many bytes, maybe none, with the transport's own between them. All of it cost as much as
+    /// So many bytes, maybe none, where the transport's own are between them. All of it cost as much as
     /// reading `cost` bytes.
-    Framed { bytes: usize, cost: usize },
+    Bytes { count: usize, cost: usize },
     /// Nothing for now; whoever drives the turn is told when there is more.
     Nothing,
     /// The stream has ended, for this reason.
     Closed(Cause),
     /// The transport's own rules were broken.
+    #[cfg(feature = "websocket")]
     Refused(Violation),
+}
+
+impl Input {
+    /// So many bytes and nothing else.
+    pub(crate) fn plain(count: usize) -> Self {
+        Self::Bytes { count, cost: count }
+    }
 }
 
 /// The connection as its owner has it.
@@ -181,7 +187,7 @@ pub(crate) struct Turn {
     #[cfg(test)]
     writes: usize,
     /// Bytes of packets that were handled, in all.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     handled: usize,
 }
 
@@ -250,7 +256,7 @@ impl Turn {
             spent: 0,
             #[cfg(test)]
             writes: usize::MAX,
-            #[cfg(any(test, fuzzing))]
+            #[cfg(test)]
             handled: 0,
         }
     }
@@ -415,13 +421,13 @@ impl Turn {
         };
         self.starved = None;
         let (count, cost) = match read {
-            Input::Bytes(count) => (count, count),
-            Input::Framed { bytes, cost } => (bytes, cost),
+            Input::Bytes { count, cost } => (count, cost),
             Input::Nothing => return self.input_is_used_up(broker, io, context),
             Input::Closed(cause) => {
                 self.depart(broker, cause, context);
                 return Pass::More;
             }
+            #[cfg(feature = "websocket")]
             Input::Refused(violation) => {
                 self.refuse(broker, &violation, context);
                 return Pass::More;
@@ -463,8 +469,8 @@ impl Turn {
         };
         let room = space.len().min(READ_AHEAD);
         match io.read(space.get_mut(..room).unwrap_or_default()) {
-            Input::Bytes(0) | Input::Framed { bytes: 0, .. } => {}
-            Input::Bytes(count) | Input::Framed { bytes: count, .. } => {
+            Input::Bytes { count: 0, .. } => {}
+            Input::Bytes { count, .. } => {
                 if let Some(input) = self.pending.input(scratch, count) {
                     self.pending.keep(input, 0, 0);
                 }
@@ -472,6 +478,7 @@ impl Turn {
             Input::Nothing => return Pass::Idle,
             Input::Closed(cause) if self.pending.waiting() > 0 => self.ended = Some(cause),
             Input::Closed(cause) => self.depart(broker, cause, context),
+            #[cfg(feature = "websocket")]
             Input::Refused(violation) => self.refuse(broker, &violation, context),
         }
         Pass::More
@@ -564,7 +571,7 @@ impl Turn {
 
     /// Does what the broker said after a batch.
     fn go_on(&mut self, broker: &Broker, received: Received, context: &Context<'_>) -> Pass {
-        #[cfg(any(test, fuzzing))]
+        #[cfg(test)]
         {
             self.handled += received.consumed;
         }
@@ -754,15 +761,17 @@ impl Turn {
             return self.finish();
         }
         match io.read(scratch) {
-            Input::Bytes(count) | Input::Framed { cost: count, .. } => {
-                *seen += count;
+            Input::Bytes { cost, .. } => {
+                *seen += cost;
                 match *seen >= DRAIN_BYTES {
                     true => self.finish(),
                     false => Pass::More,
                 }
             }
             Input::Nothing => Pass::Idle,
-            Input::Closed(_) | Input::Refused(_) => self.finish(),
+            Input::Closed(_) => self.finish(),
+            #[cfg(feature = "websocket")]
+            Input::Refused(_) => self.finish(),
         }
     }
 
@@ -785,7 +794,7 @@ impl Turn {
     }
 
     /// Bytes of packets that were handled, in all.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(crate) fn handled(&self) -> usize {
         self.handled
     }

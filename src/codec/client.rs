@@ -9,7 +9,9 @@ use super::qos::QoS;
 use super::reason::ReasonCode;
 use super::subscribe::SubscribeOptions;
 use super::version::{BRIDGE, Version};
-use super::{MAX_PACKET_SIZE, Packet, Sender, Split, decode_from, split, write};
+use super::write;
+#[cfg(test)]
+use super::{MAX_PACKET_SIZE, Packet, Sender, Split, decode_from, split};
 
 /// A CONNECT with Clean Start, no Keep Alive, and nothing that is optional.
 pub(crate) fn connect(version: Version, client_id: &str) -> Connect<'_> {
@@ -49,6 +51,7 @@ pub(crate) fn will<'a>(topic: &'a str, payload: &'a [u8]) -> Will<'a> {
 /// # Panics
 ///
 /// If they are not whole, valid packets.
+#[cfg(test)]
 pub(crate) fn decode_all(mut bytes: &[u8], version: Version) -> Vec<Packet<'_>> {
     let mut packets = Vec::new();
     while !bytes.is_empty() {

@@ -414,7 +414,7 @@ fn flag_name(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    #[cfg(feature = "tls")]
+    #[cfg(all(feature = "http", feature = "tls"))]
     use crate::config::ClientCert;
 
     fn sources(

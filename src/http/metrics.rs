@@ -1,7 +1,7 @@
 //! `GET /metrics`: the broker's counters as Prometheus text, or as OpenMetrics text for who asks for
 //! that.
 //!
-//! Nothing is counted here: each scrape takes one [`Stats`] from the broker, which sums up all
+//! Nothing is counted here: each scrape takes one [`Overview`] from the broker, which sums up all
 //! sessions and groups for it, away from the worker threads.
 
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::broker::Stats;
+use crate::broker::Overview;
 use crate::engine::Histogram;
 
 use super::Api;
@@ -38,11 +38,11 @@ pub(super) async fn scrape(
     let accepted = headers.get_all(ACCEPT).iter();
     let mut accepted = accepted.filter_map(|value| value.to_str().ok());
     let is_open = accepted.any(|value| value.contains("application/openmetrics-text"));
-    let stats = api.stats().await?;
+    let overview = api.overview().await?;
     let profile = api.engine.broker.config().profile.name();
     let turns = Turns(api.turns.histogram());
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry(stats, turns, profile))
+    prometheus_client::encoding::text::encode(&mut text, &registry(overview, turns, profile))
         .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(match is_open {
         true => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
@@ -51,7 +51,7 @@ pub(super) async fn scrape(
 }
 
 /// The metrics of one scrape.
-fn registry(stats: Stats, turns: Turns, profile: &'static str) -> Registry {
+fn registry(overview: Overview, turns: Turns, profile: &'static str) -> Registry {
     let mut registry = Registry::with_prefix("roundel");
     let facts = [("version", env!("CARGO_PKG_VERSION")), ("profile", profile)];
     registry.register(
@@ -59,7 +59,7 @@ fn registry(stats: Stats, turns: Turns, profile: &'static str) -> Registry {
         "Version and profile of the broker",
         Info::new(facts.to_vec()),
     );
-    registry.register_collector(Box::new(BrokerMetrics(stats)));
+    registry.register_collector(Box::new(BrokerMetrics(overview)));
     let help = "How long tasks kept a worker from other tasks";
     registry.register_with_unit("turn", help, Unit::Seconds, turns);
     registry
@@ -94,16 +94,16 @@ fn plain(open_metrics: &str) -> String {
 }
 
 #[derive(Debug)]
-struct BrokerMetrics(Stats);
+struct BrokerMetrics(Overview);
 
 impl Collector for BrokerMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Self(stats) = self;
-        let uptime = ConstGauge::new(stats.uptime.as_secs_f64());
+        let Self(overview) = self;
+        let uptime = ConstGauge::new(overview.stats.uptime.as_secs_f64());
         let help = "Time since the broker started, on its own clock";
         write(&mut encoder, "uptime", help, Some(&Unit::Seconds), &uptime)?;
-        encode_gauges(stats, &mut encoder)?;
-        encode_counters(stats, &mut encoder)
+        encode_gauges(overview, &mut encoder)?;
+        encode_counters(overview, &mut encoder)
     }
 }
 
@@ -123,7 +123,8 @@ impl EncodeMetric for Turns {
     }
 }
 
-fn encode_gauges(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_gauges(overview: &Overview, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let stats = &overview.stats;
     for (name, help, value) in [
         (
             "clients_connected",
@@ -160,24 +161,25 @@ fn encode_gauges(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Res
     ] {
         write(encoder, name, help, None, &ConstGauge::new(as_i64(value)))?;
     }
-    let memory = ConstGauge::new(as_i64(stats.memory));
+    let memory = ConstGauge::new(as_i64(overview.memory));
     let help = "What the broker holds for its peers, as it accounts for it";
     write(encoder, "memory", help, Some(&Unit::Bytes), &memory)
 }
 
-fn encode_counters(stats: &Stats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn encode_counters(overview: &Overview, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let stats = &overview.stats;
     for (name, help, unit, value) in [
         (
             "connections_opened",
             "Connections accepted",
             None,
-            stats.connections_opened,
+            overview.connections_opened,
         ),
         (
             "connections_refused",
             "Connections refused, or ended before a client was connected",
             None,
-            stats.connections_refused,
+            overview.connections_refused,
         ),
         (
             "packets_received",

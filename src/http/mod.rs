@@ -5,7 +5,7 @@
 //! shows. [`guard`] stands in front of every handler and lets none of them in.
 //!
 //! What a caller can make the broker hold, bodies and answers, is charged to the broker's budget before
-//! it is held. Not charged, and bounded by a constant per connection, are the buffers of [`serve`] and
+//! it is held. Not charged, and bounded by a constant per connection, are the buffers of [`mod@serve`] and
 //! answers that are short whatever is asked: an error, health, counters. What takes long runs as one of
 //! few [`jobs`](jobs::Jobs), or is shared by all who ask for it; and a connection that does nothing is
 //! closed ([`activity`]).
@@ -29,7 +29,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get};
 
-use crate::broker::Stats;
+use crate::broker::Overview;
 use crate::config::Limits;
 use crate::engine::{Engine, Turns};
 use crate::net::{Seldom, Tasks};
@@ -61,7 +61,7 @@ struct Api {
     tasks: Tasks,
     turns: Arc<Turns>,
     jobs: Jobs,
-    stats: Arc<SharedJob<Stats>>,
+    overview: Arc<SharedJob<Overview>>,
 }
 
 impl Api {
@@ -71,15 +71,15 @@ impl Api {
             tasks: parts.tasks.clone(),
             turns: parts.turns.clone(),
             jobs: Jobs::new(),
-            stats: Arc::new(SharedJob::new()),
+            overview: Arc::new(SharedJob::new()),
         }
     }
 
     /// The broker's counters at this moment. All sessions are summed up for them.
-    async fn stats(&self) -> Result<Stats, ApiError> {
+    async fn overview(&self) -> Result<Overview, ApiError> {
         let engine = self.engine.clone();
-        let job = move || engine.broker.stats(engine.clock.now().now);
-        self.stats.run(job).await
+        let job = move || engine.broker.overview(engine.clock.now().now);
+        self.overview.run(job).await
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) enum Initiator {
     /// The broker, by its rules.
     Broker,
     /// Whoever asked for it from outside.
+    #[cfg(any(feature = "http", test, fuzzing))]
     Operator,
 }
 
@@ -28,6 +29,7 @@ impl Initiator {
             Self::Library => "library",
             Self::Network => "network",
             Self::Broker => "broker",
+            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Operator => "operator",
         }
     }
@@ -43,6 +45,7 @@ pub(crate) enum Cause {
         session_expiry: Option<u32>,
     },
     /// A WebSocket was closed by its own means, with this code if it gave one.
+    #[cfg(feature = "websocket")]
     WebSocketClose(Option<u16>),
     /// A subscription in this process was dropped.
     Dropped,
@@ -66,6 +69,7 @@ pub(crate) enum Cause {
     /// The broker stops.
     Stopping,
     /// Somebody outside wanted it, with these words.
+    #[cfg(any(feature = "http", test, fuzzing))]
     Kicked {
         reason: ReasonCode,
         text: &'static str,
@@ -75,7 +79,9 @@ pub(crate) enum Cause {
 impl Cause {
     pub(crate) fn initiator(&self) -> Initiator {
         match self {
-            Self::Disconnect { .. } | Self::WebSocketClose(_) => Initiator::Client,
+            Self::Disconnect { .. } => Initiator::Client,
+            #[cfg(feature = "websocket")]
+            Self::WebSocketClose(_) => Initiator::Client,
             Self::Dropped => Initiator::Library,
             Self::Lost(_) => Initiator::Network,
             Self::KeepAliveTimeout
@@ -84,6 +90,7 @@ impl Cause {
             | Self::TakenOver
             | Self::QueueFull
             | Self::Stopping => Initiator::Broker,
+            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { .. } => Initiator::Operator,
         }
     }
@@ -91,13 +98,13 @@ impl Cause {
     /// The reason of the DISCONNECT that the client gets; `None` where it gets none.
     pub(crate) fn reason(&self) -> Option<ReasonCode> {
         match self {
-            Self::Disconnect { .. }
-            | Self::WebSocketClose(_)
-            | Self::Dropped
-            | Self::Lost(_)
-            | Self::Stalled => None,
+            Self::Disconnect { .. } | Self::Dropped | Self::Lost(_) | Self::Stalled => None,
+            #[cfg(feature = "websocket")]
+            Self::WebSocketClose(_) => None,
             Self::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout),
-            Self::Refused { reason, .. } | Self::Kicked { reason, .. } => Some(*reason),
+            Self::Refused { reason, .. } => Some(*reason),
+            #[cfg(any(feature = "http", test, fuzzing))]
+            Self::Kicked { reason, .. } => Some(*reason),
             Self::TakenOver => Some(ReasonCode::SessionTakenOver),
             Self::QueueFull => Some(ReasonCode::QuotaExceeded),
             Self::Stopping => Some(ReasonCode::ServerShuttingDown),
@@ -110,6 +117,7 @@ impl Cause {
             Self::KeepAliveTimeout => "keep alive timeout",
             Self::QueueFull => "session queue is full",
             Self::Refused { text, .. } => text,
+            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { text, .. } => text,
             _ => return None,
         };
@@ -144,7 +152,9 @@ impl fmt::Display for Cause {
                 ..
             } => f.write_str("client disconnected"),
             Self::Disconnect { reason, .. } => write!(f, "client disconnected: {reason}"),
+            #[cfg(feature = "websocket")]
             Self::WebSocketClose(None) => f.write_str("WebSocket closed by the client"),
+            #[cfg(feature = "websocket")]
             Self::WebSocketClose(Some(code)) => {
                 write!(f, "WebSocket closed by the client with code {code}")
             }
@@ -156,7 +166,9 @@ impl fmt::Display for Cause {
             Self::TakenOver => f.write_str("taken over by another connection"),
             Self::QueueFull => f.write_str("session queue is full"),
             Self::Stopping => f.write_str("the broker is stopping"),
+            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { reason, text: "" } => write!(f, "{reason}"),
+            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { reason, text } => write!(f, "{text} ({reason})"),
         }
     }

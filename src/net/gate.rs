@@ -54,7 +54,7 @@ impl Gate {
     }
 
     /// How many wait.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "tls"))]
     pub(super) fn waiting(&self) -> usize {
         self.0.lock().line.len()
     }

@@ -17,6 +17,8 @@ use crate::budget::{Charge, Kind as Held};
 use super::driver::Driver;
 use super::seldom::Seldom;
 use super::socket::{Inbound, Socket};
+#[cfg(all(feature = "websocket", feature = "tls"))]
+use super::tls;
 #[cfg(feature = "tls")]
 use super::tls_link::{self, NoHandshake};
 #[cfg(feature = "websocket")]
@@ -88,7 +90,6 @@ impl Kind {
     }
 
     /// Bytes to account for from then on.
-    #[cfg(any(feature = "tls", feature = "websocket"))]
     fn open_bytes(&self) -> usize {
         match self {
             Self::Mqtt => PLAIN,
@@ -196,7 +197,6 @@ struct Place {
     shared: Arc<Shared>,
     charge: Charge,
     /// Bytes to account for once MQTT has begun.
-    #[cfg(any(feature = "tls", feature = "websocket"))]
     open_bytes: usize,
 }
 
@@ -212,7 +212,6 @@ impl Place {
         let place = Self {
             shared: shared.clone(),
             charge,
-            #[cfg(any(feature = "tls", feature = "websocket"))]
             open_bytes: kind.open_bytes(),
         };
         match earlier < limits.connections {
@@ -220,10 +219,7 @@ impl Place {
             false => Err(NoPlace::Connections(limits.connections)),
         }
     }
-}
 
-#[cfg(any(feature = "tls", feature = "websocket"))]
-impl Place {
     /// What came before MQTT is over, and what it held is given back.
     fn begin_mqtt(mut self) -> Self {
         self.charge.set(self.open_bytes);
@@ -247,6 +243,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
         Kind::Mqtt => {
             let (inbound, link) = tcp::split(stream);
             let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None);
+            let _place = place.begin_mqtt();
             drive(shared, inbound, Arc::new(link), facts, since).await;
         }
         #[cfg(feature = "tls")]
@@ -282,7 +279,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             let facts = ConnectionFacts::new(
                 name,
                 PeerAddr::Ip(peer),
-                Some(tls_link::facts(stream.get_ref().1)),
+                Some(tls::facts(stream.get_ref().1)),
             );
             let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
             let Some((front, stream)) = upgrade.await else {

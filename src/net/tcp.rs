@@ -81,7 +81,7 @@ impl Inbound for TcpInbound {
             Poll::Ready(Ok(())) if buf.filled().is_empty() => {
                 Input::Closed(Cause::Lost("connection closed by the client".into()))
             }
-            Poll::Ready(Ok(())) => Input::Bytes(buf.filled().len()),
+            Poll::Ready(Ok(())) => Input::plain(buf.filled().len()),
             Poll::Ready(Err(error)) => Input::Closed(Cause::Lost(describe(&error).into())),
         }
     }

@@ -8,19 +8,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(feature = "http")]
+use rustls::ProtocolVersion;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{
-    AlertDescription, CertificateError, ProtocolVersion, RootCertStore, ServerConfig,
-    ServerConnection,
-};
-use time::OffsetDateTime;
+use rustls::{AlertDescription, CertificateError, RootCertStore, ServerConfig, ServerConnection};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::ca::{CertError, Ephemeral, Files, pem};
+#[cfg(feature = "http")]
+use crate::broker::TlsDetails;
+use crate::broker::TlsFacts;
 use crate::config::ClientCert;
 
 /// Why the TLS listeners cannot be set up.
@@ -51,32 +52,6 @@ pub enum TlsError {
         /// What it said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-}
-
-/// What a handshake told about the peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PeerTls {
-    /// The host name the client asked for (SNI).
-    pub(crate) sni: Option<String>,
-    /// The application protocol agreed on (ALPN).
-    pub(crate) alpn: Option<String>,
-    /// `TLSv1.2` or `TLSv1.3`.
-    pub(crate) version: &'static str,
-    /// The cipher suite, in IANA's spelling.
-    pub(crate) cipher: String,
-    /// The client's certificate, if it showed one.
-    pub(crate) certificate: Option<ClientCertificate>,
-}
-
-/// A verified client certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ClientCertificate {
-    /// SHA-256 in lower-case hexadecimal: AWS's certificate id.
-    pub(crate) fingerprint: String,
-    /// The first Common Name of the subject.
-    pub(crate) common_name: Option<String>,
-    /// The end of its validity.
-    pub(crate) not_after: OffsetDateTime,
 }
 
 /// The server's certificate, and the authorities that clients' ones come from: what the listeners have
@@ -200,10 +175,23 @@ fn provider() -> rustls::crypto::CryptoProvider {
     provider
 }
 
-/// Reads what a finished handshake told about the peer.
-pub(crate) fn peer_facts(connection: &ServerConnection) -> PeerTls {
-    PeerTls {
+/// What the handshake settled.
+pub(super) fn facts(connection: &ServerConnection) -> TlsFacts {
+    let shown = connection.peer_certificates().and_then(<[_]>::first);
+    // One that the verifier passed and this parser does not understand is as good as none.
+    let certificate = shown.and_then(|der| Some((der, X509Certificate::from_der(der).ok()?.1)));
+    TlsFacts {
+        certificate_id: certificate.as_ref().map(|(der, _)| fingerprint(der)),
+        #[cfg(any(feature = "http", feature = "aws"))]
         sni: connection.server_name().map(str::to_owned),
+        #[cfg(feature = "http")]
+        details: details(connection, certificate.as_ref().map(|found| &found.1)),
+    }
+}
+
+#[cfg(feature = "http")]
+fn details(connection: &ServerConnection, certificate: Option<&X509Certificate<'_>>) -> TlsDetails {
+    TlsDetails {
         alpn: connection
             .alpn_protocol()
             .map(|name| String::from_utf8_lossy(name).into_owned()),
@@ -219,10 +207,10 @@ pub(crate) fn peer_facts(connection: &ServerConnection) -> PeerTls {
                 let name = suite.suite().as_str().unwrap_or("unknown");
                 name.replacen("TLS13_", "TLS_", 1)
             }),
-        certificate: connection
-            .peer_certificates()
-            .and_then(<[_]>::first)
-            .and_then(client_certificate),
+        common_name: certificate.and_then(|certificate| {
+            let mut names = certificate.subject().iter_common_name();
+            names.find_map(|name| name.as_str().ok()).map(str::to_owned)
+        }),
     }
 }
 
@@ -335,20 +323,6 @@ fn certificate_words(error: &CertificateError) -> String {
     }
 }
 
-/// `None` for a certificate that the verifier passed and this parser does not understand.
-fn client_certificate(der: &CertificateDer<'_>) -> Option<ClientCertificate> {
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    Some(ClientCertificate {
-        fingerprint: fingerprint(der),
-        common_name: certificate
-            .subject()
-            .iter_common_name()
-            .find_map(|name| name.as_str().ok())
-            .map(str::to_owned),
-        not_after: certificate.validity().not_after.to_datetime(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use rustls::{
@@ -406,6 +380,19 @@ mod tests {
         }
     }
 
+    /// Of a client that asked for `localhost` and showed the certificate of `thing-1`.
+    #[cfg(feature = "http")]
+    fn check_details(details: &TlsDetails, version: ProtocolVersion) {
+        let expected = match version {
+            ProtocolVersion::TLSv1_2 => "TLSv1.2",
+            _ => "TLSv1.3",
+        };
+        assert_eq!(details.version, expected);
+        assert!(details.cipher.starts_with("TLS_"), "{}", details.cipher);
+        assert_eq!(details.alpn, None);
+        assert_eq!(details.common_name.as_deref(), Some("thing-1"));
+    }
+
     /// Passes bytes between the two until neither has any left.
     fn handshake(
         server: &Arc<ServerConfig>,
@@ -438,20 +425,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (tls, authority, files) = authority(&folder);
         let server = server_config(&tls, &files).unwrap();
-        for (version, expected) in [(&version::TLS12, "TLSv1.2"), (&version::TLS13, "TLSv1.3")] {
+        for version in [&version::TLS12, &version::TLS13] {
             for kind in [KeyKind::Ecdsa, KeyKind::Rsa] {
                 let pem = authority.issue_pem("thing-1", kind).unwrap();
                 let client = Arc::new(client_config(&authority, version, Some(&pem)));
                 let (_, server) = handshake(&server, &client, "localhost").unwrap();
-                let facts = peer_facts(&server);
-                assert_eq!(facts.version, expected);
-                assert!(facts.cipher.starts_with("TLS_"), "{}", facts.cipher);
+                assert_eq!(server.protocol_version(), Some(version.version));
+                let facts = facts(&server);
+                assert_eq!(facts.certificate_id, Some(pem.certificate_id));
+                #[cfg(feature = "http")]
+                check_details(&facts.details, version.version);
                 assert_eq!(facts.sni.as_deref(), Some("localhost"));
-                assert_eq!(facts.alpn, None);
-                let certificate = facts.certificate.unwrap();
-                assert_eq!(certificate.fingerprint, pem.certificate_id);
-                assert_eq!(certificate.common_name.as_deref(), Some("thing-1"));
-                assert_eq!(certificate.not_after.year(), 2049);
             }
         }
     }
@@ -487,7 +471,7 @@ mod tests {
 
         let anonymous = Arc::new(client_config(&authority, &version::TLS13, None));
         let (_, connection) = handshake(&server, &anonymous, "localhost").unwrap();
-        assert_eq!(peer_facts(&connection).certificate, None);
+        assert_eq!(facts(&connection).certificate_id, None);
 
         let stranger = Authority::open(elsewhere.path()).unwrap();
         let pem = stranger.issue_pem("stranger", KeyKind::Ecdsa).unwrap();
@@ -552,8 +536,12 @@ mod tests {
             let agreed = |server, offered: &[&str]| {
                 let mut client = client_config(&authority, version, None);
                 client.alpn_protocols = offered.iter().map(|name| (*name).into()).collect();
-                handshake(server, &Arc::new(client), "localhost")
-                    .map(|(_, server)| peer_facts(&server).alpn)
+                handshake(server, &Arc::new(client), "localhost").map(|(_, server)| {
+                    server
+                        .alpn_protocol()
+                        .map(String::from_utf8_lossy)
+                        .map(String::from)
+                })
             };
             let best = agreed(&open, &["http/1.1", "mqtt"]).unwrap();
             assert_eq!(best.as_deref(), Some("mqtt"), "the listener's order");

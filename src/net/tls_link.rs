@@ -127,7 +127,7 @@ impl Wake for Bell {
 pub(super) fn take_apart(stream: TlsStream<TcpStream>) -> (TlsInbound, Arc<TlsLink>, TlsFacts) {
     let (stream, mut state) = stream.into_inner();
     state.set_buffer_limit(Some(PENDING_CIPHERTEXT));
-    let facts = facts(&state);
+    let facts = tls::facts(&state);
     // The last flight of the handshake may have brought the end with it.
     let end = take_end(&mut state);
     let (read, write) = stream.into_split();
@@ -144,22 +144,6 @@ pub(super) fn take_apart(stream: TlsStream<TcpStream>) -> (TlsInbound, Arc<TlsLi
         end,
     };
     (inbound, link, facts)
-}
-
-/// What the handshake settled.
-pub(super) fn facts(state: &ServerConnection) -> TlsFacts {
-    let peer = tls::peer_facts(state);
-    let certificate = peer.certificate;
-    TlsFacts {
-        version: peer.version,
-        cipher: peer.cipher,
-        sni: peer.sni,
-        alpn: peer.alpn,
-        common_name: certificate
-            .as_ref()
-            .and_then(|found| found.common_name.clone()),
-        certificate_id: certificate.map(|found| found.fingerprint),
-    }
 }
 
 impl TlsLink {
@@ -269,7 +253,7 @@ impl Inbound for TlsInbound {
                 let count = read_plaintext(&mut self.link.state.lock(), buf);
                 self.has_more = count == buf.len();
                 if count > 0 {
-                    return Input::Bytes(count);
+                    return Input::plain(count);
                 }
             }
             if let Some(end) = &self.end {
@@ -277,7 +261,7 @@ impl Inbound for TlsInbound {
             }
             match self.read_records(cx, buf) {
                 Some(0) => {}
-                Some(count) => return Input::Bytes(count),
+                Some(count) => return Input::plain(count),
                 None => return Input::Nothing,
             }
         }

@@ -123,7 +123,7 @@ impl Io for End {
             let start = self.read.len();
             self.read.extend(self.uplink.drain(..count));
             buf[..count].copy_from_slice(&self.read[start..]);
-            return Input::Bytes(count);
+            return Input::plain(count);
         }
         if self.uplink.is_empty() && self.is_closed {
             return Input::Closed(Cause::Lost("the client closed".into()));

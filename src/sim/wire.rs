@@ -65,6 +65,32 @@ impl Wire {
         std::mem::take(&mut self.state.lock().woken)
     }
 
+    pub(crate) fn make_busy(&self) {
+        self.state.lock().busy = true;
+    }
+
+    pub(crate) fn break_off(&self) {
+        let mut state = self.state.lock();
+        state.broken = true;
+        state.sent.clear();
+    }
+
+    /// The client reads at most `limit` bytes, which makes room for as many.
+    pub(crate) fn read(&self, limit: usize) -> Vec<u8> {
+        let mut state = self.state.lock();
+        let count = limit.min(state.sent.len());
+        state.room += count;
+        state.sent.drain(..count).collect()
+    }
+
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.state.lock().sent.is_empty()
+    }
+}
+
+/// What the simulation sees and does beyond what fuzzing does.
+#[cfg(test)]
+impl Wire {
     /// Bytes that the socket took since the beginning, and those since the last call.
     pub(crate) fn take_latest(&self) -> (usize, Vec<u8>) {
         let mut state = self.state.lock();
@@ -81,16 +107,6 @@ impl Wire {
         self.state.lock().retired_at
     }
 
-    pub(crate) fn make_busy(&self) {
-        self.state.lock().busy = true;
-    }
-
-    pub(crate) fn break_off(&self) {
-        let mut state = self.state.lock();
-        state.broken = true;
-        state.sent.clear();
-    }
-
     pub(crate) fn is_broken(&self) -> bool {
         self.state.lock().broken
     }
@@ -98,18 +114,6 @@ impl Wire {
     /// Sets what happens in the middle of the next write, or that nothing does.
     pub(crate) fn set_meanwhile(&self, action: Option<Box<dyn FnOnce() + Send>>) {
         self.state.lock().meanwhile = action;
-    }
-
-    /// The client reads at most `limit` bytes, which makes room for as many.
-    pub(crate) fn read(&self, limit: usize) -> Vec<u8> {
-        let mut state = self.state.lock();
-        let count = limit.min(state.sent.len());
-        state.room += count;
-        state.sent.drain(..count).collect()
-    }
-
-    pub(crate) fn has_unread(&self) -> bool {
-        !self.state.lock().sent.is_empty()
     }
 }
 

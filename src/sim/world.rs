@@ -710,11 +710,8 @@ impl World {
         let left = (stats.queued, stats.group_queued, stats.in_flight);
         assert_eq!(left, (0, 0, 0), "queued, waiting in groups, in flight");
         let slack = 8 * 1024 * (1 + stats.sessions + stats.groups);
-        assert!(
-            self.plan.retained || stats.memory <= slack,
-            "{} bytes held",
-            stats.memory
-        );
+        let memory = self.broker.budget().used();
+        assert!(self.plan.retained || memory <= slack, "{memory} bytes held");
     }
 
     /// Everybody goes for good: nothing may be kept.
@@ -741,11 +738,8 @@ impl World {
             (0, 0, 0, 0),
             "sessions, groups, subscriptions, connections"
         );
-        assert!(
-            self.plan.retained || stats.memory == 0,
-            "{} bytes held",
-            stats.memory
-        );
+        let memory = self.broker.budget().used();
+        assert!(self.plan.retained || memory == 0, "{memory} bytes held");
         assert_eq!(self.broker.next_deadline(), None);
         let leaked = self
             .sessions

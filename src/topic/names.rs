@@ -108,7 +108,7 @@ impl<T: Named> Names<T> {
     }
 
     /// Calls `f` with every value whose topic `filter` matches, a legal Topic Filter without
-    /// `$share`, in order. Agrees with [`matches`](super::matches).
+    /// `$share`, in order. Agrees with [`matches()`].
     #[cfg(any(test, fuzzing, feature = "internals"))]
     pub fn visit_matches<'s>(&'s self, filter: &str, parent: HashParent, mut f: impl FnMut(&'s T)) {
         let (mut position, mut steps) = (Position::default(), usize::MAX);
@@ -175,6 +175,7 @@ impl<T: Named> Names<T> {
 
     /// Goes on with a walk through all topics, as [`visit_matches_from`](Self::visit_matches_from)
     /// does for those of a filter.
+    #[cfg(any(feature = "http", test))]
     pub fn visit_from<'s>(
         &'s self,
         position: &mut Position,

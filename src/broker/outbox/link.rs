@@ -23,6 +23,10 @@ pub(crate) enum Written {
     /// So many bytes were taken and no more fit; the owner waits for room and flushes.
     Full(usize),
     /// Nothing was taken, because somebody is busy with the link; the owner flushes.
+    #[cfg_attr(
+        not(any(feature = "tls", test, fuzzing)),
+        expect(dead_code, reason = "only TLS has a state that two may want at once")
+    )]
     Deferred,
     /// The connection is broken; its owner finds out by itself.
     Broken,
@@ -115,7 +119,7 @@ impl Farewell {
     }
 
     /// A copy of what is left, once no other task writes any more.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(crate) fn unwritten(&self) -> Option<Vec<u8>> {
         (!self.writer.is_writing()).then(|| self.writer.waiting().copy(0))
     }

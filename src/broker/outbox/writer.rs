@@ -244,7 +244,7 @@ pub(crate) enum Reported {
     Retired,
 }
 
-/// What [`write`] left.
+/// What [`write()`] left.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Left {

@@ -1,6 +1,6 @@
 //! From a topic to its receivers: the subscription trie, and what a publisher remembers of it.
 //!
-//! A publisher that repeats a topic keeps its [`Receivers`]. Each later message costs one atomic
+//! A publisher that repeats a topic keeps its [`Listed`]. Each later message costs one atomic
 //! load: while no subscription changed, they stand. When some did, the log of changed filters tells
 //! whether one of them concerns this topic; an unrelated SUBSCRIBE costs a comparison.
 //!
@@ -256,6 +256,7 @@ impl Routing {
     }
 
     /// Looks at the trie.
+    #[cfg(feature = "http")]
     pub(super) fn read<R>(&self, read: impl FnOnce(&Trie<Leaf>) -> R) -> R {
         read(&self.tables().trie)
     }

@@ -20,6 +20,8 @@ mod bits;
 mod members;
 mod pick;
 mod ring;
+#[cfg(feature = "http")]
+mod snapshot;
 mod waiting;
 
 use std::any::Any;
@@ -36,7 +38,6 @@ use crate::message::subscription::Subscription;
 
 use super::outbox::Surrendered;
 use super::outbox::memberships::{GroupHandle, IsHeld, Shared};
-use super::part_bounds::PartBounds;
 use super::random::SplitMix;
 use super::session::Session;
 use super::turn::{Context, Dirty, Drains, Later};
@@ -44,6 +45,8 @@ use super::turn::{Context, Dirty, Drains, Later};
 use backlog::{Backlog, Looked, Returned};
 use members::Member;
 use ring::Ring;
+#[cfg(feature = "http")]
+pub(crate) use snapshot::{GroupSnapshot, MemberSnapshot};
 
 /// The pair of ShareName and TopicFilter, for as long as it has a member (MQTT-4.8.2-1, AWS-SHARE-04).
 pub(crate) struct Group {
@@ -83,36 +86,12 @@ pub(super) enum More {
     No,
 }
 
-/// A group as the HTTP API shows it.
-#[derive(Clone, Debug)]
-pub(crate) struct GroupSnapshot {
-    pub(crate) share: String,
-    pub(crate) filter: String,
-    pub(crate) cursor: usize,
-    /// The first ones, in join order.
-    pub(crate) members: Vec<MemberSnapshot>,
-    /// All of them.
-    pub(crate) members_total: usize,
-    pub(crate) queued: usize,
-    pub(crate) dropped: u64,
-}
-
 /// What waits in a group, and what it lost so far.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GroupTotals {
     pub(super) queued: usize,
     pub(super) dropped: u64,
     pub(super) expired: u64,
-}
-
-/// A member as the HTTP API shows it.
-#[derive(Clone, Debug)]
-pub(crate) struct MemberSnapshot {
-    pub(crate) client_id: String,
-    pub(crate) connected: bool,
-    pub(crate) in_flight: u32,
-    pub(crate) delivered: u64,
-    pub(crate) redelivered: u64,
 }
 
 impl Group {
@@ -130,10 +109,11 @@ impl Group {
         }
     }
 
-    /// The group that a session's place names.
-    pub(super) fn of(handle: GroupHandle) -> Option<Arc<Self>> {
+    /// The group that a session's place names: nothing else is [`Shared`] (`tests/tidy.rs`).
+    pub(super) fn of(handle: GroupHandle) -> Arc<Self> {
         let any: Arc<dyn Any + Send + Sync> = handle;
-        any.downcast().ok()
+        any.downcast()
+            .expect("invariant: only a group is named by a handle")
     }
 
     /// Hands messages, each to the member whose turn it is, or keeps or drops them by rule 7.
@@ -399,34 +379,6 @@ impl Group {
             queued: state.backlog.len(),
             dropped: state.dropped,
             expired: state.expired,
-        }
-    }
-
-    /// The group as it stands, with its first members as far as `bounds` go: publishers wait
-    /// meanwhile.
-    pub(crate) fn snapshot(&self, bounds: PartBounds) -> GroupSnapshot {
-        let state = self.state.lock();
-        let members = bounds.take(state.ring.iter(), |member| member.session.client_id());
-        let members = members.map(|member| {
-            let outbox = member.session.outbox();
-            MemberSnapshot {
-                client_id: member.session.client_id().to_owned(),
-                connected: outbox.is_reachable(),
-                in_flight: outbox
-                    .membership(member.membership)
-                    .map_or(0, |membership| membership.in_flight),
-                delivered: member.delivered,
-                redelivered: member.redelivered,
-            }
-        });
-        GroupSnapshot {
-            share: self.share.to_string(),
-            filter: self.filter.to_string(),
-            cursor: state.ring.turn(),
-            members: members.collect(),
-            members_total: state.ring.len(),
-            queued: state.backlog.len(),
-            dropped: state.dropped,
         }
     }
 }

@@ -11,7 +11,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::broker::{ClientSnapshot, Dirty, PartBounds, Session, TlsFacts};
+use crate::broker::{ClientSnapshot, Dirty, PartBounds, Session, TlsDetails, TlsFacts};
 use crate::codec::{PacketType, ReasonCode};
 use crate::message::cause::Cause;
 
@@ -253,13 +253,16 @@ impl From<ClientSnapshot> for Client {
 impl From<&TlsFacts> for Tls {
     fn from(facts: &TlsFacts) -> Self {
         let TlsFacts {
+            certificate_id,
+            sni,
+            details,
+        } = facts.clone();
+        let TlsDetails {
             version,
             cipher,
-            sni,
             alpn,
-            certificate_id,
             common_name,
-        } = facts.clone();
+        } = details;
         Self {
             version,
             cipher,

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use crate::broker;
+use crate::broker::Overview;
 use crate::budget::Kind;
 
 use super::super::Api;
@@ -39,11 +39,12 @@ pub(super) struct Stats {
 }
 
 pub(super) async fn show(State(api): State<Api>, _: NoParameters) -> Result<Json<Stats>, ApiError> {
-    Ok(Json(api.stats().await?.into()))
+    Ok(Json(api.overview().await?.into()))
 }
 
-impl From<broker::Stats> for Stats {
-    fn from(stats: broker::Stats) -> Self {
+impl From<Overview> for Stats {
+    fn from(overview: Overview) -> Self {
+        let stats = overview.stats;
         Self {
             uptime_s: stats.uptime.as_secs(),
             clients_connected: stats.clients_connected,
@@ -54,14 +55,14 @@ impl From<broker::Stats> for Stats {
             queued: stats.queued,
             in_flight: stats.in_flight,
             group_queued: stats.group_queued,
-            memory_bytes: stats.memory,
+            memory_bytes: overview.memory,
             memory_bytes_by_kind: Kind::ALL
                 .iter()
                 .map(|kind| kind.name())
-                .zip(stats.memory_by_kind)
+                .zip(overview.memory_by_kind)
                 .collect(),
-            connections_opened: stats.connections_opened,
-            connections_refused: stats.connections_refused,
+            connections_opened: overview.connections_opened,
+            connections_refused: overview.connections_refused,
             packets_received: stats.packets_received,
             bytes_received: stats.bytes_received,
             messages_received: stats.messages_received,

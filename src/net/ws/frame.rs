@@ -459,6 +459,7 @@ impl Encoder {
     }
 
     /// Sets what the Close frame will say.
+    #[cfg(any(feature = "websocket", test))]
     pub(crate) fn set_code(&mut self, code: Option<u16>) {
         self.code = code;
     }

@@ -201,8 +201,10 @@ impl<I: Inbound, L: Socket> Inbound for WsInbound<I, L> {
         };
         let frames = buf.get_mut(..read).unwrap_or_default();
         if self.is_deaf {
-            let cost = read;
-            return Input::Framed { bytes: 0, cost };
+            return Input::Bytes {
+                count: 0,
+                cost: read,
+            };
         }
         let Decoded { bytes, frames, end } = self.decoder.decode(frames);
         if let Some(end) = end {
@@ -221,8 +223,10 @@ impl<I: Inbound, L: Socket> Inbound for WsInbound<I, L> {
             end => {
                 // What came before is handled before.
                 self.end = end;
-                let cost = read + frames * FRAME_COST;
-                Input::Framed { bytes, cost }
+                Input::Bytes {
+                    count: bytes,
+                    cost: read + frames * FRAME_COST,
+                }
             }
         }
     }
@@ -239,7 +243,7 @@ impl<I: Inbound, L: Socket> WsInbound<I, L> {
         }
         let size = buf.len().min(READ_SIZE);
         match self.inner.read(cx, buf.get_mut(..size).unwrap_or_default()) {
-            Input::Bytes(count) => Ok(count),
+            Input::Bytes { count, .. } => Ok(count),
             Input::Closed(cause) if !self.is_deaf => {
                 let text = format!("{cause}, without a WebSocket Close frame");
                 Err(Input::Closed(Cause::Lost(text.into())))
