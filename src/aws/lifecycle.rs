@@ -175,7 +175,9 @@ const CLIENT_INITIATED: &str = "CLIENT_INITIATED_DISCONNECT";
 /// AWS-LIFE-11 to -14, -20.
 fn disconnect_reason(cause: &Cause, version: Version) -> &'static str {
     match cause {
-        Cause::Disconnect { .. } | Cause::WebSocketClose(_) | Cause::Dropped => CLIENT_INITIATED,
+        Cause::Disconnect { .. } | Cause::Dropped => CLIENT_INITIATED,
+        #[cfg(feature = "websocket")]
+        Cause::WebSocketClose(_) => CLIENT_INITIATED,
         Cause::Lost(_) | Cause::Stalled => "CONNECTION_LOST",
         Cause::KeepAliveTimeout => "MQTT_KEEP_ALIVE_TIMEOUT",
         Cause::Refused { reason, .. } => match version {
@@ -185,6 +187,7 @@ fn disconnect_reason(cause: &Cause, version: Version) -> &'static str {
         Cause::TakenOver => "DUPLICATE_CLIENTID",
         Cause::QueueFull => "THROTTLED",
         Cause::Stopping => "SERVER_INITIATED_DISCONNECT",
+        #[cfg(any(feature = "http", test, fuzzing))]
         Cause::Kicked { .. } => "API_INITIATED_DISCONNECT",
     }
 }

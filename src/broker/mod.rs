@@ -15,6 +15,10 @@ mod discard;
 #[cfg(any(test, fuzzing, feature = "internals"))]
 pub(crate) mod doubles;
 mod errand;
+#[cfg_attr(
+    not(feature = "aws"),
+    expect(dead_code, reason = "nobody listens without it")
+)]
 pub(crate) mod events;
 mod facts;
 mod group_names;
@@ -62,7 +66,7 @@ pub(crate) use deliver::outside::Publishing;
 pub(crate) use deliver::{Origin, Published, Run, Sent};
 #[cfg(feature = "http")]
 pub(crate) use facts::TlsDetails;
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", feature = "http"))]
 pub(crate) use facts::TlsFacts;
 pub(crate) use facts::{ConnectionFacts, PeerAddr, TrafficTotals};
 pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};

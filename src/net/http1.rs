@@ -33,7 +33,15 @@ pub(crate) enum Ended<S, W> {
     /// With a 101, as the client had asked: what follows `read` on the stream is another protocol.
     Switched { stream: S, read: Bytes },
     /// For the caller's reason, in the middle of whatever it was at.
-    GivenUp { stream: S, why: W },
+    GivenUp {
+        /// Upgrades never are.
+        #[cfg_attr(
+            not(feature = "http"),
+            expect(dead_code, reason = "W has no value then")
+        )]
+        stream: S,
+        why: W,
+    },
 }
 
 /// Answers the requests on `stream`, of which `front` was read already. Once `finish` is ready, those
