@@ -363,9 +363,15 @@ const ONE_PLACE: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["SystemTime::now("],
-        // What certificates are valid at is the machine's time, whatever a test makes of the broker's.
-        &["time.rs", "net/ca/certificate.rs"],
+        // What certificates are valid at is the machine's time, whatever a test makes of the broker's; and
+        // where a policy is explained, there is no broker.
+        &["time.rs", "net/ca/certificate.rs", "cli/policy.rs"],
         "one clock: the date is read",
+    ),
+    (
+        &["condition.holds(", ".applies(facts)"],
+        &["policy/policies.rs"],
+        "one verdict: statements are applied to requests",
     ),
 ];
 
