@@ -17,14 +17,17 @@ pub(super) struct Index {
 struct Node {
     /// Rules of patterns that end here.
     ends: Vec<usize>,
-    /// Patterns that go on with a `*`, which is the first part of the rest, by the character that has to follow
-    /// somewhere: a `:` where the `*` is the account.
-    open: Vec<(Option<char>, Vec<(Template, usize)>)>,
+    /// Patterns that go on with a `*`, by the character that has to follow somewhere: a `:` where the `*` is the
+    /// account.
+    open: Vec<(Option<char>, Vec<Open>)>,
     /// How texts go on; no two begin with the same character.
     texts: Vec<(Box<str>, usize)>,
     /// `?` and variables, and where they lead.
     others: Vec<(Part, usize)>,
 }
+
+/// What is left of a pattern, with a `*` as its first part, and its rule.
+type Open = (Template, usize);
 
 impl Default for Index {
     fn default() -> Self {
