@@ -374,6 +374,11 @@ const ONE_PLACE: &[(&[&str], &[&str], &str)] = &[
         &["time.rs", "net/ca/certificate.rs", "cli/policy.rs"],
         "one clock: the date is read",
     ),
+    (
+        &["condition.holds(", ".applies(facts)"],
+        &["policy/policies.rs"],
+        "one verdict: statements are applied to requests",
+    ),
 ];
 
 #[test]

@@ -76,6 +76,13 @@ fn frames_are_read_by_the_book_in_what_fuzzing_kept() {
     replay("frames", super::frames, frames_seeds());
 }
 
+/// AWS-ID-12, AWS-ID-13, AWS-ID-62.
+#[cfg(feature = "aws")]
+#[test]
+fn policies_keep_their_promises_on_what_fuzzing_kept() {
+    replay("policy", super::policy, policy_seeds());
+}
+
 /// For `fuzz/run`, which lets the fuzzer start from them.
 #[test]
 #[ignore = "writes seeds into the folders of fuzz/corpus"]
@@ -86,6 +93,8 @@ fn write_seeds() {
         ("topics", topics_seeds()),
         ("connection", connection_seeds()),
         ("frames", frames_seeds()),
+        #[cfg(feature = "aws")]
+        ("policy", policy_seeds()),
     ] {
         let folder = folder().join(target);
         fs::create_dir_all(&folder).expect("a folder for seeds");
@@ -157,6 +166,42 @@ fn topics_seeds() -> Vec<Vec<u8>> {
         .flat_map(|text| [0, 1].map(|choice| [&[choice], text.as_bytes()].concat()));
     seeds.collect()
 }
+
+/// A request to each policy, with a client of whom everything is known, nothing, or a bit.
+#[cfg(feature = "aws")]
+fn policy_seeds() -> Vec<Vec<u8>> {
+    let resources = ["topic/a/b", "topicfilter/a/+", "client/a*", "thing/a", "*"];
+    let seeds = POLICIES
+        .iter()
+        .enumerate()
+        .flat_map(|(number, statements)| {
+            let next = POLICIES[(number + 1) % POLICIES.len()];
+            let documents = [*statements, next].map(|statements| {
+                format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#)
+            });
+            let request = format!(
+                "{}\0{}",
+                resources[number % resources.len()],
+                documents.join("\0")
+            );
+            [0x00, 0x7f, 0xff, 0x43]
+                .map(|known| [&[number as u8, known], request.as_bytes()].concat())
+        });
+    seeds.collect()
+}
+
+/// Statements with each of the elements, operators and variables in one of them.
+#[cfg(feature = "aws")]
+const POLICIES: [&str; 8] = [
+    r#"{"Effect":"Allow","Action":"iot:Connect","Resource":"arn:aws:iot:*:*:client/${iot:ClientId}"}"#,
+    r#"{"Sid":"a","Effect":"Deny","NotAction":["iot:Pub*","*"],"NotResource":"arn:aws:iot:us-east-1:*"}"#,
+    r#"{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"ForAllValues:StringEquals":{"iot:ConnectAttributes":["LastWill"]},"Null":{"iot:Topic":true}}}"#,
+    r#"{"Effect":"Allow","Action":"*","Resource":"arn:aws:iot:us-east-1:123456789012:t?pic/${iot:Thing.ThingName}/*","Condition":{"IpAddress":{"aws:SourceIp":["10.0.0.0/8","::/0"]}}}"#,
+    r#"{"Effect":"Deny","Action":"iot:*","Resource":"*","Condition":{"DateLessThan":{"aws:CurrentTime":"2026-11-28T17:38:11Z"},"NumericGreaterThanEqualsIfExists":{"aws:EpochTime":7.5}}}"#,
+    r#"{"Effect":"Allow","Action":"*","Resource":"arn:aws:iot:us-east-1:123456789012:*${*}","Condition":{"ArnLike":{"iot:LastWillTopic":"arn:aws:iot:*:*:topic/a*"},"Bool":{"iot:Connection.Thing.IsAttached":"true"}}}"#,
+    r#"{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"ForAnyValue:StringLike":{"iot:Certificate.Subject.CommonName.List":"a*"},"StringNotEqualsIgnoreCase":{"iot:Connection.Thing.Attributes[a]":"${iot:Certificate.Subject.CommonName.1}"}}}"#,
+    r#"{"Effect":"Deny","Action":"*","Resource":"arn:aws:iot:${iot:DomainName}:*:topic/${aws:EpochTime}","Condition":{"NotIpAddress":{"aws:SourceIp":"${iot:ClientId}"},"NumericNotEquals":{"iot:CertificateId":1}}}"#,
+];
 
 /// Messages whole and in fragments, control frames between them, and ends of all kinds.
 fn frames_seeds() -> Vec<Vec<u8>> {

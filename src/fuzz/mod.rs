@@ -11,11 +11,15 @@ mod corpus;
 mod differential;
 mod frames;
 mod packet;
+#[cfg(feature = "aws")]
+mod policy;
 mod properties;
 mod topics;
 
 pub use connection::connection;
 pub use frames::frames;
 pub use packet::packet;
+#[cfg(feature = "aws")]
+pub use policy::policy;
 pub use properties::properties;
 pub use topics::topics;

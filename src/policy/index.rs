@@ -17,13 +17,17 @@ pub(super) struct Index {
 struct Node {
     /// Rules of patterns that end here.
     ends: Vec<usize>,
-    /// Patterns that go on with a `*`, which is the first part of the rest.
-    open: Vec<(Template, usize)>,
+    /// Patterns that go on with a `*`, by the character that has to follow somewhere: a `:` where the `*` is the
+    /// account.
+    open: Vec<(Option<char>, Vec<Open>)>,
     /// How texts go on; no two begin with the same character.
     texts: Vec<(Box<str>, usize)>,
     /// `?` and variables, and where they lead.
     others: Vec<(Part, usize)>,
 }
+
+/// What is left of a pattern, with a `*` as its first part, and its rule.
+type Open = (Template, usize);
 
 impl Default for Index {
     fn default() -> Self {
@@ -39,8 +43,16 @@ impl Index {
         for (number, part) in pattern.parts().iter().enumerate() {
             match part {
                 Part::Many => {
-                    let rest = pattern.rest(number, 0);
-                    self.nodes[node].open.push((rest, rule));
+                    let wanted = match pattern.parts().get(number + 1) {
+                        Some(Part::Text(text)) => text.chars().next(),
+                        _ => None,
+                    };
+                    let open = &mut self.nodes[node].open;
+                    let rest = (pattern.rest(number, 0), rule);
+                    match open.iter_mut().find(|(other, _)| *other == wanted) {
+                        Some((_, patterns)) => patterns.push(rest),
+                        None => open.push((wanted, vec![rest])),
+                    }
                     return;
                 }
                 Part::Text(text) => node = self.behind_text(node, text),
@@ -64,7 +76,9 @@ impl Index {
             if rest.is_empty() {
                 node.ends.iter().for_each(|&rule| found(rule));
             }
-            for (pattern, rule) in &node.open {
+            let open = node.open.iter();
+            let open = open.filter(|(wanted, _)| wanted.is_none_or(|wanted| rest.contains(wanted)));
+            for (pattern, rule) in open.flat_map(|(_, patterns)| patterns) {
                 if pattern.fits(rest, &value) {
                     found(*rule);
                 }
