@@ -40,7 +40,7 @@
 
 mod auth;
 #[cfg(feature = "aws")]
-mod aws;
+pub mod aws;
 pub(crate) mod broker;
 pub(crate) mod budget;
 pub(crate) mod chunked;

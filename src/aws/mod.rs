@@ -1,3 +1,4 @@
 //! What AWS IoT Core is besides a broker of messages.
 
 pub(crate) mod lifecycle;
+pub mod registry;

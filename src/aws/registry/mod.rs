@@ -1,0 +1,344 @@
+//! Who there is: things, their types and groups, certificates, policies, and what is attached to what.
+//!
+//! A [`Registry`] is one account in one Region. It is read from [`Registry::state`], which is the registry at
+//! one moment and waits for nothing, and changed by [`Registry::change`], which returns once the change is in
+//! the file, if there is one. The operations are the service's: those that change something are methods of
+//! [`Draft`], the others of [`State`]. Neither reads a clock or a random source: [`Means`] brings both.
+//!
+//! Rows `AWS-OPS`, `AWS-API` and `AWS-ID` are the behaviours of the service that a line rests on.
+
+mod attachments;
+mod authorities;
+mod certificates;
+mod error;
+mod groups;
+mod names;
+mod page;
+mod policies;
+mod record;
+mod state;
+mod store;
+mod tags;
+#[cfg(test)]
+#[cfg(feature = "tls")]
+mod tests;
+mod things;
+mod types;
+mod view;
+mod x509;
+
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+pub use authorities::{CaUpdate, NewCa};
+pub use certificates::RegisterStatus;
+pub use error::Error;
+pub use groups::{GroupFilter, GroupUpdate, NewGroup};
+pub use names::{Resource, Scope};
+pub use page::{Listed, Page};
+pub use record::{
+    Attributes, CaCertificate, Certificate, CertificateMode, CertificateStatus, Policy,
+    PolicyVersion, PrincipalType, PropagatingAttribute, RegistrationConfig, Thing, ThingGroup,
+    ThingType, ThingTypeProperties, Timestamp,
+};
+pub use state::State;
+pub use store::StoreError;
+pub use things::{NewThing, ThingFilter, ThingUpdate};
+pub use view::{PolicyFact, View};
+
+use state::Record;
+use store::{Store, Write};
+
+/// What an operation takes from outside.
+pub struct Means<'a> {
+    /// The time.
+    pub now: Timestamp,
+    /// Gives random numbers, for identifiers.
+    pub random: &'a mut dyn FnMut() -> u128,
+}
+
+/// What a change means for those who keep views.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Changed {
+    /// A certificate came, went or has another status.
+    Certificate {
+        /// Which one.
+        id: String,
+        /// What it may be used for now; none if it was deleted.
+        status: Option<CertificateStatus>,
+    },
+    /// Any view may be another one.
+    Views,
+}
+
+/// Who wants to know of each change.
+type Listener = Box<dyn Fn(&Changed) + Send + Sync>;
+
+/// Things, certificates and policies of one account in one Region.
+pub struct Registry {
+    /// What is answered and read.
+    published: RwLock<Arc<State>>,
+    /// What the next commit consists of. Locked inside of `disk` only, or alone.
+    open: Mutex<Batch>,
+    /// The file, if there is one. Who holds it commits.
+    disk: Mutex<Option<Store>>,
+    version: AtomicU64,
+    listeners: RwLock<Vec<Listener>>,
+}
+
+/// What becomes of the changes of a batch, which those who made them wait for.
+type Outcome = Arc<OnceLock<Result<(), Arc<StoreError>>>>;
+
+/// Changes that wait for a commit.
+struct Batch {
+    /// As if they had been committed.
+    state: State,
+    writes: Vec<Write>,
+    changed: Vec<Changed>,
+    outcome: Outcome,
+}
+
+impl Batch {
+    fn new(state: State) -> Self {
+        Self {
+            state,
+            writes: Vec::new(),
+            changed: Vec::new(),
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// Does all of an operation, or nothing.
+    fn run<T>(
+        &mut self,
+        means: Means<'_>,
+        operation: impl FnOnce(&mut Draft<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let before = self.state.clone();
+        let (writes, changed) = (self.writes.len(), self.changed.len());
+        let Means { now, random } = means;
+        let result = operation(&mut Draft {
+            batch: &mut *self,
+            means: Means {
+                now,
+                random: &mut *random,
+            },
+        });
+        if result.is_err() {
+            self.state = before;
+            self.writes.truncate(writes);
+            self.changed.truncate(changed);
+        }
+        result
+    }
+}
+
+impl Registry {
+    /// An empty one that is kept nowhere.
+    pub fn in_memory(scope: Scope) -> Self {
+        Self::new(State::new(scope), None)
+    }
+
+    /// The one in a file, which is made if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Held`] if another process has it, and others if it is no registry, one of a later
+    /// version, or the machine refuses. No file is changed that is not a registry.
+    pub fn open(path: &Path, scope: Scope) -> Result<Self, StoreError> {
+        let store = Store::open(path)?;
+        Self::with_store(store, scope)
+    }
+
+    fn with_store(store: Store, scope: Scope) -> Result<Self, StoreError> {
+        let state = store.load(scope)?;
+        Ok(Self::new(state, Some(store)))
+    }
+
+    fn new(state: State, store: Option<Store>) -> Self {
+        Self {
+            published: RwLock::new(Arc::new(state.clone())),
+            open: Mutex::new(Batch::new(state)),
+            disk: Mutex::new(store),
+            version: AtomicU64::new(0),
+            listeners: RwLock::default(),
+        }
+    }
+
+    /// The registry at this moment. Nobody waits for a disk here.
+    pub fn state(&self) -> Arc<State> {
+        self.published.read().clone()
+    }
+
+    /// Rises after each change that can alter a view. Who read it before a view knows by it whether the
+    /// view still holds.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// What is known of a client with a certificate; see [`State::view`].
+    pub fn view(&self, certificate: &str, client_id: &str, now: Timestamp) -> Option<View> {
+        self.state().view(certificate, client_id, now)
+    }
+
+    /// Has `listener` called after each change that concerns views, in their order. It must not change the
+    /// registry.
+    pub fn on_change(&self, listener: impl Fn(&Changed) + Send + Sync + 'static) {
+        self.listeners.write().push(Box::new(listener));
+    }
+
+    /// Makes a change, all of it or nothing, and waits until it is in the file. What several threads want
+    /// meanwhile is committed together.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, and [`Error::InternalFailure`] if the file did not take it.
+    pub fn change<T>(
+        &self,
+        means: Means<'_>,
+        operation: impl FnOnce(&mut Draft<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let (result, outcome) = {
+            let mut open = self.open.lock();
+            let result = open.run(means, operation);
+            (result, open.outcome.clone())
+        };
+        // A refusal waits too: it may rest on what has not been committed.
+        self.settle(&outcome).map_err(Error::InternalFailure)?;
+        result
+    }
+
+    /// Waits until a batch is committed, by somebody else or here.
+    fn settle(&self, outcome: &Outcome) -> Result<(), Arc<StoreError>> {
+        let mut disk = self.disk.lock();
+        if let Some(settled) = outcome.get() {
+            return settled.clone();
+        }
+        // Who holds the lock has settled what he took: this batch is the open one.
+        let batch = {
+            let mut open = self.open.lock();
+            let next = Batch::new(open.state.clone());
+            std::mem::replace(&mut *open, next)
+        };
+        let committed = match &mut *disk {
+            Some(store) if !batch.writes.is_empty() => store.commit(&batch.writes),
+            _ => Ok(()),
+        };
+        let result = committed.map_err(Arc::new);
+        match &result {
+            Ok(()) => self.publish(batch.state, &batch.changed),
+            Err(error) => self.give_up(disk.as_mut(), error),
+        }
+        // Nobody else settles it.
+        let _ = batch.outcome.set(result.clone());
+        result
+    }
+
+    fn publish(&self, state: State, changed: &[Changed]) {
+        *self.published.write() = Arc::new(state);
+        if changed.is_empty() {
+            return;
+        }
+        // After the state: who reads the new number sees what it stands for.
+        self.version.fetch_add(1, Ordering::Release);
+        let listeners = self.listeners.read();
+        let mut views = false;
+        for change in changed {
+            // Any number of them says as much as one.
+            if *change != Changed::Views || !std::mem::replace(&mut views, true) {
+                listeners.iter().for_each(|listener| listener(change));
+            }
+        }
+    }
+
+    /// After a commit that failed: what waits for the next one rests on it, so it fails too. The commit may
+    /// have reached the file all the same; if so, it has happened.
+    fn give_up(&self, store: Option<&mut Store>, error: &Arc<StoreError>) {
+        let mut open = self.open.lock();
+        let state = self.state();
+        let reloaded = store.and_then(|store| store.reload(state.scope().clone()));
+        let _ = open.outcome.set(Err(error.clone()));
+        match reloaded {
+            Some(found) => {
+                *open = Batch::new(found.clone());
+                drop(open);
+                self.publish(found, &[Changed::Views]);
+            }
+            None => *open = Batch::new(State::clone(&state)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry")
+            .field("version", &self.version())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A change under way: the registry as it will be, and the operations that make it so.
+pub struct Draft<'a> {
+    batch: &'a mut Batch,
+    means: Means<'a>,
+}
+
+impl Deref for Draft<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.batch.state
+    }
+}
+
+impl Draft<'_> {
+    fn now(&self) -> Timestamp {
+        self.means.now
+    }
+
+    /// A new UUID.
+    fn uuid(&mut self) -> String {
+        let random = (self.means.random)().to_be_bytes();
+        uuid::Builder::from_random_bytes(random)
+            .into_uuid()
+            .to_string()
+    }
+
+    /// 64 random hexadecimal digits.
+    fn code(&mut self) -> String {
+        format!(
+            "{:032x}{:032x}",
+            (self.means.random)(),
+            (self.means.random)()
+        )
+    }
+
+    fn put<R: Record>(&mut self, record: R) -> Arc<R> {
+        let record = Arc::new(record);
+        // Records are made of text and numbers, of which JSON can say everything.
+        let value = serde_json::to_vec(&*record).unwrap_or_default();
+        self.write::<R>(record.key(), Some(record.clone()), Some(value));
+        record
+    }
+
+    fn remove<R: Record>(&mut self, key: &str) {
+        self.write::<R>(key, None, None);
+    }
+
+    fn write<R: Record>(&mut self, key: &str, new: Option<Arc<R>>, value: Option<Vec<u8>>) {
+        let old = self.batch.state.set(key, new.clone());
+        let changed = R::changed(old.as_deref(), new.as_deref());
+        self.batch.changed.extend(changed);
+        self.batch.writes.push(Write {
+            table: R::TABLE,
+            key: key.to_owned(),
+            value,
+        });
+    }
+}

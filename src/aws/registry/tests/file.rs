@@ -1,0 +1,313 @@
+//! The file: what it refuses, what refuses it, and that memory and file agree.
+
+use std::fs;
+use std::sync::atomic::AtomicBool;
+
+use redb::backends::InMemoryBackend;
+use redb::{Database, DatabaseError, StorageBackend};
+
+use super::store::Store;
+use super::*;
+
+fn open(path: &Path) -> Result<Registry, StoreError> {
+    Registry::open(path, Scope::default())
+}
+
+#[test]
+fn a_file_that_is_open_elsewhere_is_told_from_one_that_is_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.redb");
+    let first = open(&path).unwrap();
+    let held = open(&path).unwrap_err();
+    assert!(matches!(held, StoreError::Held { .. }), "{held:?}");
+    assert!(held.to_string().contains("r.redb"), "{held}");
+    drop(first);
+    open(&path).unwrap();
+    let names: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["r.redb"], "nothing else was left");
+}
+
+#[test]
+fn what_is_no_registry_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.txt");
+    for content in ["", "shopping list: nothing"] {
+        fs::write(&path, content).unwrap();
+        let foreign = open(&path).unwrap_err();
+        assert!(matches!(foreign, StoreError::Foreign { .. }), "{foreign:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), content);
+    }
+    let other = folder.path().join("other.redb");
+    drop(Database::create(&other).unwrap());
+    let foreign = open(&other).unwrap_err();
+    assert!(matches!(foreign, StoreError::Foreign { .. }), "{foreign:?}");
+    let folder_itself = open(folder.path()).unwrap_err();
+    assert!(matches!(folder_itself, StoreError::Io { .. }));
+    let nowhere = open(&folder.path().join("none/r.redb")).unwrap_err();
+    assert!(
+        nowhere.to_string().starts_with("cannot create"),
+        "{nowhere}"
+    );
+}
+
+fn put(path: &Path, table: &str, key: &str, value: &str) {
+    let database = Database::open(path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    if table == "roundel_registry" {
+        let table = redb::TableDefinition::<&str, &str>::new(table);
+        let mut table = transaction.open_table(table).unwrap();
+        table.insert(key, value).unwrap();
+    } else {
+        let table = redb::TableDefinition::<&str, &[u8]>::new(table);
+        let mut table = transaction.open_table(table).unwrap();
+        table.insert(key, value.as_bytes()).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+#[test]
+fn a_later_format_and_a_record_that_is_none_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.redb");
+    drop(open(&path).unwrap());
+    put(&path, "things", "car", r#"{"name":"car","wheels":4}"#);
+    let damaged = open(&path).unwrap_err().to_string();
+    assert!(
+        damaged.contains("things `car`: unknown field `wheels`"),
+        "{damaged}"
+    );
+    put(&path, "roundel_registry", "format", "2");
+    let newer = open(&path).unwrap_err();
+    assert!(matches!(newer, StoreError::Newer { .. }), "{newer:?}");
+    assert!(newer.to_string().contains("has format 2"), "{newer}");
+}
+
+/// Every member of every record, as format 1 writes it: what stands here has to stay readable.
+#[test]
+fn records_of_format_1_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.redb");
+    drop(open(&path).unwrap());
+    let records = [
+        (
+            "things",
+            "car",
+            r#"{"name":"car","id":"i","thing_type":"t","attributes":{"a":"1"},"version":3,"groups":["g"],"principals":{"c0":"EXCLUSIVE_THING"}}"#,
+        ),
+        ("things", "bare", r#"{"name":"bare","id":"i","version":1}"#),
+        (
+            "thing_types",
+            "t",
+            r#"{"name":"t","id":"i","properties":{"description":"d","searchable_attributes":["a"],"propagating_attributes":[{"user_property_key":"k","thing_attribute":"a"}]},"created":1,"deprecated":2,"tags":{"k":"v"}}"#,
+        ),
+        (
+            "thing_groups",
+            "g",
+            r#"{"name":"g","id":"i","parent":"root","description":"d","attributes":{"a":"1"},"version":1,"created":1,"policies":["p"],"tags":{"k":"v"}}"#,
+        ),
+        (
+            "certificates",
+            "c0",
+            r#"{"id":"c0","pem":"PEM","status":"PENDING_ACTIVATION","mode":"SNI_ONLY","ca":"ca0","created":1,"modified":2,"version":1,"generation":"i","not_before":3,"not_after":4,"policies":["p"]}"#,
+        ),
+        (
+            "ca_certificates",
+            "ca0",
+            r#"{"id":"ca0","pem":"PEM","subject":"CN=CA","is_active":true,"auto_registration":true,"mode":"DEFAULT","registration":{"template_body":"b","role_arn":"r","template_name":"n"},"created":1,"modified":2,"version":1,"generation":"i","not_before":3,"not_after":4,"tags":{"k":"v"}}"#,
+        ),
+        (
+            "policies",
+            "p",
+            r#"{"name":"p","versions":{"2":{"document":"{}","created":1}},"default_version":2,"next_version":3,"created":1,"modified":1,"generation":"i","tags":{"k":"v"}}"#,
+        ),
+        ("account", "account", r#"{"registration_code":"c"}"#),
+    ];
+    for (table, key, value) in records {
+        put(&path, table, key, value);
+    }
+    let state = open(&path).unwrap().state();
+    let written = |record: &dyn Fn() -> serde_json::Result<String>| record().unwrap();
+    let found = [
+        written(&|| serde_json::to_string(&state.things["car"])),
+        written(&|| serde_json::to_string(&state.things["bare"])),
+        written(&|| serde_json::to_string(&state.types["t"])),
+        written(&|| serde_json::to_string(&state.groups["g"])),
+        written(&|| serde_json::to_string(&state.certificates["c0"])),
+        written(&|| serde_json::to_string(&state.authorities["ca0"])),
+        written(&|| serde_json::to_string(&state.policies["p"])),
+        written(&|| serde_json::to_string(&state.accounts["account"])),
+    ];
+    assert_eq!(found, records.map(|(_, _, value)| value));
+    let things = behind_names(&state);
+    assert_eq!(things, (vec!["car"], vec!["car"], vec!["car"]));
+}
+
+/// The things of the type, the group and the certificate, by the indexes.
+fn behind_names(state: &State) -> (Vec<&str>, Vec<&str>, Vec<&str>) {
+    let names = |pairs, of| {
+        let names = state::behind(pairs, of, None);
+        names.map(String::as_str).collect::<Vec<_>>()
+    };
+    (
+        names(&state.of_type, "t"),
+        names(&state.members, "g"),
+        names(&state.attached, "c0"),
+    )
+}
+
+/// A disk that can be full, or that says so after it has written.
+#[derive(Debug, Default)]
+struct Disk {
+    bytes: InMemoryBackend,
+    is_full: AtomicBool,
+    /// The sync that fails, counted from now; none at 0.
+    failing_sync: AtomicU64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Shared(Arc<Disk>);
+
+impl Shared {
+    fn full(&self, is_full: bool) {
+        self.0.is_full.store(is_full, Ordering::Relaxed);
+    }
+
+    fn room(&self) -> Result<(), std::io::Error> {
+        match self.0.is_full.load(Ordering::Relaxed) {
+            true => Err(std::io::Error::from(std::io::ErrorKind::StorageFull)),
+            false => Ok(()),
+        }
+    }
+}
+
+impl StorageBackend for Shared {
+    fn len(&self) -> Result<u64, std::io::Error> {
+        self.0.bytes.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
+        self.0.bytes.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
+        self.room()?;
+        self.0.bytes.set_len(len)
+    }
+
+    fn sync_data(&self) -> Result<(), std::io::Error> {
+        self.room()?;
+        let left = &self.0.failing_sync;
+        match left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)) {
+            Ok(1) => Err(std::io::Error::from(std::io::ErrorKind::StorageFull)),
+            _ => self.0.bytes.sync_data(),
+        }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
+        self.room()?;
+        self.0.bytes.write(offset, data)
+    }
+}
+
+fn office_on(disk: &Shared) -> Office {
+    let backend = disk.clone();
+    let opener = move || -> Result<Database, DatabaseError> {
+        Database::builder().create_with_backend(backend.clone())
+    };
+    store::initialise(&opener().unwrap()).unwrap();
+    let store = Store::with_opener(Path::new("disk"), Box::new(opener)).unwrap();
+    Office::new(Registry::with_store(store, Scope::default()).unwrap())
+}
+
+/// What somebody finds who opens the file.
+fn on_disk(disk: &Shared) -> State {
+    let backend = Shared(Arc::new(Disk::default()));
+    let mut bytes = vec![0; usize::try_from(disk.len().unwrap()).unwrap()];
+    disk.read(0, &mut bytes).unwrap();
+    backend.set_len(bytes.len() as u64).unwrap();
+    backend.write(0, &bytes).unwrap();
+    let opener = Box::new(move || Database::builder().create_with_backend(backend.clone()));
+    let store = Store::with_opener(Path::new("copy"), opener).unwrap();
+    store.load(Scope::default()).unwrap()
+}
+
+#[test]
+fn on_a_full_disk_a_change_fails_and_the_next_one_that_fits_works() {
+    let disk = Shared::default();
+    let office = office_on(&disk);
+    office.thing("before");
+    disk.full(true);
+    for _ in 0..2 {
+        let failed = office.change(|d| d.create_thing("during", NewThing::default()));
+        let error = failed.unwrap_err();
+        assert_eq!(error.name(), "InternalFailureException");
+        let Error::InternalFailure(reason) = error else {
+            panic!("{error:?}");
+        };
+        assert!(matches!(*reason, StoreError::Io { .. }), "{reason:?}");
+        let names: Vec<_> = office.registry.state().things.keys().cloned().collect();
+        assert_eq!(names, ["before"]);
+    }
+    disk.full(false);
+    office.thing("after");
+    let state = office.registry.state();
+    assert_eq!(state.things.keys().collect::<Vec<_>>(), ["after", "before"]);
+    assert_eq!(on_disk(&disk), *state);
+}
+
+/// Whichever sync of a commit fails, memory says what the file says afterwards.
+#[test]
+fn a_commit_that_fails_late_has_happened_in_both_or_in_neither() {
+    let mut happened = [false; 2];
+    for failing in 1..=4 {
+        let disk = Shared::default();
+        let office = office_on(&disk);
+        office.thing("before");
+        disk.0.failing_sync.store(failing, Ordering::Relaxed);
+        let result = office.change(|d| d.create_thing("during", NewThing::default()));
+        disk.0.failing_sync.store(0, Ordering::Relaxed);
+        office.thing("after");
+        let state = office.registry.state();
+        let is_there = state.things.contains_key("during");
+        assert!(is_there || result.is_err(), "what was answered is there");
+        assert!(state.things.contains_key("after"));
+        assert_eq!(on_disk(&disk), *state, "sync {failing}");
+        happened[usize::from(result.is_err())] = true;
+    }
+    assert_eq!(
+        happened, [true; 2],
+        "one sync failed, and not every one was needed"
+    );
+}
+
+#[test]
+fn threads_share_commits_and_each_gets_its_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.redb");
+    let registry = open(&path).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..8u128 {
+            let registry = &registry;
+            scope.spawn(move || {
+                for number in 0..20u128 {
+                    let name = format!("t{thread}-{number}");
+                    let means = Means {
+                        now: NOW,
+                        random: &mut || (thread << 64) | number,
+                    };
+                    registry
+                        .change(means, |d| d.create_thing(&name, NewThing::default()))
+                        .unwrap();
+                    assert!(registry.state().describe_thing(&name).is_ok());
+                }
+            });
+        }
+    });
+    let state = registry.state();
+    assert_eq!(state.things.size(), 160);
+    drop(registry);
+    assert_eq!(*open(&path).unwrap().state(), *state);
+}

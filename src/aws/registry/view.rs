@@ -1,0 +1,81 @@
+//! What decides on what a client may do (AWS-ID-01 to -08).
+
+use std::sync::Arc;
+
+use super::State;
+use super::record::{CertificateStatus, PrincipalType, Thing, Timestamp};
+
+/// What is known of a client with a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The certificate's.
+    pub status: CertificateStatus,
+    /// Whether it is inside its validity.
+    pub is_valid_now: bool,
+    /// What is attached to the certificate (AWS-ID-06).
+    pub policies: Vec<PolicyFact>,
+    /// What is attached to the groups of the thing, and to those that they stand in (AWS-ID-08).
+    pub group_policies: Vec<PolicyFact>,
+    /// The thing that the client is (AWS-ID-07).
+    pub thing: Option<Arc<Thing>>,
+}
+
+/// A policy, as far as it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyFact {
+    /// Its name.
+    pub name: String,
+    /// The number of its default version.
+    pub version: u64,
+    /// The document of that.
+    pub document: Arc<str>,
+}
+
+impl State {
+    /// What is known of a client with this certificate and this client id; none if nobody registered the
+    /// certificate.
+    pub fn view(&self, certificate: &str, client_id: &str, now: Timestamp) -> Option<View> {
+        let certificate = self.certificates.get(certificate)?;
+        let thing = self.thing_of(&certificate.id, client_id).cloned();
+        let group_policies = thing.as_ref().map_or_else(Vec::new, |thing| {
+            let groups = thing.groups.iter().flat_map(|group| self.lineage(group));
+            let mut names: Vec<_> = groups.flat_map(|group| &group.policies).collect();
+            names.sort_unstable();
+            names.dedup();
+            self.facts(names)
+        });
+        let seconds = i64::try_from(now / 1000).unwrap_or(i64::MAX);
+        Some(View {
+            status: certificate.status,
+            is_valid_now: (certificate.not_before..=certificate.not_after).contains(&seconds),
+            policies: self.facts(&certificate.policies),
+            group_policies,
+            thing,
+        })
+    }
+
+    /// The one that has the certificate alone, else the one that is named like the client and has it.
+    fn thing_of(&self, certificate: &str, client_id: &str) -> Option<&Arc<Thing>> {
+        if let Some(thing) = self.things.get(client_id)
+            && thing.principals.contains_key(certificate)
+        {
+            return Some(thing);
+        }
+        // One that has it alone is the only one.
+        let (thing, kind) = self.things_of(certificate).next()?;
+        (kind == PrincipalType::ExclusiveThing).then_some(thing)
+    }
+
+    fn facts<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> Vec<PolicyFact> {
+        let policies = names.into_iter().filter_map(|name| {
+            let policy = self.policies.get(name)?;
+            let version = policy.versions.get(&policy.default_version)?;
+            Some(PolicyFact {
+                name: name.clone(),
+                version: policy.default_version,
+                document: version.document.clone(),
+            })
+        });
+        policies.collect()
+    }
+}
