@@ -112,6 +112,9 @@ struct ServeArgs {
     /// Authorities whose client certificates are accepted, with --server-cert
     #[arg(long, value_name = "FILE")]
     client_ca: Option<String>,
+    /// Things, certificates and policies: a file, memory, certs or off [default: certs (aws), off (standard)]
+    #[arg(long, value_name = "FILE")]
+    registry: Option<String>,
     /// How a shared group chooses: round-robin or random [default: round-robin]
     #[arg(long, value_name = "STRATEGY")]
     share_strategy: Option<String>,
@@ -183,6 +186,7 @@ impl ServeArgs {
             ("server_cert", &self.server_cert),
             ("server_key", &self.server_key),
             ("client_ca", &self.client_ca),
+            ("registry", &self.registry),
             ("share_strategy", &self.share_strategy),
             ("ready", &self.ready),
             ("die_with_parent", &die_with_parent),

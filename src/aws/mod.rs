@@ -1,4 +1,6 @@
 //! What AWS IoT Core is besides a broker of messages.
 
+pub(crate) mod authority;
+mod certificate;
 pub(crate) mod lifecycle;
 pub mod registry;

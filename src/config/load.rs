@@ -14,7 +14,8 @@ use super::error::{ConfigError, Origin, Place};
 use super::file::{self, File, Nearest};
 use super::raw::SETTINGS;
 use super::value::{
-    parse_address, parse_names, parse_optional_path, parse_path, parse_port, parse_word,
+    parse_address, parse_names, parse_optional_path, parse_path, parse_port, parse_registry,
+    parse_word,
 };
 use super::{Config, Profile};
 
@@ -336,6 +337,7 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("client_ca", &mut tls.client_ca, parse_optional_path)?;
     said.set("client_cert", &mut config.tls.client_cert, parse_word)?;
     said.set("san", &mut config.tls.san, parse_names)?;
+    said.set("registry", &mut config.registry, parse_registry)?;
     said.set("share_strategy", &mut config.share_strategy, parse_word)?;
 
     let mut program = Program::default();
@@ -416,6 +418,7 @@ mod tests {
     use super::*;
     #[cfg(all(feature = "http", feature = "tls"))]
     use crate::config::ClientCert;
+    use crate::config::RegistryPlace;
 
     fn sources(
         file: &str,
@@ -490,6 +493,7 @@ mod tests {
             ("server_cert", "/server.pem"),
             ("server_key", "/server.key"),
             ("client_ca", "/ca.pem"),
+            ("registry", "/registry.redb"),
             ("share_strategy", "random"),
             ("ready", "json"),
             ("die_with_parent", "true"),
@@ -515,6 +519,8 @@ mod tests {
         assert_eq!(config.tls.server_cert, path("/server.pem"));
         assert_eq!(config.tls.server_key, path("/server.key"));
         assert_eq!(config.tls.client_ca, path("/ca.pem"));
+        let registry = RegistryPlace::File("/registry.redb".into());
+        assert_eq!(config.registry, registry);
         assert_eq!(config.share_strategy, crate::config::ShareStrategy::Random);
         assert_eq!(program.ready, Ready::Json);
         assert!(program.die_with_parent);

@@ -55,8 +55,24 @@ pub struct Config {
     /// Web pages, besides those of this machine, that may open a WebSocket: an origin such as
     /// `https://app.example.com`, or a host, whatever scheme and port.
     pub ws_allowed_origins: Vec<String>,
+    /// Where things, certificates and policies are kept; needs the feature `aws`.
+    pub registry: RegistryPlace,
     /// Seeds everything that is random in the core; `None` takes a fresh seed.
     pub seed: Option<u64>,
+}
+
+/// Where things, certificates and policies are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegistryPlace {
+    /// There are none.
+    Off,
+    /// For as long as the broker runs.
+    Memory,
+    /// In this file, which is made if there is none.
+    File(PathBuf),
+    /// In `registry.redb` in the folder of the certificates if it is there, else in memory.
+    Certs,
 }
 
 /// The set of defaults a configuration starts from.
@@ -310,6 +326,20 @@ pub struct AwsRules {
     /// Clients that come and go, subscribe and unsubscribe are told of under `$aws/events/`
     /// (AWS-LIFE-01 to -22); needs the feature `aws`.
     pub lifecycle_events: bool,
+    /// Whether policies hold before there are any (AWS-ID-12).
+    pub policies: PolicyMode,
+    /// The policy of clients without a principal; without one they are refused where policies hold.
+    pub anonymous_policy: Option<String>,
+}
+
+/// Whether policies hold before there are any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PolicyMode {
+    /// Everything is allowed until the first policy is there.
+    #[default]
+    Auto,
+    /// What no policy allows is refused, from the start.
+    Enforce,
 }
 
 impl AwsRules {
@@ -333,6 +363,8 @@ impl AwsRules {
             traced_reason_strings: true,
             refuse_bridge_levels: true,
             lifecycle_events: true,
+            policies: PolicyMode::Auto,
+            anonymous_policy: None,
         }
     }
 }
@@ -439,6 +471,7 @@ impl Config {
             },
             limits: Limits::aws(),
             aws: AwsRules::on(),
+            registry: RegistryPlace::Certs,
             sys_interval: None,
             ..Self::standard()
         }
@@ -475,6 +508,7 @@ impl Config {
             http_allowed_hosts: Vec::new(),
             ws_allowed_origins: Vec::new(),
             http_idle_timeout: Duration::from_secs(10),
+            registry: RegistryPlace::Off,
             seed: None,
         }
     }
@@ -482,7 +516,7 @@ impl Config {
 
 impl Config {
     /// The same for a broker that lives as long as a test: every listener but HTTP's at any free port of
-    /// 127.0.0.1, no HTTP API, certificates in memory.
+    /// 127.0.0.1, no HTTP API, certificates and registry in memory.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -507,6 +541,9 @@ impl Config {
             ..Listeners::none()
         };
         self.tls.in_memory = true;
+        if self.registry == RegistryPlace::Certs {
+            self.registry = RegistryPlace::Memory;
+        }
         self
     }
 }

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use super::value::{OrOff, Resolve as _, Seconds, Seed, Size, Span, Word};
-use super::{AwsRules, Config, Limits, Overflow, Overlapping, User};
+use super::{AwsRules, Config, Limits, Overflow, Overlapping, PolicyMode, User};
 
 /// What can be said on the command line, in a variable and at the top of the file.
 ///
@@ -26,6 +26,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "server_cert",
     "server_key",
     "client_ca",
+    "registry",
     "share_strategy",
     "ready",
     "die_with_parent",
@@ -148,6 +149,8 @@ table!(RawAws for AwsRules {
     traced_reason_strings: bool,
     refuse_bridge_levels: bool,
     lifecycle_events: bool,
+    policies: Word<PolicyMode>,
+    anonymous_policy: OrOff<String>,
 });
 
 impl RawFile {

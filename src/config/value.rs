@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{ClientCert, Overflow, Overlapping, Profile, ShareStrategy};
+use super::{ClientCert, Overflow, Overlapping, PolicyMode, Profile, RegistryPlace, ShareStrategy};
 
 /// What a value in the file becomes in the configuration.
 pub(super) trait Resolve {
@@ -29,7 +29,7 @@ macro_rules! resolve_to_self {
     )*};
 }
 
-resolve_to_self!(bool, u16, u32, u64, usize, Vec<String>);
+resolve_to_self!(bool, u16, u32, u64, usize, String, Vec<String>);
 
 impl<T: Resolve> Resolve for (T, T) {
     type To = (T::To, T::To);
@@ -205,6 +205,10 @@ impl Named for Overlapping {
     const NAMES: &[(&str, Self)] = &[("one-copy", Self::OneCopy), ("copy-each", Self::CopyEach)];
 }
 
+impl Named for PolicyMode {
+    const NAMES: &[(&str, Self)] = &[("auto", Self::Auto), ("enforce", Self::Enforce)];
+}
+
 impl Named for Overflow {
     const NAMES: &[(&str, Self)] = &[
         ("drop-newest", Self::DropNewest),
@@ -251,6 +255,16 @@ pub(super) fn parse_optional_path(text: &str) -> Result<Option<PathBuf>, String>
         return Ok(None);
     }
     parse_path(text).map(Some)
+}
+
+/// Reads where the registry is kept.
+pub(super) fn parse_registry(text: &str) -> Result<RegistryPlace, String> {
+    match text {
+        OFF => Ok(RegistryPlace::Off),
+        "memory" => Ok(RegistryPlace::Memory),
+        "certs" => Ok(RegistryPlace::Certs),
+        path => parse_path(path).map(RegistryPlace::File),
+    }
 }
 
 /// Reads an address to bind to.

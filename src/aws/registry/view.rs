@@ -66,16 +66,26 @@ impl State {
         (kind == PrincipalType::ExclusiveThing).then_some(thing)
     }
 
+    /// Whether there is any policy.
+    pub fn has_policies(&self) -> bool {
+        !self.policies.is_empty()
+    }
+
+    /// The default version of a policy.
+    pub fn policy_in_force(&self, name: &str) -> Option<PolicyFact> {
+        let policy = self.policies.get(name)?;
+        let version = policy.versions.get(&policy.default_version)?;
+        Some(PolicyFact {
+            name: name.to_owned(),
+            version: policy.default_version,
+            document: version.document.clone(),
+        })
+    }
+
     fn facts<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> Vec<PolicyFact> {
-        let policies = names.into_iter().filter_map(|name| {
-            let policy = self.policies.get(name)?;
-            let version = policy.versions.get(&policy.default_version)?;
-            Some(PolicyFact {
-                name: name.clone(),
-                version: policy.default_version,
-                document: version.document.clone(),
-            })
-        });
-        policies.collect()
+        let policies = names.into_iter();
+        policies
+            .filter_map(|name| self.policy_in_force(name))
+            .collect()
     }
 }

@@ -1,0 +1,509 @@
+//! Who may do what: the policies of the registry, asked for each connection.
+//!
+//! A verdict is looked up, not evaluated, where it stands for as long as neither the registry nor the
+//! connection changes: per topic for Publish and Receive. One that depends on the time is worked out each
+//! time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, UNIX_EPOCH};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::auth::Principal;
+use crate::broker::access::{Access, Claim, NotAdmitted, Permissions};
+use crate::budget::Charge;
+use crate::codec::ReasonCode;
+use crate::config::{AwsRules, PolicyMode};
+use crate::policy::{
+    Action, Attachment, Context, Decision, Details, Policies, Request, Scope, Thing, Verdict,
+};
+use crate::protocol::violation::Violation;
+use crate::time::Calendar;
+
+use super::certificate::as_policies_see;
+use super::registry::{self, CertificateStatus, PolicyFact, Registry, State, View};
+
+/// Verdicts that a connection keeps; beyond them it begins anew.
+const KEPT: usize = 512;
+
+/// What a verdict takes besides its topic, and a group besides its name.
+const VERDICT: usize = 64;
+const GROUP: usize = 128;
+
+/// Asks the policies.
+pub(crate) struct Authority {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    registry: Arc<Registry>,
+    scope: Scope,
+    calendar: Calendar,
+    /// Policies hold before there are any.
+    enforces: bool,
+    /// There was a policy once: they hold from the first one on.
+    holds: AtomicBool,
+    /// The policy of clients without a principal.
+    anonymous_policy: Option<Box<str>>,
+}
+
+impl Authority {
+    pub(crate) fn new(registry: Arc<Registry>, calendar: Calendar, rules: &AwsRules) -> Self {
+        let inner = Inner {
+            scope: registry.state().scope().clone(),
+            registry,
+            calendar,
+            enforces: rules.policies == PolicyMode::Enforce,
+            holds: AtomicBool::new(false),
+            anonymous_policy: rules.anonymous_policy.as_deref().map(Into::into),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+}
+
+impl Access for Authority {
+    fn admit(&self, claim: Claim<'_>) -> Result<Arc<dyn Permissions>, NotAdmitted> {
+        let tls = claim.facts.tls.as_ref();
+        let who = Who {
+            certificate_id: match claim.principal {
+                Principal::Certificate(id) => Some(id.clone()),
+                Principal::Anonymous | Principal::User(_) | Principal::Program => None,
+            },
+            client_id: claim.client_id.into(),
+            source: Context {
+                client_id: Some(claim.client_id.to_owned()),
+                source_ip: claim.facts.peer.socket_addr().map(|peer| peer.ip()),
+                domain_name: tls.and_then(|tls| tls.sni.clone()),
+                ..Context::default()
+            },
+        };
+        let version = self.inner.registry.version();
+        let grants = self.inner.grants(&who, claim.now);
+        let time = self.inner.seconds(claim.now);
+        grants.check_connect(&claim, time)?;
+        Ok(Arc::new(Connection {
+            inner: self.inner.clone(),
+            who,
+            view: Mutex::new(Standing::new(version, grants, claim.charge)),
+        }))
+    }
+}
+
+impl Inner {
+    /// Seconds since 1970.
+    fn seconds(&self, now: Instant) -> i64 {
+        let since = self.calendar.date(now).duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| {
+            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        })
+    }
+
+    /// Whether policies hold: from the first one on, or always.
+    fn has_policies(&self, state: &State) -> bool {
+        if self.enforces || self.holds.load(Ordering::Relaxed) {
+            return true;
+        }
+        let holds = state.has_policies();
+        self.holds.fetch_or(holds, Ordering::Relaxed);
+        holds
+    }
+
+    /// What a client has been granted as things stand.
+    fn grants(&self, who: &Who, now: Instant) -> Grants {
+        let state = self.registry.state();
+        if !self.has_policies(&state) {
+            return Grants::Everything;
+        }
+        let Some(id) = &who.certificate_id else {
+            let name = self.anonymous_policy.as_deref();
+            return match name.and_then(|name| state.policy_in_force(name)) {
+                Some(policy) => self.bound(vec![policy], who.source.clone()),
+                None => Grants::Nothing(
+                    "the client has no principal, and aws.anonymous_policy names no policy",
+                ),
+            };
+        };
+        let time = u64::try_from(self.seconds(now)).unwrap_or(0) * 1000;
+        let found = state.view(id, &who.client_id, time);
+        let (Some(view), Ok(certificate)) = (found, state.describe_certificate(id)) else {
+            return Grants::Nothing("the certificate is not registered");
+        };
+        if let Some(why) = standing(&view) {
+            return Grants::Nothing(why);
+        }
+        let context = Context {
+            certificate: Some(as_policies_see(id, &certificate.pem)),
+            thing: view.thing.as_deref().map_or(Attachment::Detached, attached),
+            ..who.source.clone()
+        };
+        let View {
+            mut policies,
+            group_policies,
+            ..
+        } = view;
+        policies.extend(group_policies);
+        self.bound(policies, context)
+    }
+
+    fn bound(&self, policies: Vec<PolicyFact>, context: Context) -> Grants {
+        let documents = policies.iter().map(|policy| policy.document.clone());
+        Grants::Policies(Box::new(Bound {
+            policies: Policies::new(documents, &self.scope),
+            names: policies.into_iter().map(|policy| policy.name).collect(),
+            context,
+        }))
+    }
+}
+
+/// Why a certificate opens no connection (AWS-ID-02); nothing for an active one within its validity.
+fn standing(view: &View) -> Option<&'static str> {
+    match view.status {
+        CertificateStatus::Active if view.is_valid_now => None,
+        CertificateStatus::Active => Some("the certificate is outside its validity"),
+        CertificateStatus::Inactive => Some("the certificate is INACTIVE"),
+        CertificateStatus::Revoked => Some("the certificate is REVOKED"),
+        CertificateStatus::PendingActivation => Some("the certificate is PENDING_ACTIVATION"),
+    }
+}
+
+fn attached(thing: &registry::Thing) -> Attachment {
+    Attachment::Attached(Thing {
+        name: thing.name.clone(),
+        type_name: thing.thing_type.clone(),
+        attributes: thing.attributes.clone(),
+    })
+}
+
+/// Who has connected: what does not change while the connection lasts.
+struct Who {
+    certificate_id: Option<Arc<str>>,
+    client_id: Box<str>,
+    /// Without what the registry knows.
+    source: Context,
+}
+
+/// What a client may do.
+enum Grants {
+    /// No policies hold.
+    Everything,
+    /// It should have no connection.
+    Nothing(&'static str),
+    Policies(Box<Bound>),
+}
+
+/// Policies that bind a client.
+struct Bound {
+    policies: Policies,
+    /// In the order of their documents.
+    names: Vec<String>,
+    context: Context,
+}
+
+impl Bound {
+    /// Evaluates, and says why if the answer is no.
+    fn check(&self, request: &Request<'_>) -> Result<(), String> {
+        let decision = self.policies.evaluate(request);
+        match decision.verdict {
+            Verdict::Allowed => Ok(()),
+            Verdict::ExplicitDeny | Verdict::ImplicitDeny => Err(self.explain(request, decision)),
+        }
+    }
+
+    fn explain(&self, request: &Request<'_>, decision: Decision) -> String {
+        let (action, resource) = (request.action.name(), request.resource);
+        let Some(place) = decision.decided_by else {
+            let grant = self.policies.smallest_grant(request);
+            return format!("no policy allows {action} on {resource}; this would: {grant}");
+        };
+        let policy = self.names.get(place.document).map_or("", |name| name);
+        let statement = self.policies.statement(place);
+        let sid = statement.and_then(|statement| statement.sid());
+        match sid {
+            Some(sid) => {
+                format!("statement {sid} of policy {policy} denies {action} on {resource}")
+            }
+            None => format!(
+                "statement {} of policy {policy} denies {action} on {resource}",
+                place.statement + 1
+            ),
+        }
+    }
+
+    fn request<'a>(&'a self, action: Action, resource: &'a str, time: i64) -> Request<'a> {
+        Request {
+            time: Some(time),
+            ..Request::new(action, resource, &self.context)
+        }
+    }
+}
+
+impl Grants {
+    /// CONNECT as a whole: the client identifier, then the will (AWS-ID-30, -31).
+    fn check_connect(&self, claim: &Claim<'_>, time: i64) -> Result<(), NotAdmitted> {
+        let bound = match self {
+            Self::Everything => return Ok(()),
+            // AWS-ID-03
+            Self::Nothing(why) => return Err(not_admitted(*why, false)),
+            Self::Policies(bound) => bound,
+        };
+        let resource = format!("client/{}", claim.client_id);
+        let mut connect = bound.request(Action::Connect, &resource, time);
+        connect.details = Details {
+            persistent: claim.is_persistent,
+            will_topic: claim.will.map(|will| &*will.topic),
+            ..Details::default()
+        };
+        let refused = |text: String| not_admitted(text, true);
+        bound.check(&connect).map_err(refused)?;
+        match claim.will {
+            Some(will) => check_publish(bound, &will.topic, will.retain, time).map_err(refused),
+            None => Ok(()),
+        }
+    }
+}
+
+fn not_admitted(text: impl Into<std::borrow::Cow<'static, str>>, is_told: bool) -> NotAdmitted {
+    NotAdmitted {
+        violation: Violation::new(ReasonCode::NotAuthorized, "AWS-FAIL-01", text),
+        is_told,
+    }
+}
+
+/// Publish, and RetainPublish for a message that is to be kept (AWS-ID-32, -33).
+fn check_publish(bound: &Bound, topic: &str, retain: bool, time: i64) -> Result<(), String> {
+    let resource = format!("topic/{topic}");
+    bound.check(&bound.request(Action::Publish, &resource, time))?;
+    match retain {
+        true => bound.check(&bound.request(Action::RetainPublish, &resource, time)),
+        false => Ok(()),
+    }
+}
+
+/// What one client may do, on one connection.
+struct Connection {
+    inner: Arc<Inner>,
+    who: Who,
+    view: Mutex<Standing>,
+}
+
+/// What it may do as the registry stands, and what was worked out of that.
+struct Standing {
+    version: u64,
+    grants: Grants,
+    publish: Verdicts,
+    /// Both Publish and RetainPublish.
+    retain: Verdicts,
+    receive: Verdicts,
+    /// Receive through groups, by ShareName.
+    shared: Vec<(Box<str>, Verdicts)>,
+    /// Verdicts of all kinds.
+    kept: usize,
+    /// Accounts for them.
+    charge: Charge,
+}
+
+/// By topic.
+type Verdicts = HashMap<Box<str>, bool>;
+
+/// What is asked about a topic.
+#[derive(Clone, Copy)]
+enum Question<'a> {
+    Publish,
+    /// A message that is to be kept.
+    Retain,
+    Receive,
+    /// Through the group of this ShareName.
+    ReceiveShared(&'a str),
+}
+
+impl Standing {
+    fn new(version: u64, grants: Grants, charge: Charge) -> Self {
+        Self {
+            version,
+            grants,
+            publish: Verdicts::default(),
+            retain: Verdicts::default(),
+            receive: Verdicts::default(),
+            shared: Vec::new(),
+            kept: 0,
+            charge,
+        }
+    }
+
+    fn verdicts(&mut self, question: Question<'_>) -> Option<&mut Verdicts> {
+        match question {
+            Question::Publish => Some(&mut self.publish),
+            Question::Retain => Some(&mut self.retain),
+            Question::Receive => Some(&mut self.receive),
+            Question::ReceiveShared(share) => {
+                let mut groups = self.shared.iter_mut();
+                let group = groups.find(|(name, _)| **name == *share);
+                group.map(|(_, verdicts)| verdicts)
+            }
+        }
+    }
+
+    /// Keeps a verdict, if there is memory for it.
+    fn keep(&mut self, question: Question<'_>, topic: &str, is_allowed: bool) {
+        if self.kept >= KEPT {
+            self.forget();
+        }
+        let share = match question {
+            Question::ReceiveShared(share) if self.verdicts(question).is_none() => Some(share),
+            _ => None,
+        };
+        let bytes = VERDICT + topic.len() + share.map_or(0, |share| GROUP + share.len());
+        if self.charge.grow(bytes).is_err() {
+            return;
+        }
+        if let Some(share) = share {
+            self.shared.push((share.into(), Verdicts::default()));
+        }
+        self.kept += 1;
+        if let Some(verdicts) = self.verdicts(question) {
+            verdicts.insert(topic.into(), is_allowed);
+        }
+    }
+
+    fn forget(&mut self) {
+        self.publish = Verdicts::default();
+        self.retain = Verdicts::default();
+        self.receive = Verdicts::default();
+        self.shared = Vec::new();
+        self.kept = 0;
+        self.charge.set(0);
+    }
+}
+
+/// A verdict, and whether it stands at any time.
+#[derive(Clone, Copy)]
+struct Ruling {
+    is_allowed: bool,
+    is_lasting: bool,
+}
+
+impl From<Decision> for Ruling {
+    fn from(decision: Decision) -> Self {
+        Self {
+            is_allowed: decision.verdict == Verdict::Allowed,
+            is_lasting: decision.is_lasting,
+        }
+    }
+}
+
+impl Bound {
+    fn rule(&self, question: Question<'_>, topic: &str, time: i64) -> Ruling {
+        let resource = format!("topic/{topic}");
+        let decide = |action, resource: &str| {
+            let request = self.request(action, resource, time);
+            self.policies.evaluate(&request)
+        };
+        match question {
+            Question::Publish => decide(Action::Publish, &resource).into(),
+            Question::Receive => decide(Action::Receive, &resource).into(),
+            Question::Retain => {
+                let publish: Ruling = decide(Action::Publish, &resource).into();
+                let retain: Ruling = decide(Action::RetainPublish, &resource).into();
+                Ruling {
+                    is_allowed: publish.is_allowed && retain.is_allowed,
+                    is_lasting: publish.is_lasting && retain.is_lasting,
+                }
+            }
+            // Either resource may be allowed, and neither denied (AWS-OPEN-08).
+            Question::ReceiveShared(share) => {
+                let plain = decide(Action::Receive, &resource);
+                let shared = decide(Action::Receive, &format!("topic/$share/{share}/{topic}"));
+                let verdicts = [plain.verdict, shared.verdict];
+                Ruling {
+                    is_allowed: verdicts.contains(&Verdict::Allowed)
+                        && !verdicts.contains(&Verdict::ExplicitDeny),
+                    is_lasting: plain.is_lasting && shared.is_lasting,
+                }
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// What it may do as things stand now.
+    fn view(&self, now: Instant) -> MutexGuard<'_, Standing> {
+        let mut view = self.view.lock();
+        let version = self.inner.registry.version();
+        if view.version != version {
+            view.forget();
+            view.version = version;
+            view.grants = self.inner.grants(&self.who, now);
+        }
+        view
+    }
+
+    /// The verdict on `topic`: one that was kept, or what the policies say now.
+    fn may(&self, question: Question<'_>, topic: &str, now: Instant) -> bool {
+        let mut view = self.view(now);
+        match view.grants {
+            Grants::Everything => return true,
+            Grants::Nothing(_) => return false,
+            Grants::Policies(_) => {}
+        }
+        let kept = view.verdicts(question);
+        if let Some(is_allowed) = kept.and_then(|verdicts| verdicts.get(topic)) {
+            return *is_allowed;
+        }
+        let Grants::Policies(bound) = &view.grants else {
+            return false;
+        };
+        let ruling = bound.rule(question, topic, self.inner.seconds(now));
+        if ruling.is_lasting {
+            view.keep(question, topic, ruling.is_allowed);
+        }
+        ruling.is_allowed
+    }
+
+    /// What the policies say now, with the reason for a refusal.
+    fn check(
+        &self,
+        rule: &'static str,
+        now: Instant,
+        check: impl FnOnce(&Bound, i64) -> Result<(), String>,
+    ) -> Result<(), Violation> {
+        let checked = match &self.view(now).grants {
+            Grants::Everything => Ok(()),
+            Grants::Nothing(why) => Err((*why).to_owned()),
+            Grants::Policies(bound) => check(bound, self.inner.seconds(now)),
+        };
+        checked.map_err(|text| Violation::new(ReasonCode::NotAuthorized, rule, text))
+    }
+}
+
+impl Permissions for Connection {
+    fn may_publish(&self, topic: &str, retain: bool, now: Instant) -> bool {
+        match retain {
+            true => self.may(Question::Retain, topic, now),
+            false => self.may(Question::Publish, topic, now),
+        }
+    }
+
+    fn refuse_publish(&self, topic: &str, retain: bool, now: Instant) -> Violation {
+        const RULE: &str = "AWS-FAIL-02";
+        let check = |bound: &Bound, time| check_publish(bound, topic, retain, time);
+        let refusal = self.check(RULE, now, check).err();
+        // The policies may have changed in between.
+        refusal.unwrap_or_else(|| Violation::new(ReasonCode::NotAuthorized, RULE, "not authorized"))
+    }
+
+    fn check_subscribe(&self, filter: &str, now: Instant) -> Result<(), Violation> {
+        self.check("AWS-FAIL-04", now, |bound, time| {
+            let resource = format!("topicfilter/{filter}");
+            bound.check(&bound.request(Action::Subscribe, &resource, time))
+        })
+    }
+
+    fn may_receive(&self, topic: &str, share: Option<&str>, now: Instant) -> bool {
+        let question = share.map_or(Question::Receive, Question::ReceiveShared);
+        self.may(question, topic, now)
+    }
+}
