@@ -26,7 +26,7 @@ impl State {
         is_recursive: bool,
         page: Page<'_>,
     ) -> Result<Listed<Arc<Policy>>, Error> {
-        let names: BTreeSet<&String> = match self.scope().resource(target)? {
+        let names: BTreeSet<&String> = match self.resource(target)? {
             Resource::Certificate(id) => self.certificate(&id)?.policies.iter().collect(),
             Resource::ThingGroup(name) => {
                 self.group(&name)?;
@@ -89,7 +89,7 @@ impl State {
 
     /// The registered certificate that an ARN names.
     fn principal(&self, arn: &str) -> Result<String, Error> {
-        match self.scope().resource(arn)? {
+        match self.resource(arn)? {
             Resource::Certificate(id) => self.certificate(&id).map(|found| found.id.clone()),
             _ => Err(Error::InvalidRequest(format!(
                 "{arn} is no principal: certificates are."
@@ -125,7 +125,7 @@ impl Draft<'_> {
 
     fn set_policy(&mut self, policy: &str, target: &str, is_there: bool) -> Result<(), Error> {
         check("policyName", policy, &POLICY_NAME)?;
-        let resource = self.scope().resource(target)?;
+        let resource = self.resource(target)?;
         self.policy(policy)?;
         match resource {
             Resource::Certificate(id) => {

@@ -35,11 +35,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::policy::Scope;
+
 pub use authorities::{CaUpdate, NewCa};
 pub use certificates::RegisterStatus;
 pub use error::Error;
 pub use groups::{GroupFilter, GroupUpdate, NewGroup};
-pub use names::{Resource, Scope};
+pub use names::Resource;
 pub use page::{Listed, Page};
 pub use record::{
     Attributes, CaCertificate, Certificate, CertificateMode, CertificateStatus, Policy,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::policy::Scope;
+
 use super::Error;
 
 /// Members of a kind: the characters and the lengths that they may have.
@@ -116,24 +118,6 @@ pub(super) fn check(member: &str, value: &str, pattern: &Pattern) -> Result<(), 
     )))
 }
 
-/// Whose resources they are: part of every ARN.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope {
-    /// Twelve digits.
-    pub account: String,
-    /// Such as `us-east-1`.
-    pub region: String,
-}
-
-impl Default for Scope {
-    fn default() -> Self {
-        Self {
-            account: "123456789012".to_owned(),
-            region: "us-east-1".to_owned(),
-        }
-    }
-}
-
 /// What an ARN names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -166,10 +150,10 @@ impl fmt::Display for Resource {
     }
 }
 
-impl Scope {
-    /// The ARN of a resource.
-    pub fn arn(&self, resource: &Resource) -> String {
-        format!("arn:aws:iot:{}:{}:{resource}", self.region, self.account)
+impl Resource {
+    /// Its ARN.
+    pub fn arn(&self, scope: &Scope) -> String {
+        format!("{}{self}", scope.prefix())
     }
 
     /// What an ARN names, in this account and Region.
@@ -177,11 +161,11 @@ impl Scope {
     /// # Errors
     ///
     /// InvalidRequest if it is none, or of another account or Region.
-    pub fn resource(&self, arn: &str) -> Result<Resource, Error> {
+    pub fn parse(arn: &str, scope: &Scope) -> Result<Self, Error> {
         let malformed = || Error::InvalidRequest(format!("Invalid ARN: {arn}"));
-        let own = format!("arn:aws:iot:{}:{}:", self.region, self.account);
+        let own = scope.prefix();
         let Some(rest) = arn.strip_prefix(&own) else {
-            if arn.starts_with("arn:aws:iot:") {
+            if arn.starts_with("arn:") {
                 return Err(Error::InvalidRequest(format!(
                     "Invalid ARN: {arn}: this account's begin with {own}"
                 )));
@@ -190,15 +174,14 @@ impl Scope {
         };
         let (kind, name) = rest.split_once('/').ok_or_else(malformed)?;
         let name = name.to_owned();
-        let resource = match kind {
-            "thing" => Resource::Thing(name),
-            "thingtype" => Resource::ThingType(name),
-            "thinggroup" => Resource::ThingGroup(name),
-            "cert" => Resource::Certificate(name),
-            "cacert" => Resource::CaCertificate(name),
-            "policy" => Resource::Policy(name),
+        Ok(match kind {
+            "thing" => Self::Thing(name),
+            "thingtype" => Self::ThingType(name),
+            "thinggroup" => Self::ThingGroup(name),
+            "cert" => Self::Certificate(name),
+            "cacert" => Self::CaCertificate(name),
+            "policy" => Self::Policy(name),
             _ => return Err(malformed()),
-        };
-        Ok(resource)
+        })
     }
 }

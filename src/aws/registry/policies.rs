@@ -3,6 +3,8 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::policy::Document;
+
 use super::certificates::dated;
 use super::names::{POLICY_NAME, Resource, check};
 use super::record::{Attributes, Policy, PolicyVersion};
@@ -10,12 +12,6 @@ use super::{Draft, Error, Listed, Page, State};
 
 /// Versions of a policy (AWS-OPS-35).
 const VERSIONS_MAX: usize = 5;
-
-/// Largest document, in characters without white space (AWS-LIM-27).
-const DOCUMENT_MAX: usize = 2048;
-
-/// The same with white space (section 3 of the operations).
-const TEXT_MAX: usize = 404_600;
 
 impl State {
     /// A policy with its versions.
@@ -55,7 +51,7 @@ impl State {
     ) -> Result<Listed<Resource>, Error> {
         self.policy(name)?;
         let after = match page.after("policy-targets")? {
-            Some(arn) => Bound::Excluded((name.to_owned(), self.scope().resource(&arn)?)),
+            Some(arn) => Bound::Excluded((name.to_owned(), self.resource(&arn)?)),
             // The first that there could be: a variant's place in the order is where it stands.
             None => Bound::Included((name.to_owned(), Resource::Thing(String::new()))),
         };
@@ -234,15 +230,8 @@ fn numbers<'a>(numbers: impl IntoIterator<Item = &'a u64>) -> String {
 ///
 /// MalformedPolicy.
 pub(super) fn check_document(text: &str) -> Result<(), Error> {
-    let malformed = |why: String| Err(Error::MalformedPolicy(format!("Policy document: {why}.")));
-    let characters = text.chars().filter(|c| !c.is_whitespace()).count();
-    if characters > DOCUMENT_MAX || text.chars().count() > TEXT_MAX {
-        return malformed(format!(
-            "it has {characters} characters without white space, more than {DOCUMENT_MAX}"
-        ));
-    }
-    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
+    match Document::parse(text) {
         Ok(_) => Ok(()),
-        Err(error) => malformed(error.to_string()),
+        Err(error) => Err(Error::MalformedPolicy(error.to_string())),
     }
 }

@@ -10,12 +10,14 @@ use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Changed;
-use super::names::{Resource, Scope};
+use crate::policy::{Document, Scope};
+
+use super::names::Resource;
 use super::record::{
     Account, CaCertificate, Certificate, Policy, PrincipalType, Thing, ThingGroup, ThingType,
     Timestamp,
 };
+use super::{Changed, Error};
 
 pub(super) type Map<R> = RedBlackTreeMapSync<String, Arc<R>>;
 pub(super) type Pairs = RedBlackTreeSetSync<(String, String)>;
@@ -50,6 +52,8 @@ pub struct State {
     pub(super) signed: RedBlackTreeSetSync<(String, Timestamp, String)>,
     pub(super) authority_dates: Dates,
     pub(super) policy_dates: Dates,
+    /// The default versions of policies.
+    pub(super) documents: Map<Document>,
 }
 
 impl State {
@@ -73,6 +77,7 @@ impl State {
             signed: RedBlackTreeSetSync::new_sync(),
             authority_dates: Dates::new_sync(),
             policy_dates: Dates::new_sync(),
+            documents: Map::new_sync(),
         }
     }
 
@@ -83,7 +88,11 @@ impl State {
 
     /// The ARN of a resource.
     pub fn arn(&self, resource: &Resource) -> String {
-        self.scope.arn(resource)
+        resource.arn(&self.scope)
+    }
+
+    pub(super) fn resource(&self, arn: &str) -> Result<Resource, Error> {
+        Resource::parse(arn, &self.scope)
     }
 
     /// Puts a record in the place of the one of its key, or none; the one that was there.
@@ -132,6 +141,11 @@ pub(super) trait Record: Clone + PartialEq + Serialize + DeserializeOwned + 'sta
 
     /// Adds it to the indexes, or takes it out of them.
     fn index(&self, state: &mut State, is_there: bool);
+
+    /// What of it cannot be as it is, if anything.
+    fn fault(&self) -> Option<String> {
+        None
+    }
 
     /// What a change of it means for views, if anything.
     fn changed(old: Option<&Self>, new: Option<&Self>) -> Option<Changed>;
@@ -332,6 +346,22 @@ impl Record for Policy {
     fn index(&self, state: &mut State, is_there: bool) {
         let entry = (self.created, self.name.clone());
         toggle(&mut state.policy_dates, entry, is_there);
+        match self.document().map(Document::parse) {
+            Some(Ok(document)) if is_there => {
+                let document = Arc::new(document);
+                state.documents.insert_mut(self.name.clone(), document);
+            }
+            _ => {
+                state.documents.remove_mut(&self.name);
+            }
+        }
+    }
+
+    fn fault(&self) -> Option<String> {
+        match self.document().map(Document::parse) {
+            None => Some("it has no default version".to_owned()),
+            Some(document) => document.err().map(|error| error.to_string()),
+        }
     }
 
     fn changed(old: Option<&Self>, new: Option<&Self>) -> Option<Changed> {

@@ -9,7 +9,8 @@ use redb::{
     Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, TableDefinition, TableError,
 };
 
-use super::names::Scope;
+use crate::policy::Scope;
+
 use super::record::{Account, CaCertificate, Certificate, Policy, Thing, ThingGroup, ThingType};
 use super::state::{Record, State};
 
@@ -242,6 +243,9 @@ impl Store {
                 .map_err(|error| damaged(error.to_string()))?;
             if record.key() != key.value() {
                 return Err(damaged(format!("it is `{}`", record.key())));
+            }
+            if let Some(fault) = record.fault() {
+                return Err(damaged(fault));
             }
             state.set(key.value(), Some(Arc::new(record)));
         }

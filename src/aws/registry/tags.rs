@@ -23,7 +23,7 @@ impl State {
     }
 
     fn tags(&self, arn: &str) -> Result<&Attributes, Error> {
-        match self.scope().resource(arn)? {
+        match self.resource(arn)? {
             Resource::ThingType(name) => Ok(&self.thing_type(&name)?.tags),
             Resource::ThingGroup(name) => Ok(&self.group(&name)?.tags),
             Resource::Policy(name) => Ok(&self.policy(&name)?.tags),
@@ -63,7 +63,7 @@ impl Draft<'_> {
         if *self.tags(arn)? == tags {
             return Ok(());
         }
-        match self.scope().resource(arn)? {
+        match self.resource(arn)? {
             Resource::ThingType(name) => {
                 let mut changed = ThingType::clone(self.thing_type(&name)?);
                 changed.tags = tags;

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::policy::Document;
+
 use super::State;
 use super::record::{CertificateStatus, PrincipalType, Thing, Timestamp};
 
 /// What is known of a client with a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct View {
     /// The certificate's.
     pub status: CertificateStatus,
@@ -21,14 +23,14 @@ pub struct View {
 }
 
 /// A policy, as far as it holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PolicyFact {
     /// Its name.
     pub name: String,
     /// The number of its default version.
     pub version: u64,
     /// The document of that.
-    pub document: Arc<str>,
+    pub document: Arc<Document>,
 }
 
 impl State {
@@ -74,11 +76,11 @@ impl State {
     /// The default version of a policy.
     pub fn policy_in_force(&self, name: &str) -> Option<PolicyFact> {
         let policy = self.policies.get(name)?;
-        let version = policy.versions.get(&policy.default_version)?;
+        let document = self.documents.get(name)?;
         Some(PolicyFact {
             name: name.to_owned(),
             version: policy.default_version,
-            document: version.document.clone(),
+            document: document.clone(),
         })
     }
 

@@ -79,6 +79,19 @@ fn a_later_format_and_a_record_that_is_none_are_named() {
         damaged.contains("things `car`: unknown field `wheels`"),
         "{damaged}"
     );
+    let policy = r#"{"name":"p","versions":{},"default_version":1,"next_version":2,"created":1,"modified":1,"generation":"i"}"#;
+    put(
+        &path,
+        "things",
+        "car",
+        r#"{"name":"car","id":"i","version":1}"#,
+    );
+    put(&path, "policies", "p", policy);
+    let damaged = open(&path).unwrap_err().to_string();
+    assert!(
+        damaged.contains("`p`: it has no default version"),
+        "{damaged}"
+    );
     put(&path, "roundel_registry", "format", "2");
     let newer = open(&path).unwrap_err();
     assert!(matches!(newer, StoreError::Newer { .. }), "{newer:?}");
@@ -121,7 +134,7 @@ fn records_of_format_1_are_read() {
         (
             "policies",
             "p",
-            r#"{"name":"p","versions":{"2":{"document":"{}","created":1}},"default_version":2,"next_version":3,"created":1,"modified":1,"generation":"i","tags":{"k":"v"}}"#,
+            r#"{"name":"p","versions":{"2":{"document":"{\"Version\":\"2012-10-17\",\"Statement\":{\"Effect\":\"Allow\",\"Action\":\"iot:*\",\"Resource\":\"*\"}}","created":1}},"default_version":2,"next_version":3,"created":1,"modified":1,"generation":"i","tags":{"k":"v"}}"#,
         ),
         ("account", "account", r#"{"registration_code":"c"}"#),
     ];

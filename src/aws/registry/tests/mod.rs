@@ -99,7 +99,12 @@ impl Office {
     }
 }
 
-pub(super) const DOCUMENT: &str = r#"{"Version":"2012-10-17","Statement":[]}"#;
+pub(super) const DOCUMENT: &str =
+    r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iot:*","Resource":"*"}}"#;
+
+/// Another one.
+pub(super) const DENIAL: &str =
+    r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"iot:*","Resource":"*"}}"#;
 
 /// The name of the exception of what has to fail, and what it says.
 #[track_caller]

@@ -709,11 +709,16 @@ fn a_policy_is_a_json_object_of_so_many_characters_and_there_once() {
         let refused = create("q", document);
         assert_eq!(refusal(refused).0, "MalformedPolicyException", "{document}");
     }
-    let fits = format!(r#"{{"a":"{}"}}"#, "x".repeat(2048 - 8));
-    let padded = fits.replace(':', &format!(":{}", " ".repeat(4000)));
-    create("fits", &padded).unwrap();
-    let over = fits.replace("\"a\"", "\"aa\"");
-    assert_eq!(refusal(create("over", &over)).0, "MalformedPolicyException");
+    let id =
+        |length: usize| DOCUMENT.replacen('{', &format!(r#"{{"Id":"{}","#, "x".repeat(length)), 1);
+    let room = 2048 - id(0).len();
+    create(
+        "fits",
+        &id(room).replace("\":", &format!("\":{}", " ".repeat(400))),
+    )
+    .unwrap();
+    let over = create("over", &id(room + 1));
+    assert_eq!(refusal(over).0, "MalformedPolicyException");
     assert_eq!(
         refusal(create("a b", DOCUMENT)).0,
         "InvalidRequestException"

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use super::*;
+use crate::policy::Document;
 
 fn names(facts: &[PolicyFact]) -> Vec<&str> {
     facts.iter().map(|fact| fact.name.as_str()).collect()
@@ -36,7 +37,10 @@ fn view_has_the_policies_of_the_certificate_and_of_all_groups_above_the_thing() 
     assert_eq!(view.status, CertificateStatus::Active);
     assert!(view.is_valid_now);
     assert_eq!(names(&view.policies), ["own"]);
-    assert_eq!(&*view.policies[0].document, DOCUMENT);
+    assert_eq!(
+        *view.policies[0].document,
+        Document::parse(DOCUMENT).unwrap()
+    );
     assert_eq!(names(&view.group_policies), ["leaf", "root"]);
     let stranger = office.registry.view(&id, "other", office.now).unwrap();
     assert_eq!(names(&stranger.policies), ["own"]);
@@ -86,7 +90,7 @@ fn version_rises_with_what_can_alter_a_view_and_with_nothing_else() {
     office.change(|d| d.attach_policy("p", &arn)).unwrap();
     assert_eq!(version(), known + 2);
     office
-        .change(|d| d.create_policy_version("p", "{}", false))
+        .change(|d| d.create_policy_version("p", DENIAL, false))
         .unwrap();
     office.change(|d| d.attach_policy("p", &arn)).unwrap();
     let tags = || Attributes::from([("k".to_owned(), "v".to_owned())]);
