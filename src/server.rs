@@ -2,6 +2,8 @@
 
 mod clock;
 mod handle;
+#[cfg(feature = "aws")]
+mod registry;
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "aws")]
-use crate::aws::lifecycle::Lifecycle;
+use crate::aws::{lifecycle::Lifecycle, registry::Registry};
 use crate::broker::{Broker, Randomness};
 use crate::config::Config;
 use crate::engine::{Engine, timekeeper};
@@ -68,6 +70,10 @@ pub enum StartError {
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Certificates(#[from] crate::CertError),
+    /// The registry cannot be read.
+    #[cfg(feature = "aws")]
+    #[error("--registry: {0}")]
+    Registry(#[from] crate::aws::registry::StoreError),
     /// TLS cannot be set up with them.
     #[cfg(feature = "tls")]
     #[error(transparent)]
@@ -124,7 +130,22 @@ impl Server {
             false => None,
         };
         let addrs = listeners.addrs();
-        let shared = share(config);
+        #[cfg(feature = "aws")]
+        let (config, registry) = {
+            // Files are read, and maybe mended.
+            let opened = tokio::task::spawn_blocking(move || {
+                let registry = registry::open(&config)?;
+                Ok::<_, StartError>((config, registry))
+            });
+            opened
+                .await
+                .unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?
+        };
+        let shared = share(
+            config,
+            #[cfg(feature = "aws")]
+            registry.as_ref(),
+        );
         shared.tasks.spawn(timekeeper::keep_time(
             shared.engine.clone(),
             shared.turns.clone(),
@@ -141,6 +162,8 @@ impl Server {
         let handle = Handle::new(
             shared,
             addrs,
+            #[cfg(feature = "aws")]
+            registry,
             #[cfg(feature = "tls")]
             tls.map(|tls| tls.trust),
         );
@@ -169,7 +192,10 @@ impl Drop for Server {
 }
 
 /// A broker that has not begun, and what its connections will share.
-pub(crate) fn share(config: Config) -> Arc<Shared> {
+pub(crate) fn share(
+    config: Config,
+    #[cfg(feature = "aws")] registry: Option<&Arc<Registry>>,
+) -> Arc<Shared> {
     let clock = Clock::default();
     let timekeeper = Arc::new(timekeeper::Timekeeper::default());
     let randomness = match config.seed {
@@ -185,14 +211,24 @@ pub(crate) fn share(config: Config) -> Arc<Shared> {
         }
         false => broker,
     };
+    #[cfg(feature = "aws")]
+    let broker = match registry {
+        Some(registry) => registry::bind(broker, registry, &clock),
+        None => broker,
+    };
     let passwords = Passwords::new(&broker);
+    let engine = Arc::new(Engine {
+        broker,
+        clock,
+        timekeeper,
+        stopping: CancellationToken::new(),
+    });
+    #[cfg(feature = "aws")]
+    if let Some(registry) = registry {
+        registry::follow(registry, &engine);
+    }
     Arc::new(Shared {
-        engine: Arc::new(Engine {
-            broker,
-            clock,
-            timekeeper,
-            stopping: CancellationToken::new(),
-        }),
+        engine,
         turns: Arc::default(),
         tasks: Tasks::default(),
         connections: AtomicUsize::new(0),

@@ -184,6 +184,7 @@ fn disconnect_reason(cause: &Cause, version: Version) -> &'static str {
             Version::V5 if is_unauthorized(*reason) => "AUTH_ERROR",
             Version::V5 | Version::V311 => "CLIENT_ERROR",
         },
+        Cause::Forbidden(_) => "FORBIDDEN_ACCESS",
         Cause::TakenOver => "DUPLICATE_CLIENTID",
         Cause::QueueFull => "THROTTLED",
         Cause::Stopping => "SERVER_INITIATED_DISCONNECT",

@@ -36,7 +36,10 @@ pub(crate) struct NotAdmitted {
 }
 
 /// What a CONNECT asks for.
-#[expect(dead_code, reason = "the policies that look at it come next")]
+#[cfg_attr(
+    not(feature = "aws"),
+    expect(dead_code, reason = "nobody looks at it without")
+)]
 pub(crate) struct Claim<'a> {
     pub(crate) client_id: &'a str,
     pub(crate) principal: &'a Principal,

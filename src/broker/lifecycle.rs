@@ -591,6 +591,38 @@ impl Broker {
     }
 }
 
+/// What follows from a change of what clients may do.
+#[cfg(any(feature = "aws", test))]
+impl Broker {
+    /// Ends the connections of a principal who may have none any more (AWS-ID-16).
+    #[cfg(feature = "aws")]
+    pub(crate) fn cut_off(
+        &self,
+        principal: &Principal,
+        why: &'static str,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        for session in self.all_sessions() {
+            let epoch = {
+                let slot = session.slot();
+                (slot.principal == *principal).then_some(slot.epoch)
+            };
+            if let Some(epoch) = epoch {
+                self.detach(&session, epoch, Cause::Forbidden(why), context, dirty);
+            }
+        }
+    }
+
+    /// Offers again what waited in groups for somebody who may have it: what clients may do has changed.
+    pub(crate) fn review_access(&self, context: &Context<'_>, dirty: &mut Dirty) {
+        self.group_names.visit(None, |group| {
+            group.review(context, dirty);
+            true
+        });
+    }
+}
+
 fn deadline(now: Instant, secs: u32) -> Instant {
     now + Duration::from_secs(u64::from(secs))
 }

@@ -206,7 +206,7 @@ impl Broker {
     }
 
     /// Has `access` asked what clients may do.
-    #[expect(dead_code, reason = "the policies that answer come next")]
+    #[cfg(feature = "aws")]
     pub(crate) fn with_access(mut self, access: Arc<dyn Access>) -> Self {
         self.access = Some(access);
         self

@@ -122,7 +122,11 @@ mod tests {
 
     /// The parts of a broker that has not begun.
     pub(super) fn parts() -> Parts {
-        let shared = crate::server::share(Config::standard());
+        let shared = crate::server::share(
+            Config::standard(),
+            #[cfg(feature = "aws")]
+            None,
+        );
         Parts {
             engine: shared.engine.clone(),
             tasks: shared.tasks.clone(),

@@ -19,6 +19,9 @@ pub(crate) enum Initiator {
     /// Whoever asked for it from outside.
     #[cfg(any(feature = "http", test, fuzzing))]
     Operator,
+    /// What the registry says of its principal.
+    #[cfg(feature = "aws")]
+    Policy,
 }
 
 impl Initiator {
@@ -31,6 +34,8 @@ impl Initiator {
             Self::Broker => "broker",
             #[cfg(any(feature = "http", test, fuzzing))]
             Self::Operator => "operator",
+            #[cfg(feature = "aws")]
+            Self::Policy => "policy",
         }
     }
 }
@@ -68,6 +73,9 @@ pub(crate) enum Cause {
     QueueFull,
     /// The broker stops.
     Stopping,
+    /// Its principal may have no connection any more, for this reason.
+    #[cfg(feature = "aws")]
+    Forbidden(&'static str),
     /// Somebody outside wanted it, with these words.
     #[cfg(any(feature = "http", test, fuzzing))]
     Kicked {
@@ -92,6 +100,8 @@ impl Cause {
             | Self::Stopping => Initiator::Broker,
             #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { .. } => Initiator::Operator,
+            #[cfg(feature = "aws")]
+            Self::Forbidden(_) => Initiator::Policy,
         }
     }
 
@@ -105,6 +115,8 @@ impl Cause {
             Self::Refused { reason, .. } => Some(*reason),
             #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { reason, .. } => Some(*reason),
+            #[cfg(feature = "aws")]
+            Self::Forbidden(_) => Some(ReasonCode::NotAuthorized),
             Self::TakenOver => Some(ReasonCode::SessionTakenOver),
             Self::QueueFull => Some(ReasonCode::QuotaExceeded),
             Self::Stopping => Some(ReasonCode::ServerShuttingDown),
@@ -116,6 +128,8 @@ impl Cause {
         let text: &str = match self {
             Self::KeepAliveTimeout => "keep alive timeout",
             Self::QueueFull => "session queue is full",
+            #[cfg(feature = "aws")]
+            Self::Forbidden(text) => text,
             Self::Refused { text, .. } => text,
             #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { text, .. } => text,
@@ -163,6 +177,8 @@ impl fmt::Display for Cause {
             Self::KeepAliveTimeout => f.write_str("keep alive timeout (MQTT-3.1.2-22)"),
             Self::Stalled => f.write_str("the client took no byte for too long"),
             Self::Refused { text, rule, .. } => write!(f, "{text} ({rule})"),
+            #[cfg(feature = "aws")]
+            Self::Forbidden(text) => write!(f, "{text} (AWS-ID-16)"),
             Self::TakenOver => f.write_str("taken over by another connection"),
             Self::QueueFull => f.write_str("session queue is full"),
             Self::Stopping => f.write_str("the broker is stopping"),

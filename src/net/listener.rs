@@ -348,7 +348,11 @@ mod tests {
         let mut config = Config::standard();
         config.limits.connections = connections;
         config.limits.memory = memory;
-        crate::server::share(config)
+        crate::server::share(
+            config,
+            #[cfg(feature = "aws")]
+            None,
+        )
     }
 
     #[tokio::test]

@@ -197,7 +197,11 @@ mod tests {
                 password_hash: PasswordHash::new(b"secret", &[7; 16]).to_string(),
             });
         }
-        crate::server::share(config)
+        crate::server::share(
+            config,
+            #[cfg(feature = "aws")]
+            None,
+        )
     }
 
     fn source(number: u8) -> Source {

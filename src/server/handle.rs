@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+#[cfg(feature = "aws")]
+use crate::aws::registry::Registry;
 use crate::broker::Dirty;
 use crate::codec::QoS;
 use crate::engine::Engine;
@@ -32,6 +34,8 @@ const KILL_LIMIT: Duration = Duration::from_millis(300);
 pub struct Handle {
     pub(super) shared: Arc<Shared>,
     addrs: Addrs,
+    #[cfg(feature = "aws")]
+    registry: Option<Arc<Registry>>,
     #[cfg(feature = "tls")]
     trust: Option<Arc<Trust>>,
 }
@@ -59,11 +63,14 @@ impl Handle {
     pub(super) fn new(
         shared: Arc<Shared>,
         addrs: Addrs,
+        #[cfg(feature = "aws")] registry: Option<Arc<Registry>>,
         #[cfg(feature = "tls")] trust: Option<Trust>,
     ) -> Self {
         Self {
             shared,
             addrs,
+            #[cfg(feature = "aws")]
+            registry,
             #[cfg(feature = "tls")]
             trust: trust.map(Arc::new),
         }
@@ -73,6 +80,15 @@ impl Handle {
     #[must_use]
     pub fn addrs(&self) -> &Addrs {
         &self.addrs
+    }
+
+    /// Things, certificates and policies; `None` where the configuration says that there are none. What
+    /// changes there holds from the next packet and the next delivery, and a certificate that may not
+    /// connect any more loses its connections at once.
+    #[cfg(feature = "aws")]
+    #[must_use]
+    pub fn registry(&self) -> Option<&Arc<Registry>> {
+        self.registry.as_ref()
     }
 
     /// The CA certificate that clients of the TLS listeners trust; absolute. `None` without TLS, where

@@ -65,6 +65,8 @@ struct State {
     /// Blocked messages from this number on are to be looked at again: a full member that could take
     /// them may be gone.
     review: Option<u64>,
+    /// The review takes all of them: what members may have has changed.
+    reviews_all: bool,
     charge: Option<Charge>,
     /// The number of the last message.
     sequence: u64,
@@ -325,6 +327,17 @@ impl Group {
             if state.backlog.has_blocked() {
                 state.ring.refresh(slot);
             }
+        }
+        self.go_on(state, context, dirty);
+    }
+
+    /// What members may have has changed: what waited for somebody who may have it is offered again.
+    #[cfg(any(feature = "aws", test))]
+    pub(super) fn review(self: &Arc<Self>, context: &Context<'_>, dirty: &mut Dirty) {
+        let mut state = self.state.lock();
+        if state.backlog.has_blocked() {
+            state.review = Some(0);
+            state.reviews_all = true;
         }
         self.go_on(state, context, dirty);
     }

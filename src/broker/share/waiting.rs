@@ -211,13 +211,14 @@ impl State {
     fn review_one(&mut self, from: u64, context: &Context<'_>, dirty: &mut Dirty) {
         let Some((number, waiting)) = self.backlog.blocked_from(from) else {
             self.review = None;
+            self.reviews_all = false;
             return;
         };
         self.review = Some(number + 1);
         let message = waiting.message.clone();
         let publication = message.publication();
         // Those that are ready were found to be unable to take it.
-        if self.find_full(&publication, context, dirty) != Pick::NoRoom {
+        if self.reviews_all || self.find_full(&publication, context, dirty) != Pick::NoRoom {
             self.backlog.unblock(number);
         }
     }

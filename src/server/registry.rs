@@ -1,0 +1,84 @@
+//! The registry of a server: where it comes from, and what its changes mean for clients.
+
+use std::sync::{Arc, Weak};
+
+use crate::auth::Principal;
+use crate::aws::authority::Authority;
+use crate::aws::registry::{CertificateStatus, Changed, Registry, StoreError};
+use crate::broker::{Broker, Dirty};
+use crate::config::{Config, RegistryPlace};
+use crate::engine::Engine;
+use crate::policy::Scope;
+use crate::time::Clock;
+
+use super::StartError;
+
+/// The file in the folder of the certificates.
+const FILE: &str = "registry.redb";
+
+/// Opens what the configuration names. The file in the folder of the certificates belongs to the first
+/// broker that takes it; others begin with nothing.
+pub(super) fn open(config: &Config) -> Result<Option<Arc<Registry>>, StartError> {
+    let registry = match &config.registry {
+        RegistryPlace::Off => return Ok(None),
+        RegistryPlace::Memory => Registry::in_memory(Scope::default()),
+        RegistryPlace::File(path) => Registry::open(path, Scope::default())?,
+        RegistryPlace::Certs => {
+            let path = config.tls.certs.join(FILE);
+            match path.exists() {
+                false => Registry::in_memory(Scope::default()),
+                true => match Registry::open(&path, Scope::default()) {
+                    Err(StoreError::Held { path }) => {
+                        tracing::warn!(
+                            path = %path.display(),
+                            "another broker has the registry; this one begins with an empty one in memory"
+                        );
+                        Registry::in_memory(Scope::default())
+                    }
+                    opened => opened?,
+                },
+            }
+        }
+    };
+    Ok(Some(Arc::new(registry)))
+}
+
+/// Has the policies of a registry asked.
+pub(super) fn bind(broker: Broker, registry: &Arc<Registry>, clock: &Clock) -> Broker {
+    let authority = Authority::new(registry.clone(), clock.calendar(), &broker.config().aws);
+    broker.with_access(Arc::new(authority))
+}
+
+/// Has clients feel what changes.
+pub(super) fn follow(registry: &Registry, engine: &Arc<Engine>) {
+    let engine = Arc::downgrade(engine);
+    registry.on_change(move |changed| {
+        if let Some(engine) = Weak::upgrade(&engine) {
+            apply(changed, &engine);
+        }
+    });
+}
+
+fn apply(changed: &Changed, engine: &Engine) {
+    let context = engine.broker.context(engine.clock.now());
+    let mut dirty = Dirty::default();
+    match changed {
+        Changed::Certificate { id, status } => {
+            let why = match status {
+                Some(CertificateStatus::Active) => None,
+                Some(CertificateStatus::Inactive) => Some("the certificate is INACTIVE"),
+                Some(CertificateStatus::Revoked) => Some("the certificate is REVOKED"),
+                Some(CertificateStatus::PendingActivation) => {
+                    Some("the certificate is PENDING_ACTIVATION")
+                }
+                None => Some("the certificate was deleted"),
+            };
+            if let Some(why) = why {
+                let principal = Principal::Certificate(id.as_str().into());
+                engine.broker.cut_off(&principal, why, &context, &mut dirty);
+            }
+        }
+        Changed::Views => engine.broker.review_access(&context, &mut dirty),
+    }
+    engine.broker.flush_all(&context, dirty);
+}
