@@ -113,7 +113,7 @@ pub(crate) struct TlsFacts {
     /// SHA-256 of the client certificate, as the service's certificate id.
     pub(crate) certificate_id: Option<String>,
     /// The server name that the client asked for.
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "http", feature = "aws"))]
     pub(crate) sni: Option<String>,
     #[cfg(feature = "http")]
     pub(crate) details: TlsDetails,

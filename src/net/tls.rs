@@ -182,7 +182,7 @@ pub(super) fn facts(connection: &ServerConnection) -> TlsFacts {
     let certificate = shown.and_then(|der| Some((der, X509Certificate::from_der(der).ok()?.1)));
     TlsFacts {
         certificate_id: certificate.as_ref().map(|(der, _)| fingerprint(der)),
-        #[cfg(feature = "http")]
+        #[cfg(any(feature = "http", feature = "aws"))]
         sni: connection.server_name().map(str::to_owned),
         #[cfg(feature = "http")]
         details: details(connection, certificate.as_ref().map(|found| &found.1)),

@@ -6,7 +6,7 @@ use crate::auth::Principal;
 use crate::aws::authority::Authority;
 use crate::aws::registry::{CertificateStatus, Changed, Registry, StoreError};
 use crate::broker::{Broker, Dirty};
-use crate::config::{Config, RegistryPlace};
+use crate::config::{Config, PolicyMode, RegistryPlace};
 use crate::engine::Engine;
 use crate::policy::Scope;
 use crate::time::Clock;
@@ -45,7 +45,11 @@ pub(super) fn open(config: &Config) -> Result<Option<Arc<Registry>>, StartError>
 
 /// Has the policies of a registry asked.
 pub(super) fn bind(broker: Broker, registry: &Arc<Registry>, clock: &Clock) -> Broker {
-    let authority = Authority::new(registry.clone(), clock.calendar(), &broker.config().aws);
+    let rules = &broker.config().aws;
+    if rules.policies == PolicyMode::Auto && !registry.state().has_policies() {
+        tracing::info!("there are no policies yet: until there is one, clients may do everything");
+    }
+    let authority = Authority::new(registry.clone(), clock.calendar(), rules);
     broker.with_access(Arc::new(authority))
 }
 

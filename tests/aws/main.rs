@@ -13,6 +13,7 @@ mod connect;
 mod lifecycle;
 mod limits;
 mod message_limits;
+mod policies;
 mod qos2;
 mod rates;
 mod reasons;
