@@ -12,6 +12,8 @@ mod passwd;
 #[cfg(feature = "aws")]
 mod policy;
 mod ready;
+#[cfg(feature = "aws")]
+mod registry;
 mod serve;
 
 use std::io::{self, Write as _};
@@ -63,6 +65,10 @@ enum Command {
     #[cfg(feature = "aws")]
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Things, certificates and policies of the AWS side, as a document
+    #[cfg(feature = "aws")]
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
 }
 
 #[derive(Debug, Args)]
@@ -151,6 +157,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Passwd { name } => passwd::run(&name).map(done),
         #[cfg(feature = "aws")]
         Command::Policy(command) => policy::run(&command),
+        #[cfg(feature = "aws")]
+        Command::Registry(command) => registry::run(&command).map(done),
     };
     match result {
         Ok(status) => status,

@@ -369,9 +369,14 @@ const ONE_PLACE: &[(&[&str], &[&str], &str)] = &[
     ),
     (
         &["SystemTime::now("],
-        // What certificates are valid at is the machine's time, whatever a test makes of the broker's; a
-        // command that explains a policy has no broker.
-        &["time.rs", "net/ca/certificate.rs", "cli/policy.rs"],
+        // What certificates are valid at is the machine's time, whatever a test makes of the broker's;
+        // commands on policies and registries have no broker.
+        &[
+            "time.rs",
+            "net/ca/certificate.rs",
+            "cli/policy.rs",
+            "cli/registry.rs",
+        ],
         "one clock: the date is read",
     ),
     (

@@ -12,6 +12,8 @@ mod passwd;
 mod pki;
 #[cfg(feature = "aws")]
 mod policy;
+#[cfg(feature = "aws")]
+mod registry;
 mod serve;
 mod stop;
 

@@ -11,6 +11,7 @@ mod attachments;
 mod authorities;
 mod certificates;
 mod error;
+pub mod fleet;
 mod groups;
 mod names;
 mod page;

@@ -11,7 +11,7 @@ use super::record::{Attributes, Policy, PolicyVersion};
 use super::{Draft, Error, Listed, Page, State};
 
 /// Versions of a policy (AWS-OPS-35).
-const VERSIONS_MAX: usize = 5;
+pub(super) const VERSIONS_MAX: usize = 5;
 
 impl State {
     /// A policy with its versions.

@@ -1,4 +1,5 @@
 mod file;
+mod fleet;
 mod model;
 mod quirks;
 mod views;
