@@ -121,6 +121,9 @@ struct ServeArgs {
     /// Things, certificates and policies: a file, memory, certs or off [default: certs (aws), off (standard)]
     #[arg(long, value_name = "FILE")]
     registry: Option<String>,
+    /// A document of things, certificates and policies to apply at the start
+    #[arg(long, value_name = "FILE")]
+    fleet: Option<String>,
     /// How a shared group chooses: round-robin or random [default: round-robin]
     #[arg(long, value_name = "STRATEGY")]
     share_strategy: Option<String>,
@@ -195,6 +198,7 @@ impl ServeArgs {
             ("server_key", &self.server_key),
             ("client_ca", &self.client_ca),
             ("registry", &self.registry),
+            ("fleet", &self.fleet),
             ("share_strategy", &self.share_strategy),
             ("ready", &self.ready),
             ("die_with_parent", &die_with_parent),

@@ -74,6 +74,10 @@ pub enum StartError {
     #[cfg(feature = "aws")]
     #[error("--registry: {0}")]
     Registry(#[from] crate::aws::registry::StoreError),
+    /// The fleet document cannot be applied.
+    #[cfg(feature = "aws")]
+    #[error("--fleet: {0}")]
+    Fleet(#[from] crate::aws::registry::fleet::FileError),
     /// TLS cannot be set up with them.
     #[cfg(feature = "tls")]
     #[error(transparent)]
@@ -115,6 +119,7 @@ impl Server {
     /// An address that is taken, certificates that cannot be made or read, or a listener whose
     /// feature was left out of the crate.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let clock = Clock::default();
         let listeners = bind_all(&config)?;
         #[cfg(feature = "tls")]
         let tls = match listeners.mqtts.is_some() || listeners.wss.is_some() {
@@ -133,8 +138,9 @@ impl Server {
         #[cfg(feature = "aws")]
         let (config, registry) = {
             // Files are read, and maybe mended.
+            let date = clock.date();
             let opened = tokio::task::spawn_blocking(move || {
-                let registry = registry::open(&config)?;
+                let registry = registry::open(&config, date)?;
                 Ok::<_, StartError>((config, registry))
             });
             opened
@@ -143,6 +149,7 @@ impl Server {
         };
         let shared = share(
             config,
+            clock,
             #[cfg(feature = "aws")]
             registry.as_ref(),
         );
@@ -194,9 +201,9 @@ impl Drop for Server {
 /// A broker that has not begun, and what its connections will share.
 pub(crate) fn share(
     config: Config,
+    clock: Clock,
     #[cfg(feature = "aws")] registry: Option<&Arc<Registry>>,
 ) -> Arc<Shared> {
-    let clock = Clock::default();
     let timekeeper = Arc::new(timekeeper::Timekeeper::default());
     let randomness = match config.seed {
         Some(seed) => Randomness::from_seed(seed),

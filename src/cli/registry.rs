@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand, ValueEnum};
-use roundel::aws::registry::fleet::{Format, ImportError, Source, export, import};
+use roundel::aws::registry::fleet::{FileError, Format, export, import_file};
 use roundel::aws::registry::{Means, Registry, StoreError};
 use roundel::policy::Scope;
 
@@ -74,16 +74,6 @@ fn print_document(args: &ExportArgs) -> Result<(), Failure> {
 }
 
 fn apply_document(args: &ImportArgs) -> Result<(), Failure> {
-    let name = args.file.display();
-    let text = fs::read_to_string(&args.file)
-        .map_err(|error| Failure::refused(format!("cannot read `{name}`: {error}")))?;
-    let is_json = args.file.extension().is_some_and(|own| own == "json");
-    let folder = args.file.parent().unwrap_or(Path::new(""));
-    let source = Source {
-        text: &text,
-        format: if is_json { Format::Json } else { Format::Toml },
-        read: &|path| fs::read_to_string(folder.join(path)),
-    };
     let registry = open(&args.registry)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |now| now.as_millis());
@@ -91,8 +81,8 @@ fn apply_document(args: &ImportArgs) -> Result<(), Failure> {
         now: u64::try_from(now).unwrap_or(u64::MAX),
         random: &mut random,
     };
-    let applied = import(&registry, means, &source).map_err(|error| match error {
-        ImportError::Document(error) => Failure::misused(format!("{name}:{error}")),
+    let applied = import_file(&registry, means, &args.file).map_err(|error| match error {
+        FileError::Document { .. } => Failure::misused(error.to_string()),
         error => Failure::machine(error),
     })?;
     let lines = applied.iter().map(|applied| format!("{applied}\n"));

@@ -4,6 +4,8 @@ use std::io::Read as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
+#[cfg(feature = "aws")]
+use roundel::aws::registry::fleet::FileError;
 use roundel::config::{Config, Loaded, Origin, Program, Ready};
 use roundel::{Addrs, Server, StartError};
 use tokio::runtime::Handle;
@@ -117,8 +119,13 @@ fn warn_of_open_doors(config: &Config, addrs: &Addrs) {
 
 /// Why there is no server, with whoever chose a port that cannot be had.
 fn no_start(error: &StartError, program: &Program) -> Failure {
-    let StartError::Bind { listener, .. } = error else {
-        return Failure::machine(error);
+    let listener = match error {
+        StartError::Bind { listener, .. } => listener,
+        #[cfg(feature = "aws")]
+        StartError::Fleet(FileError::Document { .. }) => {
+            return Failure::misused(error.to_string());
+        }
+        error => return Failure::machine(error),
     };
     match program.ports.get(listener) {
         Some(Origin::Default { .. }) | None => Failure::refused(format!(

@@ -17,6 +17,7 @@ pub(super) fn check(config: &mut Config, said: &Said) -> Result<(), ConfigError>
     leave_out_what_is_not_built(config, said)?;
     check_listeners(config, said)?;
     check_certificates(&config.tls, said)?;
+    check_registry(config, said)?;
     check_limits(&config.limits, said)?;
     if config.http_idle_timeout.is_zero() {
         return Err(zero(said.origin("http_idle_timeout")));
@@ -144,6 +145,27 @@ fn check_certificates(tls: &Tls, said: &Said) -> Result<(), ConfigError> {
     ] {
         if is_wrong {
             return Err(conflict(said, first, second, reason.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// What a build without it says of the registry; and a fleet needs one to be applied to.
+fn check_registry(config: &Config, said: &Said) -> Result<(), ConfigError> {
+    let is_off = config.registry == RegistryPlace::Off;
+    if config.fleet.is_some() && is_off {
+        let reason = "a fleet is applied to a registry, which is off".to_owned();
+        return Err(conflict(said, "fleet", "registry", reason));
+    }
+    for (key, is_wanted) in [
+        ("registry", matches!(config.registry, RegistryPlace::File(_))),
+        ("fleet", config.fleet.is_some()),
+    ] {
+        if is_wanted && !cfg!(feature = "aws") {
+            return Err(ConfigError::Value {
+                origin: said.origin(key),
+                reason: "this build lacks the feature aws".to_owned(),
+            });
         }
     }
     Ok(())

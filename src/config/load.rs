@@ -338,6 +338,7 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("client_cert", &mut config.tls.client_cert, parse_word)?;
     said.set("san", &mut config.tls.san, parse_names)?;
     said.set("registry", &mut config.registry, parse_registry)?;
+    said.set("fleet", &mut config.fleet, parse_optional_path)?;
     said.set("share_strategy", &mut config.share_strategy, parse_word)?;
 
     let mut program = Program::default();
@@ -494,6 +495,7 @@ mod tests {
             ("server_key", "/server.key"),
             ("client_ca", "/ca.pem"),
             ("registry", "/registry.redb"),
+            ("fleet", "/fleet.toml"),
             ("share_strategy", "random"),
             ("ready", "json"),
             ("die_with_parent", "true"),
@@ -521,6 +523,7 @@ mod tests {
         assert_eq!(config.tls.client_ca, path("/ca.pem"));
         let registry = RegistryPlace::File("/registry.redb".into());
         assert_eq!(config.registry, registry);
+        assert_eq!(config.fleet, path("/fleet.toml"));
         assert_eq!(config.share_strategy, crate::config::ShareStrategy::Random);
         assert_eq!(program.ready, Ready::Json);
         assert!(program.die_with_parent);

@@ -57,6 +57,8 @@ pub struct Config {
     pub ws_allowed_origins: Vec<String>,
     /// Where things, certificates and policies are kept; needs the feature `aws`.
     pub registry: RegistryPlace,
+    /// A document of things, certificates and policies that is applied at the start.
+    pub fleet: Option<PathBuf>,
     /// Seeds everything that is random in the core; `None` takes a fresh seed.
     pub seed: Option<u64>,
 }
@@ -509,6 +511,7 @@ impl Config {
             ws_allowed_origins: Vec::new(),
             http_idle_timeout: Duration::from_secs(10),
             registry: RegistryPlace::Off,
+            fleet: None,
             seed: None,
         }
     }

@@ -27,6 +27,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "server_key",
     "client_ca",
     "registry",
+    "fleet",
     "share_strategy",
     "ready",
     "die_with_parent",

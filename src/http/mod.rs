@@ -124,6 +124,7 @@ mod tests {
     pub(super) fn parts() -> Parts {
         let shared = crate::server::share(
             Config::standard(),
+            Default::default(),
             #[cfg(feature = "aws")]
             None,
         );

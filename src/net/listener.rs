@@ -350,6 +350,7 @@ mod tests {
         config.limits.memory = memory;
         crate::server::share(
             config,
+            Default::default(),
             #[cfg(feature = "aws")]
             None,
         )

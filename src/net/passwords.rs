@@ -199,6 +199,7 @@ mod tests {
         }
         crate::server::share(
             config,
+            Default::default(),
             #[cfg(feature = "aws")]
             None,
         )

@@ -1,10 +1,12 @@
 //! The registry of a server: where it comes from, and what its changes mean for clients.
 
 use std::sync::{Arc, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::auth::Principal;
 use crate::aws::authority::Authority;
-use crate::aws::registry::{CertificateStatus, Changed, Registry, StoreError};
+use crate::aws::registry::fleet::import_file;
+use crate::aws::registry::{CertificateStatus, Changed, Means, Registry, StoreError};
 use crate::broker::{Broker, Dirty};
 use crate::config::{Config, PolicyMode, RegistryPlace};
 use crate::engine::Engine;
@@ -18,7 +20,7 @@ const FILE: &str = "registry.redb";
 
 /// Opens what the configuration names. The file in the folder of the certificates belongs to the first
 /// broker that takes it; others begin with nothing.
-pub(super) fn open(config: &Config) -> Result<Option<Arc<Registry>>, StartError> {
+pub(super) fn open(config: &Config, now: SystemTime) -> Result<Option<Arc<Registry>>, StartError> {
     let registry = match &config.registry {
         RegistryPlace::Off => return Ok(None),
         RegistryPlace::Memory => Registry::in_memory(Scope::default()),
@@ -40,6 +42,17 @@ pub(super) fn open(config: &Config) -> Result<Option<Arc<Registry>>, StartError>
             }
         }
     };
+    if let Some(fleet) = &config.fleet {
+        let since = now.duration_since(UNIX_EPOCH);
+        let means = Means {
+            now: since.map_or(0, |since| {
+                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+            }),
+            random: &mut || super::system_random(),
+        };
+        let applied = import_file(&registry, means, fleet)?;
+        tracing::info!(path = %fleet.display(), changes = applied.len(), "fleet applied");
+    }
     Ok(Some(Arc::new(registry)))
 }
 

@@ -337,10 +337,7 @@ fn a_group_passes_over_who_may_not_receive() {
     let stand = Stand::start();
     let common = allow(&["Connect", "Publish", "Subscribe"], &["*"]);
     let none = stand.device("none", &json!([common]));
-    let plain = stand.device(
-        "plain",
-        &json!([common, allow(&["Receive"], &["topic/b"])]),
-    );
+    let plain = stand.device("plain", &json!([common, allow(&["Receive"], &["topic/b"])]));
     let shared = stand.device(
         "shared",
         &json!([common, allow(&["Receive"], &["topic/$share/g/c"])]),

@@ -10,9 +10,10 @@ mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs;
 use std::io;
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Serialize, Serializer};
@@ -89,6 +90,62 @@ pub fn import(
     };
     let place = place::locate(source.text, source.format, &import.path, error);
     Err(ImportError::Document(place))
+}
+
+/// Why the document in a file was not imported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is wrong.
+    #[error("{}:{source}", path.display())]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: FleetError,
+    },
+    /// The registry took nothing.
+    #[error(transparent)]
+    Registry(Error),
+}
+
+/// Imports the document in a file: JSON if its name ends in `.json`, else TOML. Files that it names are
+/// looked for beside it.
+///
+/// # Errors
+///
+/// A file that cannot be read, and those of [`import`].
+pub fn import_file(
+    registry: &Registry,
+    means: Means<'_>,
+    path: &Path,
+) -> Result<Vec<Applied>, FileError> {
+    let text = fs::read_to_string(path).map_err(|source| FileError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    let is_json = path.extension().is_some_and(|own| own == "json");
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let source = Source {
+        text: &text,
+        format: if is_json { Format::Json } else { Format::Toml },
+        read: &|named| fs::read_to_string(folder.join(named)),
+    };
+    import(registry, means, &source).map_err(|error| match error {
+        ImportError::Document(source) => FileError::Document {
+            path: path.to_owned(),
+            source,
+        },
+        ImportError::Registry(error) => FileError::Registry(error),
+    })
 }
 
 /// A registry as a document.
