@@ -34,12 +34,13 @@
 //! | `websocket` | MQTT over WebSocket | yes |
 //! | `http` | the HTTP control API | yes |
 //! | `cli` | what the binary needs; a program that embeds the broker leaves it out | yes |
-//! | `aws` | what AWS IoT Core is besides a broker of messages: its lifecycle events and its policies ([`policy`]) | yes |
+//! | `aws` | what AWS IoT Core is besides a broker of messages: its lifecycle events, its policies ([`policy`]) and its registry | yes |
 //!
 //! A listener whose feature was left out is an error at the start ([`StartError::Feature`]).
 
 mod auth;
 #[cfg(feature = "aws")]
+#[doc(hidden)]
 pub mod aws;
 pub(crate) mod broker;
 pub(crate) mod budget;

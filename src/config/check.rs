@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::error::{ConfigError, Origin};
 use super::load::Said;
-use super::{ClientCert, Config, Limits, Profile, Tls};
+use super::{ClientCert, Config, Limits, Profile, RegistryPlace, Tls};
 
 /// The largest packet of the protocol: a fixed header of 5 bytes and what it can announce.
 const PACKET_SIZE_MAX: u32 = 268_435_460;
@@ -158,7 +158,10 @@ fn check_registry(config: &Config, said: &Said) -> Result<(), ConfigError> {
         return Err(conflict(said, "fleet", "registry", reason));
     }
     for (key, is_wanted) in [
-        ("registry", matches!(config.registry, RegistryPlace::File(_))),
+        (
+            "registry",
+            matches!(config.registry, RegistryPlace::File(_)),
+        ),
         ("fleet", config.fleet.is_some()),
     ] {
         if is_wanted && !cfg!(feature = "aws") {

@@ -476,7 +476,7 @@ mod tests {
     }
 
     // The listeners that it names are there with these features only.
-    #[cfg(all(feature = "http", feature = "tls"))]
+    #[cfg(all(feature = "http", feature = "tls", feature = "aws"))]
     #[test]
     fn every_setting_reaches_its_place() {
         let values = [

@@ -55,16 +55,22 @@ impl State {
         authority.ok_or_else(|| Error::not_found("CA certificate", id))
     }
 
-    /// Authorities in the order of their registration.
+    /// Authorities in the order of their registration; those of a provisioning template, if one is named.
     ///
     /// # Errors
     ///
     /// InvalidRequest for a token of another list.
     pub fn list_ca_certificates(
         &self,
+        template: Option<&str>,
         page: Page<'_>,
     ) -> Result<Listed<Arc<CaCertificate>>, Error> {
-        let ids = dated("ca-certificates", &self.authority_dates, page)?;
+        let is_wanted = |id: &str| {
+            let own = self.authorities.get(id);
+            let own = own.and_then(|ca| ca.registration.template_name.as_deref());
+            template.is_none() || own == template
+        };
+        let ids = dated("ca-certificates", &self.authority_dates, page, is_wanted)?;
         Ok(ids.look_up(|id| self.authorities.get(&id).cloned()))
     }
 

@@ -54,7 +54,7 @@ impl State {
     ///
     /// InvalidRequest for a token of another list.
     pub fn list_certificates(&self, page: Page<'_>) -> Result<Listed<Arc<Certificate>>, Error> {
-        let ids = dated("certificates", &self.certificate_dates, page)?;
+        let ids = dated("certificates", &self.certificate_dates, page, |_| true)?;
         Ok(ids.look_up(|id| self.certificates.get(&id).cloned()))
     }
 
@@ -85,10 +85,16 @@ impl State {
 }
 
 /// One page of identifiers by date.
-pub(super) fn dated(list: &str, dates: &Dates, page: Page<'_>) -> Result<Listed<String>, Error> {
+pub(super) fn dated(
+    list: &str,
+    dates: &Dates,
+    page: Page<'_>,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Listed<String>, Error> {
     let after = page.after(list)?;
     let range = bounds(after.as_deref(), page.is_descending)?;
     let found = in_order(dates.range(range), page.is_descending);
+    let found = found.filter(|(_, id)| is_wanted(id));
     let listed = page.gather(list, found, |(date, id)| position(*date, id));
     Ok(listed.map(|(_, id)| id.clone()))
 }

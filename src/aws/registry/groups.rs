@@ -6,7 +6,7 @@ use super::names::{DESCRIPTION, NAME, Resource, check};
 use super::page::behind_name;
 use super::record::{Attributes, Thing, ThingGroup};
 use super::state::behind;
-use super::things::{TYPED_ATTRIBUTES_MAX, check_attributes, check_version, merged};
+use super::things::{TYPED_ATTRIBUTES_MAX, check_attributes, check_version, merged, with_values};
 use super::{Draft, Error, Listed, Page, State};
 
 /// Groups from the root to the deepest (AWS-ID-09).
@@ -168,10 +168,11 @@ impl Draft<'_> {
         check("thingGroupName", name, &NAME)?;
         check_properties(new.description.as_deref(), &new.attributes)?;
         super::tags::check_tags(&new.tags)?;
-        let attributes = merged(&Attributes::new(), new.attributes, false);
+        let attributes = with_values(new.attributes);
+        let description = new.description.filter(|text| !text.is_empty());
         if let Some(group) = self.groups.get(name) {
             let is_same = group.parent == new.parent
-                && group.description == new.description
+                && group.description == description
                 && group.attributes == attributes;
             if is_same {
                 return Ok(group.clone());
@@ -196,7 +197,7 @@ impl Draft<'_> {
             name: name.to_owned(),
             id,
             parent: new.parent,
-            description: new.description,
+            description,
             attributes,
             version: 1,
             created,

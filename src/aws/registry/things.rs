@@ -274,7 +274,7 @@ fn check_count(attributes: &Attributes, thing_type: Option<&str>) -> Result<(), 
 }
 
 /// An attribute without a value is none.
-fn with_values(attributes: Attributes) -> Attributes {
+pub(super) fn with_values(attributes: Attributes) -> Attributes {
     let with_value = attributes
         .into_iter()
         .filter(|(_, value)| !value.is_empty());

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use super::super::authorities::{CaUpdate, NewCa};
 use super::super::groups::{GroupUpdate, NewGroup};
-use super::super::names::{NAME, POLICY_NAME, Resource, check};
+use super::super::names::{CERTIFICATE_ID, NAME, POLICY_NAME, Resource, check};
 use super::super::policies::{VERSIONS_MAX, check_document};
 use super::super::record::{
     Certificate, Policy, PolicyVersion, PrincipalType, ThingTypeProperties,
 };
 use super::super::tags::check_tags;
-use super::super::things::{NewThing, ThingUpdate};
+use super::super::things::{NewThing, ThingUpdate, with_values};
 use super::super::x509::Read;
 use super::super::{Draft, Error};
 use super::place::Step;
@@ -397,6 +397,8 @@ impl Import {
         wanted: &FleetGroup,
     ) -> Result<(), Error> {
         let known = draft.groups.get(name).cloned();
+        let attributes = with_values(wanted.attributes.clone().0);
+        let description = wanted.description.clone().filter(|text| !text.is_empty());
         self.apply(
             draft,
             ("thing group", name, known.is_none()),
@@ -406,8 +408,8 @@ impl Import {
                     None => {
                         let new = NewGroup {
                             parent: wanted.parent.clone(),
-                            description: wanted.description.clone(),
-                            attributes: wanted.attributes.clone().0,
+                            description,
+                            attributes,
                             tags: wanted.tags.clone().0,
                         };
                         draft.create_thing_group(name, new)?;
@@ -421,12 +423,12 @@ impl Import {
                                 )))
                             });
                         }
-                        let is_same = known.description == wanted.description
-                            && known.attributes == *wanted.attributes;
+                        let is_same =
+                            known.description == description && known.attributes == attributes;
                         if !is_same {
                             let update = GroupUpdate {
-                                description: Some(wanted.description.clone().unwrap_or_default()),
-                                attributes: Some(wanted.attributes.clone().0),
+                                description: Some(description.unwrap_or_default()),
+                                attributes: Some(attributes),
                                 ..GroupUpdate::default()
                             };
                             draft.update_thing_group(name, update)?;
@@ -466,6 +468,7 @@ impl Import {
         wanted: &FleetThing,
     ) -> Result<(), Error> {
         check("thingName", name, &NAME)?;
+        let attributes = with_values(wanted.attributes.clone().0);
         let known = draft.things.get(name).cloned();
         self.apply(draft, ("thing", name, known.is_none()), |import, draft| {
             match known {
@@ -478,7 +481,7 @@ impl Import {
                 }
                 Some(known) => {
                     let is_same_type = known.thing_type == wanted.thing_type;
-                    if !is_same_type || known.attributes != *wanted.attributes {
+                    if !is_same_type || known.attributes != attributes {
                         let other = wanted.thing_type.clone().filter(|_| !is_same_type);
                         let update = ThingUpdate {
                             remove_type: wanted.thing_type.is_none(),
@@ -598,6 +601,13 @@ impl Import {
         wanted: &FleetCertificate,
     ) -> Result<(), Error> {
         use PrincipalType::{ExclusiveThing, NonExclusiveThing};
+        if wanted.exclusive_thing.is_some() && !wanted.things.is_empty() {
+            return self.at("exclusive_thing", |_| {
+                Err(Error::invalid(
+                    "it has the certificate alone: there are `things` too",
+                ))
+            });
+        }
         let arn = draft.arn(&Resource::Certificate(id.to_owned()));
         let shared = wanted
             .things
@@ -637,8 +647,13 @@ fn update(draft: &mut Draft<'_>, known: &Arc<Certificate>, wanted: &FleetCertifi
     }
 }
 
+/// An authority that is not registered any more is taken at its word.
 fn check_signer(draft: &Draft<'_>, read: &Read, ca: &str) -> Result<(), Error> {
-    let signer = Read::pem(&draft.authority(ca)?.pem)?;
+    check("caCertificateId", ca, &CERTIFICATE_ID)?;
+    let Some(ca) = draft.authorities.get(ca) else {
+        return Ok(());
+    };
+    let signer = Read::pem(&ca.pem)?;
     match read.is_signed_by(&signer) {
         true => Ok(()),
         false => Err(Error::CertificateValidation(

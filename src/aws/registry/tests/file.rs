@@ -1,8 +1,9 @@
 //! The file: what it refuses, what refuses it, and that memory and file agree.
 
 use std::fs;
-use std::sync::atomic::AtomicBool;
+use std::io;
 
+use parking_lot::Mutex;
 use redb::backends::InMemoryBackend;
 use redb::{Database, DatabaseError, StorageBackend};
 
@@ -175,7 +176,8 @@ fn behind_names(state: &State) -> (Vec<&str>, Vec<&str>, Vec<&str>) {
 #[derive(Debug, Default)]
 struct Disk {
     bytes: InMemoryBackend,
-    is_full: AtomicBool,
+    /// What it answers to every write.
+    refusal: Mutex<Option<io::ErrorKind>>,
     /// The sync that fails, counted from now; none at 0.
     failing_sync: AtomicU64,
 }
@@ -184,42 +186,42 @@ struct Disk {
 struct Shared(Arc<Disk>);
 
 impl Shared {
-    fn full(&self, is_full: bool) {
-        self.0.is_full.store(is_full, Ordering::Relaxed);
+    fn refuse(&self, refusal: Option<io::ErrorKind>) {
+        *self.0.refusal.lock() = refusal;
     }
 
-    fn room(&self) -> Result<(), std::io::Error> {
-        match self.0.is_full.load(Ordering::Relaxed) {
-            true => Err(std::io::Error::from(std::io::ErrorKind::StorageFull)),
-            false => Ok(()),
+    fn room(&self) -> Result<(), io::Error> {
+        match *self.0.refusal.lock() {
+            Some(kind) => Err(kind.into()),
+            None => Ok(()),
         }
     }
 }
 
 impl StorageBackend for Shared {
-    fn len(&self) -> Result<u64, std::io::Error> {
+    fn len(&self) -> Result<u64, io::Error> {
         self.0.bytes.len()
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
         self.0.bytes.read(offset, out)
     }
 
-    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
+    fn set_len(&self, len: u64) -> Result<(), io::Error> {
         self.room()?;
         self.0.bytes.set_len(len)
     }
 
-    fn sync_data(&self) -> Result<(), std::io::Error> {
+    fn sync_data(&self) -> Result<(), io::Error> {
         self.room()?;
         let left = &self.0.failing_sync;
         match left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)) {
-            Ok(1) => Err(std::io::Error::from(std::io::ErrorKind::StorageFull)),
+            Ok(1) => Err(io::Error::from(io::ErrorKind::StorageFull)),
             _ => self.0.bytes.sync_data(),
         }
     }
 
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         self.room()?;
         self.0.bytes.write(offset, data)
     }
@@ -248,27 +250,35 @@ fn on_disk(disk: &Shared) -> State {
 }
 
 #[test]
-fn on_a_full_disk_a_change_fails_and_the_next_one_that_fits_works() {
-    let disk = Shared::default();
-    let office = office_on(&disk);
-    office.thing("before");
-    disk.full(true);
-    for _ in 0..2 {
-        let failed = office.change(|d| d.create_thing("during", NewThing::default()));
-        let error = failed.unwrap_err();
-        assert_eq!(error.name(), "InternalFailureException");
-        let Error::InternalFailure(reason) = error else {
-            panic!("{error:?}");
-        };
-        assert!(matches!(*reason, StoreError::Io { .. }), "{reason:?}");
-        let names: Vec<_> = office.registry.state().things.keys().cloned().collect();
-        assert_eq!(names, ["before"]);
+fn while_the_disk_refuses_changes_fail_and_the_next_one_works() {
+    for (kind, said) in [
+        (io::ErrorKind::StorageFull, "no storage space"),
+        (io::ErrorKind::ReadOnlyFilesystem, "read-only filesystem"),
+    ] {
+        let disk = Shared::default();
+        let office = office_on(&disk);
+        office.thing("before");
+        disk.refuse(Some(kind));
+        for _ in 0..2 {
+            let failed = office.change(|d| d.create_thing("during", NewThing::default()));
+            let error = failed.unwrap_err();
+            assert_eq!(error.name(), "InternalFailureException");
+            let Error::InternalFailure(reason) = error else {
+                panic!("{error:?}");
+            };
+            let StoreError::Io { source, .. } = &*reason else {
+                panic!("{reason:?}");
+            };
+            assert!(source.to_string().contains(said), "{source}");
+            let state = office.registry.state();
+            assert_eq!(state.things.keys().collect::<Vec<_>>(), ["before"]);
+        }
+        disk.refuse(None);
+        office.thing("after");
+        let state = office.registry.state();
+        assert_eq!(state.things.keys().collect::<Vec<_>>(), ["after", "before"]);
+        assert_eq!(on_disk(&disk), *state);
     }
-    disk.full(false);
-    office.thing("after");
-    let state = office.registry.state();
-    assert_eq!(state.things.keys().collect::<Vec<_>>(), ["after", "before"]);
-    assert_eq!(on_disk(&disk), *state);
 }
 
 /// Whichever sync of a commit fails, memory says what the file says afterwards.

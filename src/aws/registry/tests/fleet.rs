@@ -27,7 +27,7 @@ impl Office {
         Ok(applied.iter().map(Applied::to_string).collect())
     }
 
-    fn import(&self, text: &str, format: Format) -> Result<Vec<String>, ImportError> {
+    pub(super) fn import(&self, text: &str, format: Format) -> Result<Vec<String>, ImportError> {
         self.import_with(text, format, &|_| Err(io::ErrorKind::NotFound.into()))
     }
 
@@ -386,6 +386,16 @@ fn certificates_are_read_from_files_and_have_to_have_their_id() {
 }
 
 #[test]
+fn values_that_say_nothing_are_no_change() {
+    let office = Office::in_memory();
+    let text = "[things.car]\nattributes = { a = '' }\n[thing_groups.g]\ndescription = ''\n\
+                attributes = { a = '' }";
+    assert_eq!(office.import(text, Format::Toml).unwrap().len(), 2);
+    let again = office.import(text, Format::Toml).unwrap();
+    assert_eq!(again, Vec::<String>::new());
+}
+
+#[test]
 fn a_certificate_names_the_authority_that_signed_it_or_none() {
     let office = Office::in_memory();
     let (pki, other) = (Pki::new("CA"), Pki::new("CA"));
@@ -401,4 +411,30 @@ fn a_certificate_names_the_authority_that_signed_it_or_none() {
         said.contains("certificates[0].ca: this CA did not sign"),
         "{said}"
     );
+    // One that was deleted is still named by what it signed.
+    let text = format!("[[certificates]]\npem = '''{leaf}'''\nca = '{ca}'");
+    office.import(&text, Format::Toml).unwrap();
+    let error = office.import(&text.replace(&ca, "CA"), Format::Toml);
+    let said = error.unwrap_err().to_string();
+    assert!(said.contains("[0].ca: 1 validation error"), "{said}");
+    let both = text.replace(
+        &format!("ca = '{ca}'"),
+        "things = ['a']\nexclusive_thing = 'a'",
+    );
+    let error = office.import(&both, Format::Toml).unwrap_err();
+    assert!(
+        error.to_string().contains("[0].exclusive_thing: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_example_of_the_documentation_can_be_imported() {
+    let page = include_str!("../../../../docs/registry.md");
+    let example = page.split("```toml\n").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    let pem = Pki::new("CA").leaf("car1");
+    let office = Office::in_memory();
+    let applied = office.import_with(example, Format::Toml, &|_| Ok(pem.clone()));
+    assert_eq!(applied.unwrap().len(), 6);
 }

@@ -1,3 +1,4 @@
+mod figures;
 mod file;
 mod fleet;
 mod model;

@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
+use super::super::fleet::{Format, export};
+
 use super::*;
 
 #[derive(Clone, Debug)]
@@ -351,5 +353,9 @@ proptest! {
                 prop_assert_eq!(&*found, &*office.registry.state());
             }
         }
+        let document = export(&office.registry, Format::Toml).unwrap();
+        let copy = Office::in_memory();
+        copy.import(&document, Format::Toml).unwrap();
+        prop_assert_eq!(export(&copy.registry, Format::Toml).unwrap(), document);
     }
 }
