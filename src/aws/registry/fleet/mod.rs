@@ -122,7 +122,7 @@ pub enum FileError {
 ///
 /// # Errors
 ///
-/// A file that cannot be read, and those of [`import`].
+/// A file that cannot be read, and those of [`import()`].
 pub fn import_file(
     registry: &Registry,
     means: Means<'_>,
