@@ -196,8 +196,8 @@ impl Registry {
         self.listeners.write().push(Box::new(listener));
     }
 
-    /// Makes a change, all of it or nothing, and waits until it is in the file. What several threads want
-    /// meanwhile is committed together.
+    /// Makes a change, all of it or nothing, and waits until it is in the file, which blocks the thread for as
+    /// long as a disk takes. What several threads want meanwhile is committed together.
     ///
     /// # Errors
     ///
