@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
 use crate::policy::Scope;
 
@@ -87,16 +87,35 @@ type Listener = Box<dyn Fn(&Changed) + Send + Sync>;
 pub struct Registry {
     /// What is answered and read.
     published: RwLock<Arc<State>>,
-    /// What the next commit consists of. Locked inside of `disk` only, or alone.
-    open: Mutex<Batch>,
-    /// The file, if there is one. Who holds it commits.
+    /// Locked by who makes a change for as long as that takes, and never across a commit.
+    open: Mutex<Open>,
+    /// The file, if there is one. Locked by who commits.
     disk: Mutex<Option<Store>>,
     version: AtomicU64,
     listeners: RwLock<Vec<Listener>>,
 }
 
+/// What the next commit consists of.
+struct Open {
+    batch: Batch,
+    /// Somebody commits the batch before this one.
+    is_committing: bool,
+}
+
 /// What becomes of the changes of a batch, which those who made them wait for.
-type Outcome = Arc<OnceLock<Result<(), Arc<StoreError>>>>;
+#[derive(Default)]
+struct Outcome {
+    result: OnceLock<Result<(), Arc<StoreError>>>,
+    /// Of the mutex of [`Open`].
+    is_settled: Condvar,
+}
+
+impl Outcome {
+    fn settle(&self, result: Result<(), Arc<StoreError>>) {
+        let _ = self.result.set(result); // nobody else settles it
+        self.is_settled.notify_all();
+    }
+}
 
 /// Changes that wait for a commit.
 struct Batch {
@@ -104,7 +123,7 @@ struct Batch {
     state: State,
     writes: Vec<Write>,
     changed: Vec<Changed>,
-    outcome: Outcome,
+    outcome: Arc<Outcome>,
 }
 
 impl Batch {
@@ -113,7 +132,7 @@ impl Batch {
             state,
             writes: Vec::new(),
             changed: Vec::new(),
-            outcome: Outcome::default(),
+            outcome: Arc::default(),
         }
     }
 
@@ -167,7 +186,10 @@ impl Registry {
     fn new(state: State, store: Option<Store>) -> Self {
         Self {
             published: RwLock::new(Arc::new(state.clone())),
-            open: Mutex::new(Batch::new(state)),
+            open: Mutex::new(Open {
+                batch: Batch::new(state),
+                is_committing: false,
+            }),
             disk: Mutex::new(store),
             version: AtomicU64::new(0),
             listeners: RwLock::default(),
@@ -191,7 +213,7 @@ impl Registry {
     }
 
     /// Has `listener` called after each change that concerns views, in their order. It must not change the
-    /// registry.
+    /// registry, nor panic: the next change waits for it.
     pub fn on_change(&self, listener: impl Fn(&Changed) + Send + Sync + 'static) {
         self.listeners.write().push(Box::new(listener));
     }
@@ -207,40 +229,60 @@ impl Registry {
         means: Means<'_>,
         operation: impl FnOnce(&mut Draft<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let (result, outcome) = {
-            let mut open = self.open.lock();
-            let result = open.run(means, operation);
-            (result, open.outcome.clone())
-        };
+        let mut open = self.open.lock();
+        let result = open.batch.run(means, operation);
         // A refusal waits too: it may rest on what has not been committed.
-        self.settle(&outcome).map_err(Error::InternalFailure)?;
+        self.settle(open).map_err(Error::InternalFailure)?;
         result
     }
 
-    /// Waits until a batch is committed, by somebody else or here.
-    fn settle(&self, outcome: &Outcome) -> Result<(), Arc<StoreError>> {
-        let mut disk = self.disk.lock();
-        if let Some(settled) = outcome.get() {
-            return settled.clone();
+    /// Waits until the open batch is committed, by somebody else or here.
+    fn settle(&self, mut open: MutexGuard<'_, Open>) -> Result<(), Arc<StoreError>> {
+        let outcome = open.batch.outcome.clone();
+        while open.is_committing {
+            outcome.is_settled.wait(&mut open);
+            if let Some(settled) = outcome.result.get() {
+                return settled.clone();
+            }
         }
-        // Who holds the lock has settled what he took: this batch is the open one.
-        let batch = {
-            let mut open = self.open.lock();
-            let next = Batch::new(open.state.clone());
-            std::mem::replace(&mut *open, next)
-        };
-        let committed = match &mut *disk {
-            Some(store) if !batch.writes.is_empty() => store.commit(&batch.writes),
-            _ => Ok(()),
-        };
-        let result = committed.map_err(Arc::new);
-        match &result {
-            Ok(()) => self.publish(batch.state, &batch.changed),
-            Err(error) => self.give_up(disk.as_mut(), error),
+        // Who commits settles what he took: what is not settled is the open batch.
+        open.is_committing = true;
+        let next = Batch::new(open.batch.state.clone());
+        let batch = std::mem::replace(&mut open.batch, next);
+        let result = MutexGuard::unlocked(&mut open, || self.commit(batch));
+        open.is_committing = false;
+        if let Err(error) = &result {
+            // What was changed meanwhile rests on what was not committed.
+            open.batch.outcome.settle(Err(error.clone()));
+            open.batch = Batch::new(State::clone(&self.state()));
         }
-        // Nobody else settles it.
-        let _ = batch.outcome.set(result.clone());
+        outcome.settle(result.clone());
+        // One of those who wait for the next batch commits it.
+        open.batch.outcome.is_settled.notify_one();
         result
+    }
+
+    /// Brings a batch into the file and before the readers.
+    fn commit(&self, batch: Batch) -> Result<(), Arc<StoreError>> {
+        let mut disk = self.disk.lock();
+        let Some(store) = disk.as_mut().filter(|_| !batch.writes.is_empty()) else {
+            self.publish(batch.state, &batch.changed);
+            return Ok(());
+        };
+        match store.commit(&batch.writes) {
+            Ok(()) => {
+                self.publish(batch.state, &batch.changed);
+                Ok(())
+            }
+            Err(error) => {
+                // The commit may have reached the file all the same; if so, it has happened.
+                let scope = self.state().scope().clone();
+                if let Some(found) = store.reload(scope) {
+                    self.publish(found, &[Changed::Views]);
+                }
+                Err(Arc::new(error))
+            }
+        }
     }
 
     fn publish(&self, state: State, changed: &[Changed]) {
@@ -257,23 +299,6 @@ impl Registry {
             if *change != Changed::Views || !std::mem::replace(&mut views, true) {
                 listeners.iter().for_each(|listener| listener(change));
             }
-        }
-    }
-
-    /// After a commit that failed: what waits for the next one rests on it, so it fails too. The commit may
-    /// have reached the file all the same; if so, it has happened.
-    fn give_up(&self, store: Option<&mut Store>, error: &Arc<StoreError>) {
-        let mut open = self.open.lock();
-        let state = self.state();
-        let reloaded = store.and_then(|store| store.reload(state.scope().clone()));
-        let _ = open.outcome.set(Err(error.clone()));
-        match reloaded {
-            Some(found) => {
-                *open = Batch::new(found.clone());
-                drop(open);
-                self.publish(found, &[Changed::Views]);
-            }
-            None => *open = Batch::new(State::clone(&state)),
         }
     }
 }

@@ -306,6 +306,49 @@ fn a_commit_that_fails_late_has_happened_in_both_or_in_neither() {
     );
 }
 
+/// What others changed while a commit failed fails too, and nothing that was answered is lost.
+#[test]
+fn threads_on_a_disk_that_refuses_now_and_then_lose_nothing_that_was_answered() {
+    let disk = Shared::default();
+    let office = office_on(&disk);
+    let (registry, answered) = (&office.registry, Mutex::new(Vec::new()));
+    let running = AtomicU64::new(4);
+    std::thread::scope(|scope| {
+        for thread in 0..4u128 {
+            let (answered, running) = (&answered, &running);
+            scope.spawn(move || {
+                for number in 0..200u128 {
+                    let name = format!("t{thread}-{number}");
+                    let means = Means {
+                        now: NOW,
+                        random: &mut || (thread << 64) | number,
+                    };
+                    let created =
+                        registry.change(means, |d| d.create_thing(&name, NewThing::default()));
+                    if created.is_ok() {
+                        answered.lock().push(name);
+                    }
+                }
+                running.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        while running.load(Ordering::Relaxed) > 0 {
+            disk.refuse(Some(io::ErrorKind::StorageFull));
+            std::thread::yield_now();
+            disk.refuse(None);
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    });
+    office.thing("after");
+    let state = office.registry.state();
+    let answered = answered.into_inner();
+    assert!(!answered.is_empty());
+    for name in answered {
+        assert!(state.things.contains_key(&name), "{name}");
+    }
+    assert_eq!(on_disk(&disk), *state);
+}
+
 #[test]
 fn threads_share_commits_and_each_gets_its_answer() {
     let folder = tempfile::tempdir().unwrap();
