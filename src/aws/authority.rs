@@ -5,8 +5,8 @@
 //! time.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Instant, UNIX_EPOCH};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -28,6 +28,12 @@ use super::registry::{self, CertificateStatus, PolicyFact, Registry, State, View
 /// Verdicts that a connection keeps; beyond them it begins anew.
 const KEPT: usize = 512;
 
+/// Sets of policies that are kept ready before the first look for those that nobody has any more.
+const TIDIED_AT: usize = 64;
+
+/// What a connection that is bound takes besides what is known of its client.
+const BOUND: usize = 1024;
+
 /// What a verdict takes besides its topic, and a group besides its name.
 const VERDICT: usize = 64;
 const GROUP: usize = 128;
@@ -47,6 +53,36 @@ struct Inner {
     holds: AtomicBool,
     /// The policy of clients without a principal.
     anonymous_policy: Option<Box<str>>,
+    compiled: Mutex<Compiled>,
+}
+
+/// Policies that were made ready, shared by all who have the same ones: by the addresses of their
+/// documents, which last for as long as the policies do.
+#[derive(Default)]
+struct Compiled {
+    known: HashMap<Vec<usize>, Weak<Policies>>,
+    /// Those that nobody has any more are looked for when there are so many.
+    tidied_at: usize,
+}
+
+impl Compiled {
+    fn of(&mut self, facts: &[PolicyFact], scope: &Scope) -> Arc<Policies> {
+        let documents = facts.iter().map(|fact| &fact.document);
+        let addresses: Vec<usize> = documents
+            .clone()
+            .map(|one| Arc::as_ptr(one).addr())
+            .collect();
+        if let Some(known) = self.known.get(&addresses).and_then(Weak::upgrade) {
+            return known;
+        }
+        if self.known.len() >= self.tidied_at {
+            self.known.retain(|_, policies| policies.strong_count() > 0);
+            self.tidied_at = 2 * self.known.len() + TIDIED_AT;
+        }
+        let made = Arc::new(Policies::new(documents.cloned(), scope));
+        self.known.insert(addresses, Arc::downgrade(&made));
+        made
+    }
 }
 
 impl Authority {
@@ -58,6 +94,7 @@ impl Authority {
             enforces: rules.policies == PolicyMode::Enforce,
             holds: AtomicBool::new(false),
             anonymous_policy: rules.anonymous_policy.as_deref().map(Into::into),
+            compiled: Mutex::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -121,7 +158,7 @@ impl Inner {
         let Some(id) = &who.certificate_id else {
             let name = self.anonymous_policy.as_deref();
             return match name.and_then(|name| state.policy_in_force(name)) {
-                Some(policy) => self.bound(vec![policy], who.source.clone()),
+                Some(policy) => self.bound(vec![policy], who.source.clone(), 0),
                 None => Grants::Nothing(
                     "the client has no principal, and aws.anonymous_policy names no policy",
                 ),
@@ -140,19 +177,27 @@ impl Inner {
             thing: view.thing.as_deref().map_or(Attachment::Detached, attached),
             ..who.source.clone()
         };
-        let View {
-            mut policies,
-            group_policies,
-            ..
-        } = view;
+        let (mut policies, group_policies) = (view.policies, view.group_policies);
         policies.extend(group_policies);
-        self.bound(policies, context)
+        let thing = view.thing.as_ref().map_or(0, |thing| {
+            let attributes = thing.attributes.iter();
+            attributes
+                .map(|(name, value)| name.len() + value.len())
+                .sum()
+        });
+        self.bound(policies, context, certificate.pem.len() + thing)
     }
 
-    fn bound(&self, policies: Vec<PolicyFact>, context: Context) -> Grants {
-        let documents = policies.iter().map(|policy| policy.document.clone());
+    /// Policies that bind a client of whom is known what takes so many bytes.
+    fn bound(&self, policies: Vec<PolicyFact>, context: Context, bytes: usize) -> Grants {
         Grants::Policies(Box::new(Bound {
-            policies: Policies::new(documents, &self.scope),
+            policies: self.compiled.lock().of(&policies, &self.scope),
+            size: BOUND
+                + bytes
+                + policies
+                    .iter()
+                    .map(|policy| policy.name.len())
+                    .sum::<usize>(),
             names: policies.into_iter().map(|policy| policy.name).collect(),
             context,
         }))
@@ -197,7 +242,9 @@ enum Grants {
 
 /// Policies that bind a client.
 struct Bound {
-    policies: Policies,
+    policies: Arc<Policies>,
+    /// What it takes, in bytes.
+    size: usize,
     /// In the order of their documents.
     names: Vec<String>,
     context: Context,
@@ -242,6 +289,14 @@ impl Bound {
 }
 
 impl Grants {
+    /// What they take, in bytes.
+    fn size(&self) -> usize {
+        match self {
+            Self::Everything | Self::Nothing(_) => 0,
+            Self::Policies(bound) => bound.size,
+        }
+    }
+
     /// CONNECT as a whole: the client identifier, then the will (AWS-ID-30, -31).
     fn check_connect(&self, claim: &Claim<'_>, time: i64) -> Result<(), NotAdmitted> {
         let bound = match self {
@@ -321,7 +376,8 @@ enum Question<'a> {
 }
 
 impl Standing {
-    fn new(version: u64, grants: Grants, charge: Charge) -> Self {
+    fn new(version: u64, grants: Grants, mut charge: Charge) -> Self {
+        charge.set(grants.size());
         Self {
             version,
             grants,
@@ -375,7 +431,7 @@ impl Standing {
         self.receive = Verdicts::default();
         self.shared = Vec::new();
         self.kept = 0;
-        self.charge.set(0);
+        self.charge.set(self.grants.size());
     }
 }
 
@@ -434,9 +490,9 @@ impl Connection {
         let mut view = self.view.lock();
         let version = self.inner.registry.version();
         if view.version != version {
-            view.forget();
             view.version = version;
             view.grants = self.inner.grants(&self.who, now);
+            view.forget();
         }
         view
     }
@@ -505,5 +561,38 @@ impl Permissions for Connection {
     fn may_receive(&self, topic: &str, share: Option<&str>, now: Instant) -> bool {
         let question = share.map_or(Question::Receive, Question::ReceiveShared);
         self.may(question, topic, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Document;
+
+    fn fact(name: &str) -> PolicyFact {
+        let document = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}}"#;
+        PolicyFact {
+            name: name.to_owned(),
+            version: 1,
+            document: Arc::new(Document::parse(document).unwrap()),
+        }
+    }
+
+    #[test]
+    fn clients_with_the_same_policies_share_them_while_somebody_has_them() {
+        let (mut compiled, scope) = (Compiled::default(), Scope::default());
+        let facts = [fact("a"), fact("b")];
+        let one = compiled.of(&facts, &scope);
+        assert!(Arc::ptr_eq(&one, &compiled.of(&facts, &scope)));
+        assert!(!Arc::ptr_eq(&one, &compiled.of(&facts[..1], &scope)));
+        for _ in 0..1000 {
+            compiled.of(&[fact("passing")], &scope);
+        }
+        assert!(
+            compiled.known.len() < 4 * TIDIED_AT,
+            "{}",
+            compiled.known.len()
+        );
+        assert!(Arc::ptr_eq(&one, &compiled.of(&facts, &scope)));
     }
 }
