@@ -47,6 +47,15 @@ impl Calendar {
     }
 }
 
+/// Milliseconds since 1970; 0 for what was before.
+#[cfg(feature = "aws")]
+pub(crate) fn milliseconds(date: SystemTime) -> u64 {
+    let since = date.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
 /// Where the broker takes the time from.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Instant, UNIX_EPOCH};
+use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -20,7 +20,7 @@ use crate::policy::{
     Action, Attachment, Context, Decision, Details, Policies, Request, Scope, Thing, Verdict,
 };
 use crate::protocol::violation::Violation;
-use crate::time::Calendar;
+use crate::time::{Calendar, milliseconds};
 
 use super::certificate::as_policies_see;
 use super::registry::{self, CertificateStatus, PolicyFact, Registry, State, View};
@@ -131,12 +131,14 @@ impl Access for Authority {
 }
 
 impl Inner {
+    /// Milliseconds since 1970.
+    fn milliseconds(&self, now: Instant) -> u64 {
+        milliseconds(self.calendar.date(now))
+    }
+
     /// Seconds since 1970.
     fn seconds(&self, now: Instant) -> i64 {
-        let since = self.calendar.date(now).duration_since(UNIX_EPOCH);
-        since.map_or(0, |since| {
-            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-        })
+        i64::try_from(self.milliseconds(now) / 1000).unwrap_or(i64::MAX)
     }
 
     /// Whether policies hold: from the first one on, or always.
@@ -164,8 +166,7 @@ impl Inner {
                 ),
             };
         };
-        let time = u64::try_from(self.seconds(now)).unwrap_or(0) * 1000;
-        let found = state.view(id, &who.client_id, time);
+        let found = state.view(id, &who.client_id, self.milliseconds(now));
         let (Some(view), Ok(certificate)) = (found, state.describe_certificate(id)) else {
             return Grants::Nothing("the certificate is not registered");
         };
@@ -206,9 +207,14 @@ impl Inner {
 
 /// Why a certificate opens no connection (AWS-ID-02); nothing for an active one within its validity.
 fn standing(view: &View) -> Option<&'static str> {
-    match view.status {
-        CertificateStatus::Active if view.is_valid_now => None,
-        CertificateStatus::Active => Some("the certificate is outside its validity"),
+    let outside = "the certificate is outside its validity";
+    why_not(view.status).or((!view.is_valid_now).then_some(outside))
+}
+
+/// Why a certificate of this status may have no connection; nothing for an active one.
+pub(crate) fn why_not(status: CertificateStatus) -> Option<&'static str> {
+    match status {
+        CertificateStatus::Active => None,
         CertificateStatus::Inactive => Some("the certificate is INACTIVE"),
         CertificateStatus::Revoked => Some("the certificate is REVOKED"),
         CertificateStatus::PendingActivation => Some("the certificate is PENDING_ACTIVATION"),

@@ -3,7 +3,6 @@
 
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -13,7 +12,7 @@ use crate::broker::events::{Client, Event, Events, What};
 use crate::broker::{Broker, Context, Dirty};
 use crate::codec::{ReasonCode, Version};
 use crate::message::cause::Cause;
-use crate::time::Calendar;
+use crate::time::{Calendar, milliseconds};
 
 /// What it costs to compose and publish an event, besides its deliveries, in steps.
 const STEPS: usize = 32;
@@ -84,12 +83,9 @@ impl Lifecycle {
 
     fn payload<'a>(&self, event: &Event<'a>, context: &Context<'_>) -> Option<Payload<'a>> {
         let Event { client, what } = event;
-        let since = self.calendar.date(context.now).duration_since(UNIX_EPOCH);
         let mut payload = Payload {
             client_id: client.client_id,
-            timestamp: since.map_or(0, |since| {
-                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-            }),
+            timestamp: milliseconds(self.calendar.date(context.now)),
             event_type: "",
             client_initiated_disconnect: None,
             session_identifier: String::new(),

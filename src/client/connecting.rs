@@ -74,8 +74,7 @@ impl Connection {
                         .map_or(usize::MAX, |size| size as usize),
                     problem_information: connect.properties.request_problem_information,
                 };
-                self.reject(broker, &applicant, &violation, context, dirty);
-                Flow::End
+                self.reject(broker, &applicant, &violation, context, dirty)
             }
             Ok(mut accepted) if broker.config().users.is_empty() => {
                 accepted.principal = self.holder();
@@ -109,8 +108,7 @@ impl Connection {
         let bytes = connect.username.map_or(0, str::len) + connect.password.map_or(0, <[u8]>::len);
         let mut charge = broker.charge(Kind::Packets);
         if charge.grow(bytes).is_err() {
-            self.reject(broker, &Applicant::from(&accepted), &busy(), context, dirty);
-            return Flow::End;
+            return self.reject(broker, &Applicant::from(&accepted), &busy(), context, dirty);
         }
         let username = connect.username.map(Arc::<str>::from);
         accepted.principal = match &username {
@@ -149,8 +147,7 @@ impl Connection {
             &violation,
             context,
             dirty,
-        );
-        Flow::End
+        )
     }
 
     fn establish(
@@ -166,14 +163,13 @@ impl Connection {
                 "AWS-CONN-15",
                 "too many connects of this client identifier",
             );
-            self.reject(
+            return self.reject(
                 broker,
                 &Applicant::from(&accepted),
                 &violation,
                 context,
                 dirty,
             );
-            return Flow::End;
         }
         if connack(&accepted, false, broker).len() > accepted.packet_size {
             let violation = Violation::new(
@@ -181,14 +177,13 @@ impl Connection {
                 "MQTT-3.1.2-24",
                 "CONNACK exceeds the client's maximum packet size",
             );
-            self.reject(
+            return self.reject(
                 broker,
                 &Applicant::from(&accepted),
                 &violation,
                 context,
                 dirty,
             );
-            return Flow::End;
         }
         let permissions = match self.ask_for_permissions(broker, &accepted, context) {
             Ok(permissions) => permissions,
@@ -197,8 +192,7 @@ impl Connection {
                     is_told: refusal.is_told,
                     ..Applicant::from(&accepted)
                 };
-                self.reject(broker, &applicant, &refusal.violation, context, dirty);
-                return Flow::End;
+                return self.reject(broker, &applicant, &refusal.violation, context, dirty);
             }
         };
         let deadline = context.live + HANDOVER_LIMIT;
@@ -278,8 +272,7 @@ impl Connection {
                     &violation,
                     context,
                     dirty,
-                );
-                Flow::End
+                )
             }
             Err(NotAttached::Awaited) => {
                 accepted.will = will;
@@ -360,14 +353,13 @@ impl Connection {
             return Flow::End;
         };
         if broker.is_stopping() {
-            self.reject(
+            return self.reject(
                 broker,
                 &Applicant::from(&*accepted),
                 &stopping(),
                 context,
                 dirty,
             );
-            return Flow::End;
         }
         self.attach(broker, accepted, permissions, deadline, context, dirty)
     }

@@ -8,7 +8,7 @@ use crate::message::cause::Cause;
 use crate::protocol::handshake::Accepted;
 use crate::protocol::violation::Violation;
 
-use super::machine::{Active, Connection, Phase};
+use super::machine::{Active, Connection, Flow, Phase};
 
 /// A client that is refused.
 pub(super) struct Applicant<'a> {
@@ -65,7 +65,7 @@ impl Connection {
         self.retire(broker, version.unwrap_or(Version::V311), bytes);
     }
 
-    /// A CONNECT that is refused for what it asks.
+    /// A CONNECT that is refused for what it asks: the connection is over.
     pub(super) fn reject(
         &mut self,
         broker: &Broker,
@@ -73,7 +73,7 @@ impl Connection {
         violation: &Violation,
         context: &Context<'_>,
         dirty: &mut Dirty,
-    ) {
+    ) -> Flow {
         let Applicant {
             version,
             client_id,
@@ -116,6 +116,7 @@ impl Connection {
             });
         }
         self.retire(broker, version, bytes);
+        Flow::End
     }
 
     /// Ends a connection that never had a session.

@@ -1,17 +1,17 @@
 //! The registry of a server: where it comes from, and what its changes mean for clients.
 
 use std::sync::{Arc, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use crate::auth::Principal;
-use crate::aws::authority::Authority;
+use crate::aws::authority::{Authority, why_not};
 use crate::aws::registry::fleet::import_file;
-use crate::aws::registry::{CertificateStatus, Changed, Means, Registry, StoreError};
+use crate::aws::registry::{Changed, Means, Registry, StoreError};
 use crate::broker::{Broker, Dirty};
 use crate::config::{Config, PolicyMode, RegistryPlace};
 use crate::engine::Engine;
 use crate::policy::Scope;
-use crate::time::Clock;
+use crate::time::{Clock, milliseconds};
 
 use super::StartError;
 
@@ -43,11 +43,8 @@ pub(super) fn open(config: &Config, now: SystemTime) -> Result<Option<Arc<Regist
         }
     };
     if let Some(fleet) = &config.fleet {
-        let since = now.duration_since(UNIX_EPOCH);
         let means = Means {
-            now: since.map_or(0, |since| {
-                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-            }),
+            now: milliseconds(now),
             random: &mut || super::system_random(),
         };
         let applied = import_file(&registry, means, fleet)?;
@@ -81,15 +78,7 @@ fn apply(changed: &Changed, engine: &Engine) {
     let mut dirty = Dirty::default();
     match changed {
         Changed::Certificate { id, status } => {
-            let why = match status {
-                Some(CertificateStatus::Active) => None,
-                Some(CertificateStatus::Inactive) => Some("the certificate is INACTIVE"),
-                Some(CertificateStatus::Revoked) => Some("the certificate is REVOKED"),
-                Some(CertificateStatus::PendingActivation) => {
-                    Some("the certificate is PENDING_ACTIVATION")
-                }
-                None => Some("the certificate was deleted"),
-            };
+            let why = status.map_or(Some("the certificate was deleted"), why_not);
             if let Some(why) = why {
                 let principal = Principal::Certificate(id.as_str().into());
                 engine.broker.cut_off(&principal, why, &context, &mut dirty);
