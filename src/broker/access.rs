@@ -75,10 +75,10 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
-    use crate::broker::doubles::{NoAlarm, Sink};
+    use crate::broker::doubles::{NoAlarm, Sink, connect_request};
     use crate::broker::{
-        Attached, Broker, ConnectRequest, Dirty, Due, Link, Origin, Peer, PeerAddr, Randomness,
-        Request, Run, Takeover,
+        Attached, Broker, ConnectRequest, Dirty, Due, Link, Origin, Randomness, Request, Run,
+        Takeover,
     };
     use crate::codec::client::decode_all;
     use crate::codec::{Packet, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version};
@@ -140,23 +140,13 @@ mod tests {
             });
             let sink = Arc::new(Sink::default());
             let link: Arc<dyn Link> = sink.clone();
+            let mut will = None;
             let request = ConnectRequest {
-                client_id,
-                principal: Principal::default(),
-                version: Version::V5,
                 clean_start: false,
                 expiry: 3600,
-                will: &mut None,
-                peer: Peer {
-                    version: Version::V5,
-                    window: 10,
-                    packet_size: usize::MAX,
-                    topic_aliases: 0,
-                    problem_information: true,
-                },
-                facts: Arc::new(ConnectionFacts::new("test", PeerAddr::Memory, None)),
                 permissions: Some(permissions.clone()),
                 takeover: Takeover::AtOnce,
+                ..connect_request(client_id, &mut will)
             };
             let attached = self.call(|context, dirty| {
                 self.broker

@@ -2,10 +2,21 @@
 
 #[cfg(any(test, feature = "internals"))]
 use std::io::IoSlice;
+#[cfg(test)]
+use std::sync::Arc;
 
 #[cfg(any(test, feature = "internals"))]
 use parking_lot::Mutex;
 
+#[cfg(test)]
+use crate::{auth::Principal, codec::Version, message::will::Will};
+
+#[cfg(test)]
+use super::facts::{ConnectionFacts, PeerAddr};
+#[cfg(test)]
+use super::lifecycle::{ConnectRequest, Takeover};
+#[cfg(test)]
+use super::outbox::Peer;
 #[cfg(any(test, feature = "internals"))]
 use super::outbox::link::{Link, Mailbox, Written};
 use super::schedule::Alarm;
@@ -65,5 +76,31 @@ impl Link for Sink {
 
     fn mailbox(&self) -> &Mailbox {
         &self.mailbox
+    }
+}
+
+/// A CONNECT of MQTT 5 for a session that ends with its connection; a test changes what it is about.
+#[cfg(test)]
+pub(crate) fn connect_request<'a>(
+    client_id: &'a str,
+    will: &'a mut Option<Box<Will>>,
+) -> ConnectRequest<'a> {
+    ConnectRequest {
+        client_id,
+        principal: Principal::default(),
+        version: Version::V5,
+        clean_start: true,
+        expiry: 0,
+        will,
+        permissions: None,
+        takeover: Takeover::Asked,
+        peer: Peer {
+            version: Version::V5,
+            window: 10,
+            packet_size: usize::MAX,
+            topic_aliases: 0,
+            problem_information: true,
+        },
+        facts: Arc::new(ConnectionFacts::new("test", PeerAddr::Memory, None)),
     }
 }

@@ -630,30 +630,9 @@ fn deadline(now: Instant, secs: u32) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::doubles::{NoAlarm, Sink};
-    use crate::broker::{PeerAddr, Randomness};
+    use crate::broker::Randomness;
+    use crate::broker::doubles::{NoAlarm, Sink, connect_request};
     use crate::config::Config;
-
-    fn request<'a>(client_id: &'a str, will: &'a mut Option<Box<Will>>) -> ConnectRequest<'a> {
-        ConnectRequest {
-            client_id,
-            principal: Principal::default(),
-            version: Version::V5,
-            clean_start: true,
-            expiry: 0,
-            will,
-            permissions: None,
-            takeover: Takeover::Asked,
-            peer: Peer {
-                version: Version::V5,
-                window: 10,
-                packet_size: usize::MAX,
-                topic_aliases: 0,
-                problem_information: true,
-            },
-            facts: Arc::new(ConnectionFacts::new("test", PeerAddr::Memory, None)),
-        }
-    }
 
     #[test]
     fn bytes_that_a_connection_left_count_until_they_are_gone() {
@@ -671,7 +650,7 @@ mod tests {
         let mut dirty = Dirty::default();
         let connack = |_| vec![0; LEFT];
         let attached = broker.connect(
-            request("a", &mut None),
+            connect_request("a", &mut None),
             &link,
             connack,
             &context,

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use crate::auth::Principal;
 use crate::codec::{
     Packet, PacketId, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version, client,
 };
@@ -18,11 +17,11 @@ use crate::message::cause::Cause;
 use crate::message::publication::Publication;
 use crate::topic::Filter;
 
-use super::super::doubles::{NoAlarm, Sink};
+use super::super::doubles::{NoAlarm, Sink, connect_request};
 use super::super::lifecycle::{Attached, ConnectRequest, Takeover};
 use super::super::outbox::{Acknowledged, Peer};
 use super::super::subscribe::{Due, Request};
-use super::super::{Broker, ConnectionFacts, Dirty, Link, PeerAddr, Randomness, Session};
+use super::super::{Broker, Dirty, Link, Randomness, Session};
 use crate::broker::deliver::{Origin, Run};
 
 const CLIENTS: usize = 5;
@@ -779,23 +778,18 @@ impl Harness {
     ) {
         self.links[client] = Arc::default();
         let link: Arc<dyn Link> = self.links[client].clone();
+        let (client_id, mut will) = (client.to_string(), None);
+        let request = connect_request(&client_id, &mut will);
         let request = ConnectRequest {
-            client_id: &client.to_string(),
-            principal: Principal::default(),
-            version: Version::V5,
             clean_start,
             expiry: if persistent { 3600 } else { 0 },
-            will: &mut None,
-            permissions: None,
             takeover: Takeover::AtOnce,
             peer: Peer {
-                version: Version::V5,
                 window,
                 packet_size: PACKETS[size],
-                topic_aliases: 0,
-                problem_information: true,
+                ..request.peer
             },
-            facts: Arc::new(ConnectionFacts::new("test", PeerAddr::Memory, None)),
+            ..request
         };
         let context = self.broker.context(self.now);
         let attached = self
