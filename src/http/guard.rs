@@ -30,7 +30,7 @@ pub(super) async fn admit(State(guard): State<Guard>, request: Request, next: Ne
         Ok(()) => next.run(request).await,
         Err(refusal) => {
             log(request.method().as_str(), headers, uri, &refusal);
-            (guard.refuse)(refusal)
+            (guard.refuse)(refusal, &request)
         }
     }
 }
@@ -43,8 +43,8 @@ pub(super) struct Guard {
     pub(super) refuse: Refuse,
 }
 
-/// Makes an answer of a refusal.
-pub(super) type Refuse = fn(ApiError) -> Response;
+/// Makes an answer of a refusal, as whoever sent the request reads it.
+pub(super) type Refuse = fn(ApiError, &Request) -> Response;
 
 /// What came from outside is a string value: subscribers quote and escape those.
 fn log(method: &str, headers: &HeaderMap, uri: &Uri, refusal: &ApiError) {

@@ -108,13 +108,12 @@ fn router(parts: &Parts) -> Router {
         };
         from_fn_with_state(guard, guard::admit)
     };
-    let own = routes().layer(guard(ApiError::into_response));
+    let plain: guard::Refuse = |error, _| error.into_response();
+    let own = routes().layer(guard(plain));
     #[cfg(feature = "aws")]
     let others = Router::new().fallback(aws::serve).layer(guard(aws::refuse));
     #[cfg(not(feature = "aws"))]
-    let others = Router::new()
-        .fallback(unknown_path)
-        .layer(guard(ApiError::into_response));
+    let others = Router::new().fallback(unknown_path).layer(guard(plain));
     own.merge(others).with_state(Api::new(parts))
 }
 

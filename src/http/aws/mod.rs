@@ -66,8 +66,12 @@ pub(super) fn stamp(response: &mut Response) {
     }
 }
 
-/// The shape that a refusal has before a request is looked at.
-pub(super) fn refuse(error: ApiError) -> Response {
+/// The answer to a request that may not come in. Whoever signs is a client of the service, whoever does not
+/// may be a browser.
+pub(super) fn refuse(error: ApiError, request: &Request) -> Response {
+    if !Caller::of(request.headers(), request.uri()).is_signed() {
+        return error.into_response();
+    }
     let mut response = Refusal::from(error).into_response();
     stamp(&mut response);
     response
@@ -82,7 +86,6 @@ async fn answer(api: &Api, request: Request) -> Result<Response, Refusal> {
     }
     let found = match route::find(method, uri.path(), &caller) {
         Some(found) => found,
-        // Whoever signs is a client of the service, whoever does not may be a browser.
         None if caller.is_signed() => return Err(no_operation(&request)),
         None => return Ok(no_path(uri).into_response()),
     };
