@@ -5,7 +5,6 @@
 //! time.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -49,8 +48,6 @@ struct Inner {
     calendar: Calendar,
     /// Policies hold before there are any.
     enforces: bool,
-    /// There was a policy once: they hold from the first one on.
-    holds: AtomicBool,
     /// The policy of clients without a principal.
     anonymous_policy: Option<Box<str>>,
     compiled: Mutex<Compiled>,
@@ -92,7 +89,6 @@ impl Authority {
             registry,
             calendar,
             enforces: rules.policies == PolicyMode::Enforce,
-            holds: AtomicBool::new(false),
             anonymous_policy: rules.anonymous_policy.as_deref().map(Into::into),
             compiled: Mutex::default(),
         };
@@ -142,19 +138,14 @@ impl Inner {
     }
 
     /// Whether policies hold: from the first one on, or always.
-    fn has_policies(&self, state: &State) -> bool {
-        if self.enforces || self.holds.load(Ordering::Relaxed) {
-            return true;
-        }
-        let holds = state.has_policies();
-        self.holds.fetch_or(holds, Ordering::Relaxed);
-        holds
+    fn policies_hold(&self, state: &State) -> bool {
+        self.enforces || state.policies_hold()
     }
 
     /// What a client has been granted as things stand.
     fn grants(&self, who: &Who, now: Instant) -> Grants {
         let state = self.registry.state();
-        if !self.has_policies(&state) {
+        if !self.policies_hold(&state) {
             return Grants::Everything;
         }
         let Some(id) = &who.certificate_id else {
