@@ -118,6 +118,9 @@ struct ServeArgs {
     /// Authorities whose client certificates are accepted, with --server-cert
     #[arg(long, value_name = "FILE")]
     client_ca: Option<String>,
+    /// Name that describe-endpoint answers, also in the server certificate [default: localhost]
+    #[arg(long, value_name = "NAME")]
+    endpoint_name: Option<String>,
     /// Things, certificates and policies: a file, memory, certs or off [default: certs (aws), off (standard)]
     #[arg(long, value_name = "FILE")]
     registry: Option<String>,
@@ -197,6 +200,7 @@ impl ServeArgs {
             ("server_cert", &self.server_cert),
             ("server_key", &self.server_key),
             ("client_ca", &self.client_ca),
+            ("endpoint_name", &self.endpoint_name),
             ("registry", &self.registry),
             ("fleet", &self.fleet),
             ("share_strategy", &self.share_strategy),

@@ -120,11 +120,17 @@ impl Server {
     /// feature was left out of the crate.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let clock = Clock::default();
-        let listeners = bind_all(&config)?;
+        #[cfg_attr(
+            not(feature = "http"),
+            expect(unused_mut, reason = "one is taken out with HTTP")
+        )]
+        let mut listeners = bind_all(&config)?;
         #[cfg(feature = "tls")]
         let tls = match listeners.mqtts.is_some() || listeners.wss.is_some() {
             true => {
-                let tls = config.tls.clone();
+                let mut tls = config.tls.clone();
+                // Clients that are told this name find it in the certificate.
+                tls.san.push(config.endpoint_name.clone());
                 // Keys are made, and another process that makes them is waited for.
                 let prepared = tokio::task::spawn_blocking(move || prepare_tls(&tls));
                 let prepared = prepared
@@ -161,18 +167,25 @@ impl Server {
             let publishing = timekeeper::publish_sys(shared.engine.clone(), interval);
             shared.tasks.spawn(publishing);
         }
-        listeners.serve(
-            &shared,
-            #[cfg(feature = "tls")]
-            tls.as_ref(),
-        );
         let handle = Handle::new(
-            shared,
+            shared.clone(),
             addrs,
             #[cfg(feature = "aws")]
             registry,
             #[cfg(feature = "tls")]
-            tls.map(|tls| tls.trust),
+            tls.as_ref().map(|tls| tls.trust.clone()),
+        );
+        #[cfg(feature = "http")]
+        let http = listeners.http.take();
+        #[cfg(feature = "http")]
+        if let Some(listener) = http {
+            let server = Arc::new(crate::http::Server::new(handle.http_parts()));
+            shared.tasks.spawn(crate::http::listen(server, listener));
+        }
+        listeners.serve(
+            &shared,
+            #[cfg(feature = "tls")]
+            tls.as_ref(),
         );
         Ok(Self { handle })
     }
@@ -295,14 +308,21 @@ fn certificates(
     if tls.in_memory {
         let own = ca::Ephemeral::new(&tls.san)?;
         let certificates = Certificates::in_memory(&own)?;
-        return Ok((certificates, handle::Trust::Memory(Box::new(own))));
+        let trust = handle::Trust {
+            ca_file: None,
+            ca_pem: Some(own.ca_pem.as_str().into()),
+            signer: Some(Arc::new(ca::Signer::Memory(Box::new(own)))),
+        };
+        return Ok((certificates, trust));
     }
     let files = ca::ensure(tls)?;
     let certificates = Certificates::read(&files)?;
-    let trust = handle::Trust::Files {
-        ca_file: files.ca_file,
-        // A PKI of one's own issues by itself.
-        folder: tls.server_cert.is_none().then(|| tls.certs.clone()),
+    // A PKI of one's own issues by itself.
+    let folder = tls.server_cert.is_none().then(|| tls.certs.clone());
+    let trust = handle::Trust {
+        ca_file: files.ca_file.map(Into::into),
+        ca_pem: None,
+        signer: folder.map(|folder| Arc::new(ca::Signer::Folder(folder))),
     };
     Ok((certificates, trust))
 }
@@ -383,17 +403,6 @@ impl Listeners {
             self.wss,
             tls.map(|tls| listener::Kind::Wss(tls.wss.clone())),
         );
-        #[cfg(feature = "http")]
-        if let Some(listener) = self.http {
-            let parts = crate::http::Parts {
-                engine: shared.engine.clone(),
-                tasks: shared.tasks.clone(),
-                turns: shared.turns.clone(),
-                cannot_accept: shared.notices.cannot_accept.clone(),
-            };
-            let server = Arc::new(crate::http::Server::new(parts));
-            shared.tasks.spawn(crate::http::listen(server, listener));
-        }
     }
 }
 

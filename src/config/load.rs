@@ -14,8 +14,8 @@ use super::error::{ConfigError, Origin, Place};
 use super::file::{self, File, Nearest};
 use super::raw::SETTINGS;
 use super::value::{
-    parse_address, parse_names, parse_optional_path, parse_path, parse_port, parse_registry,
-    parse_word,
+    parse_address, parse_name, parse_names, parse_optional_path, parse_path, parse_port,
+    parse_registry, parse_word,
 };
 use super::{Config, Profile};
 
@@ -337,6 +337,7 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("client_ca", &mut tls.client_ca, parse_optional_path)?;
     said.set("client_cert", &mut config.tls.client_cert, parse_word)?;
     said.set("san", &mut config.tls.san, parse_names)?;
+    said.set("endpoint_name", &mut config.endpoint_name, parse_name)?;
     said.set("registry", &mut config.registry, parse_registry)?;
     said.set("fleet", &mut config.fleet, parse_optional_path)?;
     said.set("share_strategy", &mut config.share_strategy, parse_word)?;
@@ -494,6 +495,7 @@ mod tests {
             ("server_cert", "/server.pem"),
             ("server_key", "/server.key"),
             ("client_ca", "/ca.pem"),
+            ("endpoint_name", "broker.test"),
             ("registry", "/registry.redb"),
             ("fleet", "/fleet.toml"),
             ("share_strategy", "random"),
@@ -523,6 +525,7 @@ mod tests {
         assert_eq!(config.tls.client_ca, path("/ca.pem"));
         let registry = RegistryPlace::File("/registry.redb".into());
         assert_eq!(config.registry, registry);
+        assert_eq!(config.endpoint_name, "broker.test");
         assert_eq!(config.fleet, path("/fleet.toml"));
         assert_eq!(config.share_strategy, crate::config::ShareStrategy::Random);
         assert_eq!(program.ready, Ready::Json);

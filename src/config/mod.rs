@@ -55,6 +55,9 @@ pub struct Config {
     /// Web pages, besides those of this machine, that may open a WebSocket: an origin such as
     /// `https://app.example.com`, or a host, whatever scheme and port.
     pub ws_allowed_origins: Vec<String>,
+    /// The name under which clients find this broker: what DescribeEndpoint answers (AWS-API-01), and one
+    /// of the names in a server certificate that is made at start.
+    pub endpoint_name: String,
     /// Where things, certificates and policies are kept; needs the feature `aws`.
     pub registry: RegistryPlace,
     /// A document of things, certificates and policies that is applied at the start.
@@ -510,6 +513,7 @@ impl Config {
             http_allowed_hosts: Vec::new(),
             ws_allowed_origins: Vec::new(),
             http_idle_timeout: Duration::from_secs(10),
+            endpoint_name: "localhost".to_owned(),
             registry: RegistryPlace::Off,
             fleet: None,
             seed: None,

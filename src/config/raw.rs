@@ -26,6 +26,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "server_cert",
     "server_key",
     "client_ca",
+    "endpoint_name",
     "registry",
     "fleet",
     "share_strategy",

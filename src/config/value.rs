@@ -286,12 +286,15 @@ pub(super) fn parse_names(text: &str) -> Result<Vec<String>, String> {
         .split(',')
         .map(str::trim)
         .filter(|name| !name.is_empty());
-    names
-        .map(|name| match is_host(name) {
-            true => Ok(name.to_owned()),
-            false => Err(format!("`{name}` is neither a host name nor an IP address")),
-        })
-        .collect()
+    names.map(parse_name).collect()
+}
+
+/// Reads the name of a host, or its address.
+pub(super) fn parse_name(text: &str) -> Result<String, String> {
+    match is_host(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("`{text}` is neither a host name nor an IP address")),
+    }
 }
 
 /// An address, or labels of letters, digits, `-` and `_`; the first may be `*`.

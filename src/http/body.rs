@@ -46,20 +46,49 @@ impl FromRequest<Api> for JsonBody {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
-            let error = "the body is not declared as application/json";
-            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
+            return Err(not_json());
         }
+        let limit = super::body_limit(&api.engine.broker.config().limits);
+        Self::read_all(request.into_body(), limit, api).await
+    }
+}
+
+impl JsonBody {
+    /// The body of a request that may have none, of at most so many bytes. One that is declared as nothing
+    /// may be JSON too.
+    ///
+    /// # Errors
+    ///
+    /// 415 for a body that is declared as something else, 413 for a longer one, 408 for a slow one, and 503
+    /// while there is no room for it.
+    #[cfg(feature = "aws")]
+    pub(super) async fn read_optional(
+        request: Request,
+        api: &Api,
+        limit: usize,
+    ) -> Result<Option<Self>, ApiError> {
+        if request.body().is_end_stream() {
+            return Ok(None);
+        }
+        let headers = request.headers();
+        if headers.contains_key(CONTENT_TYPE) && !is_json(headers) {
+            return Err(not_json());
+        }
+        let body = Self::read_all(request.into_body(), limit, api).await?;
+        Ok((!body.bytes.is_empty()).then_some(body))
+    }
+
+    async fn read_all(mut body: Body, limit: usize, api: &Api) -> Result<Self, ApiError> {
         let config = api.engine.broker.config();
         // Nor is one read that has no room even while nothing else is held.
-        let limit = super::body_limit(&config.limits).min(config.limits.memory / 2 / COPIES);
-        let mut body = request.into_body();
+        let limit = limit.min(config.limits.memory / 2 / COPIES);
         // What says its length is not read for nothing; what does not is cut when it is too long.
         let announced = body.size_hint().lower();
         let read = match announced > limit as u64 {
             true => Err(too_large(limit)),
             false => {
                 let time = config.http_idle_timeout * IDLE_LIMITS;
-                let reading = Self::read(&mut body, limit, api);
+                let reading = Self::read_up_to(&mut body, limit, api);
                 tokio::time::timeout(time, reading).await.map_err(|_| {
                     let error = format!("the body took longer than {time:?}");
                     ApiError::new(StatusCode::REQUEST_TIMEOUT, error)
@@ -71,10 +100,8 @@ impl FromRequest<Api> for JsonBody {
         }
         read
     }
-}
 
-impl JsonBody {
-    async fn read(body: &mut Body, limit: usize, api: &Api) -> Result<Self, ApiError> {
+    async fn read_up_to(body: &mut Body, limit: usize, api: &Api) -> Result<Self, ApiError> {
         let upper = body.size_hint().upper();
         let most = upper.and_then(|upper| usize::try_from(upper).ok());
         let most = most.map_or(limit, |most| most.min(limit));
@@ -123,6 +150,21 @@ impl JsonBody {
     pub(super) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
         parse(&self.bytes)
     }
+
+    /// Reads a body that is not there as a `T`, as if it were an object without members.
+    ///
+    /// # Errors
+    ///
+    /// 400 with the field that is missing.
+    #[cfg(feature = "aws")]
+    pub(super) fn parse_nothing<'a, T: Deserialize<'a>>() -> Result<T, ApiError> {
+        parse(b"{}")
+    }
+}
+
+fn not_json() -> ApiError {
+    let error = "the body is not declared as application/json";
+    ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error)
 }
 
 fn too_large(limit: usize) -> ApiError {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::Json;
 use axum::extract::OriginalUri;
 use axum::extract::rejection::PathRejection;
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -56,13 +56,26 @@ impl ApiError {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(feature = "aws", test))]
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }
 
     pub(super) fn text(&self) -> &str {
         &self.error
+    }
+
+    /// The part of the request that is wrong, if it is one.
+    #[cfg(feature = "aws")]
+    pub(super) fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    /// The part of the body that has to be there and is not, if that is what is wrong.
+    #[cfg(feature = "aws")]
+    pub(super) fn missing(&self) -> Option<&str> {
+        self.error.strip_prefix("missing field `")?;
+        self.field()
     }
 
     /// 400, because of one part of the request.
@@ -105,6 +118,11 @@ impl IntoResponse for ApiError {
 
 /// The answer to a request for a path that nothing has.
 pub(super) async fn unknown_path(OriginalUri(uri): OriginalUri) -> ApiError {
+    no_path(&uri)
+}
+
+/// The error for a path that nothing has.
+pub(super) fn no_path(uri: &Uri) -> ApiError {
     ApiError::not_found(format!("no path '{}'", excerpt(uri.path())))
 }
 

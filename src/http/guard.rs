@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::header::{HOST, HeaderName, ORIGIN};
 use axum::http::{HeaderMap, Uri};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use crate::auth::origin::{is_local, is_local_origin};
 use crate::engine::Engine;
@@ -23,20 +23,28 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Lets a request through whose `Host` is this machine, or an allowed name, and that no page from
 /// elsewhere sent.
-pub(super) async fn admit(
-    State(engine): State<Arc<Engine>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let (headers, uri) = (request.headers(), request.uri());
-    match check(headers, uri, &engine.broker.config().http_allowed_hosts) {
+    let allowed = &guard.engine.broker.config().http_allowed_hosts;
+    match check(headers, uri, allowed) {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
             log(request.method().as_str(), headers, uri, &refusal);
-            refusal.into_response()
+            (guard.refuse)(refusal, &request)
         }
     }
 }
+
+/// What stands in front of a family of paths.
+#[derive(Clone)]
+pub(super) struct Guard {
+    pub(super) engine: Arc<Engine>,
+    /// The form of a refusal that those who call these paths read.
+    pub(super) refuse: Refuse,
+}
+
+/// Makes an answer of a refusal, as whoever sent the request reads it.
+pub(super) type Refuse = fn(ApiError, &Request) -> Response;
 
 /// What came from outside is a string value: subscribers quote and escape those.
 fn log(method: &str, headers: &HeaderMap, uri: &Uri, refusal: &ApiError) {

@@ -9,11 +9,12 @@ use tokio::time::Instant;
 
 use super::error::ApiError;
 
-/// Jobs that run at the same time: the other threads of the process keep most of their cores.
+/// Jobs of the general kind that run at the same time: the other threads of the process keep most of
+/// their cores.
 const AT_ONCE: usize = 2;
 
-/// Jobs that run or wait. Those who wait keep the place of their connection, so that more of them
-/// would keep others out.
+/// Jobs of that kind that run or wait. Those who wait keep the place of their connection, so that more of
+/// them would keep others out.
 const ACCEPTED: usize = 64;
 
 /// The threads for long work, shared by all connections.
@@ -25,9 +26,14 @@ pub(super) struct Jobs {
 
 impl Jobs {
     pub(super) fn new() -> Self {
+        Self::bounded(AT_ONCE, ACCEPTED)
+    }
+
+    /// For jobs of another kind: so many run at the same time, so many run or wait.
+    pub(super) fn bounded(at_once: usize, accepted: usize) -> Self {
         Self {
-            accepted: Arc::new(Semaphore::new(ACCEPTED)),
-            running: Arc::new(Semaphore::new(AT_ONCE)),
+            accepted: Arc::new(Semaphore::new(accepted)),
+            running: Arc::new(Semaphore::new(at_once)),
         }
     }
 

@@ -12,6 +12,8 @@
 
 mod activity;
 mod answer;
+#[cfg(feature = "aws")]
+mod aws;
 mod body;
 mod error;
 mod guard;
@@ -27,8 +29,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
 use axum::routing::{any, get};
 
+#[cfg(feature = "aws")]
+use crate::aws::registry::Registry;
 use crate::broker::Overview;
 use crate::config::Limits;
 use crate::engine::{Engine, Turns};
@@ -52,6 +57,12 @@ pub(crate) struct Parts {
     pub(crate) turns: Arc<Turns>,
     /// The log line on listeners that cannot accept.
     pub(crate) cannot_accept: Arc<Seldom>,
+    /// What the service's own operations are about, if there is one.
+    #[cfg(feature = "aws")]
+    pub(crate) registry: Option<Arc<Registry>>,
+    /// What issues certificates of clients, if anything does.
+    #[cfg(all(feature = "aws", feature = "tls"))]
+    pub(crate) signer: Option<Arc<crate::net::ca::Signer>>,
 }
 
 /// What every handler works with.
@@ -62,6 +73,8 @@ struct Api {
     turns: Arc<Turns>,
     jobs: Jobs,
     overview: Arc<SharedJob<Overview>>,
+    #[cfg(feature = "aws")]
+    host: Arc<aws::Host>,
 }
 
 impl Api {
@@ -72,6 +85,8 @@ impl Api {
             turns: parts.turns.clone(),
             jobs: Jobs::new(),
             overview: Arc::new(SharedJob::new()),
+            #[cfg(feature = "aws")]
+            host: Arc::new(aws::Host::new(parts)),
         }
     }
 
@@ -83,12 +98,23 @@ impl Api {
     }
 }
 
-/// Every path that exists, behind the guard; `openapi.json` describes the same.
+/// Every path that exists, behind the guard: the broker's own, which `openapi.json` describes, and beside
+/// them those of the service. Each family has its own form of errors.
 fn router(parts: &Parts) -> Router {
-    routes()
-        .fallback(unknown_path)
-        .layer(from_fn_with_state(parts.engine.clone(), guard::admit))
-        .with_state(Api::new(parts))
+    let guard = |refuse: guard::Refuse| {
+        let guard = guard::Guard {
+            engine: parts.engine.clone(),
+            refuse,
+        };
+        from_fn_with_state(guard, guard::admit)
+    };
+    let plain: guard::Refuse = |error, _| error.into_response();
+    let own = routes().layer(guard(plain));
+    #[cfg(feature = "aws")]
+    let others = Router::new().fallback(aws::serve).layer(guard(aws::refuse));
+    #[cfg(not(feature = "aws"))]
+    let others = Router::new().fallback(unknown_path).layer(guard(plain));
+    own.merge(others).with_state(Api::new(parts))
 }
 
 /// What whoever started the broker asks it, and the control API below its own prefix. What other paths
@@ -133,6 +159,10 @@ mod tests {
             tasks: shared.tasks.clone(),
             turns: shared.turns.clone(),
             cannot_accept: shared.notices.cannot_accept.clone(),
+            #[cfg(feature = "aws")]
+            registry: None,
+            #[cfg(all(feature = "aws", feature = "tls"))]
+            signer: None,
         }
     }
 

@@ -42,8 +42,7 @@ impl Parameters {
     ///
     /// 400 for any other, for one that comes twice, and for one without a value.
     pub(super) fn parse(uri: &Uri, known: &[&str]) -> Result<Self, ApiError> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&with_plain_plus(uri))
-            .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+        let pairs = pairs(uri)?;
         for (place, (name, value)) in pairs.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 let error = format!("unknown parameter '{}'", excerpt(name));
@@ -140,6 +139,17 @@ impl OwnedPageOf {
             limit: self.limit,
         }
     }
+}
+
+/// The names and values of a query, in their order.
+///
+/// # Errors
+///
+/// 400 for what cannot be decoded.
+pub(super) fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, ApiError> {
+    let Query(pairs) = Query::try_from_uri(&with_plain_plus(uri))
+        .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error.body_text()))?;
+    Ok(pairs)
 }
 
 /// The query of `uri`, in which a `+` is a plus sign and not a space: filters are full of them.

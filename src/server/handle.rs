@@ -1,8 +1,6 @@
 //! What a program does with a running broker.
 
 use std::path::Path;
-#[cfg(feature = "tls")]
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,7 +13,7 @@ use crate::engine::Engine;
 use crate::local::{Message, Refused, Subscription};
 use crate::net::Shared;
 #[cfg(feature = "tls")]
-use crate::net::ca::{Authority, CertError, Ephemeral, IssuedPem, KeyKind};
+use crate::net::ca::{CertError, IssuedPem, KeyKind, Signer};
 
 use super::{Addrs, BrokerClock};
 
@@ -37,18 +35,19 @@ pub struct Handle {
     #[cfg(feature = "aws")]
     registry: Option<Arc<Registry>>,
     #[cfg(feature = "tls")]
-    trust: Option<Arc<Trust>>,
+    trust: Option<Trust>,
 }
 
-/// Where the certificates of the TLS listeners come from.
+/// What the certificates of the TLS listeners come from.
 #[cfg(feature = "tls")]
-pub(super) enum Trust {
-    Files {
-        ca_file: Option<PathBuf>,
-        /// Of the development authority.
-        folder: Option<PathBuf>,
-    },
-    Memory(Box<Ephemeral>),
+#[derive(Clone)]
+pub(super) struct Trust {
+    /// What clients trust, where it is in a file.
+    pub(super) ca_file: Option<Arc<Path>>,
+    /// The same, where it is in memory.
+    pub(super) ca_pem: Option<Arc<str>>,
+    /// What issues certificates of clients, unless that is done elsewhere.
+    pub(super) signer: Option<Arc<Signer>>,
 }
 
 impl std::fmt::Debug for Handle {
@@ -72,7 +71,7 @@ impl Handle {
             #[cfg(feature = "aws")]
             registry,
             #[cfg(feature = "tls")]
-            trust: trust.map(Arc::new),
+            trust,
         }
     }
 
@@ -97,8 +96,8 @@ impl Handle {
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
         #[cfg(feature = "tls")]
-        if let Some(Trust::Files { ca_file, .. }) = self.trust.as_deref() {
-            return ca_file.as_deref();
+        if let Some(trust) = &self.trust {
+            return trust.ca_file.as_deref();
         }
         None
     }
@@ -110,10 +109,7 @@ impl Handle {
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn ca_pem(&self) -> Option<&str> {
-        match self.trust.as_deref() {
-            Some(Trust::Memory(own)) => Some(&own.ca_pem),
-            _ => None,
-        }
+        self.trust.as_ref()?.ca_pem.as_deref()
     }
 
     /// Issues a client certificate with `CN=name` that its TLS listeners accept.
@@ -138,13 +134,22 @@ impl Handle {
     /// elsewhere.
     #[cfg(feature = "tls")]
     pub fn issue_pem(&self, name: &str, kind: KeyKind) -> Result<IssuedPem, CertError> {
-        match self.trust.as_deref() {
-            Some(Trust::Memory(own)) => own.issue_pem(name, kind),
-            Some(Trust::Files {
-                folder: Some(folder),
-                ..
-            }) => Authority::open(folder)?.issue_pem(name, kind),
-            _ => Err(CertError::NoAuthority),
+        let signer = self.trust.as_ref().and_then(|trust| trust.signer.as_ref());
+        signer.ok_or(CertError::NoAuthority)?.issue_pem(name, kind)
+    }
+
+    /// What the HTTP API works on.
+    #[cfg(feature = "http")]
+    pub(super) fn http_parts(&self) -> crate::http::Parts {
+        crate::http::Parts {
+            engine: self.shared.engine.clone(),
+            tasks: self.shared.tasks.clone(),
+            turns: self.shared.turns.clone(),
+            cannot_accept: self.shared.notices.cannot_accept.clone(),
+            #[cfg(feature = "aws")]
+            registry: self.registry.clone(),
+            #[cfg(all(feature = "aws", feature = "tls"))]
+            signer: self.trust.as_ref().and_then(|trust| trust.signer.clone()),
         }
     }
 

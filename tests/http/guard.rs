@@ -180,7 +180,7 @@ fn unknown_path_is_not_found() {
         "/v1/clients/",
         "/v1/clients/a/b",
         "/v1/journal",
-        "/things",
+        "/no/such/path",
     ] {
         api.get(path).expect_error(404, None);
     }

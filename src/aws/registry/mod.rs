@@ -137,11 +137,11 @@ impl Batch {
     }
 
     /// Does all of an operation, or nothing.
-    fn run<T>(
+    fn run<T, E>(
         &mut self,
         means: Means<'_>,
-        operation: impl FnOnce(&mut Draft<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        operation: impl FnOnce(&mut Draft<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let before = self.state.clone();
         let (writes, changed) = (self.writes.len(), self.changed.len());
         let Means { now, random } = means;
@@ -223,12 +223,13 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// Those of the operation, and [`Error::InternalFailure`] if the file did not take it.
-    pub fn change<T>(
+    /// Those of the operation, which may have others than the registry, and [`Error::InternalFailure`] if the
+    /// file did not take it.
+    pub fn change<T, E: From<Error>>(
         &self,
         means: Means<'_>,
-        operation: impl FnOnce(&mut Draft<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        operation: impl FnOnce(&mut Draft<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut open = self.open.lock();
         let result = open.batch.run(means, operation);
         // A refusal waits too: it may rest on what has not been committed.

@@ -5,6 +5,8 @@ mod clock;
 mod groups;
 mod openapi;
 mod publish;
+#[cfg(feature = "aws")]
+mod refused_calls;
 mod retained;
 mod stats;
 mod topics;
@@ -21,7 +23,7 @@ use super::query::OwnedPageOf;
 
 /// Every path below `/v1`, and the answer to any other.
 pub(super) fn router() -> Router<Api> {
-    Router::new()
+    let router = Router::new()
         .route("/stats", get(stats::show))
         .route("/clients", get(clients::list))
         .route(
@@ -35,8 +37,10 @@ pub(super) fn router() -> Router<Api> {
         .route("/clock/advance", post(clock::advance))
         .route("/publish", post(publish::publish))
         .route("/openapi.json", get(openapi::show))
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(wrong_method)
+        .fallback(unknown_path);
+    #[cfg(feature = "aws")]
+    let router = router.route("/refused-calls", get(refused_calls::list));
+    router.method_not_allowed_fallback(wrong_method)
 }
 
 /// Writes what a call into the broker composed. Given up half-way, the owners of the connections

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::SystemTime;
 
+#[cfg(all(feature = "aws", feature = "http"))]
+use ::pem::{EncodeConfig, LineEnding, Pem, encode_config};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SanType,
@@ -17,8 +19,14 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, RootCertStore};
 use time::{Duration, OffsetDateTime};
+#[cfg(all(feature = "aws", feature = "http"))]
+use x509_parser::der_parser::parse_der;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate, X509Error, X509Version};
 
+#[cfg(all(feature = "aws", feature = "http"))]
+use super::RsaKeys;
+#[cfg(all(feature = "aws", feature = "http"))]
+use super::request::RequestedKey;
 use super::{CertError, IssuedPem, KeyKind, pem};
 
 /// A certificate is valid from a day before it is made: clocks of containers and devices differ.
@@ -63,6 +71,41 @@ pub(super) fn client(
     let mut params = params(name, far_end());
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     leaf(params, kind, issuer)
+}
+
+/// A client's certificate for the key of a signing request, PEM.
+#[cfg(all(feature = "aws", feature = "http"))]
+pub(super) fn sign(
+    name: &str,
+    request: &str,
+    issuer: &Issuer<'_, KeyPair>,
+) -> Result<String, CertError> {
+    check_name(name)?;
+    let key = RequestedKey::of(request).map_err(|reason| CertError::Request { reason })?;
+    let mut params = params(name, far_end());
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    as_leaf(&mut params, key.is_rsa());
+    Ok(params.signed_by(&key, issuer)?.pem())
+}
+
+/// The key pair of a private key in PKCS#8, in the forms that the service has.
+#[cfg(all(feature = "aws", feature = "http"))]
+pub(super) fn rsa_keys(private: &str) -> Result<RsaKeys, CertError> {
+    let pair = KeyPair::from_pem(private)?;
+    // PKCS#8 wraps the key in a sequence: version, algorithm, and the key in an octet string.
+    let (_, wrapped) = parse_der(pair.serialized_der()).map_err(|error| CertError::Crypto {
+        source: error.to_string().into(),
+    })?;
+    let parts = wrapped.as_sequence();
+    let key = parts.ok().and_then(|parts| parts.get(2)?.as_slice().ok());
+    let key = key.ok_or_else(|| CertError::Crypto {
+        source: "the private key is not in PKCS#8".into(),
+    })?;
+    let unix = EncodeConfig::new().set_line_ending(LineEnding::LF);
+    Ok(RsaKeys {
+        public: pair.public_key_pem(),
+        private: encode_config(&Pem::new("RSA PRIVATE KEY", key), unix),
+    })
 }
 
 /// Checks that a name can be a Common Name and the start of a file name.
@@ -236,14 +279,18 @@ fn leaf(
     kind: KeyKind,
     issuer: &Issuer<'_, KeyPair>,
 ) -> Result<IssuedPem, CertError> {
+    as_leaf(&mut params, kind == KeyKind::Rsa);
+    let key = key_pair(kind)?;
+    Ok(in_pem(&params.signed_by(&key, issuer)?, &key))
+}
+
+fn as_leaf(params: &mut CertificateParams, is_rsa: bool) {
     params.is_ca = IsCa::ExplicitNoCa;
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    if kind == KeyKind::Rsa {
+    if is_rsa {
         params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
     }
-    let key = key_pair(kind)?;
-    Ok(in_pem(&params.signed_by(&key, issuer)?, &key))
 }
 
 fn key_pair(kind: KeyKind) -> Result<KeyPair, CertError> {

@@ -103,6 +103,12 @@ pub enum CertError {
         /// The rule it breaks.
         reason: &'static str,
     },
+    /// A signing request that is none, or for a key that no certificate is issued for.
+    #[error("the certificate signing request cannot be used: {reason}")]
+    Request {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The cryptographic library refused to make a key or a signature.
     #[error("cannot make a key or certificate")]
     Crypto {

@@ -10,6 +10,8 @@ mod certificate;
 mod error;
 mod files;
 pub(super) mod pem;
+#[cfg(all(feature = "aws", feature = "http"))]
+mod request;
 
 use std::path::{Path, PathBuf};
 
@@ -163,6 +165,36 @@ impl Ephemeral {
     }
 }
 
+/// What issues certificates of clients while a broker runs.
+pub(crate) enum Signer {
+    /// An authority in memory.
+    Memory(Box<Ephemeral>),
+    /// The development authority of this folder, opened anew each time.
+    Folder(PathBuf),
+}
+
+impl Signer {
+    /// Issues a client certificate with `CN=name`.
+    pub(crate) fn issue_pem(&self, name: &str, kind: KeyKind) -> Result<IssuedPem, CertError> {
+        match self {
+            Self::Memory(own) => own.issue_pem(name, kind),
+            Self::Folder(folder) => Authority::open(folder)?.issue_pem(name, kind),
+        }
+    }
+
+    /// Issues a client certificate with `CN=name` for the key of a signing request in PEM; what else is
+    /// asked for in it is not looked at (AWS-OPS-29). The certificate, PEM.
+    #[cfg(all(feature = "aws", feature = "http"))]
+    pub(crate) fn sign(&self, name: &str, request: &str) -> Result<String, CertError> {
+        match self {
+            Self::Memory(own) => certificate::sign(name, request, &own.issuer),
+            Self::Folder(folder) => {
+                certificate::sign(name, request, &Authority::open(folder)?.issuer)
+            }
+        }
+    }
+}
+
 /// The kind of key pair that a certificate is issued for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
@@ -273,6 +305,23 @@ impl Authority {
         files::write_new(&key, &pem.private_key, Access::Owner)?;
         files::write_new(&certificate, &pem.certificate, Access::Everyone)?;
         Ok(Self { folder, issuer })
+    }
+}
+
+/// An RSA key pair as AWS IoT Core hands it out, PEM.
+#[cfg(all(feature = "aws", feature = "http"))]
+pub(crate) struct RsaKeys {
+    /// `PUBLIC KEY`
+    pub(crate) public: String,
+    /// `RSA PRIVATE KEY`
+    pub(crate) private: String,
+}
+
+impl IssuedPem {
+    /// Its key pair, which is one of RSA.
+    #[cfg(all(feature = "aws", feature = "http"))]
+    pub(crate) fn rsa_keys(&self) -> Result<RsaKeys, CertError> {
+        certificate::rsa_keys(&self.private_key)
     }
 }
 

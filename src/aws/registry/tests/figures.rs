@@ -114,7 +114,7 @@ fn add_certificates(registry: &Registry) {
                     policies: [].into(),
                 });
             }
-            Ok(())
+            Ok::<_, Error>(())
         })
         .unwrap();
     println!("{MANY} certificates in one change: {:?}", start.elapsed());

@@ -1,0 +1,33 @@
+//! Where the broker is (AWS-API-01, AWS-OPS-42, -43).
+
+use serde_json::json;
+
+use super::call::Call;
+use super::host::Host;
+use super::operation::{Answered, Operation};
+use super::refusal::Refusal;
+
+pub(super) const OPERATIONS: [Operation; 1] =
+    [
+        Operation::work("DescribeEndpoint", "GET /endpoint", describe_endpoint)
+            .differs("All types have the address of this broker, also `iot:Data` and `iot:Jobs`, which the service has retired, and none."),
+    ];
+
+const TYPES: [&str; 4] = [
+    "iot:Data-ATS",
+    "iot:Data",
+    "iot:CredentialProvider",
+    "iot:Jobs",
+];
+
+fn describe_endpoint(host: &Host, call: &Call) -> Answered {
+    if let Some(wanted) = call.text("endpointType")
+        && !TYPES.contains(&wanted)
+    {
+        return Err(Refusal::invalid(format!(
+            "Endpoint type {wanted} is none: there are {}.",
+            TYPES.join(", ")
+        )));
+    }
+    Ok(json!({ "endpointAddress": host.config().endpoint_name }))
+}

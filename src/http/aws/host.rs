@@ -1,0 +1,110 @@
+//! What operations work on.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::aws::registry::{Draft, Means, Registry, Timestamp};
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::time::milliseconds;
+
+use super::super::jobs::Jobs;
+use super::RefusedCalls;
+use super::call::Call;
+use super::operation::{Answered, Operation, Run};
+use super::refusal::Refusal;
+
+/// Changes that are made at the same time, each on a thread that waits for the disk: what waits together is
+/// committed together.
+const CHANGES_AT_ONCE: usize = 32;
+
+/// Changes that run or wait: more than there are connections.
+const CHANGES: usize = 512;
+
+/// The registry, and what is needed beside it.
+pub(in crate::http) struct Host {
+    engine: Arc<Engine>,
+    registry: Option<Arc<Registry>>,
+    #[cfg(feature = "tls")]
+    signer: Option<Arc<crate::net::ca::Signer>>,
+    /// The threads of changes.
+    pub(super) changes: Jobs,
+    pub(in crate::http) refused_calls: RefusedCalls,
+}
+
+impl Host {
+    pub(in crate::http) fn new(parts: &super::super::Parts) -> Self {
+        Self {
+            engine: parts.engine.clone(),
+            registry: parts.registry.clone(),
+            #[cfg(feature = "tls")]
+            signer: parts.signer.clone(),
+            changes: Jobs::bounded(CHANGES_AT_ONCE, CHANGES),
+            refused_calls: RefusedCalls::default(),
+        }
+    }
+
+    pub(super) fn registry(&self) -> Option<&Arc<Registry>> {
+        self.registry.as_ref()
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        self.engine.broker.config()
+    }
+
+    /// What signs certificates of clients.
+    #[cfg(feature = "tls")]
+    pub(super) fn signer(&self) -> Option<&crate::net::ca::Signer> {
+        self.signer.as_deref()
+    }
+
+    /// Milliseconds since 1970, by the broker's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        milliseconds(self.engine.clock.date())
+    }
+
+    /// Carries an operation out.
+    pub(super) fn run(&self, operation: &Operation, call: &Call) -> Answered {
+        let answered = match operation.run {
+            Run::Read(read) => read(&self.required()?.state(), call),
+            Run::Change(change) => self.change(|draft| change(draft, call)),
+            Run::Work(work) => work(self, call),
+            Run::Refused => Err(Refusal::invalid("It is not implemented.")),
+        };
+        answered.map(without_nulls)
+    }
+
+    pub(super) fn required(&self) -> Result<&Arc<Registry>, Refusal> {
+        let registry = self.registry.as_ref();
+        registry.ok_or_else(|| Refusal::invalid("This broker has no registry (--registry)."))
+    }
+
+    /// Changes the registry, and waits for the commit.
+    pub(super) fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Draft<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let means = Means {
+            now: self.now(),
+            random: &mut || uuid::Uuid::new_v4().as_u128(),
+        };
+        self.required()?.change(means, change)
+    }
+}
+
+/// Leaves out what has no value, as the service does.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members = members.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(
+                members
+                    .map(|(name, value)| (name, without_nulls(value)))
+                    .collect(),
+            )
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
+        other => other,
+    }
+}

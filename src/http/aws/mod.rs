@@ -1,0 +1,140 @@
+//! The service's own API at its own paths: what the AWS CLI and the AWS SDKs call (`AWS-API`, `AWS-OPS`).
+//!
+//! Every request line of the service's three models is known. An operation that is answered stands in the
+//! file of its resource, beside the function that answers it; the others stand in [`unanswered`] and are
+//! refused by name. A request is told apart by its path, and where two services share one, by the service
+//! that its signature names ([`caller`]).
+//!
+//! Handlers are plain functions of the registry and a [`Call`]. They run on the few threads for long work,
+//! so that neither a commit nor a key of RSA keeps a worker, and what they make is written and dropped
+//! there.
+
+mod attachments;
+mod authorities;
+mod call;
+mod caller;
+mod certificates;
+mod endpoint;
+mod groups;
+mod host;
+mod operation;
+mod policies;
+mod refusal;
+mod refused;
+mod route;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod things;
+mod types;
+mod unanswered;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use super::Api;
+use super::answer::Answer;
+use super::error::{ApiError, excerpt, no_path};
+
+use call::Call;
+use caller::Caller;
+use operation::{Operation, Run};
+use refusal::Refusal;
+
+pub(super) use host::Host;
+pub(super) use refused::RefusedCalls;
+
+/// Clients show it beside an error (AWS-OPS-11).
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// Answers whatever is not one of the broker's own paths.
+pub(super) async fn serve(State(api): State<Api>, request: Request) -> Response {
+    let answered = answer(&api, request).await;
+    let mut response = answered.unwrap_or_else(IntoResponse::into_response);
+    stamp(&mut response);
+    response
+}
+
+/// Gives an answer its request id.
+pub(super) fn stamp(response: &mut Response) {
+    let id = uuid::Uuid::new_v4().to_string();
+    // A UUID consists of what a header may have.
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+}
+
+/// The answer to a request that may not come in. Whoever signs is a client of the service, whoever does not
+/// may be a browser.
+pub(super) fn refuse(error: ApiError, request: &Request) -> Response {
+    if !Caller::of(request.headers(), request.uri()).is_signed() {
+        return error.into_response();
+    }
+    let mut response = Refusal::from(error).into_response();
+    stamp(&mut response);
+    response
+}
+
+async fn answer(api: &Api, request: Request) -> Result<Response, Refusal> {
+    let (method, uri) = (request.method(), request.uri());
+    let caller = Caller::of(request.headers(), uri);
+    if let Some(service) = caller.foreign() {
+        api.host.refused_calls.note(service, "any operation");
+        return Ok(caller::not_served(service, request.headers()));
+    }
+    let found = match route::find(method, uri.path(), &caller) {
+        Some(found) => found,
+        None if caller.is_signed() => return Err(no_operation(&request)),
+        None => return Ok(no_path(uri).into_response()),
+    };
+    let operation = found.operation;
+    if let Run::Refused = operation.run {
+        return Err(not_answered(api, operation));
+    }
+    if api.host.registry().is_none() {
+        return Err(Refusal::invalid(format!(
+            "{} needs a registry, and this broker has none (--registry).",
+            operation.name
+        )));
+    }
+    let call = Call::read(found, request, api).await?;
+    run(api, operation, call).await
+}
+
+fn no_operation(request: &Request) -> Refusal {
+    let (method, path) = (request.method(), request.uri().path());
+    let message = format!(
+        "No operation of the service has the request line {} {}.",
+        excerpt(method.as_str()),
+        excerpt(path)
+    );
+    Refusal::new(StatusCode::NOT_FOUND, "UnknownOperationException", message)
+}
+
+/// A typed error that no client tries again (AWS-OPS-14).
+fn not_answered(api: &Api, operation: &Operation) -> Refusal {
+    let service = operation.service.name();
+    api.host.refused_calls.note(service, operation.name);
+    Refusal::invalid(format!(
+        "{} ({service}, {}) is not implemented by this stand-in; GET /v1/refused-calls lists what was asked for.",
+        operation.name, operation.line
+    ))
+}
+
+async fn run(api: &Api, operation: &'static Operation, call: Call) -> Result<Response, Refusal> {
+    let (host, budget) = (api.host.clone(), api.engine.broker.budget());
+    let jobs = match operation.run {
+        Run::Change(_) => &host.changes,
+        Run::Read(_) | Run::Work(_) | Run::Refused => &api.jobs,
+    };
+    let job = {
+        let host = host.clone();
+        move || match host.run(operation, &call)? {
+            Value::Null => Ok(StatusCode::OK.into_response()),
+            value => Answer::of(&value, budget).map_err(Refusal::from),
+        }
+    };
+    jobs.run(job).await?
+}

@@ -1,0 +1,103 @@
+//! What a call gets that is not carried out: an exception of the service, as its clients read it.
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value};
+
+use crate::aws::registry;
+
+use super::super::error::ApiError;
+
+/// Where clients look for the name of an exception (AWS-OPS-09).
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// An exception of the service.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    name: &'static str,
+    message: String,
+    /// Its other members (AWS-OPS-10).
+    members: Vec<(&'static str, String)>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, name: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            name,
+            message: message.into(),
+            members: Vec::new(),
+        }
+    }
+
+    /// 400.
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        let name = "InvalidRequestException";
+        Self::new(StatusCode::BAD_REQUEST, name, message)
+    }
+
+    /// A member that breaks a constraint, as the service puts it (AWS-OPS-15).
+    pub(super) fn constraint(member: &str, value: Option<&str>, constraint: &str) -> Self {
+        let value = value.map_or("null".to_owned(), |value| format!("'{value}'"));
+        Self::invalid(format!(
+            "1 validation error detected: Value {value} at '{member}' failed to satisfy constraint: \
+             Member must {constraint}"
+        ))
+    }
+
+    /// A member that has to be there.
+    pub(super) fn missing(member: &str) -> Self {
+        Self::constraint(member, None, "not be null")
+    }
+}
+
+impl From<registry::Error> for Refusal {
+    fn from(error: registry::Error) -> Self {
+        let status = StatusCode::from_u16(error.status());
+        let message = error.to_string();
+        let mut refusal = Self::new(
+            status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            error.name(),
+            message,
+        );
+        match error {
+            registry::Error::ResourceAlreadyExists { id, arn, .. } => {
+                refusal.members = vec![("resourceId", id), ("resourceArn", arn)];
+            }
+            registry::Error::InternalFailure(cause) => {
+                tracing::error!("the registry did not take a change: {cause}");
+            }
+            _ => {}
+        }
+        refusal
+    }
+}
+
+/// What any request may be refused for: where it comes from, its body, what it would make the broker hold.
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        let status = error.status();
+        let name = match status {
+            StatusCode::FORBIDDEN => "ForbiddenException",
+            StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailableException",
+            StatusCode::INTERNAL_SERVER_ERROR => "InternalFailureException",
+            StatusCode::PAYLOAD_TOO_LARGE => "RequestEntityTooLargeException",
+            _ => "InvalidRequestException",
+        };
+        Self::new(status, name, error.text())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let members = self.members.into_iter();
+        let mut body: Map<_, _> = members
+            .map(|(name, value)| (name.to_owned(), Value::from(value)))
+            .collect();
+        body.insert("message".to_owned(), self.message.into());
+        let header = [(ERROR_TYPE, HeaderValue::from_static(self.name))];
+        (self.status, header, Json(Value::Object(body))).into_response()
+    }
+}
