@@ -7,11 +7,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+#[cfg(feature = "aws")]
+use crate::aws::authority::Authority;
+#[cfg(feature = "aws")]
+use crate::aws::registry::{Means, Registry};
 use crate::broker::doubles::{NoAlarm, Sink};
 use crate::broker::{Broker, ConnectionFacts, Dirty, PeerAddr, Randomness};
 use crate::client::{Connection, Flow};
 use crate::codec::{self, OutgoingPublish, PacketId, QoS, Split, Version};
 use crate::config::Config;
+#[cfg(feature = "aws")]
+use crate::policy::Scope;
 use crate::time::Clock;
 
 pub use crate::topic::{
@@ -40,6 +46,36 @@ impl Switchboard {
         Self {
             broker: Broker::new(config, Randomness::from_seed(seed), now, Arc::new(NoAlarm)),
             now,
+        }
+    }
+
+    /// The same, where a policy says what clients may do, or everything is allowed for want of one.
+    ///
+    /// # Panics
+    ///
+    /// If the policy is none.
+    #[cfg(feature = "aws")]
+    pub fn with_policy(mut config: Config, document: Option<&str>) -> Self {
+        const NAME: &str = "clients";
+        config.aws.anonymous_policy = Some(NAME.to_owned());
+        let registry = Registry::in_memory(Scope::default());
+        let means = Means {
+            now: 0,
+            random: &mut || 0,
+        };
+        let created = registry.change(means, |draft| match document {
+            Some(document) => draft
+                .create_policy(NAME, document, Default::default())
+                .map(drop),
+            None => Ok(()),
+        });
+        created.expect("a policy");
+        let clock = Clock::default();
+        let authority = Authority::new(Arc::new(registry), clock.calendar(), &config.aws);
+        let board = Self::new(config);
+        Self {
+            broker: board.broker.with_access(Arc::new(authority)),
+            now: board.now,
         }
     }
 

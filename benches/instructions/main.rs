@@ -9,11 +9,11 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use roundel::Version;
-use roundel::internals::{HashParent, Trie, decode_publish, encode_publish};
+use roundel::internals::{HashParent, Switchboard, Trie, decode_publish, encode_publish};
 use roundel::policy::{
     Action, Attachment, Context, Document, Policies, Request, Scope, Thing, Verdict,
 };
+use roundel::{Config, Version};
 use roundel_benches::{FILTERS, PAYLOAD, Scene, publish};
 
 const TOPIC: &str = "plant/7/line/3/temperature";
@@ -28,7 +28,7 @@ const CALLS: usize = 1_000;
 /// A case sets itself up, runs, and returns the units it handled.
 type Case = fn() -> usize;
 
-const CASES: [(&str, Case); 15] = [
+const CASES: [(&str, Case); 19] = [
     ("decode_publish_qos0", || decode(None)),
     ("decode_publish_qos1", || decode(Some(7))),
     ("encode_publish_qos0", || encode(None)),
@@ -46,6 +46,12 @@ const CASES: [(&str, Case); 15] = [
     ("puback", puback),
     ("route_uncached", route_uncached),
     ("policies", policies),
+    ("permitted_qos0", || permitted("in/+", 1, 0)),
+    ("permitted_100_qos0", || permitted("in/+", 100, 0)),
+    ("permitted_group_qos1", || {
+        permitted("$share/group/in/+", 4, 1)
+    }),
+    ("permitted_new_topics", permitted_new_topics),
 ];
 
 fn main() -> ExitCode {
@@ -114,7 +120,26 @@ fn trie(filter: impl Fn(usize) -> String) -> usize {
 
 /// Publishes runs of messages. The unit is a delivery.
 fn offer(filter: &str, subscribers: usize, qos: u8) -> usize {
-    let mut scene = Scene::new(filter, subscribers, qos, &["in/0"]);
+    let scene = Scene::new(filter, subscribers, qos, &["in/0"]);
+    exchange_copies(scene, filter, subscribers, qos)
+}
+
+/// The same between clients whom a policy allows it.
+fn permitted(filter: &str, subscribers: usize, qos: u8) -> usize {
+    let scene = Scene::at(ruled(), filter, subscribers, qos, &["in/0"]);
+    exchange_copies(scene, filter, subscribers, qos)
+}
+
+/// A broker whose clients have a policy.
+fn ruled() -> Switchboard {
+    let document = r#"{"Version":"2012-10-17","Statement":
+        [{"Effect":"Allow","Action":"iot:*","Resource":"*"}]}"#;
+    let mut config = Config::standard();
+    config.seed = Some(0x5eed);
+    Switchboard::with_policy(config, Some(document))
+}
+
+fn exchange_copies(mut scene: Scene, filter: &str, subscribers: usize, qos: u8) -> usize {
     let copies = if filter.starts_with("$share/") {
         1
     } else {
@@ -149,6 +174,18 @@ fn route_uncached() -> usize {
     let topics: Vec<String> = (1000..2000).map(|number| format!("in/{number}")).collect();
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     let mut scene = Scene::new("in/+", 1, 0, &topics).among(FILTERS);
+    exchange(&mut scene, 0, |scene| {
+        measured(&mut || scene.publish());
+        assert!(scene.read() > 0, "the messages arrive");
+    });
+    ROUNDS * scene.messages()
+}
+
+/// Publishes to topics that a policy has not been asked about lately.
+fn permitted_new_topics() -> usize {
+    let topics: Vec<String> = (1000..2000).map(|number| format!("in/{number}")).collect();
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let mut scene = Scene::at(ruled(), "in/+", 1, 0, &topics).among(FILTERS);
     exchange(&mut scene, 0, |scene| {
         measured(&mut || scene.publish());
         assert!(scene.read() > 0, "the messages arrive");

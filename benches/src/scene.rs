@@ -36,7 +36,17 @@ impl Scene {
         topics: &[&str],
     ) -> Self {
         config.seed = Some(0x5eed);
-        let switchboard = Switchboard::new(config);
+        Self::at(Switchboard::new(config), filter, subscribers, qos, topics)
+    }
+
+    /// The same with this broker.
+    pub fn at(
+        switchboard: Switchboard,
+        filter: &str,
+        subscribers: usize,
+        qos: u8,
+        topics: &[&str],
+    ) -> Self {
         let join = |name: String| {
             let mut caller = switchboard.dial();
             caller.send(&switchboard, &packets::connect(&name));

@@ -7,6 +7,10 @@
 mod support;
 
 mod script;
+mod stand;
+
+#[path = "../verdicts/mod.rs"]
+mod table;
 
 mod connack;
 mod connect;
@@ -23,3 +27,4 @@ mod shared;
 mod subscribe;
 mod switches;
 mod topics;
+mod verdicts;

@@ -1,0 +1,178 @@
+//! A broker in this process with a registry, and its clients with certificates.
+
+use std::fs;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use roundel::aws::registry::{Draft, Error, Means, RegisterStatus, Resource};
+use roundel::{Config, IssuedPem, KeyKind, Server};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::support::*;
+
+/// A broker with a registry, and what its clients show.
+pub(crate) struct Stand {
+    runtime: Runtime,
+    pub(crate) server: Server,
+    /// Whom its clients trust, PEM.
+    ca: String,
+}
+
+impl Stand {
+    pub(crate) fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let mut config = Config::aws().ephemeral();
+        config.listeners.mqtt = Some(0);
+        change(&mut config);
+        let server = runtime.block_on(Server::start(config)).expect("a server");
+        let ca = match (server.ca_pem(), server.ca_file()) {
+            (Some(pem), _) => pem.to_owned(),
+            (None, file) => fs::read_to_string(file.expect("a file")).expect("an authority"),
+        };
+        Self {
+            runtime,
+            server,
+            ca,
+        }
+    }
+
+    pub(crate) fn change<T>(
+        &self,
+        operation: impl FnOnce(&mut Draft<'_>) -> Result<T, Error>,
+    ) -> T {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = u64::try_from(since.expect("after 1970").as_millis()).expect("a date");
+        let mut random = || uuid::Uuid::new_v4().as_u128();
+        let means = Means {
+            now,
+            random: &mut random,
+        };
+        let registry = self.server.registry().expect("a registry");
+        registry
+            .change(means, operation)
+            .expect("an operation that succeeds")
+    }
+
+    /// A certificate that is not registered.
+    pub(crate) fn issue(&self, name: &str) -> IssuedPem {
+        self.server
+            .issue_pem(name, KeyKind::Ecdsa)
+            .expect("a certificate")
+    }
+
+    /// A certificate that is registered and active, to which a policy of these statements is attached.
+    pub(crate) fn device(&self, name: &str, statements: &Value) -> IssuedPem {
+        let issued = self.issue(name);
+        let document = document(statements);
+        self.change(|draft| {
+            draft.register_certificate_without_ca(&issued.certificate, RegisterStatus::Active)?;
+            draft.create_policy(name, &document, Default::default())?;
+            let target = draft.arn(&Resource::Certificate(issued.certificate_id.clone()));
+            draft.attach_policy(name, &target)
+        });
+        issued
+    }
+
+    pub(crate) fn set_policy(&self, name: &str, statements: &Value) {
+        let document = document(statements);
+        self.change(|draft| draft.create_policy_version(name, &document, true).map(drop));
+    }
+
+    pub(crate) fn dial(&self, identity: &IssuedPem, version: Version) -> Client {
+        let address = self.server.addrs().mqtts.expect("a listener");
+        let stream = TcpStream::connect(address).expect("it accepts");
+        stream.set_nodelay(true).expect("a socket option");
+        stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a socket option");
+        let name = "localhost".try_into().expect("a name");
+        let tls = tls_config(&self.ca, identity);
+        let tls = ClientConnection::new(tls, name).expect("a client");
+        Client::over(StreamOwned::new(tls, stream), version)
+    }
+
+    #[track_caller]
+    pub(crate) fn enter(
+        &self,
+        identity: &IssuedPem,
+        version: Version,
+        connect: &Connect,
+    ) -> Client {
+        let mut client = self.dial(identity, version);
+        client.send_connect(connect);
+        assert_eq!(client.expect_connack().1, 0, "reason of CONNACK");
+        client
+    }
+
+    /// Sends a CONNECT that the policies refuse: CONNACK in MQTT 5, just the end in MQTT 3.1.1.
+    #[track_caller]
+    pub(crate) fn refuse(&self, identity: &IssuedPem, version: Version, connect: &Connect) {
+        let mut client = self.dial(identity, version);
+        client.send_connect(connect);
+        client.expect_refusal(0x87);
+    }
+
+    /// Sends a CONNECT of a certificate that has no standing: the connection just ends.
+    #[track_caller]
+    pub(crate) fn cut(&self, identity: &IssuedPem, version: Version, connect: &Connect) {
+        let mut client = self.dial(identity, version);
+        client.send_connect(connect);
+        client.expect_closed();
+    }
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        self.runtime.block_on(self.server.stop());
+    }
+}
+
+fn tls_config(ca: &str, identity: &IssuedPem) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_slice(ca.as_bytes()).expect("PEM");
+    roots.add(ca).expect("an authority");
+    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes());
+    let key = PrivateKeyDer::from_pem_slice(identity.private_key.as_bytes());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions that the provider knows")
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![certificate.expect("PEM")], key.expect("PEM"))
+        .expect("a key that fits");
+    Arc::new(config)
+}
+
+/// A policy of these statements.
+pub(crate) fn document(statements: &Value) -> String {
+    json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
+}
+
+/// A statement about resources of this account.
+fn statement(effect: &str, actions: &[&str], resources: &[&str]) -> Value {
+    let arn = |resource: &&str| format!("arn:aws:iot:us-east-1:123456789012:{resource}");
+    let resources: Vec<String> = resources.iter().map(arn).collect();
+    let actions: Vec<String> = actions.iter().map(|name| format!("iot:{name}")).collect();
+    json!({ "Effect": effect, "Action": actions, "Resource": resources })
+}
+
+pub(crate) fn allow(actions: &[&str], resources: &[&str]) -> Value {
+    statement("Allow", actions, resources)
+}
+
+pub(crate) fn deny(actions: &[&str], resources: &[&str]) -> Value {
+    statement("Deny", actions, resources)
+}
+
+pub(crate) fn everything() -> Value {
+    allow(&["*"], &["*"])
+}

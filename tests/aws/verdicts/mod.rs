@@ -1,0 +1,59 @@
+//! The worked verdicts on the wire: each request of the table comes from a client with such a certificate, in
+//! both versions, and has its effect or the service's refusal.
+
+mod certificate;
+mod trial;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::support::*;
+use crate::table::blocks;
+
+use trial::Bench;
+
+/// What does not come by MQTT with a certificate, and how it comes: it is tried there when that exists.
+const LATER: [(u32, &str); 7] = [
+    (5, "data plane"),
+    (38, "HTTPS"),
+    (76, "data plane"),
+    (78, "HTTPS"),
+    (100, "data plane"),
+    (101, "authorizer"),
+    // It is not in the table: an authorizer that does not authenticate asks no policy.
+    (102, "authorizer"),
+];
+
+/// AWS-PEX-01 to AWS-PEX-100, AWS-FAIL-01 to AWS-FAIL-05 AWS-ID-40
+#[test]
+fn worked_verdicts_hold_on_the_wire() {
+    both(|version| {
+        let mut bench = Bench::new(version);
+        let mut tried = BTreeSet::new();
+        for block in blocks() {
+            for request in block.requests.iter().filter(|request| !request.has("over")) {
+                bench.try_out(&block, request);
+                tried.insert(request.id);
+            }
+        }
+        let later = BTreeSet::from(LATER.map(|(id, _)| id));
+        assert_eq!(
+            tried.union(&later).copied().collect::<Vec<_>>(),
+            (1..=102).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            tried.intersection(&later).collect::<Vec<_>>(),
+            [&5],
+            "partly tried"
+        );
+    });
+}
+
+/// What is left for later is what the table says does not come by MQTT.
+#[test]
+fn what_is_left_for_later_is_listed() {
+    let requests = blocks().into_iter().flat_map(|block| block.requests);
+    let over = requests.filter_map(|request| Some((request.id, request.get("over")?)));
+    let mut over: BTreeMap<u32, &str> = over.collect();
+    over.insert(102, "authorizer");
+    assert_eq!(over, BTreeMap::from(LATER));
+}
