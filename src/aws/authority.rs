@@ -17,11 +17,11 @@ use parking_lot::Mutex;
 use crate::auth::Principal;
 use crate::broker::access::{Access, Claim, NotAdmitted, Permissions};
 use crate::config::{AwsRules, PolicyMode};
-use crate::policy::{Attachment, Context, Scope, Thing};
+use crate::policy::{Context, Scope};
 use crate::time::{Calendar, milliseconds};
 
-use super::certificate::as_policies_see;
-use super::registry::{self, CertificateStatus, PolicyFact, Registry, State, View};
+use super::registry::{PolicyFact, Registry, State};
+use super::subject::Subject;
 
 use compiled::Compiled;
 use connection::Connection;
@@ -70,7 +70,6 @@ impl Access for Authority {
                 Principal::Certificate(id) => Some(id.clone()),
                 Principal::Anonymous | Principal::User(_) | Principal::Program => None,
             },
-            client_id: claim.client_id.into(),
             source: Context {
                 client_id: Some(claim.client_id.to_owned()),
                 source_ip: claim.facts.peer.socket_addr().map(|peer| peer.ip()),
@@ -123,27 +122,14 @@ impl Inner {
                 ),
             };
         };
-        let found = state.view(id, &who.client_id, self.milliseconds(now));
-        let (Some(view), Ok(certificate)) = (found, state.describe_certificate(id)) else {
-            return Grants::Nothing("the certificate is not registered");
-        };
-        if let Some(why) = standing(&view) {
-            return Grants::Nothing(why);
+        let now = self.milliseconds(now);
+        match Subject::of_certificate(&state, id, who.source.clone(), now) {
+            None => Grants::Nothing("the certificate is not registered"),
+            Some(Subject {
+                barred: Some(why), ..
+            }) => Grants::Nothing(why),
+            Some(subject) => self.bound(subject.policies, subject.context, subject.size),
         }
-        let context = Context {
-            certificate: Some(as_policies_see(id, &certificate.pem)),
-            thing: view.thing.as_deref().map_or(Attachment::Detached, attached),
-            ..who.source.clone()
-        };
-        let (mut policies, group_policies) = (view.policies, view.group_policies);
-        policies.extend(group_policies);
-        let thing = view.thing.as_ref().map_or(0, |thing| {
-            let attributes = thing.attributes.iter();
-            attributes
-                .map(|(name, value)| name.len() + value.len())
-                .sum()
-        });
-        self.bound(policies, context, certificate.pem.len() + thing)
     }
 
     /// Policies that bind a client of whom is known what takes so many bytes.
@@ -160,28 +146,4 @@ impl Inner {
             context,
         }))
     }
-}
-
-/// Why a certificate opens no connection (AWS-ID-02); nothing for an active one within its validity.
-fn standing(view: &View) -> Option<&'static str> {
-    let outside = "the certificate is outside its validity";
-    why_not(view.status).or((!view.is_valid_now).then_some(outside))
-}
-
-/// Why a certificate of this status may have no connection; nothing for an active one.
-pub(crate) fn why_not(status: CertificateStatus) -> Option<&'static str> {
-    match status {
-        CertificateStatus::Active => None,
-        CertificateStatus::Inactive => Some("the certificate is INACTIVE"),
-        CertificateStatus::Revoked => Some("the certificate is REVOKED"),
-        CertificateStatus::PendingActivation => Some("the certificate is PENDING_ACTIVATION"),
-    }
-}
-
-fn attached(thing: &registry::Thing) -> Attachment {
-    Attachment::Attached(Thing {
-        name: thing.name.clone(),
-        type_name: thing.thing_type.clone(),
-        attributes: thing.attributes.clone(),
-    })
 }

@@ -5,9 +5,10 @@ use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use crate::auth::Principal;
-use crate::aws::authority::{Authority, why_not};
+use crate::aws::authority::Authority;
 use crate::aws::registry::fleet::import_file;
 use crate::aws::registry::{Changed, Means, Registry, StoreError};
+use crate::aws::subject::why_not;
 use crate::broker::{Broker, Dirty};
 use crate::config::{AwsRules, Config, PolicyMode, RegistryPlace, Tls};
 use crate::engine::Engine;
