@@ -6,6 +6,8 @@
 
 mod compiled;
 mod connection;
+#[cfg(feature = "http")]
+mod explanation;
 mod grants;
 mod standing;
 
@@ -26,6 +28,9 @@ use super::subject::Subject;
 use compiled::Compiled;
 use connection::Connection;
 use grants::{Bound, Grants, Who};
+
+#[cfg(feature = "http")]
+pub(crate) use explanation::{Check, Client, Deed, Explanation};
 
 /// What a connection that is bound takes besides what is known of its client.
 const BOUND: usize = 1024;
@@ -59,6 +64,11 @@ impl Authority {
         Self {
             inner: Arc::new(inner),
         }
+    }
+
+    /// What it asks.
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.inner.registry
     }
 }
 

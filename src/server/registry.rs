@@ -9,7 +9,7 @@ use crate::aws::authority::Authority;
 use crate::aws::registry::fleet::import_file;
 use crate::aws::registry::{Changed, Means, Registry, StoreError};
 use crate::aws::subject::why_not;
-use crate::broker::{Broker, Dirty};
+use crate::broker::Dirty;
 use crate::config::{AwsRules, Config, PolicyMode, RegistryPlace, Tls};
 use crate::engine::Engine;
 use crate::policy::{Document, Scope};
@@ -77,9 +77,12 @@ fn open_in(folder: &Path, scope: Scope) -> Result<Registry, StoreError> {
     }
 }
 
-/// Has the policies of a registry asked.
-pub(super) fn bind(broker: Broker, registry: &Arc<Registry>, clock: &Clock) -> Broker {
-    let rules = &broker.config().aws;
+/// Asks the policies of a registry.
+pub(super) fn authority(
+    registry: Arc<Registry>,
+    rules: &AwsRules,
+    clock: &Clock,
+) -> Arc<Authority> {
     let state = registry.state();
     if rules.policies == PolicyMode::Auto && !state.policies_hold() {
         tracing::info!("there are no policies yet: until there is one, clients may do everything");
@@ -87,8 +90,7 @@ pub(super) fn bind(broker: Broker, registry: &Arc<Registry>, clock: &Clock) -> B
     for policy in state.policies_in_force() {
         tell_of_others(&policy.name, &policy.document, state.scope());
     }
-    let authority = Authority::new(registry.clone(), clock.calendar(), rules);
-    broker.with_access(Arc::new(authority))
+    Arc::new(Authority::new(registry, clock.calendar(), rules))
 }
 
 /// Has clients feel what changes.
