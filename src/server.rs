@@ -126,7 +126,7 @@ impl Server {
             true => {
                 let tls = config.tls.clone();
                 // Keys are made, and another process that makes them is waited for.
-                let prepared = tokio::task::spawn_blocking(move || prepare_tls(&tls));
+                let prepared = tokio::task::spawn_blocking(move || certificates(&tls));
                 let prepared = prepared
                     .await
                     .unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?;
@@ -146,6 +146,18 @@ impl Server {
             opened
                 .await
                 .unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?
+        };
+        #[cfg(feature = "tls")]
+        let tls = match tls {
+            Some((certificates, trust)) => {
+                #[cfg(feature = "aws")]
+                let certificates = match &registry {
+                    Some(registry) => certificates.with_registry(registry)?,
+                    None => certificates,
+                };
+                Some(prepare_tls(&certificates, trust, config.tls.client_cert)?)
+            }
+            None => None,
         };
         let shared = share(
             config,
@@ -242,6 +254,8 @@ pub(crate) fn share(
         passwords,
         #[cfg(feature = "tls")]
         handshakes: crate::net::Gate::new(handshake_steps(), HANDSHAKES_WAITING),
+        #[cfg(feature = "aws")]
+        enrolments: crate::net::enrolment_gate(),
         notices: Notices::default(),
     })
 }
@@ -268,12 +282,13 @@ struct Prepared {
 }
 
 #[cfg(feature = "tls")]
-fn prepare_tls(tls: &crate::config::Tls) -> Result<Prepared, StartError> {
-    use crate::net::tls::Terms;
-
-    let (certificates, trust) = certificates(tls)?;
-    let terms = Terms {
-        client_cert: tls.client_cert,
+fn prepare_tls(
+    certificates: &crate::net::tls::Certificates,
+    trust: handle::Trust,
+    client_cert: crate::config::ClientCert,
+) -> Result<Prepared, StartError> {
+    let terms = crate::net::tls::Terms {
+        client_cert,
         alpn: &[],
     };
     Ok(Prepared {

@@ -11,6 +11,7 @@ use std::time::Instant;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::auth::Principal;
+use crate::broker::ConnectionFacts;
 use crate::broker::access::{Access, Claim, NotAdmitted, Permissions};
 use crate::budget::Charge;
 use crate::codec::ReasonCode;
@@ -22,7 +23,8 @@ use crate::protocol::violation::Violation;
 use crate::time::{Calendar, milliseconds};
 
 use super::certificate::as_policies_see;
-use super::registry::{self, CertificateStatus, PolicyFact, Registry, State, View};
+use super::enrolment;
+use super::registry::{self, CertificateStatus, Means, PolicyFact, Registry, State, View};
 
 /// Verdicts that a connection keeps; beyond them it begins anew.
 const KEPT: usize = 512;
@@ -46,6 +48,8 @@ struct Inner {
     registry: Arc<Registry>,
     scope: Scope,
     calendar: Calendar,
+    /// Gives random numbers.
+    random: fn() -> u128,
     /// Policies hold before there are any.
     enforces: bool,
     /// The policy of clients without a principal.
@@ -83,11 +87,17 @@ impl Compiled {
 }
 
 impl Authority {
-    pub(crate) fn new(registry: Arc<Registry>, calendar: Calendar, rules: &AwsRules) -> Self {
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        calendar: Calendar,
+        random: fn() -> u128,
+        rules: &AwsRules,
+    ) -> Self {
         let inner = Inner {
             scope: registry.state().scope().clone(),
             registry,
             calendar,
+            random,
             enforces: rules.policies == PolicyMode::Enforce,
             anonymous_policy: rules.anonymous_policy.as_deref().map(Into::into),
             compiled: Mutex::default(),
@@ -100,6 +110,9 @@ impl Authority {
 
 impl Access for Authority {
     fn admit(&self, claim: Claim<'_>) -> Result<Arc<dyn Permissions>, NotAdmitted> {
+        if !claim.has_enrolled && enrolment::is_due(&self.inner.registry.state(), &claim) {
+            return Err(NotAdmitted::Unregistered);
+        }
         let tls = claim.facts.tls.as_ref();
         let who = Who {
             certificate_id: match claim.principal {
@@ -124,6 +137,19 @@ impl Access for Authority {
             view: Mutex::new(Standing::new(version, grants, claim.charge)),
         }))
     }
+
+    #[cfg(feature = "tls")]
+    fn may_enrol(&self, certificate: &[u8]) -> bool {
+        self.inner.registry.state().may_auto_register(certificate)
+    }
+
+    fn enrol(&self, facts: &ConnectionFacts, now: Instant) -> Option<(String, Vec<u8>)> {
+        let means = Means {
+            now: self.inner.milliseconds(now),
+            random: &mut || (self.inner.random)(),
+        };
+        enrolment::enrol(&self.inner.registry, facts, means)
+    }
 }
 
 impl Inner {
@@ -146,7 +172,11 @@ impl Inner {
     fn grants(&self, who: &Who, now: Instant) -> Grants {
         let state = self.registry.state();
         if !self.policies_hold(&state) {
-            return Grants::Everything;
+            // What somebody said of a certificate holds all the same.
+            let id = who.certificate_id.as_deref();
+            let view = id.and_then(|id| state.view(id, &who.client_id, self.milliseconds(now)));
+            let refused = view.as_ref().and_then(standing);
+            return refused.map_or(Grants::Everything, Grants::Nothing);
         }
         let Some(id) = &who.certificate_id else {
             let name = self.anonymous_policy.as_deref();
@@ -319,7 +349,7 @@ impl Grants {
 }
 
 fn not_admitted(text: impl Into<std::borrow::Cow<'static, str>>, is_told: bool) -> NotAdmitted {
-    NotAdmitted {
+    NotAdmitted::Refused {
         violation: Violation::new(ReasonCode::NotAuthorized, "AWS-FAIL-01", text),
         is_told,
     }

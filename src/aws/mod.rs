@@ -2,5 +2,6 @@
 
 pub(crate) mod authority;
 mod certificate;
+mod enrolment;
 pub(crate) mod lifecycle;
 pub mod registry;

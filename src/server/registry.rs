@@ -86,7 +86,8 @@ pub(super) fn bind(broker: Broker, registry: &Arc<Registry>, clock: &Clock) -> B
     for policy in state.policies_in_force() {
         tell_of_others(&policy.name, &policy.document, state.scope());
     }
-    let authority = Authority::new(registry.clone(), clock.calendar(), rules);
+    let random = super::system_random;
+    let authority = Authority::new(registry.clone(), clock.calendar(), random, rules);
     broker.with_access(Arc::new(authority))
 }
 
@@ -112,6 +113,13 @@ fn apply(changed: &Changed, engine: &Engine, scope: &Scope) {
             }
         }
         Changed::Views => engine.broker.review_access(&context, &mut dirty),
+        Changed::Event { topic, payload } => {
+            engine
+                .broker
+                .publish_event(topic, payload, &context, &mut dirty);
+        }
+        // TLS listeners see to them.
+        Changed::Authorities => {}
         Changed::Policy { name, document } => {
             if let Ok(document) = Document::parse(document) {
                 tell_of_others(name, &document, scope);

@@ -10,6 +10,7 @@ mod script;
 
 mod connack;
 mod connect;
+mod enrolment;
 mod lifecycle;
 mod limits;
 mod message_limits;

@@ -17,13 +17,13 @@ use tokio::runtime::Runtime;
 use crate::support::*;
 
 /// A broker with a registry, and what its clients show.
-struct Stand {
-    runtime: Runtime,
-    server: Server,
+pub(crate) struct Stand {
+    pub(crate) runtime: Runtime,
+    pub(crate) server: Server,
 }
 
 impl Stand {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(|_| {})
     }
 
@@ -36,7 +36,10 @@ impl Stand {
         Self { runtime, server }
     }
 
-    fn change<T>(&self, operation: impl FnOnce(&mut Draft<'_>) -> Result<T, Error>) -> T {
+    pub(crate) fn change<T>(
+        &self,
+        operation: impl FnOnce(&mut Draft<'_>) -> Result<T, Error>,
+    ) -> T {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = u64::try_from(since.expect("after 1970").as_millis()).expect("a date");
         let mut random = || uuid::Uuid::new_v4().as_u128();
@@ -51,7 +54,7 @@ impl Stand {
     }
 
     /// A certificate that is not registered.
-    fn issue(&self, name: &str) -> IssuedPem {
+    pub(crate) fn issue(&self, name: &str) -> IssuedPem {
         self.server
             .issue_pem(name, KeyKind::Ecdsa)
             .expect("a certificate")
@@ -88,7 +91,12 @@ impl Stand {
     }
 
     #[track_caller]
-    fn enter(&self, identity: &IssuedPem, version: Version, connect: &Connect) -> Client {
+    pub(crate) fn enter(
+        &self,
+        identity: &IssuedPem,
+        version: Version,
+        connect: &Connect,
+    ) -> Client {
         let mut client = self.dial(identity, version);
         client.send_connect(connect);
         assert_eq!(client.expect_connack().1, 0, "reason of CONNACK");
@@ -105,7 +113,7 @@ impl Stand {
 
     /// Sends a CONNECT of a certificate that has no standing: the connection just ends.
     #[track_caller]
-    fn cut(&self, identity: &IssuedPem, version: Version, connect: &Connect) {
+    pub(crate) fn cut(&self, identity: &IssuedPem, version: Version, connect: &Connect) {
         let mut client = self.dial(identity, version);
         client.send_connect(connect);
         client.expect_closed();
@@ -118,7 +126,7 @@ impl Drop for Stand {
     }
 }
 
-fn tls_config(ca: &str, identity: &IssuedPem) -> Arc<ClientConfig> {
+pub(crate) fn tls_config(ca: &str, identity: &IssuedPem) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_slice(ca.as_bytes()).expect("PEM");
     roots.add(ca).expect("an authority");

@@ -112,20 +112,20 @@ fn policies_hold_after_the_last_one_was_deleted() {
         let table = transaction.open_table(table).unwrap();
         table.get("format").unwrap().unwrap().value().to_owned()
     };
-    let mut office = Office::open(&path);
+    let office = Office::open(&path);
     assert!(!office.registry.state().policies_hold());
     office
         .change(|d| d.create_policy("p", ALL, Attributes::new()))
         .unwrap();
     drop(office);
     put(&path, "roundel_registry", "format", "1");
-    let mut office = Office::open(&path);
+    let office = Office::open(&path);
     let code = office.change(|d| Ok(d.get_registration_code())).unwrap();
     office.change(|d| d.delete_policy("p")).unwrap();
     assert!(office.registry.state().policies_hold());
     drop(office);
     assert_eq!(format(), "2");
-    let mut office = Office::open(&path);
+    let office = Office::open(&path);
     assert!(office.registry.state().policies_hold());
     let kept = office.change(|d| Ok(d.get_registration_code())).unwrap();
     assert_eq!(kept, code);
@@ -172,7 +172,7 @@ fn records_of_earlier_formats_are_read() {
         (
             "account",
             "account",
-            r#"{"registration_code":"c","had_policies":true}"#,
+            r#"{"registration_code":"c","had_policies":true,"events":{"enabled":["THING","CA_CERTIFICATE"],"created":1,"modified":2}}"#,
         ),
     ];
     for (table, key, value) in records {
