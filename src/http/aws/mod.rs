@@ -16,6 +16,7 @@ mod caller;
 mod certificates;
 mod endpoint;
 mod evaluation;
+mod events;
 mod groups;
 mod host;
 mod operation;
