@@ -129,6 +129,7 @@ async fn run(api: &Api, operation: &'static Operation, call: Call) -> Result<Res
     let (host, budget) = (api.host.clone(), api.engine.broker.budget());
     let jobs = match operation.run {
         Run::Change(_) => &host.changes,
+        Run::Issue(_) => &host.issuing,
         Run::Read(_) | Run::Work(_) | Run::Refused => &api.jobs,
     };
     let job = {
