@@ -633,6 +633,7 @@ mod tests {
     use crate::broker::Randomness;
     use crate::broker::deliver::{Origin, Run};
     use crate::broker::doubles::{NoAlarm, Sink, connect_request};
+    use crate::broker::outbox::Wake;
     use crate::broker::subscribe::{Due, Request};
     use crate::budget::Kind;
     use crate::codec::{QoS, ReasonCode, RetainHandling, SubscribeOptions};
@@ -815,6 +816,24 @@ mod tests {
             for link in &waiting.links {
                 let taken = link.take(<[u8]>::len);
                 assert!(taken > all, "{taken} bytes came, share {share}");
+            }
+        }
+    }
+
+    /// AWS-MQTT-08: what waits for its PUBACK is sent again, but not behind itself to a socket that is full.
+    #[test]
+    fn nothing_is_sent_again_to_a_socket_that_takes_nothing() {
+        const INTERVAL: Duration = Duration::from_secs(7);
+        let cases: [(fn() -> Sink, Wake); 2] =
+            [(Sink::default, Wake::Writer), (Sink::full, Wake::Nobody)];
+        for (link, expected) in cases {
+            let mut waiting = Waiting::new(16 << 20, false);
+            waiting.connect(link);
+            let context = waiting.broker.context(waiting.now + INTERVAL);
+            for Attached { session, .. } in &waiting.receivers {
+                let mut outbox = session.outbox();
+                let (wake, _) = outbox.resend_overdue(INTERVAL, None, &context);
+                assert_eq!(wake, expected);
             }
         }
     }

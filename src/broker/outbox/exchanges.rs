@@ -229,9 +229,9 @@ impl Outbox {
         }
     }
 
-    /// Sends again what has waited for its PUBACK for `interval` on a live connection, and gives up
-    /// on what has waited for `period` in all (AWS-MQTT-08, -09): some in one go. Returns whether there
-    /// is more to look at.
+    /// Sends again what has waited for its PUBACK for `interval` on a live connection, as far as that takes
+    /// it, and gives up on what has waited for `period` in all (AWS-MQTT-08, -09): some in one go. Returns
+    /// whether there is more to look at.
     pub(in crate::broker) fn resend_overdue(
         &mut self,
         interval: Duration,
@@ -241,6 +241,8 @@ impl Outbox {
         let Some(connected) = &mut self.connected else {
             return (Wake::Nobody, false);
         };
+        // A socket that takes nothing has not had the packets that were sent before.
+        let may_append = !connected.out.is_full();
         let mut given_up = Vec::new();
         let (mut appended, mut is_over) = (false, false);
         for _ in 0..LOOKED_AT {
@@ -255,7 +257,11 @@ impl Outbox {
             let age = Duration::from_secs(u64::from(age));
             if period.is_some_and(|period| age >= period) {
                 given_up.push(id);
-            } else if age >= interval && entry.sent_on == connected.number {
+            } else if age >= interval
+                && entry.sent_on == connected.number
+                && may_append
+                && connected.may_compose(PUMP_MARK, bounds)
+            {
                 // What this connection has not sent yet waits for its place in the window.
                 connected.append_delivery(delivery, id, !bounds.aws.never_dup, bounds.now);
                 appended = true;
