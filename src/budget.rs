@@ -30,8 +30,8 @@ const RESERVE: usize = 16;
 /// A receiver that has so many messages in flight gets none that may not wait.
 const FEW_IN_FLIGHT: usize = 16;
 
-/// Bytes of messages that a receiver may have in flight when all that is kept for small things is taken:
-/// less than its connection takes.
+/// Bytes of messages that a receiver may have in flight when all that is kept for small things is taken, and
+/// of packets of what waits for it when queues have their half: less than its connection takes.
 const TINY: usize = 2 * 1024;
 
 /// What bytes are held for.
@@ -258,6 +258,18 @@ impl Budget {
         in_flight < FEW_IN_FLIGHT
             && held.saturating_add(bytes) <= share
             && self.admits_at_once(bytes)
+    }
+
+    /// Whether what waits may be composed for a receiver that has so many bytes composed and not written. Its
+    /// message is held already, and its packet besides until the socket takes it: while queues have their
+    /// half, receivers that resume and do not read would double what they hold. Each has a little of it
+    /// then, less than its connection takes, and the rest is composed as the socket takes that. Packets are
+    /// charged when a run of them is composed, so they count here whether or not they are.
+    #[inline]
+    pub(crate) fn admits_output(&self, composed: usize) -> bool {
+        composed < TINY
+            || self.used_by(Kind::Queues).saturating_add(composed)
+                < self.0.limit.load(Ordering::Relaxed) / 2
     }
 
     /// Accounts for bytes in any case. The caller has seen that there is room, or holds no more than a
@@ -490,6 +502,20 @@ mod tests {
         budget.charge(Kind::Sessions, LIMIT - kept / 2 - half - kept - 2);
         assert!(admits(1, 0, 0) && !admits(2, 0, 0));
         assert!(budget.has_room(Kind::Connections, SMALL));
+    }
+
+    #[test]
+    fn little_is_composed_of_what_waits_while_there_is_no_room_for_it_twice() {
+        let budget = Owned::new(LIMIT);
+        let half = LIMIT / 2;
+        budget.charge(Kind::Queues, half / 2);
+        assert!(budget.admits_output(half / 2 - 1) && !budget.admits_output(half / 2));
+        budget.charge(Kind::Queues, half / 2);
+        assert!(budget.admits_output(TINY - 1) && !budget.admits_output(TINY));
+        budget.discharge(Kind::Queues, half);
+        // Other kinds have their own half.
+        budget.charge(Kind::Sessions, half);
+        assert!(budget.admits_output(half - 1));
     }
 
     #[test]

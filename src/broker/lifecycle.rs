@@ -631,8 +631,15 @@ fn deadline(now: Instant, secs: u32) -> Instant {
 mod tests {
     use super::*;
     use crate::broker::Randomness;
+    use crate::broker::deliver::{Origin, Run};
     use crate::broker::doubles::{NoAlarm, Sink, connect_request};
+    use crate::broker::outbox::Wake;
+    use crate::broker::subscribe::{Due, Request};
+    use crate::budget::Kind;
+    use crate::codec::{QoS, ReasonCode, RetainHandling, SubscribeOptions};
     use crate::config::Config;
+    use crate::message::publication::Publication;
+    use crate::topic::Filter;
 
     #[test]
     fn bytes_that_a_connection_left_count_until_they_are_gone() {
@@ -662,5 +669,172 @@ mod tests {
         assert_eq!(broker.budget().used(), LEFT, "nothing was written");
         drop(link.mailbox().take());
         assert_eq!(broker.budget().used(), 0);
+    }
+
+    /// Receivers with messages that wait: for their own subscriptions or, each of a group, for those.
+    struct Waiting {
+        broker: Broker,
+        now: Instant,
+        receivers: Vec<Attached>,
+        links: Vec<Arc<Sink>>,
+    }
+
+    impl Waiting {
+        const RECEIVERS: usize = 20;
+        const MESSAGES: usize = 200;
+        const LENGTH: usize = 1000;
+
+        fn new(memory: usize, share: bool) -> Self {
+            let now = Instant::now();
+            let mut config = Config::standard();
+            config.limits.memory = memory;
+            let broker = Broker::new(config, Randomness::from_seed(1), now, Arc::new(NoAlarm));
+            let mut waiting = Self {
+                broker,
+                now,
+                receivers: Vec::new(),
+                links: Vec::new(),
+            };
+            waiting.connect(Sink::default);
+            waiting.subscribe(share);
+            let mut dirty = Dirty::default();
+            let context = waiting.broker.context(now);
+            for Attached { session, epoch, .. } in &waiting.receivers {
+                let cause = Cause::Dropped;
+                waiting
+                    .broker
+                    .detach(session, *epoch, cause, &context, &mut dirty);
+            }
+            waiting.publish(&mut dirty);
+            waiting.finish(dirty);
+            waiting
+        }
+
+        /// Connects everybody, whoever was connected before.
+        fn connect(&mut self, link: fn() -> Sink) {
+            let mut dirty = Dirty::default();
+            let context = self.broker.context(self.now);
+            self.links = (0..Self::RECEIVERS).map(|_| Arc::new(link())).collect();
+            let attach = |(number, link): (usize, &Arc<Sink>)| {
+                let (client_id, mut will) = (number.to_string(), None);
+                let request = connect_request(&client_id, &mut will);
+                let peer = Peer {
+                    window: Self::MESSAGES,
+                    ..request.peer
+                };
+                let request = ConnectRequest {
+                    clean_start: false,
+                    expiry: 3600,
+                    takeover: Takeover::AtOnce,
+                    peer,
+                    ..request
+                };
+                let link: Arc<dyn Link> = link.clone();
+                let connack = |_| Vec::new();
+                let attached = self
+                    .broker
+                    .connect(request, &link, connack, &context, &mut dirty);
+                attached.expect("a session")
+            };
+            self.receivers = self.links.iter().enumerate().map(attach).collect();
+            self.finish(dirty);
+        }
+
+        fn subscribe(&self, share: bool) {
+            let context = self.broker.context(self.now);
+            for (number, Attached { session, epoch, .. }) in self.receivers.iter().enumerate() {
+                let filter = match share {
+                    true => format!("$share/{number}/t"),
+                    false => "t".to_owned(),
+                };
+                let request = Request {
+                    filter: Filter::parse(&filter).unwrap(),
+                    options: SubscribeOptions {
+                        qos: QoS::AtLeastOnce,
+                        no_local: false,
+                        retain_as_published: false,
+                        retain_handling: RetainHandling::DoNotSend,
+                    },
+                    id: None,
+                };
+                let mut due = Due::default();
+                let reason = self
+                    .broker
+                    .subscribe(session, *epoch, &request, &mut due, &context);
+                assert_eq!(reason, ReasonCode::GrantedQoS1);
+            }
+        }
+
+        fn publish(&self, dirty: &mut Dirty) {
+            let context = self.broker.context(self.now);
+            for _ in 0..Self::MESSAGES {
+                let payload = [0; Self::LENGTH];
+                let publication = Publication::new("t", &payload[..], QoS::AtLeastOnce);
+                let run = Run::one(&publication);
+                self.broker
+                    .deliver_and_forget(Origin::Outside, run, &context, dirty);
+            }
+        }
+
+        /// Does all there is to do.
+        fn finish(&self, mut dirty: Dirty) {
+            let context = self.broker.context(self.now);
+            loop {
+                while !self.broker.flush_some(usize::MAX, &context, &mut dirty) {
+                    dirty.begin_turn();
+                }
+                if !self.broker.has_work() {
+                    return;
+                }
+                self.broker.work(self.now, &mut dirty);
+            }
+        }
+    }
+
+    /// What waits is held already: its packets are composed besides as far as there is memory, and else as
+    /// sockets take them. So receivers that resume and do not read leave room for others, and those that
+    /// read get everything.
+    #[test]
+    fn packets_of_those_who_resume_and_do_not_read_stay_within_the_bound() {
+        const MEMORY: usize = 1 << 20;
+        for share in [false, true] {
+            let mut waiting = Waiting::new(MEMORY, share);
+            let all = Waiting::MESSAGES * Waiting::LENGTH;
+            let before = waiting.broker.budget().used_by(Kind::Queues);
+            assert!((all..MEMORY / 2).contains(&before), "{before} bytes wait");
+
+            waiting.connect(Sink::full);
+            let used = waiting.broker.budget().used_by(Kind::Queues);
+            let each = 2 * 1024 + 2 * Waiting::LENGTH;
+            let most = MEMORY / 2 + Waiting::RECEIVERS * each;
+            assert!(
+                (before..most).contains(&used),
+                "{used} bytes, share {share}"
+            );
+
+            waiting.connect(Sink::default);
+            for link in &waiting.links {
+                let taken = link.take(<[u8]>::len);
+                assert!(taken > all, "{taken} bytes came, share {share}");
+            }
+        }
+    }
+
+    /// AWS-MQTT-08: what waits for its PUBACK is sent again, but not behind itself to a socket that is full.
+    #[test]
+    fn nothing_is_sent_again_to_a_socket_that_takes_nothing() {
+        const INTERVAL: Duration = Duration::from_secs(7);
+        let cases: [(fn() -> Sink, Wake); 2] =
+            [(Sink::default, Wake::Writer), (Sink::full, Wake::Nobody)];
+        for (link, expected) in cases {
+            let mut waiting = Waiting::new(16 << 20, false);
+            waiting.connect(link);
+            let context = waiting.broker.context(waiting.now + INTERVAL);
+            for Attached { session, .. } in &waiting.receivers {
+                let mut outbox = session.outbox();
+                let (wake, _) = outbox.resend_overdue(INTERVAL, None, &context);
+                assert_eq!(wake, expected);
+            }
+        }
     }
 }

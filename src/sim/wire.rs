@@ -111,6 +111,11 @@ impl Wire {
         self.state.lock().broken
     }
 
+    /// Whether something happens in the middle of the next write.
+    pub(crate) fn has_meanwhile(&self) -> bool {
+        self.state.lock().meanwhile.is_some()
+    }
+
     /// Sets what happens in the middle of the next write, or that nothing does.
     pub(crate) fn set_meanwhile(&self, action: Option<Box<dyn FnOnce() + Send>>) {
         self.state.lock().meanwhile = action;

@@ -537,6 +537,10 @@ impl World {
         let Some(session) = self.pipes[index].turn.session().cloned() else {
             return;
         };
+        // One at a time: of a kick and a message in the writes of one call, nobody knows which came first.
+        if self.pipes.iter().any(|pipe| pipe.end.wire.has_meanwhile()) {
+            return;
+        }
         let now = self.now;
         let publishes = self.dice.chance(50);
         self.note(format_args!(

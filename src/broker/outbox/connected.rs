@@ -106,6 +106,13 @@ impl Connected {
         self.takes_at_once() || bounds.budget.admits_message(bytes)
     }
 
+    /// Whether what waits may be composed: fewer bytes than `mark` are, and there is memory for more.
+    #[inline]
+    pub(super) fn may_compose(&self, mark: usize, bounds: &Bounds<'_>) -> bool {
+        let composed = self.out.len();
+        composed < mark && bounds.budget.admits_output(composed)
+    }
+
     /// Whether the client may get a message of `topic`.
     #[inline]
     pub(super) fn may_receive(&self, topic: &str, now: Instant) -> bool {

@@ -92,7 +92,7 @@ impl Outbox {
 
     /// Whether something that waits could be sent at once.
     pub(in crate::broker) fn has_more(&self, bounds: &Bounds<'_>) -> bool {
-        (!self.queue.is_empty() && self.can_pump(bounds)) || self.can_resend()
+        (!self.queue.is_empty() && self.can_pump(bounds)) || self.can_resend(bounds)
     }
 
     fn can_pump(&self, bounds: &Bounds<'_>) -> bool {
@@ -100,7 +100,7 @@ impl Outbox {
             && self
                 .connected
                 .as_ref()
-                .is_some_and(|connected| connected.out.len() < PUMP_MARK)
+                .is_some_and(|connected| connected.may_compose(PUMP_MARK, bounds))
     }
 
     /// Free places in the window.
@@ -122,10 +122,10 @@ impl Outbox {
     }
 
     /// Whether what an earlier connection left open could be sent at once.
-    fn can_resend(&self) -> bool {
+    fn can_resend(&self, bounds: &Bounds<'_>) -> bool {
         let has_room = |connected: &Connected| {
             let on_wire = self.window.len().saturating_sub(connected.resend.len());
-            on_wire < connected.peer.window && connected.out.len() < PUMP_MARK
+            on_wire < connected.peer.window && connected.may_compose(PUMP_MARK, bounds)
         };
         let connected = self.connected.as_ref();
         !self.surrenders() && connected.is_some_and(|c| !c.resend.is_empty() && has_room(c))
@@ -135,7 +135,7 @@ impl Outbox {
     pub(in crate::broker) fn pump_resend(&mut self, bounds: &Bounds<'_>) -> Wake {
         let mut appended = false;
         for _ in 0..LOOKED_AT {
-            if !self.can_resend() {
+            if !self.can_resend(bounds) {
                 break;
             }
             let Some(connected) = &mut self.connected else {
@@ -229,9 +229,9 @@ impl Outbox {
         }
     }
 
-    /// Sends again what has waited for its PUBACK for `interval` on a live connection, and gives up
-    /// on what has waited for `period` in all (AWS-MQTT-08, -09): some in one go. Returns whether there
-    /// is more to look at.
+    /// Sends again what has waited for its PUBACK for `interval` on a live connection, as far as that takes
+    /// it, and gives up on what has waited for `period` in all (AWS-MQTT-08, -09): some in one go. Returns
+    /// whether there is more to look at.
     pub(in crate::broker) fn resend_overdue(
         &mut self,
         interval: Duration,
@@ -241,6 +241,8 @@ impl Outbox {
         let Some(connected) = &mut self.connected else {
             return (Wake::Nobody, false);
         };
+        // A socket that takes nothing has not had the packets that were sent before.
+        let may_append = !connected.out.is_full();
         let mut given_up = Vec::new();
         let (mut appended, mut is_over) = (false, false);
         for _ in 0..LOOKED_AT {
@@ -255,7 +257,11 @@ impl Outbox {
             let age = Duration::from_secs(u64::from(age));
             if period.is_some_and(|period| age >= period) {
                 given_up.push(id);
-            } else if age >= interval && entry.sent_on == connected.number {
+            } else if age >= interval
+                && entry.sent_on == connected.number
+                && may_append
+                && connected.may_compose(PUMP_MARK, bounds)
+            {
                 // What this connection has not sent yet waits for its place in the window.
                 connected.append_delivery(delivery, id, !bounds.aws.never_dup, bounds.now);
                 appended = true;

@@ -72,11 +72,16 @@ impl Outbox {
         if !self.may_share(connected, publication.topic, origin, bounds.now) {
             return HandOver::Denied;
         }
-        if grant.qos == QoS::AtMostOnce && connected.out.len() < bounds.limits.outbox {
+        // One that may not wait is held against the memory bound by itself.
+        let may_compose = match publication.at_once.is_required() {
+            true => connected.out.len() < bounds.limits.outbox,
+            false => connected.may_compose(bounds.limits.outbox, bounds),
+        };
+        if grant.qos == QoS::AtMostOnce && may_compose {
             return self.hand_over_at_most_once(publication, &grant, origin, bounds);
         }
         let fits = fits(publication, &grant, connected, bounds);
-        let has_room = grant.qos > QoS::AtMostOnce && self.has_room(bounds);
+        let has_room = grant.qos > QoS::AtMostOnce && may_compose && self.has_room(bounds);
         if !fits || !has_room {
             return self.refuse(fits, has_room, grant.qos, origin);
         }
@@ -221,8 +226,8 @@ impl Outbox {
     /// The room that some group wants and that there is.
     fn wanted_room(&self, bounds: &Bounds<'_>) -> Option<Room> {
         let connected = self.connected.as_ref()?;
-        let has_bytes = connected.out.len() < bounds.limits.outbox;
-        if !has_bytes || connected.is_leaving || connected.out.is_broken() {
+        let may_compose = connected.may_compose(bounds.limits.outbox, bounds);
+        if !may_compose || connected.is_leaving || connected.out.is_broken() {
             return None;
         }
         let memberships = self.memberships.as_ref()?;
