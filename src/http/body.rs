@@ -46,6 +46,7 @@ impl FromRequest<Api> for JsonBody {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
+            leave(request.into_body(), api);
             return Err(not_json());
         }
         let limit = super::body_limit(&api.engine.broker.config().limits);
@@ -72,6 +73,7 @@ impl JsonBody {
         }
         let headers = request.headers();
         if headers.contains_key(CONTENT_TYPE) && !is_json(headers) {
+            leave(request.into_body(), api);
             return Err(not_json());
         }
         let body = Self::read_all(request.into_body(), limit, api).await?;
@@ -95,8 +97,8 @@ impl JsonBody {
                 })?
             }
         };
-        if read.is_err() && announced <= DISCARD_BYTES {
-            api.tasks.spawn(discard(body));
+        if read.is_err() {
+            leave(body, api);
         }
         read
     }
@@ -170,6 +172,14 @@ fn not_json() -> ApiError {
 fn too_large(limit: usize) -> ApiError {
     let error = format!("the body is larger than {limit} bytes");
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+}
+
+/// Leaves a body, or the rest of one, unread: what is still coming is taken while the answer is on its way,
+/// unless it is too long for that.
+pub(super) fn leave(body: Body, api: &Api) {
+    if !body.is_end_stream() && body.size_hint().lower() <= DISCARD_BYTES {
+        api.tasks.spawn(discard(body));
+    }
 }
 
 /// Takes the rest of a body while the answer is on its way.

@@ -38,12 +38,14 @@ use serde_json::Value;
 
 use super::Api;
 use super::answer::Answer;
+use super::body::leave;
 use super::error::{ApiError, excerpt, no_path};
 
 use call::Call;
 use caller::Caller;
 use operation::{Operation, Run};
 use refusal::Refusal;
+use route::Found;
 
 pub(super) use host::Host;
 pub(super) use refused::RefusedCalls;
@@ -80,29 +82,44 @@ pub(super) fn refuse(error: ApiError, request: &Request) -> Response {
 }
 
 async fn answer(api: &Api, request: Request) -> Result<Response, Refusal> {
+    match find(api, &request) {
+        Ok(found) => {
+            let operation = found.operation;
+            let call = Call::read(found, request, api).await?;
+            run(api, operation, call).await
+        }
+        Err(refused) => {
+            leave(request.into_body(), api);
+            Ok(*refused)
+        }
+    }
+}
+
+/// The operation that a request asks for, if it can be carried out.
+fn find(api: &Api, request: &Request) -> Result<Found, Box<Response>> {
     let (method, uri) = (request.method(), request.uri());
     let caller = Caller::of(request.headers(), uri);
     if let Some(service) = caller.foreign() {
         api.host.refused_calls.note(service, "any operation");
-        return Ok(caller::not_served(service, request.headers()));
+        return Err(caller::not_served(service, request.headers()).into());
     }
     let found = match route::find(method, uri.path(), &caller) {
         Some(found) => found,
-        None if caller.is_signed() => return Err(no_operation(&request)),
-        None => return Ok(no_path(uri).into_response()),
+        None if caller.is_signed() => return Err(no_operation(request).into_response().into()),
+        None => return Err(no_path(uri).into_response().into()),
     };
     let operation = found.operation;
     if let Run::Refused = operation.run {
-        return Err(not_answered(api, operation));
+        return Err(not_answered(api, operation).into_response().into());
     }
     if api.host.registry().is_none() {
-        return Err(Refusal::invalid(format!(
+        let error = format!(
             "{} needs a registry, and this broker has none (--registry).",
             operation.name
-        )));
+        );
+        return Err(Refusal::invalid(error).into_response().into());
     }
-    let call = Call::read(found, request, api).await?;
-    run(api, operation, call).await
+    Ok(found)
 }
 
 fn no_operation(request: &Request) -> Refusal {
