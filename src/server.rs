@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "aws")]
-use crate::aws::{lifecycle::Lifecycle, registry::Registry};
+use crate::aws::{authority::Authority, lifecycle::Lifecycle};
 use crate::broker::{Broker, Randomness};
 use crate::config::Config;
 use crate::engine::{Engine, timekeeper};
@@ -153,11 +153,13 @@ impl Server {
                 .await
                 .unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?
         };
+        #[cfg(feature = "aws")]
+        let authority = registry.map(|registry| registry::authority(registry, &config.aws, &clock));
         let shared = share(
             config,
             clock,
             #[cfg(feature = "aws")]
-            registry.as_ref(),
+            authority.as_ref(),
         );
         shared.tasks.spawn(timekeeper::keep_time(
             shared.engine.clone(),
@@ -171,7 +173,7 @@ impl Server {
             shared.clone(),
             addrs,
             #[cfg(feature = "aws")]
-            registry,
+            authority,
             #[cfg(feature = "tls")]
             tls.as_ref().map(|tls| tls.trust.clone()),
         );
@@ -215,7 +217,7 @@ impl Drop for Server {
 pub(crate) fn share(
     config: Config,
     clock: Clock,
-    #[cfg(feature = "aws")] registry: Option<&Arc<Registry>>,
+    #[cfg(feature = "aws")] authority: Option<&Arc<Authority>>,
 ) -> Arc<Shared> {
     let timekeeper = Arc::new(timekeeper::Timekeeper::default());
     let randomness = match config.seed {
@@ -232,8 +234,8 @@ pub(crate) fn share(
         false => broker,
     };
     #[cfg(feature = "aws")]
-    let broker = match registry {
-        Some(registry) => registry::bind(broker, registry, &clock),
+    let broker = match authority {
+        Some(authority) => broker.with_access(authority.clone()),
         None => broker,
     };
     let passwords = Passwords::new(&broker);
@@ -244,8 +246,8 @@ pub(crate) fn share(
         stopping: CancellationToken::new(),
     });
     #[cfg(feature = "aws")]
-    if let Some(registry) = registry {
-        registry::follow(registry, &engine);
+    if let Some(authority) = authority {
+        registry::follow(authority.registry(), &engine);
     }
     Arc::new(Shared {
         engine,

@@ -6,11 +6,12 @@
 
 mod compiled;
 mod connection;
+#[cfg(feature = "http")]
+mod explanation;
 mod grants;
 mod standing;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -18,15 +19,18 @@ use parking_lot::Mutex;
 use crate::auth::Principal;
 use crate::broker::access::{Access, Claim, NotAdmitted, Permissions};
 use crate::config::{AwsRules, PolicyMode};
-use crate::policy::{Attachment, Context, Scope, Thing};
+use crate::policy::{Context, Scope};
 use crate::time::{Calendar, milliseconds};
 
-use super::certificate::as_policies_see;
-use super::registry::{self, CertificateStatus, PolicyFact, Registry, State, View};
+use super::registry::{PolicyFact, Registry, State};
+use super::subject::Subject;
 
 use compiled::Compiled;
 use connection::Connection;
 use grants::{Bound, Grants, Who};
+
+#[cfg(feature = "http")]
+pub(crate) use explanation::{Check, Client, Deed, Explanation};
 
 /// What a connection that is bound takes besides what is known of its client.
 const BOUND: usize = 1024;
@@ -42,8 +46,6 @@ struct Inner {
     calendar: Calendar,
     /// Policies hold before there are any.
     enforces: bool,
-    /// There was a policy once: they hold from the first one on.
-    holds: AtomicBool,
     /// The policy of clients without a principal.
     anonymous_policy: Option<Box<str>>,
     compiled: Mutex<Compiled>,
@@ -56,13 +58,17 @@ impl Authority {
             registry,
             calendar,
             enforces: rules.policies == PolicyMode::Enforce,
-            holds: AtomicBool::new(false),
             anonymous_policy: rules.anonymous_policy.as_deref().map(Into::into),
             compiled: Mutex::default(),
         };
         Self {
             inner: Arc::new(inner),
         }
+    }
+
+    /// What it asks.
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.inner.registry
     }
 }
 
@@ -74,7 +80,6 @@ impl Access for Authority {
                 Principal::Certificate(id) => Some(id.clone()),
                 Principal::Anonymous | Principal::User(_) | Principal::Program => None,
             },
-            client_id: claim.client_id.into(),
             source: Context {
                 client_id: Some(claim.client_id.to_owned()),
                 source_ip: claim.facts.peer.socket_addr().map(|peer| peer.ip()),
@@ -108,19 +113,14 @@ impl Inner {
     }
 
     /// Whether policies hold: from the first one on, or always.
-    fn has_policies(&self, state: &State) -> bool {
-        if self.enforces || self.holds.load(Ordering::Relaxed) {
-            return true;
-        }
-        let holds = state.has_policies();
-        self.holds.fetch_or(holds, Ordering::Relaxed);
-        holds
+    fn policies_hold(&self, state: &State) -> bool {
+        self.enforces || state.policies_hold()
     }
 
     /// What a client has been granted as things stand, and was `before`.
     fn grants(&self, who: &Who, before: Option<&Grants>, now: Instant) -> Grants {
         let state = self.registry.state();
-        if !self.has_policies(&state) {
+        if !self.policies_hold(&state) {
             return Grants::Everything;
         }
         let Some(id) = &who.certificate_id else {
@@ -132,31 +132,18 @@ impl Inner {
                 ),
             };
         };
-        let found = state.view(id, &who.client_id, self.milliseconds(now));
-        let (Some(view), Ok(certificate)) = (found, state.describe_certificate(id)) else {
-            return Grants::Nothing("the certificate is not registered");
-        };
-        if let Some(why) = standing(&view) {
-            return Grants::Nothing(why);
-        }
-        let context = Context {
-            // What a certificate says does not change.
-            certificate: match before.and_then(Grants::certificate) {
-                Some(known) => Some(known.clone()),
-                None => Some(as_policies_see(id, &certificate.pem)),
-            },
-            thing: view.thing.as_deref().map_or(Attachment::Detached, attached),
+        let now = self.milliseconds(now);
+        let source = Context {
+            certificate: before.and_then(Grants::certificate).cloned(),
             ..who.source.clone()
         };
-        let (mut policies, group_policies) = (view.policies, view.group_policies);
-        policies.extend(group_policies);
-        let thing = view.thing.as_ref().map_or(0, |thing| {
-            let attributes = thing.attributes.iter();
-            attributes
-                .map(|(name, value)| name.len() + value.len())
-                .sum()
-        });
-        self.bound(policies, context, certificate.pem.len() + thing)
+        match Subject::of_certificate(&state, id, source, now) {
+            None => Grants::Nothing("the certificate is not registered"),
+            Some(Subject {
+                barred: Some(why), ..
+            }) => Grants::Nothing(why),
+            Some(subject) => self.bound(subject.policies, subject.context, subject.size),
+        }
     }
 
     /// Policies that bind a client of whom is known what takes so many bytes.
@@ -173,30 +160,6 @@ impl Inner {
             context,
         }))
     }
-}
-
-/// Why a certificate opens no connection (AWS-ID-02); nothing for an active one within its validity.
-fn standing(view: &View) -> Option<&'static str> {
-    let outside = "the certificate is outside its validity";
-    why_not(view.status).or((!view.is_valid_now).then_some(outside))
-}
-
-/// Why a certificate of this status may have no connection; nothing for an active one.
-pub(crate) fn why_not(status: CertificateStatus) -> Option<&'static str> {
-    match status {
-        CertificateStatus::Active => None,
-        CertificateStatus::Inactive => Some("the certificate is INACTIVE"),
-        CertificateStatus::Revoked => Some("the certificate is REVOKED"),
-        CertificateStatus::PendingActivation => Some("the certificate is PENDING_ACTIVATION"),
-    }
-}
-
-fn attached(thing: &registry::Thing) -> Attachment {
-    Attachment::Attached(Thing {
-        name: thing.name.clone(),
-        type_name: thing.thing_type.clone(),
-        attributes: thing.attributes.clone(),
-    })
 }
 
 #[cfg(test)]
@@ -239,7 +202,6 @@ mod tests {
         fn grants(&self, client_id: &str, before: Option<&Grants>) -> Grants {
             let who = Who {
                 certificate_id: None,
-                client_id: client_id.into(),
                 source: Context {
                     client_id: Some(client_id.to_owned()),
                     ..Context::default()

@@ -4,3 +4,4 @@ pub(crate) mod authority;
 mod certificate;
 pub(crate) mod lifecycle;
 pub mod registry;
+pub(crate) mod subject;

@@ -35,6 +35,13 @@ impl Failure {
         Self { status: 2, message }
     }
 
+    /// With what to do about it.
+    #[cfg(feature = "aws")]
+    pub(crate) fn with_hint(mut self, hint: &str) -> Self {
+        self.message = format!("{} ({hint})", self.message);
+        self
+    }
+
     /// Says it, and turns into the exit status.
     pub(crate) fn report(self) -> ExitCode {
         // The status says it too, should nobody read this.

@@ -90,6 +90,7 @@ fn apply_document(args: &ImportArgs) -> Result<(), Failure> {
 }
 
 fn open(path: &Path) -> Result<Registry, Failure> {
+    // No document names the account or the Region.
     Registry::open(path, Scope::default()).map_err(|error| match error {
         StoreError::Held { .. } => Failure::refused(format!(
             "{error}: a running broker has to be stopped before"

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 #[cfg(feature = "aws")]
 use roundel::aws::registry::fleet::FileError;
+#[cfg(feature = "aws")]
+use roundel::config::RegistryPlace;
 use roundel::config::{Config, Loaded, Origin, Program, Ready};
 use roundel::{Addrs, Server, StartError};
 use tokio::runtime::Handle;
@@ -78,7 +80,7 @@ async fn serve(config: Config, program: &Program, workers: &Handle) -> Result<()
     };
     let server = started
         .map_err(|error| Failure::refused(format!("the start broke off: {error}")))?
-        .map_err(|error| no_start(&error, program))?;
+        .map_err(|error| no_start(&error, &config, program))?;
     warn_of_open_doors(&config, server.addrs());
     let page = match program.ready {
         Ready::Json => ready::json(&config, server.addrs(), server.ca_file()),
@@ -118,12 +120,21 @@ fn warn_of_open_doors(config: &Config, addrs: &Addrs) {
 }
 
 /// Why there is no server, with whoever chose a port that cannot be had.
-fn no_start(error: &StartError, program: &Program) -> Failure {
+#[cfg_attr(
+    not(feature = "aws"),
+    expect(unused_variables, reason = "ports are the program's")
+)]
+fn no_start(error: &StartError, config: &Config, program: &Program) -> Failure {
     let listener = match error {
         StartError::Bind { listener, .. } => listener,
         #[cfg(feature = "aws")]
         StartError::Fleet(FileError::Document { .. }) => {
             return Failure::misused(error.to_string());
+        }
+        #[cfg(feature = "aws")]
+        StartError::Registry(_) if config.registry == RegistryPlace::Certs => {
+            let hint = "the default place; --registry takes another, or `memory`";
+            return Failure::machine(error).with_hint(hint);
         }
         error => return Failure::machine(error),
     };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::error::{ConfigError, Origin};
 use super::load::Said;
-use super::{ClientCert, Config, Limits, Profile, RegistryPlace, Tls};
+use super::{AwsRules, ClientCert, Config, Limits, Profile, RegistryPlace, Tls};
 
 /// The largest packet of the protocol: a fixed header of 5 bytes and what it can announce.
 const PACKET_SIZE_MAX: u32 = 268_435_460;
@@ -18,6 +18,7 @@ pub(super) fn check(config: &mut Config, said: &Said) -> Result<(), ConfigError>
     check_listeners(config, said)?;
     check_certificates(&config.tls, said)?;
     check_registry(config, said)?;
+    check_account(&config.aws, said)?;
     check_limits(&config.limits, said)?;
     if config.http_idle_timeout.is_zero() {
         return Err(zero(said.origin("http_idle_timeout")));
@@ -168,6 +169,33 @@ fn check_registry(config: &Config, said: &Said) -> Result<(), ConfigError> {
             return Err(ConfigError::Value {
                 origin: said.origin(key),
                 reason: "this build lacks the feature aws".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What ARNs are made of.
+fn check_account(rules: &AwsRules, said: &Said) -> Result<(), ConfigError> {
+    let AwsRules {
+        account, region, ..
+    } = rules;
+    let is_number = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+    let is_small = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_region = !region.is_empty() && region.bytes().all(is_small);
+    for (key, value, is_right, form) in [
+        ("aws.account", account, is_number, "12 digits"),
+        (
+            "aws.region",
+            region,
+            is_region,
+            "small letters, digits and hyphens",
+        ),
+    ] {
+        if !is_right {
+            return Err(ConfigError::Value {
+                origin: said.origin(key),
+                reason: format!("`{value}` is not of the form: {form}"),
             });
         }
     }

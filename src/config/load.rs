@@ -17,7 +17,7 @@ use super::value::{
     parse_address, parse_name, parse_names, parse_optional_path, parse_path, parse_port,
     parse_registry, parse_word,
 };
-use super::{Config, Profile};
+use super::{Config, Profile, RegistryPlace};
 
 /// Gathers what was said about a configuration, and by whom.
 ///
@@ -176,10 +176,11 @@ impl Sources {
     pub fn load(self) -> Result<Loaded, ConfigError> {
         self.check_variables()?;
         let file = self.file.as_deref().map(read_file).transpose()?;
-        self.layer(file)
+        self.layer(file, RegistryPlace::Certs)
     }
 
-    fn layer(self, file: Option<File>) -> Result<Loaded, ConfigError> {
+    /// `kept` is where profile `aws` has its registry unless a source says otherwise.
+    fn layer(self, file: Option<File>, kept: RegistryPlace) -> Result<Loaded, ConfigError> {
         let (raw, lines, settings, name) = match file {
             Some(file) => (Some(file.raw), file.lines, file.settings, file.name),
             None => Default::default(),
@@ -216,7 +217,10 @@ impl Sources {
         }
         let profile = said.read("profile", parse_word)?.unwrap_or(Profile::Aws);
         let mut config = match profile {
-            Profile::Aws => Config::aws(),
+            Profile::Aws => Config {
+                registry: kept,
+                ..Config::aws()
+            },
             Profile::Standard => Config::standard(),
         };
         if let Some(raw) = raw {
@@ -390,7 +394,8 @@ fn from_toml(file: File) -> Result<Config, ConfigError> {
     if !file.settings.contains_key("profile") {
         return Err(ConfigError::NoProfile { file: file.name });
     }
-    Ok(Sources::new().layer(Some(file))?.config)
+    let kept = Config::aws().registry;
+    Ok(Sources::new().layer(Some(file), kept)?.config)
 }
 
 /// A configuration that comes out of a pipe is there after so long, or not at all.
@@ -420,7 +425,6 @@ mod tests {
     use super::*;
     #[cfg(all(feature = "http", feature = "tls"))]
     use crate::config::ClientCert;
-    use crate::config::RegistryPlace;
 
     fn sources(
         file: &str,
@@ -432,7 +436,15 @@ mod tests {
         let sources = flags
             .iter()
             .fold(sources, |s, (key, value)| s.flag(key, *value));
-        sources.layer(Some(file::read("r.toml", file)?))
+        sources.layer(Some(file::read("r.toml", file)?), RegistryPlace::Certs)
+    }
+
+    #[cfg(all(feature = "http", feature = "tls"))]
+    fn aws_of_the_program() -> Config {
+        Config {
+            registry: RegistryPlace::Certs,
+            ..Config::aws()
+        }
     }
 
     fn error(file: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> String {
@@ -446,7 +458,7 @@ mod tests {
         let loaded = Sources::new().load().unwrap();
         assert_eq!(
             format!("{:?}", loaded.config),
-            format!("{:?}", Config::aws())
+            format!("{:?}", aws_of_the_program())
         );
     }
 
@@ -641,6 +653,52 @@ mod tests {
     }
 
     #[test]
+    fn the_program_keeps_a_registry_and_the_library_where_it_is_asked_to() {
+        let program = |flags: &[(&str, &str)]| sources("", &[], flags).unwrap().config.registry;
+        assert_eq!(program(&[]), RegistryPlace::Certs);
+        assert_eq!(
+            program(&[("registry", "memory"), ("mqtt_port", "1")]),
+            RegistryPlace::Memory
+        );
+        let standard = program(&[("profile", "standard"), ("mqtt_port", "1")]);
+        assert_eq!(standard, RegistryPlace::Off);
+        let library = |text: &str| Config::from_toml_str(text).unwrap().registry;
+        let text = "profile = 'aws'\nmqtt_port = 0";
+        assert_eq!(library(text), RegistryPlace::Memory);
+        let asked = format!("{text}\nregistry = 'certs'");
+        assert_eq!(library(&asked), RegistryPlace::Certs);
+    }
+
+    #[test]
+    fn account_and_region_are_those_of_the_table() {
+        let text = "mqtt_port = 1\n[aws]\naccount = '000000000001'\nregion = 'eu-central-1'";
+        let rules = sources(text, &[], &[]).unwrap().config.aws;
+        assert_eq!(
+            (&*rules.account, &*rules.region, rules.match_any_account),
+            ("000000000001", "eu-central-1", false)
+        );
+        let text = "profile = 'standard'\n[aws]\nmatch_any_account = true";
+        let rules = sources(text, &[], &[]).unwrap().config.aws;
+        assert_eq!(
+            (&*rules.account, &*rules.region, rules.match_any_account),
+            ("123456789012", "us-east-1", true)
+        );
+        for (line, words) in [
+            ("account = '12345678901'", "12 digits"),
+            ("account = '12345678901x'", "12 digits"),
+            ("region = ''", "small letters"),
+            ("region = 'eu:central'", "small letters"),
+        ] {
+            let message = error(&format!("[aws]\n{line}"), &[], &[]);
+            let key = line.split(' ').next().unwrap();
+            assert!(
+                message.starts_with(&format!("r.toml:2: `aws.{key}`")) && message.contains(words),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
     fn a_file_that_is_not_there_is_named() {
         let message = Config::from_file("/nowhere/r.toml")
             .unwrap_err()
@@ -661,7 +719,7 @@ mod tests {
     fn the_shipped_files_state_the_defaults() {
         for (name, defaults) in [
             ("default-standard.toml", Config::standard()),
-            ("default-aws.toml", Config::aws()),
+            ("default-aws.toml", aws_of_the_program()),
         ] {
             let config = Config::from_toml_str(&shipped(name)).unwrap();
             assert_eq!(format!("{config:#?}"), format!("{defaults:#?}"), "{name}");

@@ -76,7 +76,9 @@ pub enum RegistryPlace {
     Memory,
     /// In this file, which is made if there is none.
     File(PathBuf),
-    /// In `registry.redb` in the folder of the certificates if it is there, else in memory.
+    /// In `registry.redb` in the folder of the certificates, which is made if there is none; in memory while
+    /// another broker has that file, and where there is no such folder: certificates in memory or in files
+    /// of one's own. So does the `roundel` program in profile `aws` unless told otherwise.
     Certs,
 }
 
@@ -292,7 +294,7 @@ pub struct Limits {
 }
 
 /// Behaviour of the service that differs from the standard, one switch each.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AwsRules {
     /// QoS 2 is refused everywhere (AWS-MQTT-01 to -04, AWS-CONN-22).
@@ -335,6 +337,13 @@ pub struct AwsRules {
     pub policies: PolicyMode,
     /// The policy of clients without a principal; without one they are refused where policies hold.
     pub anonymous_policy: Option<String>,
+    /// The account that resources are in: 12 digits (AWS-ID-54).
+    pub account: String,
+    /// The Region that resources are in.
+    pub region: String,
+    /// Policies match whatever account and Region they name; otherwise those that name others match
+    /// nothing (AWS-ID-53, -54).
+    pub match_any_account: bool,
 }
 
 /// Whether policies hold before there are any.
@@ -345,6 +354,39 @@ pub enum PolicyMode {
     Auto,
     /// What no policy allows is refused, from the start.
     Enforce,
+}
+
+/// The account and the Region of the service's own examples.
+const ACCOUNT: &str = "123456789012";
+const REGION: &str = "us-east-1";
+
+/// All switches off, as the standard has it.
+impl Default for AwsRules {
+    fn default() -> Self {
+        Self {
+            refuse_qos2: false,
+            refuse_subscription_identifiers: false,
+            refuse_reserved_topics: false,
+            refuse_reserved_retain: false,
+            refuse_reserved_client_ids: false,
+            retained_exact_only: false,
+            hash_excludes_parent: false,
+            never_dup: false,
+            protocol_change_ends_session: false,
+            announce_all: false,
+            plain_acks: false,
+            close_on_refusal_v3: false,
+            generated_client_ids: false,
+            traced_reason_strings: false,
+            refuse_bridge_levels: false,
+            lifecycle_events: false,
+            policies: PolicyMode::Auto,
+            anonymous_policy: None,
+            account: ACCOUNT.to_owned(),
+            region: REGION.to_owned(),
+            match_any_account: false,
+        }
+    }
 }
 
 impl AwsRules {
@@ -368,8 +410,7 @@ impl AwsRules {
             traced_reason_strings: true,
             refuse_bridge_levels: true,
             lifecycle_events: true,
-            policies: PolicyMode::Auto,
-            anonymous_policy: None,
+            ..Self::default()
         }
     }
 }
@@ -476,7 +517,7 @@ impl Config {
             },
             limits: Limits::aws(),
             aws: AwsRules::on(),
-            registry: RegistryPlace::Certs,
+            registry: RegistryPlace::Memory,
             sys_interval: None,
             ..Self::standard()
         }

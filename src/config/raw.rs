@@ -153,6 +153,9 @@ table!(RawAws for AwsRules {
     lifecycle_events: bool,
     policies: Word<PolicyMode>,
     anonymous_policy: OrOff<String>,
+    account: String,
+    region: String,
+    match_any_account: bool,
 });
 
 impl RawFile {

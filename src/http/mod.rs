@@ -33,7 +33,7 @@ use axum::response::IntoResponse;
 use axum::routing::{any, get};
 
 #[cfg(feature = "aws")]
-use crate::aws::registry::Registry;
+use crate::aws::authority::Authority;
 use crate::broker::Overview;
 use crate::config::Limits;
 use crate::engine::{Engine, Turns};
@@ -59,7 +59,7 @@ pub(crate) struct Parts {
     pub(crate) cannot_accept: Arc<Seldom>,
     /// What the service's own operations are about, if there is one.
     #[cfg(feature = "aws")]
-    pub(crate) registry: Option<Arc<Registry>>,
+    pub(crate) authority: Option<Arc<Authority>>,
     /// What issues certificates of clients, if anything does.
     #[cfg(all(feature = "aws", feature = "tls"))]
     pub(crate) signer: Option<Arc<crate::net::ca::Signer>>,
@@ -160,7 +160,7 @@ mod tests {
             turns: shared.turns.clone(),
             cannot_accept: shared.notices.cannot_accept.clone(),
             #[cfg(feature = "aws")]
-            registry: None,
+            authority: None,
             #[cfg(all(feature = "aws", feature = "tls"))]
             signer: None,
         }

@@ -21,6 +21,24 @@ impl Document {
     }
 }
 
+impl Document {
+    /// Its resources that are of another account or Region, or not of this service (AWS-ID-54), whether
+    /// those are to be ignored or not.
+    pub fn foreign_resources(&self, scope: &Scope) -> Vec<String> {
+        let prefix = scope.prefix();
+        let templates = self.statements().iter().flat_map(|s| &s.resources);
+        let foreign = templates.filter(|template| is_none_of(template, &prefix));
+        foreign.map(ToString::to_string).collect()
+    }
+}
+
+/// Whether no text with this beginning matches.
+fn is_none_of(template: &Template, prefix: &str) -> bool {
+    template
+        .behind(prefix)
+        .is_some_and(|rests| rests.is_empty())
+}
+
 fn unknown_names(statement: &Statement, place: &str) -> Vec<String> {
     let actions = statement.idle_actions.iter();
     let mut remarks: Vec<_> = actions
@@ -39,7 +57,7 @@ fn idle_resources(statement: &Statement, scope: &Scope, place: &str) -> Vec<Stri
     let mut remarks = Vec::new();
     for template in &statement.resources {
         let local = scope.localized(template);
-        if local.behind(&prefix).is_some_and(|rests| rests.is_empty()) {
+        if is_none_of(&local, &prefix) {
             remarks.push(format!("{place}: `{template}` is none of {prefix}*"));
         } else if !is_of_type(&local, statement) {
             remarks.push(format!(

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 #[cfg(feature = "aws")]
-use crate::aws::registry::Registry;
+use crate::aws::{authority::Authority, registry::Registry};
 use crate::broker::Dirty;
 use crate::codec::QoS;
 use crate::engine::Engine;
@@ -33,7 +33,7 @@ pub struct Handle {
     pub(super) shared: Arc<Shared>,
     addrs: Addrs,
     #[cfg(feature = "aws")]
-    registry: Option<Arc<Registry>>,
+    authority: Option<Arc<Authority>>,
     #[cfg(feature = "tls")]
     trust: Option<Trust>,
 }
@@ -62,14 +62,14 @@ impl Handle {
     pub(super) fn new(
         shared: Arc<Shared>,
         addrs: Addrs,
-        #[cfg(feature = "aws")] registry: Option<Arc<Registry>>,
+        #[cfg(feature = "aws")] authority: Option<Arc<Authority>>,
         #[cfg(feature = "tls")] trust: Option<Trust>,
     ) -> Self {
         Self {
             shared,
             addrs,
             #[cfg(feature = "aws")]
-            registry,
+            authority,
             #[cfg(feature = "tls")]
             trust,
         }
@@ -87,7 +87,9 @@ impl Handle {
     #[cfg(feature = "aws")]
     #[must_use]
     pub fn registry(&self) -> Option<&Arc<Registry>> {
-        self.registry.as_ref()
+        self.authority
+            .as_ref()
+            .map(|authority| authority.registry())
     }
 
     /// The CA certificate that clients of the TLS listeners trust; absolute. `None` without TLS, where
@@ -147,7 +149,7 @@ impl Handle {
             turns: self.shared.turns.clone(),
             cannot_accept: self.shared.notices.cannot_accept.clone(),
             #[cfg(feature = "aws")]
-            registry: self.registry.clone(),
+            authority: self.authority.clone(),
             #[cfg(all(feature = "aws", feature = "tls"))]
             signer: self.trust.as_ref().and_then(|trust| trust.signer.clone()),
         }

@@ -1,16 +1,18 @@
 //! The registry of a server: where it comes from, and what its changes mean for clients.
 
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use crate::auth::Principal;
-use crate::aws::authority::{Authority, why_not};
+use crate::aws::authority::Authority;
 use crate::aws::registry::fleet::import_file;
 use crate::aws::registry::{Changed, Means, Registry, StoreError};
-use crate::broker::{Broker, Dirty};
-use crate::config::{Config, PolicyMode, RegistryPlace};
+use crate::aws::subject::why_not;
+use crate::broker::Dirty;
+use crate::config::{AwsRules, Config, PolicyMode, RegistryPlace, Tls};
 use crate::engine::Engine;
-use crate::policy::Scope;
+use crate::policy::{Document, Scope};
 use crate::time::{Clock, milliseconds};
 
 use super::StartError;
@@ -18,29 +20,15 @@ use super::StartError;
 /// The file in the folder of the certificates.
 const FILE: &str = "registry.redb";
 
-/// Opens what the configuration names. The file in the folder of the certificates belongs to the first
-/// broker that takes it; others begin with nothing.
+/// Opens what the configuration names.
 pub(super) fn open(config: &Config, now: SystemTime) -> Result<Option<Arc<Registry>>, StartError> {
+    let scope = scope(&config.aws);
     let registry = match &config.registry {
         RegistryPlace::Off => return Ok(None),
-        RegistryPlace::Memory => Registry::in_memory(Scope::default()),
-        RegistryPlace::File(path) => Registry::open(path, Scope::default())?,
-        RegistryPlace::Certs => {
-            let path = config.tls.certs.join(FILE);
-            match path.exists() {
-                false => Registry::in_memory(Scope::default()),
-                true => match Registry::open(&path, Scope::default()) {
-                    Err(StoreError::Held { path }) => {
-                        tracing::warn!(
-                            path = %path.display(),
-                            "another broker has the registry; this one begins with an empty one in memory"
-                        );
-                        Registry::in_memory(Scope::default())
-                    }
-                    opened => opened?,
-                },
-            }
-        }
+        RegistryPlace::Memory => Registry::in_memory(scope),
+        RegistryPlace::Certs if !has_folder(&config.tls) => Registry::in_memory(scope),
+        RegistryPlace::File(path) => Registry::open(path, scope)?,
+        RegistryPlace::Certs => open_in(&config.tls.certs, scope)?,
     };
     if let Some(fleet) = &config.fleet {
         let means = Means {
@@ -53,27 +41,69 @@ pub(super) fn open(config: &Config, now: SystemTime) -> Result<Option<Arc<Regist
     Ok(Some(Arc::new(registry)))
 }
 
-/// Has the policies of a registry asked.
-pub(super) fn bind(broker: Broker, registry: &Arc<Registry>, clock: &Clock) -> Broker {
-    let rules = &broker.config().aws;
-    if rules.policies == PolicyMode::Auto && !registry.state().has_policies() {
+/// Whether there is a folder of the certificates: not where they are in memory, or files of one's own.
+fn has_folder(tls: &Tls) -> bool {
+    !tls.in_memory && tls.server_cert.is_none()
+}
+
+/// Whose resources they are.
+fn scope(rules: &AwsRules) -> Scope {
+    Scope {
+        account: rules.account.clone(),
+        region: rules.region.clone(),
+        any: rules.match_any_account,
+        ..Scope::default()
+    }
+}
+
+/// The file in the folder of the certificates. It belongs to the first broker that takes it; others begin
+/// with nothing.
+fn open_in(folder: &Path, scope: Scope) -> Result<Registry, StoreError> {
+    // Without a TLS listener nobody has made it yet. Where that cannot be, the file cannot be either, and
+    // that is what is said.
+    #[cfg(feature = "tls")]
+    let _ = crate::net::ca::create_folder(folder);
+    #[cfg(not(feature = "tls"))]
+    let _ = std::fs::create_dir_all(folder);
+    match Registry::open(&folder.join(FILE), scope.clone()) {
+        Err(StoreError::Held { path }) => {
+            tracing::warn!(
+                path = %path.display(),
+                "another broker has the registry; this one begins with an empty one in memory"
+            );
+            Ok(Registry::in_memory(scope))
+        }
+        opened => opened,
+    }
+}
+
+/// Asks the policies of a registry.
+pub(super) fn authority(
+    registry: Arc<Registry>,
+    rules: &AwsRules,
+    clock: &Clock,
+) -> Arc<Authority> {
+    let state = registry.state();
+    if rules.policies == PolicyMode::Auto && !state.policies_hold() {
         tracing::info!("there are no policies yet: until there is one, clients may do everything");
     }
-    let authority = Authority::new(registry.clone(), clock.calendar(), rules);
-    broker.with_access(Arc::new(authority))
+    for policy in state.policies_in_force() {
+        tell_of_others(&policy.name, &policy.document, state.scope());
+    }
+    Arc::new(Authority::new(registry, clock.calendar(), rules))
 }
 
 /// Has clients feel what changes.
 pub(super) fn follow(registry: &Registry, engine: &Arc<Engine>) {
-    let engine = Arc::downgrade(engine);
+    let (engine, scope) = (Arc::downgrade(engine), registry.state().scope().clone());
     registry.on_change(move |changed| {
         if let Some(engine) = Weak::upgrade(&engine) {
-            apply(changed, &engine);
+            apply(changed, &engine, &scope);
         }
     });
 }
 
-fn apply(changed: &Changed, engine: &Engine) {
+fn apply(changed: &Changed, engine: &Engine, scope: &Scope) {
     let context = engine.broker.context(engine.clock.now());
     let mut dirty = Dirty::default();
     match changed {
@@ -85,6 +115,47 @@ fn apply(changed: &Changed, engine: &Engine) {
             }
         }
         Changed::Views => engine.broker.review_access(&context, &mut dirty),
+        Changed::Policy { name, document } => {
+            if let Ok(document) = Document::parse(document) {
+                tell_of_others(name, &document, scope);
+            }
+        }
     }
     engine.broker.flush_all(&context, dirty);
+}
+
+/// Says of a policy that it names other accounts or Regions (AWS-ID-54).
+fn tell_of_others(policy: &str, document: &Document, scope: &Scope) {
+    let foreign = document.foreign_resources(scope);
+    if foreign.is_empty() {
+        return;
+    }
+    let (resources, own) = (foreign.join(", "), scope.prefix());
+    if scope.any {
+        tracing::info!(
+            policy,
+            resources,
+            own,
+            "a policy names another account or Region, which is ignored"
+        );
+    } else {
+        tracing::warn!(
+            policy,
+            resources,
+            own,
+            "a policy names another account or Region, where nothing is (aws.match_any_account ignores both)"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_of_account_and_region_are_the_same_everywhere() {
+        for config in [Config::aws(), Config::standard()] {
+            assert_eq!(scope(&config.aws), Scope::default());
+        }
+    }
 }

@@ -24,11 +24,42 @@ fn policies_hold_from_the_first_one_on() {
             Version::V5 => assert_eq!(before.expect_puback(9), 0x87),
             Version::V3 => before.expect_closed(),
         }
+        // Nor does deleting it go back.
+        stand.change(|draft| {
+            let target = draft.list_targets_for_policy("other", Default::default())?;
+            for target in target.items {
+                let target = draft.arn(&target);
+                draft.detach_policy("other", &target)?;
+            }
+            draft.delete_policy("other")
+        });
+        stand.cut(&unknown, version, &Connect::new("after"));
         // Nor does anybody without a certificate get in.
         let mut plain = Client::dial(stand.server.addrs().mqtt.expect("a listener"), version);
         plain.send_connect(&Connect::new("plain"));
         plain.expect_closed();
     });
+}
+
+/// AWS-ID-53 AWS-ID-54
+#[test]
+fn account_and_region_are_the_configured_ones_or_do_not_matter() {
+    let elsewhere = json!([{
+        "Effect": "Allow", "Action": "iot:*", "Resource": "arn:aws:iot:eu-central-1:000000000001:*",
+    }]);
+    let moved = Stand::with(|config| {
+        config.aws.account = "000000000001".to_owned();
+        config.aws.region = "eu-central-1".to_owned();
+    });
+    let connect = || Connect::new("car");
+    let device = moved.device("device", &elsewhere);
+    moved.enter(&device, Version::V5, &connect());
+    let home = Stand::start();
+    let device = home.device("device", &elsewhere);
+    home.refuse(&device, Version::V5, &connect());
+    let open = Stand::with(|config| config.aws.match_any_account = true);
+    let device = open.device("device", &elsewhere);
+    open.enter(&device, Version::V5, &connect());
 }
 
 #[test]

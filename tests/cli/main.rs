@@ -42,6 +42,17 @@ impl Outcome {
         }
     }
 
+    /// The same of a program whose log stands before that line.
+    #[cfg(feature = "aws")]
+    #[track_caller]
+    fn assert_ended(&self, status: i32, words: &[&str]) {
+        assert_eq!(self.status, Some(status), "{}", self.stderr);
+        let last = self.stderr.lines().last().unwrap_or_default();
+        for word in words {
+            assert!(last.contains(word), "no {word:?} in {:?}", self.stderr);
+        }
+    }
+
     #[track_caller]
     fn assert_done(&self) {
         assert_eq!(self.status, Some(0), "{}", self.stderr);

@@ -1,10 +1,12 @@
 //! `roundel registry`.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use super::broker::Broker;
 use super::{roundel, run};
 
 const FLEET: &str = r#"[policies.all]
@@ -119,4 +121,71 @@ fn an_import_that_is_killed_leaves_all_of_it_or_nothing() {
         things.push(count);
     }
     assert!(things[things.len() - 1] > 0, "none got to its end");
+}
+
+/// A broker with nothing but defaults and free ports, and what it says on standard error.
+fn serve(folder: &Path, flags: &[&str], log: &str) -> Broker {
+    let mut command = roundel(folder, &["serve", "--ready", "json", "--http-port", "off"]);
+    command.args(["--mqtts-port", "0"]).args(flags);
+    Broker::spawn(command.stderr(File::create(folder.join(log)).unwrap()))
+}
+
+#[test]
+fn a_broker_keeps_its_registry_beside_its_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |line: &str| run(folder.path(), &line.split(' ').collect::<Vec<_>>());
+    fs::write(folder.path().join("fleet.toml"), "[things.car1]").unwrap();
+    let first = serve(folder.path(), &["--fleet", "fleet.toml"], "first");
+    let path = folder.path().join("certs/registry.redb");
+    assert!(path.exists());
+    let second = serve(folder.path(), &[], "second");
+    for broker in [second, first] {
+        broker.signal("-TERM");
+        assert_eq!(broker.wait().code(), Some(0));
+    }
+    let said = |log: &str| fs::read_to_string(folder.path().join(log)).unwrap();
+    for (log, count) in [("first", 0), ("second", 1)] {
+        let said = said(log);
+        assert_eq!(said.matches("another broker has").count(), count, "{said}");
+        assert_eq!(said.matches(" WARN ").count(), count, "{said}");
+    }
+    let kept = at("registry export --registry certs/registry.redb");
+    assert!(kept.stdout.contains("[things.car1]"), "{}", kept.stdout);
+    // One that is named is wanted.
+    let held = roundel::aws::registry::Registry::open(&path, Default::default()).unwrap();
+    at("serve --registry certs/registry.redb --mqtts-port 0 --http-port off")
+        .assert_ended(1, &["--registry", "certs/registry.redb", "in use"]);
+    drop(held);
+}
+
+#[test]
+fn a_folder_that_takes_no_registry_is_named_with_the_flag_that_takes_another() {
+    let folder = tempfile::tempdir().unwrap();
+    // Nobody can write there, whoever runs the tests.
+    let own = "serve --mqtts-port off --mqtt-port 0 --http-port off --certs /proc";
+    let line: Vec<_> = own.split(' ').collect();
+    run(folder.path(), &line).assert_ended(1, &["/proc/registry.redb", "--registry"]);
+}
+
+/// AWS-ID-54
+#[test]
+fn a_policy_of_another_account_is_told_of_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = FLEET.split("[thing_groups").next().unwrap();
+    let fleet = fleet.replace(r#""*"}}"#, r#""arn:aws:iot:eu-central-1:1:*"}}"#);
+    fs::write(folder.path().join("fleet.toml"), fleet).unwrap();
+    let config = "[aws]\nmatch_any_account = true\n";
+    fs::write(folder.path().join("any.toml"), config).unwrap();
+    for (flags, level) in [(&[][..], "WARN"), (&["--config", "any.toml"], "INFO")] {
+        let flags = [&["--fleet", "fleet.toml", "--registry", "memory"], flags].concat();
+        let broker = serve(folder.path(), &flags, "log");
+        broker.signal("-TERM");
+        broker.wait();
+        let said = fs::read_to_string(folder.path().join("log")).unwrap();
+        let lines: Vec<_> = said.lines().filter(|l| l.contains("account")).collect();
+        assert_eq!(lines.len(), 1, "{said}");
+        for word in [level, "policy=all", "arn:aws:iot:eu-central-1:1:*"] {
+            assert!(lines[0].contains(word), "no {word} in {said}");
+        }
+    }
 }

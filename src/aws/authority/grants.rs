@@ -10,7 +10,6 @@ use crate::protocol::violation::Violation;
 /// Who has connected: what does not change while the connection lasts.
 pub(super) struct Who {
     pub(super) certificate_id: Option<Arc<str>>,
-    pub(super) client_id: Box<str>,
     /// Without what the registry knows.
     pub(super) source: Context,
 }

@@ -74,10 +74,14 @@ impl State {
         Ok(ids.look_up(|id| self.authorities.get(&id).cloned()))
     }
 
+    /// What there is one of, if anything of it is there.
+    pub(super) fn account(&self) -> Option<&Account> {
+        self.accounts.get(Account::KEY).map(|account| &**account)
+    }
+
     /// The registration code, if somebody has asked for one.
     pub(super) fn registration_code(&self) -> Option<&String> {
-        let account = self.accounts.get(Account::KEY)?;
-        account.registration_code.as_ref()
+        self.account()?.registration_code.as_ref()
     }
 }
 
@@ -93,9 +97,13 @@ impl Draft<'_> {
     }
 
     pub(super) fn set_registration_code(&mut self, code: Option<String>) {
-        self.put(Account {
-            registration_code: code,
-        });
+        self.update_account(|account| account.registration_code = code);
+    }
+
+    pub(super) fn update_account(&mut self, update: impl FnOnce(&mut Account)) {
+        let mut account = self.account().cloned().unwrap_or_default();
+        update(&mut account);
+        self.put(account);
     }
 
     /// Deletes the code: the next one is another one.

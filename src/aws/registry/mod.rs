@@ -78,6 +78,13 @@ pub enum Changed {
     },
     /// Any view may be another one.
     Views,
+    /// A policy has another document, whose views are told of besides.
+    Policy {
+        /// Its name.
+        name: String,
+        /// What holds now.
+        document: Arc<str>,
+    },
 }
 
 /// Who wants to know of each change.
@@ -362,8 +369,7 @@ impl Draft<'_> {
 
     fn write<R: Record>(&mut self, key: &str, new: Option<Arc<R>>, value: Option<Vec<u8>>) {
         let old = self.batch.state.set(key, new.clone());
-        let changed = R::changed(old.as_deref(), new.as_deref());
-        self.batch.changed.extend(changed);
+        R::changed(old.as_deref(), new.as_deref(), &mut self.batch.changed);
         self.batch.writes.push(Write {
             table: R::TABLE,
             key: key.to_owned(),

@@ -215,6 +215,9 @@ impl Draft<'_> {
             )));
         }
         self.remove::<Policy>(name);
+        if self.policies.is_empty() {
+            self.update_account(|account| account.had_policies = true);
+        }
         Ok(())
     }
 }

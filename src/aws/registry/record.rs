@@ -282,4 +282,7 @@ pub(super) struct Account {
     /// 64 hexadecimal digits, once somebody asked for them (AWS-OPS-44).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) registration_code: Option<String>,
+    /// Policies hold although there is none: there was one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) had_policies: bool,
 }

@@ -147,8 +147,8 @@ pub(super) trait Record: Clone + PartialEq + Serialize + DeserializeOwned + 'sta
         None
     }
 
-    /// What a change of it means for views, if anything.
-    fn changed(old: Option<&Self>, new: Option<&Self>) -> Option<Changed>;
+    /// Notes what a change of it means for those who keep views.
+    fn changed(old: Option<&Self>, new: Option<&Self>, told: &mut Vec<Changed>);
 }
 
 fn toggle<T: Ord>(set: &mut RedBlackTreeSetSync<T>, entry: T, is_there: bool) {
@@ -159,9 +159,9 @@ fn toggle<T: Ord>(set: &mut RedBlackTreeSetSync<T>, entry: T, is_there: bool) {
     }
 }
 
-/// Views, if it is so.
-fn views(is_so: bool) -> Option<Changed> {
-    is_so.then_some(Changed::Views)
+/// Notes that views may be others, if it is so.
+fn views(is_so: bool, told: &mut Vec<Changed>) {
+    told.extend(is_so.then_some(Changed::Views));
 }
 
 impl Record for Thing {
@@ -196,9 +196,9 @@ impl Record for Thing {
         }
     }
 
-    fn changed(old: Option<&Self>, new: Option<&Self>) -> Option<Changed> {
+    fn changed(old: Option<&Self>, new: Option<&Self>, told: &mut Vec<Changed>) {
         let is_attached = |thing: Option<&Self>| thing.is_some_and(|t| !t.principals.is_empty());
-        views(is_attached(old) || is_attached(new))
+        views(is_attached(old) || is_attached(new), told);
     }
 }
 
@@ -219,9 +219,7 @@ impl Record for ThingType {
 
     fn index(&self, _: &mut State, _: bool) {}
 
-    fn changed(_: Option<&Self>, _: Option<&Self>) -> Option<Changed> {
-        None
-    }
+    fn changed(_: Option<&Self>, _: Option<&Self>, _: &mut Vec<Changed>) {}
 }
 
 impl Record for ThingGroup {
@@ -250,9 +248,9 @@ impl Record for ThingGroup {
         }
     }
 
-    fn changed(old: Option<&Self>, new: Option<&Self>) -> Option<Changed> {
+    fn changed(old: Option<&Self>, new: Option<&Self>, told: &mut Vec<Changed>) {
         let policies = |group: Option<&Self>| group.map(|g| g.policies.clone()).unwrap_or_default();
-        views(policies(old) != policies(new))
+        views(policies(old) != policies(new), told);
     }
 }
 
@@ -284,15 +282,16 @@ impl Record for Certificate {
         }
     }
 
-    fn changed(old: Option<&Self>, new: Option<&Self>) -> Option<Changed> {
+    fn changed(old: Option<&Self>, new: Option<&Self>, told: &mut Vec<Changed>) {
         let status = |certificate: Option<&Self>| certificate.map(|c| c.status);
         if status(old) != status(new) {
-            return old.or(new).map(|certificate| Changed::Certificate {
+            told.extend(old.or(new).map(|certificate| Changed::Certificate {
                 id: certificate.id.clone(),
                 status: status(new),
-            });
+            }));
+            return;
         }
-        views(old.map(|c| &c.policies) != new.map(|c| &c.policies))
+        views(old.map(|c| &c.policies) != new.map(|c| &c.policies), told);
     }
 }
 
@@ -316,13 +315,11 @@ impl Record for CaCertificate {
         toggle(&mut state.authority_dates, entry, is_there);
     }
 
-    fn changed(_: Option<&Self>, _: Option<&Self>) -> Option<Changed> {
-        None
-    }
+    fn changed(_: Option<&Self>, _: Option<&Self>, _: &mut Vec<Changed>) {}
 }
 
 impl Policy {
-    fn document(&self) -> Option<&str> {
+    fn document(&self) -> Option<&Arc<str>> {
         let version = self.versions.get(&self.default_version)?;
         Some(&version.document)
     }
@@ -346,7 +343,7 @@ impl Record for Policy {
     fn index(&self, state: &mut State, is_there: bool) {
         let entry = (self.created, self.name.clone());
         toggle(&mut state.policy_dates, entry, is_there);
-        match self.document().map(Document::parse) {
+        match self.document().map(|document| Document::parse(document)) {
             Some(Ok(document)) if is_there => {
                 let document = Arc::new(document);
                 state.documents.insert_mut(self.name.clone(), document);
@@ -358,15 +355,24 @@ impl Record for Policy {
     }
 
     fn fault(&self) -> Option<String> {
-        match self.document().map(Document::parse) {
+        match self.document().map(|document| Document::parse(document)) {
             None => Some("it has no default version".to_owned()),
             Some(document) => document.err().map(|error| error.to_string()),
         }
     }
 
-    fn changed(old: Option<&Self>, new: Option<&Self>) -> Option<Changed> {
+    fn changed(old: Option<&Self>, new: Option<&Self>, told: &mut Vec<Changed>) {
+        let document = |policy: Option<&Self>| policy.and_then(Self::document).cloned();
+        let now = document(new);
+        if document(old) == now {
+            return;
+        }
         // The first policy of all may decide whether policies hold.
-        views(old.and_then(Self::document) != new.and_then(Self::document))
+        told.push(Changed::Views);
+        if let (Some(Self { name, .. }), Some(document)) = (new, now) {
+            let name = name.clone();
+            told.push(Changed::Policy { name, document });
+        }
     }
 }
 
@@ -387,9 +393,7 @@ impl Record for Account {
 
     fn index(&self, _: &mut State, _: bool) {}
 
-    fn changed(_: Option<&Self>, _: Option<&Self>) -> Option<Changed> {
-        None
-    }
+    fn changed(_: Option<&Self>, _: Option<&Self>, _: &mut Vec<Changed>) {}
 }
 
 impl Account {

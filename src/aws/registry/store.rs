@@ -15,7 +15,7 @@ use super::record::{Account, CaCertificate, Certificate, Policy, Thing, ThingGro
 use super::state::{Record, State};
 
 /// The version of the records. It rises when an older program could not read them, or would lose something.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// What a file of redb begins with.
 const MAGIC: [u8; 9] = [b'r', b'e', b'd', b'b', 0x1A, 0x0A, 0xA9, 0x0D, 0x0A];
@@ -257,6 +257,8 @@ fn write(database: &Database, writes: &[Write], commits: u64) -> Result<(), Caus
     let transaction = database.begin_write()?;
     let mut meta = transaction.open_table(META)?;
     meta.insert(COMMITS_KEY, commits.to_string().as_str())?;
+    // What is written may need a later version than what was there.
+    meta.insert(FORMAT_KEY, FORMAT.to_string().as_str())?;
     drop(meta);
     // A table is opened once, and only one at a time.
     let mut tables: Vec<&str> = writes.iter().map(|write| write.table).collect();

@@ -68,9 +68,10 @@ impl State {
         (kind == PrincipalType::ExclusiveThing).then_some(thing)
     }
 
-    /// Whether there is any policy.
-    pub fn has_policies(&self) -> bool {
-        !self.policies.is_empty()
+    /// Whether there is any policy, or was one: deleting the last does not go back to the time before the
+    /// first.
+    pub fn policies_hold(&self) -> bool {
+        !self.policies.is_empty() || self.account().is_some_and(|account| account.had_policies)
     }
 
     /// The default version of a policy.
@@ -82,6 +83,12 @@ impl State {
             version: policy.default_version,
             document: document.clone(),
         })
+    }
+
+    /// The default versions of all policies.
+    pub(crate) fn policies_in_force(&self) -> impl Iterator<Item = PolicyFact> {
+        let names = self.policies.keys();
+        names.filter_map(|name| self.policy_in_force(name))
     }
 
     fn facts<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> Vec<PolicyFact> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::aws::authority::Authority;
 use crate::aws::registry::{Draft, Means, Registry, Timestamp};
 use crate::config::Config;
 use crate::engine::Engine;
@@ -25,7 +26,7 @@ const CHANGES: usize = 512;
 /// The registry, and what is needed beside it.
 pub(in crate::http) struct Host {
     engine: Arc<Engine>,
-    registry: Option<Arc<Registry>>,
+    authority: Option<Arc<Authority>>,
     #[cfg(feature = "tls")]
     signer: Option<Arc<crate::net::ca::Signer>>,
     /// The threads of changes.
@@ -37,7 +38,7 @@ impl Host {
     pub(in crate::http) fn new(parts: &super::super::Parts) -> Self {
         Self {
             engine: parts.engine.clone(),
-            registry: parts.registry.clone(),
+            authority: parts.authority.clone(),
             #[cfg(feature = "tls")]
             signer: parts.signer.clone(),
             changes: Jobs::bounded(CHANGES_AT_ONCE, CHANGES),
@@ -46,7 +47,14 @@ impl Host {
     }
 
     pub(super) fn registry(&self) -> Option<&Arc<Registry>> {
-        self.registry.as_ref()
+        self.authority
+            .as_ref()
+            .map(|authority| authority.registry())
+    }
+
+    /// What asks the policies, if there is a registry.
+    pub(in crate::http) fn authority(&self) -> Option<&Authority> {
+        self.authority.as_deref()
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -76,8 +84,8 @@ impl Host {
     }
 
     pub(super) fn required(&self) -> Result<&Arc<Registry>, Refusal> {
-        let registry = self.registry.as_ref();
-        registry.ok_or_else(|| Refusal::invalid("This broker has no registry (--registry)."))
+        self.registry()
+            .ok_or_else(|| Refusal::invalid("This broker has no registry (--registry)."))
     }
 
     /// Changes the registry, and waits for the commit.

@@ -15,6 +15,7 @@ mod call;
 mod caller;
 mod certificates;
 mod endpoint;
+mod evaluation;
 mod groups;
 mod host;
 mod operation;

@@ -377,7 +377,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "GetCommandExecution",
         "GET /command-executions/{executionId}",
     ),
-    Operation::refused(Iot, "GetEffectivePolicies", "POST /effective-policies"),
     Operation::refused(Iot, "GetIndexingConfiguration", "GET /indexing/config"),
     Operation::refused(Iot, "GetJobDocument", "GET /jobs/{jobId}/job-document"),
     Operation::refused(Iot, "GetLoggingOptions", "GET /loggingOptions"),
@@ -564,7 +563,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "StopThingRegistrationTask",
         "PUT /thing-registration-tasks/{taskId}/cancel",
     ),
-    Operation::refused(Iot, "TestAuthorization", "POST /test-authorization"),
     Operation::refused(
         Iot,
         "TestInvokeAuthorizer",

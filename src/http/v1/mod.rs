@@ -4,6 +4,8 @@ mod clients;
 mod clock;
 mod groups;
 mod openapi;
+#[cfg(feature = "aws")]
+mod policy;
 mod publish;
 #[cfg(feature = "aws")]
 mod refused_calls;
@@ -39,7 +41,9 @@ pub(super) fn router() -> Router<Api> {
         .route("/openapi.json", get(openapi::show))
         .fallback(unknown_path);
     #[cfg(feature = "aws")]
-    let router = router.route("/refused-calls", get(refused_calls::list));
+    let router = router
+        .route("/policy/explain", get(policy::explain))
+        .route("/refused-calls", get(refused_calls::list));
     router.method_not_allowed_fallback(wrong_method)
 }
 

@@ -67,7 +67,7 @@ pub(super) fn lock(folder: &Path) -> Result<Option<File>, CertError> {
 }
 
 /// Makes the folder if need be; one that is made for the purpose is not for repositories.
-pub(super) fn create_folder(folder: &Path) -> Result<(), CertError> {
+pub(crate) fn create_folder(folder: &Path) -> Result<(), CertError> {
     let unwritable = |source| CertError::Write {
         path: folder.to_owned(),
         source,

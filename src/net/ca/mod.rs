@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use rcgen::{Issuer, KeyPair, PublicKeyData as _};
 
 pub use self::error::CertError;
+pub(crate) use self::files::create_folder;
 
 use self::files::Access;
 use crate::config::{self, ClientCert};
@@ -256,7 +257,7 @@ impl Authority {
         certificate::check_name(name)?;
         let certificate = out_dir.as_ref().join(format!("{name}.certificate.pem"));
         let private_key = out_dir.as_ref().join(format!("{name}.private.key"));
-        files::create_folder(out_dir.as_ref())?;
+        create_folder(out_dir.as_ref())?;
         for path in [&certificate, &private_key] {
             if files::exists(path)? {
                 return Err(CertError::Exists { path: path.clone() });

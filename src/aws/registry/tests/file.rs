@@ -93,15 +93,47 @@ fn a_later_format_and_a_record_that_is_none_are_named() {
         damaged.contains("`p`: it has no default version"),
         "{damaged}"
     );
-    put(&path, "roundel_registry", "format", "2");
+    put(&path, "roundel_registry", "format", "3");
     let newer = open(&path).unwrap_err();
     assert!(matches!(newer, StoreError::Newer { .. }), "{newer:?}");
-    assert!(newer.to_string().contains("has format 2"), "{newer}");
+    assert!(newer.to_string().contains("has format 3"), "{newer}");
 }
 
-/// Every member of every record, as format 1 writes it: what stands here has to stay readable.
+/// AWS-ID-12: also in a file of format 1, which says nothing of it, and gets format 2 by it.
 #[test]
-fn records_of_format_1_are_read() {
+fn policies_hold_after_the_last_one_was_deleted() {
+    const ALL: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iot:*","Resource":"*"}}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.redb");
+    let format = || {
+        let database = Database::open(&path).unwrap();
+        let table = redb::TableDefinition::<&str, &str>::new("roundel_registry");
+        let transaction = redb::ReadableDatabase::begin_read(&database).unwrap();
+        let table = transaction.open_table(table).unwrap();
+        table.get("format").unwrap().unwrap().value().to_owned()
+    };
+    let office = Office::open(&path);
+    assert!(!office.registry.state().policies_hold());
+    office
+        .change(|d| d.create_policy("p", ALL, Attributes::new()))
+        .unwrap();
+    drop(office);
+    put(&path, "roundel_registry", "format", "1");
+    let office = Office::open(&path);
+    let code = office.change(|d| Ok(d.get_registration_code())).unwrap();
+    office.change(|d| d.delete_policy("p")).unwrap();
+    assert!(office.registry.state().policies_hold());
+    drop(office);
+    assert_eq!(format(), "2");
+    let office = Office::open(&path);
+    assert!(office.registry.state().policies_hold());
+    let kept = office.change(|d| Ok(d.get_registration_code())).unwrap();
+    assert_eq!(kept, code);
+}
+
+/// Every member of every record, as formats 1 and 2 write it: what stands here has to stay readable.
+#[test]
+fn records_of_earlier_formats_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("r.redb");
     drop(open(&path).unwrap());
@@ -137,7 +169,11 @@ fn records_of_format_1_are_read() {
             "p",
             r#"{"name":"p","versions":{"2":{"document":"{\"Version\":\"2012-10-17\",\"Statement\":{\"Effect\":\"Allow\",\"Action\":\"iot:*\",\"Resource\":\"*\"}}","created":1}},"default_version":2,"next_version":3,"created":1,"modified":1,"generation":"i","tags":{"k":"v"}}"#,
         ),
-        ("account", "account", r#"{"registration_code":"c"}"#),
+        (
+            "account",
+            "account",
+            r#"{"registration_code":"c","had_policies":true}"#,
+        ),
     ];
     for (table, key, value) in records {
         put(&path, table, key, value);
