@@ -49,7 +49,7 @@ enum Command {
     /// Issues client certificates: NAME.certificate.pem and NAME.private.key
     #[cfg(feature = "tls")]
     Cert(cert::CertArgs),
-    /// Checks a configuration file
+    /// Checks a configuration file, and the fleet document that it names
     CheckConfig {
         /// The file to check
         file: PathBuf,
@@ -236,6 +236,10 @@ fn check_config(file: PathBuf) -> Result<(), Failure> {
     let name = file.display().to_string();
     let loaded = Sources::new().file(file).load().map_err(Failure::misuse)?;
     serve::log_filter(&loaded.program)?;
+    #[cfg(feature = "aws")]
+    if let Some(fleet) = &loaded.config.fleet {
+        registry::check(fleet)?;
+    }
     print(&format!(
         "{name}: valid, profile {}\n",
         loaded.config.profile.name()

@@ -132,7 +132,7 @@ impl Server {
                 // Clients that are told this name find it in the certificate.
                 tls.san.push(config.endpoint_name.clone());
                 // Keys are made, and another process that makes them is waited for.
-                let prepared = tokio::task::spawn_blocking(move || prepare_tls(&tls));
+                let prepared = tokio::task::spawn_blocking(move || certificates(&tls));
                 let prepared = prepared
                     .await
                     .unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?;
@@ -152,6 +152,18 @@ impl Server {
             opened
                 .await
                 .unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?
+        };
+        #[cfg(feature = "tls")]
+        let tls = match tls {
+            Some((certificates, trust)) => {
+                #[cfg(feature = "aws")]
+                let certificates = match &registry {
+                    Some(registry) => certificates.with_registry(registry)?,
+                    None => certificates,
+                };
+                Some(prepare_tls(&certificates, trust, config.tls.client_cert)?)
+            }
+            None => None,
         };
         #[cfg(feature = "aws")]
         let authority = registry.map(|registry| registry::authority(registry, &config.aws, &clock));
@@ -257,6 +269,8 @@ pub(crate) fn share(
         passwords,
         #[cfg(feature = "tls")]
         handshakes: crate::net::Gate::new(handshake_steps(), HANDSHAKES_WAITING),
+        #[cfg(feature = "aws")]
+        enrolments: crate::net::enrolment_gate(),
         notices: Notices::default(),
     })
 }
@@ -283,12 +297,13 @@ struct Prepared {
 }
 
 #[cfg(feature = "tls")]
-fn prepare_tls(tls: &crate::config::Tls) -> Result<Prepared, StartError> {
-    use crate::net::tls::Terms;
-
-    let (certificates, trust) = certificates(tls)?;
-    let terms = Terms {
-        client_cert: tls.client_cert,
+fn prepare_tls(
+    certificates: &crate::net::tls::Certificates,
+    trust: handle::Trust,
+    client_cert: crate::config::ClientCert,
+) -> Result<Prepared, StartError> {
+    let terms = crate::net::tls::Terms {
+        client_cert,
         alpn: &[],
     };
     Ok(Prepared {

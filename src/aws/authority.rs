@@ -17,13 +17,15 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::auth::Principal;
+use crate::broker::ConnectionFacts;
 use crate::broker::access::{Access, Claim, NotAdmitted, Permissions};
 use crate::config::{AwsRules, PolicyMode};
 use crate::policy::{Context, Scope};
 use crate::time::{Calendar, milliseconds};
 
-use super::registry::{PolicyFact, Registry, State};
-use super::subject::Subject;
+use super::enrolment;
+use super::registry::{Means, PolicyFact, Registry, State};
+use super::subject::{Subject, barred};
 
 use compiled::Compiled;
 use connection::Connection;
@@ -44,6 +46,8 @@ struct Inner {
     registry: Arc<Registry>,
     scope: Scope,
     calendar: Calendar,
+    /// Gives random numbers.
+    random: fn() -> u128,
     /// Policies hold before there are any.
     enforces: bool,
     /// The policy of clients without a principal.
@@ -52,11 +56,17 @@ struct Inner {
 }
 
 impl Authority {
-    pub(crate) fn new(registry: Arc<Registry>, calendar: Calendar, rules: &AwsRules) -> Self {
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        calendar: Calendar,
+        random: fn() -> u128,
+        rules: &AwsRules,
+    ) -> Self {
         let inner = Inner {
             scope: registry.state().scope().clone(),
             registry,
             calendar,
+            random,
             enforces: rules.policies == PolicyMode::Enforce,
             anonymous_policy: rules.anonymous_policy.as_deref().map(Into::into),
             compiled: Mutex::default(),
@@ -74,6 +84,9 @@ impl Authority {
 
 impl Access for Authority {
     fn admit(&self, claim: Claim<'_>) -> Result<Arc<dyn Permissions>, NotAdmitted> {
+        if !claim.has_enrolled && enrolment::is_due(&self.inner.registry.state(), &claim) {
+            return Err(NotAdmitted::Unregistered);
+        }
         let tls = claim.facts.tls.as_ref();
         let who = Who {
             certificate_id: match claim.principal {
@@ -99,6 +112,19 @@ impl Access for Authority {
             claim.charge,
         )))
     }
+
+    #[cfg(feature = "tls")]
+    fn may_enrol(&self, certificate: &[u8]) -> bool {
+        self.inner.registry.state().may_auto_register(certificate)
+    }
+
+    fn enrol(&self, facts: &ConnectionFacts, now: Instant) -> Option<(String, Vec<u8>)> {
+        let means = Means {
+            now: self.inner.milliseconds(now),
+            random: &mut || (self.inner.random)(),
+        };
+        enrolment::enrol(&self.inner.registry, facts, means)
+    }
 }
 
 impl Inner {
@@ -121,7 +147,10 @@ impl Inner {
     fn grants(&self, who: &Who, before: Option<&Grants>, now: Instant) -> Grants {
         let state = self.registry.state();
         if !self.policies_hold(&state) {
-            return Grants::Everything;
+            // What somebody said of a certificate holds all the same.
+            let id = who.certificate_id.as_deref();
+            let barred = id.and_then(|id| barred(&state, id, self.milliseconds(now)));
+            return barred.map_or(Grants::Everything, Grants::Nothing);
         }
         let Some(id) = &who.certificate_id else {
             let name = self.anonymous_policy.as_deref();

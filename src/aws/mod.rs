@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 mod certificate;
+mod enrolment;
 pub(crate) mod lifecycle;
 pub mod registry;
 pub(crate) mod subject;

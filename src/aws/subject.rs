@@ -59,6 +59,11 @@ impl Subject {
     }
 }
 
+/// Why a certificate that somebody registered may have no connection, whatever the policies say.
+pub(crate) fn barred(state: &State, id: &str, now: Timestamp) -> Option<&'static str> {
+    standing(&state.view(id, "", now)?)
+}
+
 /// Why a certificate opens no connection (AWS-ID-02); nothing for an active one within its validity.
 fn standing(view: &View) -> Option<&'static str> {
     let outside = "the certificate is outside its validity";

@@ -25,14 +25,32 @@ use super::facts::ConnectionFacts;
 pub(crate) trait Access: Send + Sync {
     /// Lets a client in, or says why not.
     fn admit(&self, claim: Claim<'_>) -> Result<Arc<dyn Permissions>, NotAdmitted>;
+
+    /// Whether a certificate (DER) may have to be registered at the CONNECT of the client that shows it.
+    #[cfg(all(feature = "aws", feature = "tls"))]
+    fn may_enrol(&self, certificate: &[u8]) -> bool;
+
+    /// Registers the certificate of a client; topic and payload of what is to be told of it, again as
+    /// long as it waits to be accepted. Takes as long as a disk.
+    #[cfg(feature = "aws")]
+    fn enrol(&self, facts: &ConnectionFacts, now: Instant) -> Option<(String, Vec<u8>)>;
 }
 
 /// Why a client does not get in.
-pub(crate) struct NotAdmitted {
-    pub(crate) violation: Violation,
-    /// Whether the client is told, as far as its version has words for it; otherwise the connection is
-    /// just closed.
-    pub(crate) is_told: bool,
+pub(crate) enum NotAdmitted {
+    #[cfg_attr(
+        not(feature = "aws"),
+        expect(dead_code, reason = "nobody refuses without")
+    )]
+    Refused {
+        violation: Violation,
+        /// Whether the client is told, as far as its version has words for it; otherwise the connection
+        /// is just closed.
+        is_told: bool,
+    },
+    /// [`Access::enrol`] comes first; then it is asked again.
+    #[cfg(feature = "aws")]
+    Unregistered,
 }
 
 /// What a CONNECT asks for.
@@ -47,6 +65,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) will: Option<&'a Will>,
     /// The session may outlive the connection, or be one that did (AWS-ID-83).
     pub(crate) is_persistent: bool,
+    /// It has been to [`Access::enrol`], or cannot go there.
+    pub(crate) has_enrolled: bool,
     pub(crate) now: Instant,
     /// For what is kept about the connection.
     pub(crate) charge: Charge,

@@ -112,6 +112,9 @@ impl Traffic {
 pub(crate) struct TlsFacts {
     /// SHA-256 of the client certificate, as the service's certificate id.
     pub(crate) certificate_id: Option<String>,
+    /// The client certificate (DER), where [`Access`](super::access::Access) may have it registered.
+    #[cfg(feature = "aws")]
+    pub(crate) certificate: Option<Box<[u8]>>,
     /// The server name that the client asked for.
     #[cfg(any(feature = "http", feature = "aws"))]
     pub(crate) sni: Option<String>,

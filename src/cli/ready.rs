@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use roundel::Addrs;
-use roundel::config::{ClientCert, Config};
+use roundel::config::{ClientCert, Config, RegistryPlace};
 use serde::Serialize;
 
 use super::shell_word;
@@ -65,13 +65,17 @@ pub(crate) fn text(
     ca_file: Option<&Path>,
     program: &str,
 ) -> String {
+    let control = match config.registry {
+        RegistryPlace::Off => "control API",
+        _ => "control API, and that of AWS IoT Core",
+    };
     let mut page = format!("Roundel {VERSION}, profile {}\n\n", config.profile.name());
     for (name, address, what) in [
         ("mqtt", addrs.mqtt, "MQTT"),
         ("mqtts", addrs.mqtts, "MQTT over TLS"),
         ("ws", addrs.ws, "MQTT over WebSocket, path /mqtt"),
         ("wss", addrs.wss, "MQTT over WebSocket over TLS, path /mqtt"),
-        ("http", addrs.http, "control API"),
+        ("http", addrs.http, control),
     ] {
         if let Some(address) = address {
             let address = address.to_string();
@@ -79,11 +83,23 @@ pub(crate) fn text(
         }
     }
     page.push('\n');
-    for line in examples(config, addrs, ca_file, program) {
+    let examples = examples(config, addrs, ca_file, program);
+    for line in examples.into_iter().chain(service_example(config, addrs)) {
         let _ = writeln!(page, "  {line}");
     }
     page.push_str("\nCtrl-C stops it.\n");
     page
+}
+
+/// A command of the AWS CLI, where there is something for it to ask about.
+fn service_example(config: &Config, addrs: &Addrs) -> Option<String> {
+    let address = addrs
+        .http
+        .filter(|_| config.registry != RegistryPlace::Off)?;
+    let address = SocketAddr::new(reachable(address.ip()), address.port());
+    Some(format!(
+        "aws --endpoint-url http://{address} iot list-things"
+    ))
 }
 
 /// Commands for the simplest listener there is; none where only browsers can connect.
@@ -157,6 +173,15 @@ fn host_flag(ip: IpAddr) -> String {
         String::new()
     } else {
         format!("-h {ip} ")
+    }
+}
+
+/// The address under which a listener is reached from this machine.
+fn reachable(ip: IpAddr) -> IpAddr {
+    match ip {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand, ValueEnum};
-use roundel::aws::registry::fleet::{FileError, Format, export, import_file};
+use roundel::aws::registry::fleet::{Applied, FileError, Format, export, import_file};
 use roundel::aws::registry::{Means, Registry, StoreError};
 use roundel::policy::Scope;
 
@@ -75,18 +75,27 @@ fn print_document(args: &ExportArgs) -> Result<(), Failure> {
 
 fn apply_document(args: &ImportArgs) -> Result<(), Failure> {
     let registry = open(&args.registry)?;
+    let applied = import(&registry, &args.file)?;
+    let lines = applied.iter().map(|applied| format!("{applied}\n"));
+    super::print(&lines.collect::<String>())
+}
+
+/// Says what is wrong with a document, as if an empty registry had it applied.
+pub(crate) fn check(file: &Path) -> Result<(), Failure> {
+    import(&Registry::in_memory(Scope::default()), file).map(drop)
+}
+
+fn import(registry: &Registry, file: &Path) -> Result<Vec<Applied>, Failure> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |now| now.as_millis());
     let means = Means {
         now: u64::try_from(now).unwrap_or(u64::MAX),
         random: &mut random,
     };
-    let applied = import_file(&registry, means, &args.file).map_err(|error| match error {
+    import_file(registry, means, file).map_err(|error| match error {
         FileError::Document { .. } => Failure::misused(error.to_string()),
         error => Failure::machine(error),
-    })?;
-    let lines = applied.iter().map(|applied| format!("{applied}\n"));
-    super::print(&lines.collect::<String>())
+    })
 }
 
 fn open(path: &Path) -> Result<Registry, Failure> {

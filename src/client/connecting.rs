@@ -22,7 +22,7 @@ use crate::protocol::violation::Violation;
 use super::answers::Answers;
 use super::frames;
 use super::machine::{
-    Active, Connection, Credentials, Flow, HANDOVER_LIMIT, Phase, Received, Verdict,
+    Active, Connection, Credentials, Flow, HANDOVER_LIMIT, Inquiry, Phase, Received, Verdict,
 };
 use super::refusing::Applicant;
 
@@ -115,12 +115,13 @@ impl Connection {
             Some(name) => Principal::User(name.clone()),
             None => self.holder(),
         };
-        self.phase = Phase::Authenticating(Box::new(accepted));
-        Flow::Authenticate(Credentials::new(username, connect.password, charge))
+        self.phase = Phase::Asking(Box::new(accepted));
+        let credentials = Credentials::new(username, connect.password, charge);
+        Flow::Ask(Inquiry::Credentials(credentials))
     }
 
-    /// Goes on after [`Flow::Authenticate`].
-    pub(crate) fn authenticated(
+    /// Goes on after [`Flow::Ask`].
+    pub(crate) fn answered(
         &mut self,
         broker: &Broker,
         verdict: Verdict,
@@ -128,12 +129,14 @@ impl Connection {
         dirty: &mut Dirty,
     ) -> Flow {
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);
-        let Phase::Authenticating(accepted) = phase else {
+        let Phase::Asking(accepted) = phase else {
             return Flow::End;
         };
         let violation = match verdict {
             _ if broker.is_stopping() => stopping(),
             Verdict::Valid => return self.establish(broker, *accepted, context, dirty),
+            #[cfg(feature = "aws")]
+            Verdict::Enrolled => return self.enter(broker, *accepted, true, context, dirty),
             Verdict::Invalid => Violation::new(
                 ReasonCode::BadUserNameOrPassword,
                 "MQTT-3.1.4-2",
@@ -185,14 +188,32 @@ impl Connection {
                 dirty,
             );
         }
-        let permissions = match self.ask_for_permissions(broker, &accepted, context) {
+        self.enter(broker, accepted, false, context, dirty)
+    }
+
+    /// Takes the session, if the client may have it.
+    fn enter(
+        &mut self,
+        broker: &Broker,
+        accepted: Accepted,
+        has_enrolled: bool,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Flow {
+        let asked = self.ask_for_permissions(broker, &accepted, has_enrolled, context);
+        let permissions = match asked {
             Ok(permissions) => permissions,
-            Err(refusal) => {
+            Err(NotAdmitted::Refused { violation, is_told }) => {
                 let applicant = Applicant {
-                    is_told: refusal.is_told,
+                    is_told,
                     ..Applicant::from(&accepted)
                 };
-                return self.reject(broker, &applicant, &refusal.violation, context, dirty);
+                return self.reject(broker, &applicant, &violation, context, dirty);
+            }
+            #[cfg(feature = "aws")]
+            Err(NotAdmitted::Unregistered) => {
+                self.phase = Phase::Asking(Box::new(accepted));
+                return Flow::Ask(Inquiry::Enrolment(self.facts.clone()));
             }
         };
         let deadline = context.live + HANDOVER_LIMIT;
@@ -212,6 +233,7 @@ impl Connection {
         &self,
         broker: &Broker,
         accepted: &Accepted,
+        has_enrolled: bool,
         context: &Context<'_>,
     ) -> Result<Option<Arc<dyn Permissions>>, NotAdmitted> {
         let Some(access) = broker.access() else {
@@ -223,6 +245,7 @@ impl Connection {
             facts: &self.facts,
             will: accepted.will.as_deref(),
             is_persistent: !accepted.clean_start || accepted.session_expiry > 0,
+            has_enrolled,
             now: context.now,
             charge: broker.charge(Kind::Sessions),
         };

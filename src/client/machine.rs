@@ -4,8 +4,8 @@
 //! what the returned [`Flow`] says. Answers collect during a batch and enter the outbox at its end.
 //!
 //! ```text
-//!   Connecting ──CONNECT──► Authenticating ──► Active ──► Ended
-//!        └───────────────────────┴───────────────┴─────────┘  refusal, violation, DISCONNECT, close
+//!   Connecting ──CONNECT──► Asking ──► Active ──► Ended
+//!        └───────────────────┴───────────┴─────────┘  refusal, violation, DISCONNECT, close
 //! ```
 
 use std::sync::Arc;
@@ -58,10 +58,20 @@ pub(crate) enum Flow {
     Stall,
     /// Wait so long before reading on (AWS-LIM-11).
     Pause(Duration),
-    /// Check these and call [`Connection::authenticated`].
-    Authenticate(Credentials),
+    /// Answer this and call [`Connection::answered`].
+    Ask(Inquiry),
     /// The connection is over; its farewell is in the link's mailbox.
     End,
+}
+
+/// What others have to find out, or to do, before a CONNECT is answered.
+#[derive(Debug)]
+pub(crate) enum Inquiry {
+    /// Whether these are right.
+    Credentials(Credentials),
+    /// The certificate of this connection is to be registered.
+    #[cfg(feature = "aws")]
+    Enrolment(Arc<ConnectionFacts>),
 }
 
 /// User name and password of a CONNECT.
@@ -83,12 +93,17 @@ impl Credentials {
     }
 }
 
-/// The word on credentials.
+/// The answer to an inquiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
+    /// The credentials are right.
     Valid,
+    /// They are wrong.
     Invalid,
-    /// They were not looked at: too many wait for that.
+    /// It was seen to whether the certificate can be registered.
+    #[cfg(feature = "aws")]
+    Enrolled,
+    /// Nobody got to it: too many wait for that.
     Busy,
 }
 
@@ -122,7 +137,8 @@ pub(super) enum Phase {
     Connecting {
         deadline: Instant,
     },
-    Authenticating(Box<Accepted>),
+    /// An answer is waited for.
+    Asking(Box<Accepted>),
     /// Another connection has the session, and is asked to handle what has arrived on it first.
     TakingOver {
         accepted: Box<Accepted>,
@@ -231,7 +247,7 @@ impl Connection {
     ) -> Received {
         match &mut self.phase {
             Phase::Connecting { .. } => self.receive_connect(broker, buf, context, dirty),
-            Phase::Authenticating(_) | Phase::TakingOver { .. } => Received {
+            Phase::Asking(_) | Phase::TakingOver { .. } => Received {
                 consumed: 0,
                 needed: buf.len() + 1,
                 flow: Flow::Stall,
@@ -403,7 +419,7 @@ impl Connection {
                 }
                 Flow::Continue
             }
-            Phase::Connecting { .. } | Phase::Authenticating(_) | Phase::TakingOver { .. } => {
+            Phase::Connecting { .. } | Phase::Asking(_) | Phase::TakingOver { .. } => {
                 Flow::Continue
             }
             Phase::Ended => Flow::End,

@@ -13,5 +13,5 @@ pub(crate) mod turn;
 
 #[cfg(feature = "internals")]
 pub(crate) use machine::{Connection, Flow};
-pub(crate) use machine::{Credentials, Verdict};
+pub(crate) use machine::{Credentials, Inquiry, Verdict};
 pub(crate) use turn::{Input, Io, Next, Turn};

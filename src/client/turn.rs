@@ -3,13 +3,13 @@
 //!
 //! The machine knows no socket, no task and no clock. TCP, TLS and WebSocket, the simulation and the
 //! fuzz target drive it alike: each hands it an [`Io`] and calls [`Turn::run`] until it says
-//! [`Next::Done`]. All it waits for (packets, room, a pause, a password, a session that another
+//! [`Next::Done`]. All it waits for (packets, room, a pause, an answer, a session that another
 //! connection still has) it waits for here, and a signal is heard in each of these states.
 //!
 //! ```text
 //!            ┌── Open: input → signals → room → outboxes ──┐
 //!   new ────►│   reading may be held back: unsent answers, │──► Leaving: last bytes ──► Draining ──► Done
-//!            │   a pause, a password, a takeover           │
+//!            │   a pause, an answer, a takeover            │
 //!            └─────────────────────────────────────────────┘
 //! ```
 
@@ -26,7 +26,7 @@ use crate::protocol::violation::Violation;
 use crate::time::Moment;
 
 use super::input::{Bytes, LargePacket, Pending, Space};
-use super::machine::{Connection, Credentials, Flow, Received, Verdict};
+use super::machine::{Connection, Flow, Inquiry, Received, Verdict};
 
 #[cfg(any(test, fuzzing))]
 use crate::broker::Session;
@@ -41,8 +41,8 @@ const PASS_STEPS: usize = 64;
 /// Bytes read that count as one step.
 const BYTES_PER_STEP: usize = READ_SIZE / STEPS_PER_TURN;
 
-/// Bytes that are read while a password is checked. Whoever sent so much is not heard closing, until
-/// the word on the password.
+/// Bytes that are read while something is asked for a client. Whoever sent so much is not heard closing, until
+/// the answer.
 const READ_AHEAD: usize = 4 * 1024;
 
 /// How long a packet may find no room before it is refused, and when to look again meanwhile.
@@ -113,8 +113,8 @@ pub(crate) enum Next {
     Go,
     /// Once others had their turn.
     Yield,
-    /// Check these, beside other turns, and call [`Turn::verified`].
-    Check(Credentials),
+    /// Answer this, beside other turns, and call [`Turn::answered`].
+    Ask(Inquiry),
     /// The connection is over.
     Done,
 }
@@ -160,8 +160,8 @@ pub(crate) struct Turn {
     stalled: bool,
     /// Reading waits until then (AWS-LIM-11).
     paused_until: Option<Instant>,
-    /// What is read waits for the word on a password.
-    checking: bool,
+    /// What is read waits for an answer.
+    asking: bool,
     /// The stream ended meanwhile, behind packets that wait.
     ended: Option<Cause>,
     /// Another connection wants the session: what had arrived is read first, whatever else would
@@ -179,8 +179,8 @@ pub(crate) struct Turn {
     pass: Pass,
     /// Reading was allowed in this pass.
     reads: bool,
-    /// Credentials to be checked.
-    check: Option<Credentials>,
+    /// What is to be asked.
+    inquiry: Option<Inquiry>,
     /// Steps since others had their turn last.
     spent: usize,
     /// Sockets that one turn writes to, at most.
@@ -243,7 +243,7 @@ impl Turn {
             woken: false,
             stalled: false,
             paused_until: None,
-            checking: false,
+            asking: false,
             ended: None,
             handing_over: None,
             heard_at: since,
@@ -252,7 +252,7 @@ impl Turn {
             deaf: false,
             pass: Pass::Idle,
             reads: false,
-            check: None,
+            inquiry: None,
             spent: 0,
             #[cfg(test)]
             writes: usize::MAX,
@@ -353,9 +353,9 @@ impl Turn {
         if is_done {
             return Next::Done;
         }
-        if let Some(credentials) = self.check.take() {
-            self.checking = true;
-            return Next::Check(credentials);
+        if let Some(inquiry) = self.inquiry.take() {
+            self.asking = true;
+            return Next::Ask(inquiry);
         }
         match self.pass {
             Pass::Enough => Next::Yield,
@@ -376,7 +376,7 @@ impl Turn {
         if !self.is_open() || self.connection.waits_for_session() {
             return false;
         }
-        if self.checking {
+        if self.asking {
             return self.ended.is_none() && self.pending.waiting() < READ_AHEAD;
         }
         if self.starved.is_some_and(|starved| starved.until > now) {
@@ -401,7 +401,7 @@ impl Turn {
         if handing_over_for.is_some_and(|time| time >= HANDOVER_LIMIT) {
             return self.hand_over(broker, context);
         }
-        if self.checking {
+        if self.asking {
             return self.read_ahead(broker, context, scratch, io);
         }
         if let Some(input) = self.pending.take_packets() {
@@ -455,8 +455,8 @@ impl Turn {
         }
     }
 
-    /// Reads a little while a password is checked, so that it is seen when the client goes. What it
-    /// sends is handled after the word on the password.
+    /// Reads a little while something is asked, so that it is seen when the client goes. What it
+    /// sends is handled after the answer.
     fn read_ahead(
         &mut self,
         broker: &Broker,
@@ -588,8 +588,8 @@ impl Turn {
                 self.connection.wake_at(broker, until);
                 Pass::More
             }
-            Flow::Authenticate(credentials) => {
-                self.check = Some(credentials);
+            Flow::Ask(inquiry) => {
+                self.inquiry = Some(inquiry);
                 Pass::More
             }
             Flow::End => {
@@ -599,9 +599,9 @@ impl Turn {
         }
     }
 
-    /// The word on the credentials of [`Next::Check`].
-    pub(crate) fn verified(&mut self, broker: &Broker, verdict: Verdict, now: impl Into<Moment>) {
-        self.checking = false;
+    /// The answer to [`Next::Ask`].
+    pub(crate) fn answered(&mut self, broker: &Broker, verdict: Verdict, now: impl Into<Moment>) {
+        self.asking = false;
         self.woken = true;
         if !self.is_open() {
             return;
@@ -609,9 +609,12 @@ impl Turn {
         let context = broker.context(now);
         let flow = self
             .connection
-            .authenticated(broker, verdict, &context, &mut self.dirty);
-        if let Flow::End = flow {
-            self.begin_to_leave(broker, &context);
+            .answered(broker, verdict, &context, &mut self.dirty);
+        match flow {
+            Flow::End => self.begin_to_leave(broker, &context),
+            // One answer may lead to another question.
+            Flow::Ask(inquiry) => self.inquiry = Some(inquiry),
+            Flow::Continue | Flow::Yield | Flow::Stall | Flow::Pause(_) => {}
         }
     }
 

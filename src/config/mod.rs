@@ -333,6 +333,9 @@ pub struct AwsRules {
     /// Clients that come and go, subscribe and unsubscribe are told of under `$aws/events/`
     /// (AWS-LIFE-01 to -22); needs the feature `aws`.
     pub lifecycle_events: bool,
+    /// DescribeEndpoint refuses the types that the service has retired, `iot:Data` and `iot:Jobs`
+    /// (AWS-OPS-42); otherwise they have the same address as the others.
+    pub refuse_retired_endpoints: bool,
     /// Whether policies hold before there are any (AWS-ID-12).
     pub policies: PolicyMode,
     /// The policy of clients without a principal; without one they are refused where policies hold.
@@ -380,6 +383,7 @@ impl Default for AwsRules {
             traced_reason_strings: false,
             refuse_bridge_levels: false,
             lifecycle_events: false,
+            refuse_retired_endpoints: false,
             policies: PolicyMode::Auto,
             anonymous_policy: None,
             account: ACCOUNT.to_owned(),

@@ -20,7 +20,7 @@ pub(super) fn excerpt(text: &str) -> Cow<'_, str> {
     beginning(text, EXCERPT)
 }
 
-fn beginning(text: &str, characters: usize) -> Cow<'_, str> {
+pub(super) fn beginning(text: &str, characters: usize) -> Cow<'_, str> {
     match text.char_indices().nth(characters) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
         None => text.into(),

@@ -17,8 +17,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::auth::Source;
 use crate::broker::{ConnectionFacts, Link, Written};
 use crate::client::turn::READ_SIZE;
-use crate::client::{Input, Io, Next, Turn, Verdict};
+use crate::client::{Input, Inquiry, Io, Next, Turn, Verdict};
 
+#[cfg(feature = "aws")]
+use super::enrolments;
 use super::socket::{Inbound, Socket};
 use super::{Shared, passwords};
 
@@ -26,14 +28,16 @@ thread_local! {
     static READ_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
+type Answer = Pin<Box<dyn Future<Output = Verdict> + Send>>;
+
 /// A connection being driven.
 pub(super) struct Driver<I, S> {
     shared: Arc<Shared>,
     inbound: I,
     socket: Arc<S>,
     turn: Turn,
-    /// A password being checked away from the workers.
-    check: Option<Pin<Box<dyn Future<Output = Verdict> + Send>>>,
+    /// What is found out for the client, away from the workers.
+    answer: Option<Answer>,
     /// Where the client is.
     source: Source,
     /// For the next turn, as the last one left something to do.
@@ -64,7 +68,7 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             inbound,
             socket,
             turn,
-            check: None,
+            answer: None,
             source,
             place: None,
         })
@@ -99,12 +103,12 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
     fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let shared = &self.shared;
         loop {
-            if let Some(check) = &mut self.check
-                && let Poll::Ready(verdict) = check.as_mut().poll(cx)
+            if let Some(answer) = &mut self.answer
+                && let Poll::Ready(verdict) = answer.as_mut().poll(cx)
             {
-                self.check = None;
+                self.answer = None;
                 let now = shared.engine.clock.now();
-                self.turn.verified(&shared.engine.broker, verdict, now);
+                self.turn.answered(&shared.engine.broker, verdict, now);
             }
             let mut io = Ends {
                 cx,
@@ -120,19 +124,28 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             });
             // Nobody waits for the word any more.
             if !self.turn.is_open() {
-                self.check = None;
+                self.answer = None;
             }
             match next {
                 Next::Wait => return Poll::Pending,
                 Next::Go => {}
                 Next::Yield => return Poll::Ready(End::Yield),
-                Next::Check(credentials) => {
-                    let check = passwords::check(shared.clone(), self.source, credentials);
-                    self.check = Some(Box::pin(check));
-                }
+                Next::Ask(inquiry) => self.answer = Some(answer(shared, self.source, inquiry)),
                 Next::Done => return Poll::Ready(End::Done),
             }
         }
+    }
+}
+
+/// Sees to what a client waits for.
+fn answer(shared: &Arc<Shared>, source: Source, inquiry: Inquiry) -> Answer {
+    let shared = shared.clone();
+    match inquiry {
+        Inquiry::Credentials(credentials) => {
+            Box::pin(passwords::check(shared, source, credentials))
+        }
+        #[cfg(feature = "aws")]
+        Inquiry::Enrolment(facts) => Box::pin(enrolments::enrol(shared, source, facts)),
     }
 }
 

@@ -252,7 +252,8 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             let Some(stream) = handshake.await else {
                 return;
             };
-            let (inbound, link, tls) = tls_link::take_apart(stream);
+            let access = shared.engine.broker.access();
+            let (inbound, link, tls) = tls_link::take_apart(stream, access);
             let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls));
             let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, shared.engine.clock.now().live).await;
@@ -279,13 +280,16 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             let facts = ConnectionFacts::new(
                 name,
                 PeerAddr::Ip(peer),
-                Some(tls::facts(stream.get_ref().1)),
+                Some(tls::facts(
+                    stream.get_ref().1,
+                    shared.engine.broker.access(),
+                )),
             );
             let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
             let Some((front, stream)) = upgrade.await else {
                 return;
             };
-            let (inbound, link, _) = tls_link::take_apart(stream);
+            let (inbound, link, _) = tls_link::take_apart(stream, None);
             let (inbound, link) = ws::join(front, inbound, link);
             let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, since).await;

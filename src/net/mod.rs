@@ -4,6 +4,8 @@
 #[cfg(feature = "tls")]
 pub(crate) mod ca;
 mod driver;
+#[cfg(feature = "aws")]
+mod enrolments;
 mod gate;
 #[cfg(any(feature = "http", feature = "websocket"))]
 pub(crate) mod http1;
@@ -21,7 +23,9 @@ mod tls_link;
 #[cfg(any(feature = "websocket", test, fuzzing))]
 pub(crate) mod ws;
 
-#[cfg(feature = "tls")]
+#[cfg(feature = "aws")]
+pub(crate) use enrolments::gate as enrolment_gate;
+#[cfg(any(feature = "tls", feature = "aws"))]
 pub(crate) use gate::Gate;
 pub(crate) use passwords::Passwords;
 #[cfg(feature = "http")]

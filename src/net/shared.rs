@@ -20,6 +20,9 @@ pub(crate) struct Shared {
     /// Steps of handshakes that compute at the same time.
     #[cfg(feature = "tls")]
     pub(crate) handshakes: super::Gate,
+    /// Certificates that are registered at the same time.
+    #[cfg(feature = "aws")]
+    pub(crate) enrolments: super::Gate,
     pub(crate) notices: Notices,
 }
 

@@ -4,6 +4,9 @@
 //! that an embedding program may use another. TLS types do not leave this module and the
 //! transports.
 
+#[cfg(feature = "aws")]
+mod registered;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,10 +22,16 @@ use rustls::{AlertDescription, CertificateError, RootCertStore, ServerConfig, Se
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::ca::{CertError, Ephemeral, Files, pem};
+#[cfg(feature = "aws")]
+use crate::aws::registry::Registry;
 #[cfg(feature = "http")]
 use crate::broker::TlsDetails;
 use crate::broker::TlsFacts;
+use crate::broker::access::Access;
 use crate::config::ClientCert;
+
+#[cfg(feature = "aws")]
+use self::registered::Registered;
 
 /// Why the TLS listeners cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +69,9 @@ pub(crate) struct Certificates {
     own: Arc<SingleCertAndKey>,
     /// None: clients are not asked for a certificate, whatever the terms of their listener.
     authorities: Arc<RootCertStore>,
+    /// These, and what a registry knows besides.
+    #[cfg(feature = "aws")]
+    registered: Option<Arc<Registered>>,
 }
 
 /// What a listener asks of its clients.
@@ -107,7 +119,17 @@ impl Certificates {
         Ok(Self {
             own: Arc::new(own.into()),
             authorities: Arc::new(authorities),
+            #[cfg(feature = "aws")]
+            registered: None,
         })
+    }
+
+    /// Has clients trusted whom a registry knows, too, or whose authority it knows.
+    #[cfg(feature = "aws")]
+    pub(crate) fn with_registry(mut self, registry: &Arc<Registry>) -> Result<Self, TlsError> {
+        let registered = Registered::follow(self.authorities.clone(), registry);
+        self.registered = Some(registered.map_err(cannot_set_up)?);
+        Ok(self)
     }
 
     /// Sets up TLS 1.2 and 1.3 for one listener.
@@ -140,6 +162,10 @@ impl Certificates {
     ) -> Result<Option<Arc<dyn ClientCertVerifier>>, VerifierBuilderError> {
         if self.authorities.is_empty() {
             return Ok(None);
+        }
+        #[cfg(feature = "aws")]
+        if let Some(registered) = &self.registered {
+            return Ok(registered.verifier(client_cert));
         }
         let (roots, provider) = (self.authorities.clone(), Arc::new(provider()));
         let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
@@ -175,13 +201,22 @@ fn provider() -> rustls::crypto::CryptoProvider {
     provider
 }
 
-/// What the handshake settled.
-pub(super) fn facts(connection: &ServerConnection) -> TlsFacts {
+/// What the handshake settled. `access` says whether the certificate itself is to be kept.
+#[cfg_attr(
+    not(feature = "aws"),
+    expect(unused_variables, reason = "nobody registers certificates without")
+)]
+pub(super) fn facts(connection: &ServerConnection, access: Option<&dyn Access>) -> TlsFacts {
     let shown = connection.peer_certificates().and_then(<[_]>::first);
     // One that the verifier passed and this parser does not understand is as good as none.
     let certificate = shown.and_then(|der| Some((der, X509Certificate::from_der(der).ok()?.1)));
     TlsFacts {
         certificate_id: certificate.as_ref().map(|(der, _)| fingerprint(der)),
+        #[cfg(feature = "aws")]
+        certificate: certificate
+            .as_ref()
+            .filter(|(der, _)| access.is_some_and(|access| access.may_enrol(der)))
+            .map(|(der, _)| der.to_vec().into()),
         #[cfg(any(feature = "http", feature = "aws"))]
         sni: connection.server_name().map(str::to_owned),
         #[cfg(feature = "http")]
@@ -431,7 +466,7 @@ mod tests {
                 let client = Arc::new(client_config(&authority, version, Some(&pem)));
                 let (_, server) = handshake(&server, &client, "localhost").unwrap();
                 assert_eq!(server.protocol_version(), Some(version.version));
-                let facts = facts(&server);
+                let facts = facts(&server, None);
                 assert_eq!(facts.certificate_id, Some(pem.certificate_id));
                 #[cfg(feature = "http")]
                 {
@@ -473,7 +508,7 @@ mod tests {
 
         let anonymous = Arc::new(client_config(&authority, &version::TLS13, None));
         let (_, connection) = handshake(&server, &anonymous, "localhost").unwrap();
-        assert_eq!(facts(&connection).certificate_id, None);
+        assert_eq!(facts(&connection, None).certificate_id, None);
 
         let stranger = Authority::open(elsewhere.path()).unwrap();
         let pem = stranger.issue_pem("stranger", KeyKind::Ecdsa).unwrap();

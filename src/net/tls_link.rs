@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::auth::Source;
+use crate::broker::access::Access;
 use crate::broker::{Link, Mailbox, Signal, TlsFacts, Written};
 use crate::client::Input;
 use crate::message::cause::Cause;
@@ -124,10 +125,13 @@ impl Wake for Bell {
 }
 
 /// Takes socket and TLS state apart.
-pub(super) fn take_apart(stream: TlsStream<TcpStream>) -> (TlsInbound, Arc<TlsLink>, TlsFacts) {
+pub(super) fn take_apart(
+    stream: TlsStream<TcpStream>,
+    access: Option<&dyn Access>,
+) -> (TlsInbound, Arc<TlsLink>, TlsFacts) {
     let (stream, mut state) = stream.into_inner();
     state.set_buffer_limit(Some(PENDING_CIPHERTEXT));
-    let facts = tls::facts(&state);
+    let facts = tls::facts(&state, access);
     // The last flight of the handshake may have brought the end with it.
     let end = take_end(&mut state);
     let (read, write) = stream.into_split();

@@ -90,7 +90,8 @@ pub(super) fn authority(
     for policy in state.policies_in_force() {
         tell_of_others(&policy.name, &policy.document, state.scope());
     }
-    Arc::new(Authority::new(registry, clock.calendar(), rules))
+    let random = super::system_random;
+    Arc::new(Authority::new(registry, clock.calendar(), random, rules))
 }
 
 /// Has clients feel what changes.
@@ -115,6 +116,13 @@ fn apply(changed: &Changed, engine: &Engine, scope: &Scope) {
             }
         }
         Changed::Views => engine.broker.review_access(&context, &mut dirty),
+        Changed::Event { topic, payload } => {
+            engine
+                .broker
+                .publish_event(topic, payload, &context, &mut dirty);
+        }
+        // TLS listeners see to them.
+        Changed::Authorities => {}
         Changed::Policy { name, document } => {
             if let Ok(document) = Document::parse(document) {
                 tell_of_others(name, &document, scope);

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::broker::{Broker, ConnectionFacts, Link, PeerAddr};
 use crate::client::turn::{Part, READ_SIZE};
-use crate::client::{Credentials, Input, Io, Next, Turn, Verdict};
+use crate::client::{Credentials, Input, Inquiry, Io, Next, Turn, Verdict};
 use crate::message::cause::Cause;
 
 use super::wire::Wire;
@@ -69,7 +69,7 @@ impl End {
         match self.next {
             Next::Done => false,
             Next::Go | Next::Yield => true,
-            Next::Wait | Next::Check(_) => {
+            Next::Wait | Next::Ask(_) => {
                 self.wire.is_woken()
                     || (self.awaits_input && has_input)
                     || (self.awaits_room && self.wire.has_room())
@@ -103,9 +103,9 @@ impl End {
         verdict: impl FnOnce(&Credentials) -> Verdict,
     ) {
         self.next = turn.next(broker, now);
-        if let Next::Check(credentials) = &self.next {
+        if let Next::Ask(Inquiry::Credentials(credentials)) = &self.next {
             let verdict = verdict(credentials);
-            turn.verified(broker, verdict, now);
+            turn.answered(broker, verdict, now);
             self.next = Next::Go;
         }
     }

@@ -14,6 +14,7 @@ mod table;
 
 mod connack;
 mod connect;
+mod enrolment;
 mod lifecycle;
 mod limits;
 mod message_limits;

@@ -17,7 +17,7 @@ use crate::support::*;
 
 /// A broker with a registry, and what its clients show.
 pub(crate) struct Stand {
-    runtime: Runtime,
+    pub(crate) runtime: Runtime,
     pub(crate) server: Server,
     /// Whom its clients trust, PEM.
     ca: String,
@@ -136,7 +136,7 @@ impl Drop for Stand {
     }
 }
 
-fn tls_config(ca: &str, identity: &IssuedPem) -> Arc<ClientConfig> {
+pub(crate) fn tls_config(ca: &str, identity: &IssuedPem) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_slice(ca.as_bytes()).expect("PEM");
     roots.add(ca).expect("an authority");

@@ -42,6 +42,25 @@ fn what_is_wrong_is_named_by_line_and_key() {
     }
 }
 
+#[cfg(feature = "aws")]
+#[test]
+fn the_fleet_that_a_file_names_is_read_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("r.toml", "fleet = \"fleet.toml\"");
+    let line = ["check-config", "r.toml"];
+    write("fleet.toml", "[things.car]\ntype = \"car\"");
+    run(folder.path(), &line).assert_failed(2, &["fleet.toml:1:", "Thing type car not found"]);
+    write(
+        "fleet.toml",
+        "[thing_types.car]\n[things.car]\ntype = \"car\"",
+    );
+    run(folder.path(), &line).assert_done();
+    fs::remove_file(folder.path().join("fleet.toml")).unwrap();
+    run(folder.path(), &line).assert_failed(1, &["fleet.toml"]);
+    assert!(!folder.path().join("certs").exists(), "nothing is made");
+}
+
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -132,7 +132,7 @@ impl Grants {
 }
 
 fn not_admitted(text: impl Into<std::borrow::Cow<'static, str>>, is_told: bool) -> NotAdmitted {
-    NotAdmitted {
+    NotAdmitted::Refused {
         violation: Violation::new(ReasonCode::NotAuthorized, "AWS-FAIL-01", text),
         is_told,
     }

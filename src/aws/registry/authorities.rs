@@ -74,6 +74,13 @@ impl State {
         Ok(ids.look_up(|id| self.authorities.get(&id).cloned()))
     }
 
+    /// Ids and PEMs of those whose certificates may be registered.
+    #[cfg(feature = "tls")]
+    pub(crate) fn active_authorities(&self) -> impl Iterator<Item = (&str, &str)> {
+        let active = self.authorities.values().filter(|ca| ca.is_active);
+        active.map(|ca| (ca.id.as_str(), &*ca.pem))
+    }
+
     /// What there is one of, if anything of it is there.
     pub(super) fn account(&self) -> Option<&Account> {
         self.accounts.get(Account::KEY).map(|account| &**account)

@@ -48,6 +48,28 @@ impl State {
         certificate.ok_or_else(|| Error::not_found("Certificate", id))
     }
 
+    /// Whether a certificate is registered, whatever its status.
+    #[cfg(feature = "tls")]
+    pub(crate) fn knows_certificate(&self, id: &str) -> bool {
+        self.certificates.contains_key(id)
+    }
+
+    /// Whether a certificate (DER) looks like one that [`Draft::auto_register`] registers.
+    #[cfg(feature = "tls")]
+    pub(crate) fn may_auto_register(&self, der: &[u8]) -> bool {
+        let mut willing = self.authorities.values();
+        if !willing.any(|ca| ca.is_active && ca.auto_registration) {
+            return false;
+        }
+        let Ok(read) = Read::der(der.to_vec()) else {
+            return false;
+        };
+        let signs = |ca: &Arc<CaCertificate>| {
+            ca.is_active && ca.auto_registration && ca.subject == read.issuer
+        };
+        !self.knows_certificate(&read.id) && self.authorities.values().any(signs)
+    }
+
     /// Certificates in the order of their creation.
     ///
     /// # Errors
@@ -194,14 +216,15 @@ impl Draft<'_> {
         self.register(read, status.into(), CertificateMode::SniOnly, None)
     }
 
-    /// Registers an unknown certificate at its first CONNECT (AWS-ID-04, -05), if an authority signed it
+    /// Registers an unknown certificate (DER) at its first CONNECT (AWS-ID-04, -05), if an authority signed it
     /// that is active and has that allowed: for clients without SNI only those of mode DEFAULT.
     ///
     /// # Errors
     ///
     /// CertificateValidation if there is none such, ResourceAlreadyExists.
-    pub fn auto_register(&mut self, pem: &str, has_sni: bool) -> Result<Arc<Certificate>, Error> {
-        let read = Read::pem(pem)?;
+    pub fn auto_register(&mut self, der: &[u8], has_sni: bool) -> Result<Arc<Certificate>, Error> {
+        let read = Read::der(der.to_vec())?;
+        self.refuse_known(&read.id)?;
         let signers = self.signers(&read)?;
         let allowed = signers.into_iter().find(|ca| {
             let knows = has_sni || ca.mode == CertificateMode::Default;

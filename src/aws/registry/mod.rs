@@ -11,6 +11,7 @@ mod attachments;
 mod authorities;
 mod certificates;
 mod error;
+mod events;
 pub mod fleet;
 mod groups;
 mod names;
@@ -45,9 +46,9 @@ pub use groups::{GroupFilter, GroupUpdate, NewGroup};
 pub use names::Resource;
 pub use page::{Listed, Page};
 pub use record::{
-    Attributes, CaCertificate, Certificate, CertificateMode, CertificateStatus, Policy,
-    PolicyVersion, PrincipalType, PropagatingAttribute, RegistrationConfig, Thing, ThingGroup,
-    ThingType, ThingTypeProperties, Timestamp,
+    Attributes, CaCertificate, Certificate, CertificateMode, CertificateStatus,
+    EventConfigurations, EventType, Policy, PolicyVersion, PrincipalType, PropagatingAttribute,
+    RegistrationConfig, Thing, ThingGroup, ThingType, ThingTypeProperties, Timestamp,
 };
 pub use state::State;
 pub use store::StoreError;
@@ -78,6 +79,15 @@ pub enum Changed {
     },
     /// Any view may be another one.
     Views,
+    /// Other authorities are active.
+    Authorities,
+    /// Something is to be told of (`UpdateEventConfigurations`).
+    Event {
+        /// Where.
+        topic: String,
+        /// In JSON.
+        payload: Vec<u8>,
+    },
     /// A policy has another document, whose views are told of besides.
     Policy {
         /// Its name.
@@ -85,6 +95,12 @@ pub enum Changed {
         /// What holds now.
         document: Arc<str>,
     },
+}
+
+impl Changed {
+    fn alters_views(&self) -> bool {
+        matches!(self, Self::Certificate { .. } | Self::Views)
+    }
 }
 
 /// Who wants to know of each change.
@@ -219,7 +235,7 @@ impl Registry {
         self.state().view(certificate, client_id, now)
     }
 
-    /// Has `listener` called after each change that concerns views, in their order. It must not change the
+    /// Has `listener` called after each change that it may have to know of, in their order. It must not change the
     /// registry, nor panic: the next change waits for it.
     pub fn on_change(&self, listener: impl Fn(&Changed) + Send + Sync + 'static) {
         self.listeners.write().push(Box::new(listener));
@@ -286,7 +302,7 @@ impl Registry {
                 // The commit may have reached the file all the same; if so, it has happened.
                 let scope = self.state().scope().clone();
                 if let Some(found) = store.reload(scope) {
-                    self.publish(found, &[Changed::Views]);
+                    self.publish(found, &[Changed::Views, Changed::Authorities]);
                 }
                 Err(Arc::new(error))
             }
@@ -298,8 +314,10 @@ impl Registry {
         if changed.is_empty() {
             return;
         }
-        // After the state: who reads the new number sees what it stands for.
-        self.version.fetch_add(1, Ordering::Release);
+        if changed.iter().any(Changed::alters_views) {
+            // After the state: who reads the new number sees what it stands for.
+            self.version.fetch_add(1, Ordering::Release);
+        }
         let listeners = self.listeners.read();
         let mut views = false;
         for change in changed {
@@ -370,6 +388,7 @@ impl Draft<'_> {
     fn write<R: Record>(&mut self, key: &str, new: Option<Arc<R>>, value: Option<Vec<u8>>) {
         let old = self.batch.state.set(key, new.clone());
         R::changed(old.as_deref(), new.as_deref(), &mut self.batch.changed);
+        R::tell(old.as_deref(), new.as_deref(), self);
         self.batch.writes.push(Write {
             table: R::TABLE,
             key: key.to_owned(),

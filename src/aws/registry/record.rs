@@ -275,6 +275,94 @@ pub struct PolicyVersion {
     pub created: Timestamp,
 }
 
+/// Kinds of changes that can be told of (AWS-RSV-04).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
+pub enum EventType {
+    /// Things come, change and go.
+    Thing,
+    /// Groups do.
+    ThingGroup,
+    /// Types do.
+    ThingType,
+    /// Things enter groups and leave them.
+    ThingGroupMembership,
+    /// Groups begin and cease to stand in others.
+    ThingGroupHierarchy,
+    /// Things get types and lose them.
+    ThingTypeAssociation,
+    /// Jobs come, change and go.
+    Job,
+    /// Executions of jobs do.
+    JobExecution,
+    /// Policies do.
+    Policy,
+    /// Certificates do.
+    Certificate,
+    /// CA certificates do.
+    CaCertificate,
+}
+
+impl EventType {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Thing,
+        Self::ThingGroup,
+        Self::ThingType,
+        Self::ThingGroupMembership,
+        Self::ThingGroupHierarchy,
+        Self::ThingTypeAssociation,
+        Self::Job,
+        Self::JobExecution,
+        Self::Policy,
+        Self::Certificate,
+        Self::CaCertificate,
+    ];
+
+    /// Its name on the service: `THING`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Thing => "THING",
+            Self::ThingGroup => "THING_GROUP",
+            Self::ThingType => "THING_TYPE",
+            Self::ThingGroupMembership => "THING_GROUP_MEMBERSHIP",
+            Self::ThingGroupHierarchy => "THING_GROUP_HIERARCHY",
+            Self::ThingTypeAssociation => "THING_TYPE_ASSOCIATION",
+            Self::Job => "JOB",
+            Self::JobExecution => "JOB_EXECUTION",
+            Self::Policy => "POLICY",
+            Self::Certificate => "CERTIFICATE",
+            Self::CaCertificate => "CA_CERTIFICATE",
+        }
+    }
+
+    /// The one of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// What is told of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventConfigurations {
+    /// What is switched on; everything else is off.
+    pub enabled: BTreeSet<EventType>,
+    /// When somebody said so first; nobody has if it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<Timestamp>,
+    /// When somebody said so last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<Timestamp>,
+}
+
+impl EventConfigurations {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What there is one of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -285,4 +373,7 @@ pub(super) struct Account {
     /// Policies hold although there is none: there was one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) had_policies: bool,
+    /// What is told of.
+    #[serde(default, skip_serializing_if = "EventConfigurations::is_default")]
+    pub(super) events: EventConfigurations,
 }

@@ -17,7 +17,7 @@ use super::record::{
     Account, CaCertificate, Certificate, Policy, PrincipalType, Thing, ThingGroup, ThingType,
     Timestamp,
 };
-use super::{Changed, Error};
+use super::{Changed, Draft, Error, events};
 
 pub(super) type Map<R> = RedBlackTreeMapSync<String, Arc<R>>;
 pub(super) type Pairs = RedBlackTreeSetSync<(String, String)>;
@@ -149,6 +149,9 @@ pub(super) trait Record: Clone + PartialEq + Serialize + DeserializeOwned + 'sta
 
     /// Notes what a change of it means for those who keep views.
     fn changed(old: Option<&Self>, new: Option<&Self>, told: &mut Vec<Changed>);
+
+    /// Notes what is to be told of a change of it.
+    fn tell(_: Option<&Self>, _: Option<&Self>, _: &mut Draft<'_>) {}
 }
 
 fn toggle<T: Ord>(set: &mut RedBlackTreeSetSync<T>, entry: T, is_there: bool) {
@@ -200,6 +203,10 @@ impl Record for Thing {
         let is_attached = |thing: Option<&Self>| thing.is_some_and(|t| !t.principals.is_empty());
         views(is_attached(old) || is_attached(new), told);
     }
+
+    fn tell(old: Option<&Self>, new: Option<&Self>, draft: &mut Draft<'_>) {
+        events::thing(old, new, draft);
+    }
 }
 
 impl Record for ThingType {
@@ -220,6 +227,10 @@ impl Record for ThingType {
     fn index(&self, _: &mut State, _: bool) {}
 
     fn changed(_: Option<&Self>, _: Option<&Self>, _: &mut Vec<Changed>) {}
+
+    fn tell(old: Option<&Self>, new: Option<&Self>, draft: &mut Draft<'_>) {
+        events::thing_type(old, new, draft);
+    }
 }
 
 impl Record for ThingGroup {
@@ -251,6 +262,10 @@ impl Record for ThingGroup {
     fn changed(old: Option<&Self>, new: Option<&Self>, told: &mut Vec<Changed>) {
         let policies = |group: Option<&Self>| group.map(|g| g.policies.clone()).unwrap_or_default();
         views(policies(old) != policies(new), told);
+    }
+
+    fn tell(old: Option<&Self>, new: Option<&Self>, draft: &mut Draft<'_>) {
+        events::thing_group(old, new, draft);
     }
 }
 
@@ -315,7 +330,10 @@ impl Record for CaCertificate {
         toggle(&mut state.authority_dates, entry, is_there);
     }
 
-    fn changed(_: Option<&Self>, _: Option<&Self>, _: &mut Vec<Changed>) {}
+    fn changed(old: Option<&Self>, new: Option<&Self>, told: &mut Vec<Changed>) {
+        let is_active = |ca: Option<&Self>| ca.is_some_and(|ca| ca.is_active);
+        told.extend((is_active(old) != is_active(new)).then_some(Changed::Authorities));
+    }
 }
 
 impl Policy {

@@ -56,7 +56,12 @@ impl Read {
         Self::der(block.contents)
     }
 
-    fn der(der: Vec<u8>) -> Result<Self, Error> {
+    /// Reads a certificate.
+    ///
+    /// # Errors
+    ///
+    /// CertificateValidation that says what is wrong.
+    pub(super) fn der(der: Vec<u8>) -> Result<Self, Error> {
         let (rest, certificate) =
             X509Certificate::from_der(&der).map_err(|error| refused(error.to_string()))?;
         if !rest.is_empty() {

@@ -11,13 +11,13 @@ use super::operation::{Answered, Operation};
 use super::refusal::Refusal;
 
 pub(super) const OPERATIONS: [Operation; 8] = [
-    Operation::work(
+    Operation::issue(
         "CreateKeysAndCertificate",
         "POST /keys-and-certificate",
         create_keys_and_certificate,
     )
     .differs("The issuer is the authority of `--certs`."),
-    Operation::work(
+    Operation::issue(
         "CreateCertificateFromCsr",
         "POST /certificates",
         create_certificate_from_csr,

@@ -35,6 +35,9 @@ pub(super) const OPERATIONS: [Operation; 2] = [
 const QUESTIONS_MAX: usize = 10;
 const RESOURCES_MAX: usize = 100;
 
+/// Policies that are taken as attached.
+const ADDED_MAX: usize = 100;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct TestBody {
@@ -139,6 +142,10 @@ fn test_authorization(host: &Host, call: &Call) -> Answered {
     let constraint = format!("have length between 1 and {QUESTIONS_MAX}");
     if !(1..=QUESTIONS_MAX).contains(&body.auth_infos.len()) {
         return Err(Refusal::constraint("authInfos", None, &constraint));
+    }
+    if body.policy_names_to_add.len() > ADDED_MAX {
+        let constraint = format!("have length less than or equal to {ADDED_MAX}");
+        return Err(Refusal::constraint("policyNamesToAdd", None, &constraint));
     }
     let state = host.required()?.state();
     let client_id = call.text("clientId");

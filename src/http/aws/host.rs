@@ -20,8 +20,11 @@ use super::refusal::Refusal;
 /// committed together.
 const CHANGES_AT_ONCE: usize = 32;
 
-/// Changes that run or wait: more than there are connections.
-const CHANGES: usize = 512;
+/// Certificates that are issued at the same time.
+const ISSUED_AT_ONCE: usize = 2;
+
+/// Calls of each kind that run or wait: more than there are connections.
+const CALLS: usize = 512;
 
 /// The registry, and what is needed beside it.
 pub(in crate::http) struct Host {
@@ -31,6 +34,8 @@ pub(in crate::http) struct Host {
     signer: Option<Arc<crate::net::ca::Signer>>,
     /// The threads of changes.
     pub(super) changes: Jobs,
+    /// Those that make keys: nobody who asks for something else waits for them.
+    pub(super) issuing: Jobs,
     pub(in crate::http) refused_calls: RefusedCalls,
 }
 
@@ -41,7 +46,8 @@ impl Host {
             authority: parts.authority.clone(),
             #[cfg(feature = "tls")]
             signer: parts.signer.clone(),
-            changes: Jobs::bounded(CHANGES_AT_ONCE, CHANGES),
+            changes: Jobs::bounded(CHANGES_AT_ONCE, CALLS),
+            issuing: Jobs::bounded(ISSUED_AT_ONCE, CALLS),
             refused_calls: RefusedCalls::default(),
         }
     }
@@ -77,7 +83,7 @@ impl Host {
         let answered = match operation.run {
             Run::Read(read) => read(&self.required()?.state(), call),
             Run::Change(change) => self.change(|draft| change(draft, call)),
-            Run::Work(work) => work(self, call),
+            Run::Work(work) | Run::Issue(work) => work(self, call),
             Run::Refused => Err(Refusal::invalid("It is not implemented.")),
         };
         answered.map(without_nulls)

@@ -16,6 +16,7 @@ mod caller;
 mod certificates;
 mod endpoint;
 mod evaluation;
+mod events;
 mod groups;
 mod host;
 mod operation;
@@ -128,6 +129,7 @@ async fn run(api: &Api, operation: &'static Operation, call: Call) -> Result<Res
     let (host, budget) = (api.host.clone(), api.engine.broker.budget());
     let jobs = match operation.run {
         Run::Change(_) => &host.changes,
+        Run::Issue(_) => &host.issuing,
         Run::Read(_) | Run::Work(_) | Run::Refused => &api.jobs,
     };
     let job = {

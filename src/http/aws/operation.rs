@@ -39,6 +39,8 @@ pub(super) enum Run {
     Change(fn(&mut Draft<'_>, &Call) -> Answered),
     /// By more than that.
     Work(fn(&Host, &Call) -> Answered),
+    /// By making keys or signatures, which takes long.
+    Issue(fn(&Host, &Call) -> Answered),
     /// Not at all.
     Refused,
 }
@@ -99,6 +101,14 @@ impl Operation {
         run: fn(&Host, &Call) -> Answered,
     ) -> Self {
         Self::iot(name, line, Run::Work(run))
+    }
+
+    pub(super) const fn issue(
+        name: &'static str,
+        line: &'static str,
+        run: fn(&Host, &Call) -> Answered,
+    ) -> Self {
+        Self::iot(name, line, Run::Issue(run))
     }
 
     pub(super) const fn refused(service: Service, name: &'static str, line: &'static str) -> Self {

@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::aws::registry;
 
-use super::super::error::ApiError;
+use super::super::error::{ApiError, beginning};
+
+/// Characters of a message: a caller's own text may be in it, of any length.
+const MESSAGE: usize = 4000;
 
 /// Where clients look for the name of an exception (AWS-OPS-09).
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -27,7 +30,7 @@ impl Refusal {
         Self {
             status,
             name,
-            message: message.into(),
+            message: beginning(&message.into(), MESSAGE).into_owned(),
             members: Vec::new(),
         }
     }

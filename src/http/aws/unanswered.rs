@@ -297,11 +297,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "DescribeEncryptionConfiguration",
         "GET /encryption-configuration",
     ),
-    Operation::refused(
-        Iot,
-        "DescribeEventConfigurations",
-        "GET /event-configurations",
-    ),
     Operation::refused(Iot, "DescribeFleetMetric", "GET /fleet-metric/{metricName}"),
     Operation::refused(Iot, "DescribeIndex", "GET /indices/{indexName}"),
     Operation::refused(Iot, "DescribeJob", "GET /jobs/{jobId}"),
@@ -615,11 +610,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Iot,
         "UpdateEncryptionConfiguration",
         "PATCH /encryption-configuration",
-    ),
-    Operation::refused(
-        Iot,
-        "UpdateEventConfigurations",
-        "PATCH /event-configurations",
     ),
     Operation::refused(Iot, "UpdateFleetMetric", "PATCH /fleet-metric/{metricName}"),
     Operation::refused(Iot, "UpdateIndexingConfiguration", "POST /indexing/config"),

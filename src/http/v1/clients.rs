@@ -256,6 +256,7 @@ impl From<&TlsFacts> for Tls {
             certificate_id,
             sni,
             details,
+            ..
         } = facts.clone();
         let TlsDetails {
             version,

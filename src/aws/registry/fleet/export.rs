@@ -13,8 +13,10 @@ use super::{
 };
 
 pub(super) fn fleet(state: &State) -> Fleet {
+    let events = state.describe_event_configurations();
     Fleet {
         registration_code: state.registration_code().cloned(),
+        events: events.created.map(|_| events.enabled),
         policies: named(&state.policies, policy),
         thing_types: named(&state.types, thing_type),
         thing_groups: named(&state.groups, group),

@@ -11,7 +11,7 @@ use super::super::groups::{GroupUpdate, NewGroup};
 use super::super::names::{CERTIFICATE_ID, NAME, POLICY_NAME, Resource, check};
 use super::super::policies::{VERSIONS_MAX, check_document};
 use super::super::record::{
-    Certificate, Policy, PolicyVersion, PrincipalType, ThingTypeProperties,
+    Certificate, EventType, Policy, PolicyVersion, PrincipalType, ThingTypeProperties,
 };
 use super::super::tags::check_tags;
 use super::super::things::{NewThing, ThingUpdate, with_values};
@@ -36,7 +36,11 @@ pub struct Applied {
 impl fmt::Display for Applied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.is_new { "created" } else { "changed" };
-        write!(f, "{verb} {} {}", self.kind, self.name)
+        write!(f, "{verb} {}", self.kind)?;
+        match self.name.is_empty() {
+            true => Ok(()), // there is only one
+            false => write!(f, " {}", self.name),
+        }
     }
 }
 
@@ -98,6 +102,24 @@ impl Import {
         })
     }
 
+    /// What is told of, as a whole.
+    fn events(
+        &mut self,
+        draft: &mut Draft<'_>,
+        events: Option<&BTreeSet<EventType>>,
+    ) -> Result<(), Error> {
+        let known = draft.describe_event_configurations();
+        let is_new = known.created.is_none();
+        let Some(events) = events.filter(|events| is_new || known.enabled != **events) else {
+            return Ok(());
+        };
+        self.apply(draft, ("event configurations", "", is_new), |_, draft| {
+            let all = EventType::ALL.into_iter();
+            draft.update_event_configurations(all.map(|kind| (kind, events.contains(&kind))));
+            Ok(())
+        })
+    }
+
     fn read_each<'f>(
         &mut self,
         certificates: impl Iterator<Item = (&'f mut Option<String>, &'f Option<String>)>,
@@ -147,7 +169,9 @@ impl Import {
             &fleet.certificates,
             draft,
             Self::certificate,
-        )
+        )?;
+        // Last of all: nobody has to be told of what the document itself changes.
+        self.events(draft, fleet.events.as_ref())
     }
 
     fn each<T>(

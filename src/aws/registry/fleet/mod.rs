@@ -18,7 +18,9 @@ use std::path::{Path, PathBuf};
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::record::{CertificateMode, CertificateStatus, PropagatingAttribute, RegistrationConfig};
+use super::record::{
+    CertificateMode, CertificateStatus, EventType, PropagatingAttribute, RegistrationConfig,
+};
 use super::{Error, Means, Registry};
 
 pub use import::Applied;
@@ -163,6 +165,9 @@ pub fn export(registry: &Registry, format: Format) -> Result<String, String> {
 struct Fleet {
     #[serde(skip_serializing_if = "Option::is_none")]
     registration_code: Option<String>,
+    /// What is told of; everything else is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<BTreeSet<EventType>>,
     #[serde(skip_serializing_if = "Named::is_none")]
     policies: Named<FleetPolicy>,
     #[serde(skip_serializing_if = "Named::is_none")]

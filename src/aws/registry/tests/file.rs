@@ -172,7 +172,7 @@ fn records_of_earlier_formats_are_read() {
         (
             "account",
             "account",
-            r#"{"registration_code":"c","had_policies":true}"#,
+            r#"{"registration_code":"c","had_policies":true,"events":{"enabled":["THING","CA_CERTIFICATE"],"created":1,"modified":2}}"#,
         ),
     ];
     for (table, key, value) in records {

@@ -46,6 +46,7 @@ fn everything() -> String {
     format!(
         r#"
 registration_code = "c0de"
+events = ["THING", "JOB"]
 
 [policies.allow]
 document = '''{deny}'''
@@ -114,7 +115,7 @@ fn what_is_exported_is_imported_as_the_same_in_both_formats() {
     let text = everything();
     let first = Office::in_memory();
     let applied = first.import(&text, Format::Toml).unwrap();
-    assert_eq!(applied.len(), 12, "{applied:?}");
+    assert_eq!(applied.len(), 13, "{applied:?}");
     assert!(applied.iter().all(|line| line.starts_with("created ")));
     for format in FORMATS {
         let document = first.export(format);

@@ -1,3 +1,4 @@
+mod events;
 mod figures;
 mod file;
 mod fleet;

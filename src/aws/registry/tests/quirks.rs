@@ -615,7 +615,10 @@ fn a_certificate_registers_itself_if_its_authority_allows_that() {
     let (shy, open) = (Pki::new("shy"), Pki::new("open"));
     register_ca(&office, &shy, false).unwrap();
     register_ca(&office, &open, true).unwrap();
-    let auto = |pem: &str, sni| office.change(|d| d.auto_register(pem, sni));
+    let auto = |pem: &str, sni| {
+        let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();
+        office.change(|d| d.auto_register(&block.contents, sni))
+    };
     let refused = auto(&shy.leaf("x"), true);
     assert_eq!(refusal(refused).0, "CertificateValidationException");
     let pending = auto(&open.leaf("x"), false).unwrap();
