@@ -213,7 +213,7 @@ mod tests {
             };
             let clock = Clock::default();
             let now = clock.now().now + Duration::from_secs(1);
-            let authority = Authority::new(registry, clock.calendar(), &rules);
+            let authority = Authority::new(registry, clock.calendar(), || 0, &rules);
             Self {
                 inner: authority.inner,
                 now,
