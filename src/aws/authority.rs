@@ -101,7 +101,7 @@ impl Access for Authority {
             },
         };
         let version = self.inner.registry.version();
-        let grants = self.inner.grants(&who, claim.now);
+        let grants = self.inner.grants(&who, None, claim.now);
         let time = self.inner.seconds(claim.now);
         grants.check_connect(&claim, time)?;
         Ok(Arc::new(Connection::new(
@@ -143,8 +143,8 @@ impl Inner {
         self.enforces || state.policies_hold()
     }
 
-    /// What a client has been granted as things stand.
-    fn grants(&self, who: &Who, now: Instant) -> Grants {
+    /// What a client has been granted as things stand, and was `before`.
+    fn grants(&self, who: &Who, before: Option<&Grants>, now: Instant) -> Grants {
         let state = self.registry.state();
         if !self.policies_hold(&state) {
             // What somebody said of a certificate holds all the same.
@@ -162,7 +162,11 @@ impl Inner {
             };
         };
         let now = self.milliseconds(now);
-        match Subject::of_certificate(&state, id, who.source.clone(), now) {
+        let source = Context {
+            certificate: before.and_then(Grants::certificate).cloned(),
+            ..who.source.clone()
+        };
+        match Subject::of_certificate(&state, id, source, now) {
             None => Grants::Nothing("the certificate is not registered"),
             Some(Subject {
                 barred: Some(why), ..
@@ -184,5 +188,93 @@ impl Inner {
             names: policies.into_iter().map(|policy| policy.name).collect(),
             context,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::aws::registry::{Draft, Error, Means};
+    use crate::time::Clock;
+
+    struct Stand {
+        inner: Arc<Inner>,
+        now: Instant,
+    }
+
+    impl Stand {
+        fn new() -> Self {
+            let registry = Arc::new(Registry::in_memory(Scope::default()));
+            let rules = AwsRules {
+                anonymous_policy: Some("guests".to_owned()),
+                ..AwsRules::default()
+            };
+            let clock = Clock::default();
+            let now = clock.now().now + Duration::from_secs(1);
+            let authority = Authority::new(registry, clock.calendar(), || 0, &rules);
+            Self {
+                inner: authority.inner,
+                now,
+            }
+        }
+
+        fn change(&self, operation: impl FnOnce(&mut Draft<'_>) -> Result<(), Error>) {
+            let means = Means {
+                now: 0,
+                random: &mut || 0,
+            };
+            self.inner.registry.change(means, operation).unwrap();
+        }
+
+        fn grants(&self, client_id: &str, before: Option<&Grants>) -> Grants {
+            let who = Who {
+                certificate_id: None,
+                source: Context {
+                    client_id: Some(client_id.to_owned()),
+                    ..Context::default()
+                },
+            };
+            self.inner.grants(&who, before, self.now)
+        }
+    }
+
+    fn allow(action: &str) -> String {
+        format!(
+            r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "iot:{action}", "Resource": "*"}}}}"#
+        )
+    }
+
+    /// Who keeps verdicts goes by this.
+    #[test]
+    fn grants_are_the_same_until_something_about_the_client_changes() {
+        let stand = Stand::new();
+        let everything = stand.grants("a", None);
+        stand.change(|draft| {
+            draft.create_policy("others", &allow("Connect"), Default::default())?;
+            Ok(())
+        });
+        let nothing = stand.grants("a", Some(&everything));
+        assert!(!nothing.is_same(&everything));
+        stand.change(|draft| {
+            draft.create_policy("guests", &allow("Connect"), Default::default())?;
+            Ok(())
+        });
+        let connect = stand.grants("a", Some(&nothing));
+        assert!(!connect.is_same(&nothing));
+        assert!(!connect.is_same(&stand.grants("b", None)));
+        stand.change(|draft| {
+            draft.create_policy_version("others", &allow("Publish"), true)?;
+            Ok(())
+        });
+        let still = stand.grants("a", Some(&connect));
+        assert!(still.is_same(&connect));
+        stand.change(|draft| {
+            draft.create_policy_version("guests", &allow("Publish"), true)?;
+            Ok(())
+        });
+        let publish = stand.grants("a", Some(&still));
+        assert!(!publish.is_same(&connect));
     }
 }

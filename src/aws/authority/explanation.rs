@@ -77,7 +77,7 @@ impl Authority {
             certificate_id: client.certificate_id,
             source: client.source,
         };
-        let bound = match self.inner.grants(&who, now) {
+        let bound = match self.inner.grants(&who, None, now) {
             Grants::Everything => return Explanation::settled(true, "no policies hold"),
             Grants::Nothing(why) => return Explanation::settled(false, why),
             Grants::Policies(bound) => bound,
