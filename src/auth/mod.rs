@@ -7,6 +7,8 @@ pub(crate) mod origin;
 #[cfg(feature = "tls")]
 pub(crate) mod password;
 mod principal;
+#[cfg(all(feature = "aws", feature = "http"))]
+pub(crate) mod sigv4;
 mod source;
 
 pub(crate) use principal::Principal;

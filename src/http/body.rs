@@ -64,19 +64,19 @@ impl JsonBody {
     /// while there is no room for it.
     #[cfg(feature = "aws")]
     pub(super) async fn read_optional(
-        request: Request,
+        headers: &HeaderMap,
+        body: Body,
         api: &Api,
         limit: usize,
     ) -> Result<Option<Self>, ApiError> {
-        if request.body().is_end_stream() {
+        if body.is_end_stream() {
             return Ok(None);
         }
-        let headers = request.headers();
         if headers.contains_key(CONTENT_TYPE) && !is_json(headers) {
-            leave(request.into_body(), api);
+            leave(body, api);
             return Err(not_json());
         }
-        let body = Self::read_all(request.into_body(), limit, api).await?;
+        let body = Self::read_all(body, limit, api).await?;
         Ok((!body.bytes.is_empty()).then_some(body))
     }
 
@@ -142,6 +142,12 @@ impl JsonBody {
 
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// As it came.
+    #[cfg(feature = "aws")]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Reads the body as a `T`, which may borrow from it.

@@ -24,6 +24,7 @@ mod policies;
 mod refusal;
 mod refused;
 mod route;
+mod signature;
 mod tags;
 #[cfg(test)]
 mod tests;
