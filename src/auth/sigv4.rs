@@ -11,6 +11,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 
+use crate::config::AccessKey;
+
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// A signature may be so old, or so far ahead, in seconds (AWS-FLOW-47).
@@ -29,9 +31,8 @@ pub(crate) struct Request<'a> {
 }
 
 /// Who says to have signed a request, and how.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Claim {
-    pub(crate) access_key_id: String,
+struct Claim {
+    access_key_id: String,
     /// `20261128/us-east-1/iot/aws4_request`
     scope: String,
     /// `20261128T203352Z`
@@ -44,23 +45,51 @@ pub(crate) struct Claim {
 }
 
 /// Why a request is not taken as signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    #[error("Missing Authentication Token")]
     Missing,
-    #[error(
-        "The signature is incomplete: credential, signed headers, signature and date are needed."
-    )]
     Incomplete,
-    #[error("The security token included in the request is invalid.")]
     UnknownKey,
-    #[error("Signature expired: its date is more than five minutes away from this broker's clock.")]
     Expired,
-    #[error(
-        "The request signature we calculated does not match the signature you provided. Check your \
-         secret access key and signing method."
-    )]
     Wrong,
+}
+
+impl Refused {
+    /// What the service says of it.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Missing => "Missing Authentication Token",
+            Self::Incomplete => {
+                "The signature is incomplete: credential, signed headers with the host, signature and date \
+                 are needed."
+            }
+            Self::UnknownKey => "The security token included in the request is invalid.",
+            Self::Expired => {
+                "Signature expired: its date is more than five minutes away from this broker's clock."
+            }
+            Self::Wrong => {
+                "The request signature we calculated does not match the signature you provided. Check \
+                 your secret access key and signing method."
+            }
+        }
+    }
+}
+
+/// Checks that a request was signed with one of `keys` about now (seconds since 1970).
+///
+/// # Errors
+///
+/// What is wrong with the signature, if there is one.
+pub(crate) fn verify<'k>(
+    keys: &'k [AccessKey],
+    request: &Request<'_>,
+    now: i64,
+) -> Result<&'k AccessKey, Refused> {
+    let claim = Claim::of(request)?.ok_or(Refused::Missing)?;
+    let key = keys.iter().find(|key| key.id == claim.access_key_id);
+    let key = key.ok_or(Refused::UnknownKey)?;
+    claim.verify(request, &key.secret, now)?;
+    Ok(key)
 }
 
 impl Claim {
@@ -69,7 +98,7 @@ impl Claim {
     /// # Errors
     ///
     /// A signature that lacks a part.
-    pub(crate) fn of(request: &Request<'_>) -> Result<Option<Self>, Refused> {
+    fn of(request: &Request<'_>) -> Result<Option<Self>, Refused> {
         if let Some(header) = request.header("authorization") {
             return Self::in_header(header, request).map(Some);
         }
@@ -143,12 +172,7 @@ impl Claim {
     /// # Errors
     ///
     /// What is wrong; where a signature differs from what it should be cannot be told by the time it takes.
-    pub(crate) fn verify(
-        &self,
-        request: &Request<'_>,
-        secret: &str,
-        now: i64,
-    ) -> Result<(), Refused> {
+    fn verify(&self, request: &Request<'_>, secret: &str, now: i64) -> Result<(), Refused> {
         let date = seconds(&self.date).ok_or(Refused::Incomplete)?;
         let lifetime = self
             .expires
@@ -329,9 +353,13 @@ mod tests {
     }
 
     fn check(request: &Request<'_>, secret: &str, now: i64) -> Result<String, Refused> {
-        let claim = Claim::of(request)?.ok_or(Refused::Missing)?;
-        claim.verify(request, secret, now)?;
-        Ok(claim.access_key_id)
+        let key = |id: &str, secret: &str| AccessKey {
+            id: id.to_owned(),
+            secret: secret.to_owned(),
+            policy: None,
+        };
+        let keys = [key("ANOTHER", "x"), key(KEY, secret)];
+        verify(&keys, request, now).map(|key| key.id.clone())
     }
 
     /// AWS-FLOW-48 AWS-FLOW-45
@@ -406,6 +434,13 @@ mod tests {
             let refused = check(&upgrade("", &headers), SECRET, NOW);
             assert_eq!(refused, Err(Refused::Incomplete), "{header}");
         }
+    }
+
+    #[test]
+    fn key_that_nobody_has_is_named_as_such() {
+        let query = query(SIGNATURE, "");
+        let refused = verify(&[], &upgrade(&query, HEADERS), NOW);
+        assert_eq!(refused.err(), Some(Refused::UnknownKey));
     }
 
     /// The suite of AWS for the signature: `get-vanilla-query-order-key-case`.

@@ -11,6 +11,7 @@ mod explanation;
 mod grants;
 mod standing;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use parking_lot::Mutex;
 use crate::auth::Principal;
 use crate::broker::ConnectionFacts;
 use crate::broker::access::{Access, Claim, NotAdmitted, Permissions};
-use crate::config::{AwsRules, PolicyMode};
+use crate::config::{Config, PolicyMode};
 use crate::policy::{Context, Scope};
 use crate::time::{Calendar, milliseconds};
 
@@ -52,6 +53,8 @@ struct Inner {
     enforces: bool,
     /// The policy of clients without a principal.
     anonymous_policy: Option<Box<str>>,
+    /// The names of the policies of access keys, by their ids.
+    key_policies: HashMap<Arc<str>, Box<str>>,
     compiled: Mutex<Compiled>,
 }
 
@@ -60,8 +63,10 @@ impl Authority {
         registry: Arc<Registry>,
         calendar: Calendar,
         random: fn() -> u128,
-        rules: &AwsRules,
+        config: &Config,
     ) -> Self {
+        let rules = &config.aws;
+        let keys = config.access_keys.iter();
         let inner = Inner {
             scope: registry.state().scope().clone(),
             registry,
@@ -69,6 +74,9 @@ impl Authority {
             random,
             enforces: rules.policies == PolicyMode::Enforce,
             anonymous_policy: rules.anonymous_policy.as_deref().map(Into::into),
+            key_policies: keys
+                .filter_map(|key| Some((key.id.as_str().into(), key.policy.as_deref()?.into())))
+                .collect(),
             compiled: Mutex::default(),
         };
         Self {
@@ -89,10 +97,7 @@ impl Access for Authority {
         }
         let tls = claim.facts.tls.as_ref();
         let who = Who {
-            certificate_id: match claim.principal {
-                Principal::Certificate(id) => Some(id.clone()),
-                Principal::Anonymous | Principal::User(_) | Principal::Program => None,
-            },
+            principal: claim.principal.clone(),
             source: Context {
                 client_id: Some(claim.client_id.to_owned()),
                 source_ip: claim.facts.peer.socket_addr().map(|peer| peer.ip()),
@@ -148,18 +153,14 @@ impl Inner {
         let state = self.registry.state();
         if !self.policies_hold(&state) {
             // What somebody said of a certificate holds all the same.
-            let id = who.certificate_id.as_deref();
-            let barred = id.and_then(|id| barred(&state, id, self.milliseconds(now)));
+            let barred = match &who.principal {
+                Principal::Certificate(id) => barred(&state, id, self.milliseconds(now)),
+                _ => None,
+            };
             return barred.map_or(Grants::Everything, Grants::Nothing);
         }
-        let Some(id) = &who.certificate_id else {
-            let name = self.anonymous_policy.as_deref();
-            return match name.and_then(|name| state.policy_in_force(name)) {
-                Some(policy) => self.bound(vec![policy], who.source.clone(), 0),
-                None => Grants::Nothing(
-                    "the client has no principal, and aws.anonymous_policy names no policy",
-                ),
-            };
+        let Principal::Certificate(id) = &who.principal else {
+            return self.grants_without_certificate(&state, who);
         };
         let now = self.milliseconds(now);
         let source = Context {
@@ -172,6 +173,25 @@ impl Inner {
                 barred: Some(why), ..
             }) => Grants::Nothing(why),
             Some(subject) => self.bound(subject.policies, subject.context, subject.size),
+        }
+    }
+
+    /// What a client has been granted that has no certificate: an access key has one policy or none, in
+    /// which case it may do everything (AWS-ID-10).
+    fn grants_without_certificate(&self, state: &State, who: &Who) -> Grants {
+        let (name, none) = match &who.principal {
+            Principal::AccessKey(id) => match self.key_policies.get(id) {
+                None => return Grants::Everything,
+                Some(name) => (Some(&**name), "the policy of the access key is not there"),
+            },
+            _ => (
+                self.anonymous_policy.as_deref(),
+                "the client has no principal, and aws.anonymous_policy names no policy",
+            ),
+        };
+        match name.and_then(|name| state.policy_in_force(name)) {
+            Some(policy) => self.bound(vec![policy], who.source.clone(), 0),
+            None => Grants::Nothing(none),
         }
     }
 
@@ -197,6 +217,7 @@ mod tests {
 
     use super::*;
     use crate::aws::registry::{Draft, Error, Means};
+    use crate::config::AccessKey;
     use crate::time::Clock;
 
     struct Stand {
@@ -207,13 +228,17 @@ mod tests {
     impl Stand {
         fn new() -> Self {
             let registry = Arc::new(Registry::in_memory(Scope::default()));
-            let rules = AwsRules {
-                anonymous_policy: Some("guests".to_owned()),
-                ..AwsRules::default()
+            let mut config = Config::aws();
+            config.aws.anonymous_policy = Some("guests".to_owned());
+            let key = |id: &str, policy: Option<&str>| AccessKey {
+                id: id.to_owned(),
+                secret: "secret".to_owned(),
+                policy: policy.map(str::to_owned),
             };
+            config.access_keys = vec![key("FREE", None), key("BOUND", Some("guests"))];
             let clock = Clock::default();
             let now = clock.now().now + Duration::from_secs(1);
-            let authority = Authority::new(registry, clock.calendar(), || 0, &rules);
+            let authority = Authority::new(registry, clock.calendar(), || 0, &config);
             Self {
                 inner: authority.inner,
                 now,
@@ -229,8 +254,17 @@ mod tests {
         }
 
         fn grants(&self, client_id: &str, before: Option<&Grants>) -> Grants {
+            self.grants_of(Principal::Anonymous, client_id, before)
+        }
+
+        fn grants_of(
+            &self,
+            principal: Principal,
+            client_id: &str,
+            before: Option<&Grants>,
+        ) -> Grants {
             let who = Who {
-                certificate_id: None,
+                principal,
                 source: Context {
                     client_id: Some(client_id.to_owned()),
                     ..Context::default()
@@ -244,6 +278,24 @@ mod tests {
         format!(
             r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "iot:{action}", "Resource": "*"}}}}"#
         )
+    }
+
+    /// AWS-ID-10
+    #[test]
+    fn access_key_has_a_policy_or_may_do_everything() {
+        let stand = Stand::new();
+        let of = |id: &str| stand.grants_of(Principal::AccessKey(id.into()), "a", None);
+        stand.change(|draft| {
+            draft.create_policy("others", &allow("Connect"), Default::default())?;
+            Ok(())
+        });
+        assert!(matches!(of("FREE"), Grants::Everything));
+        assert!(matches!(of("BOUND"), Grants::Nothing(_)), "it is not there");
+        stand.change(|draft| {
+            draft.create_policy("guests", &allow("Connect"), Default::default())?;
+            Ok(())
+        });
+        assert!(matches!(of("BOUND"), Grants::Policies(_)));
     }
 
     /// Who keeps verdicts goes by this.

@@ -205,6 +205,9 @@ pub struct AccessKey {
     pub id: String,
     /// What it is signed with.
     pub secret: String,
+    /// The policy of the registry that binds a client who opens a WebSocket with it (AWS-ID-10); without
+    /// one it may do everything.
+    pub policy: Option<String>,
 }
 
 impl std::fmt::Debug for AccessKey {
@@ -212,6 +215,7 @@ impl std::fmt::Debug for AccessKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AccessKey")
             .field("id", &self.id)
+            .field("policy", &self.policy)
             .finish_non_exhaustive()
     }
 }

@@ -92,6 +92,7 @@ table!(RawUser {
 table!(RawAccessKey {
     id: String,
     secret: String,
+    policy: String,
 });
 
 table!(RawLimits for Limits {
@@ -207,6 +208,7 @@ impl RawAccessKey {
         AccessKey {
             id: self.id.unwrap_or_default(),
             secret: self.secret.unwrap_or_default(),
+            policy: self.policy,
         }
     }
 }

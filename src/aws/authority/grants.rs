@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::auth::Principal;
 use crate::broker::access::{Claim, NotAdmitted};
 use crate::codec::ReasonCode;
 use crate::policy::{Action, Certificate, Context, Decision, Details, Policies, Request, Verdict};
@@ -9,7 +10,7 @@ use crate::protocol::violation::Violation;
 
 /// Who has connected: what does not change while the connection lasts.
 pub(super) struct Who {
-    pub(super) certificate_id: Option<Arc<str>>,
+    pub(super) principal: Principal,
     /// Without what the registry knows.
     pub(super) source: Context,
 }

@@ -3,7 +3,7 @@
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 
-use crate::auth::sigv4::{Claim, Refused, Request};
+use crate::auth::sigv4::{Refused, Request, verify};
 use crate::config::Config;
 
 use super::refusal::Refusal;
@@ -27,14 +27,10 @@ pub(super) fn check(config: &Config, parts: &Parts, body: &[u8], now: i64) -> Re
         headers: &headers,
         body,
     };
-    verify(config, &request, now).map_err(refusal)
-}
-
-fn verify(config: &Config, request: &Request<'_>, now: i64) -> Result<(), Refused> {
-    let claim = Claim::of(request)?.ok_or(Refused::Missing)?;
-    let mut keys = config.access_keys.iter();
-    let key = keys.find(|key| key.id == claim.access_key_id);
-    claim.verify(request, &key.ok_or(Refused::UnknownKey)?.secret, now)
+    match verify(&config.access_keys, &request, now) {
+        Ok(_) => Ok(()),
+        Err(refused) => Err(refusal(refused)),
+    }
 }
 
 fn refusal(refused: Refused) -> Refusal {
@@ -44,5 +40,5 @@ fn refusal(refused: Refused) -> Refusal {
         Refused::UnknownKey => "UnrecognizedClientException",
         Refused::Expired | Refused::Wrong => "InvalidSignatureException",
     };
-    Refusal::new(StatusCode::FORBIDDEN, name, refused.to_string())
+    Refusal::new(StatusCode::FORBIDDEN, name, refused.text())
 }
