@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
+#[cfg(feature = "aws")]
+use axum::http::header::AUTHORIZATION;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -55,11 +57,12 @@ impl FromRequest<Api> for JsonBody {
 
 impl JsonBody {
     /// The body of a request that may have none, of at most so many bytes. One that is declared as nothing
-    /// may be JSON too.
+    /// may be JSON too, and so may any one that comes with a signature, which no page adds without asking:
+    /// curl signs and says that it sends a form.
     ///
     /// # Errors
     ///
-    /// 415 for a body that is declared as something else, 413 for a longer one, 408 for a slow one, and 503
+    /// 415 for an unsigned body that is declared as something else, 413 for a longer one, 408 for a slow one, and 503
     /// while there is no room for it.
     #[cfg(feature = "aws")]
     pub(super) async fn read_optional(
@@ -71,7 +74,8 @@ impl JsonBody {
             return Ok(None);
         }
         let headers = request.headers();
-        if headers.contains_key(CONTENT_TYPE) && !is_json(headers) {
+        let is_signed = headers.contains_key(AUTHORIZATION);
+        if !is_signed && headers.contains_key(CONTENT_TYPE) && !is_json(headers) {
             return Err(not_json());
         }
         let body = Self::read_all(request.into_body(), limit, api).await?;
@@ -95,8 +99,8 @@ impl JsonBody {
                 })?
             }
         };
-        if read.is_err() && announced <= DISCARD_BYTES {
-            api.tasks.spawn(discard(body));
+        if read.is_err() {
+            leave_body(body, announced, api);
         }
         read
     }
@@ -170,6 +174,23 @@ fn not_json() -> ApiError {
 fn too_large(limit: usize) -> ApiError {
     let error = format!("the body is larger than {limit} bytes");
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+}
+
+/// Answers a request without its body: a connection that closed under it would have the client send the request
+/// again.
+#[cfg(feature = "aws")]
+pub(super) fn leave(request: Request, api: &Api) {
+    let body = request.into_body();
+    if !body.is_end_stream() {
+        let announced = body.size_hint().lower();
+        leave_body(body, announced, api);
+    }
+}
+
+fn leave_body(body: Body, announced: u64, api: &Api) {
+    if announced <= DISCARD_BYTES {
+        api.tasks.spawn(discard(body));
+    }
 }
 
 /// Takes the rest of a body while the answer is on its way.

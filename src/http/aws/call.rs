@@ -55,9 +55,9 @@ impl Call {
     ///
     /// A query or a body that cannot be read.
     pub(super) async fn read(found: Found, request: Request, api: &Api) -> Result<Self, Refusal> {
-        let query = pairs(request.uri())?;
-        let headers = request.headers().clone();
+        let (uri, headers) = (request.uri().clone(), request.headers().clone());
         let body = JsonBody::read_optional(request, api, BODY_MAX).await?;
+        let query = pairs(&uri)?;
         Ok(Self {
             path: found.members,
             query,
@@ -152,8 +152,20 @@ impl Call {
     }
 
     fn page_by(&self, limit: &str, token: &str) -> Result<Page<'_>, Refusal> {
+        let size: Option<usize> = self.parsed(limit, "be a whole number")?;
+        let constraint = match size {
+            Some(0) => Some("greater than or equal to 1".to_owned()),
+            Some(size) if size > Page::LIMIT_MAX => {
+                Some(format!("less than or equal to {}", Page::LIMIT_MAX))
+            }
+            _ => None,
+        };
+        if let Some(constraint) = constraint {
+            let constraint = format!("have value {constraint}");
+            return Err(Refusal::constraint(limit, self.text(limit), &constraint));
+        }
         Ok(Page {
-            limit: self.parsed(limit, "be a whole number")?,
+            limit: size,
             token: self.text(token),
             is_descending: false,
         })

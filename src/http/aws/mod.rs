@@ -38,12 +38,14 @@ use serde_json::Value;
 
 use super::Api;
 use super::answer::Answer;
+use super::body::leave;
 use super::error::{ApiError, excerpt, no_path};
 
 use call::Call;
 use caller::Caller;
 use operation::{Operation, Run};
 use refusal::Refusal;
+use route::Found;
 
 pub(super) use host::Host;
 pub(super) use refused::RefusedCalls;
@@ -53,8 +55,13 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// Answers whatever is not one of the broker's own paths.
 pub(super) async fn serve(State(api): State<Api>, request: Request) -> Response {
-    let answered = answer(&api, request).await;
-    let mut response = answered.unwrap_or_else(IntoResponse::into_response);
+    let mut response = match find(&api, &request) {
+        Ok(found) => answer(&api, found, request).await,
+        Err(response) => {
+            leave(request, &api);
+            *response
+        }
+    };
     stamp(&mut response);
     response
 }
@@ -79,30 +86,40 @@ pub(super) fn refuse(error: ApiError, request: &Request) -> Response {
     response
 }
 
-async fn answer(api: &Api, request: Request) -> Result<Response, Refusal> {
+/// The operation that a request is for, or the answer if it is for none that is answered.
+fn find(api: &Api, request: &Request) -> Result<Found, Box<Response>> {
     let (method, uri) = (request.method(), request.uri());
+    let refused = |refusal: Refusal| Box::new(refusal.into_response());
     let caller = Caller::of(request.headers(), uri);
     if let Some(service) = caller.foreign() {
         api.host.refused_calls.note(service, "any operation");
-        return Ok(caller::not_served(service, request.headers()));
+        return Err(Box::new(caller::not_served(service, request.headers())));
     }
     let found = match route::find(method, uri.path(), &caller) {
         Some(found) => found,
-        None if caller.is_signed() => return Err(no_operation(&request)),
-        None => return Ok(no_path(uri).into_response()),
+        None if caller.is_signed() => return Err(refused(no_operation(request))),
+        None => return Err(Box::new(no_path(uri).into_response())),
     };
     let operation = found.operation;
     if let Run::Refused = operation.run {
-        return Err(not_answered(api, operation));
+        return Err(refused(not_answered(api, operation)));
     }
     if api.host.registry().is_none() {
-        return Err(Refusal::invalid(format!(
+        return Err(refused(Refusal::invalid(format!(
             "{} needs a registry, and this broker has none (--registry).",
             operation.name
-        )));
+        ))));
     }
-    let call = Call::read(found, request, api).await?;
-    run(api, operation, call).await
+    Ok(found)
+}
+
+async fn answer(api: &Api, found: Found, request: Request) -> Response {
+    let operation = found.operation;
+    let answered = match Call::read(found, request, api).await {
+        Ok(call) => run(api, operation, call).await,
+        Err(refusal) => Err(refusal),
+    };
+    answered.unwrap_or_else(IntoResponse::into_response)
 }
 
 fn no_operation(request: &Request) -> Refusal {
