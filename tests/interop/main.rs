@@ -8,11 +8,13 @@
 //! | module | what it shows |
 //! |---|---|
 //! | `blog` | the walk-through of the announcement of shared subscriptions, with its exact flags |
+//! | `aws` | the control plane: boto3, and the AWS CLI with the walk-through's certificates |
 //! | `sdk` | the SDK's shared-subscription sample, and what its client negotiates |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
 //! | `matrix` | every client: QoS 0, 1, 2, shared, will, retained, resume, over every transport |
 
+mod aws;
 mod blog;
 mod bridge;
 mod broker;
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     }
     let trials: Vec<Trial> = [
         blog::trials(),
+        aws::trials(),
         sdk::trials(),
         failover::trials(),
         bridge::trials(),

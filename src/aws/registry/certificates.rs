@@ -289,15 +289,16 @@ impl Draft<'_> {
                 )),
             };
         }
-        let mut signers = self.signers(read)?;
-        if signers.len() > 1 {
+        // The service looks at subjects only (AWS-OPS-31).
+        let of_subject = self.authorities.values();
+        let of_subject = of_subject.filter(|ca| ca.subject == read.issuer).count();
+        if of_subject > 1 {
             return Err(Error::CertificateConflict(format!(
-                "{} CA certificates have the subject `{}`: caCertificatePem has to say which one.",
-                signers.len(),
+                "{of_subject} CA certificates have the subject `{}`: caCertificatePem has to say which one.",
                 read.issuer
             )));
         }
-        signers.pop().ok_or_else(|| {
+        self.signers(read)?.pop().ok_or_else(|| {
             Error::CertificateValidation(format!(
                 "No CA certificate is registered that signed this one (`{}`).",
                 read.issuer

@@ -156,8 +156,20 @@ impl Call {
     }
 
     fn page_by(&self, limit: &str, token: &str) -> Result<Page<'_>, Refusal> {
+        let size: Option<usize> = self.parsed(limit, "be a whole number")?;
+        let constraint = match size {
+            Some(0) => Some("greater than or equal to 1".to_owned()),
+            Some(size) if size > Page::LIMIT_MAX => {
+                Some(format!("less than or equal to {}", Page::LIMIT_MAX))
+            }
+            _ => None,
+        };
+        if let Some(constraint) = constraint {
+            let constraint = format!("have value {constraint}");
+            return Err(Refusal::constraint(limit, self.text(limit), &constraint));
+        }
         Ok(Page {
-            limit: self.parsed(limit, "be a whole number")?,
+            limit: size,
             token: self.text(token),
             is_descending: false,
         })

@@ -50,6 +50,12 @@ impl Refusal {
         ))
     }
 
+    /// With its name in the body, too: the protocols of other services have it nowhere else.
+    pub(super) fn naming_itself(mut self) -> Self {
+        self.members.push(("__type", self.name.to_owned()));
+        self
+    }
+
     /// A member that has to be there.
     pub(super) fn missing(member: &str) -> Self {
         Self::constraint(member, None, "not be null")
