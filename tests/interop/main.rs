@@ -26,6 +26,7 @@ mod report;
 mod rumqttc;
 mod script;
 mod sdk;
+mod signed;
 
 use std::env;
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         blog::trials(),
         aws::trials(),
         sdk::trials(),
+        signed::trials(),
         failover::trials(),
         bridge::trials(),
         matrix::trials(),
