@@ -57,7 +57,10 @@ impl Call {
     pub(super) async fn read(found: Found, request: Request, api: &Api) -> Result<Self, Refusal> {
         let query = pairs(request.uri())?;
         let headers = request.headers().clone();
-        let body = JsonBody::read_optional(request, api, BODY_MAX).await?;
+        let body = match found.operation.is_raw {
+            true => Some(JsonBody::read_raw(request, api, BODY_MAX).await?),
+            false => JsonBody::read_optional(request, api, BODY_MAX).await?,
+        };
         Ok(Self {
             path: found.members,
             query,
@@ -131,6 +134,12 @@ impl Call {
                 Refusal::invalid(format!("The body cannot be read{field}: {}", error.text()))
             }
         })
+    }
+
+    /// The body of an operation that takes it as it is ([`Operation::raw`](super::operation::Operation::raw)).
+    #[expect(dead_code, reason = "the data plane has such operations")]
+    pub(super) fn raw(&self) -> &[u8] {
+        self.body.as_ref().map_or(&[], JsonBody::bytes)
     }
 
     /// The page of a list with `maxResults` and `nextToken`.
