@@ -1,5 +1,5 @@
-//! JSON bodies: only `application/json`, bounded in size and time, charged while they are held, and
-//! nothing unknown in them.
+//! Bodies: bounded in size and time, and charged while they are held. Those of JSON are declared as such, and
+//! have nothing unknown in them.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -34,7 +34,7 @@ const DISCARD_BYTES: u64 = 64 << 20;
 const COPIES_COMING: usize = 2;
 const COPIES: usize = 3;
 
-/// A body that was declared as JSON and has all come.
+/// A body that has all come, and that was declared as JSON unless it is taken as it is.
 ///
 /// The content type is demanded because a page may send any other one across origins without asking.
 pub(super) struct JsonBody {
@@ -82,6 +82,17 @@ impl JsonBody {
         }
         let body = Self::read_all(body, limit, api).await?;
         Ok((!body.bytes.is_empty()).then_some(body))
+    }
+
+    /// The body of a request, whatever it is declared as, of at most so many bytes: for what is taken as it
+    /// is. One that is not there is empty.
+    ///
+    /// # Errors
+    ///
+    /// 413 for a longer one, 408 for a slow one, and 503 while there is no room for it.
+    #[cfg(feature = "aws")]
+    pub(super) async fn read_raw(body: Body, api: &Api, limit: usize) -> Result<Self, ApiError> {
+        Self::read_all(body, limit, api).await
     }
 
     async fn read_all(mut body: Body, limit: usize, api: &Api) -> Result<Self, ApiError> {
