@@ -652,6 +652,7 @@ mod tests {
         );
     }
 
+    #[cfg(all(feature = "aws", feature = "http", feature = "tls"))]
     #[test]
     fn the_program_keeps_a_registry_and_the_library_where_it_is_asked_to() {
         let program = |flags: &[(&str, &str)]| sources("", &[], flags).unwrap().config.registry;
@@ -669,6 +670,7 @@ mod tests {
         assert_eq!(library(&asked), RegistryPlace::Certs);
     }
 
+    #[cfg(all(feature = "aws", feature = "http", feature = "tls"))]
     #[test]
     fn account_and_region_are_those_of_the_table() {
         let text = "mqtt_port = 1\n[aws]\naccount = '000000000001'\nregion = 'eu-central-1'";
