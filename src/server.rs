@@ -166,7 +166,7 @@ impl Server {
             None => None,
         };
         #[cfg(feature = "aws")]
-        let authority = registry.map(|registry| registry::authority(registry, &config.aws, &clock));
+        let authority = registry.map(|registry| registry::authority(registry, &config, &clock));
         let shared = share(
             config,
             clock,

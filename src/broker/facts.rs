@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+#[cfg(feature = "aws")]
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::auth::Source;
@@ -13,6 +15,9 @@ pub(crate) struct ConnectionFacts {
     pub(crate) listener: &'static str,
     pub(crate) peer: PeerAddr,
     pub(crate) tls: Option<Box<TlsFacts>>,
+    /// The id of the access key with which the upgrade to WebSocket was signed.
+    #[cfg(feature = "aws")]
+    pub(crate) access_key: Option<Arc<str>>,
     pub(crate) traffic: Traffic,
 }
 
@@ -23,6 +28,8 @@ impl ConnectionFacts {
             listener,
             peer,
             tls: tls.map(Box::new),
+            #[cfg(feature = "aws")]
+            access_key: None,
             traffic: Traffic::default(),
         }
     }

@@ -1,5 +1,5 @@
-//! JSON bodies: only `application/json`, bounded in size and time, charged while they are held, and
-//! nothing unknown in them.
+//! Bodies: bounded in size and time, and charged while they are held. Those of JSON are declared as such, and
+//! have nothing unknown in them.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -34,7 +34,7 @@ const DISCARD_BYTES: u64 = 64 << 20;
 const COPIES_COMING: usize = 2;
 const COPIES: usize = 3;
 
-/// A body that was declared as JSON and has all come.
+/// A body that has all come, and that was declared as JSON unless it is taken as it is.
 ///
 /// The content type is demanded because a page may send any other one across origins without asking.
 pub(super) struct JsonBody {
@@ -48,6 +48,7 @@ impl FromRequest<Api> for JsonBody {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
+            leave(request.into_body(), api);
             return Err(not_json());
         }
         let limit = super::body_limit(&api.engine.broker.config().limits);
@@ -57,29 +58,41 @@ impl FromRequest<Api> for JsonBody {
 
 impl JsonBody {
     /// The body of a request that may have none, of at most so many bytes. One that is declared as nothing
-    /// may be JSON too, and so may any one that comes with a signature, which no page adds without asking:
-    /// curl signs and says that it sends a form.
+    /// may be JSON too.
     ///
     /// # Errors
     ///
-    /// 415 for an unsigned body that is declared as something else, 413 for a longer one, 408 for a slow one, and 503
+    /// 415 for a body that is declared as something else, 413 for a longer one, 408 for a slow one, and 503
     /// while there is no room for it.
     #[cfg(feature = "aws")]
     pub(super) async fn read_optional(
-        request: Request,
+        headers: &HeaderMap,
+        body: Body,
         api: &Api,
         limit: usize,
     ) -> Result<Option<Self>, ApiError> {
-        if request.body().is_end_stream() {
+        if body.is_end_stream() {
             return Ok(None);
         }
-        let headers = request.headers();
+        // A page cannot sign without asking, and curl declares what it signs as a form.
         let is_signed = headers.contains_key(AUTHORIZATION);
         if !is_signed && headers.contains_key(CONTENT_TYPE) && !is_json(headers) {
+            leave(body, api);
             return Err(not_json());
         }
-        let body = Self::read_all(request.into_body(), limit, api).await?;
+        let body = Self::read_all(body, limit, api).await?;
         Ok((!body.bytes.is_empty()).then_some(body))
+    }
+
+    /// The body of a request, whatever it is declared as, of at most so many bytes: for what is taken as it
+    /// is. One that is not there is empty.
+    ///
+    /// # Errors
+    ///
+    /// 413 for a longer one, 408 for a slow one, and 503 while there is no room for it.
+    #[cfg(feature = "aws")]
+    pub(super) async fn read_raw(body: Body, api: &Api, limit: usize) -> Result<Self, ApiError> {
+        Self::read_all(body, limit, api).await
     }
 
     async fn read_all(mut body: Body, limit: usize, api: &Api) -> Result<Self, ApiError> {
@@ -100,7 +113,7 @@ impl JsonBody {
             }
         };
         if read.is_err() {
-            leave_body(body, announced, api);
+            leave(body, api);
         }
         read
     }
@@ -146,6 +159,12 @@ impl JsonBody {
         self.bytes.len()
     }
 
+    /// As it came.
+    #[cfg(feature = "aws")]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Reads the body as a `T`, which may borrow from it.
     ///
     /// # Errors
@@ -176,19 +195,10 @@ fn too_large(limit: usize) -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, error)
 }
 
-/// Answers a request without its body: a connection that closed under it would have the client send the request
-/// again.
-#[cfg(feature = "aws")]
-pub(super) fn leave(request: Request, api: &Api) {
-    let body = request.into_body();
-    if !body.is_end_stream() {
-        let announced = body.size_hint().lower();
-        leave_body(body, announced, api);
-    }
-}
-
-fn leave_body(body: Body, announced: u64, api: &Api) {
-    if announced <= DISCARD_BYTES {
+/// Leaves a body, or the rest of one, unread: what is still coming is taken while the answer is on its way,
+/// unless it is too long for that.
+pub(super) fn leave(body: Body, api: &Api) {
+    if !body.is_end_stream() && body.size_hint().lower() <= DISCARD_BYTES {
         api.tasks.spawn(discard(body));
     }
 }

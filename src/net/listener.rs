@@ -260,8 +260,8 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
         }
         #[cfg(feature = "websocket")]
         Kind::Ws => {
-            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None);
-            let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
+            let mut facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None);
+            let upgrade = Box::pin(ws::upgrade(shared, stream, &mut facts));
             let Some((front, stream)) = upgrade.await else {
                 return;
             };
@@ -277,7 +277,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
                 return;
             };
             let since = shared.engine.clock.now().live;
-            let facts = ConnectionFacts::new(
+            let mut facts = ConnectionFacts::new(
                 name,
                 PeerAddr::Ip(peer),
                 Some(tls::facts(
@@ -285,7 +285,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
                     shared.engine.broker.access(),
                 )),
             );
-            let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
+            let upgrade = Box::pin(ws::upgrade(shared, stream, &mut facts));
             let Some((front, stream)) = upgrade.await else {
                 return;
             };

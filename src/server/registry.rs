@@ -78,11 +78,8 @@ fn open_in(folder: &Path, scope: Scope) -> Result<Registry, StoreError> {
 }
 
 /// Asks the policies of a registry.
-pub(super) fn authority(
-    registry: Arc<Registry>,
-    rules: &AwsRules,
-    clock: &Clock,
-) -> Arc<Authority> {
+pub(super) fn authority(registry: Arc<Registry>, config: &Config, clock: &Clock) -> Arc<Authority> {
+    let rules = &config.aws;
     let state = registry.state();
     if rules.policies == PolicyMode::Auto && !state.policies_hold() {
         tracing::info!("there are no policies yet: until there is one, clients may do everything");
@@ -91,7 +88,7 @@ pub(super) fn authority(
         tell_of_others(&policy.name, &policy.document, state.scope());
     }
     let random = super::system_random;
-    Arc::new(Authority::new(registry, clock.calendar(), random, rules))
+    Arc::new(Authority::new(registry, clock.calendar(), random, config))
 }
 
 /// Has clients feel what changes.

@@ -24,6 +24,7 @@ mod policies;
 mod refusal;
 mod refused;
 mod route;
+mod signature;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -55,13 +56,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// Answers whatever is not one of the broker's own paths.
 pub(super) async fn serve(State(api): State<Api>, request: Request) -> Response {
-    let mut response = match find(&api, &request) {
-        Ok(found) => answer(&api, found, request).await,
-        Err(response) => {
-            leave(request, &api);
-            *response
-        }
-    };
+    let answered = answer(&api, request).await;
+    let mut response = answered.unwrap_or_else(IntoResponse::into_response);
     stamp(&mut response);
     response
 }
@@ -86,40 +82,45 @@ pub(super) fn refuse(error: ApiError, request: &Request) -> Response {
     response
 }
 
-/// The operation that a request is for, or the answer if it is for none that is answered.
+async fn answer(api: &Api, request: Request) -> Result<Response, Refusal> {
+    match find(api, &request) {
+        Ok(found) => {
+            let operation = found.operation;
+            let call = Call::read(found, request, api).await?;
+            run(api, operation, call).await
+        }
+        Err(refused) => {
+            leave(request.into_body(), api);
+            Ok(*refused)
+        }
+    }
+}
+
+/// The operation that a request asks for, if it can be carried out.
 fn find(api: &Api, request: &Request) -> Result<Found, Box<Response>> {
     let (method, uri) = (request.method(), request.uri());
-    let refused = |refusal: Refusal| Box::new(refusal.into_response());
     let caller = Caller::of(request.headers(), uri);
     if let Some(service) = caller.foreign() {
         api.host.refused_calls.note(service, "any operation");
-        return Err(Box::new(caller::not_served(service, request.headers())));
+        return Err(caller::not_served(service, request.headers()).into());
     }
     let found = match route::find(method, uri.path(), &caller) {
         Some(found) => found,
-        None if caller.is_signed() => return Err(refused(no_operation(request))),
-        None => return Err(Box::new(no_path(uri).into_response())),
+        None if caller.is_signed() => return Err(no_operation(request).into_response().into()),
+        None => return Err(no_path(uri).into_response().into()),
     };
     let operation = found.operation;
     if let Run::Refused = operation.run {
-        return Err(refused(not_answered(api, operation)));
+        return Err(not_answered(api, operation).into_response().into());
     }
     if api.host.registry().is_none() {
-        return Err(refused(Refusal::invalid(format!(
+        let error = format!(
             "{} needs a registry, and this broker has none (--registry).",
             operation.name
-        ))));
+        );
+        return Err(Refusal::invalid(error).into_response().into());
     }
     Ok(found)
-}
-
-async fn answer(api: &Api, found: Found, request: Request) -> Response {
-    let operation = found.operation;
-    let answered = match Call::read(found, request, api).await {
-        Ok(call) => run(api, operation, call).await,
-        Err(refusal) => Err(refusal),
-    };
-    answered.unwrap_or_else(IntoResponse::into_response)
 }
 
 fn no_operation(request: &Request) -> Refusal {

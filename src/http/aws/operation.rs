@@ -22,6 +22,8 @@ pub(super) struct Operation {
     /// Method and path as the model writes them: `GET /things/{thingName}`.
     pub(super) line: &'static str,
     pub(super) run: Run,
+    /// Its body is a member by itself, whatever it is declared as; otherwise it is JSON with the members.
+    pub(super) is_raw: bool,
     /// The version of this project that answers it first.
     #[cfg_attr(not(test), expect(dead_code, reason = "for the documentation"))]
     pub(super) since: &'static str,
@@ -74,8 +76,18 @@ impl Operation {
             service: Service::Iot,
             line,
             run,
+            is_raw: false,
             since: FIRST,
             differs: "",
+        }
+    }
+
+    /// The same with a body that is taken as it is.
+    #[expect(dead_code, reason = "the data plane has such operations")]
+    pub(super) const fn raw(self) -> Self {
+        Self {
+            is_raw: true,
+            ..self
         }
     }
 
