@@ -6,6 +6,8 @@
 mod broker;
 mod cert;
 mod check_config;
+#[cfg(feature = "aws")]
+mod durability;
 mod log;
 mod mqtt;
 mod passwd;

@@ -223,15 +223,23 @@ fn profile_transports(profile: Profile) -> &'static [Transport] {
 }
 
 fn roundel() -> Command {
-    let binary = env::var_os(BINARY).unwrap_or_else(|| env!("CARGO_BIN_EXE_roundel").into());
-    let mut command = Command::new(binary);
-    // Settings of whoever runs the tests are not those of the broker.
+    let mut command = Command::new(binary());
+    without_settings(&mut command);
+    command
+}
+
+/// The binary under test.
+pub(crate) fn binary() -> OsString {
+    env::var_os(BINARY).unwrap_or_else(|| env!("CARGO_BIN_EXE_roundel").into())
+}
+
+/// Settings of whoever runs the tests are not those of the broker.
+pub(crate) fn without_settings(command: &mut Command) {
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("ROUNDEL_") {
             command.env_remove(name);
         }
     }
-    command
 }
 
 /// A file of this folder, such as a client script.
@@ -243,9 +251,13 @@ pub(crate) fn file(name: &str) -> PathBuf {
 
 /// Python with the packages of `requirements.txt`, as `tests/run` installs it.
 pub(crate) fn python() -> Command {
-    let mut command =
-        Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.env/bin/python"));
+    let mut command = Command::new(python_folder().join("python"));
     // Keeps the source folders free of compiled files.
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
+}
+
+/// Where `tests/run` installs it, and the programs of its packages.
+pub(crate) fn python_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.env/bin")
 }

@@ -75,8 +75,8 @@ impl From<registry::Error> for Refusal {
             registry::Error::ResourceAlreadyExists { id, arn, .. } => {
                 refusal.members = vec![("resourceId", id), ("resourceArn", arn)];
             }
-            registry::Error::InternalFailure(cause) => {
-                tracing::error!("the registry did not take a change: {cause}");
+            registry::Error::InternalFailure(_) => {
+                tracing::error!("the registry did not take a change: {}", refusal.message);
             }
             _ => {}
         }

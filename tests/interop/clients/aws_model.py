@@ -47,7 +47,7 @@ class Recorder:
     def _on_answer(self, http_response, model, **_):
         self.answered += 1
         if http_response.status_code < 300:
-            self.called.add(model.name)
+            self.called.add((model.service_model.service_name, model.name))
         for problem in problems(http_response, model):
             self.wrong.append(f"{model.name}: {problem}: {http_response.content!r}")
 

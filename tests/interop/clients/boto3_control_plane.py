@@ -12,11 +12,15 @@ from cases import check, report_all
 
 
 def answered(document):
-    """The operations that the documents list as answered."""
-    rows = re.findall(r"^\| (\w+) \| `[A-Z]+ /", document, re.MULTILINE)
-    counts = re.findall(r"^## .*: (\d+) of \d+$", document, re.MULTILINE)
-    check("rows", len(rows), sum(map(int, counts)))
-    return set(rows)
+    """Service and name of the operations that the documents list as answered."""
+    found = set()
+    sections = re.split(r"^## .*, `([a-z-]+)`: (\d+) of \d+$", document, flags=re.MULTILINE)[1:]
+    for service, count, rows in zip(sections[::3], sections[1::3], sections[2::3]):
+        names = re.findall(r"^\| (\w+) \| `[A-Z]+ /", rows, re.MULTILINE)
+        check(f"rows of {service}", len(names), int(count))
+        found |= {(service, name) for name in names}
+    check("services", set(sections[::3]), {"iot", "iot-data", "iot-jobs-data"})
+    return found
 
 
 def all_are_called(aws):

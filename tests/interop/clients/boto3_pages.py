@@ -15,7 +15,7 @@ from cases import check, report_all
 COUNT = 600
 SIZES = (1, 7, 250)
 # Lists that are walked through item by item; the others only by 7 and by 250.
-SINGLE = ("list_things", "list_policies", "list_certificates")
+SINGLE = ("list_things", "list_policies")
 # Older names of a list, whose tokens it takes.
 OLDER = {
     "list_thing_principals": "list_thing_principals_v2",

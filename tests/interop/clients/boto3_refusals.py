@@ -38,7 +38,7 @@ def not_answered(aws):
         methods = {operation: method for method, operation in
                    client.meta.method_to_api_mapping.items()}
         for name in model.operation_names:
-            if name in aws.answered:
+            if (service, name) in aws.answered:
                 continue
             shape = model.operation_model(name).input_shape
             arguments = example(shape) if shape else {}
