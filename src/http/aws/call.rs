@@ -79,10 +79,15 @@ impl Call {
         member.map_or("", |(_, value)| value)
     }
 
+    /// A member of the query, also if it is empty.
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.query.iter().find(|(own, _)| own == name)?;
+        Some(value)
+    }
+
     /// A member of the query; an empty one is none.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.query.iter().find(|(own, _)| own == name)?;
-        (!value.is_empty()).then_some(value)
+        self.given(name).filter(|value| !value.is_empty())
     }
 
     /// A member of the query that is `true` or `false`.
@@ -137,7 +142,6 @@ impl Call {
     }
 
     /// The body of an operation that takes it as it is ([`Operation::raw`](super::operation::Operation::raw)).
-    #[expect(dead_code, reason = "the data plane has such operations")]
     pub(super) fn raw(&self) -> &[u8] {
         self.body.as_ref().map_or(&[], JsonBody::bytes)
     }
@@ -160,7 +164,7 @@ impl Call {
         self.page_by("pageSize", "marker")
     }
 
-    fn page_by(&self, limit: &str, token: &str) -> Result<Page<'_>, Refusal> {
+    pub(super) fn page_by(&self, limit: &str, token: &str) -> Result<Page<'_>, Refusal> {
         Ok(Page {
             limit: self.parsed(limit, "be a whole number")?,
             token: self.text(token),
