@@ -246,8 +246,15 @@ pub(crate) fn share(
         false => broker,
     };
     #[cfg(feature = "aws")]
+    let desk = authority.and_then(|authority| registry::desk(authority, broker.config(), &clock));
+    #[cfg(feature = "aws")]
     let broker = match authority {
         Some(authority) => broker.with_access(authority.clone()),
+        None => broker,
+    };
+    #[cfg(feature = "aws")]
+    let broker = match desk {
+        Some(desk) => broker.with_service(desk),
         None => broker,
     };
     let passwords = Passwords::new(&broker);

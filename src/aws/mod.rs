@@ -5,4 +5,5 @@ mod certificate;
 mod enrolment;
 pub(crate) mod lifecycle;
 pub mod registry;
+pub(crate) mod shadow;
 pub(crate) mod subject;

@@ -30,6 +30,7 @@ mod outbox;
 mod part_bounds;
 mod random;
 mod replay;
+pub(crate) mod requests;
 mod retained;
 mod routing;
 mod schedule;
@@ -97,6 +98,7 @@ use access::Access;
 use bounds::Bounds;
 use events::Events;
 use outbox::writer::Left;
+use requests::Service;
 use retained::Retained;
 use schedule::Schedule;
 
@@ -149,6 +151,7 @@ pub(crate) struct Broker {
     batch: usize,
     access: Option<Arc<dyn Access>>,
     events: Option<Arc<dyn Events>>,
+    service: Option<Arc<dyn Service>>,
     budget: budget::Owned,
     randomness: Randomness,
     /// By client identifier.
@@ -189,6 +192,7 @@ impl Broker {
             batch: BATCH,
             access: None,
             events: None,
+            service: None,
             sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
             randomness,
             connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),
@@ -209,6 +213,13 @@ impl Broker {
     #[cfg(feature = "aws")]
     pub(crate) fn with_access(mut self, access: Arc<dyn Access>) -> Self {
         self.access = Some(access);
+        self
+    }
+
+    /// Has `service` take requests.
+    #[cfg(any(feature = "aws", test))]
+    pub(crate) fn with_service(mut self, service: Arc<dyn Service>) -> Self {
+        self.service = Some(service);
         self
     }
 

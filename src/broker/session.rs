@@ -1,6 +1,7 @@
 //! One client's session, shared by everybody who sends to it.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -37,6 +38,8 @@ pub(crate) struct Session {
     outbox: Mutex<Outbox>,
     /// Identifiers of the client's QoS 2 messages that await PUBREL (MQTT-4.3.3-10).
     received: Mutex<ReceivedIds>,
+    /// Requests of the client that nobody has answered yet.
+    requests: AtomicUsize,
 }
 
 /// Packet identifiers of QoS 2 messages that a client has sent and not released.
@@ -89,6 +92,10 @@ impl ReceivedIds {
         *self = Self::default();
     }
 }
+
+/// Unanswered requests of a client from which on no more of it are handled, and when it goes on.
+const MANY_REQUESTS: usize = 64;
+const FEW_REQUESTS: usize = 32;
 
 /// What a session takes, as the broker accounts for it.
 const SESSION: usize = 1024;
@@ -262,6 +269,7 @@ impl Session {
             }),
             outbox: Mutex::default(),
             received: Mutex::default(),
+            requests: AtomicUsize::new(0),
         })
     }
 
@@ -280,6 +288,37 @@ impl Session {
 
     pub(crate) fn received(&self) -> MutexGuard<'_, ReceivedIds> {
         self.received.lock()
+    }
+
+    /// A request of the client is to be answered.
+    pub(super) fn count_request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One was answered. The owner of the connection may be waiting for that.
+    pub(super) fn answer_request(&self) {
+        let left = self.requests.fetch_sub(1, Ordering::AcqRel) - 1;
+        if left != FEW_REQUESTS {
+            return;
+        }
+        let link = {
+            let outbox = self.outbox();
+            let connected = outbox.connected.as_ref();
+            connected.map(|connected| connected.link.clone())
+        };
+        if let Some(link) = link {
+            link.wake();
+        }
+    }
+
+    /// Whether so many requests are unanswered that no more are to be handled.
+    pub(crate) fn has_many_requests(&self) -> bool {
+        self.requests.load(Ordering::Acquire) >= MANY_REQUESTS
+    }
+
+    /// Whether they are still too many for going on.
+    pub(crate) fn is_held(&self) -> bool {
+        self.requests.load(Ordering::Acquire) > FEW_REQUESTS
     }
 
     /// Messages that wait for the client, and those that are in flight.

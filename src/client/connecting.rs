@@ -355,6 +355,7 @@ impl Connection {
             unfinished: None,
             answers: Answers::default(),
             unanswered: 0,
+            asks: false,
             publish_rate: limits
                 .publish_rate
                 .map(|rate| Rate::new(rate, context.live)),

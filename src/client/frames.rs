@@ -50,6 +50,13 @@ impl Active {
                     flow: Flow::Yield,
                 });
             }
+            if self.asks && self.session.has_many_requests() {
+                return Ok(Received {
+                    consumed: *at,
+                    needed: 0,
+                    flow: Flow::Hold,
+                });
+            }
             let rest = buf.get(*at..).unwrap_or_default();
             if rest.is_empty() {
                 return Ok(Received {

@@ -56,6 +56,8 @@ pub(crate) enum Flow {
     Yield,
     /// Too many answers are unsent: read on when they have left.
     Stall,
+    /// Too many requests of the client are unanswered: read on when they are fewer.
+    Hold,
     /// Wait so long before reading on (AWS-LIM-11).
     Pause(Duration),
     /// Answer this and call [`Connection::answered`].
@@ -176,6 +178,8 @@ pub(crate) struct Active {
     pub(super) answers: Answers,
     /// QoS 1 messages of this batch, whose PUBACK cannot have left yet.
     pub(super) unanswered: usize,
+    /// The client made a request at some time, and may have many unanswered.
+    pub(super) asks: bool,
     pub(super) publish_rate: Option<Rate>,
     pub(super) byte_rate: Option<Rate>,
     pub(super) batch: TrafficTotals,
@@ -344,6 +348,11 @@ impl Connection {
                 Received::end(consumed)
             }
         }
+    }
+
+    /// Whether so many requests of the client are unanswered that nothing more is read from it yet.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(&self.phase, Phase::Active(active) if active.session.is_held())
     }
 
     /// Whether another connection still has the session.

@@ -266,6 +266,7 @@ impl Active {
             permissions: self.permissions.as_deref(),
         };
         let sent = broker.deliver(origin, run, context, dirty);
+        self.asks |= sent.is_request;
         let ids = publish.packet_id.into_iter().collect();
         if sent.is_denied {
             let topic = topic_of(&self.aliases, publish).to_owned();
@@ -381,6 +382,7 @@ impl Active {
             permissions: self.permissions.as_deref(),
         };
         let sent = broker.deliver(origin, run, context, dirty);
+        self.asks |= sent.is_request;
         match sent.is_denied {
             true => self.deny(broker, publish, publish.topic, ids, context)?,
             false => self.conclude_all(broker, publish.qos, ids, sent)?,

@@ -158,6 +158,8 @@ pub(crate) struct Turn {
     woken: bool,
     /// Reading waits until unsent answers have left.
     stalled: bool,
+    /// Reading waits until fewer requests are unanswered.
+    held: bool,
     /// Reading waits until then (AWS-LIM-11).
     paused_until: Option<Instant>,
     /// What is read waits for an answer.
@@ -242,6 +244,7 @@ impl Turn {
             starved: None,
             woken: false,
             stalled: false,
+            held: false,
             paused_until: None,
             asking: false,
             ended: None,
@@ -379,7 +382,7 @@ impl Turn {
         if self.asking {
             return self.ended.is_none() && self.pending.waiting() < READ_AHEAD;
         }
-        if self.starved.is_some_and(|starved| starved.until > now) {
+        if self.held || self.starved.is_some_and(|starved| starved.until > now) {
             return false;
         }
         let is_paused = self.paused_until.is_some_and(|until| until > now);
@@ -395,10 +398,7 @@ impl Turn {
         io: &mut impl Io,
     ) -> Pass {
         self.paused_until = None;
-        let handing_over_for = self
-            .handing_over
-            .map(|since| context.live.saturating_duration_since(since));
-        if handing_over_for.is_some_and(|time| time >= HANDOVER_LIMIT) {
+        if self.has_handed_over_for(HANDOVER_LIMIT, context.live) {
             return self.hand_over(broker, context);
         }
         if self.asking {
@@ -528,6 +528,18 @@ impl Turn {
         self.hand_over(broker, context)
     }
 
+    /// Another connection that wants the session does not wait for all that is unanswered.
+    fn limit_hold(&mut self, broker: &Broker) {
+        if let Some(since) = self.handing_over {
+            self.connection.wake_at(broker, since + HANDOVER_LIMIT);
+        }
+    }
+
+    fn has_handed_over_for(&self, time: Duration, now: Instant) -> bool {
+        let since = self.handing_over;
+        since.is_some_and(|since| now.saturating_duration_since(since) >= time)
+    }
+
     /// What the client sent before its next connection was handled, which may have the session.
     fn hand_over(&mut self, broker: &Broker, context: &Context<'_>) -> Pass {
         self.depart(broker, Cause::TakenOver, context);
@@ -582,6 +594,11 @@ impl Turn {
                 self.stalled = true;
                 Pass::More
             }
+            Flow::Hold => {
+                self.held = true;
+                self.limit_hold(broker);
+                Pass::More
+            }
             Flow::Pause(wait) => {
                 let until = context.live + wait;
                 self.paused_until = Some(until);
@@ -614,7 +631,7 @@ impl Turn {
             Flow::End => self.begin_to_leave(broker, &context),
             // One answer may lead to another question.
             Flow::Ask(inquiry) => self.inquiry = Some(inquiry),
-            Flow::Continue | Flow::Yield | Flow::Stall | Flow::Pause(_) => {}
+            Flow::Continue | Flow::Yield | Flow::Stall | Flow::Hold | Flow::Pause(_) => {}
         }
     }
 
@@ -633,10 +650,19 @@ impl Turn {
         if state.is_wanted {
             self.handing_over.get_or_insert(context.live);
         }
+        self.held &= self.connection.is_held();
+        if self.held {
+            if self.has_handed_over_for(HANDOVER_LIMIT, context.live) {
+                self.hand_over(broker, context);
+                return;
+            }
+            self.limit_hold(broker);
+        }
         if state.broken && !self.broken {
             // Bytes that had arrived are read first; the end of the stream is at hand.
             self.broken = true;
             self.stalled = false;
+            self.held = false;
             self.paused_until = None;
             self.starved = None;
             return;

@@ -358,6 +358,9 @@ pub struct AwsRules {
     /// Clients that come and go, subscribe and unsubscribe are told of under `$aws/events/`
     /// (AWS-LIFE-01 to -22); needs the feature `aws`.
     pub lifecycle_events: bool,
+    /// Requests on the topics of Device Shadow are answered (AWS-SHADOW-01 to -51); needs the feature `aws`
+    /// and a registry.
+    pub shadows: bool,
     /// DescribeEndpoint refuses the types that the service has retired, `iot:Data` and `iot:Jobs`
     /// (AWS-OPS-42); otherwise they have the same address as the others.
     pub refuse_retired_endpoints: bool,
@@ -408,6 +411,7 @@ impl Default for AwsRules {
             traced_reason_strings: false,
             refuse_bridge_levels: false,
             lifecycle_events: false,
+            shadows: false,
             refuse_retired_endpoints: false,
             policies: PolicyMode::Auto,
             anonymous_policy: None,
@@ -439,6 +443,7 @@ impl AwsRules {
             traced_reason_strings: true,
             refuse_bridge_levels: true,
             lifecycle_events: true,
+            shadows: true,
             ..Self::default()
         }
     }
@@ -534,6 +539,12 @@ impl Limits {
 }
 
 impl Config {
+    /// Bytes that all shadows of things may take.
+    #[cfg(feature = "aws")]
+    pub(crate) fn shadow_room(&self) -> usize {
+        self.limits.memory / 4
+    }
+
     /// The service: MQTT over TLS on 8883 with client certificates, its limits and refusals.
     #[must_use]
     pub fn aws() -> Self {

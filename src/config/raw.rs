@@ -158,6 +158,7 @@ table!(RawAws for AwsRules {
     traced_reason_strings: bool,
     refuse_bridge_levels: bool,
     lifecycle_events: bool,
+    shadows: bool,
     refuse_retired_endpoints: bool,
     policies: Word<PolicyMode>,
     anonymous_policy: OrOff<String>,

@@ -57,6 +57,18 @@ impl Answer {
         Ok(answer.finish())
     }
 
+    /// An answer that is JSON already.
+    ///
+    /// # Errors
+    ///
+    /// 503 while there is no room for it.
+    #[cfg(feature = "aws")]
+    pub(super) fn written(json: &[u8], budget: Budget) -> Result<Response, ApiError> {
+        let mut answer = Self::new(budget);
+        io::Write::write_all(&mut answer, json).map_err(|_| no_room(Full))?;
+        Ok(answer.finish())
+    }
+
     /// An object with a list, `name`, and how long it would be in all, `total`. `entries` is asked
     /// for one entry after the other, as long as the answer is short enough.
     ///

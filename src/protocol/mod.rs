@@ -4,5 +4,6 @@
 pub(crate) mod alias;
 pub(crate) mod handshake;
 pub(crate) mod rate;
+pub(crate) mod reserved;
 pub(crate) mod rules;
 pub(crate) mod violation;

@@ -7,6 +7,7 @@ use crate::config::{Config, Limits};
 use crate::message::publication::AtOnce;
 use crate::topic::{Filter, check_topic_name, slashes};
 
+use super::reserved;
 use super::violation::Violation;
 
 /// The rule of a topic that is the broker's own: a name for logs, because section 4.7.2 of MQTT 5
@@ -40,11 +41,14 @@ pub(crate) fn check_topic(topic: &str, config: &Config) -> Result<(), Violation>
             error.to_string(),
         )
     })?;
-    if config.aws.refuse_reserved_topics && topic.starts_with('$') {
+    if config.aws.refuse_reserved_topics
+        && topic.starts_with('$')
+        && let Some(why) = reserved::bars_publishing(topic, config)
+    {
         return Err(Violation::new(
             ReasonCode::TopicNameInvalid,
             "AWS-FAIL-08",
-            format!("topic '{topic}' is reserved"),
+            format!("topic '{topic}' is reserved: {why}"),
         ));
     }
     if is_own_topic(topic) || (config.aws.lifecycle_events && topic.starts_with(EVENTS)) {
@@ -213,11 +217,13 @@ pub(crate) fn check_filter<'a>(full: &'a str, config: &Config) -> Result<Filter<
     let invalid =
         |source, text: String| Violation::new(ReasonCode::TopicFilterInvalid, source, text);
     let filter = Filter::parse(full).map_err(|error| invalid("MQTT-4.7.1-1", error.to_string()))?;
-    let is_known = config.aws.lifecycle_events && filter.filter.starts_with(EVENTS);
-    if config.aws.refuse_reserved_topics && filter.filter.starts_with('$') && !is_known {
+    if config.aws.refuse_reserved_topics
+        && filter.filter.starts_with('$')
+        && let Some(why) = reserved::bars_subscribing(filter.filter, config)
+    {
         return Err(invalid(
             "AWS-FAIL-09",
-            format!("filter '{full}' is reserved"),
+            format!("filter '{full}' is reserved: {why}"),
         ));
     }
     let share_limit = config.limits.share_name_length;

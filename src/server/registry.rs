@@ -8,7 +8,10 @@ use crate::auth::Principal;
 use crate::aws::authority::Authority;
 use crate::aws::registry::fleet::import_file;
 use crate::aws::registry::{Changed, Means, Registry, StoreError};
+use crate::aws::shadow::desk::Desk;
 use crate::aws::subject::why_not;
+use tokio::runtime::Handle;
+
 use crate::broker::Dirty;
 use crate::config::{AwsRules, Config, PolicyMode, RegistryPlace, Tls};
 use crate::engine::Engine;
@@ -89,6 +92,29 @@ pub(super) fn authority(registry: Arc<Registry>, config: &Config, clock: &Clock)
     }
     let random = super::system_random;
     Arc::new(Authority::new(registry, clock.calendar(), random, config))
+}
+
+/// What answers requests to shadows, if they are to be answered.
+pub(super) fn desk(authority: &Authority, config: &Config, clock: &Clock) -> Option<Arc<Desk>> {
+    // Without a runtime there are no connections either.
+    let runtime = Handle::try_current().ok()?;
+    if !config.aws.shadows {
+        return None;
+    }
+    let (registry, room) = (authority.registry().clone(), config.shadow_room());
+    let desk = Desk::new(registry, clock.calendar(), super::system_random, room);
+    let desk = Arc::new(desk);
+    let served = Arc::downgrade(&desk);
+    desk.call_with(move || {
+        let served = served.clone();
+        // Who publishes may be no thread of the runtime.
+        runtime.spawn_blocking(move || {
+            if let Some(desk) = Weak::upgrade(&served) {
+                desk.serve();
+            }
+        });
+    });
+    Some(desk)
 }
 
 /// Has clients feel what changes.

@@ -24,6 +24,7 @@ mod rates;
 mod reasons;
 mod retained;
 mod session;
+mod shadows;
 mod shared;
 mod subscribe;
 mod switches;

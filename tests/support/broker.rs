@@ -153,6 +153,12 @@ impl TestBroker {
         self.ask(&format!("GET {target}"), "", "")
     }
 
+    /// Posts a body to an operation and returns that of its answer.
+    pub(crate) fn post(&self, target: &str, body: &str) -> String {
+        let head = format!("Content-Length: {}\r\n", body.len());
+        self.ask(&format!("POST {target}"), &head, body)
+    }
+
     /// Has the control API delete something and returns the body of its answer.
     pub(crate) fn delete(&self, target: &str) -> String {
         self.ask(&format!("DELETE {target}"), "", "")

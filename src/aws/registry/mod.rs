@@ -18,6 +18,7 @@ mod names;
 mod page;
 mod policies;
 mod record;
+mod shadows;
 mod state;
 mod store;
 mod tags;
@@ -50,6 +51,7 @@ pub use record::{
     EventConfigurations, EventType, Policy, PolicyVersion, PrincipalType, PropagatingAttribute,
     RegistrationConfig, Thing, ThingGroup, ThingType, ThingTypeProperties, Timestamp,
 };
+pub(crate) use shadows::Asked;
 pub use state::State;
 pub use store::StoreError;
 pub use things::{NewThing, ThingFilter, ThingUpdate};

@@ -23,6 +23,14 @@ pub(super) const NAME: Pattern = Pattern {
     longest: 128,
 };
 
+/// Names of shadows (AWS-SHADOW-45).
+pub(super) const SHADOW_NAME: Pattern = Pattern {
+    text: "[$a-zA-Z0-9:_-]+",
+    allows: |c| c.is_ascii_alphanumeric() || "$:_-".contains(c),
+    shortest: 1,
+    longest: 64,
+};
+
 pub(super) const ATTRIBUTE_NAME: Pattern = Pattern {
     text: "[a-zA-Z0-9_.,@/:#-]+",
     allows: |c| c.is_ascii_alphanumeric() || "_.,@/:#-".contains(c),

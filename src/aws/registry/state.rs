@@ -17,6 +17,7 @@ use super::record::{
     Account, CaCertificate, Certificate, Policy, PrincipalType, Thing, ThingGroup, ThingType,
     Timestamp,
 };
+use super::shadows::Shadow;
 use super::{Changed, Draft, Error, events};
 
 pub(super) type Map<R> = RedBlackTreeMapSync<String, Arc<R>>;
@@ -35,6 +36,12 @@ pub struct State {
     pub(super) authorities: Map<CaCertificate>,
     pub(super) policies: Map<Policy>,
     pub(super) accounts: Map<Account>,
+    /// Those that were deleted not long ago too.
+    pub(super) shadows: Map<Shadow>,
+    /// Bytes that they take.
+    pub(super) shadow_bytes: usize,
+    /// Deleted shadows by when that was.
+    pub(super) deleted_shadows: Dates,
     /// Type, thing.
     pub(super) of_type: Pairs,
     /// Name of an attribute, its value, thing.
@@ -67,6 +74,9 @@ impl State {
             authorities: Map::new_sync(),
             policies: Map::new_sync(),
             accounts: Map::new_sync(),
+            shadows: Map::new_sync(),
+            shadow_bytes: 0,
+            deleted_shadows: Dates::new_sync(),
             of_type: Pairs::new_sync(),
             of_attribute: RedBlackTreeSetSync::new_sync(),
             members: Pairs::new_sync(),
@@ -154,7 +164,7 @@ pub(super) trait Record: Clone + PartialEq + Serialize + DeserializeOwned + 'sta
     fn tell(_: Option<&Self>, _: Option<&Self>, _: &mut Draft<'_>) {}
 }
 
-fn toggle<T: Ord>(set: &mut RedBlackTreeSetSync<T>, entry: T, is_there: bool) {
+pub(super) fn toggle<T: Ord>(set: &mut RedBlackTreeSetSync<T>, entry: T, is_there: bool) {
     if is_there {
         set.insert_mut(entry);
     } else {

@@ -202,7 +202,7 @@ impl Draft<'_> {
         Ok(self.put(thing))
     }
 
-    /// Deletes a thing, if there is one (AWS-OPS-23).
+    /// Deletes a thing and its shadows, if there is one (AWS-OPS-23, AWS-SHADOW-48).
     ///
     /// # Errors
     ///
@@ -224,6 +224,7 @@ impl Draft<'_> {
             )));
         }
         self.remove::<Thing>(name);
+        self.delete_shadows_of(name);
         Ok(())
     }
 

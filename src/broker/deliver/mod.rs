@@ -29,6 +29,7 @@ use self::fan_out::FanOut;
 use super::Broker;
 use super::access::Permissions;
 use super::outbox::{Grant, Offered, Outbox, Wake};
+use super::requests::Service;
 use super::retained::Full;
 use super::routing::{Listed, Reach, Receiver, Route, RouteCache, Subscriptions};
 use super::session::Session;
@@ -139,6 +140,19 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Has a service take the messages. Returns whether they are requests to it.
+    #[cold]
+    fn ask(
+        self,
+        service: &dyn Service,
+        author: Option<&Arc<Session>>,
+        context: &Context<'_>,
+    ) -> bool {
+        let mut messages = self.publications.iter();
+        // All have the same topic.
+        messages.all(|message| service.take(message, author, context))
+    }
+
     /// Hands the messages to a group.
     #[inline]
     pub(super) fn publish_to(self, group: &Arc<Group>, context: &Context<'_>, dirty: &mut Dirty) {
@@ -241,6 +255,8 @@ pub(crate) struct Sent {
     pub(crate) rest: Option<Box<FanOut>>,
     /// The client may not publish it (AWS-ID-32): nobody gets it.
     pub(crate) is_denied: bool,
+    /// It was a request, and is to be answered.
+    pub(crate) is_request: bool,
 }
 
 impl Sent {
@@ -251,6 +267,7 @@ impl Sent {
             reach: Reach::default(),
             rest: None,
             is_denied: true,
+            is_request: false,
         }
     }
 }
@@ -268,7 +285,7 @@ pub(super) struct Place {
 pub(crate) enum Origin<'a> {
     /// The connection of a client, which repeats topics.
     Client {
-        session: &'a Session,
+        session: &'a Arc<Session>,
         routes: &'a mut RouteCache,
         /// What the client may do; everything, if nobody says so.
         permissions: Option<&'a dyn Permissions>,
@@ -285,7 +302,8 @@ impl<'a> Origin<'a> {
     /// The session that published it, for No Local (MQTT-3.8.3-3); 0 is nobody's.
     fn publisher(&self) -> u64 {
         match self {
-            Self::Client { session, .. } | Self::Will { session } => session.id,
+            Self::Client { session, .. } => session.id,
+            Self::Will { session } => session.id,
             Self::Outside | Self::Own => 0,
         }
     }
@@ -302,12 +320,26 @@ impl<'a> Origin<'a> {
         }
     }
 
+    /// The session of the client that may be held up for it.
+    fn author(&self) -> Option<&'a Arc<Session>> {
+        match self {
+            Self::Client { session, .. } => Some(session),
+            Self::Will { .. } | Self::Outside | Self::Own => None,
+        }
+    }
+
     fn routes(self) -> Option<&'a mut RouteCache> {
         match self {
             Self::Client { routes, .. } => Some(routes),
             Self::Will { .. } | Self::Outside | Self::Own => None,
         }
     }
+}
+
+/// Whether a run may be one of requests: they are on topics of the broker, and not by itself.
+#[inline]
+fn may_be_request(origin: &Origin<'_>, run: Run<'_>) -> bool {
+    run.topic().starts_with('$') && !matches!(origin, Origin::Own)
 }
 
 impl Broker {
@@ -326,7 +358,9 @@ impl Broker {
         if !origin.may_publish(run, context.now) {
             return Sent::denied();
         }
-        let publisher = origin.publisher();
+        let (publisher, author) = (origin.publisher(), origin.author());
+        let service = self.service.as_deref();
+        let service = service.filter(|_| may_be_request(&origin, run));
         let mut lacks_room = false;
         // Before the receivers are looked for: who subscribes meanwhile gets them one way or the other.
         let retained = run.publications.iter().filter(|message| message.retain);
@@ -349,11 +383,14 @@ impl Broker {
         }
         let is_refused = at_once.is_some_and(AtOnce::is_refused);
         let published = Published::new(reach, lacks_room, is_refused);
+        // Who subscribes to requests gets them before their answers.
+        let is_request = service.is_some_and(|service| run.ask(service, author, context));
         Sent {
             published,
             reach,
             rest,
             is_denied: false,
+            is_request,
         }
     }
 

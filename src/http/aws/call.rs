@@ -84,10 +84,15 @@ impl Call {
         member.map_or("", |(_, value)| value)
     }
 
+    /// A member of the query, also if it is empty.
+    pub(super) fn given(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.query.iter().find(|(own, _)| own == name)?;
+        Some(value)
+    }
+
     /// A member of the query; an empty one is none.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.query.iter().find(|(own, _)| own == name)?;
-        (!value.is_empty()).then_some(value)
+        self.given(name).filter(|value| !value.is_empty())
     }
 
     /// A member of the query that is `true` or `false`.
@@ -142,7 +147,6 @@ impl Call {
     }
 
     /// The body of an operation that takes it as it is ([`Operation::raw`](super::operation::Operation::raw)).
-    #[expect(dead_code, reason = "the data plane has such operations")]
     pub(super) fn raw(&self) -> &[u8] {
         self.body.as_ref().map_or(&[], JsonBody::bytes)
     }
@@ -165,7 +169,7 @@ impl Call {
         self.page_by("pageSize", "marker")
     }
 
-    fn page_by(&self, limit: &str, token: &str) -> Result<Page<'_>, Refusal> {
+    pub(super) fn page_by(&self, limit: &str, token: &str) -> Result<Page<'_>, Refusal> {
         let size: Option<usize> = self.parsed(limit, "be a whole number")?;
         let constraint = match size {
             Some(0) => Some("greater than or equal to 1".to_owned()),

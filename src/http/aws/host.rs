@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::aws::authority::Authority;
-use crate::aws::registry::{Draft, Means, Registry, Timestamp};
+use crate::aws::registry::{Draft, Error, Means, Registry, Timestamp};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::time::milliseconds;
@@ -13,7 +13,7 @@ use crate::time::milliseconds;
 use super::super::jobs::Jobs;
 use super::RefusedCalls;
 use super::call::Call;
-use super::operation::{Answered, Operation, Run};
+use super::operation::{Operation, Run};
 use super::refusal::Refusal;
 
 /// Changes that are made at the same time, each on a thread that waits for the disk: what waits together is
@@ -25,6 +25,13 @@ const ISSUED_AT_ONCE: usize = 2;
 
 /// Calls of each kind that run or wait: more than there are connections.
 const CALLS: usize = 512;
+
+/// What an operation came to.
+pub(super) enum Output {
+    Value(Value),
+    /// JSON as it is.
+    Payload(Vec<u8>),
+}
 
 /// The registry, and what is needed beside it.
 pub(in crate::http) struct Host {
@@ -79,14 +86,20 @@ impl Host {
     }
 
     /// Carries an operation out.
-    pub(super) fn run(&self, operation: &Operation, call: &Call) -> Answered {
+    pub(super) fn run(&self, operation: &Operation, call: &Call) -> Result<Output, Refusal> {
         let answered = match operation.run {
+            Run::Payload(run) => return run(self, call).map(Output::Payload),
             Run::Read(read) => read(&self.required()?.state(), call),
             Run::Change(change) => self.change(|draft| change(draft, call)),
             Run::Work(work) | Run::Issue(work) => work(self, call),
             Run::Refused => Err(Refusal::invalid("It is not implemented.")),
         };
-        answered.map(without_nulls)
+        answered.map(without_nulls).map(Output::Value)
+    }
+
+    /// Bytes that all shadows may take.
+    pub(super) fn shadow_room(&self) -> usize {
+        self.config().shadow_room()
     }
 
     pub(super) fn required(&self) -> Result<&Arc<Registry>, Refusal> {
@@ -99,11 +112,23 @@ impl Host {
         &self,
         change: impl FnOnce(&mut Draft<'_>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
+        self.attempt(change)?
+    }
+
+    /// The same with errors of its own.
+    ///
+    /// # Errors
+    ///
+    /// There is no registry.
+    pub(super) fn attempt<T, E: From<Error>>(
+        &self,
+        change: impl FnOnce(&mut Draft<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, Refusal> {
         let means = Means {
             now: self.now(),
             random: &mut || uuid::Uuid::new_v4().as_u128(),
         };
-        self.required()?.change(means, change)
+        Ok(self.required()?.change(means, change))
     }
 }
 

@@ -24,6 +24,7 @@ mod policies;
 mod refusal;
 mod refused;
 mod route;
+mod shadows;
 mod signature;
 mod tags;
 #[cfg(test)]
@@ -44,6 +45,7 @@ use super::error::{ApiError, excerpt, no_path};
 
 use call::Call;
 use caller::Caller;
+use host::Output;
 use operation::{Operation, Run};
 use refusal::Refusal;
 use route::Found;
@@ -146,15 +148,16 @@ fn not_answered(api: &Api, operation: &Operation) -> Refusal {
 async fn run(api: &Api, operation: &'static Operation, call: Call) -> Result<Response, Refusal> {
     let (host, budget) = (api.host.clone(), api.engine.broker.budget());
     let jobs = match operation.run {
-        Run::Change(_) => &host.changes,
+        Run::Change(_) | Run::Payload(_) => &host.changes,
         Run::Issue(_) => &host.issuing,
         Run::Read(_) | Run::Work(_) | Run::Refused => &api.jobs,
     };
     let job = {
         let host = host.clone();
         move || match host.run(operation, &call)? {
-            Value::Null => Ok(StatusCode::OK.into_response()),
-            value => Answer::of(&value, budget).map_err(Refusal::from),
+            Output::Value(Value::Null) => Ok(StatusCode::OK.into_response()),
+            Output::Value(value) => Answer::of(&value, budget).map_err(Refusal::from),
+            Output::Payload(json) => Answer::written(&json, budget).map_err(Refusal::from),
         }
     };
     jobs.run(job).await?

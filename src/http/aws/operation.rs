@@ -41,6 +41,8 @@ pub(super) enum Run {
     Change(fn(&mut Draft<'_>, &Call) -> Answered),
     /// By more than that.
     Work(fn(&Host, &Call) -> Answered),
+    /// By a body that is written already, after a change of the registry or without one.
+    Payload(fn(&Host, &Call) -> Result<Vec<u8>, Refusal>),
     /// By making keys or signatures, which takes long.
     Issue(fn(&Host, &Call) -> Answered),
     /// Not at all.
@@ -83,7 +85,6 @@ impl Operation {
     }
 
     /// The same with a body that is taken as it is.
-    #[expect(dead_code, reason = "the data plane has such operations")]
     pub(super) const fn raw(self) -> Self {
         Self {
             is_raw: true,
@@ -123,11 +124,21 @@ impl Operation {
         Self::iot(name, line, Run::Issue(run))
     }
 
+    pub(super) const fn payload(
+        name: &'static str,
+        line: &'static str,
+        run: fn(&Host, &Call) -> Result<Vec<u8>, Refusal>,
+    ) -> Self {
+        Self::iot(name, line, Run::Payload(run))
+    }
+
+    /// The same of another service than the control plane.
+    pub(super) const fn of(self, service: Service) -> Self {
+        Self { service, ..self }
+    }
+
     pub(super) const fn refused(service: Service, name: &'static str, line: &'static str) -> Self {
-        Self {
-            service,
-            ..Self::iot(name, line, Run::Refused)
-        }
+        Self::iot(name, line, Run::Refused).of(service)
     }
 
     pub(super) const fn differs(self, differs: &'static str) -> Self {

@@ -22,7 +22,7 @@ pub(super) struct Refusal {
     name: &'static str,
     message: String,
     /// Its other members (AWS-OPS-10).
-    members: Vec<(&'static str, String)>,
+    members: Vec<(&'static str, Value)>,
 }
 
 impl Refusal {
@@ -52,8 +52,16 @@ impl Refusal {
 
     /// With its name in the body, too: the protocols of other services have it nowhere else.
     pub(super) fn naming_itself(mut self) -> Self {
-        self.members.push(("__type", self.name.to_owned()));
+        self.members.push(("__type", self.name.into()));
         self
+    }
+
+    /// The same with other members.
+    pub(super) fn with(self, members: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
+        Self {
+            members: members.into_iter().collect(),
+            ..self
+        }
     }
 
     /// A member that has to be there.
@@ -73,7 +81,7 @@ impl From<registry::Error> for Refusal {
         );
         match error {
             registry::Error::ResourceAlreadyExists { id, arn, .. } => {
-                refusal.members = vec![("resourceId", id), ("resourceArn", arn)];
+                refusal.members = vec![("resourceId", id.into()), ("resourceArn", arn.into())];
             }
             registry::Error::InternalFailure(_) => {
                 tracing::error!("the registry did not take a change: {}", refusal.message);
@@ -103,7 +111,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let members = self.members.into_iter();
         let mut body: Map<_, _> = members
-            .map(|(name, value)| (name.to_owned(), Value::from(value)))
+            .map(|(name, value)| (name.to_owned(), value))
             .collect();
         body.insert("message".to_owned(), self.message.into());
         let header = [(ERROR_TYPE, HeaderValue::from_static(self.name))];

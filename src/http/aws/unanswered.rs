@@ -658,22 +658,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "DeleteConnection",
         "DELETE /connections/{clientId}",
     ),
-    Operation::refused(
-        IotData,
-        "DeleteThingShadow",
-        "DELETE /things/{thingName}/shadow",
-    ),
     Operation::refused(IotData, "GetConnection", "GET /connections/{clientId}"),
     Operation::refused(
         IotData,
         "GetRetainedMessage",
         "GET /retainedMessage/{topic}",
-    ),
-    Operation::refused(IotData, "GetThingShadow", "GET /things/{thingName}/shadow"),
-    Operation::refused(
-        IotData,
-        "ListNamedShadowsForThing",
-        "GET /api/things/shadow/ListNamedShadowsForThing/{thingName}",
     ),
     Operation::refused(IotData, "ListRetainedMessages", "GET /retainedMessage"),
     Operation::refused(
@@ -686,11 +675,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         IotData,
         "SendDirectMessage",
         "POST /connections/{clientId}/messages",
-    ),
-    Operation::refused(
-        IotData,
-        "UpdateThingShadow",
-        "POST /things/{thingName}/shadow",
     ),
     Operation::refused(
         IotJobsData,

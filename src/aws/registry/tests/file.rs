@@ -93,13 +93,27 @@ fn a_later_format_and_a_record_that_is_none_are_named() {
         damaged.contains("`p`: it has no default version"),
         "{damaged}"
     );
-    put(&path, "roundel_registry", "format", "3");
+    put(&path, "roundel_registry", "format", "4");
     let newer = open(&path).unwrap_err();
     assert!(matches!(newer, StoreError::Newer { .. }), "{newer:?}");
-    assert!(newer.to_string().contains("has format 3"), "{newer}");
+    assert!(newer.to_string().contains("has format 4"), "{newer}");
 }
 
-/// AWS-ID-12: also in a file of format 1, which says nothing of it, and gets format 2 by it.
+#[test]
+fn a_shadow_whose_metadata_is_of_another_one_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.redb");
+    drop(open(&path).unwrap());
+    let shadow = r#"{"id":"t","version":1,"state":{"desired":{"a":1}},"metadata":{"desired":{}}}"#;
+    put(&path, "shadows", "t", shadow);
+    let damaged = open(&path).unwrap_err().to_string();
+    assert!(
+        damaged.contains("`t`: state and metadata differ"),
+        "{damaged}"
+    );
+}
+
+/// AWS-ID-12: also in a file of format 1, which says nothing of it, and gets format 3 by it.
 #[test]
 fn policies_hold_after_the_last_one_was_deleted() {
     const ALL: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iot:*","Resource":"*"}}"#;
@@ -124,14 +138,14 @@ fn policies_hold_after_the_last_one_was_deleted() {
     office.change(|d| d.delete_policy("p")).unwrap();
     assert!(office.registry.state().policies_hold());
     drop(office);
-    assert_eq!(format(), "2");
+    assert_eq!(format(), "3");
     let office = Office::open(&path);
     assert!(office.registry.state().policies_hold());
     let kept = office.change(|d| Ok(d.get_registration_code())).unwrap();
     assert_eq!(kept, code);
 }
 
-/// Every member of every record, as formats 1 and 2 write it: what stands here has to stay readable.
+/// Every member of every record, as formats 1 to 3 write it: what stands here has to stay readable.
 #[test]
 fn records_of_earlier_formats_are_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -174,6 +188,16 @@ fn records_of_earlier_formats_are_read() {
             "account",
             r#"{"registration_code":"c","had_policies":true,"events":{"enabled":["THING","CA_CERTIFICATE"],"created":1,"modified":2}}"#,
         ),
+        (
+            "shadows",
+            "car/lights",
+            r#"{"id":"car/lights","version":7,"state":{"desired":{"a":[1,{"b":"x"}],"c":{}},"reported":{"d":true}},"metadata":{"desired":{"a":[{"timestamp":1},{"b":{"timestamp":2}}],"c":{}},"reported":{"d":{"timestamp":3}}}}"#,
+        ),
+        (
+            "shadows",
+            "gone",
+            r#"{"id":"gone","version":2,"deleted":1790000000000}"#,
+        ),
     ];
     for (table, key, value) in records {
         put(&path, table, key, value);
@@ -189,6 +213,8 @@ fn records_of_earlier_formats_are_read() {
         written(&|| serde_json::to_string(&state.authorities["ca0"])),
         written(&|| serde_json::to_string(&state.policies["p"])),
         written(&|| serde_json::to_string(&state.accounts["account"])),
+        written(&|| serde_json::to_string(&state.shadows["car/lights"])),
+        written(&|| serde_json::to_string(&state.shadows["gone"])),
     ];
     assert_eq!(found, records.map(|(_, _, value)| value));
     let things = behind_names(&state);
