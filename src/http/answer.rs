@@ -57,6 +57,25 @@ impl Answer {
         Ok(answer.finish())
     }
 
+    /// An answer that is a text of this kind, and no JSON unless the kind says so.
+    ///
+    /// # Errors
+    ///
+    /// 503 while there is no room for it.
+    #[cfg(feature = "aws")]
+    pub(super) fn of_text(
+        text: &str,
+        kind: &'static str,
+        budget: Budget,
+    ) -> Result<Response, ApiError> {
+        let mut answer = Self::new(budget);
+        answer.text(text)?;
+        let mut response = answer.finish();
+        let kind = HeaderValue::from_static(kind);
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        Ok(response)
+    }
+
     /// An object with a list, `name`, and how long it would be in all, `total`. `entries` is asked
     /// for one entry after the other, as long as the answer is short enough.
     ///
