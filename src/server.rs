@@ -142,16 +142,21 @@ impl Server {
         };
         let addrs = listeners.addrs();
         #[cfg(feature = "aws")]
-        let (config, registry) = {
+        let (config, opened) = {
             // Files are read, and maybe mended.
             let date = clock.date();
             let opened = tokio::task::spawn_blocking(move || {
-                let registry = registry::open(&config, date)?;
-                Ok::<_, StartError>((config, registry))
+                let opened = registry::open(&config, addrs.http, date)?;
+                Ok::<_, StartError>((config, opened))
             });
             opened
                 .await
                 .unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?
+        };
+        #[cfg(feature = "aws")]
+        let (registry, announcement) = match opened {
+            Some(opened) => (Some(opened.registry), opened.announcement),
+            None => (None, None),
         };
         #[cfg(feature = "tls")]
         let tls = match tls {
@@ -193,8 +198,20 @@ impl Server {
         let http = listeners.http.take();
         #[cfg(feature = "http")]
         if let Some(listener) = http {
-            let server = Arc::new(crate::http::Server::new(handle.http_parts()));
+            let parts = handle.http_parts(
+                #[cfg(feature = "aws")]
+                announcement.as_ref().map(|said| said.token().into()),
+            );
+            let server = Arc::new(crate::http::Server::new(parts));
             shared.tasks.spawn(crate::http::listen(server, listener));
+        }
+        #[cfg(feature = "aws")]
+        if let Some(announcement) = announcement {
+            let stopping = shared.engine.stopping.clone();
+            shared.tasks.spawn(async move {
+                stopping.cancelled().await;
+                drop(announcement);
+            });
         }
         listeners.serve(
             &shared,

@@ -47,12 +47,8 @@ impl FromRequest<Api> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
-        if !is_json(request.headers()) {
-            leave(request.into_body(), api);
-            return Err(not_json());
-        }
         let limit = super::body_limit(&api.engine.broker.config().limits);
-        Self::read_all(request.into_body(), limit, api).await
+        Self::read(request, api, limit).await
     }
 }
 
@@ -93,6 +89,20 @@ impl JsonBody {
     #[cfg(feature = "aws")]
     pub(super) async fn read_raw(body: Body, api: &Api, limit: usize) -> Result<Self, ApiError> {
         Self::read_all(body, limit, api).await
+    }
+
+    /// The body of a request, of at most so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// 415 for one that is not declared as JSON, 413 for a longer one, 408 for a slow one, and 503 while there
+    /// is no room for it.
+    pub(super) async fn read(request: Request, api: &Api, limit: usize) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            leave(request.into_body(), api);
+            return Err(not_json());
+        }
+        Self::read_all(request.into_body(), limit, api).await
     }
 
     async fn read_all(mut body: Body, limit: usize, api: &Api) -> Result<Self, ApiError> {

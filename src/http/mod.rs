@@ -60,6 +60,9 @@ pub(crate) struct Parts {
     /// What the service's own operations are about, if there is one.
     #[cfg(feature = "aws")]
     pub(crate) authority: Option<Arc<Authority>>,
+    /// What this broker is known by where the file of its registry is, if it has one.
+    #[cfg(feature = "aws")]
+    pub(crate) registry_token: Option<Arc<str>>,
     /// What issues certificates of clients, if anything does.
     #[cfg(all(feature = "aws", feature = "tls"))]
     pub(crate) signer: Option<Arc<crate::net::ca::Signer>>,
@@ -161,6 +164,8 @@ mod tests {
             cannot_accept: shared.notices.cannot_accept.clone(),
             #[cfg(feature = "aws")]
             authority: None,
+            #[cfg(feature = "aws")]
+            registry_token: None,
             #[cfg(all(feature = "aws", feature = "tls"))]
             signer: None,
         }

@@ -177,6 +177,21 @@ impl Draft<'_> {
         self.register(read, status, CertificateMode::Default, None)
     }
 
+    /// Sees to it that a certificate that was issued here is registered: as ACTIVE if it is not there, else as
+    /// it is. Whether it is new.
+    ///
+    /// # Errors
+    ///
+    /// CertificateValidation.
+    pub fn ensure_certificate(&mut self, pem: &str) -> Result<(Arc<Certificate>, bool), Error> {
+        let read = Read::pem(pem)?;
+        if let Some(known) = self.certificates.get(&read.id) {
+            return Ok((known.clone(), false));
+        }
+        let (status, mode) = (CertificateStatus::Active, CertificateMode::Default);
+        Ok((self.register(read, status, mode, None)?, true))
+    }
+
     /// Registers a certificate that a registered authority signed (AWS-OPS-31).
     ///
     /// # Errors

@@ -39,10 +39,11 @@ pub(in crate::http) struct Host {
     authority: Option<Arc<Authority>>,
     #[cfg(feature = "tls")]
     signer: Option<Arc<crate::net::ca::Signer>>,
+    registry_token: Option<Arc<str>>,
     /// The threads of changes.
-    pub(super) changes: Jobs,
+    pub(in crate::http) changes: Jobs,
     /// Those that make keys: nobody who asks for something else waits for them.
-    pub(super) issuing: Jobs,
+    pub(in crate::http) issuing: Jobs,
     pub(in crate::http) refused_calls: RefusedCalls,
 }
 
@@ -53,13 +54,14 @@ impl Host {
             authority: parts.authority.clone(),
             #[cfg(feature = "tls")]
             signer: parts.signer.clone(),
+            registry_token: parts.registry_token.clone(),
             changes: Jobs::bounded(CHANGES_AT_ONCE, CALLS),
             issuing: Jobs::bounded(ISSUED_AT_ONCE, CALLS),
             refused_calls: RefusedCalls::default(),
         }
     }
 
-    pub(super) fn registry(&self) -> Option<&Arc<Registry>> {
+    pub(in crate::http) fn registry(&self) -> Option<&Arc<Registry>> {
         self.authority
             .as_ref()
             .map(|authority| authority.registry())
@@ -76,8 +78,13 @@ impl Host {
 
     /// What signs certificates of clients.
     #[cfg(feature = "tls")]
-    pub(super) fn signer(&self) -> Option<&crate::net::ca::Signer> {
+    pub(in crate::http) fn signer(&self) -> Option<&crate::net::ca::Signer> {
         self.signer.as_deref()
+    }
+
+    /// What the broker is known by where the file of its registry is, if it has one.
+    pub(in crate::http) fn registry_token(&self) -> Option<&str> {
+        self.registry_token.as_deref()
     }
 
     /// Milliseconds since 1970, by the broker's clock.
@@ -124,11 +131,16 @@ impl Host {
         &self,
         change: impl FnOnce(&mut Draft<'_>) -> Result<T, E>,
     ) -> Result<Result<T, E>, Refusal> {
-        let means = Means {
+        let registry = self.required()?;
+        Ok(self.with_means(|means| registry.change(means, change)))
+    }
+
+    /// Does what takes the time and random numbers.
+    pub(in crate::http) fn with_means<T>(&self, what: impl FnOnce(Means<'_>) -> T) -> T {
+        what(Means {
             now: self.now(),
             random: &mut || uuid::Uuid::new_v4().as_u128(),
-        };
-        Ok(self.required()?.change(means, change))
+        })
     }
 }
 

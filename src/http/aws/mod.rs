@@ -157,7 +157,9 @@ async fn run(api: &Api, operation: &'static Operation, call: Call) -> Result<Res
         move || match host.run(operation, &call)? {
             Output::Value(Value::Null) => Ok(StatusCode::OK.into_response()),
             Output::Value(value) => Answer::of(&value, budget).map_err(Refusal::from),
-            Output::Payload(json) => Answer::written(&json, budget).map_err(Refusal::from),
+            Output::Payload(json) => {
+                Answer::written(&json, "application/json", budget).map_err(Refusal::from)
+            }
         }
     };
     jobs.run(job).await?

@@ -1,5 +1,7 @@
 //! The control API: its paths, what it answers where there is none, and its resources, one file each.
 
+#[cfg(feature = "aws")]
+mod certificates;
 mod clients;
 mod clock;
 mod groups;
@@ -9,6 +11,8 @@ mod policy;
 mod publish;
 #[cfg(feature = "aws")]
 mod refused_calls;
+#[cfg(feature = "aws")]
+mod registry;
 mod retained;
 mod stats;
 mod topics;
@@ -43,7 +47,14 @@ pub(super) fn router() -> Router<Api> {
     #[cfg(feature = "aws")]
     let router = router
         .route("/policy/explain", get(policy::explain))
-        .route("/refused-calls", get(refused_calls::list));
+        .route("/refused-calls", get(refused_calls::list))
+        .route(
+            "/registry",
+            get(registry::export)
+                .put(registry::import)
+                .post(registry::import),
+        )
+        .route("/certificates", post(certificates::add));
     router.method_not_allowed_fallback(wrong_method)
 }
 
