@@ -64,6 +64,10 @@ fn as_it_stands() {
     for block in page.blocks("Clean-up") {
         stand.run(block);
     }
+    // Whoever is connected goes with the certificate.
+    for terminal in &mut subscribers {
+        terminal.wait_for("the end", |line| line == "Received DISCONNECT (135)");
+    }
     stand.assert_nothing_is_left(&page);
 }
 
