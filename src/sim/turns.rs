@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 use crate::broker::doubles::NoAlarm;
-use crate::broker::{Broker, Dirty, Randomness, STEPS_PER_TURN};
+use crate::broker::requests::{Service, Unanswered};
+use crate::broker::{Broker, Context, Dirty, Randomness, STEPS_PER_TURN, Session};
 use crate::budget::Kind;
 use crate::client::turn::Part;
 use crate::client::{Credentials, Turn};
 use crate::codec::client::decode_all;
 use crate::codec::{Packet, Version};
 use crate::config::{Config, Overlapping};
+use crate::message::publication::Publication;
 
 use super::end::End;
 use super::wire::Wire;
@@ -627,4 +631,135 @@ fn renewing_a_route_counts_towards_the_turn_of_its_publisher() {
     let renewed = steps_of_a_message(CHANGES);
     assert!(renewed >= kept + CHANGES, "{renewed} steps after {kept}");
     assert_eq!(steps_of_a_message(0), kept, "it is as new");
+}
+
+/// Keeps requests to the topic `$ask` unanswered.
+#[derive(Default)]
+struct Keeper(Mutex<Vec<Unanswered>>);
+
+impl Service for Keeper {
+    fn take(
+        &self,
+        message: &Publication<'_>,
+        author: Option<&Arc<Session>>,
+        _: &Context<'_>,
+    ) -> bool {
+        let is_request = message.topic == "$ask";
+        if is_request {
+            self.0.lock().push(Unanswered::new(author));
+        }
+        is_request
+    }
+}
+
+impl Keeper {
+    fn answer(&self, count: usize) {
+        let mut kept = self.0.lock();
+        let answered: Vec<_> = kept.drain(..count).collect();
+        drop(kept);
+        drop(answered);
+    }
+
+    fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+}
+
+impl Stand {
+    /// A stand whose broker has its requests kept, and who keeps them.
+    fn keeping() -> (Self, Arc<Keeper>) {
+        let keeper = Arc::<Keeper>::default();
+        let mut stand = Self::new(|_| {});
+        let config = stand.broker.config().clone();
+        let broker = Broker::new(
+            config,
+            Randomness::from_seed(1),
+            stand.now,
+            Arc::new(NoAlarm),
+        );
+        stand.broker = broker.with_service(keeper.clone());
+        (stand, keeper)
+    }
+}
+
+/// Requests beyond what may be unanswered, with a run of them at most.
+const HELD: std::ops::Range<usize> = 64..96;
+
+#[test]
+fn client_with_many_unanswered_requests_is_not_read_from_until_they_are_fewer() {
+    let (mut stand, keeper) = Stand::keeping();
+    let client = stand.connect("client");
+    let other = stand.connect("other");
+    stand.send(other, &subscribe(["$ask", "a"], 0));
+    stand.run();
+    let asks = publish("$ask", "1", 0).repeat(150);
+    stand.send(client, &asks);
+    stand.send(client, &publish("a", "behind", 0));
+    stand.run();
+    let first = keeper.len();
+    assert!(HELD.contains(&first), "{first}");
+    assert_eq!(
+        stand.messages(other).len(),
+        first,
+        "who subscribes sees them"
+    );
+    // Others are not held.
+    stand.send(other, &publish("$ask", "1", 0));
+    stand.run();
+    assert_eq!(keeper.len(), first + 1);
+    keeper.answer(first - 33);
+    stand.run();
+    assert_eq!(keeper.len(), 34, "still too many");
+    keeper.answer(1);
+    stand.run();
+    let second = keeper.len();
+    assert!(HELD.contains(&(second - 1)), "{second}");
+    keeper.answer(second);
+    stand.run();
+    let got = stand.messages(other);
+    assert_eq!(got.len(), 150 - first + 1 + 1);
+    assert_eq!(got.last().map(|last| &*last.payload), Some("behind"));
+}
+
+/// What was sent before the CONNECT of the next connection is older, but not waited for without end.
+#[test]
+fn session_of_a_client_that_is_held_goes_over_in_time() {
+    let (mut stand, keeper) = Stand::keeping();
+    let client = stand.connect("client");
+    let asks = publish("$ask", "1", 0).repeat(150);
+    stand.send(client, &asks);
+    stand.run();
+    let first = keeper.len();
+    assert!(HELD.contains(&first), "{first}");
+    let next = stand.connect_with("client", true, usize::MAX >> 1);
+    stand.run();
+    assert_eq!(stand.read(next, 4), 0, "the other one has the session");
+    stand.now += Duration::from_millis(100);
+    while stand.keep_time() {}
+    stand.run();
+    assert_eq!(stand.read(next, 4), 4, "CONNACK");
+    assert_eq!(keeper.len(), first);
+    // A new session owes nothing, whatever is still unanswered of the one before.
+    stand.send(next, &publish("$ask", "1", 0).repeat(10));
+    stand.run();
+    assert_eq!(keeper.len(), first + 10);
+}
+
+/// A client that leaves is noticed although nothing is read from it, and what it had asked stays asked.
+#[test]
+fn client_that_is_held_and_leaves_is_seen_to_once_it_is_eased() {
+    let (mut stand, keeper) = Stand::keeping();
+    let client = stand.connect("client");
+    stand.send(client, &publish("$ask", "1", 0).repeat(150));
+    stand.close(client);
+    stand.run();
+    assert!(HELD.contains(&keeper.len()));
+    let mut answered = 0;
+    while keeper.len() > 0 {
+        answered += keeper.len();
+        keeper.answer(keeper.len());
+        stand.run();
+    }
+    assert_eq!(answered, 150);
+    assert!(stand.clients[client].0.is_done());
 }

@@ -132,6 +132,7 @@ fn http_answers_the_same_and_tells_of_changes_only() {
     let answer = json(broker.get(&format!("{list}?nextToken={token}")));
     assert_eq!(answer["results"], json!(["b"]));
     let answer = json(broker.get(&named("")));
+    assert_eq!(answer["code"], json!(400));
     assert!(
         answer["message"]
             .as_str()

@@ -22,8 +22,9 @@ use super::name::{Deed, ShadowName};
 use super::request::parse_token;
 use super::{Error, Refused};
 
-/// Requests of one change: while it is made, nobody else changes the registry.
-const AT_ONCE: usize = 128;
+/// Requests of one change: while it is made, nobody else changes the registry, and what is told of it waits for
+/// the commit, with up to 170 KiB for each.
+const AT_ONCE: usize = 64;
 
 /// Bytes of a payload that is looked at, be it for its token only.
 const PAYLOAD_MAX: usize = 128 * 1024;
@@ -91,7 +92,8 @@ impl Desk {
                 let mut queue = self.queue.lock();
                 let count = queue.waiting.len().min(AT_ONCE);
                 if count == 0 {
-                    queue.is_served = false;
+                    // Without the room that many had.
+                    *queue = Queue::default();
                     return;
                 }
                 queue.waiting.drain(..count).collect()

@@ -40,11 +40,9 @@ pub(super) const OPERATIONS: [Operation; 4] = [
 ];
 
 /// The shadow that a call is about; a name that is empty is none that a shadow could have.
-fn name(call: &Call) -> Result<ShadowName, Refusal> {
-    Ok(State::shadow_name(
-        call.path("thingName"),
-        call.given("name"),
-    )?)
+fn name(host: &Host, call: &Call) -> Result<ShadowName, Refusal> {
+    let name = State::shadow_name(call.path("thingName"), call.given("name"));
+    name.map_err(|error| refuse(host, Refused::from(error)))
 }
 
 /// An error with its document for members.
@@ -65,19 +63,19 @@ fn refuse(host: &Host, refused: Refused) -> Refusal {
 }
 
 fn get(host: &Host, call: &Call) -> Result<Vec<u8>, Refusal> {
-    let (name, state) = (name(call)?, host.required()?.state());
+    let (name, state) = (name(host, call)?, host.required()?.state());
     let got = state.get_shadow(&name, None, host.now());
     got.map_err(|error| refuse(host, error.into()))
 }
 
 fn update(host: &Host, call: &Call) -> Result<Vec<u8>, Refusal> {
-    let (name, room) = (name(call)?, host.shadow_room());
+    let (name, room) = (name(host, call)?, host.shadow_room());
     let updated = host.attempt(|draft| draft.update_shadow(&name, call.raw(), room))?;
     updated.map_err(|refused| refuse(host, refused))
 }
 
 fn delete(host: &Host, call: &Call) -> Result<Vec<u8>, Refusal> {
-    let name = name(call)?;
+    let name = name(host, call)?;
     let deleted = host.attempt(|draft| draft.delete_shadow(&name, &[]))?;
     deleted.map_err(|refused| refuse(host, refused))
 }

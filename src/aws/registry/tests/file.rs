@@ -439,3 +439,69 @@ fn threads_share_commits_and_each_gets_its_answer() {
     drop(registry);
     assert_eq!(*open(&path).unwrap().state(), *state);
 }
+
+/// AWS-SHADOW-12: requests whose commit fails are all refused with 500, and have not happened; the next ones
+/// work. Requests for which there is no memory are refused with 429.
+#[test]
+fn requests_to_shadows_are_refused_while_the_disk_or_the_memory_is_full() {
+    use crate::aws::shadow::desk::Desk;
+    use crate::broker::doubles::NoAlarm;
+    use crate::broker::requests::Service as _;
+    use crate::broker::{Broker, Randomness};
+    use crate::budget::{Charge, Kind};
+    use crate::codec::QoS;
+    use crate::config::Config;
+    use crate::message::publication::Publication;
+    use crate::time::Clock;
+
+    let disk = Shared::default();
+    let registry = Arc::new(office_on(&disk).registry);
+    let told = Arc::<Mutex<Vec<String>>>::default();
+    let tell = told.clone();
+    registry.on_change(move |changed| {
+        if let Changed::Event { topic, payload } = changed {
+            let said: serde_json::Value = serde_json::from_slice(payload).unwrap();
+            let topic = topic.strip_prefix("$aws/things/t/shadow/").unwrap();
+            tell.lock()
+                .push(format!("{topic} {} {}", said["code"], said["clientToken"]));
+        }
+    });
+    let clock = Clock::default();
+    let now = clock.now();
+    let alarm = Arc::new(NoAlarm);
+    let broker = Broker::new(Config::standard(), Randomness::from_seed(1), now.now, alarm);
+    let context = broker.context(now);
+    let desk = Desk::new(registry.clone(), clock.calendar(), || 0, 1 << 20);
+    let take = |deed: &str| {
+        let topic = format!("$aws/things/t/shadow/{deed}");
+        let payload = br#"{"state":{},"clientToken":"x"}"#;
+        let message = Publication::new(&topic, payload, QoS::AtMostOnce);
+        assert!(desk.take(&message, None, &context), "{deed}");
+    };
+    let elsewhere = Publication::new("$aws/things/t/shadow/foo", b"", QoS::AtMostOnce);
+    assert!(!desk.take(&elsewhere, None, &context));
+    disk.refuse(Some(io::ErrorKind::StorageFull));
+    for deed in ["update", "get", "delete"] {
+        take(deed);
+    }
+    desk.serve();
+    let refused = ["update", "get", "delete"].map(|deed| format!("{deed}/rejected 500 \"x\""));
+    assert_eq!(std::mem::take(&mut *told.lock()), refused);
+    assert!(registry.state().shadows.is_empty());
+    disk.refuse(None);
+    let half = Charge::forced(broker.budget(), Kind::Packets, usize::MAX >> 2);
+    take("update");
+    drop(half);
+    take("update");
+    desk.serve();
+    assert_eq!(
+        *told.lock(),
+        [
+            "update/rejected 429 null",
+            "update/accepted null \"x\"",
+            "update/documents null \"x\""
+        ]
+    );
+    assert_eq!(broker.budget().used_by(Kind::Packets), 0);
+    assert_eq!(*on_disk(&disk).shadows["t"], *registry.state().shadows["t"]);
+}
