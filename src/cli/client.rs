@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -124,7 +124,7 @@ impl Client {
 
     fn exchange(&self, call: &Call<'_>) -> io::Result<(u16, String)> {
         let deadline = Instant::now() + CALL_LIMIT;
-        let mut stream = TcpStream::connect_timeout(&reachable(self.addr), CONNECT_LIMIT)?;
+        let mut stream = TcpStream::connect_timeout(&self.addr, CONNECT_LIMIT)?;
         stream.set_nodelay(true)?;
         let sent = write(&mut stream, self.head(call).as_bytes(), deadline);
         let body = call.body.unwrap_or_default();
@@ -156,17 +156,6 @@ impl Client {
         }
         head + "\r\n"
     }
-}
-
-/// Where to connect to what listens on every address.
-fn reachable(mut addr: SocketAddr) -> SocketAddr {
-    if addr.ip().is_unspecified() {
-        addr.set_ip(match addr.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    addr
 }
 
 /// The time until a deadline, of which there has to be some.
@@ -298,8 +287,6 @@ mod tests {
         ] {
             assert!(read(text).is_err(), "{text}");
         }
-        let everywhere = "[::]:7".parse().unwrap();
-        assert_eq!(reachable(everywhere).to_string(), "[::1]:7");
     }
 
     #[test]

@@ -38,7 +38,11 @@ pub(crate) struct AskArgs {
     #[arg(long, value_name = "ID", conflicts_with_all = OFFLINE, conflicts_with = "any_account", requires = "deed")]
     pub(crate) client: Option<String>,
     /// With --client: what it does
-    #[arg(value_enum, requires = "client")]
+    #[arg(
+        value_enum,
+        value_name = "connect|publish|subscribe|receive",
+        requires = "client"
+    )]
     deed: Option<Deed>,
     /// With --client: the topic, the filter, or for connect another client identifier
     #[arg(value_name = "RESOURCE", requires = "client")]

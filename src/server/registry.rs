@@ -1,6 +1,6 @@
 //! The registry of a server: where it comes from, and what its changes mean for clients.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
@@ -79,7 +79,7 @@ fn open_file(path: &Path, scope: &Scope) -> Result<Registry, StoreError> {
         // What a broker left behind is removed by whoever opens the file next; what stays is said by a
         // broker that runs.
         let found = Holder::of(path);
-        if found.is_some() && found == holder {
+        if found == holder && found.as_ref().is_some_and(may_run) {
             return opened;
         }
         holder = found;
@@ -87,9 +87,27 @@ fn open_file(path: &Path, scope: &Scope) -> Result<Registry, StoreError> {
     }
 }
 
+/// Whether a broker that says that it has a registry may be there: its listener is bound before it opens
+/// the file.
+fn may_run(holder: &Holder) -> bool {
+    let reached = |addr| TcpStream::connect_timeout(&addr, PAUSE).is_ok();
+    holder.http.is_none_or(reached)
+}
+
+/// Where to connect to what listens at `addr`, which may be every address.
+fn reachable(mut addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => addr.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    addr
+}
+
 /// Says beside the file who has it. Nothing else depends on that.
 fn announce(path: &Path, http: Option<SocketAddr>) -> Option<Announcement> {
     let token = uuid::Uuid::new_v4().to_string();
+    let http = http.map(reachable);
     let said = Holder { http, token }.announce(path);
     said.inspect_err(|error| {
         let path = path.display();
@@ -237,6 +255,17 @@ fn tell_of_others(policy: &str, document: &Document, scope: &Scope) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_listens_everywhere_is_reached_on_this_machine() {
+        for (listens, reached) in [
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("[::]:1", "[::1]:1"),
+            ("10.0.0.1:1", "10.0.0.1:1"),
+        ] {
+            assert_eq!(reachable(listens.parse().unwrap()).to_string(), reached);
+        }
+    }
 
     #[test]
     fn the_defaults_of_account_and_region_are_the_same_everywhere() {

@@ -3,6 +3,8 @@
 #![cfg(all(unix, feature = "cli", feature = "tls"))]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[cfg(feature = "aws")]
+mod beside;
 mod broker;
 mod cert;
 mod check_config;

@@ -15,5 +15,7 @@ mod lists;
 mod messages;
 mod openapi;
 mod publish;
+#[cfg(all(feature = "aws", feature = "tls"))]
+mod registry;
 #[cfg(feature = "tls")]
 mod tls;

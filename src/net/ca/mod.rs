@@ -625,6 +625,24 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_at_once_for_what_is_missing_gets_the_same_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::open(folder.path()).unwrap();
+        let issue = || authority.issue_if_missing("demo", KeyKind::Ecdsa, folder.path());
+        let issued: Vec<_> = std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..8).map(|_| scope.spawn(|| issue().unwrap())).collect();
+            let answers = asking.into_iter().map(|asking| asking.join().unwrap());
+            answers.collect()
+        });
+        assert!(issued.iter().all(|own| *own == issued[0]));
+        let kept = fs::read(&issued[0].private_key).unwrap();
+        assert_eq!(issue().unwrap(), issued[0]);
+        assert_eq!(fs::read(&issued[0].private_key).unwrap(), kept);
+        fs::remove_file(&issued[0].certificate).unwrap();
+        assert!(matches!(issue(), Err(CertError::Incomplete { .. })));
+    }
+
+    #[test]
     fn a_name_that_leaves_the_folder_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::open(folder.path()).unwrap();
