@@ -23,6 +23,7 @@ mod listener;
 mod metrics;
 mod query;
 mod serve;
+mod turns;
 mod v1;
 
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use axum::response::IntoResponse;
 use axum::routing::{any, get};
 
 #[cfg(feature = "aws")]
-use crate::aws::authority::Authority;
+use crate::aws::{authority::Authority, connectivity::Connectivity};
 use crate::broker::Overview;
 use crate::config::Limits;
 use crate::engine::{Engine, Turns};
@@ -60,6 +61,9 @@ pub(crate) struct Parts {
     /// What the service's own operations are about, if there is one.
     #[cfg(feature = "aws")]
     pub(crate) authority: Option<Arc<Authority>>,
+    /// How clients' connections ended.
+    #[cfg(feature = "aws")]
+    pub(crate) connectivity: Arc<Connectivity>,
     /// What issues certificates of clients, if anything does.
     #[cfg(all(feature = "aws", feature = "tls"))]
     pub(crate) signer: Option<Arc<crate::net::ca::Signer>>,
@@ -161,6 +165,8 @@ mod tests {
             cannot_accept: shared.notices.cannot_accept.clone(),
             #[cfg(feature = "aws")]
             authority: None,
+            #[cfg(feature = "aws")]
+            connectivity: shared.connectivity.clone(),
             #[cfg(all(feature = "aws", feature = "tls"))]
             signer: None,
         }

@@ -150,6 +150,8 @@ impl Handle {
             cannot_accept: self.shared.notices.cannot_accept.clone(),
             #[cfg(feature = "aws")]
             authority: self.authority.clone(),
+            #[cfg(feature = "aws")]
+            connectivity: self.shared.connectivity.clone(),
             #[cfg(all(feature = "aws", feature = "tls"))]
             signer: self.trust.as_ref().and_then(|trust| trust.signer.clone()),
         }

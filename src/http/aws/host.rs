@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::aws::authority::Authority;
+use crate::aws::connectivity::Connectivity;
 use crate::aws::registry::{Draft, Means, Registry, Timestamp};
 use crate::config::Config;
 use crate::engine::Engine;
@@ -30,6 +31,8 @@ const CALLS: usize = 512;
 pub(in crate::http) struct Host {
     engine: Arc<Engine>,
     authority: Option<Arc<Authority>>,
+    /// How clients' connections ended.
+    pub(super) connectivity: Arc<Connectivity>,
     #[cfg(feature = "tls")]
     signer: Option<Arc<crate::net::ca::Signer>>,
     /// The threads of changes.
@@ -44,6 +47,7 @@ impl Host {
         Self {
             engine: parts.engine.clone(),
             authority: parts.authority.clone(),
+            connectivity: parts.connectivity.clone(),
             #[cfg(feature = "tls")]
             signer: parts.signer.clone(),
             changes: Jobs::bounded(CHANGES_AT_ONCE, CALLS),
@@ -61,6 +65,10 @@ impl Host {
     /// What asks the policies, if there is a registry.
     pub(in crate::http) fn authority(&self) -> Option<&Authority> {
         self.authority.as_deref()
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -83,8 +91,8 @@ impl Host {
         let answered = match operation.run {
             Run::Read(read) => read(&self.required()?.state(), call),
             Run::Change(change) => self.change(|draft| change(draft, call)),
-            Run::Work(work) | Run::Issue(work) => work(self, call),
-            Run::Refused => Err(Refusal::invalid("It is not implemented.")),
+            Run::Work(work) | Run::Issue(work) | Run::Ask(work) => work(self, call),
+            Run::Await(_) | Run::Refused => Err(Refusal::invalid("It is not implemented.")),
         };
         answered.map(without_nulls)
     }
@@ -108,7 +116,7 @@ impl Host {
 }
 
 /// Leaves out what has no value, as the service does.
-fn without_nulls(value: Value) -> Value {
+pub(super) fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(members) => {
             let members = members.into_iter().filter(|(_, value)| !value.is_null());

@@ -9,8 +9,8 @@ use percent_encoding::percent_decode_str;
 use super::caller::Caller;
 use super::operation::{Operation, Service};
 use super::{
-    attachments, authorities, certificates, endpoint, evaluation, events, groups, policies, tags,
-    things, types, unanswered,
+    attachments, authorities, certificates, connections, endpoint, evaluation, events, groups,
+    messages, policies, retained, tags, things, types, unanswered,
 };
 
 /// All operations, by resource.
@@ -26,6 +26,9 @@ pub(super) const OPERATIONS: &[&[Operation]] = &[
     &evaluation::OPERATIONS,
     &events::OPERATIONS,
     &tags::OPERATIONS,
+    &messages::OPERATIONS,
+    &retained::OPERATIONS,
+    &connections::OPERATIONS,
     unanswered::OPERATIONS,
 ];
 
