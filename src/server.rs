@@ -13,6 +13,8 @@ use std::sync::atomic::AtomicUsize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(all(feature = "aws", feature = "http"))]
+use crate::aws::connectivity::Connectivity;
 #[cfg(feature = "aws")]
 use crate::aws::{authority::Authority, lifecycle::Lifecycle};
 use crate::broker::{Broker, Randomness};
@@ -262,6 +264,15 @@ pub(crate) fn share(
         }
         false => broker,
     };
+    #[cfg(all(feature = "aws", feature = "http"))]
+    let (broker, connectivity) = {
+        let connectivity = Arc::new(Connectivity::new(clock.calendar()));
+        // Nobody else asks for it.
+        match broker.config().listeners.http.is_some() {
+            true => (broker.with_events(connectivity.clone()), connectivity),
+            false => (broker, connectivity),
+        }
+    };
     #[cfg(feature = "aws")]
     let desk = authority.and_then(|authority| registry::desk(authority, broker.config(), &clock));
     #[cfg(feature = "aws")]
@@ -295,6 +306,8 @@ pub(crate) fn share(
         handshakes: crate::net::Gate::new(handshake_steps(), HANDSHAKES_WAITING),
         #[cfg(feature = "aws")]
         enrolments: crate::net::enrolment_gate(),
+        #[cfg(all(feature = "aws", feature = "http"))]
+        connectivity,
         notices: Notices::default(),
     })
 }

@@ -15,6 +15,12 @@ pub(crate) struct ConnectionFacts {
     pub(crate) listener: &'static str,
     pub(crate) peer: PeerAddr,
     pub(crate) tls: Option<Box<TlsFacts>>,
+    /// The address that the other end reached, if it has one.
+    #[cfg_attr(
+        not(all(feature = "http", feature = "aws")),
+        expect(dead_code, reason = "only the service's API tells of it")
+    )]
+    pub(crate) local: Option<SocketAddr>,
     /// The id of the access key with which the upgrade to WebSocket was signed.
     #[cfg(feature = "aws")]
     pub(crate) access_key: Option<Arc<str>>,
@@ -28,10 +34,16 @@ impl ConnectionFacts {
             listener,
             peer,
             tls: tls.map(Box::new),
+            local: None,
             #[cfg(feature = "aws")]
             access_key: None,
             traffic: Traffic::default(),
         }
+    }
+
+    /// The same on a socket with this address.
+    pub(crate) fn at(self, local: Option<SocketAddr>) -> Self {
+        Self { local, ..self }
     }
 }
 

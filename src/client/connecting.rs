@@ -275,6 +275,7 @@ impl Connection {
             version: accepted.version,
             clean_start: accepted.clean_start,
             expiry: accepted.session_expiry,
+            keep_alive: accepted.keep_alive_asked,
             will: &mut will,
             peer: Peer {
                 version: accepted.version,

@@ -60,7 +60,7 @@ impl Page<'_> {
     /// # Errors
     ///
     /// InvalidRequest if the token is not one of this list's, or nobody could want such a limit.
-    pub(super) fn after(&self, list: &str) -> Result<Option<String>, Error> {
+    pub(crate) fn after(&self, list: &str) -> Result<Option<String>, Error> {
         if let Some(limit) = self.limit
             && !(1..=Self::LIMIT_MAX).contains(&limit)
         {
@@ -86,7 +86,7 @@ impl Page<'_> {
     }
 
     /// One page of what begins behind [`Self::after`].
-    pub(super) fn gather<T>(
+    pub(crate) fn gather<T>(
         &self,
         list: &str,
         items: impl Iterator<Item = T>,

@@ -3,8 +3,9 @@
 use std::str::FromStr;
 
 use axum::extract::Request;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::aws::registry::{Attributes, Listed, Page};
 
@@ -18,8 +19,13 @@ use super::signature;
 /// Bytes of a body. The longest member is a policy, with 404,600 characters in the model.
 const BODY_MAX: usize = 2 << 20;
 
+/// Items of a page of the data plane at most.
+pub(super) const SHORT_PAGE: usize = 200;
+
 /// The members of a request.
 pub(super) struct Call {
+    /// The request's own.
+    pub(super) id: Uuid,
     path: Vec<(&'static str, String)>,
     query: Vec<(String, String)>,
     headers: HeaderMap,
@@ -55,7 +61,12 @@ impl Call {
     /// # Errors
     ///
     /// A query or a body that cannot be read, and a signature that is missing or wrong where one is needed.
-    pub(super) async fn read(found: Found, request: Request, api: &Api) -> Result<Self, Refusal> {
+    pub(super) async fn read(
+        id: Uuid,
+        found: Found,
+        request: Request,
+        api: &Api,
+    ) -> Result<Self, Refusal> {
         let query = pairs(request.uri())?;
         let is_raw = found.operation.is_raw;
         let (parts, body) = request.into_parts();
@@ -67,6 +78,7 @@ impl Call {
         let now = i64::try_from(api.host.now() / 1000).unwrap_or(i64::MAX);
         signature::check(api.host.config(), &parts, bytes, now)?;
         Ok(Self {
+            id,
             path: found.members,
             query,
             headers: parts.headers,
@@ -122,11 +134,14 @@ impl Call {
 
     /// A member that stands in a header, and has to be there.
     pub(super) fn header(&self, header: &str, name: &str) -> Result<&str, Refusal> {
-        let value = self
-            .headers
-            .get(header)
-            .ok_or_else(|| Refusal::missing(name))?;
-        let value = value.to_str();
+        self.given_header(header, name)?
+            .ok_or_else(|| Refusal::missing(name))
+    }
+
+    /// A member that stands in a header, if it is there.
+    pub(super) fn given_header(&self, header: &str, name: &str) -> Result<Option<&str>, Refusal> {
+        let value = self.headers.get(header).map(HeaderValue::to_str);
+        let value = value.transpose();
         value.map_err(|_| Refusal::invalid(format!("Value at '{name}' is no text.")))
     }
 
@@ -169,13 +184,25 @@ impl Call {
         self.page_by("pageSize", "marker")
     }
 
+    /// The page of a list of the data plane with `maxResults` and `nextToken`: of so many items, unless it is
+    /// said.
+    pub(super) fn short_page(&self, usual: usize) -> Result<Page<'_>, Refusal> {
+        let page = self.page_up_to(SHORT_PAGE, "maxResults", "nextToken")?;
+        Ok(Page {
+            limit: page.limit.or(Some(usual)),
+            ..page
+        })
+    }
+
     pub(super) fn page_by(&self, limit: &str, token: &str) -> Result<Page<'_>, Refusal> {
+        self.page_up_to(Page::LIMIT_MAX, limit, token)
+    }
+
+    fn page_up_to(&self, most: usize, limit: &str, token: &str) -> Result<Page<'_>, Refusal> {
         let size: Option<usize> = self.parsed(limit, "be a whole number")?;
         let constraint = match size {
             Some(0) => Some("greater than or equal to 1".to_owned()),
-            Some(size) if size > Page::LIMIT_MAX => {
-                Some(format!("less than or equal to {}", Page::LIMIT_MAX))
-            }
+            Some(size) if size > most => Some(format!("less than or equal to {most}")),
             _ => None,
         };
         if let Some(constraint) = constraint {

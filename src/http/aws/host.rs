@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::aws::authority::Authority;
+use crate::aws::connectivity::Connectivity;
 use crate::aws::registry::{Draft, Error, Means, Registry, Timestamp};
 use crate::config::Config;
 use crate::engine::Engine;
@@ -37,6 +38,8 @@ pub(super) enum Output {
 pub(in crate::http) struct Host {
     engine: Arc<Engine>,
     authority: Option<Arc<Authority>>,
+    /// How clients' connections ended.
+    pub(super) connectivity: Arc<Connectivity>,
     #[cfg(feature = "tls")]
     signer: Option<Arc<crate::net::ca::Signer>>,
     registry_token: Option<Arc<str>>,
@@ -52,6 +55,7 @@ impl Host {
         Self {
             engine: parts.engine.clone(),
             authority: parts.authority.clone(),
+            connectivity: parts.connectivity.clone(),
             #[cfg(feature = "tls")]
             signer: parts.signer.clone(),
             registry_token: parts.registry_token.clone(),
@@ -70,6 +74,10 @@ impl Host {
     /// What asks the policies, if there is a registry.
     pub(in crate::http) fn authority(&self) -> Option<&Authority> {
         self.authority.as_deref()
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -98,8 +106,8 @@ impl Host {
             Run::Payload(run) => return run(self, call).map(Output::Payload),
             Run::Read(read) => read(&self.required()?.state(), call),
             Run::Change(change) => self.change(|draft| change(draft, call)),
-            Run::Work(work) | Run::Issue(work) => work(self, call),
-            Run::Refused => Err(Refusal::invalid("It is not implemented.")),
+            Run::Work(work) | Run::Issue(work) | Run::Ask(work) => work(self, call),
+            Run::Await(_) | Run::Refused => Err(Refusal::invalid("It is not implemented.")),
         };
         answered.map(without_nulls).map(Output::Value)
     }
@@ -145,7 +153,7 @@ impl Host {
 }
 
 /// Leaves out what has no value, as the service does.
-fn without_nulls(value: Value) -> Value {
+pub(super) fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(members) => {
             let members = members.into_iter().filter(|(_, value)| !value.is_null());

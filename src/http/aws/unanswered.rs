@@ -385,11 +385,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     Operation::refused(Iot, "GetPercentiles", "POST /indices/percentiles"),
     Operation::refused(Iot, "GetStatistics", "POST /indices/statistics"),
-    Operation::refused(
-        Iot,
-        "GetThingConnectivityData",
-        "POST /things/{thingName}/connectivity-data",
-    ),
     Operation::refused(Iot, "GetTopicRule", "GET /rules/{ruleName}"),
     Operation::refused(Iot, "GetTopicRuleDestination", "GET /destinations/{arn+}"),
     Operation::refused(Iot, "GetV2LoggingOptions", "GET /v2LoggingOptions"),
@@ -653,24 +648,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "ValidateSecurityProfileBehaviors",
         "POST /security-profile-behaviors/validate",
     ),
-    Operation::refused(
-        IotData,
-        "DeleteConnection",
-        "DELETE /connections/{clientId}",
-    ),
-    Operation::refused(IotData, "GetConnection", "GET /connections/{clientId}"),
-    Operation::refused(
-        IotData,
-        "GetRetainedMessage",
-        "GET /retainedMessage/{topic}",
-    ),
-    Operation::refused(IotData, "ListRetainedMessages", "GET /retainedMessage"),
-    Operation::refused(
-        IotData,
-        "ListSubscriptions",
-        "GET /connections/{clientId}/subscriptions",
-    ),
-    Operation::refused(IotData, "Publish", "POST /topics/{topic}"),
     Operation::refused(
         IotData,
         "SendDirectMessage",

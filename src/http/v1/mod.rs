@@ -20,8 +20,7 @@ mod topics;
 use axum::Router;
 use axum::routing::{get, post};
 
-use crate::broker::{Dirty, Page};
-use crate::engine::Engine;
+use crate::broker::Page;
 
 use super::Api;
 use super::error::{unknown_path, wrong_method};
@@ -56,20 +55,6 @@ pub(super) fn router() -> Router<Api> {
         )
         .route("/certificates", post(certificates::add));
     router.method_not_allowed_fallback(wrong_method)
-}
-
-/// Writes what a call into the broker composed. Given up half-way, the owners of the connections
-/// write the rest.
-async fn flush(engine: &Engine, mut dirty: Dirty) {
-    let broker = &engine.broker;
-    while !broker.flush_some(
-        dirty.writes(),
-        &broker.context(engine.clock.now()),
-        &mut dirty,
-    ) {
-        tokio::task::yield_now().await;
-        dirty.begin_turn();
-    }
 }
 
 /// What `show` makes of the entries of a page. Where one has gone since the page was made, what
