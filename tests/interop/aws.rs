@@ -41,6 +41,7 @@ fn every_operation() {
         "policies",
         "targets",
         "decisions",
+        "shadows",
         "carriers",
         "malformed",
         "not_answered",

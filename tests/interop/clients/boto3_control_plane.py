@@ -6,6 +6,7 @@ import re
 import boto3_certificates
 import boto3_policies
 import boto3_refusals
+import boto3_shadows
 import boto3_things
 from boto3_support import Aws
 from cases import check, report_all
@@ -46,7 +47,7 @@ ARGS = PARSER.parse_args()
 AWS = Aws(ARGS.endpoint)
 with open(ARGS.operations, encoding="utf-8") as file:
     AWS.answered = answered(file.read())
-CASES = [*boto3_things.CASES, *boto3_certificates.CASES, *boto3_policies.CASES,
+CASES = [*boto3_things.CASES, *boto3_certificates.CASES, *boto3_policies.CASES, *boto3_shadows.CASES,
          *boto3_refusals.CASES, nothing_is_left, all_are_called]
 report_all(CASES, AWS)
 AWS.report()
