@@ -384,6 +384,11 @@ const ONE_PLACE: &[(&[&str], &[&str], &str)] = &[
         &["policy/policies.rs"],
         "one verdict: statements are applied to requests",
     ),
+    (
+        &["reserved::bars_", ".take(message, "],
+        &["protocol/rules.rs", "broker/deliver/mod.rs"],
+        "one list of reserved topics, and one way to a service: topics are let in, requests handed over",
+    ),
 ];
 
 #[test]

@@ -324,8 +324,12 @@ impl Connection {
         match result {
             Ok(mut received) => {
                 let is_stalled = unsent > self.unsent_answers;
-                if is_stalled && matches!(received.flow, Flow::Continue | Flow::Yield) {
-                    received.flow = Flow::Stall;
+                if matches!(received.flow, Flow::Continue | Flow::Yield) {
+                    if is_stalled {
+                        received.flow = Flow::Stall;
+                    } else if active.asks && active.session.has_many_requests() {
+                        received.flow = Flow::Hold;
+                    }
                 }
                 if let Some(rate) = &mut active.byte_rate {
                     let wait = rate.charge(consumed as f64, context.live);

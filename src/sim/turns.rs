@@ -721,6 +721,22 @@ fn client_with_many_unanswered_requests_is_not_read_from_until_they_are_fewer() 
     assert_eq!(got.last().map(|last| &*last.payload), Some("behind"));
 }
 
+/// Also where each request is so large that it is read in pieces.
+#[test]
+fn client_with_large_requests_is_held_as_well() {
+    let (mut stand, keeper) = Stand::keeping();
+    let client = stand.connect("client");
+    let large = publish("$ask", &"x".repeat(300_000), 0);
+    for _ in 0..80 {
+        stand.send(client, &large);
+    }
+    stand.run();
+    assert_eq!(keeper.len(), 64);
+    keeper.answer(40);
+    stand.run();
+    assert_eq!(keeper.len(), 24 + 16);
+}
+
 /// What was sent before the CONNECT of the next connection is older, but not waited for without end.
 #[test]
 fn session_of_a_client_that_is_held_goes_over_in_time() {

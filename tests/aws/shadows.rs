@@ -89,6 +89,102 @@ fn requests_are_answered_to_all_who_subscribe_and_seen_by_them() {
     });
 }
 
+/// What is asked, the state of an update, that of the delta, and the version or the code.
+type Step = (&'static str, &'static str, Option<Value>, u64);
+
+/// AWS-SHADOW-04 AWS-SHADOW-20 AWS-SHADOW-22 AWS-SHADOW-24 AWS-SHADOW-27 AWS-SHADOW-33 AWS-SHADOW-41
+/// AWS-SHADOW-42
+#[test]
+fn steps_of_the_service_pass_over_mqtt_and_http() {
+    let update = "update";
+    let first = r#"{"desired":{"c":"RED","s":"STOP"},"reported":{"c":"GREEN","e":"ON"}}"#;
+    let lights = r#"{"desired":{"l":{"r":255,"g":255}},"reported":{"l":{"r":255,"g":0}}}"#;
+    let all = json!({"s": "STOP", "l": {"g": 255}, "a": [1, 2]});
+    let steps: [Step; 10] = [
+        (update, first, Some(json!({"c": "RED", "s": "STOP"})), 1),
+        (
+            update,
+            r#"{"reported":{"c":"RED"}}"#,
+            Some(json!({"s": "STOP"})),
+            2,
+        ),
+        (
+            update,
+            lights,
+            Some(json!({"s": "STOP", "l": {"g": 255}})),
+            3,
+        ),
+        (
+            update,
+            r#"{"desired":{"a":[1,2]},"reported":{"a":[1]}}"#,
+            Some(all),
+            4,
+        ),
+        (update, r#"{"desired":null}"#, None, 5),
+        (update, r#"{"desired":{"x":null}}"#, None, 6),
+        (update, r#"{"desired":{"a":[null]}}"#, None, 400),
+        ("delete", "", None, 6),
+        ("get", "", None, 404),
+        (update, r#"{"reported":{"q":1}}"#, None, 7),
+    ];
+    let broker = aws("");
+    for by_http in [false, true] {
+        let thing = fresh("thing");
+        let path = format!("/things/{thing}/shadow");
+        let mut device = guest(&broker, Version::V5);
+        for filter in ["update/+", "delete/+", "get/+"] {
+            device.subscribe(&topic(&thing, filter), 1);
+        }
+        for (deed, state, delta, number) in &steps {
+            let request = match *deed {
+                "update" => format!(r#"{{"state":{state}}}"#),
+                _ => String::new(),
+            };
+            let is_refused = *number >= 400;
+            let over_http = match *deed {
+                _ if !by_http => None,
+                "update" => Some(broker.post(&path, &request)),
+                "delete" => Some(broker.delete(&path)),
+                _ => Some(broker.get(&path)),
+            };
+            let over_http: Option<Value> =
+                over_http.map(|answer| serde_json::from_str(&answer).expect(&answer));
+            if !by_http {
+                device.publish(&topic(&thing, deed), &request, 1);
+            }
+            // What is refused over HTTP is told nobody, and what is got neither.
+            let outcome = if is_refused { "rejected" } else { "accepted" };
+            let said = match over_http {
+                Some(answer) if is_refused => answer,
+                over_http => {
+                    let said = told_on(&mut device, &thing, [&*format!("{deed}/{outcome}")]);
+                    assert!(over_http.is_none_or(|answer| answer == said), "{said}");
+                    said
+                }
+            };
+            let key = if is_refused { "code" } else { "version" };
+            assert_eq!(said[key], json!(number), "{deed} {state}: {said}");
+            if is_refused || *deed != "update" {
+                continue;
+            }
+            assert_eq!(said["state"].to_string(), sorted(state));
+            if let Some(delta) = delta {
+                let said = told_on(&mut device, &thing, ["update/delta"]);
+                assert_eq!((&said["state"], &said["version"]), (delta, &json!(number)));
+            }
+            let said = told_on(&mut device, &thing, ["update/documents"]);
+            assert_eq!(said["current"]["version"], json!(number));
+        }
+        device.expect_only_pingresp();
+    }
+}
+
+/// JSON with its members in order.
+fn sorted(json: &str) -> String {
+    let value: Value = serde_json::from_str(json).expect(json);
+    value.to_string()
+}
+
 /// AWS-DATA-05 AWS-DATA-06 AWS-OPS-56 AWS-SHADOW-14 AWS-SHADOW-17
 #[test]
 fn http_answers_the_same_and_tells_of_changes_only() {
