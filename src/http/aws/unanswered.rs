@@ -661,11 +661,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     Operation::refused(
         IotData,
-        "SendDirectMessage",
-        "POST /connections/{clientId}/messages",
-    ),
-    Operation::refused(
-        IotData,
         "UpdateThingShadow",
         "POST /things/{thingName}/shadow",
     ),
