@@ -60,6 +60,8 @@ use crate::protocol::violation::Violation;
 use crate::time::Moment;
 use crate::topic::{HashParent, Hashing};
 
+#[cfg(all(feature = "http", feature = "aws"))]
+pub(crate) use deliver::direct::NotSent;
 pub(crate) use deliver::fan_out::FanOut;
 pub(crate) use deliver::outside::OutsideMessage;
 #[cfg(feature = "http")]
@@ -75,6 +77,8 @@ pub(crate) use lifecycle::Removal;
 pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
 pub(crate) use local::LocalSession;
 pub(crate) use outbox::compose::{Outgoing, compose, compose_within};
+#[cfg(all(feature = "http", feature = "aws"))]
+pub(crate) use outbox::direct::{Confirmation, Undelivered};
 pub(crate) use outbox::link::{Farewell, Link, Mailbox, Written};
 pub(crate) use outbox::signal::Signal;
 pub(crate) use outbox::writer::Outcome;

@@ -86,7 +86,7 @@ pub(super) async fn disconnect(
 
 /// Writes what a call into the broker composed. Given up half-way, the owners of the connections
 /// write the rest.
-async fn flush(engine: &Engine, mut dirty: Dirty) {
+pub(super) async fn flush(engine: &Engine, mut dirty: Dirty) {
     let broker = &engine.broker;
     while !broker.flush_some(
         dirty.writes(),

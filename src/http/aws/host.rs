@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::aws::authority::Authority;
 use crate::aws::connectivity::Connectivity;
@@ -27,6 +28,9 @@ const ISSUED_AT_ONCE: usize = 2;
 /// Calls of each kind that run or wait: more than there are connections.
 const CALLS: usize = 512;
 
+/// Calls that wait for a client at the same time: half of the connections, so that others find a place.
+const WAITING: usize = 128;
+
 /// What an operation came to.
 pub(super) enum Output {
     Value(Value),
@@ -47,6 +51,7 @@ pub(in crate::http) struct Host {
     pub(in crate::http) changes: Jobs,
     /// Those that make keys: nobody who asks for something else waits for them.
     pub(in crate::http) issuing: Jobs,
+    waiting: Arc<Semaphore>,
     pub(in crate::http) refused_calls: RefusedCalls,
 }
 
@@ -61,6 +66,7 @@ impl Host {
             registry_token: parts.registry_token.clone(),
             changes: Jobs::bounded(CHANGES_AT_ONCE, CALLS),
             issuing: Jobs::bounded(ISSUED_AT_ONCE, CALLS),
+            waiting: Arc::new(Semaphore::new(WAITING)),
             refused_calls: RefusedCalls::default(),
         }
     }
@@ -93,6 +99,16 @@ impl Host {
     /// What the broker is known by where the file of its registry is, if it has one.
     pub(in crate::http) fn registry_token(&self) -> Option<&str> {
         self.registry_token.as_deref()
+    }
+
+    /// A place for a call that waits for a client.
+    ///
+    /// # Errors
+    ///
+    /// 429 if too many wait already.
+    pub(super) fn place_to_wait(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let place = self.waiting.clone().try_acquire_owned();
+        place.map_err(|_| Refusal::throttled("Too many calls wait for a client already."))
     }
 
     /// Milliseconds since 1970, by the broker's clock.

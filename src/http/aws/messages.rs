@@ -1,27 +1,44 @@
-//! Messages that callers of the data plane publish (AWS-DATA-01, -02).
+//! Messages that callers of the data plane publish, or send to one client (AWS-DATA-01, -02, -10).
 
+use std::time::Duration;
+
+use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
 
-use crate::broker::{Dirty, OutsideMessage};
+use crate::broker::{Confirmation, Dirty, NotSent, OutsideMessage, Undelivered};
 use crate::codec::{MessageProperties, QoS};
 use crate::engine::Engine;
 
 use super::super::Api;
+use super::super::error::excerpt;
 use super::super::turns;
 use super::call::Call;
+use super::connections::{client_id, session};
 use super::operation::{Answered, Operation, Service};
 use super::refusal::Refusal;
 
-pub(super) const OPERATIONS: [Operation; 1] =
-    [
-        Operation::wait("Publish", "POST /topics/{topic}", |api, call| {
-            Box::pin(publish(api, call))
-        })
-        .of(Service::IotData)
-        .raw(),
-    ];
+pub(super) const OPERATIONS: [Operation; 2] = [
+    Operation::wait("Publish", "POST /topics/{topic}", |api, call| {
+        Box::pin(publish(api, call))
+    })
+    .of(Service::IotData)
+    .raw(),
+    Operation::wait(
+        "SendDirectMessage",
+        "POST /connections/{clientId}/messages",
+        |api, call| Box::pin(send_direct_message(api, call)),
+    )
+    .of(Service::IotData)
+    .raw()
+    .differs("A client that has too much to acknowledge or to read: 429."),
+];
+
+/// Seconds that PUBACK is waited for, unless it is said how many; and at most.
+const TIMEOUT: u64 = 5;
+const TIMEOUT_MAX: u64 = 15;
 
 /// Properties of a message, as a request has them in its query and its headers.
 #[derive(Default)]
@@ -54,6 +71,101 @@ async fn publish(api: Api, call: Call) -> Answered {
     };
     turns::publish(&api, size, begin, Refusal::from).await?;
     Ok(accepted(id))
+}
+
+async fn send_direct_message(api: Api, call: Call) -> Answered {
+    let timeout = timeout(&call)?;
+    let _place = timeout.map(|_| api.host.place_to_wait()).transpose()?;
+    let (confirm, confirmed) = oneshot::channel();
+    let confirmation: Option<Confirmation> = timeout.map(|_| {
+        let confirm: Confirmation = Box::new(move || {
+            // Nobody waits any more.
+            let _ = confirm.send(());
+        });
+        confirm
+    });
+    let mut dirty = Dirty::default();
+    let sent = send(&api.engine, &call, confirmation, &mut dirty);
+    turns::flush(&api.engine, dirty).await;
+    sent?;
+    if let Some(timeout) = timeout {
+        let waited = api.engine.clock.timeout(timeout, confirmed).await;
+        let text = match waited {
+            Ok(Ok(())) => return Ok(accepted(call.id)),
+            Ok(Err(_)) => "The connection ended before the client acknowledged the message.",
+            Err(_) => "The client did not acknowledge the message in time.",
+        };
+        let name = "GatewayTimeoutException";
+        return Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, name, text));
+    }
+    Ok(accepted(call.id))
+}
+
+fn send(
+    engine: &Engine,
+    call: &Call,
+    confirmation: Option<Confirmation>,
+    dirty: &mut Dirty,
+) -> Result<(), Refusal> {
+    let client_id = client_id(call)?;
+    let session = session(&engine.broker, client_id)?;
+    let properties = Properties::of(call)?;
+    let message = OutsideMessage {
+        topic: call
+            .text("topic")
+            .ok_or_else(|| Refusal::missing("topic"))?,
+        payload: call.raw(),
+        qos: match confirmation {
+            Some(_) => QoS::AtLeastOnce,
+            None => QoS::AtMostOnce,
+        },
+        retain: false,
+        properties: properties.as_message(),
+    };
+    let context = engine.broker.context(engine.clock.now());
+    let sent = engine
+        .broker
+        .send_directly(&session, &message, confirmation, &context, dirty);
+    sent.map_err(|not_sent| match not_sent {
+        NotSent::Refused(violation) => violation.into(),
+        NotSent::Undelivered(why) => undelivered(why, client_id),
+    })
+}
+
+/// Why the client does not get a message.
+fn undelivered(why: Undelivered, client_id: &str) -> Refusal {
+    let client_id = excerpt(client_id);
+    match why {
+        Undelivered::Offline => Refusal::not_found(format!("Client {client_id} is not connected.")),
+        Undelivered::Forbidden => Refusal::forbidden(format!(
+            "Client {client_id} may not receive messages of the topic (iot:Receive)."
+        )),
+        Undelivered::TooLarge => Refusal::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLargeException",
+            format!("Client {client_id} takes no packet of that size."),
+        ),
+        Undelivered::Full => Refusal::throttled(format!(
+            "Client {client_id} has too much to acknowledge or to read."
+        )),
+    }
+}
+
+/// How long PUBACK is waited for; not at all, unless it is asked for.
+fn timeout(call: &Call) -> Result<Option<Duration>, Refusal> {
+    if !call.flag("confirmation")? {
+        return Ok(None);
+    }
+    let name = "timeout";
+    let seconds = call.parsed(name, "be a whole number")?;
+    match seconds.unwrap_or(TIMEOUT) {
+        seconds @ 1..=TIMEOUT_MAX => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(Refusal::constraint(
+            name,
+            call.text(name),
+            "be between 1 and 15",
+        )),
+    }
 }
 
 /// A message was accepted (AWS-HTTP-06).

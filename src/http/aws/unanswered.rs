@@ -2,7 +2,7 @@
 //! is refused by its name.
 
 use super::operation::Operation;
-use super::operation::Service::{Iot, IotData, IotJobsData};
+use super::operation::Service::{Iot, IotJobsData};
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation::refused(
@@ -647,11 +647,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Iot,
         "ValidateSecurityProfileBehaviors",
         "POST /security-profile-behaviors/validate",
-    ),
-    Operation::refused(
-        IotData,
-        "SendDirectMessage",
-        "POST /connections/{clientId}/messages",
     ),
     Operation::refused(
         IotJobsData,
