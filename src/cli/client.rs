@@ -130,9 +130,9 @@ impl Client {
         let body = call.body.unwrap_or_default();
         let sent = sent.and_then(|()| write(&mut stream, body.as_bytes(), deadline));
         // What is refused early is answered before all of it was read.
-        match read(&mut stream, deadline) {
-            Err(_) if sent.is_err() => sent.and(Err(io::ErrorKind::BrokenPipe.into())),
-            answer => answer,
+        match (sent, read(&mut stream, deadline)) {
+            (Err(error), Err(_)) => Err(error),
+            (_, answer) => answer,
         }
     }
 
@@ -317,6 +317,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn nobody_is_waited_for_beyond_the_deadline() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (_silent, _) = listener.accept().unwrap();
+        let deadline = Instant::now() + Duration::from_millis(50);
+        let error = read(&mut stream, deadline).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        // Nor is one who takes nothing.
+        let endless = vec![0; 64 << 20];
+        let deadline = Instant::now() + Duration::from_millis(50);
+        let error = write(&mut stream, &endless, deadline).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
     /// The answer that a client gets from somebody who sends these bytes and closes.
     fn answered(bytes: &'static [u8]) -> Result<String, CallError> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -348,7 +363,7 @@ mod tests {
         let half = answered(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab");
         assert!(matches!(half, Err(CallError::Unreachable(_))), "{half:?}");
         let refused = answered(
-            b"HTTP/1.1 400 B\r\nContent-Length: 27\r\n\r\n{\"error\":\"no\",\"field\":\"a.b\"}",
+            b"HTTP/1.1 400 B\r\nContent-Length: 28\r\n\r\n{\"error\":\"no\",\"field\":\"a.b\"}",
         );
         assert_eq!(refused.unwrap_err().to_string(), "a.b: no");
         let other = answered(b"HTTP/1.1 503 B\r\nContent-Length: 2\r\n\r\n{}");

@@ -117,7 +117,10 @@ pub(crate) fn ask(
     };
     // Status 1 is a verdict.
     let failed = |error: &dyn std::fmt::Display| {
-        Failure::misused(format!("--http: the broker at {} says: {error}", args.http))
+        Failure::misused(format!(
+            "--http: cannot ask the broker at {}: {error}",
+            args.http
+        ))
     };
     let answer = Client::new(args.http).call(&call);
     let answer = answer.map_err(|error| failed(&error))?;

@@ -115,7 +115,7 @@ impl PlaceArgs {
         if let Some(http) = self.http {
             return through(&Client::new(http)).map_err(|trouble| match trouble {
                 Trouble::Unreachable(why) => {
-                    Failure::refused(format!("--http: the broker at {http} says: {why}"))
+                    Failure::refused(format!("--http: cannot ask the broker at {http}: {why}"))
                 }
                 Trouble::Final(failure) => failure,
             });

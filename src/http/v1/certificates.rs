@@ -33,10 +33,6 @@ struct Wanted {
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[cfg_attr(
-    not(feature = "tls"),
-    expect(dead_code, reason = "nothing is issued without TLS")
-)]
 enum Key {
     Ecdsa,
     Rsa,
