@@ -25,7 +25,7 @@ const TOMBSTONE: Timestamp = 48 * 60 * 60 * 1000;
 const FORGOTTEN_AT_ONCE: usize = 4;
 
 /// Bytes of a shadow besides its values: the record, its key, its place in the tree.
-const SHADOW: usize = 320;
+const SHADOW: usize = 512;
 
 /// Most names of a page (AWS-DATA-06).
 const NAMES_MAX: usize = 100;
