@@ -8,6 +8,8 @@ mod api;
 mod clients;
 mod clock;
 mod connections;
+#[cfg(feature = "aws")]
+mod data_plane;
 mod groups;
 mod guard;
 mod health;
