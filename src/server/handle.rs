@@ -155,6 +155,7 @@ impl Handle {
             authority: self.authority.clone(),
             #[cfg(feature = "aws")]
             registry_token,
+            #[cfg(feature = "aws")]
             connectivity: self.shared.connectivity.clone(),
             #[cfg(all(feature = "aws", feature = "tls"))]
             signer: self.trust.as_ref().and_then(|trust| trust.signer.clone()),

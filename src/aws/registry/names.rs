@@ -24,6 +24,7 @@ pub(super) const NAME: Pattern = Pattern {
 };
 
 /// Names of shadows (AWS-SHADOW-45).
+#[cfg(feature = "http")]
 pub(super) const SHADOW_NAME: Pattern = Pattern {
     text: "[$a-zA-Z0-9:_-]+",
     allows: |c| c.is_ascii_alphanumeric() || "$:_-".contains(c),

@@ -13,10 +13,13 @@ use crate::aws::shadow::name::{Deed, ShadowName};
 use crate::aws::shadow::request::parse_token;
 use crate::aws::shadow::{self, Refused, Update, answer};
 
+#[cfg(feature = "http")]
 use super::names::{NAME, SHADOW_NAME, check};
 use super::record::Timestamp;
 use super::state::{Map, Record, toggle};
-use super::{Changed, Draft, Error, Listed, Page, State};
+use super::{Changed, Draft, State};
+#[cfg(feature = "http")]
+use super::{Error, Listed, Page};
 
 /// How long the version of a deleted shadow is remembered, in milliseconds (AWS-SHADOW-42).
 const TOMBSTONE: Timestamp = 48 * 60 * 60 * 1000;
@@ -28,6 +31,7 @@ const FORGOTTEN_AT_ONCE: usize = 4;
 const SHADOW: usize = 512;
 
 /// Most names of a page (AWS-DATA-06).
+#[cfg(feature = "http")]
 const NAMES_MAX: usize = 100;
 
 /// A shadow, or what is left of one.
