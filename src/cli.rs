@@ -5,6 +5,10 @@
 
 #[cfg(feature = "tls")]
 mod cert;
+#[cfg(feature = "aws")]
+mod client;
+#[cfg(feature = "aws")]
+mod explain;
 mod failure;
 mod log;
 #[cfg(feature = "tls")]
@@ -17,6 +21,8 @@ mod registry;
 mod serve;
 
 use std::io::{self, Write as _};
+#[cfg(any(feature = "tls", feature = "aws"))]
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -46,7 +52,7 @@ enum Command {
     /// Runs the broker; what happens without a command, too
     #[command(after_help = AFTER_HELP)]
     Serve(Box<ServeArgs>),
-    /// Issues client certificates: NAME.certificate.pem and NAME.private.key
+    /// Issues client certificates and registers them: NAME.certificate.pem and NAME.private.key
     #[cfg(feature = "tls")]
     Cert(cert::CertArgs),
     /// Checks a configuration file, and the fleet document that it names
@@ -262,6 +268,14 @@ fn print(text: &str) -> Result<(), Failure> {
         .write_all(text.as_bytes())
         .and_then(|()| output.flush())
         .map_err(|error| Failure::refused(format!("cannot write to standard output: {error}")))
+}
+
+/// The folder of the certificates, if it is said to be this one.
+#[cfg(any(feature = "tls", feature = "aws"))]
+fn certs_folder(said: Option<&Path>) -> PathBuf {
+    let said = said.map(Path::to_owned);
+    said.or_else(|| path_variable("ROUNDEL_CERTS"))
+        .unwrap_or_else(|| PathBuf::from("certs"))
 }
 
 /// A variable with a path; an empty one says nothing.

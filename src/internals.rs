@@ -71,7 +71,7 @@ impl Switchboard {
         });
         created.expect("a policy");
         let clock = Clock::default();
-        let authority = Authority::new(Arc::new(registry), clock.calendar(), || 0, &config.aws);
+        let authority = Authority::new(Arc::new(registry), clock.calendar(), || 0, &config);
         let board = Self::new(config);
         Self {
             broker: board.broker.with_access(Arc::new(authority)),

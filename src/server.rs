@@ -13,6 +13,8 @@ use std::sync::atomic::AtomicUsize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(all(feature = "aws", feature = "http"))]
+use crate::aws::connectivity::Connectivity;
 #[cfg(feature = "aws")]
 use crate::aws::{authority::Authority, lifecycle::Lifecycle};
 use crate::broker::{Broker, Randomness};
@@ -142,16 +144,21 @@ impl Server {
         };
         let addrs = listeners.addrs();
         #[cfg(feature = "aws")]
-        let (config, registry) = {
+        let (config, opened) = {
             // Files are read, and maybe mended.
             let date = clock.date();
             let opened = tokio::task::spawn_blocking(move || {
-                let registry = registry::open(&config, date)?;
-                Ok::<_, StartError>((config, registry))
+                let opened = registry::open(&config, addrs.http, date)?;
+                Ok::<_, StartError>((config, opened))
             });
             opened
                 .await
                 .unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?
+        };
+        #[cfg(feature = "aws")]
+        let (registry, announcement) = match opened {
+            Some(opened) => (Some(opened.registry), opened.announcement),
+            None => (None, None),
         };
         #[cfg(feature = "tls")]
         let tls = match tls {
@@ -166,7 +173,7 @@ impl Server {
             None => None,
         };
         #[cfg(feature = "aws")]
-        let authority = registry.map(|registry| registry::authority(registry, &config.aws, &clock));
+        let authority = registry.map(|registry| registry::authority(registry, &config, &clock));
         let shared = share(
             config,
             clock,
@@ -193,8 +200,20 @@ impl Server {
         let http = listeners.http.take();
         #[cfg(feature = "http")]
         if let Some(listener) = http {
-            let server = Arc::new(crate::http::Server::new(handle.http_parts()));
+            let parts = handle.http_parts(
+                #[cfg(feature = "aws")]
+                announcement.as_ref().map(|said| said.token().into()),
+            );
+            let server = Arc::new(crate::http::Server::new(parts));
             shared.tasks.spawn(crate::http::listen(server, listener));
+        }
+        #[cfg(feature = "aws")]
+        if let Some(announcement) = announcement {
+            let stopping = shared.engine.stopping.clone();
+            shared.tasks.spawn(async move {
+                stopping.cancelled().await;
+                drop(announcement);
+            });
         }
         listeners.serve(
             &shared,
@@ -245,6 +264,15 @@ pub(crate) fn share(
         }
         false => broker,
     };
+    #[cfg(all(feature = "aws", feature = "http"))]
+    let (broker, connectivity) = {
+        let connectivity = Arc::new(Connectivity::new(clock.calendar()));
+        // Nobody else asks for it.
+        match broker.config().listeners.http.is_some() {
+            true => (broker.with_events(connectivity.clone()), connectivity),
+            false => (broker, connectivity),
+        }
+    };
     #[cfg(feature = "aws")]
     let desk = authority.and_then(|authority| registry::desk(authority, broker.config(), &clock));
     #[cfg(feature = "aws")]
@@ -278,6 +306,8 @@ pub(crate) fn share(
         handshakes: crate::net::Gate::new(handshake_steps(), HANDSHAKES_WAITING),
         #[cfg(feature = "aws")]
         enrolments: crate::net::enrolment_gate(),
+        #[cfg(all(feature = "aws", feature = "http"))]
+        connectivity,
         notices: Notices::default(),
     })
 }

@@ -7,6 +7,8 @@ pub(crate) mod origin;
 #[cfg(feature = "tls")]
 pub(crate) mod password;
 mod principal;
+#[cfg(all(feature = "aws", any(feature = "http", feature = "websocket")))]
+pub(crate) mod sigv4;
 mod source;
 
 pub(crate) use principal::Principal;

@@ -10,6 +10,9 @@ pub(crate) enum Principal {
     Anonymous,
     /// The holder of a client certificate, by its id: SHA-256 of its DER in hexadecimal (AWS-ID-03).
     Certificate(Arc<str>),
+    /// The holder of an access key with which a request was signed, by its id (AWS-ID-10).
+    #[cfg(feature = "aws")]
+    AccessKey(Arc<str>),
     /// A user whose password was checked, by name.
     User(Arc<str>),
     /// The program that the broker runs in.
@@ -22,6 +25,8 @@ impl Principal {
         match self {
             Self::Anonymous => None,
             Self::Certificate(id) => Some(id),
+            #[cfg(feature = "aws")]
+            Self::AccessKey(id) => Some(id),
             Self::User(name) => Some(name),
             Self::Program => Some("program"),
         }

@@ -11,6 +11,7 @@ mod explanation;
 mod grants;
 mod standing;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use parking_lot::Mutex;
 use crate::auth::Principal;
 use crate::broker::ConnectionFacts;
 use crate::broker::access::{Access, Claim, NotAdmitted, Permissions};
-use crate::config::{AwsRules, PolicyMode};
+use crate::config::{Config, PolicyMode};
 use crate::policy::{Context, Scope};
 use crate::time::{Calendar, milliseconds};
 
@@ -52,6 +53,8 @@ struct Inner {
     enforces: bool,
     /// The policy of clients without a principal.
     anonymous_policy: Option<Box<str>>,
+    /// The names of the policies of access keys, by their ids.
+    key_policies: HashMap<Arc<str>, Box<str>>,
     compiled: Mutex<Compiled>,
 }
 
@@ -60,8 +63,10 @@ impl Authority {
         registry: Arc<Registry>,
         calendar: Calendar,
         random: fn() -> u128,
-        rules: &AwsRules,
+        config: &Config,
     ) -> Self {
+        let rules = &config.aws;
+        let keys = config.access_keys.iter();
         let inner = Inner {
             scope: registry.state().scope().clone(),
             registry,
@@ -69,6 +74,9 @@ impl Authority {
             random,
             enforces: rules.policies == PolicyMode::Enforce,
             anonymous_policy: rules.anonymous_policy.as_deref().map(Into::into),
+            key_policies: keys
+                .filter_map(|key| Some((key.id.as_str().into(), key.policy.as_deref()?.into())))
+                .collect(),
             compiled: Mutex::default(),
         };
         Self {
@@ -89,10 +97,7 @@ impl Access for Authority {
         }
         let tls = claim.facts.tls.as_ref();
         let who = Who {
-            certificate_id: match claim.principal {
-                Principal::Certificate(id) => Some(id.clone()),
-                Principal::Anonymous | Principal::User(_) | Principal::Program => None,
-            },
+            principal: claim.principal.clone(),
             source: Context {
                 client_id: Some(claim.client_id.to_owned()),
                 source_ip: claim.facts.peer.socket_addr().map(|peer| peer.ip()),
@@ -101,7 +106,7 @@ impl Access for Authority {
             },
         };
         let version = self.inner.registry.version();
-        let grants = self.inner.grants(&who, claim.now);
+        let grants = self.inner.grants(&who, None, claim.now);
         let time = self.inner.seconds(claim.now);
         grants.check_connect(&claim, time)?;
         Ok(Arc::new(Connection::new(
@@ -143,31 +148,50 @@ impl Inner {
         self.enforces || state.policies_hold()
     }
 
-    /// What a client has been granted as things stand.
-    fn grants(&self, who: &Who, now: Instant) -> Grants {
+    /// What a client has been granted as things stand, and was `before`.
+    fn grants(&self, who: &Who, before: Option<&Grants>, now: Instant) -> Grants {
         let state = self.registry.state();
         if !self.policies_hold(&state) {
             // What somebody said of a certificate holds all the same.
-            let id = who.certificate_id.as_deref();
-            let barred = id.and_then(|id| barred(&state, id, self.milliseconds(now)));
+            let barred = match &who.principal {
+                Principal::Certificate(id) => barred(&state, id, self.milliseconds(now)),
+                _ => None,
+            };
             return barred.map_or(Grants::Everything, Grants::Nothing);
         }
-        let Some(id) = &who.certificate_id else {
-            let name = self.anonymous_policy.as_deref();
-            return match name.and_then(|name| state.policy_in_force(name)) {
-                Some(policy) => self.bound(vec![policy], who.source.clone(), 0),
-                None => Grants::Nothing(
-                    "the client has no principal, and aws.anonymous_policy names no policy",
-                ),
-            };
+        let Principal::Certificate(id) = &who.principal else {
+            return self.grants_without_certificate(&state, who);
         };
         let now = self.milliseconds(now);
-        match Subject::of_certificate(&state, id, who.source.clone(), now) {
+        let source = Context {
+            certificate: before.and_then(Grants::certificate).cloned(),
+            ..who.source.clone()
+        };
+        match Subject::of_certificate(&state, id, source, now) {
             None => Grants::Nothing("the certificate is not registered"),
             Some(Subject {
                 barred: Some(why), ..
             }) => Grants::Nothing(why),
             Some(subject) => self.bound(subject.policies, subject.context, subject.size),
+        }
+    }
+
+    /// What a client has been granted that has no certificate: an access key has one policy or none, in
+    /// which case it may do everything (AWS-ID-10).
+    fn grants_without_certificate(&self, state: &State, who: &Who) -> Grants {
+        let (name, none) = match &who.principal {
+            Principal::AccessKey(id) => match self.key_policies.get(id) {
+                None => return Grants::Everything,
+                Some(name) => (Some(&**name), "the policy of the access key is not there"),
+            },
+            _ => (
+                self.anonymous_policy.as_deref(),
+                "the client has no principal, and aws.anonymous_policy names no policy",
+            ),
+        };
+        match name.and_then(|name| state.policy_in_force(name)) {
+            Some(policy) => self.bound(vec![policy], who.source.clone(), 0),
+            None => Grants::Nothing(none),
         }
     }
 
@@ -184,5 +208,125 @@ impl Inner {
             names: policies.into_iter().map(|policy| policy.name).collect(),
             context,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::aws::registry::{Draft, Error, Means};
+    use crate::config::AccessKey;
+    use crate::time::Clock;
+
+    struct Stand {
+        inner: Arc<Inner>,
+        now: Instant,
+    }
+
+    impl Stand {
+        fn new() -> Self {
+            let registry = Arc::new(Registry::in_memory(Scope::default()));
+            let mut config = Config::aws();
+            config.aws.anonymous_policy = Some("guests".to_owned());
+            let key = |id: &str, policy: Option<&str>| AccessKey {
+                id: id.to_owned(),
+                secret: "secret".to_owned(),
+                policy: policy.map(str::to_owned),
+            };
+            config.access_keys = vec![key("FREE", None), key("BOUND", Some("guests"))];
+            let clock = Clock::default();
+            let now = clock.now().now + Duration::from_secs(1);
+            let authority = Authority::new(registry, clock.calendar(), || 0, &config);
+            Self {
+                inner: authority.inner,
+                now,
+            }
+        }
+
+        fn change(&self, operation: impl FnOnce(&mut Draft<'_>) -> Result<(), Error>) {
+            let means = Means {
+                now: 0,
+                random: &mut || 0,
+            };
+            self.inner.registry.change(means, operation).unwrap();
+        }
+
+        fn grants(&self, client_id: &str, before: Option<&Grants>) -> Grants {
+            self.grants_of(Principal::Anonymous, client_id, before)
+        }
+
+        fn grants_of(
+            &self,
+            principal: Principal,
+            client_id: &str,
+            before: Option<&Grants>,
+        ) -> Grants {
+            let who = Who {
+                principal,
+                source: Context {
+                    client_id: Some(client_id.to_owned()),
+                    ..Context::default()
+                },
+            };
+            self.inner.grants(&who, before, self.now)
+        }
+    }
+
+    fn allow(action: &str) -> String {
+        format!(
+            r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Allow", "Action": "iot:{action}", "Resource": "*"}}}}"#
+        )
+    }
+
+    /// AWS-ID-10
+    #[test]
+    fn access_key_has_a_policy_or_may_do_everything() {
+        let stand = Stand::new();
+        let of = |id: &str| stand.grants_of(Principal::AccessKey(id.into()), "a", None);
+        stand.change(|draft| {
+            draft.create_policy("others", &allow("Connect"), Default::default())?;
+            Ok(())
+        });
+        assert!(matches!(of("FREE"), Grants::Everything));
+        assert!(matches!(of("BOUND"), Grants::Nothing(_)), "it is not there");
+        stand.change(|draft| {
+            draft.create_policy("guests", &allow("Connect"), Default::default())?;
+            Ok(())
+        });
+        assert!(matches!(of("BOUND"), Grants::Policies(_)));
+    }
+
+    /// Who keeps verdicts goes by this.
+    #[test]
+    fn grants_are_the_same_until_something_about_the_client_changes() {
+        let stand = Stand::new();
+        let everything = stand.grants("a", None);
+        stand.change(|draft| {
+            draft.create_policy("others", &allow("Connect"), Default::default())?;
+            Ok(())
+        });
+        let nothing = stand.grants("a", Some(&everything));
+        assert!(!nothing.is_same(&everything));
+        stand.change(|draft| {
+            draft.create_policy("guests", &allow("Connect"), Default::default())?;
+            Ok(())
+        });
+        let connect = stand.grants("a", Some(&nothing));
+        assert!(!connect.is_same(&nothing));
+        assert!(!connect.is_same(&stand.grants("b", None)));
+        stand.change(|draft| {
+            draft.create_policy_version("others", &allow("Publish"), true)?;
+            Ok(())
+        });
+        let still = stand.grants("a", Some(&connect));
+        assert!(still.is_same(&connect));
+        stand.change(|draft| {
+            draft.create_policy_version("guests", &allow("Publish"), true)?;
+            Ok(())
+        });
+        let publish = stand.grants("a", Some(&still));
+        assert!(!publish.is_same(&connect));
     }
 }

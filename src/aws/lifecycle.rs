@@ -152,6 +152,10 @@ impl Events for Lifecycle {
         dirty.charge(STEPS);
         broker.publish_event(&topic, &json, context, dirty);
     }
+
+    fn hears_of_subscriptions(&self) -> bool {
+        true
+    }
 }
 
 /// AWS-LIFE-03. The program that the broker runs in is no client of the service.
@@ -169,7 +173,7 @@ fn is_unauthorized(reason: ReasonCode) -> bool {
 const CLIENT_INITIATED: &str = "CLIENT_INITIATED_DISCONNECT";
 
 /// AWS-LIFE-11 to -14, -20.
-fn disconnect_reason(cause: &Cause, version: Version) -> &'static str {
+pub(super) fn disconnect_reason(cause: &Cause, version: Version) -> &'static str {
     match cause {
         Cause::Disconnect { .. } | Cause::Dropped => CLIENT_INITIATED,
         #[cfg(feature = "websocket")]

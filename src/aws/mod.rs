@@ -2,6 +2,8 @@
 
 pub(crate) mod authority;
 mod certificate;
+#[cfg(feature = "http")]
+pub(crate) mod connectivity;
 mod enrolment;
 pub(crate) mod lifecycle;
 pub mod registry;

@@ -19,8 +19,9 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// The holder of a certificate who comes from `source`; none if nobody registered it. Without a client
-    /// identifier there is no telling which thing it is, unless it has one alone (AWS-ID-07, -66).
+    /// The holder of a certificate who comes from `source`; none if nobody registered it. What the certificate
+    /// says does not change: it is read unless `source` has it. Without a client identifier there is no
+    /// telling which thing it is, unless it has one alone (AWS-ID-07, -66).
     pub(crate) fn of_certificate(
         state: &State,
         id: &str,
@@ -43,7 +44,9 @@ impl Subject {
             barred: standing(&view),
             size: certificate.pem.len() + attributes,
             context: Context {
-                certificate: Some(as_policies_see(id, &certificate.pem)),
+                certificate: source
+                    .certificate
+                    .or_else(|| Some(as_policies_see(id, &certificate.pem))),
                 thing,
                 ..source
             },

@@ -91,6 +91,7 @@ pub(crate) fn connect_request<'a>(
         version: Version::V5,
         clean_start: true,
         expiry: 0,
+        keep_alive: 0,
         will,
         permissions: None,
         takeover: Takeover::Asked,

@@ -26,6 +26,9 @@ pub(crate) trait Events: Send + Sync {
     /// Something happened. The client's session is locked meanwhile, so that events of one client come in
     /// their order: nothing may be asked of sessions here, but messages may be delivered.
     fn note(&self, event: &Event<'_>, broker: &Broker, context: &Context<'_>, dirty: &mut Dirty);
+
+    /// Whether it is to be told of SUBSCRIBE and UNSUBSCRIBE.
+    fn hears_of_subscriptions(&self) -> bool;
 }
 
 /// Something that happened to a client.
@@ -45,6 +48,10 @@ pub(crate) struct Client<'a> {
     pub(crate) session: Option<u64>,
     /// Connections that the session had before.
     pub(crate) connections: u64,
+    /// The Keep Alive that it asked for, in seconds.
+    pub(crate) keep_alive: u16,
+    /// How long its session outlives the connection, in seconds.
+    pub(crate) expiry: u32,
 }
 
 /// What happened.
@@ -62,16 +69,18 @@ pub(crate) enum What<'a> {
 }
 
 impl Broker {
-    /// Has `events` told what happens.
+    /// Has `events` told what happens, too.
     #[must_use]
     pub(crate) fn with_events(mut self, events: Arc<dyn Events>) -> Self {
-        self.events = Some(events);
+        self.events.push(events);
         self
     }
 
-    /// Whether somebody listens.
-    pub(crate) fn has_listener(&self) -> bool {
-        self.events.is_some()
+    /// Whether somebody is to be told of SUBSCRIBE and UNSUBSCRIBE.
+    pub(crate) fn tells_of_subscriptions(&self) -> bool {
+        self.events
+            .iter()
+            .any(|events| events.hears_of_subscriptions())
     }
 
     /// Tells of something that happens to a session whose slot is locked, while it has its connection.
@@ -83,7 +92,7 @@ impl Broker {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
-        let (Some(events), Some(facts)) = (&self.events, &slot.facts) else {
+        let Some(facts) = slot.facts.as_ref().filter(|_| !self.events.is_empty()) else {
             return;
         };
         let client = Client {
@@ -94,8 +103,12 @@ impl Broker {
             session: Some(session.id),
             // The epoch counts both ends of a connection.
             connections: slot.epoch / 2,
+            keep_alive: slot.keep_alive,
+            expiry: slot.expiry,
         };
-        events.note(&Event { client, what }, self, context, dirty);
+        for events in &self.events {
+            events.note(&Event { client, what }, self, context, dirty);
+        }
     }
 
     /// Tells of something that a client did on the connection of `epoch`.
@@ -139,7 +152,7 @@ impl Broker {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
-        if let Some(events) = &self.events {
+        for events in &self.events {
             let what = What::Refused(violation);
             events.note(&Event { client, what }, self, context, dirty);
         }

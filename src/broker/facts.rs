@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+#[cfg(feature = "aws")]
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::auth::Source;
@@ -13,6 +15,15 @@ pub(crate) struct ConnectionFacts {
     pub(crate) listener: &'static str,
     pub(crate) peer: PeerAddr,
     pub(crate) tls: Option<Box<TlsFacts>>,
+    /// The address that the other end reached, if it has one.
+    #[cfg_attr(
+        not(all(feature = "http", feature = "aws")),
+        expect(dead_code, reason = "only the service's API tells of it")
+    )]
+    pub(crate) local: Option<SocketAddr>,
+    /// The id of the access key with which the upgrade to WebSocket was signed.
+    #[cfg(feature = "aws")]
+    pub(crate) access_key: Option<Arc<str>>,
     pub(crate) traffic: Traffic,
 }
 
@@ -23,8 +34,16 @@ impl ConnectionFacts {
             listener,
             peer,
             tls: tls.map(Box::new),
+            local: None,
+            #[cfg(feature = "aws")]
+            access_key: None,
             traffic: Traffic::default(),
         }
+    }
+
+    /// The same on a socket with this address.
+    pub(crate) fn at(self, local: Option<SocketAddr>) -> Self {
+        Self { local, ..self }
     }
 }
 

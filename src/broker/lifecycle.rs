@@ -56,6 +56,8 @@ pub(crate) struct ConnectRequest<'a> {
     pub(crate) version: Version,
     pub(crate) clean_start: bool,
     pub(crate) expiry: u32,
+    /// The Keep Alive that it asks for, in seconds.
+    pub(crate) keep_alive: u16,
     /// Taken when the session is had.
     pub(crate) will: &'a mut Option<Box<Will>>,
     pub(crate) peer: Peer,
@@ -72,6 +74,16 @@ pub(crate) enum Takeover {
     Asked,
     /// It loses the session now.
     AtOnce,
+}
+
+/// What goes with a connection that is ended from outside.
+#[cfg(feature = "http")]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Removal {
+    /// The session goes, too.
+    pub(crate) with_session: bool,
+    /// The will is not published.
+    pub(crate) without_will: bool,
 }
 
 /// Why a CONNECT has no session.
@@ -213,6 +225,7 @@ impl Broker {
             slot.last_end = None;
         }
         slot.connected_at = Some(context.now);
+        slot.keep_alive = request.keep_alive;
         self.connected.fetch_add(1, Ordering::Relaxed);
         Self::count(&self.counters.connections_opened, 1);
         let epoch = slot.epoch;
@@ -271,7 +284,7 @@ impl Broker {
         }
     }
 
-    /// Disconnects a client from outside: an operator, a full queue, a shutdown.
+    /// Disconnects a client from outside.
     pub(crate) fn disconnect(
         &self,
         session: &Arc<Session>,
@@ -283,6 +296,38 @@ impl Broker {
         let connected = session.outbox().connected.is_some();
         self.detach(session, epoch, cause, context, dirty);
         connected
+    }
+
+    /// Ends a client's connection from outside, and so much of its session as `removal` says. Returns
+    /// whether it had a connection; `None` if there is no session.
+    #[cfg(feature = "http")]
+    pub(crate) fn remove(
+        &self,
+        session: &Arc<Session>,
+        cause: Cause,
+        removal: Removal,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Option<bool> {
+        let mut slot = session.slot();
+        let had_connection = match slot.state {
+            State::Connected => true,
+            State::Away => false,
+            State::New | State::Ended => return None,
+        };
+        if removal.without_will {
+            slot.will = None;
+        }
+        let mut wills = Vec::new();
+        wills.extend(self.detach_locked(session, &mut slot, cause, context, dirty));
+        if removal.with_session && slot.state == State::Away {
+            wills.extend(self.end_locked(session, &mut slot, context, dirty));
+        }
+        drop(slot);
+        for (session, will) in wills {
+            self.publish_will(&session, &will, context, dirty);
+        }
+        Some(had_connection)
     }
 
     /// Disconnects a client whose queue is full, unless that connection has ended meanwhile.

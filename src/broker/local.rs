@@ -40,6 +40,7 @@ impl Broker {
             version: Version::V5,
             clean_start: true,
             expiry: 0,
+            keep_alive: 0,
             will: &mut None,
             peer: Peer {
                 version: Version::V5,

@@ -60,6 +60,8 @@ use crate::protocol::violation::Violation;
 use crate::time::Moment;
 use crate::topic::{HashParent, Hashing};
 
+#[cfg(all(feature = "http", feature = "aws"))]
+pub(crate) use deliver::direct::NotSent;
 pub(crate) use deliver::fan_out::FanOut;
 pub(crate) use deliver::outside::OutsideMessage;
 #[cfg(feature = "http")]
@@ -70,9 +72,13 @@ pub(crate) use facts::TlsDetails;
 #[cfg(any(feature = "tls", feature = "http"))]
 pub(crate) use facts::TlsFacts;
 pub(crate) use facts::{ConnectionFacts, PeerAddr, TrafficTotals};
+#[cfg(feature = "http")]
+pub(crate) use lifecycle::Removal;
 pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
 pub(crate) use local::LocalSession;
 pub(crate) use outbox::compose::{Outgoing, compose, compose_within};
+#[cfg(all(feature = "http", feature = "aws"))]
+pub(crate) use outbox::direct::{Confirmation, Undelivered};
 pub(crate) use outbox::link::{Farewell, Link, Mailbox, Written};
 pub(crate) use outbox::signal::Signal;
 pub(crate) use outbox::writer::Outcome;
@@ -80,6 +86,8 @@ pub(crate) use outbox::{Acknowledged, Outbox, OutputState, Peer, pool};
 #[cfg(feature = "http")]
 pub(crate) use part_bounds::PartBounds;
 pub(crate) use random::Randomness;
+#[cfg(all(feature = "http", feature = "aws"))]
+pub(crate) use retained::Kept;
 #[cfg(feature = "http")]
 pub(crate) use routing::Reach;
 pub(crate) use routing::RouteCache;
@@ -87,6 +95,8 @@ pub(crate) use schedule::{Alarm, TimerKey};
 pub(crate) use session::{ReceivedIds, Session};
 #[cfg(feature = "http")]
 pub(crate) use share::{GroupSnapshot, MemberSnapshot};
+#[cfg(all(feature = "http", feature = "aws"))]
+pub(crate) use snapshot::SubscriptionSnapshot;
 #[cfg(feature = "http")]
 pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Overview, Page, PageOf, TopicSnapshot};
 #[cfg(test)]
@@ -150,7 +160,7 @@ pub(crate) struct Broker {
     /// Steps that a shared group takes under one lock hold.
     batch: usize,
     access: Option<Arc<dyn Access>>,
-    events: Option<Arc<dyn Events>>,
+    events: Vec<Arc<dyn Events>>,
     service: Option<Arc<dyn Service>>,
     budget: budget::Owned,
     randomness: Randomness,
@@ -191,7 +201,7 @@ impl Broker {
             jobs: Arc::new(turn::Jobs::new(alarm)),
             batch: BATCH,
             access: None,
-            events: None,
+            events: Vec::new(),
             service: None,
             sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
             randomness,

@@ -4,6 +4,7 @@ use std::cmp::Ordering as Order;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use parking_lot::{RwLock, RwLockReadGuard};
 
@@ -30,16 +31,26 @@ pub(super) struct Store {
 }
 
 /// A message, and its number in the order of storing.
-struct Kept {
-    message: Message,
+#[derive(Clone)]
+pub(crate) struct Kept {
+    pub(crate) message: Message,
     number: u64,
+    /// When it was stored.
+    #[cfg_attr(
+        not(all(feature = "http", feature = "aws")),
+        expect(dead_code, reason = "only the service's API tells of it")
+    )]
+    pub(crate) at: Instant,
 }
 
 /// A message that expires; the first to do so comes first.
 struct Expiring(Message);
 
-/// What a place among the topics, or among those that expire, takes besides the message.
-const ENTRY: usize = 40;
+/// What a place among the topics takes besides the message.
+const PLACE: usize = 56;
+
+/// What one among those that expire takes.
+const EXPIRY: usize = 40;
 
 /// Expired messages that are removed while the store is locked.
 pub(super) const SWEEP: usize = 256;
@@ -88,13 +99,13 @@ impl Retained {
             if is_at_limit && store.names.get(publication.topic).is_none() {
                 return Err(Full);
             }
-            let size = publication.size() + 2 * ENTRY;
+            let size = publication.size() + PLACE + EXPIRY;
             if !bounds.budget.has_room(Kind::Retained, size) {
                 return Err(Full);
             }
             let message = publication.message(bounds.budget).clone();
             message.charge_as(Kind::Retained);
-            store.insert(message)
+            store.insert(message, bounds.now)
         };
         if let Some(removed) = removed {
             removed.charge_as(Kind::Queues);
@@ -139,21 +150,29 @@ impl Retained {
     /// Steps through the topics while the store is locked: about 0.2 ms.
     const SLICE: usize = 2_000;
 
+    /// The message of a topic, unless it has expired.
+    #[cfg(feature = "aws")]
+    pub(super) fn get(&self, topic: &str, bounds: &Bounds<'_>) -> Option<Kept> {
+        let store = self.store.read();
+        let kept = store.names.get(topic)?;
+        (!kept.message.is_expired(bounds.now)).then(|| kept.clone())
+    }
+
     /// Calls `visit` with every message whose topic matches `filter`, or with all; expired ones are
     /// left out. The store is locked for a slice at a time.
     pub(super) fn visit(
         &self,
         filter: Option<&str>,
         bounds: &Bounds<'_>,
-        mut visit: impl FnMut(&Message),
+        mut visit: impl FnMut(&Kept),
     ) {
         let mut position = Position::default();
         let mut walk = Walk::More;
         while walk == Walk::More {
             let mut steps = Self::SLICE;
-            let see = |Kept { message, .. }: &Kept| {
-                if !message.is_expired(bounds.now) {
-                    visit(message);
+            let see = |kept: &Kept| {
+                if !kept.message.is_expired(bounds.now) {
+                    visit(kept);
                 }
                 ControlFlow::Continue(())
             };
@@ -170,11 +189,12 @@ impl Retained {
 
 impl Store {
     /// Keeps a message and returns the one that had its topic.
-    fn insert(&mut self, message: Message) -> Option<Message> {
+    fn insert(&mut self, message: Message, now: Instant) -> Option<Message> {
         self.last_number += 1;
         let kept = Kept {
             message: message.clone(),
             number: self.last_number,
+            at: now,
         };
         let former = self.names.insert(kept).map(|kept| kept.message);
         self.forget_expiry(former.as_ref());
@@ -214,7 +234,7 @@ impl Store {
     }
 
     fn settle(&mut self, bounds: &Bounds<'_>) {
-        let held = (self.names.len() + self.expiring.len()) * ENTRY;
+        let held = self.names.len() * PLACE + self.expiring.len() * EXPIRY;
         self.charge
             .get_or_insert_with(|| Charge::none(bounds.budget, Kind::Retained))
             .settle(held);
@@ -276,7 +296,7 @@ impl Eq for Expiring {}
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use super::*;
     use crate::broker::doubles::NoAlarm;

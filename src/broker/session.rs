@@ -166,6 +166,8 @@ pub(super) struct Slot {
     #[cfg(feature = "http")]
     pub(super) last_end: Option<LastEnd>,
     pub(super) connected_at: Option<Instant>,
+    /// The Keep Alive of the last CONNECT in seconds.
+    pub(super) keep_alive: u16,
     /// Session expiry or delayed will.
     pub(super) timers: [Option<TimerKey>; 2],
     /// The session, its client identifier and its subscriptions in the broker's budget.
@@ -263,6 +265,7 @@ impl Session {
                 #[cfg(feature = "http")]
                 last_end: None,
                 connected_at: None,
+                keep_alive: 0,
                 timers: [None, None],
                 charge,
                 heirs: Vec::new(),

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use crate::auth::Principal;
 use crate::budget::Kind;
 use crate::codec::{QoS, Version};
-use crate::message::publication::Message;
 use crate::protocol::handshake::NEVER;
 
 use super::Broker;
 use super::facts::{ConnectionFacts, TrafficTotals};
 use super::part_bounds::PartBounds;
+use super::retained::Kept;
 use super::session::{LastEnd, Session, Slot, State, Subscribed};
 use super::share::Group;
 use super::stats::Stats;
@@ -88,6 +88,20 @@ pub(crate) struct ClientSnapshot {
     pub(crate) messages_sent: u64,
     pub(crate) dropped: u64,
     pub(crate) traffic: TrafficTotals,
+}
+
+/// The connection of a session, or its last one.
+#[cfg(feature = "aws")]
+pub(crate) struct ConnectionSnapshot {
+    /// `None`: it has none.
+    pub(crate) connected_at: Option<Instant>,
+    pub(crate) principal: Principal,
+    /// While there is one.
+    pub(crate) facts: Option<Arc<ConnectionFacts>>,
+    /// The Keep Alive of its CONNECT in seconds.
+    pub(crate) keep_alive: u16,
+    /// The Session Expiry Interval in seconds.
+    pub(crate) expiry: u32,
 }
 
 /// A subscription of a session.
@@ -204,9 +218,9 @@ impl Keyed for Arc<Session> {
     }
 }
 
-impl Keyed for Message {
+impl Keyed for Kept {
     fn key(&self) -> &str {
-        self.topic()
+        self.message.topic()
     }
 }
 
@@ -332,15 +346,22 @@ impl Broker {
         filter: Option<&str>,
         page: &PageOf<'_>,
         now: Instant,
-    ) -> Page<Message> {
+    ) -> Page<Kept> {
         let (mut first, mut total) = (First::new(page.limit), 0);
-        self.retained.visit(filter, &self.context(now), |message| {
-            if page.is_asked_for(message.topic()) {
+        self.retained.visit(filter, &self.context(now), |kept| {
+            let topic = kept.message.topic();
+            if page.is_asked_for(topic) {
                 total += 1;
-                first.offer(message.topic(), page, || message.clone());
+                first.offer(topic, page, || kept.clone());
             }
         });
         first.into_page(total)
+    }
+
+    /// The retained message of a topic.
+    #[cfg(feature = "aws")]
+    pub(crate) fn retained_message(&self, topic: &str, now: Instant) -> Option<Kept> {
+        self.retained.get(topic, &self.context(now))
     }
 
     /// Counters and memory. All sessions and groups are summed up for it.
@@ -360,7 +381,7 @@ impl Session {
     /// The session as it stands, with its first subscriptions as far as `bounds` go; `None` if it
     /// has ended or never began.
     pub(crate) fn snapshot(&self, bounds: PartBounds, now: Instant) -> Option<ClientSnapshot> {
-        let subscriptions = self.first_subscriptions(bounds);
+        let subscriptions = self.subscriptions_after(None, bounds);
         let slot = self.slot();
         if !matches!(slot.state, State::Connected | State::Away) {
             return None;
@@ -395,18 +416,36 @@ impl Session {
         })
     }
 
-    /// The first subscriptions, by filter.
-    fn first_subscriptions(&self, bounds: PartBounds) -> Vec<SubscriptionSnapshot> {
+    /// What the connection of a session is, or was; `None` if the session has ended or never began.
+    #[cfg(feature = "aws")]
+    pub(crate) fn connection(&self) -> Option<ConnectionSnapshot> {
+        let slot = self.slot();
+        matches!(slot.state, State::Connected | State::Away).then(|| ConnectionSnapshot {
+            connected_at: slot.connected_at,
+            principal: slot.principal.clone(),
+            facts: slot.facts.clone(),
+            keep_alive: slot.keep_alive,
+            expiry: slot.expiry,
+        })
+    }
+
+    /// The subscriptions behind the full filter `after`, or the first, by filter.
+    pub(crate) fn subscriptions_after(
+        &self,
+        after: Option<&str>,
+        bounds: PartBounds,
+    ) -> Vec<SubscriptionSnapshot> {
         let (mut found, mut bytes) = (Vec::<SubscriptionSnapshot>::new(), 0);
         while found.len() < bounds.count && bytes < bounds.bytes {
             let slot = self.slot();
             let before = found.len();
-            let seen = found.last().map(|last| last.filter.clone());
+            let last = found.last().map(|last| last.filter.clone());
+            let seen = last.as_deref().or(after);
             let slice = PartBounds {
                 count: SLICE.count.min(bounds.count - before),
                 bytes: SLICE.bytes.min(bounds.bytes - bytes),
             };
-            for (filter, subscribed) in slot.subscriptions_after(seen.as_deref(), slice) {
+            for (filter, subscribed) in slot.subscriptions_after(seen, slice) {
                 bytes += filter.len();
                 // One that ended is about to leave the list.
                 let options = subscribed.subscription.options();
@@ -544,11 +583,15 @@ mod tests {
         let mut count = 0;
         broker.visit_filters(|_| count += 1);
         assert_eq!(count, 1_000);
-        let shown = local.session.first_subscriptions(PartBounds {
-            count: 700,
-            bytes: usize::MAX,
-        });
+        let shown = local.session.subscriptions_after(
+            Some("000"),
+            PartBounds {
+                count: 700,
+                bytes: usize::MAX,
+            },
+        );
         assert_eq!(shown.len(), 700);
+        assert_eq!(shown[0].filter, "001");
         assert!(shown.is_sorted_by_key(|shown| shown.filter.clone()));
     }
 

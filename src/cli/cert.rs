@@ -4,12 +4,18 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+#[cfg(feature = "aws")]
+use roundel::aws::registry::{CertificateStatus, Error, Registry};
 use roundel::config::LogFormat;
 use roundel::{Authority, CertError, Issued, KeyKind};
 use tracing_subscriber::EnvFilter;
 
+#[cfg(feature = "aws")]
+use super::client::{Call, Client};
 use super::failure::Failure;
 use super::log::Log;
+#[cfg(feature = "aws")]
+use super::registry;
 use super::shell_word;
 
 #[derive(Debug, Args)]
@@ -29,6 +35,13 @@ pub(crate) struct CertArgs {
     /// With an RSA 2048 key
     #[arg(long, conflicts_with = "ecdsa")]
     rsa: bool,
+    /// Keeps what exists, and registers it if it is not registered
+    #[arg(long)]
+    if_missing: bool,
+    /// The file of the registry, if there is one, whether or not a broker has it [default: registry.redb in --certs]
+    #[cfg(feature = "aws")]
+    #[arg(long, value_name = "FILE")]
+    registry: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &CertArgs) -> Result<(), Failure> {
@@ -43,11 +56,7 @@ pub(crate) fn run(args: &CertArgs) -> Result<(), Failure> {
 }
 
 fn issue(args: &CertArgs) -> Result<(), Failure> {
-    let certs = args
-        .certs
-        .clone()
-        .or_else(|| super::path_variable("ROUNDEL_CERTS"));
-    let certs = certs.unwrap_or_else(|| PathBuf::from("certs"));
+    let certs = super::certs_folder(args.certs.as_deref());
     let out = args.out.as_ref().unwrap_or(&certs);
     let kind = if args.rsa {
         KeyKind::Rsa
@@ -56,22 +65,84 @@ fn issue(args: &CertArgs) -> Result<(), Failure> {
     };
     let authority = Authority::open(&certs).map_err(Failure::machine)?;
     for name in &args.names {
-        let issued = authority
-            .issue(name, kind, out)
-            .map_err(|error| match error {
-                CertError::Name { .. } => Failure::misuse(error),
-                _ => Failure::machine(error),
-            })?;
-        super::print(&report(&certs.join("ca.pem"), &issued))?;
+        let issued = match args.if_missing {
+            true => authority.issue_if_missing(name, kind, out),
+            false => authority.issue(name, kind, out),
+        };
+        let issued = issued.map_err(|error| match error {
+            CertError::Name { .. } => Failure::misuse(error),
+            _ => Failure::machine(error),
+        })?;
+        #[cfg(feature = "aws")]
+        let registered = register(args, &issued)?;
+        #[cfg(not(feature = "aws"))]
+        let registered = None;
+        super::print(&report(&certs.join("ca.pem"), &issued, registered))?;
     }
     Ok(())
 }
 
-/// The paths, one to a line, then a command that uses them.
-fn report(ca_file: &Path, issued: &Issued) -> String {
+/// What a broker says of a certificate that it was told of.
+#[cfg(feature = "aws")]
+#[derive(serde::Deserialize)]
+struct Added {
+    status: CertificateStatus,
+    created: bool,
+}
+
+/// Registers a certificate as ACTIVE if it is not registered, where there is a registry; what became of it.
+#[cfg(feature = "aws")]
+fn register(args: &CertArgs, issued: &Issued) -> Result<Option<String>, Failure> {
+    let file = registry::file(args.registry.as_deref(), args.certs.as_deref());
+    let Some(file) = file.filter(|file| file.exists()) else {
+        return Ok(None);
+    };
+    let path = issued.certificate.display();
+    let pem = std::fs::read_to_string(&issued.certificate)
+        .map_err(|error| Failure::refused(format!("cannot read `{path}`: {error}")))?;
+    let directly = |registry: &Registry| {
+        let known = registry::with_means(|means| {
+            registry.change(means, |draft| draft.ensure_certificate(&pem))
+        });
+        let (certificate, created) = known.map_err(|error: Error| Failure::machine(error))?;
+        let status = certificate.status;
+        Ok(Added { status, created })
+    };
+    let added = registry::reach(&file, directly, |broker| register_through(broker, &pem));
+    let Added { status, created } = added.map_err(|failure| {
+        let failure = failure.about(&format!("`{path}` is not registered"));
+        failure.with_hint("--if-missing keeps it and tries again")
+    })?;
+    let already = if created { "" } else { " already" };
+    // As the service writes it.
+    let status = serde_json::to_value(status).unwrap_or_default();
+    let status = status.as_str().unwrap_or_default();
+    let (id, file) = (&issued.certificate_id, file.display());
+    Ok(Some(format!(
+        "registered{already} in {file}: {status} {id}"
+    )))
+}
+
+#[cfg(feature = "aws")]
+fn register_through(broker: &Client, pem: &str) -> Result<Added, registry::Trouble> {
+    let body = serde_json::json!({ "certificate_pem": pem }).to_string();
+    let answer = broker.call(&Call {
+        method: "POST",
+        target: "/v1/certificates",
+        accept: "application/json",
+        body: Some(&body),
+    })?;
+    serde_json::from_str(&answer).map_err(|error| registry::Trouble::Unreachable(error.to_string()))
+}
+
+/// The paths, one to a line, where the certificate is registered, and then a command that uses it.
+fn report(ca_file: &Path, issued: &Issued, registered: Option<String>) -> String {
     let mut text = String::new();
     for path in [&issued.certificate, &issued.private_key] {
         let _ = writeln!(text, "{}", path.display()); // a String takes whatever is written
+    }
+    if let Some(registered) = registered {
+        let _ = writeln!(text, "{registered}");
     }
     let quote = |path: &Path| shell_word(&path.display().to_string());
     let _ = writeln!(

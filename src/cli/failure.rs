@@ -42,6 +42,13 @@ impl Failure {
         self
     }
 
+    /// With what it is about in front.
+    #[cfg(all(feature = "aws", feature = "tls"))]
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// Says it, and turns into the exit status.
     pub(crate) fn report(self) -> ExitCode {
         // The status says it too, should nobody read this.

@@ -16,6 +16,7 @@ use roundel::policy::{
     Scope, Thing, Verdict, parse_time,
 };
 
+use super::explain::{self, AskArgs};
 use super::failure::Failure;
 
 /// What is read of a file: more than the longest document, even if all of it takes four bytes a character.
@@ -41,14 +42,18 @@ pub(crate) struct CheckArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
     /// JSON document that the client or a group of its thing has; may be repeated
-    #[arg(long = "policy", required = true, value_name = "FILE")]
+    #[arg(
+        long = "policy",
+        required_unless_present = "client",
+        value_name = "FILE"
+    )]
     policies: Vec<PathBuf>,
     /// What is asked for: Connect, Publish, Subscribe, Receive, ...
-    #[arg(long)]
-    action: Action,
+    #[arg(long, required_unless_present = "client")]
+    action: Option<Action>,
     /// Of what: client/ID, topic/NAME, topicfilter/FILTER, thing/NAME, the ARN of it, or *
-    #[arg(long)]
-    resource: String,
+    #[arg(long, required_unless_present = "client")]
+    resource: Option<String>,
     /// Client identifier; without it the request is one over HTTPS
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
@@ -64,9 +69,10 @@ pub(crate) struct ExplainArgs {
     /// Id of the certificate
     #[arg(long, value_name = "ID")]
     certificate_id: Option<String>,
-    /// Field of the certificate, as Subject.CommonName=car1; may be repeated
-    #[arg(long = "certificate", value_name = "FIELD=VALUE", requires = "certificate_id", value_parser = pair)]
-    fields: Vec<(String, String)>,
+    /// Field of the certificate, as Subject.CommonName=car1; may be repeated. With --client: the id or the
+    /// ARN of the certificate, if it is not that of the connection
+    #[arg(long, value_name = "FIELD=VALUE|ID")]
+    certificate: Vec<String>,
     /// Address that the client comes from
     #[arg(long, value_name = "ADDR")]
     source_ip: Option<IpAddr>,
@@ -90,6 +96,8 @@ pub(crate) struct ExplainArgs {
     time: Option<i64>,
     #[command(flatten)]
     scope: ScopeArgs,
+    #[command(flatten)]
+    ask: AskArgs,
 }
 
 #[derive(Debug, Args)]
@@ -119,7 +127,10 @@ fn time(text: &str) -> Result<i64, String> {
 pub(crate) fn run(command: &PolicyCommand) -> Result<ExitCode, Failure> {
     match command {
         PolicyCommand::Check(args) => check(args),
-        PolicyCommand::Explain(args) => explain(args),
+        PolicyCommand::Explain(args) => match &args.ask.client {
+            Some(client) => ask(client, args),
+            None => explain(args),
+        },
     }
 }
 
@@ -177,24 +188,47 @@ fn read_text(file: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// The form that a running broker answers.
+fn ask(client: &str, args: &ExplainArgs) -> Result<ExitCode, Failure> {
+    let certificate = match args.certificate.as_slice() {
+        [] => None,
+        [id] if !id.contains('=') => Some(id.as_str()),
+        _ => {
+            let message = "--certificate: the id or the ARN of one certificate is wanted";
+            return Err(Failure::misused(message.to_owned()));
+        }
+    };
+    let details = explain::Details {
+        certificate,
+        persistent: args.persistent,
+        will_topic: args.will_topic.as_deref(),
+    };
+    explain::ask(client, &args.ask, &details)
+}
+
+/// The form that only looks at files.
 fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
+    let (Some(action), Some(resource)) = (args.action, &args.resource) else {
+        let message = "--action and --resource are wanted";
+        return Err(Failure::misused(message.to_owned()));
+    };
     let documents = args.policies.iter().map(|file| read(file).map(Arc::new));
     let documents = documents
         .collect::<Result<Vec<_>, _>>()
         .map_err(Failure::misused)?;
     let scope = args.scope.scope();
-    let resource = args.resource(&scope)?;
+    let resource = without_prefix(action, resource, &scope)?;
     let context = args.context()?;
     let policies = Policies::new(documents, &scope);
     let request = Request {
-        action: args.action,
+        action,
         resource: &resource,
         context: &context,
         details: Details {
             persistent: args.persistent,
             will_topic: args.will_topic.as_deref(),
             topic: args.topic.as_deref(),
-            socket_information: (args.action == Action::GetConnection)
+            socket_information: (action == Action::GetConnection)
                 .then_some(args.socket_information),
         },
         time: Some(args.time.unwrap_or_else(now)),
@@ -213,38 +247,33 @@ fn now() -> i64 {
     since.map_or(0, |time| time.as_secs().try_into().unwrap_or(i64::MAX))
 }
 
-impl ExplainArgs {
-    /// The resource without what an ARN has before it.
-    fn resource(&self, scope: &Scope) -> Result<String, Failure> {
-        let wanted = self.action.resource_type();
-        let resource = match self.resource.strip_prefix(&scope.prefix()) {
-            Some(resource) => resource,
-            None => &self.resource,
-        };
-        let is_fitting = match resource.split_once('/') {
-            Some((named, name)) => named == wanted && !name.is_empty(),
-            None => resource == wanted,
-        };
-        if is_fitting {
-            return Ok(resource.to_owned());
-        }
-        let form = match wanted {
-            "*" => "`*`".to_owned(),
-            wanted => format!("`{wanted}/NAME`, or that behind `{}`", scope.prefix()),
-        };
-        let message = format!(
-            "--resource: {} is about {form}, not `{}`",
-            self.action, self.resource
-        );
-        Err(Failure::misused(message))
+/// The resource without what an ARN has before it.
+fn without_prefix(action: Action, resource: &str, scope: &Scope) -> Result<String, Failure> {
+    let wanted = action.resource_type();
+    let own = resource.strip_prefix(&scope.prefix()).unwrap_or(resource);
+    let is_fitting = match own.split_once('/') {
+        Some((named, name)) => named == wanted && !name.is_empty(),
+        None => own == wanted,
+    };
+    if is_fitting {
+        return Ok(own.to_owned());
     }
+    let form = match wanted {
+        "*" => "`*`".to_owned(),
+        wanted => format!("`{wanted}/NAME`, or that behind `{}`", scope.prefix()),
+    };
+    let message = format!("--resource: {action} is about {form}, not `{resource}`");
+    Err(Failure::misused(message))
+}
 
+impl ExplainArgs {
     fn context(&self) -> Result<Context, Failure> {
         let mut certificate = self.certificate_id.as_ref().map(Certificate::new);
-        for (field, value) in &self.fields {
-            if let Some(known) = certificate {
-                certificate = Some(known.with(field, value).map_err(Failure::misuse)?);
-            }
+        for field in &self.certificate {
+            let wrong = |reason: &str| Failure::misused(format!("--certificate: {reason}"));
+            let (field, value) = pair(field).map_err(|reason| wrong(&reason))?;
+            let known = certificate.ok_or_else(|| wrong("--certificate-id is wanted, too"))?;
+            certificate = Some(known.with(&field, &value).map_err(Failure::misuse)?);
         }
         Ok(Context {
             client_id: self.client_id.clone(),

@@ -89,11 +89,17 @@ impl Connection {
         }
     }
 
-    /// Whom the connection's certificate, if it has one, was issued to.
+    /// Whom the connection's certificate was issued to, or who has signed its upgrade to WebSocket.
     fn holder(&self) -> Principal {
         let tls = self.facts.tls.as_ref();
-        let id = tls.and_then(|tls| tls.certificate_id.as_deref());
-        id.map_or(Principal::Anonymous, |id| Principal::Certificate(id.into()))
+        if let Some(id) = tls.and_then(|tls| tls.certificate_id.as_deref()) {
+            return Principal::Certificate(id.into());
+        }
+        #[cfg(feature = "aws")]
+        if let Some(id) = &self.facts.access_key {
+            return Principal::AccessKey(id.clone());
+        }
+        Principal::Anonymous
     }
 
     /// Asks whether the client is whom it says it is.
@@ -269,6 +275,7 @@ impl Connection {
             version: accepted.version,
             clean_start: accepted.clean_start,
             expiry: accepted.session_expiry,
+            keep_alive: accepted.keep_alive_asked,
             will: &mut will,
             peer: Peer {
                 version: accepted.version,

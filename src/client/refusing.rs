@@ -97,6 +97,8 @@ impl Connection {
             version,
             session: None,
             connections: 0,
+            keep_alive: 0,
+            expiry: 0,
         };
         broker.tell_of_refusal(client, violation, context, dirty);
         let mut bytes = Vec::new();

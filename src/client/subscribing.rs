@@ -120,7 +120,7 @@ impl Active {
         })?;
         // SUBACK goes ahead of retained messages and of those that wait in a group.
         self.send_answers(dirty);
-        if broker.has_listener() {
+        if broker.tells_of_subscriptions() {
             let filters = subscribe.filters_from(0, self.version);
             let granted = filters
                 .zip(reasons)
@@ -233,7 +233,7 @@ impl Active {
         }
         let (id, reasons) = (unsubscribe.packet_id, work.reasons.as_slice());
         self.answer(None, |_| Outgoing::Unsuback { id, reasons })?;
-        if broker.has_listener() {
+        if broker.tells_of_subscriptions() {
             let filters = unsubscribe.filters_from(0).zip(reasons);
             let ended = filters.filter(|(_, reason)| !reason.is_error());
             let ended: Vec<&str> = ended.filter_map(|(filter, _)| filter.ok()).collect();

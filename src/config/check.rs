@@ -26,7 +26,8 @@ pub(super) fn check(config: &mut Config, said: &Said) -> Result<(), ConfigError>
     if config.tls.handshake_timeout.is_zero() {
         return Err(zero(said.origin("tls.handshake_timeout")));
     }
-    check_users(config, said)
+    check_users(config, said)?;
+    check_access_keys(config, said)
 }
 
 /// A listener that this build lacks is an error if somebody asked for it, and off otherwise.
@@ -318,6 +319,34 @@ fn check_users(config: &Config, said: &Said) -> Result<(), ConfigError> {
             let (first, second) = (format!("users.{earlier}"), format!("users.{index}"));
             let reason = format!("both are named `{}`", user.name);
             return Err(conflict(said, &first, &second, reason));
+        }
+    }
+    Ok(())
+}
+
+fn check_access_keys(config: &Config, said: &Said) -> Result<(), ConfigError> {
+    for (index, key) in config.access_keys.iter().enumerate() {
+        let place = |index| format!("access_keys.{index}");
+        let refused = |reason: &str| ConfigError::Value {
+            origin: said.origin(&place(index)),
+            reason: reason.to_owned(),
+        };
+        if !cfg!(feature = "aws") {
+            return Err(refused(
+                "this build lacks the feature aws, which checks signatures",
+            ));
+        }
+        let is_id = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if key.id.is_empty() || !key.id.chars().all(is_id) {
+            return Err(refused("an access key needs an `id` of letters and digits"));
+        }
+        if key.secret.is_empty() {
+            return Err(refused("an access key needs a `secret`"));
+        }
+        let mut earlier = config.access_keys.iter().take(index);
+        if let Some(earlier) = earlier.position(|other| other.id == key.id) {
+            let reason = format!("both have the id `{}`", key.id);
+            return Err(conflict(said, &place(earlier), &place(index), reason));
         }
     }
     Ok(())

@@ -45,6 +45,9 @@ pub struct Config {
     pub on_overflow: Overflow,
     /// User names and passwords; anyone may connect while the list is empty (`standard` only).
     pub users: Vec<User>,
+    /// Keys with which callers of the service's HTTP API sign; once there is one, a call that is not signed
+    /// with any is refused (AWS-API-47). Needs the feature `aws`.
+    pub access_keys: Vec<AccessKey>,
     /// Publish counters under `$SYS/` this often; `None` turns them off.
     pub sys_interval: Option<Duration>,
     /// Further names that a `Host` header of the HTTP API may carry.
@@ -193,6 +196,28 @@ pub struct User {
     pub name: String,
     /// `$pbkdf2-sha256$i=ITERATIONS$SALT$HASH`, base64 without padding, as `roundel passwd` prints it.
     pub password_hash: String,
+}
+
+/// An access key of AWS, with which requests are signed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// What a request names: `AKIDEXAMPLE`.
+    pub id: String,
+    /// What it is signed with.
+    pub secret: String,
+    /// The policy of the registry that binds a client who opens a WebSocket with it (AWS-ID-10); without
+    /// one it may do everything.
+    pub policy: Option<String>,
+}
+
+impl std::fmt::Debug for AccessKey {
+    /// Leaves the secret out.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccessKey")
+            .field("id", &self.id)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Bounds on what clients may send, hold and queue. Sizes are bytes.
@@ -565,6 +590,7 @@ impl Config {
             overlapping: Overlapping::OneCopy,
             on_overflow: Overflow::DropNewest,
             users: Vec::new(),
+            access_keys: Vec::new(),
             sys_interval: Some(Duration::from_secs(10)),
             http_allowed_hosts: Vec::new(),
             ws_allowed_origins: Vec::new(),

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use super::value::{OrOff, Resolve as _, Seconds, Seed, Size, Span, Word};
-use super::{AwsRules, Config, Limits, Overflow, Overlapping, PolicyMode, User};
+use super::{AccessKey, AwsRules, Config, Limits, Overflow, Overlapping, PolicyMode, User};
 
 /// What can be said on the command line, in a variable and at the top of the file.
 ///
@@ -77,6 +77,7 @@ table!(RawFile {
     limits: RawLimits,
     aws: RawAws,
     users: Vec<RawUser>,
+    access_keys: Vec<RawAccessKey>,
 });
 
 table!(RawTls {
@@ -86,6 +87,12 @@ table!(RawTls {
 table!(RawUser {
     name: String,
     password_hash: String,
+});
+
+table!(RawAccessKey {
+    id: String,
+    secret: String,
+    policy: String,
 });
 
 table!(RawLimits for Limits {
@@ -191,6 +198,19 @@ impl RawFile {
         self.aws.unwrap_or_default().apply(&mut config.aws);
         let users = self.users.unwrap_or_default();
         config.users = users.into_iter().map(RawUser::resolve).collect();
+        let keys = self.access_keys.unwrap_or_default().into_iter();
+        config.access_keys = keys.map(RawAccessKey::resolve).collect();
+    }
+}
+
+impl RawAccessKey {
+    /// What is missing stays empty, and `check` refuses it with its place.
+    fn resolve(self) -> AccessKey {
+        AccessKey {
+            id: self.id.unwrap_or_default(),
+            secret: self.secret.unwrap_or_default(),
+            policy: self.policy,
+        }
     }
 }
 

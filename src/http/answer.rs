@@ -57,16 +57,23 @@ impl Answer {
         Ok(answer.finish())
     }
 
-    /// An answer that is JSON already.
+    /// An answer of this kind that is written already.
     ///
     /// # Errors
     ///
     /// 503 while there is no room for it.
     #[cfg(feature = "aws")]
-    pub(super) fn written(json: &[u8], budget: Budget) -> Result<Response, ApiError> {
+    pub(super) fn written(
+        bytes: &[u8],
+        kind: &'static str,
+        budget: Budget,
+    ) -> Result<Response, ApiError> {
         let mut answer = Self::new(budget);
-        io::Write::write_all(&mut answer, json).map_err(|_| no_room(Full))?;
-        Ok(answer.finish())
+        io::Write::write_all(&mut answer, bytes).map_err(|_| no_room(Full))?;
+        let mut response = answer.finish();
+        let kind = HeaderValue::from_static(kind);
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        Ok(response)
     }
 
     /// An object with a list, `name`, and how long it would be in all, `total`. `entries` is asked

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
+#[cfg(feature = "aws")]
+use axum::http::header::AUTHORIZATION;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -45,12 +47,8 @@ impl FromRequest<Api> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
-        if !is_json(request.headers()) {
-            leave(request.into_body(), api);
-            return Err(not_json());
-        }
         let limit = super::body_limit(&api.engine.broker.config().limits);
-        Self::read_all(request.into_body(), limit, api).await
+        Self::read(request, api, limit).await
     }
 }
 
@@ -64,19 +62,21 @@ impl JsonBody {
     /// while there is no room for it.
     #[cfg(feature = "aws")]
     pub(super) async fn read_optional(
-        request: Request,
+        headers: &HeaderMap,
+        body: Body,
         api: &Api,
         limit: usize,
     ) -> Result<Option<Self>, ApiError> {
-        if request.body().is_end_stream() {
+        if body.is_end_stream() {
             return Ok(None);
         }
-        let headers = request.headers();
-        if headers.contains_key(CONTENT_TYPE) && !is_json(headers) {
-            leave(request.into_body(), api);
+        // A page cannot sign without asking, and curl declares what it signs as a form.
+        let is_signed = headers.contains_key(AUTHORIZATION);
+        if !is_signed && headers.contains_key(CONTENT_TYPE) && !is_json(headers) {
+            leave(body, api);
             return Err(not_json());
         }
-        let body = Self::read_all(request.into_body(), limit, api).await?;
+        let body = Self::read_all(body, limit, api).await?;
         Ok((!body.bytes.is_empty()).then_some(body))
     }
 
@@ -87,11 +87,21 @@ impl JsonBody {
     ///
     /// 413 for a longer one, 408 for a slow one, and 503 while there is no room for it.
     #[cfg(feature = "aws")]
-    pub(super) async fn read_raw(
-        request: Request,
-        api: &Api,
-        limit: usize,
-    ) -> Result<Self, ApiError> {
+    pub(super) async fn read_raw(body: Body, api: &Api, limit: usize) -> Result<Self, ApiError> {
+        Self::read_all(body, limit, api).await
+    }
+
+    /// The body of a request, of at most so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// 415 for one that is not declared as JSON, 413 for a longer one, 408 for a slow one, and 503 while there
+    /// is no room for it.
+    pub(super) async fn read(request: Request, api: &Api, limit: usize) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            leave(request.into_body(), api);
+            return Err(not_json());
+        }
         Self::read_all(request.into_body(), limit, api).await
     }
 

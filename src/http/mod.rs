@@ -23,6 +23,7 @@ mod listener;
 mod metrics;
 mod query;
 mod serve;
+mod turns;
 mod v1;
 
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use axum::response::IntoResponse;
 use axum::routing::{any, get};
 
 #[cfg(feature = "aws")]
-use crate::aws::authority::Authority;
+use crate::aws::{authority::Authority, connectivity::Connectivity};
 use crate::broker::Overview;
 use crate::config::Limits;
 use crate::engine::{Engine, Turns};
@@ -60,6 +61,12 @@ pub(crate) struct Parts {
     /// What the service's own operations are about, if there is one.
     #[cfg(feature = "aws")]
     pub(crate) authority: Option<Arc<Authority>>,
+    /// What this broker is known by where the file of its registry is, if it has one.
+    #[cfg(feature = "aws")]
+    pub(crate) registry_token: Option<Arc<str>>,
+    /// How clients' connections ended.
+    #[cfg(feature = "aws")]
+    pub(crate) connectivity: Arc<Connectivity>,
     /// What issues certificates of clients, if anything does.
     #[cfg(all(feature = "aws", feature = "tls"))]
     pub(crate) signer: Option<Arc<crate::net::ca::Signer>>,
@@ -161,6 +168,9 @@ mod tests {
             cannot_accept: shared.notices.cannot_accept.clone(),
             #[cfg(feature = "aws")]
             authority: None,
+            #[cfg(feature = "aws")]
+            registry_token: None,
+            connectivity: shared.connectivity.clone(),
             #[cfg(all(feature = "aws", feature = "tls"))]
             signer: None,
         }

@@ -239,10 +239,11 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
     let shared = &place.shared.clone();
     let name = kind.name();
     let since = shared.engine.clock.now().live;
+    let local = stream.local_addr().ok();
     match kind {
         Kind::Mqtt => {
             let (inbound, link) = tcp::split(stream);
-            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None);
+            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None).at(local);
             let _place = place.begin_mqtt();
             drive(shared, inbound, Arc::new(link), facts, since).await;
         }
@@ -254,14 +255,14 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             };
             let access = shared.engine.broker.access();
             let (inbound, link, tls) = tls_link::take_apart(stream, access);
-            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls));
+            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
             let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, shared.engine.clock.now().live).await;
         }
         #[cfg(feature = "websocket")]
         Kind::Ws => {
-            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None);
-            let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
+            let mut facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None).at(local);
+            let upgrade = Box::pin(ws::upgrade(shared, stream, &mut facts));
             let Some((front, stream)) = upgrade.await else {
                 return;
             };
@@ -277,15 +278,9 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
                 return;
             };
             let since = shared.engine.clock.now().live;
-            let facts = ConnectionFacts::new(
-                name,
-                PeerAddr::Ip(peer),
-                Some(tls::facts(
-                    stream.get_ref().1,
-                    shared.engine.broker.access(),
-                )),
-            );
-            let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
+            let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
+            let mut facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
+            let upgrade = Box::pin(ws::upgrade(shared, stream, &mut facts));
             let Some((front, stream)) = upgrade.await else {
                 return;
             };

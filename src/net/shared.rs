@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+#[cfg(all(feature = "aws", feature = "http"))]
+use crate::aws::connectivity::Connectivity;
 use crate::engine::{Engine, Turns};
 
 use super::passwords::Passwords;
@@ -23,6 +25,9 @@ pub(crate) struct Shared {
     /// Certificates that are registered at the same time.
     #[cfg(feature = "aws")]
     pub(crate) enrolments: super::Gate,
+    /// How clients' connections ended, for the HTTP API.
+    #[cfg(all(feature = "aws", feature = "http"))]
+    pub(crate) connectivity: Arc<Connectivity>,
     pub(crate) notices: Notices,
 }
 

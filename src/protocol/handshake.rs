@@ -29,7 +29,7 @@ pub(crate) struct Accepted {
     pub(crate) clean_start: bool,
     /// Keep-alive in force, in seconds; 0 is none.
     pub(crate) keep_alive: u16,
-    keep_alive_asked: u16,
+    pub(crate) keep_alive_asked: u16,
     /// Session Expiry Interval in force, in seconds; `u32::MAX` is never.
     pub(crate) session_expiry: u32,
     session_expiry_asked: Option<u32>,

@@ -142,7 +142,10 @@ impl Handle {
 
     /// What the HTTP API works on.
     #[cfg(feature = "http")]
-    pub(super) fn http_parts(&self) -> crate::http::Parts {
+    pub(super) fn http_parts(
+        &self,
+        #[cfg(feature = "aws")] registry_token: Option<Arc<str>>,
+    ) -> crate::http::Parts {
         crate::http::Parts {
             engine: self.shared.engine.clone(),
             tasks: self.shared.tasks.clone(),
@@ -150,6 +153,9 @@ impl Handle {
             cannot_accept: self.shared.notices.cannot_accept.clone(),
             #[cfg(feature = "aws")]
             authority: self.authority.clone(),
+            #[cfg(feature = "aws")]
+            registry_token,
+            connectivity: self.shared.connectivity.clone(),
             #[cfg(all(feature = "aws", feature = "tls"))]
             signer: self.trust.as_ref().and_then(|trust| trust.signer.clone()),
         }

@@ -1,17 +1,18 @@
 //! The registry of a server: where it comes from, and what its changes mean for clients.
 
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::runtime::Handle;
 
 use crate::auth::Principal;
 use crate::aws::authority::Authority;
 use crate::aws::registry::fleet::import_file;
-use crate::aws::registry::{Changed, Means, Registry, StoreError};
+use crate::aws::registry::{Announcement, Changed, Holder, Means, Registry, StoreError};
 use crate::aws::shadow::desk::Desk;
 use crate::aws::subject::why_not;
-use tokio::runtime::Handle;
-
 use crate::broker::Dirty;
 use crate::config::{AwsRules, Config, PolicyMode, RegistryPlace, Tls};
 use crate::engine::Engine;
@@ -23,16 +24,34 @@ use super::StartError;
 /// The file in the folder of the certificates.
 const FILE: &str = "registry.redb";
 
-/// Opens what the configuration names.
-pub(super) fn open(config: &Config, now: SystemTime) -> Result<Option<Arc<Registry>>, StartError> {
+/// A command of the command line has the file for a moment. Whoever has it for longer keeps it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two looks whether the file is free.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A registry, and that this broker has the file of it.
+pub(super) struct Opened {
+    pub(super) registry: Arc<Registry>,
+    /// Said for as long as others can ask this broker.
+    pub(super) announcement: Option<Announcement>,
+}
+
+/// Opens what the configuration names. `http` is where others can ask for what they cannot open then.
+pub(super) fn open(
+    config: &Config,
+    http: Option<SocketAddr>,
+    now: SystemTime,
+) -> Result<Option<Opened>, StartError> {
     let scope = scope(&config.aws);
-    let registry = match &config.registry {
+    let (registry, path) = match &config.registry {
         RegistryPlace::Off => return Ok(None),
-        RegistryPlace::Memory => Registry::in_memory(scope),
-        RegistryPlace::Certs if !has_folder(&config.tls) => Registry::in_memory(scope),
-        RegistryPlace::File(path) => Registry::open(path, scope)?,
+        RegistryPlace::Memory => (Registry::in_memory(scope), None),
+        RegistryPlace::Certs if !has_folder(&config.tls) => (Registry::in_memory(scope), None),
+        RegistryPlace::File(path) => (open_file(path, &scope)?, Some(path.clone())),
         RegistryPlace::Certs => open_in(&config.tls.certs, scope)?,
     };
+    let announcement = path.and_then(|path| announce(&path, http));
     if let Some(fleet) = &config.fleet {
         let means = Means {
             now: milliseconds(now),
@@ -41,7 +60,60 @@ pub(super) fn open(config: &Config, now: SystemTime) -> Result<Option<Arc<Regist
         let applied = import_file(&registry, means, fleet)?;
         tracing::info!(path = %fleet.display(), changes = applied.len(), "fleet applied");
     }
-    Ok(Some(Arc::new(registry)))
+    let registry = Arc::new(registry);
+    Ok(Some(Opened {
+        registry,
+        announcement,
+    }))
+}
+
+/// Opens a file, and waits for whoever has it unless that is a broker.
+fn open_file(path: &Path, scope: &Scope) -> Result<Registry, StoreError> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut holder = None;
+    loop {
+        let opened = Registry::open(path, scope.clone());
+        if !matches!(opened, Err(StoreError::Held { .. })) || Instant::now() >= deadline {
+            return opened;
+        }
+        // What a broker left behind is removed by whoever opens the file next; what stays is said by a
+        // broker that runs.
+        let found = Holder::of(path);
+        if found == holder && found.as_ref().is_some_and(may_run) {
+            return opened;
+        }
+        holder = found;
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Whether a broker that says that it has a registry may be there: its listener is bound before it opens
+/// the file.
+fn may_run(holder: &Holder) -> bool {
+    let reached = |addr| TcpStream::connect_timeout(&addr, PAUSE).is_ok();
+    holder.http.is_none_or(reached)
+}
+
+/// Where to connect to what listens at `addr`, which may be every address.
+fn reachable(mut addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => addr.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => addr.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    addr
+}
+
+/// Says beside the file who has it. Nothing else depends on that.
+fn announce(path: &Path, http: Option<SocketAddr>) -> Option<Announcement> {
+    let token = uuid::Uuid::new_v4().to_string();
+    let http = http.map(reachable);
+    let said = Holder { http, token }.announce(path);
+    said.inspect_err(|error| {
+        let path = path.display();
+        tracing::warn!(%path, %error, "cannot say beside the registry which broker has it");
+    })
+    .ok()
 }
 
 /// Whether there is a folder of the certificates: not where they are in memory, or files of one's own.
@@ -61,31 +133,29 @@ fn scope(rules: &AwsRules) -> Scope {
 
 /// The file in the folder of the certificates. It belongs to the first broker that takes it; others begin
 /// with nothing.
-fn open_in(folder: &Path, scope: Scope) -> Result<Registry, StoreError> {
+fn open_in(folder: &Path, scope: Scope) -> Result<(Registry, Option<PathBuf>), StoreError> {
     // Without a TLS listener nobody has made it yet. Where that cannot be, the file cannot be either, and
     // that is what is said.
     #[cfg(feature = "tls")]
     let _ = crate::net::ca::create_folder(folder);
     #[cfg(not(feature = "tls"))]
     let _ = std::fs::create_dir_all(folder);
-    match Registry::open(&folder.join(FILE), scope.clone()) {
+    let path = folder.join(FILE);
+    match open_file(&path, &scope) {
         Err(StoreError::Held { path }) => {
             tracing::warn!(
                 path = %path.display(),
                 "another broker has the registry; this one begins with an empty one in memory"
             );
-            Ok(Registry::in_memory(scope))
+            Ok((Registry::in_memory(scope), None))
         }
-        opened => opened,
+        opened => Ok((opened?, Some(path))),
     }
 }
 
 /// Asks the policies of a registry.
-pub(super) fn authority(
-    registry: Arc<Registry>,
-    rules: &AwsRules,
-    clock: &Clock,
-) -> Arc<Authority> {
+pub(super) fn authority(registry: Arc<Registry>, config: &Config, clock: &Clock) -> Arc<Authority> {
+    let rules = &config.aws;
     let state = registry.state();
     if rules.policies == PolicyMode::Auto && !state.policies_hold() {
         tracing::info!("there are no policies yet: until there is one, clients may do everything");
@@ -94,7 +164,7 @@ pub(super) fn authority(
         tell_of_others(&policy.name, &policy.document, state.scope());
     }
     let random = super::system_random;
-    Arc::new(Authority::new(registry, clock.calendar(), random, rules))
+    Arc::new(Authority::new(registry, clock.calendar(), random, config))
 }
 
 /// What answers requests to shadows, if they are to be answered.
@@ -185,6 +255,17 @@ fn tell_of_others(policy: &str, document: &Document, scope: &Scope) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_listens_everywhere_is_reached_on_this_machine() {
+        for (listens, reached) in [
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("[::]:1", "[::1]:1"),
+            ("10.0.0.1:1", "10.0.0.1:1"),
+        ] {
+            assert_eq!(reachable(listens.parse().unwrap()).to_string(), reached);
+        }
+    }
 
     #[test]
     fn the_defaults_of_account_and_region_are_the_same_everywhere() {

@@ -1,6 +1,7 @@
 //! A broker in this process with a registry, and its clients with certificates.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -127,6 +128,29 @@ impl Stand {
         let mut client = self.dial(identity, version);
         client.send_connect(connect);
         client.expect_closed();
+    }
+}
+
+impl Stand {
+    /// Asks over HTTP, and gets an answer in JSON.
+    #[track_caller]
+    pub(crate) fn ask(&self, method: &str, target: &str, body: &str) -> Value {
+        let address = self.server.addrs().http.expect("a listener");
+        let mut stream = TcpStream::connect(address).expect("it accepts");
+        stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a socket option");
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{target}: {answer}");
+        serde_json::from_str(body).expect("JSON")
     }
 }
 

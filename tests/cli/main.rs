@@ -3,9 +3,13 @@
 #![cfg(all(unix, feature = "cli", feature = "tls"))]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[cfg(feature = "aws")]
+mod beside;
 mod broker;
 mod cert;
 mod check_config;
+#[cfg(feature = "aws")]
+mod durability;
 mod log;
 mod mqtt;
 mod passwd;

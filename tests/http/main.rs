@@ -8,6 +8,8 @@ mod api;
 mod clients;
 mod clock;
 mod connections;
+#[cfg(feature = "aws")]
+mod data_plane;
 mod groups;
 mod guard;
 mod health;
@@ -15,5 +17,7 @@ mod lists;
 mod messages;
 mod openapi;
 mod publish;
+#[cfg(all(feature = "aws", feature = "tls"))]
+mod registry;
 #[cfg(feature = "tls")]
 mod tls;

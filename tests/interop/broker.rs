@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,6 +24,7 @@ pub(crate) struct Broker {
     process: Process,
     folder: TempDir,
     profile: Profile,
+    flags: Vec<OsString>,
     ready: Value,
 }
 
@@ -62,8 +64,15 @@ impl Broker {
     /// `aws` has the service's one door, MQTT over TLS; `standard` has all four.
     #[track_caller]
     pub(crate) fn start(profile: Profile) -> Self {
+        Self::start_with(profile, &[])
+    }
+
+    /// Starts a broker with more flags.
+    #[track_caller]
+    pub(crate) fn start_with(profile: Profile, flags: &[&OsStr]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        Self::start_in(folder, profile, &HashMap::new())
+        let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        Self::start_in(folder, profile, flags, &HashMap::new())
     }
 
     /// Ends the broker and starts another one with its certificates, at its ports.
@@ -74,12 +83,17 @@ impl Broker {
             .map(|&transport| (transport, self.port(transport)))
             .collect();
         self.process.terminate();
-        Self::start_in(self.folder, self.profile, &ports)
+        Self::start_in(self.folder, self.profile, self.flags, &ports)
     }
 
     /// Starts a broker with the given ports, or any free ones.
     #[track_caller]
-    fn start_in(folder: TempDir, profile: Profile, ports: &HashMap<Transport, u16>) -> Self {
+    fn start_in(
+        folder: TempDir,
+        profile: Profile,
+        flags: Vec<OsString>,
+        ports: &HashMap<Transport, u16>,
+    ) -> Self {
         let mut command = roundel();
         command
             .arg("serve")
@@ -91,6 +105,7 @@ impl Broker {
             command.arg(format!("--{}-port", transport.listener()));
             command.arg(port.to_string());
         }
+        command.args(&flags);
         let mut process = Process::start("roundel", &mut command);
         let line = process.wait_for("the ready line", |line| line.starts_with('{'));
         let ready = serde_json::from_str(&line).expect("the ready line is JSON");
@@ -98,8 +113,23 @@ impl Broker {
             process,
             folder,
             profile,
+            flags,
             ready,
         }
+    }
+
+    /// Where it answers HTTP, as `--endpoint-url` of AWS clients has it.
+    #[track_caller]
+    pub(crate) fn http(&self) -> String {
+        let address = &self.ready["listeners"]["http"];
+        format!("http://{}", address.as_str().expect("the listener is on"))
+    }
+
+    /// Whom clients trust.
+    #[track_caller]
+    pub(crate) fn ca_file(&self) -> &Path {
+        let file = self.ready["ca_file"].as_str();
+        Path::new(file.expect("the ready line names the authority"))
     }
 
     /// The port of a listener.
@@ -121,10 +151,7 @@ impl Broker {
             .arg(self.folder.path());
         Process::start("roundel cert", &mut command).finish();
         Identity {
-            ca: self.ready["ca_file"]
-                .as_str()
-                .expect("the ready line names the authority")
-                .into(),
+            ca: self.ca_file().to_owned(),
             cert: self.folder.path().join(format!("{name}.certificate.pem")),
             key: self.folder.path().join(format!("{name}.private.key")),
         }
@@ -196,15 +223,23 @@ fn profile_transports(profile: Profile) -> &'static [Transport] {
 }
 
 fn roundel() -> Command {
-    let binary = env::var_os(BINARY).unwrap_or_else(|| env!("CARGO_BIN_EXE_roundel").into());
-    let mut command = Command::new(binary);
-    // Settings of whoever runs the tests are not those of the broker.
+    let mut command = Command::new(binary());
+    without_settings(&mut command);
+    command
+}
+
+/// The binary under test.
+pub(crate) fn binary() -> OsString {
+    env::var_os(BINARY).unwrap_or_else(|| env!("CARGO_BIN_EXE_roundel").into())
+}
+
+/// Settings of whoever runs the tests are not those of the broker.
+pub(crate) fn without_settings(command: &mut Command) {
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("ROUNDEL_") {
             command.env_remove(name);
         }
     }
-    command
 }
 
 /// A file of this folder, such as a client script.
@@ -216,9 +251,13 @@ pub(crate) fn file(name: &str) -> PathBuf {
 
 /// Python with the packages of `requirements.txt`, as `tests/run` installs it.
 pub(crate) fn python() -> Command {
-    let mut command =
-        Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.env/bin/python"));
+    let mut command = Command::new(python_folder().join("python"));
     // Keeps the source folders free of compiled files.
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
+}
+
+/// Where `tests/run` installs it, and the programs of its packages.
+pub(crate) fn python_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.env/bin")
 }

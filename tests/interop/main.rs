@@ -8,11 +8,15 @@
 //! | module | what it shows |
 //! |---|---|
 //! | `blog` | the walk-through of the announcement of shared subscriptions, with its exact flags |
+//! | `aws` | the control plane with boto3, and its service model |
+//! | `walkthrough` | the same walk-through from things to clean-up with the AWS CLI, as the documents have it |
 //! | `sdk` | the SDK's shared-subscription sample, and what its client negotiates |
+//! | `signed` | signatures of boto3 and of the AWS Common Runtime, right and wrong ones |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
 //! | `matrix` | every client: QoS 0, 1, 2, shared, will, retained, resume, over every transport |
 
+mod aws;
 mod blog;
 mod bridge;
 mod broker;
@@ -24,6 +28,8 @@ mod report;
 mod rumqttc;
 mod script;
 mod sdk;
+mod signed;
+mod walkthrough;
 
 use std::env;
 use std::process::ExitCode;
@@ -42,7 +48,10 @@ fn main() -> ExitCode {
     }
     let trials: Vec<Trial> = [
         blog::trials(),
+        aws::trials(),
+        walkthrough::trials(),
         sdk::trials(),
+        signed::trials(),
         failover::trials(),
         bridge::trials(),
         matrix::trials(),

@@ -31,6 +31,10 @@ pub fn steady(kind: &str, a: &Args, j: &mut Json) {
     if kind == "share" {
         j.int("groups", groups as u64);
     }
+    let topics = match kind {
+        "fanin" => a.get("topics", 1usize).max(1),
+        _ => 1,
+    };
     let mut net = Net::new();
     let clients = (0..s)
         .map(|i| {
@@ -52,16 +56,16 @@ pub fn steady(kind: &str, a: &Args, j: &mut Json) {
     );
     let pubs = (0..p)
         .map(|i| {
-            let topic = match kind {
+            let topic = |n: usize| match kind {
                 "fanout" => "bench/fo".to_string(),
                 "share" => "bench/sh".to_string(),
+                "fanin" if topics > 1 => format!("bench/fi/{}/{i}-{n}", i % s),
                 "fanin" => format!("bench/fi/{}/{i}", i % s),
                 _ => format!("bench/pair/{i}"),
             };
-            Pub::new(
-                pubs_up.first + i,
-                vec![Template::new(t.v5, &topic, qos, false, payload)],
-            )
+            let templates =
+                (0..topics).map(|n| Template::new(t.v5, &topic(n), qos, false, payload));
+            Pub::new(pubs_up.first + i, templates.collect())
         })
         .collect();
     let subs = (0..s)

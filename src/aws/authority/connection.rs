@@ -44,8 +44,8 @@ impl Connection {
         let version = self.inner.registry.version();
         if view.version != version {
             view.version = version;
-            view.grants = self.inner.grants(&self.who, now);
-            view.forget();
+            let grants = self.inner.grants(&self.who, Some(&view.grants), now);
+            view.renew(grants);
         }
         view
     }
@@ -58,9 +58,8 @@ impl Connection {
             Grants::Nothing(_) => return false,
             Grants::Policies(_) => {}
         }
-        let kept = view.verdicts(question);
-        if let Some(is_allowed) = kept.and_then(|verdicts| verdicts.get(topic)) {
-            return *is_allowed;
+        if let Some(is_allowed) = view.find(question, topic) {
+            return is_allowed;
         }
         let Grants::Policies(bound) = &view.grants else {
             return false;

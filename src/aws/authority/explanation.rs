@@ -1,8 +1,8 @@
 //! What a client would be told, and why: the same questions as the broker's, with every step shown.
 
-use std::sync::Arc;
 use std::time::Instant;
 
+use crate::auth::Principal;
 use crate::policy::{Action, Context, Details, Verdict};
 
 use super::Authority;
@@ -10,7 +10,7 @@ use super::grants::{Bound, Grants, Who};
 
 /// Who does something.
 pub(crate) struct Client {
-    pub(crate) certificate_id: Option<Arc<str>>,
+    pub(crate) principal: Principal,
     /// Its client identifier, and where it comes from.
     pub(crate) source: Context,
 }
@@ -74,11 +74,11 @@ impl Authority {
     /// Says what would become of a deed now.
     pub(crate) fn explain(&self, client: Client, deed: Deed<'_>, now: Instant) -> Explanation {
         let who = Who {
-            certificate_id: client.certificate_id,
+            principal: client.principal,
             source: client.source,
         };
-        let bound = match self.inner.grants(&who, now) {
-            Grants::Everything => return Explanation::settled(true, "no policies hold"),
+        let bound = match self.inner.grants(&who, None, now) {
+            Grants::Everything => return Explanation::settled(true, "no policies hold for it"),
             Grants::Nothing(why) => return Explanation::settled(false, why),
             Grants::Policies(bound) => bound,
         };

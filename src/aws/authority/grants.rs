@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use crate::auth::Principal;
 use crate::broker::access::{Claim, NotAdmitted};
 use crate::codec::ReasonCode;
-use crate::policy::{Action, Context, Decision, Details, Policies, Request, Verdict};
+use crate::policy::{Action, Certificate, Context, Decision, Details, Policies, Request, Verdict};
 use crate::protocol::violation::Violation;
 
 /// Who has connected: what does not change while the connection lasts.
 pub(super) struct Who {
-    pub(super) certificate_id: Option<Arc<str>>,
+    pub(super) principal: Principal,
     /// Without what the registry knows.
     pub(super) source: Context,
 }
@@ -82,6 +83,28 @@ impl Grants {
         match self {
             Self::Everything | Self::Nothing(_) => 0,
             Self::Policies(bound) => bound.size,
+        }
+    }
+
+    /// The certificate, as policies see it.
+    pub(super) fn certificate(&self) -> Option<&Certificate> {
+        match self {
+            Self::Everything | Self::Nothing(_) => None,
+            Self::Policies(bound) => bound.context.certificate.as_ref(),
+        }
+    }
+
+    /// Whether every request gets the verdict that it gets with `other`.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Everything, Self::Everything) => true,
+            (Self::Nothing(why), Self::Nothing(other)) => why == other,
+            (Self::Policies(bound), Self::Policies(other)) => {
+                Arc::ptr_eq(&bound.policies, &other.policies)
+                    && bound.names == other.names
+                    && bound.context == other.context
+            }
+            _ => false,
         }
     }
 

@@ -177,6 +177,21 @@ impl Draft<'_> {
         self.register(read, status, CertificateMode::Default, None)
     }
 
+    /// Sees to it that a certificate that was issued here is registered: as ACTIVE if it is not there, else as
+    /// it is. Whether it is new.
+    ///
+    /// # Errors
+    ///
+    /// CertificateValidation.
+    pub fn ensure_certificate(&mut self, pem: &str) -> Result<(Arc<Certificate>, bool), Error> {
+        let read = Read::pem(pem)?;
+        if let Some(known) = self.certificates.get(&read.id) {
+            return Ok((known.clone(), false));
+        }
+        let (status, mode) = (CertificateStatus::Active, CertificateMode::Default);
+        Ok((self.register(read, status, mode, None)?, true))
+    }
+
     /// Registers a certificate that a registered authority signed (AWS-OPS-31).
     ///
     /// # Errors
@@ -289,15 +304,16 @@ impl Draft<'_> {
                 )),
             };
         }
-        let mut signers = self.signers(read)?;
-        if signers.len() > 1 {
+        // The service looks at subjects only (AWS-OPS-31).
+        let of_subject = self.authorities.values();
+        let of_subject = of_subject.filter(|ca| ca.subject == read.issuer).count();
+        if of_subject > 1 {
             return Err(Error::CertificateConflict(format!(
-                "{} CA certificates have the subject `{}`: caCertificatePem has to say which one.",
-                signers.len(),
+                "{of_subject} CA certificates have the subject `{}`: caCertificatePem has to say which one.",
                 read.issuer
             )));
         }
-        signers.pop().ok_or_else(|| {
+        self.signers(read)?.pop().ok_or_else(|| {
             Error::CertificateValidation(format!(
                 "No CA certificate is registered that signed this one (`{}`).",
                 read.issuer

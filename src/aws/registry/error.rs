@@ -51,8 +51,16 @@ pub enum Error {
     #[error("{0}")]
     LimitExceeded(String),
     /// The file did not take the change, which has not happened.
-    #[error("{0}")]
+    #[error("{}", told(.0))]
     InternalFailure(Arc<StoreError>),
+}
+
+/// A refusal of the file with its cause, for those who see no more than a message.
+fn told(error: &StoreError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
 }
 
 impl Error {

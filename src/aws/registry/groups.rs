@@ -158,8 +158,8 @@ impl Draft<'_> {
     ///
     /// # Errors
     ///
-    /// ResourceAlreadyExists if it is another one, ResourceNotFound for the parent, InvalidRequest if it
-    /// stood too deep.
+    /// ResourceAlreadyExists if it is another one, InvalidRequest if there is no such parent, or if it stood
+    /// too deep.
     pub fn create_thing_group(
         &mut self,
         name: &str,
@@ -185,7 +185,9 @@ impl Draft<'_> {
         }
         if let Some(parent) = &new.parent {
             check("parentGroupName", parent, &NAME)?;
-            self.group(parent)?;
+            // This operation's model knows no ResourceNotFound.
+            self.group(parent)
+                .map_err(|error| Error::InvalidRequest(error.to_string()))?;
             if self.lineage(parent).count() == DEPTH_MAX {
                 return Err(Error::InvalidRequest(format!(
                     "Thing group {name} would stand deeper than {DEPTH_MAX} levels."

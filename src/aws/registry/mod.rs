@@ -14,6 +14,7 @@ mod error;
 mod events;
 pub mod fleet;
 mod groups;
+mod holder;
 mod names;
 mod page;
 mod policies;
@@ -44,6 +45,8 @@ pub use authorities::{CaUpdate, NewCa};
 pub use certificates::RegisterStatus;
 pub use error::Error;
 pub use groups::{GroupFilter, GroupUpdate, NewGroup};
+pub(crate) use holder::Announcement;
+pub use holder::Holder;
 pub use names::Resource;
 pub use page::{Listed, Page};
 pub use record::{

@@ -1,14 +1,17 @@
-//! Lists in pages: a stable order, and tokens that say where to go on.
+//! Lists in pages: a stable order, and tokens that say where to go on. Tokens are Base64, as the service's
+//! model has it of markers.
 
 use std::ops::Bound;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::STANDARD;
 
 use super::Error;
+use super::x509::hex;
 
-/// Most items of a page, and as many as there are when nobody says how many (section 3 of the operations).
-const LIMIT_MAX: usize = 250;
+/// Of a checksum: against accidents, not against anybody.
+const CHECKSUM_BYTES: usize = 6;
 
 /// Which part of a list.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,27 +52,33 @@ impl<T> Listed<T> {
 }
 
 impl Page<'_> {
+    /// Most items of a page, and as many as there are when nobody says how many (section 3 of the operations).
+    pub const LIMIT_MAX: usize = 250;
+
     /// Behind which position of the list the page begins.
     ///
     /// # Errors
     ///
     /// InvalidRequest if the token is not one of this list's, or nobody could want such a limit.
-    pub(super) fn after(&self, list: &str) -> Result<Option<String>, Error> {
+    pub(crate) fn after(&self, list: &str) -> Result<Option<String>, Error> {
         if let Some(limit) = self.limit
-            && !(1..=LIMIT_MAX).contains(&limit)
+            && !(1..=Self::LIMIT_MAX).contains(&limit)
         {
             return Err(Error::InvalidRequest(format!(
                 "1 validation error detected: Value '{limit}' at the page size failed to satisfy \
-                 constraint: Member must be between 1 and {LIMIT_MAX}"
+                 constraint: Member must be between 1 and {}",
+                Self::LIMIT_MAX
             )));
         }
         let Some(token) = self.token else {
             return Ok(None);
         };
-        let bytes = URL_SAFE_NO_PAD.decode(token).unwrap_or_default();
+        let bytes = STANDARD.decode(token).unwrap_or_default();
         let text = String::from_utf8(bytes).unwrap_or_default();
         match text.split_once('\n') {
-            Some((of, position)) if of == list => Ok(Some(position.to_owned())),
+            Some((sum, position)) if sum == checksum(list, position) => {
+                Ok(Some(position.to_owned()))
+            }
             _ => Err(Error::InvalidRequest(format!(
                 "The token {token} is not of this list."
             ))),
@@ -77,21 +86,27 @@ impl Page<'_> {
     }
 
     /// One page of what begins behind [`Self::after`].
-    pub(super) fn gather<T>(
+    pub(crate) fn gather<T>(
         &self,
         list: &str,
         items: impl Iterator<Item = T>,
         position: impl Fn(&T) -> String,
     ) -> Listed<T> {
-        let limit = self.limit.unwrap_or(LIMIT_MAX);
+        let limit = self.limit.unwrap_or(Self::LIMIT_MAX);
         let mut items = items.peekable();
         let page: Vec<T> = items.by_ref().take(limit).collect();
         let next = items.peek().and_then(|_| {
             let last = position(page.last()?);
-            Some(URL_SAFE_NO_PAD.encode(format!("{list}\n{last}")))
+            Some(STANDARD.encode(format!("{}\n{last}", checksum(list, &last))))
         });
         Listed { items: page, next }
     }
+}
+
+/// What shows that a token is whole, and one of a list.
+fn checksum(list: &str, position: &str) -> String {
+    let sum = digest(&SHA256, format!("{list}\n{position}").as_bytes());
+    hex(&sum.as_ref()[..CHECKSUM_BYTES])
 }
 
 /// What is behind a position of a list by name, or all of it.
@@ -133,6 +148,7 @@ mod tests {
         let token = token.next.unwrap();
         assert!(page(1, Some(&token)).after("other").is_err());
         assert!(page(1, Some("?")).after("l").is_err());
+        assert!(page(1, Some(&token[..token.len() - 4])).after("l").is_err());
         assert!(page(0, None).after("l").is_err());
         assert!(page(251, None).after("l").is_err());
         assert!(page(250, None).after("l").is_ok());

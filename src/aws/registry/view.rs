@@ -57,7 +57,7 @@ impl State {
     }
 
     /// The one that has the certificate alone, else the one that is named like the client and has it.
-    fn thing_of(&self, certificate: &str, client_id: &str) -> Option<&Arc<Thing>> {
+    pub(crate) fn thing_of(&self, certificate: &str, client_id: &str) -> Option<&Arc<Thing>> {
         if let Some(thing) = self.things.get(client_id)
             && thing.principals.contains_key(certificate)
         {

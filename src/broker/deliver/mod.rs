@@ -8,7 +8,11 @@
 //! | the HTTP API, the program around the broker | [`outside`] |
 //! | the broker's own counters | `sys` |
 //! | what happens to clients | `events` |
+//!
+//! What the service sends to one client alone ([`direct`]) enters here as well, and goes to that one.
 
+#[cfg(all(feature = "http", feature = "aws"))]
+pub(super) mod direct;
 pub(super) mod fan_out;
 pub(super) mod outside;
 

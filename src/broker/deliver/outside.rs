@@ -45,14 +45,8 @@ impl Broker {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Result<Publishing, Violation> {
-        rules::check_topic(message.topic, &self.config)?;
-        rules::check_retain(message.topic, message.retain, &self.config)?;
-        let section = message
-            .properties
-            .encode()
-            .map_err(|error| Violation::protocol("MQTT-1.5.4-1", error.to_string()))?;
-        let publish = message.publish(PublishProperties::parse(&section)?);
-        rules::check_message(&publish, &self.config)?;
+        let section = message.section()?;
+        let publish = self.check_outside(message, &section)?;
         let at_once = self.check_room(&publish, context)?;
         self.check_retained_rate(publish.topic, &publish, context)?;
 
@@ -90,28 +84,17 @@ impl Broker {
         is_done
     }
 
-    /// What the size of its packet and the broker's memory bound mean for a client as well.
-    fn check_room(
+    /// Holds a message, with its property section, against the rules for those of clients.
+    pub(super) fn check_outside<'a>(
         &self,
-        publish: &Publish<'_>,
-        context: &Context<'_>,
-    ) -> Result<AtOnce, Violation> {
-        let packet = OutgoingPublish {
-            dup: false,
-            qos: QoS::AtMostOnce,
-            retain: publish.retain,
-            topic: publish.topic.as_bytes(),
-            packet_id: None,
-            topic_alias: None,
-            message_expiry: None,
-            subscription_ids: &[],
-            properties: publish.properties.raw,
-            payload: publish.payload.into(),
-        };
-        let (size, limit) = (
-            packet.encoded_len(Version::V5),
-            self.config.limits.packet_size,
-        );
+        message: &OutsideMessage<'a>,
+        section: &'a [u8],
+    ) -> Result<Publish<'a>, Violation> {
+        rules::check_topic(message.topic, &self.config)?;
+        rules::check_retain(message.topic, message.retain, &self.config)?;
+        let publish = message.publish(PublishProperties::parse(section)?);
+        rules::check_message(&publish, &self.config)?;
+        let (size, limit) = (packet_size(&publish), self.config.limits.packet_size);
         if size > limit as usize {
             return Err(Violation::new(
                 ReasonCode::PacketTooLarge,
@@ -119,11 +102,38 @@ impl Broker {
                 format!("the packet would have {size} bytes, the limit is {limit}"),
             ));
         }
+        Ok(publish)
+    }
+
+    /// What the broker's memory bound means for a client as well.
+    fn check_room(
+        &self,
+        publish: &Publish<'_>,
+        context: &Context<'_>,
+    ) -> Result<AtOnce, Violation> {
+        let size = packet_size(publish);
         match publish.qos == QoS::AtMostOnce || context.budget.admits_message(size) {
             true => Ok(AtOnce::default()),
             false => rules::check_at_once(size, context.budget),
         }
     }
+}
+
+/// Bytes of the packet of a message.
+fn packet_size(publish: &Publish<'_>) -> usize {
+    let packet = OutgoingPublish {
+        dup: false,
+        qos: QoS::AtMostOnce,
+        retain: publish.retain,
+        topic: publish.topic.as_bytes(),
+        packet_id: None,
+        topic_alias: None,
+        message_expiry: None,
+        subscription_ids: &[],
+        properties: publish.properties.raw,
+        payload: publish.payload.into(),
+    };
+    packet.encoded_len(Version::V5)
 }
 
 impl Publishing {
@@ -150,6 +160,12 @@ impl Publishing {
 }
 
 impl<'a> OutsideMessage<'a> {
+    /// Its property section.
+    pub(super) fn section(&self) -> Result<Vec<u8>, Violation> {
+        let section = self.properties.encode();
+        section.map_err(|error| Violation::protocol("MQTT-1.5.4-1", error.to_string()))
+    }
+
     /// The message as the rules look at one.
     fn publish(&self, properties: PublishProperties<'a>) -> Publish<'a> {
         Publish {

@@ -13,6 +13,7 @@ use super::Grant;
 use super::aliases::OutboundAliases;
 use super::chunks::Chunks;
 use super::compose::{Outgoing, compose};
+use super::direct::Direct;
 use super::link::Link;
 use super::resend::Resend;
 use super::window::Walk;
@@ -60,6 +61,8 @@ pub(in crate::broker) struct Connected {
     pub(super) is_wanted: bool,
     /// It ends: what its groups had handed over goes back to them, and nothing comes any more.
     pub(super) is_leaving: bool,
+    /// Messages for this client alone that wait for their PUBACK.
+    pub(super) direct: Vec<Direct>,
 }
 
 /// Appends answers to the peer's own packets.

@@ -41,23 +41,33 @@ impl Outbox {
         origin: Option<Origin>,
         bounds: &Bounds<'_>,
     ) -> Wake {
-        let Some(connected) = &mut self.connected else {
-            return Wake::Nobody;
-        };
+        match self.open(delivery, origin, bounds) {
+            Some(_) => self.wake(),
+            None => Wake::Nobody,
+        }
+    }
+
+    /// The same without asking for a writer. Returns the identifier, unless none is free.
+    #[inline]
+    pub(super) fn open(
+        &mut self,
+        delivery: Delivery,
+        origin: Option<Origin>,
+        bounds: &Bounds<'_>,
+    ) -> Option<PacketId> {
+        let connected = self.connected.as_mut()?;
         let entry = Entry {
             phase: Phase::Published(delivery),
             origin,
             opened_at: bounds.seconds,
             sent_on: connected.number,
         };
-        let Some((id, entry)) = self.window.open(entry) else {
-            return Wake::Nobody;
-        };
+        let (id, entry) = self.window.open(entry)?;
         if let Phase::Published(delivery) = &entry.phase {
             self.sent.messages += 1;
             self.sent.bytes += connected.append_delivery(delivery, id, false, bounds.now) as u64;
         }
-        self.wake()
+        Some(id)
     }
 
     /// Sends what waits for room: first exchanges of an earlier connection, then the queue. At most
@@ -186,6 +196,7 @@ impl Outbox {
             Some(Some(entry)) => {
                 self.forget_origin(entry.origin);
                 self.forget_resend(entry.sent_on);
+                self.confirm(id);
                 Acknowledged::Done
             }
             Some(None) => Acknowledged::OutOfStep,
@@ -272,6 +283,7 @@ impl Outbox {
         }
         self.sent.dropped += given_up.len() as u64;
         for id in given_up {
+            self.give_up(id);
             self.close_if(id, |_| true);
         }
         let wake = if appended { self.wake() } else { Wake::Nobody };

@@ -8,6 +8,11 @@ mod aliases;
 pub(super) mod chunks;
 pub(super) mod compose;
 mod connected;
+#[cfg_attr(
+    not(all(feature = "http", feature = "aws")),
+    expect(dead_code, reason = "only the service's API sends such messages")
+)]
+pub(super) mod direct;
 mod exchanges;
 pub(super) mod line;
 pub(super) mod link;
@@ -208,6 +213,7 @@ impl Outbox {
             overdue: Walk::default(),
             is_wanted: false,
             is_leaving: false,
+            direct: Vec::new(),
         });
         self.open_places();
         // CONNACK needs a writer even if nothing follows it; only the first to ask gets to know.
@@ -289,8 +295,10 @@ impl Outbox {
                 peer,
                 out,
                 aliases,
+                direct,
                 ..
             } = connected;
+            self.forget_direct(direct);
             if let Some(aliases) = aliases {
                 bounds.discard(aliases);
             }

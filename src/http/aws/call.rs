@@ -3,8 +3,9 @@
 use std::str::FromStr;
 
 use axum::extract::Request;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::aws::registry::{Attributes, Listed, Page};
 
@@ -13,12 +14,18 @@ use super::super::body::JsonBody;
 use super::super::query::pairs;
 use super::refusal::Refusal;
 use super::route::Found;
+use super::signature;
 
 /// Bytes of a body. The longest member is a policy, with 404,600 characters in the model.
 const BODY_MAX: usize = 2 << 20;
 
+/// Items of a page of the data plane at most.
+pub(super) const SHORT_PAGE: usize = 200;
+
 /// The members of a request.
 pub(super) struct Call {
+    /// The request's own.
+    pub(super) id: Uuid,
     path: Vec<(&'static str, String)>,
     query: Vec<(String, String)>,
     headers: HeaderMap,
@@ -53,18 +60,28 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// A query or a body that cannot be read.
-    pub(super) async fn read(found: Found, request: Request, api: &Api) -> Result<Self, Refusal> {
+    /// A query or a body that cannot be read, and a signature that is missing or wrong where one is needed.
+    pub(super) async fn read(
+        id: Uuid,
+        found: Found,
+        request: Request,
+        api: &Api,
+    ) -> Result<Self, Refusal> {
         let query = pairs(request.uri())?;
-        let headers = request.headers().clone();
-        let body = match found.operation.is_raw {
-            true => Some(JsonBody::read_raw(request, api, BODY_MAX).await?),
-            false => JsonBody::read_optional(request, api, BODY_MAX).await?,
+        let is_raw = found.operation.is_raw;
+        let (parts, body) = request.into_parts();
+        let body = match is_raw {
+            true => Some(JsonBody::read_raw(body, api, BODY_MAX).await?),
+            false => JsonBody::read_optional(&parts.headers, body, api, BODY_MAX).await?,
         };
+        let bytes = body.as_ref().map_or(&[][..], JsonBody::bytes);
+        let now = i64::try_from(api.host.now() / 1000).unwrap_or(i64::MAX);
+        signature::check(api.host.config(), &parts, bytes, now)?;
         Ok(Self {
+            id,
             path: found.members,
             query,
-            headers,
+            headers: parts.headers,
             body,
         })
     }
@@ -117,11 +134,14 @@ impl Call {
 
     /// A member that stands in a header, and has to be there.
     pub(super) fn header(&self, header: &str, name: &str) -> Result<&str, Refusal> {
-        let value = self
-            .headers
-            .get(header)
-            .ok_or_else(|| Refusal::missing(name))?;
-        let value = value.to_str();
+        self.given_header(header, name)?
+            .ok_or_else(|| Refusal::missing(name))
+    }
+
+    /// A member that stands in a header, if it is there.
+    pub(super) fn given_header(&self, header: &str, name: &str) -> Result<Option<&str>, Refusal> {
+        let value = self.headers.get(header).map(HeaderValue::to_str);
+        let value = value.transpose();
         value.map_err(|_| Refusal::invalid(format!("Value at '{name}' is no text.")))
     }
 
@@ -164,9 +184,33 @@ impl Call {
         self.page_by("pageSize", "marker")
     }
 
-    pub(super) fn page_by(&self, limit: &str, token: &str) -> Result<Page<'_>, Refusal> {
+    /// The page of a list of the data plane with `maxResults` and `nextToken`: of so many items, unless it is
+    /// said.
+    pub(super) fn short_page(&self, usual: usize) -> Result<Page<'_>, Refusal> {
+        let page = self.page_up_to(SHORT_PAGE, "maxResults", "nextToken")?;
         Ok(Page {
-            limit: self.parsed(limit, "be a whole number")?,
+            limit: page.limit.or(Some(usual)),
+            ..page
+        })
+    }
+
+    pub(super) fn page_by(&self, limit: &str, token: &str) -> Result<Page<'_>, Refusal> {
+        self.page_up_to(Page::LIMIT_MAX, limit, token)
+    }
+
+    fn page_up_to(&self, most: usize, limit: &str, token: &str) -> Result<Page<'_>, Refusal> {
+        let size: Option<usize> = self.parsed(limit, "be a whole number")?;
+        let constraint = match size {
+            Some(0) => Some("greater than or equal to 1".to_owned()),
+            Some(size) if size > most => Some(format!("less than or equal to {most}")),
+            _ => None,
+        };
+        if let Some(constraint) = constraint {
+            let constraint = format!("have value {constraint}");
+            return Err(Refusal::constraint(limit, self.text(limit), &constraint));
+        }
+        Ok(Page {
+            limit: size,
             token: self.text(token),
             is_descending: false,
         })

@@ -71,7 +71,8 @@ pub(super) fn not_served(service: &str, headers: &HeaderMap) -> Response {
     });
     let name = "UnknownServiceException";
     if !is_form && service != "s3" {
-        return Refusal::new(StatusCode::NOT_FOUND, name, message).into_response();
+        let refusal = Refusal::new(StatusCode::NOT_FOUND, name, message);
+        return refusal.naming_itself().into_response();
     }
     let message = message.replace('&', "&amp;").replace('<', "&lt;");
     let error = format!("<Error><Code>{name}</Code><Message>{message}</Message></Error>");

@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 
 pub(super) const OPERATIONS: [Operation; 1] =
     [
-        Operation::work("DescribeEndpoint", "GET /endpoint", describe_endpoint)
+        Operation::ask("DescribeEndpoint", "GET /endpoint", describe_endpoint)
             .differs("All types have the address of this broker, also `iot:Data` and `iot:Jobs`, which the service has retired (`aws.refuse_retired_endpoints` refuses them)."),
     ];
 

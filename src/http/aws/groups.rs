@@ -181,8 +181,8 @@ fn update_thing_group(draft: &mut Draft<'_>, call: &Call) -> Answered {
         merge: payload.merge,
         expected_version: body.expected_version,
     };
-    let version = draft.update_thing_group(call.path("thingGroupName"), update)?;
-    Ok(json!({ "version": version }))
+    let group = draft.update_thing_group(call.path("thingGroupName"), update)?;
+    Ok(json!({ "version": group.version }))
 }
 
 fn delete_thing_group(draft: &mut Draft<'_>, call: &Call) -> Answered {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::aws::authority::Authority;
+use crate::aws::connectivity::Connectivity;
 use crate::aws::registry::{Draft, Error, Means, Registry, Timestamp};
 use crate::config::Config;
 use crate::engine::Engine;
@@ -26,6 +28,9 @@ const ISSUED_AT_ONCE: usize = 2;
 /// Calls of each kind that run or wait: more than there are connections.
 const CALLS: usize = 512;
 
+/// Calls that wait for a client at the same time: half of the connections, so that others find a place.
+const WAITING: usize = 128;
+
 /// What an operation came to.
 pub(super) enum Output {
     Value(Value),
@@ -37,12 +42,16 @@ pub(super) enum Output {
 pub(in crate::http) struct Host {
     engine: Arc<Engine>,
     authority: Option<Arc<Authority>>,
+    /// How clients' connections ended.
+    pub(super) connectivity: Arc<Connectivity>,
     #[cfg(feature = "tls")]
     signer: Option<Arc<crate::net::ca::Signer>>,
+    registry_token: Option<Arc<str>>,
     /// The threads of changes.
-    pub(super) changes: Jobs,
+    pub(in crate::http) changes: Jobs,
     /// Those that make keys: nobody who asks for something else waits for them.
-    pub(super) issuing: Jobs,
+    pub(in crate::http) issuing: Jobs,
+    waiting: Arc<Semaphore>,
     pub(in crate::http) refused_calls: RefusedCalls,
 }
 
@@ -51,15 +60,18 @@ impl Host {
         Self {
             engine: parts.engine.clone(),
             authority: parts.authority.clone(),
+            connectivity: parts.connectivity.clone(),
             #[cfg(feature = "tls")]
             signer: parts.signer.clone(),
+            registry_token: parts.registry_token.clone(),
             changes: Jobs::bounded(CHANGES_AT_ONCE, CALLS),
             issuing: Jobs::bounded(ISSUED_AT_ONCE, CALLS),
+            waiting: Arc::new(Semaphore::new(WAITING)),
             refused_calls: RefusedCalls::default(),
         }
     }
 
-    pub(super) fn registry(&self) -> Option<&Arc<Registry>> {
+    pub(in crate::http) fn registry(&self) -> Option<&Arc<Registry>> {
         self.authority
             .as_ref()
             .map(|authority| authority.registry())
@@ -70,14 +82,33 @@ impl Host {
         self.authority.as_deref()
     }
 
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     pub(super) fn config(&self) -> &Config {
         self.engine.broker.config()
     }
 
     /// What signs certificates of clients.
     #[cfg(feature = "tls")]
-    pub(super) fn signer(&self) -> Option<&crate::net::ca::Signer> {
+    pub(in crate::http) fn signer(&self) -> Option<&crate::net::ca::Signer> {
         self.signer.as_deref()
+    }
+
+    /// What the broker is known by where the file of its registry is, if it has one.
+    pub(in crate::http) fn registry_token(&self) -> Option<&str> {
+        self.registry_token.as_deref()
+    }
+
+    /// A place for a call that waits for a client.
+    ///
+    /// # Errors
+    ///
+    /// 429 if too many wait already.
+    pub(super) fn place_to_wait(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let place = self.waiting.clone().try_acquire_owned();
+        place.map_err(|_| Refusal::throttled("Too many calls wait for a client already."))
     }
 
     /// Milliseconds since 1970, by the broker's clock.
@@ -91,8 +122,8 @@ impl Host {
             Run::Payload(run) => return run(self, call).map(Output::Payload),
             Run::Read(read) => read(&self.required()?.state(), call),
             Run::Change(change) => self.change(|draft| change(draft, call)),
-            Run::Work(work) | Run::Issue(work) => work(self, call),
-            Run::Refused => Err(Refusal::invalid("It is not implemented.")),
+            Run::Work(work) | Run::Issue(work) | Run::Ask(work) => work(self, call),
+            Run::Await(_) | Run::Refused => Err(Refusal::invalid("It is not implemented.")),
         };
         answered.map(without_nulls).map(Output::Value)
     }
@@ -124,16 +155,21 @@ impl Host {
         &self,
         change: impl FnOnce(&mut Draft<'_>) -> Result<T, E>,
     ) -> Result<Result<T, E>, Refusal> {
-        let means = Means {
+        let registry = self.required()?;
+        Ok(self.with_means(|means| registry.change(means, change)))
+    }
+
+    /// Does what takes the time and random numbers.
+    pub(in crate::http) fn with_means<T>(&self, what: impl FnOnce(Means<'_>) -> T) -> T {
+        what(Means {
             now: self.now(),
             random: &mut || uuid::Uuid::new_v4().as_u128(),
-        };
-        Ok(self.required()?.change(means, change))
+        })
     }
 }
 
 /// Leaves out what has no value, as the service does.
-fn without_nulls(value: Value) -> Value {
+pub(super) fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(members) => {
             let members = members.into_iter().filter(|(_, value)| !value.is_null());

@@ -5,26 +5,30 @@
 //! refused by name. A request is told apart by its path, and where two services share one, by the service
 //! that its signature names ([`caller`]).
 //!
-//! Handlers are plain functions of the registry and a [`Call`]. They run on the few threads for long work,
-//! so that neither a commit nor a key of RSA keeps a worker, and what they make is written and dropped
-//! there.
+//! Handlers are plain functions of the registry, or of the broker, and a [`Call`]. They run on the few threads
+//! for long work, so that neither a commit nor a key of RSA keeps a worker, and what they make is written and
+//! dropped there. Those that deliver messages are futures, which take turns with the connections.
 
 mod attachments;
 mod authorities;
 mod call;
 mod caller;
 mod certificates;
+mod connections;
 mod endpoint;
 mod evaluation;
 mod events;
 mod groups;
 mod host;
+mod messages;
 mod operation;
 mod policies;
 mod refusal;
 mod refused;
+mod retained;
 mod route;
 mod shadows;
+mod signature;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -36,6 +40,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
+use uuid::Uuid;
+
+use crate::budget::Budget;
 
 use super::Api;
 use super::answer::Answer;
@@ -45,9 +52,11 @@ use super::error::{ApiError, excerpt, no_path};
 use call::Call;
 use caller::Caller;
 use host::Output;
-use operation::{Operation, Run};
+use operation::{Operation, Run, Service};
 use refusal::Refusal;
 use route::Found;
+
+use host::without_nulls;
 
 pub(super) use host::Host;
 pub(super) use refused::RefusedCalls;
@@ -57,17 +66,17 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// Answers whatever is not one of the broker's own paths.
 pub(super) async fn serve(State(api): State<Api>, request: Request) -> Response {
-    let answered = answer(&api, request).await;
+    let id = Uuid::new_v4();
+    let answered = answer(&api, id, request).await;
     let mut response = answered.unwrap_or_else(IntoResponse::into_response);
-    stamp(&mut response);
+    stamp(&mut response, id);
     response
 }
 
 /// Gives an answer its request id.
-pub(super) fn stamp(response: &mut Response) {
-    let id = uuid::Uuid::new_v4().to_string();
+fn stamp(response: &mut Response, id: Uuid) {
     // A UUID consists of what a header may have.
-    if let Ok(id) = HeaderValue::try_from(id) {
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
 }
@@ -79,16 +88,22 @@ pub(super) fn refuse(error: ApiError, request: &Request) -> Response {
         return error.into_response();
     }
     let mut response = Refusal::from(error).into_response();
-    stamp(&mut response);
+    stamp(&mut response, Uuid::new_v4());
     response
 }
 
-async fn answer(api: &Api, request: Request) -> Result<Response, Refusal> {
+async fn answer(api: &Api, id: Uuid, request: Request) -> Result<Response, Refusal> {
     match find(api, &request) {
         Ok(found) => {
             let operation = found.operation;
-            let call = Call::read(found, request, api).await?;
-            run(api, operation, call).await
+            let answered = match Call::read(id, found, request, api).await {
+                Ok(call) => run(api, operation, call).await,
+                Err(refusal) => Err(refusal),
+            };
+            answered.map_err(|refusal| match operation.service {
+                Service::IotData => refusal.traced(id),
+                Service::Iot | Service::IotJobsData => refusal,
+            })
         }
         Err(refused) => {
             leave(request.into_body(), api);
@@ -114,7 +129,7 @@ fn find(api: &Api, request: &Request) -> Result<Found, Box<Response>> {
     if let Run::Refused = operation.run {
         return Err(not_answered(api, operation).into_response().into());
     }
-    if api.host.registry().is_none() {
+    if operation.run.needs_registry() && api.host.registry().is_none() {
         let error = format!(
             "{} needs a registry, and this broker has none (--registry).",
             operation.name
@@ -147,17 +162,29 @@ fn not_answered(api: &Api, operation: &Operation) -> Refusal {
 async fn run(api: &Api, operation: &'static Operation, call: Call) -> Result<Response, Refusal> {
     let (host, budget) = (api.host.clone(), api.engine.broker.budget());
     let jobs = match operation.run {
+        Run::Await(run) => {
+            let value = run(api.clone(), call).await?;
+            return respond(without_nulls(value), budget);
+        }
         Run::Change(_) | Run::Payload(_) => &host.changes,
         Run::Issue(_) => &host.issuing,
-        Run::Read(_) | Run::Work(_) | Run::Refused => &api.jobs,
+        Run::Read(_) | Run::Work(_) | Run::Ask(_) | Run::Refused => &api.jobs,
     };
     let job = {
         let host = host.clone();
         move || match host.run(operation, &call)? {
-            Output::Value(Value::Null) => Ok(StatusCode::OK.into_response()),
-            Output::Value(value) => Answer::of(&value, budget).map_err(Refusal::from),
-            Output::Payload(json) => Answer::written(&json, budget).map_err(Refusal::from),
+            Output::Value(value) => respond(value, budget),
+            Output::Payload(json) => {
+                Answer::written(&json, "application/json", budget).map_err(Refusal::from)
+            }
         }
     };
     jobs.run(job).await?
+}
+
+fn respond(value: Value, budget: Budget) -> Result<Response, Refusal> {
+    match value {
+        Value::Null => Ok(StatusCode::OK.into_response()),
+        value => Answer::of(&value, budget).map_err(Refusal::from),
+    }
 }

@@ -1,15 +1,22 @@
 //! What an operation of the service is.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use serde_json::Value;
 
 use crate::aws::registry::{Draft, State};
 
+use super::super::Api;
 use super::call::Call;
 use super::host::Host;
 use super::refusal::Refusal;
 
 /// The value of an answer, where `null` stands for what is left out: members, or the whole body.
 pub(super) type Answered = Result<Value, Refusal>;
+
+/// One that is waited for.
+pub(super) type Awaited = Pin<Box<dyn Future<Output = Answered> + Send>>;
 
 /// The first version that answers any.
 const FIRST: &str = "0.1.0";
@@ -45,6 +52,10 @@ pub(super) enum Run {
     Payload(fn(&Host, &Call) -> Result<Vec<u8>, Refusal>),
     /// By making keys or signatures, which takes long.
     Issue(fn(&Host, &Call) -> Answered),
+    /// By a broker that need not have a registry.
+    Ask(fn(&Host, &Call) -> Answered),
+    /// The same by a task that waits for others.
+    Await(fn(Api, Call) -> Awaited),
     /// Not at all.
     Refused,
 }
@@ -132,6 +143,22 @@ impl Operation {
         Self::iot(name, line, Run::Payload(run))
     }
 
+    pub(super) const fn ask(
+        name: &'static str,
+        line: &'static str,
+        run: fn(&Host, &Call) -> Answered,
+    ) -> Self {
+        Self::iot(name, line, Run::Ask(run))
+    }
+
+    pub(super) const fn wait(
+        name: &'static str,
+        line: &'static str,
+        run: fn(Api, Call) -> Awaited,
+    ) -> Self {
+        Self::iot(name, line, Run::Await(run))
+    }
+
     /// The same of another service than the control plane.
     pub(super) const fn of(self, service: Service) -> Self {
         Self { service, ..self }
@@ -151,5 +178,17 @@ impl Operation {
 
     pub(super) fn path(&self) -> &'static str {
         self.line.split_once(' ').map_or("", |(_, path)| path)
+    }
+}
+
+impl Run {
+    /// Whether there is nothing to be done without a registry.
+    pub(super) fn needs_registry(self) -> bool {
+        match self {
+            Self::Read(_) | Self::Change(_) | Self::Work(_) | Self::Payload(_) | Self::Issue(_) => {
+                true
+            }
+            Self::Ask(_) | Self::Await(_) | Self::Refused => false,
+        }
     }
 }

@@ -4,8 +4,11 @@ use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::aws::registry;
+use crate::codec::ReasonCode;
+use crate::protocol::violation::Violation;
 
 use super::super::error::{ApiError, beginning};
 
@@ -50,6 +53,35 @@ impl Refusal {
         ))
     }
 
+    /// With its name in the body, too: the protocols of other services have it nowhere else.
+    pub(super) fn naming_itself(mut self) -> Self {
+        self.members.push(("__type", self.name.into()));
+        self
+    }
+
+    /// 404.
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        let name = "ResourceNotFoundException";
+        Self::new(StatusCode::NOT_FOUND, name, message)
+    }
+
+    /// 403.
+    pub(super) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "ForbiddenException", message)
+    }
+
+    /// 429, as the data planes have it (AWS-OPS-13).
+    pub(super) fn throttled(message: impl Into<String>) -> Self {
+        let name = "ThrottlingException";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, name, message)
+    }
+
+    /// With the request's id, as the data plane has it in its errors (AWS-HTTP-04).
+    pub(super) fn traced(mut self, id: Uuid) -> Self {
+        self.members.push(("traceId", id.to_string().into()));
+        self
+    }
+
     /// The same with other members.
     pub(super) fn with(self, members: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
         Self {
@@ -77,8 +109,8 @@ impl From<registry::Error> for Refusal {
             registry::Error::ResourceAlreadyExists { id, arn, .. } => {
                 refusal.members = vec![("resourceId", id.into()), ("resourceArn", arn.into())];
             }
-            registry::Error::InternalFailure(cause) => {
-                tracing::error!("the registry did not take a change: {cause}");
+            registry::Error::InternalFailure(_) => {
+                tracing::error!("the registry did not take a change: {}", refusal.message);
             }
             _ => {}
         }
@@ -98,6 +130,24 @@ impl From<ApiError> for Refusal {
             _ => "InvalidRequestException",
         };
         Self::new(status, name, error.text())
+    }
+}
+
+/// Why a message is not taken.
+impl From<Violation> for Refusal {
+    fn from(violation: Violation) -> Self {
+        // Of the rules that are about how much there is, and not about the message itself.
+        let is_limit = violation.rule.starts_with("limits.") || violation.rule == "AWS-LIM-19";
+        let text = violation.text.into_owned();
+        match violation.reason {
+            ReasonCode::NotAuthorized => Self::forbidden(text),
+            ReasonCode::PacketTooLarge => {
+                let name = "RequestEntityTooLargeException";
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, name, text)
+            }
+            ReasonCode::QuotaExceeded if is_limit => Self::throttled(text),
+            _ => Self::invalid(text),
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use percent_encoding::percent_decode_str;
 use super::caller::Caller;
 use super::operation::{Operation, Service};
 use super::{
-    attachments, authorities, certificates, endpoint, evaluation, events, groups, policies,
-    shadows, tags, things, types, unanswered,
+    attachments, authorities, certificates, connections, endpoint, evaluation, events, groups,
+    messages, policies, retained, shadows, tags, things, types, unanswered,
 };
 
 /// All operations, by resource.
@@ -27,6 +27,9 @@ pub(super) const OPERATIONS: &[&[Operation]] = &[
     &events::OPERATIONS,
     &tags::OPERATIONS,
     &shadows::OPERATIONS,
+    &messages::OPERATIONS,
+    &retained::OPERATIONS,
+    &connections::OPERATIONS,
     unanswered::OPERATIONS,
 ];
 

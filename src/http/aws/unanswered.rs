@@ -2,7 +2,7 @@
 //! is refused by its name.
 
 use super::operation::Operation;
-use super::operation::Service::{Iot, IotData, IotJobsData};
+use super::operation::Service::{Iot, IotJobsData};
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation::refused(
@@ -385,11 +385,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     Operation::refused(Iot, "GetPercentiles", "POST /indices/percentiles"),
     Operation::refused(Iot, "GetStatistics", "POST /indices/statistics"),
-    Operation::refused(
-        Iot,
-        "GetThingConnectivityData",
-        "POST /things/{thingName}/connectivity-data",
-    ),
     Operation::refused(Iot, "GetTopicRule", "GET /rules/{ruleName}"),
     Operation::refused(Iot, "GetTopicRuleDestination", "GET /destinations/{arn+}"),
     Operation::refused(Iot, "GetV2LoggingOptions", "GET /v2LoggingOptions"),
@@ -652,29 +647,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Iot,
         "ValidateSecurityProfileBehaviors",
         "POST /security-profile-behaviors/validate",
-    ),
-    Operation::refused(
-        IotData,
-        "DeleteConnection",
-        "DELETE /connections/{clientId}",
-    ),
-    Operation::refused(IotData, "GetConnection", "GET /connections/{clientId}"),
-    Operation::refused(
-        IotData,
-        "GetRetainedMessage",
-        "GET /retainedMessage/{topic}",
-    ),
-    Operation::refused(IotData, "ListRetainedMessages", "GET /retainedMessage"),
-    Operation::refused(
-        IotData,
-        "ListSubscriptions",
-        "GET /connections/{clientId}/subscriptions",
-    ),
-    Operation::refused(IotData, "Publish", "POST /topics/{topic}"),
-    Operation::refused(
-        IotData,
-        "SendDirectMessage",
-        "POST /connections/{clientId}/messages",
     ),
     Operation::refused(
         IotJobsData,

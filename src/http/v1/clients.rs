@@ -11,7 +11,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::broker::{ClientSnapshot, Dirty, PartBounds, Session, TlsDetails, TlsFacts};
+use crate::broker::{ClientSnapshot, PartBounds, Removal, Session, TlsDetails, TlsFacts};
 use crate::codec::{PacketType, ReasonCode};
 use crate::message::cause::Cause;
 
@@ -19,6 +19,7 @@ use super::super::Api;
 use super::super::answer::Answer;
 use super::super::error::{ApiError, excerpt};
 use super::super::query::{LIST, NoParameters, OwnedPageOf, Parameters};
+use super::super::turns;
 
 /// What a client is told as Reason String.
 const REASON_STRING: &str = "disconnected through the control API";
@@ -155,16 +156,12 @@ pub(super) async fn disconnect(
         None => ReasonCode::AdministrativeAction,
     };
     let session = engine.broker.find(&id).ok_or_else(|| unknown(&id))?;
-    let mut dirty = Dirty::default();
-    let context = engine.broker.context(engine.clock.now());
     let cause = Cause::Kicked {
         reason,
         text: REASON_STRING,
     };
-    let disconnected = engine
-        .broker
-        .disconnect(&session, cause, &context, &mut dirty);
-    super::flush(engine, dirty).await;
+    let disconnected = turns::disconnect(engine, &session, cause, Removal::default()).await;
+    let disconnected = disconnected.ok_or_else(|| unknown(&id))?;
     tracing::info!(client_id = &*excerpt(&id), %reason, disconnected, "disconnected through the control API");
     Ok(Json(Disconnected {
         client_id: id,

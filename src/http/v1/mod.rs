@@ -1,5 +1,7 @@
 //! The control API: its paths, what it answers where there is none, and its resources, one file each.
 
+#[cfg(feature = "aws")]
+mod certificates;
 mod clients;
 mod clock;
 mod groups;
@@ -9,6 +11,8 @@ mod policy;
 mod publish;
 #[cfg(feature = "aws")]
 mod refused_calls;
+#[cfg(feature = "aws")]
+mod registry;
 mod retained;
 mod stats;
 mod topics;
@@ -16,8 +20,7 @@ mod topics;
 use axum::Router;
 use axum::routing::{get, post};
 
-use crate::broker::{Dirty, Page};
-use crate::engine::Engine;
+use crate::broker::Page;
 
 use super::Api;
 use super::error::{unknown_path, wrong_method};
@@ -43,22 +46,15 @@ pub(super) fn router() -> Router<Api> {
     #[cfg(feature = "aws")]
     let router = router
         .route("/policy/explain", get(policy::explain))
-        .route("/refused-calls", get(refused_calls::list));
+        .route("/refused-calls", get(refused_calls::list))
+        .route(
+            "/registry",
+            get(registry::export)
+                .put(registry::import)
+                .post(registry::import),
+        )
+        .route("/certificates", post(certificates::add));
     router.method_not_allowed_fallback(wrong_method)
-}
-
-/// Writes what a call into the broker composed. Given up half-way, the owners of the connections
-/// write the rest.
-async fn flush(engine: &Engine, mut dirty: Dirty) {
-    let broker = &engine.broker;
-    while !broker.flush_some(
-        dirty.writes(),
-        &broker.context(engine.clock.now()),
-        &mut dirty,
-    ) {
-        tokio::task::yield_now().await;
-        dirty.begin_turn();
-    }
 }
 
 /// What `show` makes of the entries of a page. Where one has gone since the page was made, what

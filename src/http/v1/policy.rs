@@ -33,8 +33,8 @@ const NO_SUBSCRIPTIONS: PartBounds = PartBounds { count: 0, bytes: 0 };
 #[derive(Serialize)]
 struct Explained {
     client: String,
-    /// `None`: nobody in particular.
-    certificate_id: Option<String>,
+    /// A certificate's or an access key's id, or a user's name; `None`: nobody in particular.
+    principal: Option<String>,
     allowed: bool,
     /// Why, where no policy was asked.
     reason: Option<&'static str>,
@@ -85,12 +85,9 @@ fn look_into(api: &Api, parameters: &Parameters) -> Result<Explained, ApiError> 
     let certificate = parameters.text("certificate");
     // An ARN ends with the id.
     let certificate = certificate.map(|text| text.rsplit('/').next().unwrap_or(text));
-    let certificate_id = match (certificate, &session) {
-        (Some(given), _) => Some(given.into()),
-        (None, Some(session)) => match &session.principal {
-            Principal::Certificate(id) => Some(id.clone()),
-            _ => None,
-        },
+    let principal = match (certificate, &session) {
+        (Some(given), _) => Principal::Certificate(given.into()),
+        (None, Some(session)) => session.principal.clone(),
         (None, None) => {
             let error = format!(
                 "client '{}' has no session: its certificate has to be named",
@@ -100,7 +97,7 @@ fn look_into(api: &Api, parameters: &Parameters) -> Result<Explained, ApiError> 
         }
     };
     let client = Client {
-        certificate_id: certificate_id.clone(),
+        principal: principal.clone(),
         source: source(id, session.as_ref()),
     };
     let deed = deed(parameters, id)?;
@@ -108,7 +105,7 @@ fn look_into(api: &Api, parameters: &Parameters) -> Result<Explained, ApiError> 
         Some(authority) => authority.explain(client, deed, now),
         None => Explanation::settled(true, "this broker has no registry, and so no policies"),
     };
-    Ok(Explained::new(id, certificate_id.as_deref(), explanation))
+    Ok(Explained::new(id, &principal, explanation))
 }
 
 /// Where the client comes from, as far as it is connected.
@@ -184,10 +181,10 @@ fn receive(resource: &str) -> Deed<'_> {
 }
 
 impl Explained {
-    fn new(client: &str, certificate_id: Option<&str>, explanation: Explanation) -> Self {
+    fn new(client: &str, principal: &Principal, explanation: Explanation) -> Self {
         Self {
             client: client.to_owned(),
-            certificate_id: certificate_id.map(str::to_owned),
+            principal: principal.name().map(str::to_owned),
             allowed: explanation.is_allowed,
             reason: explanation.reason,
             policies: explanation.policies,

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::broker::{Dirty, OutsideMessage, Publishing, Reach};
+use crate::broker::{Dirty, OutsideMessage, Publishing};
 use crate::codec::{MessageProperties, QoS, ReasonCode};
 use crate::engine::Engine;
 use crate::protocol::violation::Violation;
@@ -20,10 +20,7 @@ use super::super::Api;
 use super::super::body::JsonBody;
 use super::super::error::ApiError;
 use super::super::query::NoParameters;
-
-/// A body up to this size, in bytes, is handled where it came in; a larger one takes too long for
-/// that.
-const SMALL: usize = 64 * 1024;
+use super::super::turns;
 
 /// User properties of one message, in bytes of its packet: a short pair takes several times its
 /// bytes while it waits to be sent.
@@ -133,51 +130,14 @@ pub(super) async fn publish(
     _: NoParameters,
     body: JsonBody,
 ) -> Result<Json<Published>, ApiError> {
-    let mut dirty = Dirty::default();
-    let result = match body.len() <= SMALL {
-        true => publish_body(&body, &api.engine, &mut dirty),
-        false => {
-            let engine = api.engine.clone();
-            let job = move || {
-                let mut dirty = Dirty::default();
-                let result = publish_body(&body, &engine, &mut dirty);
-                (result, dirty)
-            };
-            let (result, touched) = api.jobs.run(job).await?;
-            dirty = touched;
-            result
-        }
-    };
-    let reach = match result {
-        Ok(publishing) => finish(publishing, &api.engine, &mut dirty).await,
-        Err(error) => Err(error),
-    };
-    super::flush(&api.engine, dirty).await;
-    let reach = reach?;
+    let size = body.len();
+    let begin = move |engine: &Engine, dirty: &mut Dirty| publish_body(&body, engine, dirty);
+    let reach = turns::publish(&api, size, begin, refusal).await?;
     Ok(Json(Published {
         matched: reach.subscribers + reach.groups > 0,
         subscribers: reach.subscribers,
         groups: reach.groups,
     }))
-}
-
-/// Serves all receivers, in turns with others.
-async fn finish(
-    mut publishing: Publishing,
-    engine: &Engine,
-    dirty: &mut Dirty,
-) -> Result<Reach, ApiError> {
-    let broker = &engine.broker;
-    loop {
-        let context = broker.context(engine.clock.now());
-        if broker.go_on_publishing(&mut publishing, &context, dirty) {
-            break;
-        }
-        broker.flush_some(dirty.writes(), &context, dirty);
-        tokio::task::yield_now().await;
-        dirty.begin_turn();
-    }
-    publishing.reach(&broker.config().limits).map_err(refusal)
 }
 
 fn publish_body(

@@ -54,7 +54,7 @@ pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, A
             .retained_page(filter.as_deref(), &page.as_page(), now);
         let mut room = PAYLOADS;
         let messages = found.entries.iter();
-        let messages = messages.map(|message| Retained::of(message, &mut room));
+        let messages = messages.map(|kept| Retained::of(&kept.message, &mut room));
         Answer::list("retained", messages, found.total, engine.broker.budget())
     };
     api.jobs.run(job).await?

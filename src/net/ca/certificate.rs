@@ -224,6 +224,11 @@ pub(super) fn is_issued_by(path: &Path, ca: &Path) -> Result<bool, CertError> {
     ))
 }
 
+/// The id of the first certificate in a file.
+pub(super) fn fingerprint_of(path: &Path) -> Result<String, CertError> {
+    Ok(crate::net::tls::fingerprint(&first(path)?))
+}
+
 fn first(path: &Path) -> Result<CertificateDer<'static>, CertError> {
     let mut chain = pem::certificates(path)?.into_iter();
     chain

@@ -254,15 +254,48 @@ impl Authority {
         kind: KeyKind,
         out_dir: impl AsRef<Path>,
     ) -> Result<Issued, CertError> {
-        certificate::check_name(name)?;
-        let certificate = out_dir.as_ref().join(format!("{name}.certificate.pem"));
-        let private_key = out_dir.as_ref().join(format!("{name}.private.key"));
-        create_folder(out_dir.as_ref())?;
+        let (certificate, private_key) = client_files(name, out_dir.as_ref())?;
         for path in [&certificate, &private_key] {
             if files::exists(path)? {
                 return Err(CertError::Exists { path: path.clone() });
             }
         }
+        self.write(name, kind, certificate, private_key)
+    }
+
+    /// The same where the two files are not there; where they are, they stay as they are, whoever issued
+    /// them. Who asks for the same name at the same time gets the same files.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`issue`](Self::issue), one file without the other, and a certificate that cannot be read.
+    pub fn issue_if_missing(
+        &self,
+        name: &str,
+        kind: KeyKind,
+        out_dir: impl AsRef<Path>,
+    ) -> Result<Issued, CertError> {
+        let (certificate, private_key) = client_files(name, out_dir.as_ref())?;
+        let _lock = files::lock(&self.folder)?;
+        if !files::is_pair(&certificate, &private_key)? {
+            return self.write(name, kind, certificate, private_key);
+        }
+        let certificate_id = certificate::fingerprint_of(&certificate)?;
+        Ok(Issued {
+            certificate,
+            private_key,
+            certificate_id,
+        })
+    }
+
+    /// Issues a certificate to two files that are not there.
+    fn write(
+        &self,
+        name: &str,
+        kind: KeyKind,
+        certificate: PathBuf,
+        private_key: PathBuf,
+    ) -> Result<Issued, CertError> {
         let pem = self.issue_pem(name, kind)?;
         files::write_new(&private_key, &pem.private_key, Access::Owner)?;
         files::write_new(&certificate, &pem.certificate, Access::Everyone)
@@ -333,6 +366,14 @@ impl std::fmt::Debug for IssuedPem {
             .field("certificate_id", &self.certificate_id)
             .finish_non_exhaustive()
     }
+}
+
+/// The files of a client certificate: its own and its key's. Their folder is made when it is missing.
+fn client_files(name: &str, folder: &Path) -> Result<(PathBuf, PathBuf), CertError> {
+    certificate::check_name(name)?;
+    create_folder(folder)?;
+    let certificate = folder.join(format!("{name}.certificate.pem"));
+    Ok((certificate, folder.join(format!("{name}.private.key"))))
 }
 
 /// A server certificate outlived its authority: clients that trust a new one would refuse it.
@@ -581,6 +622,24 @@ mod tests {
         assert!(matches!(error, CertError::Exists { path } if path == issued.private_key));
         assert_eq!(fs::read(&issued.private_key).unwrap(), key);
         assert!(!issued.certificate.exists());
+    }
+
+    #[test]
+    fn who_asks_at_once_for_what_is_missing_gets_the_same_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::open(folder.path()).unwrap();
+        let issue = || authority.issue_if_missing("demo", KeyKind::Ecdsa, folder.path());
+        let issued: Vec<_> = std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..8).map(|_| scope.spawn(|| issue().unwrap())).collect();
+            let answers = asking.into_iter().map(|asking| asking.join().unwrap());
+            answers.collect()
+        });
+        assert!(issued.iter().all(|own| *own == issued[0]));
+        let kept = fs::read(&issued[0].private_key).unwrap();
+        assert_eq!(issue().unwrap(), issued[0]);
+        assert_eq!(fs::read(&issued[0].private_key).unwrap(), kept);
+        fs::remove_file(&issued[0].certificate).unwrap();
+        assert!(matches!(issue(), Err(CertError::Incomplete { .. })));
     }
 
     #[test]

@@ -4,7 +4,10 @@ use aws_lc_rs::signature::{
     ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1, ECDSA_P521_SHA512_ASN1, UnparsedPublicKey,
     VerificationAlgorithm,
 };
-use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, PublicKeyData, SignatureAlgorithm};
+use rcgen::{
+    PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_RSA_SHA256,
+    PublicKeyData, SignatureAlgorithm,
+};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_SIG_ECDSA_WITH_SHA256,
@@ -22,10 +25,9 @@ const LENGTH_MAX: usize = 4096;
 
 /// The public key of a request whose signature shows that whoever asks has the private one.
 pub(super) struct RequestedKey {
-    /// SubjectPublicKeyInfo as the request has it: the curve of a key does not follow from the signature.
-    info: Vec<u8>,
     bits: Vec<u8>,
-    is_rsa: bool,
+    /// One of the family and the curve of the key, from which rcgen makes its SubjectPublicKeyInfo.
+    algorithm: &'static SignatureAlgorithm,
 }
 
 impl RequestedKey {
@@ -42,36 +44,38 @@ impl RequestedKey {
         let (_, request) = X509CertificationRequest::from_der(&block.contents)
             .map_err(|_| "it is no PKCS#10".to_owned())?;
         let key = &request.certification_request_info.subject_pki;
-        let is_rsa = is_rsa(&request)?;
+        let algorithm = algorithm(&request)?;
         verify(&request)?;
         Ok(Self {
-            info: key.raw.to_vec(),
             bits: key.subject_public_key.data.to_vec(),
-            is_rsa,
+            algorithm,
         })
     }
 
     pub(super) fn is_rsa(&self) -> bool {
-        self.is_rsa
+        self.algorithm == &PKCS_RSA_SHA256
     }
 }
 
-/// Whether the key is one of RSA; it may be one of ECDSA on three curves, and nothing else.
-fn is_rsa(request: &X509CertificationRequest<'_>) -> Result<bool, String> {
+/// What the key is for: RSA, or ECDSA on one of three curves, and nothing else.
+fn algorithm(
+    request: &X509CertificationRequest<'_>,
+) -> Result<&'static SignatureAlgorithm, String> {
     let key = &request.certification_request_info.subject_pki;
     match key.parsed() {
         Ok(PublicKey::RSA(rsa)) if rsa.key_size() < RSA_BITS => Err(format!(
             "its key of RSA has {} bits, and {RSA_BITS} are the fewest",
             rsa.key_size()
         )),
-        Ok(PublicKey::RSA(_)) => Ok(true),
+        Ok(PublicKey::RSA(_)) => Ok(&PKCS_RSA_SHA256),
         Ok(PublicKey::EC(_)) => {
             let curve = key.algorithm.parameters.as_ref();
             let curve = curve.and_then(|curve| curve.as_oid().ok());
-            let known = [OID_EC_P256, OID_NIST_EC_P384, OID_NIST_EC_P521];
-            match curve.is_some_and(|curve| known.contains(&curve)) {
-                true => Ok(false),
-                false => Err("its key is on none of P-256, P-384 and P-521".to_owned()),
+            match curve {
+                Some(curve) if curve == OID_EC_P256 => Ok(&PKCS_ECDSA_P256_SHA256),
+                Some(curve) if curve == OID_NIST_EC_P384 => Ok(&PKCS_ECDSA_P384_SHA384),
+                Some(curve) if curve == OID_NIST_EC_P521 => Ok(&PKCS_ECDSA_P521_SHA512),
+                _ => Err("its key is on none of P-256, P-384 and P-521".to_owned()),
             }
         }
         _ => Err("its key is neither one of RSA nor of ECDSA".to_owned()),
@@ -104,19 +108,11 @@ fn verify(request: &X509CertificationRequest<'_>) -> Result<(), String> {
 }
 
 impl PublicKeyData for RequestedKey {
-    fn subject_public_key_info(&self) -> Vec<u8> {
-        self.info.clone()
-    }
-
     fn der_bytes(&self) -> &[u8] {
         &self.bits
     }
 
-    /// Says no more than the family: what goes into the certificate is the request's own.
     fn algorithm(&self) -> &'static SignatureAlgorithm {
-        match self.is_rsa {
-            true => &PKCS_RSA_SHA256,
-            false => &PKCS_ECDSA_P256_SHA256,
-        }
+        self.algorithm
     }
 }

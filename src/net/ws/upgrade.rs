@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::future::{pending, ready};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -13,6 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::auth::origin;
 use crate::broker::ConnectionFacts;
 use crate::config::{Config, Profile};
+
+#[cfg(feature = "aws")]
+use crate::time::milliseconds;
 
 use super::super::Shared;
 use super::super::http1::{self, Bounds, Ended};
@@ -42,11 +47,11 @@ struct Refusal {
 }
 
 /// Answers the request and returns the stream with what was read from it already, once both sides
-/// speak WebSocket. Says in the log why if they never do.
+/// speak WebSocket. Notes who has signed the request, and says in the log why if they never do.
 pub(in super::super) async fn upgrade<S>(
     shared: &Shared,
     stream: S,
-    facts: &ConnectionFacts,
+    facts: &mut ConnectionFacts,
 ) -> Option<(Bytes, S)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -55,7 +60,8 @@ where
     let limit = config.limits.connect_timeout;
     let peer = facts.peer;
     let listener = facts.listener;
-    let exchange = shared.engine.clock.timeout(limit, exchange(config, stream));
+    let exchange = exchange(config, shared.engine.clock.date(), stream);
+    let exchange = shared.engine.clock.timeout(limit, exchange);
     let outcome = tokio::select! {
         outcome = exchange => outcome,
         () = shared.engine.stopping.cancelled() => return None,
@@ -64,7 +70,13 @@ where
         shared.engine.broker.count_refused();
     }
     let reason = match outcome {
-        Ok(Ok(upgraded)) => return Some(upgraded),
+        Ok(Ok((front, stream, _signer))) => {
+            #[cfg(feature = "aws")]
+            {
+                facts.access_key = _signer;
+            }
+            return Some((front, stream));
+        }
         Ok(Err(Failure::Refused(refusal))) => {
             let status = refusal.status.as_u16();
             // As Debug text, which no line break leaves.
@@ -88,14 +100,26 @@ enum Failure {
     Silent,
 }
 
-async fn exchange<S>(config: &Config, stream: S) -> Result<(Bytes, S), Failure>
+/// The id of the access key with which a request was signed, if it was.
+type Signer = Option<Arc<str>>;
+
+async fn exchange<S>(
+    config: &Config,
+    date: SystemTime,
+    stream: S,
+) -> Result<(Bytes, S, Signer), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let refused = Mutex::new(None);
+    let (refused, signed) = (Mutex::new(None), Mutex::new(None));
     let answer = |request: Request<Incoming>| {
-        ready(match check(config, &request) {
-            Ok(accept) => switch(accept),
+        let checked = check(config, &request)
+            .and_then(|accept| Ok((accept, check_signature(config, &request, date)?)));
+        ready(match checked {
+            Ok((accept, signer)) => {
+                *signed.lock() = signer;
+                switch(accept)
+            }
             Err(refusal) => {
                 let response = refusal.response();
                 *refused.lock() = Some(refusal);
@@ -112,7 +136,7 @@ where
     match (refused.into_inner(), served) {
         (Some(refusal), _) => Err(Failure::Refused(refusal)),
         (None, Err(error)) => Err(Failure::Broken(error)),
-        (None, Ok(Ended::Switched { stream, read })) => Ok((read, stream)),
+        (None, Ok(Ended::Switched { stream, read })) => Ok((read, stream, signed.into_inner())),
         (None, Ok(Ended::Closed)) => Err(Failure::Silent),
         (None, Ok(Ended::GivenUp { why, .. })) => match why {},
     }
@@ -154,6 +178,42 @@ fn check<B>(config: &Config, request: &Request<B>) -> Result<HeaderValue, Refusa
         .get(header::SEC_WEBSOCKET_KEY)
         .and_then(|key| accept_key(key.as_bytes()))
         .ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, bad_key))
+}
+
+/// Checks the signature of a request that has one, if there are access keys to check it by. An authorizer may
+/// yet let in who has none.
+#[cfg(feature = "aws")]
+fn check_signature<B>(
+    config: &Config,
+    request: &Request<B>,
+    date: SystemTime,
+) -> Result<Signer, Refusal> {
+    use crate::auth::sigv4::{self, Refused, verify};
+
+    if config.access_keys.is_empty() {
+        return Ok(None);
+    }
+    let headers = request.headers().iter();
+    let headers = headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let headers: Vec<_> = headers.collect();
+    let signed = sigv4::Request {
+        method: request.method().as_str(),
+        path: request.uri().path(),
+        query: request.uri().query().unwrap_or_default(),
+        headers: &headers,
+        body: b"",
+    };
+    let now = i64::try_from(milliseconds(date) / 1000).unwrap_or(i64::MAX);
+    match verify(&config.access_keys, &signed, now) {
+        Ok(key) => Ok(Some(key.id.as_str().into())),
+        Err(Refused::Missing) => Ok(None),
+        Err(refused) => Err(Refusal::new(StatusCode::FORBIDDEN, refused.text())),
+    }
+}
+
+#[cfg(not(feature = "aws"))]
+fn check_signature<B>(_: &Config, _: &Request<B>, _: SystemTime) -> Result<Signer, Refusal> {
+    Ok(None)
 }
 
 fn switch(accept: HeaderValue) -> Response<String> {

@@ -2,6 +2,7 @@
 //! both versions, and has its effect or the service's refusal.
 
 mod certificate;
+mod inquiry;
 mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::support::*;
 use crate::table::blocks;
 
+use inquiry::Compared;
 use trial::Bench;
 
 /// What does not come by MQTT with a certificate, and how it comes: it is tried there when that exists.
@@ -23,6 +25,8 @@ const LATER: [(u32, &str); 7] = [
     (102, "authorizer"),
 ];
 
+/// Those who say what the broker would do are asked at the same moment (AWS-OPS-57).
+///
 /// AWS-PEX-01 to AWS-PEX-100, AWS-FAIL-01 to AWS-FAIL-05 AWS-ID-40
 #[test]
 fn worked_verdicts_hold_on_the_wire() {
@@ -45,6 +49,11 @@ fn worked_verdicts_hold_on_the_wire() {
             [&5],
             "partly tried"
         );
+        let expected = Compared {
+            by_test: 106,
+            by_explanation: 130,
+        };
+        assert_eq!(bench.compared, expected);
     });
 }
 

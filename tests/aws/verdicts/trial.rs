@@ -14,6 +14,7 @@ use crate::support::*;
 use crate::table::{Block, Place, Request, Verdict};
 
 use super::certificate::Issuer;
+use super::inquiry::Compared;
 
 /// What a request may need beside what its policies are asked.
 const ACTIONS: [&str; 5] = [
@@ -27,6 +28,7 @@ const ACTIONS: [&str; 5] = [
 /// Brokers to try requests at, in one version.
 pub(super) struct Bench {
     version: Version,
+    pub(super) compared: Compared,
     plain: Site,
     /// Topics that begin with `$` are topics like others here: what is behind them is not there yet.
     reserved: Site,
@@ -54,6 +56,7 @@ impl Bench {
     pub(super) fn new(version: Version) -> Self {
         Self {
             version,
+            compared: Compared::default(),
             plain: Site::open(|_| {}),
             reserved: Site::open(|config| config.aws.refuse_reserved_topics = false),
             elsewhere: Site::open(|config| {
@@ -80,6 +83,7 @@ impl Bench {
             &mut self.plain
         };
         let device = site.enrol(block, request);
+        self.compared.ask(&site.stand, request, &device);
         let mut trial = Trial {
             version: self.version,
             request,
@@ -104,6 +108,7 @@ impl Site {
         let stand = Stand::with(|config| {
             config.tls.in_memory = false;
             config.tls.certs = folder.path().to_owned();
+            config.listeners.http = Some(0);
             change(config);
         });
         let watcher = stand.device("watcher", &json!([everything()]));

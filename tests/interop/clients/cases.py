@@ -57,6 +57,16 @@ def report(name, error=None):
     print(json.dumps(result), flush=True)
 
 
+def report_all(cases, *arguments):
+    """Runs functions as cases by their names, each to its end or its first failure."""
+    for case in cases:
+        try:
+            case(*arguments)
+            report(case.__name__)
+        except Exception:  # noqa: BLE001 - whatever a client raises is the result of the case
+            report(case.__name__, traceback.format_exc(limit=-3))
+
+
 def check(what, got, want):
     """Fails the case unless `got` equals `want`."""
     if got != want:

@@ -119,8 +119,106 @@ pub enum FileError {
     Registry(Error),
 }
 
-/// Imports the document in a file: JSON if its name ends in `.json`, else TOML. Files that it names are
-/// looked for beside it.
+/// A document in a file: JSON if its name ends in `.json`, else TOML. Files that it names are looked for
+/// beside it.
+pub struct Document {
+    path: PathBuf,
+    text: String,
+    format: Format,
+}
+
+impl Document {
+    /// Reads the file, and nothing of what stands in it.
+    ///
+    /// # Errors
+    ///
+    /// [`FileError::Unreadable`].
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let text = fs::read_to_string(path).map_err(|source| FileError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        let is_json = path.extension().is_some_and(|own| own == "json");
+        Ok(Self {
+            path: path.to_owned(),
+            text,
+            format: if is_json { Format::Json } else { Format::Toml },
+        })
+    }
+
+    /// Makes a registry what the document says.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`import()`].
+    pub fn import(&self, registry: &Registry, means: Means<'_>) -> Result<Vec<Applied>, FileError> {
+        let source = Source {
+            text: &self.text,
+            format: self.format,
+            read: &|named| self.read_beside(named),
+        };
+        import(registry, means, &source).map_err(|error| match error {
+            ImportError::Document(source) => self.wrong(source),
+            ImportError::Registry(error) => FileError::Registry(error),
+        })
+    }
+
+    /// The same document in JSON, with the content of the files that it names in their place: for somebody
+    /// who has none of them.
+    ///
+    /// # Errors
+    ///
+    /// What can be seen to be wrong with it without a registry.
+    pub fn whole(&self) -> Result<Whole<'_>, FileError> {
+        let parsed = place::parse(&self.text, self.format);
+        let mut fleet = parsed.map_err(|error| self.wrong(error))?;
+        let mut import = Import::default();
+        let read = import.read_files(&mut fleet, &|named| self.read_beside(named));
+        read.map_err(|reason| self.wrong_at(&import.path, reason))?;
+        fleet.forget_files();
+        let json = serde_json::to_value(&fleet);
+        let json = json.map_err(|error| self.wrong_at(&[], error.to_string()))?;
+        Ok(Whole { of: self, json })
+    }
+
+    fn read_beside(&self, named: &Path) -> io::Result<String> {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        fs::read_to_string(folder.join(named))
+    }
+
+    fn wrong_at(&self, member: &[place::Step], reason: String) -> FileError {
+        self.wrong(place::locate(&self.text, self.format, member, reason))
+    }
+
+    fn wrong(&self, source: FleetError) -> FileError {
+        FileError::Document {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// A [`Document`] that names no files.
+pub struct Whole<'a> {
+    of: &'a Document,
+    json: serde_json::Value,
+}
+
+impl Whole<'_> {
+    /// It.
+    #[must_use]
+    pub fn json(&self) -> String {
+        self.json.to_string()
+    }
+
+    /// What somebody else found wrong with it, and where that is in the file.
+    #[must_use]
+    pub fn wrong(&self, member: &str, reason: String) -> FileError {
+        self.of.wrong_at(&place::steps(member, &self.json), reason)
+    }
+}
+
+/// Imports the document in a file.
 ///
 /// # Errors
 ///
@@ -130,24 +228,7 @@ pub fn import_file(
     means: Means<'_>,
     path: &Path,
 ) -> Result<Vec<Applied>, FileError> {
-    let text = fs::read_to_string(path).map_err(|source| FileError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
-    let is_json = path.extension().is_some_and(|own| own == "json");
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let source = Source {
-        text: &text,
-        format: if is_json { Format::Json } else { Format::Toml },
-        read: &|named| fs::read_to_string(folder.join(named)),
-    };
-    import(registry, means, &source).map_err(|error| match error {
-        ImportError::Document(source) => FileError::Document {
-            path: path.to_owned(),
-            source,
-        },
-        ImportError::Registry(error) => FileError::Registry(error),
-    })
+    Document::open(path)?.import(registry, means)
 }
 
 /// A registry as a document.
@@ -183,6 +264,16 @@ struct Fleet {
 }
 
 impl Fleet {
+    /// Leaves out where certificates were read from.
+    fn forget_files(&mut self) {
+        for certificate in &mut self.certificates {
+            certificate.certificate_file = None;
+        }
+        for ca in &mut self.ca_certificates {
+            ca.certificate_file = None;
+        }
+    }
+
     fn write(&self, format: Format) -> Result<String, String> {
         match format {
             Format::Json => serde_json::to_string_pretty(self)

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
+use serde_json::Value;
 use serde_path_to_error::Segment;
 use strsim::levenshtein;
 
@@ -105,6 +106,41 @@ fn with_nearest(reason: &str) -> String {
         }
         _ => format!("unknown field `{rest}"),
     }
+}
+
+/// The steps of a path that was [`written`] of this document. Names may hold what stands between steps.
+pub(super) fn steps(path: &str, document: &Value) -> Vec<Step> {
+    let (mut rest, mut value) = (path, document);
+    let mut steps = Vec::new();
+    while !rest.is_empty() {
+        let found = match value {
+            Value::Object(members) => {
+                let wanted = rest.strip_prefix('.').unwrap_or(rest);
+                let ends = |left: &str| left.is_empty() || left.starts_with(['.', '[']);
+                let mut members = members.iter().filter_map(|(name, member)| {
+                    let left = wanted
+                        .strip_prefix(name.as_str())
+                        .filter(|left| ends(left))?;
+                    Some((Step::Name(name.clone()), member, left))
+                });
+                members.next()
+            }
+            Value::Array(members) => rest
+                .strip_prefix('[')
+                .and_then(|rest| rest.split_once(']'))
+                .and_then(|(number, left)| {
+                    let number = number.parse().ok()?;
+                    Some((Step::Number(number), members.get(number)?, left))
+                }),
+            _ => None,
+        };
+        let Some((step, member, left)) = found else {
+            break; // what is there is near enough
+        };
+        steps.push(step);
+        (value, rest) = (member, left);
+    }
+    steps
 }
 
 /// Says where in a document the member of a path is.

@@ -1,8 +1,9 @@
 //! The fleet document.
 
+use std::fs;
 use std::io;
 
-use super::super::fleet::{Applied, Format, ImportError, Source, export, import};
+use super::super::fleet::{Applied, Document, Format, ImportError, Source, export, import};
 use super::*;
 
 const FORMATS: [Format; 2] = [Format::Json, Format::Toml];
@@ -383,6 +384,46 @@ fn certificates_are_read_from_files_and_have_to_have_their_id() {
     assert_eq!(
         said,
         format!("3:6: certificates[0].id: the certificate has the id {id}")
+    );
+}
+
+/// What is sent to somebody who has none of the files that a document names.
+#[test]
+fn a_document_that_names_files_becomes_one_that_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = Pki::new("CA").leaf("device");
+    fs::write(folder.path().join("a.pem"), &pem).unwrap();
+    let path = folder.path().join("fleet.toml");
+    let text = "[policies.'a.b']\ndocument = '{}'\n[things.car]\n\n\
+        [[certificates]]\ncertificate_file = 'a.pem'\nthings = ['car']\n";
+    fs::write(&path, text).unwrap();
+    let document = Document::open(&path).unwrap();
+    let whole = document.whole().unwrap();
+    let json: serde_json::Value = serde_json::from_str(&whole.json()).unwrap();
+    let certificate = serde_json::json!({ "pem": pem, "status": "ACTIVE", "things": ["car"] });
+    assert_eq!(json["certificates"][0], certificate);
+    // What is found wrong with it stands in the file.
+    for (member, place) in [
+        ("policies.a.b.document", "2:12"),
+        ("certificates[0].things[0]", "7:11"),
+        // Of what is not there, what it would stand in; of nothing, the beginning.
+        ("certificates[0].pem", "5:1"),
+        ("certificates[7]", "5:1"),
+        ("nothing.at.all", "1:1"),
+        ("", "1:1"),
+    ] {
+        let said = whole.wrong(member, "wrong".to_owned()).to_string();
+        let start = format!("{}:{place}: ", path.display());
+        assert!(
+            said.starts_with(&start) && said.ends_with("wrong"),
+            "{member}: {said}"
+        );
+    }
+    fs::remove_file(folder.path().join("a.pem")).unwrap();
+    let error = document.whole().err().unwrap().to_string();
+    assert!(
+        error.contains(":6:20: certificates[0].certificate_file: cannot read `a.pem`"),
+        "{error}"
     );
 }
 

@@ -1,0 +1,193 @@
+//! How clients' connections ended, for half an hour each: what the service tells of clients that are not
+//! connected (AWS-DATA-08, AWS-LIFE-21). Those that are tell of themselves.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::auth::Principal;
+use crate::broker::events::{Client, Event, Events, What};
+use crate::broker::{Broker, Context, Dirty};
+use crate::budget::{Charge, Kind};
+use crate::message::cause::Cause;
+use crate::time::{Calendar, milliseconds};
+
+use super::lifecycle::disconnect_reason;
+
+/// How long an end is told of.
+const KEPT: Duration = Duration::from_secs(30 * 60);
+
+/// Ends that are kept at most.
+const MOST: usize = 16_384;
+
+/// The part of `limits.memory` that they may take.
+const PART: usize = 64;
+
+/// What an end takes besides the client identifier.
+const END: usize = 384;
+
+/// Nobody can ask for a client identifier of more bytes: 128 characters.
+const CLIENT_ID: usize = 512;
+
+/// Keeps how connections ended.
+pub(crate) struct Connectivity {
+    calendar: Calendar,
+    ends: Mutex<Ends>,
+}
+
+#[derive(Default)]
+struct Ends {
+    by_client: BTreeMap<Arc<str>, (u64, End)>,
+    /// By their numbers, in the order in which they came.
+    clients: BTreeMap<u64, Arc<str>>,
+    last: u64,
+    charge: Option<Charge>,
+}
+
+/// The end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    pub(crate) at: Instant,
+    /// As lifecycle events have it.
+    pub(crate) reason: &'static str,
+    pub(crate) principal: Principal,
+    pub(crate) peer: Option<SocketAddr>,
+    /// The address that the client reached.
+    pub(crate) local: Option<SocketAddr>,
+    /// The Keep Alive of its CONNECT in seconds.
+    pub(crate) keep_alive: u16,
+    /// The Session Expiry Interval in seconds.
+    pub(crate) expiry: u32,
+}
+
+impl Connectivity {
+    pub(crate) fn new(calendar: Calendar) -> Self {
+        Self {
+            calendar,
+            ends: Mutex::default(),
+        }
+    }
+
+    /// How the last connection of a client ended, if that is not long ago.
+    pub(crate) fn end(&self, client_id: &str, now: Instant) -> Option<End> {
+        let mut ends = self.ends.lock();
+        ends.forget_old(now);
+        let (_, end) = ends.by_client.get(client_id)?;
+        Some(end.clone())
+    }
+
+    /// The client whose connection ended last, of those that `is_of` says so of by their principals.
+    pub(crate) fn last_of(
+        &self,
+        now: Instant,
+        is_of: impl Fn(&Principal) -> bool,
+    ) -> Option<String> {
+        let mut ends = self.ends.lock();
+        ends.forget_old(now);
+        let mut latest_first = ends.clients.values().rev();
+        let found = latest_first.find(|client_id| {
+            let end = ends.by_client.get(*client_id);
+            end.is_some_and(|(_, end)| is_of(&end.principal))
+        });
+        found.map(|client_id| client_id.to_string())
+    }
+
+    /// Milliseconds since 1970 at an instant of the broker's clock.
+    pub(crate) fn milliseconds(&self, instant: Instant) -> u64 {
+        milliseconds(self.calendar.date(instant))
+    }
+}
+
+impl Events for Connectivity {
+    fn note(&self, event: &Event<'_>, _: &Broker, context: &Context<'_>, _: &mut Dirty) {
+        let Event { client, what } = event;
+        match what {
+            What::Attached => self.ends.lock().remove(client.client_id),
+            What::Detached(cause) if is_kept(client) => {
+                self.ends.lock().insert(client, cause, context);
+            }
+            What::Detached(_) | What::Subscribed(_) | What::Unsubscribed(_) | What::Refused(_) => {}
+        }
+    }
+
+    fn hears_of_subscriptions(&self) -> bool {
+        false
+    }
+}
+
+/// The program that the broker runs in is no client of the service.
+fn is_kept(client: &Client<'_>) -> bool {
+    client.client_id.len() <= CLIENT_ID && *client.principal != Principal::Program
+}
+
+impl Ends {
+    /// Keeps an end while there is room; the oldest give way to it.
+    fn insert(&mut self, client: &Client<'_>, cause: &Cause, context: &Context<'_>) {
+        self.forget_old(context.now);
+        self.remove(client.client_id);
+        let size = END + client.client_id.len();
+        let most = context.limits.memory / PART;
+        let held = |ends: &Self| ends.charge.as_ref().map_or(0, Charge::bytes);
+        while self.clients.len() >= MOST || held(self) + size > most {
+            if !self.forget_first() {
+                return;
+            }
+        }
+        let charge = self
+            .charge
+            .get_or_insert_with(|| Charge::none(context.budget, Kind::Sessions));
+        if charge.grow(size).is_err() {
+            return;
+        }
+        let client_id: Arc<str> = client.client_id.into();
+        let end = End {
+            at: context.now,
+            reason: disconnect_reason(cause, client.version),
+            principal: client.principal.clone(),
+            peer: client.facts.peer.socket_addr(),
+            local: client.facts.local,
+            keep_alive: client.keep_alive,
+            expiry: client.expiry,
+        };
+        self.last += 1;
+        self.clients.insert(self.last, client_id.clone());
+        self.by_client.insert(client_id, (self.last, end));
+    }
+
+    fn remove(&mut self, client_id: &str) {
+        let Some((number, _)) = self.by_client.remove(client_id) else {
+            return;
+        };
+        self.clients.remove(&number);
+        if let Some(charge) = &mut self.charge {
+            charge.shrink(END + client_id.len());
+        }
+    }
+
+    /// Forgets the oldest. Returns whether there was one.
+    fn forget_first(&mut self) -> bool {
+        let Some(client_id) = self.clients.values().next().cloned() else {
+            return false;
+        };
+        self.remove(&client_id);
+        true
+    }
+
+    /// Forgets what is told of no more, a few at a time: each that comes makes room for itself and more.
+    fn forget_old(&mut self, now: Instant) {
+        const AT_ONCE: usize = 64;
+        for _ in 0..AT_ONCE {
+            let first = self.clients.values().next();
+            let end = first.and_then(|client_id| self.by_client.get(client_id));
+            match end {
+                Some((_, end)) if now.saturating_duration_since(end.at) >= KEPT => {
+                    self.forget_first();
+                }
+                _ => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Whether a call was signed with an access key of the configuration (AWS-API-47).
+
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
+
+use crate::auth::sigv4::{Refused, Request, verify};
+use crate::config::Config;
+
+use super::refusal::Refusal;
+
+/// Checks the signature of a call, if there are access keys to check it by.
+///
+/// # Errors
+///
+/// 403 with the exception that the service has for it.
+pub(super) fn check(config: &Config, parts: &Parts, body: &[u8], now: i64) -> Result<(), Refusal> {
+    if config.access_keys.is_empty() {
+        return Ok(());
+    }
+    let headers = parts.headers.iter();
+    let headers = headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let headers: Vec<_> = headers.collect();
+    let request = Request {
+        method: Method::as_str(&parts.method),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        headers: &headers,
+        body,
+    };
+    match verify(&config.access_keys, &request, now) {
+        Ok(_) => Ok(()),
+        Err(refused) => Err(refusal(refused)),
+    }
+}
+
+fn refusal(refused: Refused) -> Refusal {
+    let name = match refused {
+        Refused::Missing => "ForbiddenException",
+        Refused::Incomplete => "IncompleteSignatureException",
+        Refused::UnknownKey => "UnrecognizedClientException",
+        Refused::Expired | Refused::Wrong => "InvalidSignatureException",
+    };
+    Refusal::new(StatusCode::FORBIDDEN, name, refused.text())
+}

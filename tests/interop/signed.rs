@@ -1,0 +1,57 @@
+//! Signatures of AWS (SigV4), made by boto3 and by the AWS Common Runtime.
+
+use std::fs;
+
+use libtest_mimic::Trial;
+
+use crate::broker::{Broker, Profile, file, python};
+use crate::script::{self, assert_passed};
+use crate::trial;
+
+/// Two access keys: the second one has a policy.
+const KEYS: &str = r#"
+[[access_keys]]
+id = "AKIDFREE"
+secret = "free/+= secret"
+
+[[access_keys]]
+id = "AKIDBOUND"
+secret = "bound"
+policy = "dashboard"
+"#;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![trial("signed::calls_and_websockets", calls_and_websockets)]
+}
+
+/// AWS-API-47 AWS-FLOW-40 to AWS-FLOW-46 AWS-ID-10
+fn calls_and_websockets() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = folder.path().join("keys.toml");
+    fs::write(&config, KEYS).expect("a file");
+    let flags = [
+        "--config".as_ref(),
+        config.as_os_str(),
+        "--registry".as_ref(),
+        "memory".as_ref(),
+        "--wss-port".as_ref(),
+        "0".as_ref(),
+        "--client-cert".as_ref(),
+        "optional".as_ref(),
+    ];
+    let broker = Broker::start_with(Profile::Aws, &flags);
+    let mut command = python();
+    command.arg(file("clients").join("aws_signed.py"));
+    command.args(["--endpoint", &broker.http()]);
+    let port = broker.port(crate::broker::Transport::Wss);
+    command.args(["--wss-port", &port.to_string()]);
+    command.arg("--ca").arg(broker.ca_file());
+    let cases = [
+        "calls_need_a_right_signature",
+        "members_of_every_kind_are_signed",
+        "websockets_need_a_right_signature",
+        "policy_of_the_key_binds",
+    ];
+    let outcomes = script::outcomes("signed", &mut command);
+    assert_passed(&outcomes, &cases, &broker);
+}
