@@ -9,7 +9,7 @@
 //! ```text
 //!            ┌── Open: input → signals → room → outboxes ──┐
 //!   new ────►│   reading may be held back: unsent answers, │──► Leaving: last bytes ──► Draining ──► Done
-//!            │   a pause, an answer, a takeover            │
+//!            │   requests, a pause, an answer, a takeover  │
 //!            └─────────────────────────────────────────────┘
 //! ```
 

@@ -1,5 +1,5 @@
 //! The one door: every message enters the broker through [`Broker::deliver`], whoever it is from, and
-//! reaches the retained store and all who subscribe to its topic.
+//! reaches the retained store, all who subscribe to its topic, and the service that it may be a request to.
 //!
 //! | origin | who calls |
 //! | --- | --- |
@@ -387,7 +387,8 @@ impl Broker {
         }
         let is_refused = at_once.is_some_and(AtOnce::is_refused);
         let published = Published::new(reach, lacks_room, is_refused);
-        // Who subscribes to requests gets them before their answers.
+        // Who subscribes to requests gets them before their answers. What is refused may come again.
+        let service = service.filter(|_| published != Published::Refused);
         let is_request = service.is_some_and(|service| run.ask(service, author, context));
         Sent {
             published,
