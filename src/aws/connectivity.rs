@@ -191,3 +191,124 @@ impl Ends {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::doubles::NoAlarm;
+    use crate::broker::{ConnectionFacts, PeerAddr, Randomness};
+    use crate::codec::Version;
+    use crate::config::Config;
+    use crate::time::Clock;
+
+    struct Stand {
+        broker: Broker,
+        start: Instant,
+        connectivity: Connectivity,
+    }
+
+    impl Stand {
+        fn new(memory: usize) -> Self {
+            let mut config = Config::standard();
+            config.limits.memory = memory;
+            let (start, random) = (Instant::now(), Randomness::from_seed(1));
+            Self {
+                broker: Broker::new(config, random, start, Arc::new(NoAlarm)),
+                start,
+                connectivity: Connectivity::new(Clock::default().calendar()),
+            }
+        }
+
+        fn note(&self, client_id: &str, principal: &Principal, what: What<'_>, after: Duration) {
+            let facts = ConnectionFacts::new("test", PeerAddr::Memory, None);
+            let client = Client {
+                client_id,
+                principal,
+                facts: &facts,
+                version: Version::V5,
+                session: Some(1),
+                connections: 0,
+                keep_alive: 60,
+                expiry: 0,
+            };
+            let context = self.broker.context(self.start + after);
+            let event = Event { client, what };
+            self.connectivity
+                .note(&event, &self.broker, &context, &mut Dirty::default());
+        }
+
+        fn end(&self, client_id: &str, after: Duration) {
+            let what = What::Detached(&Cause::KeepAliveTimeout);
+            self.note(client_id, &Principal::Anonymous, what, after);
+        }
+
+        fn has(&self, client_id: &str, after: Duration) -> bool {
+            self.connectivity
+                .end(client_id, self.start + after)
+                .is_some()
+        }
+
+        fn used(&self) -> usize {
+            self.broker.budget().used()
+        }
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// AWS-DATA-08
+    #[test]
+    fn end_is_kept_for_half_an_hour_or_until_the_client_is_back() {
+        let stand = Stand::new(64 << 20);
+        stand.end("a", Duration::ZERO);
+        stand.end("b", MINUTE);
+        stand.end("b", 2 * MINUTE);
+        let found = stand.connectivity.end("b", stand.start + 3 * MINUTE);
+        let found = found.expect("an end");
+        assert_eq!(
+            (found.at, found.reason),
+            (stand.start + 2 * MINUTE, "MQTT_KEEP_ALIVE_TIMEOUT")
+        );
+        assert!(stand.has("a", 30 * MINUTE - Duration::from_millis(1)));
+        assert!(!stand.has("a", 30 * MINUTE) && stand.has("b", 30 * MINUTE));
+        stand.note("b", &Principal::Anonymous, What::Attached, 31 * MINUTE);
+        assert!(!stand.has("b", 31 * MINUTE));
+        assert_eq!(stand.used(), 0);
+        stand.end(&"x".repeat(CLIENT_ID + 1), 31 * MINUTE);
+        let what = What::Detached(&Cause::Dropped);
+        stand.note("local", &Principal::Program, what, 31 * MINUTE);
+        assert_eq!(stand.used(), 0, "nobody can ask for these");
+    }
+
+    #[test]
+    fn ends_are_bounded_in_number_and_in_bytes() {
+        for (memory, kept) in [(1 << 30, MOST), (4 << 20, (4 << 20) / PART / (END + 5))] {
+            let stand = Stand::new(memory);
+            let name = |number: usize| format!("{number:05}");
+            let all = MOST + 100;
+            for number in 0..all {
+                stand.end(&name(number), Duration::ZERO);
+            }
+            let found = (0..all).filter(|number| stand.has(&name(*number), MINUTE));
+            let expected: Vec<_> = (all - kept..all).collect();
+            assert_eq!(found.collect::<Vec<_>>(), expected, "the last ones");
+            assert_eq!(stand.used(), kept * (END + 5));
+        }
+    }
+
+    #[test]
+    fn last_client_of_a_principal_is_found() {
+        let stand = Stand::new(64 << 20);
+        let principal = Principal::Certificate("c".into());
+        let what = What::Detached(&Cause::KeepAliveTimeout);
+        stand.note("first", &principal, what, Duration::ZERO);
+        stand.note("last", &principal, what, MINUTE);
+        stand.end("other", 2 * MINUTE);
+        let last = |now: Duration| {
+            stand
+                .connectivity
+                .last_of(stand.start + now, |found| *found == principal)
+        };
+        assert_eq!(last(3 * MINUTE).as_deref(), Some("last"));
+        assert_eq!(last(31 * MINUTE), None);
+    }
+}

@@ -49,8 +49,16 @@ pub(crate) struct Client<'a> {
     /// Connections that the session had before.
     pub(crate) connections: u64,
     /// The Keep Alive that it asked for, in seconds.
+    #[cfg_attr(
+        all(feature = "aws", not(feature = "http")),
+        expect(dead_code, reason = "told over HTTP")
+    )]
     pub(crate) keep_alive: u16,
     /// How long its session outlives the connection, in seconds.
+    #[cfg_attr(
+        all(feature = "aws", not(feature = "http")),
+        expect(dead_code, reason = "told over HTTP")
+    )]
     pub(crate) expiry: u32,
 }
 

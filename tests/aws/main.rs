@@ -14,6 +14,7 @@ mod table;
 
 mod connack;
 mod connect;
+mod data_plane;
 mod enrolment;
 mod lifecycle;
 mod limits;

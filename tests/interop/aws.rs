@@ -1,11 +1,12 @@
 //! The control plane with clients of AWS: boto3, whose service model every answer is held against.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
 use libtest_mimic::Trial;
 
-use crate::broker::{Broker, Profile, file, python};
+use crate::broker::{Broker, Profile, Transport, file, python};
 use crate::process::Process;
 use crate::script::{self, assert_passed};
 use crate::trial;
@@ -19,12 +20,19 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// Every operation that `docs/aws-operations.md` lists, and the refusals of all others.
 fn every_operation() {
-    let broker = Broker::start_with(Profile::Aws, &["--registry".as_ref(), "memory".as_ref()]);
+    let flags = ["--registry", "memory", "--mqtt-port", "0"].map(OsStr::new);
+    let broker = Broker::start_with(Profile::Aws, &flags);
     let mut command = script("boto3_control_plane.py");
     let operations = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/aws-operations.md");
     command.args(["--endpoint", &broker.http()]);
     command.arg("--operations").arg(operations);
+    command.args(["--mqtt-port", &broker.port(Transport::Tcp).to_string()]);
     let cases = [
+        "messages",
+        "retained",
+        "connections",
+        "direct_messages",
+        "connectivity",
         "endpoint",
         "things",
         "names",

@@ -15,6 +15,9 @@ COMMON = {"ForbiddenException": 403, "InvalidRequestException": 400}
 # What the model leaves out, and the service does all the same (AWS-OPS-38).
 UNLISTED = {("DetachPolicy", "ResourceNotFoundException"): 404}
 
+# Operations whose answers have a body that the model leaves out (AWS-HTTP-06).
+UNTYPED = {"Publish"}
+
 # Java's classes that Python's `re` lacks, as far as the shapes of answers have them.
 CLASSES = {r"\p{Graph}": "!-~\u00a1-\U0010ffff", r"\p{L}\p{Z}\p{N}": r"\w\s"}
 
@@ -68,16 +71,18 @@ def problems(response, operation):
         return
     body = response.content
     if shape is None or not shape.members:
-        if body not in (b"", b"{}"):
+        if body not in (b"", b"{}") and operation.name not in UNTYPED:
             yield "a body where the model has none"
         return
     if not response.headers.get("content-type", "").startswith("application/json"):
         yield "the body does not say that it is JSON"
     value = json.loads(body)
     if response.status_code >= 300 and operation.service_model.service_name == "iot-data":
-        # Errors of shadows are documents with more members (AWS-OPS-56).
+        # Errors of shadows are documents with more members (AWS-OPS-56), others name the request (AWS-HTTP-04).
         if value.get("code", response.status_code) != response.status_code:
             yield "the code is not the status"
+        if "code" not in value and "traceId" not in value:
+            yield "the error does not name its request"
         value = {"message": value["message"]}
     yield from (f"{problem}: {body!r}" for problem in mismatches(shape, value, shape.name))
 

@@ -4,6 +4,7 @@ import argparse
 import re
 
 import boto3_certificates
+import boto3_data
 import boto3_policies
 import boto3_refusals
 import boto3_shadows
@@ -42,12 +43,16 @@ def nothing_is_left(aws):
 PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--endpoint", required=True)
 PARSER.add_argument("--operations", required=True, help="docs/aws-operations.md")
+PARSER.add_argument("--mqtt-port", required=True, type=int)
 ARGS = PARSER.parse_args()
 
 AWS = Aws(ARGS.endpoint)
+AWS.mqtt_port = ARGS.mqtt_port
 with open(ARGS.operations, encoding="utf-8") as file:
     AWS.answered = answered(file.read())
-CASES = [*boto3_things.CASES, *boto3_certificates.CASES, *boto3_policies.CASES, *boto3_shadows.CASES,
+# Without a certificate clients may connect until there is a policy.
+CASES = [*boto3_data.CASES, *boto3_things.CASES, *boto3_certificates.CASES, *boto3_policies.CASES,
+         *boto3_shadows.CASES,
          *boto3_refusals.CASES, nothing_is_left, all_are_called]
 report_all(CASES, AWS)
 AWS.report()

@@ -30,6 +30,8 @@ class Aws:
         # Operations that the documents list as answered, and what was called and refused.
         self.answered = set()
         self.refused = set()
+        # Where clients connect without a certificate.
+        self.mqtt_port = None
 
     def client(self, service):
         return self.recorder.client(service, self.endpoint)
