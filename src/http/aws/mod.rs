@@ -93,17 +93,14 @@ pub(super) fn refuse(error: ApiError, request: &Request) -> Response {
 }
 
 async fn answer(api: &Api, id: Uuid, request: Request) -> Result<Response, Refusal> {
-    match find(api, &request) {
+    match find(api, id, &request) {
         Ok(found) => {
             let operation = found.operation;
             let answered = match Call::read(id, found, request, api).await {
                 Ok(call) => run(api, operation, call).await,
                 Err(refusal) => Err(refusal),
             };
-            answered.map_err(|refusal| match operation.service {
-                Service::IotData => refusal.traced(id),
-                Service::Iot | Service::IotJobsData => refusal,
-            })
+            answered.map_err(|refusal| in_form_of(operation, refusal, id))
         }
         Err(refused) => {
             leave(request.into_body(), api);
@@ -113,7 +110,7 @@ async fn answer(api: &Api, id: Uuid, request: Request) -> Result<Response, Refus
 }
 
 /// The operation that a request asks for, if it can be carried out.
-fn find(api: &Api, request: &Request) -> Result<Found, Box<Response>> {
+fn find(api: &Api, id: Uuid, request: &Request) -> Result<Found, Box<Response>> {
     let (method, uri) = (request.method(), request.uri());
     let caller = Caller::of(request.headers(), uri);
     if let Some(service) = caller.foreign() {
@@ -127,7 +124,8 @@ fn find(api: &Api, request: &Request) -> Result<Found, Box<Response>> {
     };
     let operation = found.operation;
     if let Run::Refused = operation.run {
-        return Err(not_answered(api, operation).into_response().into());
+        let refusal = in_form_of(operation, not_answered(api, operation), id);
+        return Err(refusal.into_response().into());
     }
     if operation.run.needs_registry() && api.host.registry().is_none() {
         let error = format!(
@@ -137,6 +135,14 @@ fn find(api: &Api, request: &Request) -> Result<Found, Box<Response>> {
         return Err(Refusal::invalid(error).into_response().into());
     }
     Ok(found)
+}
+
+/// A refusal as the service of an operation writes it.
+fn in_form_of(operation: &Operation, refusal: Refusal, id: Uuid) -> Refusal {
+    match operation.service {
+        Service::IotData => refusal.traced(id),
+        Service::Iot | Service::IotJobsData => refusal,
+    }
 }
 
 fn no_operation(request: &Request) -> Refusal {
