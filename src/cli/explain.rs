@@ -78,7 +78,7 @@ pub(crate) struct Details<'a> {
 /// What a broker answers; what else it may say is not looked at.
 #[derive(Deserialize)]
 struct Explained {
-    certificate_id: Option<String>,
+    principal: Option<String>,
     allowed: bool,
     reason: Option<String>,
     policies: Vec<String>,
@@ -163,8 +163,8 @@ fn report(explained: &Explained) -> String {
     if let Some(reason) = &explained.reason {
         line("reason", reason);
     }
-    if let Some(id) = &explained.certificate_id {
-        line("certificate", id);
+    if let Some(id) = &explained.principal {
+        line("principal", id);
     }
     if !explained.policies.is_empty() {
         line("policies", &explained.policies.join(", "));

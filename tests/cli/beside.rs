@@ -320,7 +320,7 @@ fn a_running_broker_says_what_becomes_of_a_request() {
         allowed.stdout.lines().collect::<Vec<_>>(),
         [
             "verdict: allowed",
-            &format!("certificate: {id}"),
+            &format!("principal: {id}"),
             "policies: own",
             "asked: iot:Publish topic/car1/speed: allowed",
             "decided by: own: Statement[1]",
