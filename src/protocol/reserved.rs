@@ -9,11 +9,17 @@ pub(crate) struct Row {
     /// one or more levels of any kind.
     pattern: &'static str,
     /// What they are for.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the documentation"))]
+    #[cfg_attr(
+        not(all(test, feature = "aws")),
+        expect(dead_code, reason = "for the documentation")
+    )]
     service: &'static str,
     standing: Standing,
     /// The behaviours of the service that it rests on.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the documentation"))]
+    #[cfg_attr(
+        not(all(test, feature = "aws")),
+        expect(dead_code, reason = "for the documentation")
+    )]
     rules: &'static str,
 }
 
@@ -172,7 +178,7 @@ pub(crate) fn bars_subscribing(filter: &str, config: &Config) -> Option<&'static
     why.or(Some("it is no topic of a service"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "aws"))]
 mod tests {
     use std::fmt::Write as _;
     use std::fs;
