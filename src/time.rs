@@ -56,6 +56,12 @@ pub(crate) fn milliseconds(date: SystemTime) -> u64 {
     })
 }
 
+/// Whole seconds of so many milliseconds since 1970, as policies and certificates count.
+#[cfg(feature = "aws")]
+pub(crate) fn whole_seconds(milliseconds: u64) -> i64 {
+    i64::try_from(milliseconds / 1000).unwrap_or(i64::MAX)
+}
+
 /// Where the broker takes the time from.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {

@@ -22,7 +22,7 @@ use crate::broker::ConnectionFacts;
 use crate::broker::access::{Access, Claim, NotAdmitted, Permissions};
 use crate::config::{Config, PolicyMode};
 use crate::policy::{Context, Scope};
-use crate::time::{Calendar, milliseconds};
+use crate::time::{Calendar, milliseconds, whole_seconds};
 
 use super::enrolment;
 use super::registry::{Means, PolicyFact, Registry, State};
@@ -140,7 +140,7 @@ impl Inner {
 
     /// Seconds since 1970.
     fn seconds(&self, now: Instant) -> i64 {
-        i64::try_from(self.milliseconds(now) / 1000).unwrap_or(i64::MAX)
+        whole_seconds(self.milliseconds(now))
     }
 
     /// Whether policies hold: from the first one on, or always.

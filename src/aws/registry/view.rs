@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::policy::Document;
+use crate::time::whole_seconds;
 
 use super::State;
 use super::record::{CertificateStatus, PrincipalType, Thing, Timestamp};
@@ -46,7 +47,7 @@ impl State {
             names.dedup();
             self.facts(names)
         });
-        let seconds = i64::try_from(now / 1000).unwrap_or(i64::MAX);
+        let seconds = whole_seconds(now);
         Some(View {
             status: certificate.status,
             is_valid_now: (certificate.not_before..=certificate.not_after).contains(&seconds),

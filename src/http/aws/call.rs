@@ -8,6 +8,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::aws::registry::{Attributes, Listed, Page};
+use crate::time::whole_seconds;
 
 use super::super::Api;
 use super::super::body::JsonBody;
@@ -75,7 +76,7 @@ impl Call {
             false => JsonBody::read_optional(&parts.headers, body, api, BODY_MAX).await?,
         };
         let bytes = body.as_ref().map_or(&[][..], JsonBody::bytes);
-        let now = i64::try_from(api.host.now() / 1000).unwrap_or(i64::MAX);
+        let now = whole_seconds(api.host.now());
         signature::check(api.host.config(), &parts, bytes, now)?;
         Ok(Self {
             id,

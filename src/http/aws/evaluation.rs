@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::aws::registry::{Error, PolicyFact, Resource, State, Timestamp};
 use crate::aws::subject::Subject;
 use crate::policy::{Action, Context, Policies, Request, Scope, Verdict};
+use crate::time::whole_seconds;
 
 use super::call::Call;
 use super::host::Host;
@@ -200,7 +201,7 @@ impl<'a> Test<'a> {
         Self {
             state,
             context,
-            seconds: i64::try_from(now / 1000).unwrap_or(i64::MAX),
+            seconds: whole_seconds(now),
             all: Policies::new(documents, scope),
             each: each.collect(),
         }

@@ -17,7 +17,7 @@ use crate::broker::ConnectionFacts;
 use crate::config::{Config, Profile};
 
 #[cfg(feature = "aws")]
-use crate::time::milliseconds;
+use crate::time::{milliseconds, whole_seconds};
 
 use super::super::Shared;
 use super::super::http1::{self, Bounds, Ended};
@@ -203,7 +203,7 @@ fn check_signature<B>(
         headers: &headers,
         body: b"",
     };
-    let now = i64::try_from(milliseconds(date) / 1000).unwrap_or(i64::MAX);
+    let now = whole_seconds(milliseconds(date));
     match verify(&config.access_keys, &signed, now) {
         Ok(key) => Ok(Some(key.id.as_str().into())),
         Err(Refused::Missing) => Ok(None),
