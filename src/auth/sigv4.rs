@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
+use hyper::HeaderMap;
 
 use crate::config::AccessKey;
 
@@ -28,6 +29,13 @@ pub(crate) struct Request<'a> {
     /// Names in small letters, in the order of the request.
     pub(crate) headers: &'a [(&'a str, &'a str)],
     pub(crate) body: &'a [u8],
+}
+
+/// The headers of a request that a signature can be about.
+pub(crate) fn as_text(headers: &HeaderMap) -> Vec<(&str, &str)> {
+    let headers = headers.iter();
+    let headers = headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    headers.collect()
 }
 
 /// Who says to have signed a request, and how.

@@ -3,7 +3,7 @@
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 
-use crate::auth::sigv4::{Refused, Request, verify};
+use crate::auth::sigv4::{Refused, Request, as_text, verify};
 use crate::config::Config;
 
 use super::refusal::Refusal;
@@ -17,9 +17,7 @@ pub(super) fn check(config: &Config, parts: &Parts, body: &[u8], now: i64) -> Re
     if config.access_keys.is_empty() {
         return Ok(());
     }
-    let headers = parts.headers.iter();
-    let headers = headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    let headers: Vec<_> = headers.collect();
+    let headers = as_text(&parts.headers);
     let request = Request {
         method: Method::as_str(&parts.method),
         path: parts.uri.path(),

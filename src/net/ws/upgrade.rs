@@ -188,14 +188,12 @@ fn check_signature<B>(
     request: &Request<B>,
     date: SystemTime,
 ) -> Result<Signer, Refusal> {
-    use crate::auth::sigv4::{self, Refused, verify};
+    use crate::auth::sigv4::{self, Refused, as_text, verify};
 
     if config.access_keys.is_empty() {
         return Ok(None);
     }
-    let headers = request.headers().iter();
-    let headers = headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    let headers: Vec<_> = headers.collect();
+    let headers = as_text(request.headers());
     let signed = sigv4::Request {
         method: request.method().as_str(),
         path: request.uri().path(),
