@@ -1,6 +1,8 @@
 //! Who a client is and what it may do.
 
 pub(crate) mod failures;
+#[cfg(any(feature = "aws", feature = "tls"))]
+mod hex;
 pub(crate) mod line;
 #[cfg(any(feature = "http", feature = "websocket", test))]
 pub(crate) mod origin;
@@ -11,5 +13,7 @@ mod principal;
 pub(crate) mod sigv4;
 mod source;
 
+#[cfg(any(feature = "aws", feature = "tls"))]
+pub(crate) use hex::hex;
 pub(crate) use principal::Principal;
 pub(crate) use source::Source;

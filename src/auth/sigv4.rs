@@ -14,6 +14,8 @@ use hyper::HeaderMap;
 
 use crate::config::AccessKey;
 
+use super::hex;
+
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// A signature may be so old, or so far ahead, in seconds (AWS-FLOW-47).
@@ -311,13 +313,6 @@ fn unescaped(text: &str) -> String {
     percent_encoding::percent_decode_str(text)
         .decode_utf8_lossy()
         .into_owned()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // a String takes whatever is written
-        text
-    })
 }
 
 /// Seconds since 1970 of a date as `20261128T203352Z`.

@@ -12,6 +12,7 @@ use x509_parser::oid_registry::{
 };
 use x509_parser::prelude::{FromDer as _, ParsedExtension, X509Certificate, X509Name};
 
+use crate::auth::hex;
 use crate::policy::Certificate;
 
 /// Attributes of a name, and what policies call them.
@@ -58,8 +59,7 @@ pub(crate) fn as_policies_see(id: &str, pem: &str) -> Certificate {
 
 /// The serial number in hexadecimal digits.
 fn serial(certificate: &X509Certificate<'_>) -> String {
-    let bytes = certificate.raw_serial().iter();
-    bytes.map(|byte| format!("{byte:02x}")).collect()
+    hex(certificate.raw_serial())
 }
 
 fn name(side: &str, name: &X509Name<'_>, fields: &mut Vec<(String, String)>) {

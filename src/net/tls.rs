@@ -22,6 +22,7 @@ use rustls::{AlertDescription, CertificateError, RootCertStore, ServerConfig, Se
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::ca::{CertError, Ephemeral, Files, pem};
+use crate::auth::hex;
 #[cfg(feature = "aws")]
 use crate::aws::registry::Registry;
 #[cfg(feature = "http")]
@@ -251,16 +252,8 @@ fn details(connection: &ServerConnection, certificate: Option<&X509Certificate<'
 
 /// SHA-256 of a certificate in lower-case hexadecimal.
 pub(crate) fn fingerprint(der: &CertificateDer<'_>) -> String {
-    use std::fmt::Write as _;
-
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
-    digest
-        .as_ref()
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}"); // a String takes whatever is written
-            text
-        })
+    hex(digest.as_ref())
 }
 
 /// The signatures that certificates may have.

@@ -7,8 +7,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::auth::hex;
+
 use super::Error;
-use super::x509::hex;
 
 /// Of a checksum: against accidents, not against anybody.
 const CHECKSUM_BYTES: usize = 6;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::aws::registry::{Error, PolicyFact, Resource, State, Timestamp};
+use crate::aws::registry::{PolicyFact, Resource, State, Timestamp};
 use crate::aws::subject::Subject;
 use crate::policy::{Action, Context, Policies, Request, Scope, Verdict};
 use crate::time::whole_seconds;
@@ -84,7 +84,7 @@ fn subject(
         Resource::Certificate(id) => {
             let subject = Subject::of_certificate(state, &id, source, now);
             let subject = subject
-                .ok_or_else(|| Error::ResourceNotFound(format!("Certificate {id} not found.")))?;
+                .ok_or_else(|| Refusal::not_found(format!("Certificate {id} not found.")))?;
             Ok((subject.policies, subject.context))
         }
         Resource::ThingGroup(name) => {
@@ -153,8 +153,7 @@ fn test_authorization(host: &Host, call: &Call) -> Answered {
     let (mut facts, context) = subject(&state, body.principal.as_deref(), client_id, host.now())?;
     for name in &body.policy_names_to_add {
         let added = state.policy_in_force(name);
-        let added =
-            added.ok_or_else(|| Error::ResourceNotFound(format!("Policy {name} not found.")))?;
+        let added = added.ok_or_else(|| Refusal::not_found(format!("Policy {name} not found.")))?;
         facts.push(added);
     }
     facts.retain(|fact| !body.policy_names_to_skip.contains(&fact.name));

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::aws::registry::{Draft, Error, Policy, Resource, State};
+use crate::aws::registry::{Draft, Policy, Resource, State};
 
 use super::call::{Call, Tag, by_key, listed, seconds, with_marker};
 use super::operation::{Answered, Operation};
@@ -132,7 +132,7 @@ fn get_policy_version(state: &State, call: &Call) -> Answered {
     let (name, number) = (call.path("policyName"), version_id(call)?);
     let policy = state.get_policy(name)?;
     let version = policy.versions.get(&number).ok_or_else(|| {
-        Error::ResourceNotFound(format!("Version {number} of policy {name} not found."))
+        Refusal::not_found(format!("Version {number} of policy {name} not found."))
     })?;
     Ok(json!({
         "policyArn": arn(state, name),

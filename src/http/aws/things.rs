@@ -39,10 +39,8 @@ struct ThingUpdateBody {
 fn create_thing(draft: &mut Draft<'_>, call: &Call) -> Answered {
     let body: NewThingBody = call.body()?;
     if let Some(group) = body.billing_group_name {
-        let error = crate::aws::registry::Error::ResourceNotFound(format!(
-            "Billing group {group} not found."
-        ));
-        return Err(error.into());
+        let error = format!("Billing group {group} not found.");
+        return Err(Refusal::not_found(error));
     }
     let attributes = body.attribute_payload.unwrap_or_default().attributes;
     let new = NewThing {
