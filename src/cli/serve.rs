@@ -105,7 +105,7 @@ async fn serve(config: Config, program: &Program, workers: &Handle) -> Result<()
 fn warn_of_open_doors(config: &Config, addrs: &Addrs) {
     let (host, http_host) = (config.listeners.host, config.listeners.http_host);
     let is_open = |host: IpAddr| !host.to_canonical().is_loopback();
-    let takes_mqtt = [addrs.mqtt, addrs.mqtts, addrs.ws, addrs.wss]
+    let takes_mqtt = [addrs.mqtt, addrs.mqtts, addrs.ws, addrs.wss, addrs.alpn]
         .iter()
         .any(Option::is_some);
     if takes_mqtt && is_open(host) {
@@ -142,8 +142,27 @@ fn no_start(error: &StartError, config: &Config, program: &Program) -> Failure {
         Some(Origin::Default { .. }) | None => Failure::refused(format!(
             "{error} (the default port; --{listener}-port takes another)"
         )),
-        Some(origin) => Failure::refused(format!("{origin}: {error}")),
+        Some(origin) => {
+            let hint = hint_on_privilege(error).unwrap_or_default();
+            Failure::refused(format!("{origin}: {error}{hint}"))
+        }
     }
+}
+
+/// What there is to do about a port that the system keeps for the privileged (AWS-FLOW-83).
+fn hint_on_privilege(error: &StartError) -> Option<String> {
+    let StartError::Bind { addr, source, .. } = error else {
+        return None;
+    };
+    let port = addr.port();
+    let is_kept = source.kind() == std::io::ErrorKind::PermissionDenied && port != 0;
+    is_kept.then(|| {
+        format!(
+            " (setcap cap_net_bind_service=+ep on this program, or sysctl \
+             net.ipv4.ip_unprivileged_port_start={port}, or another port here that a container is given {port} \
+             for, as docker run -p {port}:8444; or clients of the SDKs get their port option, as port=8883)"
+        )
+    })
 }
 
 fn start_logging(program: &Program) -> Result<Log, Failure> {

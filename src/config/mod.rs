@@ -121,6 +121,12 @@ pub struct Listeners {
     pub ws: Option<u16>,
     /// MQTT over WebSocket over TLS, with the same paths.
     pub wss: Option<u16>,
+    /// The service's port 443: MQTT, WebSocket and its HTTP API over TLS, told apart by ALPN or by the first
+    /// byte. Clients may show a certificate, whatever [`Tls::client_cert`] says. Needs the feature `doors`.
+    pub alpn: Option<u16>,
+    /// The service's port 8443: its HTTP API for devices over TLS. Clients show a certificate, whatever
+    /// [`Tls::client_cert`] says. Needs the feature `doors`.
+    pub https: Option<u16>,
     /// The HTTP control API.
     pub http: Option<u16>,
 }
@@ -627,6 +633,8 @@ impl Config {
             mqtts: port(listeners.mqtts).filter(|_| cfg!(feature = "tls")),
             ws: port(listeners.ws),
             wss: port(listeners.wss).filter(|_| cfg!(feature = "tls")),
+            alpn: port(listeners.alpn).filter(|_| cfg!(feature = "doors")),
+            https: port(listeners.https).filter(|_| cfg!(feature = "doors")),
             ..Listeners::none()
         };
         self.tls.in_memory = true;
@@ -648,6 +656,8 @@ impl Listeners {
             mqtts: None,
             ws: None,
             wss: None,
+            alpn: None,
+            https: None,
             http: None,
         }
     }

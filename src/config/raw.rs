@@ -20,6 +20,8 @@ pub(super) const SETTINGS: &[&str] = &[
     "mqtt_port",
     "ws_port",
     "wss_port",
+    "alpn_port",
+    "https_port",
     "http_port",
     "http_host",
     "certs",
