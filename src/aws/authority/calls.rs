@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use crate::auth::Principal;
-use crate::policy::{Action, Attachment, Context, Details};
+use crate::policy::{Action, Attachment, Details};
 
 use super::Authority;
 use super::explanation::Client;
@@ -23,8 +22,8 @@ impl Authority {
     #[cfg(feature = "doors")]
     pub(crate) fn turned_away(&self, certificate_id: &str, now: Instant) -> Option<&'static str> {
         let who = Who {
-            principal: Principal::Certificate(certificate_id.into()),
-            source: Context::default(),
+            principal: crate::auth::Principal::Certificate(certificate_id.into()),
+            source: crate::policy::Context::default(),
         };
         match self.inner.grants(&who, None, now) {
             Grants::Nothing(why) => Some(why),
