@@ -155,12 +155,11 @@ fn hint_on_privilege(error: &StartError) -> Option<String> {
         return None;
     };
     let port = addr.port();
-    let is_kept = source.kind() == std::io::ErrorKind::PermissionDenied && port != 0;
-    is_kept.then(|| {
+    (source.kind() == std::io::ErrorKind::PermissionDenied).then(|| {
         format!(
-            " (setcap cap_net_bind_service=+ep on this program, or sysctl \
-             net.ipv4.ip_unprivileged_port_start={port}, or another port here that a container is given {port} \
-             for, as docker run -p {port}:8444; or clients of the SDKs get their port option, as port=8883)"
+            " (allow it with `setcap cap_net_bind_service=+ep` on this program, or with `sysctl \
+             net.ipv4.ip_unprivileged_port_start={port}`, or take another port and have a container publish it: \
+             `docker run -p {port}:8444`; clients of the SDKs may use 8883 with their option port=8883)"
         )
     })
 }
@@ -301,5 +300,47 @@ fn wait_for_end_of_input() {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn refusal(kind: io::ErrorKind) -> String {
+        let loaded = roundel::config::Sources::new()
+            .flag("alpn_port", "443")
+            .load();
+        let Loaded { config, program } = loaded.unwrap();
+        let error = StartError::Bind {
+            listener: "alpn",
+            addr: "127.0.0.1:443".parse().unwrap(),
+            source: kind.into(),
+        };
+        format!("{:?}", no_start(&error, &config, &program))
+    }
+
+    /// AWS-FLOW-83
+    #[cfg(feature = "doors")]
+    #[test]
+    fn port_of_the_privileged_is_refused_with_the_ways_out() {
+        let line = refusal(io::ErrorKind::PermissionDenied);
+        for word in [
+            "status: 1",
+            "--alpn-port",
+            "setcap",
+            "ip_unprivileged_port_start=443",
+            "-p 443:8444",
+            "port=8883",
+        ] {
+            assert!(line.contains(word), "{word}: {line}");
+        }
+        let line = refusal(io::ErrorKind::AddrInUse);
+        assert!(
+            line.contains("--alpn-port") && !line.contains("setcap"),
+            "{line}"
+        );
     }
 }

@@ -463,8 +463,12 @@ mod tests {
 
     #[test]
     fn a_broker_without_listeners_is_refused() {
-        let message = error("mqtt_port = 'off'\nmqtts_port = 'off'");
+        let off = "mqtt_port = 'off'\nmqtts_port = 'off'";
+        let message = error(off);
         assert!(message.contains("mqtts_port"), "{message}");
+        // Devices only publish there.
+        #[cfg(feature = "doors")]
+        assert_eq!(error(&format!("{off}\nhttps_port = 0")), message);
     }
 
     #[test]
@@ -489,6 +493,12 @@ mod tests {
             ),
             (&[cert, key, ca, "certs = 'd'"], "server_cert", "certs"),
             (&[cert, key, ca, "san = ['e.test']"], "server_cert", "san"),
+            #[cfg(feature = "doors")]
+            (
+                &[cert, key, "client_cert = 'none'", "alpn_port = 0"],
+                "server_cert",
+                "client_cert",
+            ),
         ] {
             let message = error(&lines.join("\n"));
             for key in [first, second] {
@@ -562,6 +572,15 @@ mod tests {
         fn two_users_of_one_name_are_refused() {
             let message = error(&format!("{}{}", user("anna", HASH), user("anna", HASH)));
             assert!(message.contains("configuration:5: `users.1`"), "{message}");
+        }
+
+        #[cfg(feature = "doors")]
+        #[test]
+        fn users_do_not_go_with_callers_over_https() {
+            for key in ["alpn_port", "https_port"] {
+                let message = error(&format!("{key} = 0\n{}", user("anna", HASH)));
+                assert!(message.contains(&format!("`{key}`")), "{message}");
+            }
         }
 
         #[test]

@@ -39,8 +39,8 @@ fn https(stand: &Stand) -> SocketAddr {
 
 /// What came back for a request.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
     body: Value,
 }
@@ -48,7 +48,7 @@ struct Answer {
 impl Answer {
     /// AWS-HTTP-04
     #[track_caller]
-    fn expect_forbidden(&self) {
+    pub(crate) fn expect_forbidden(&self) {
         assert_eq!(self.status, 403, "{self:?}");
         let head = self.head.to_lowercase();
         assert!(
@@ -94,7 +94,7 @@ fn exchange(stream: &mut Tls, request: &str) -> io::Result<Answer> {
 
 impl Stand {
     #[track_caller]
-    fn call_at(
+    pub(crate) fn call_at(
         &self,
         address: SocketAddr,
         identity: Option<&IssuedPem>,
