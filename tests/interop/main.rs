@@ -12,6 +12,7 @@
 //! | `walkthrough` | the same walk-through from things to clean-up with the AWS CLI, as the documents have it |
 //! | `sdk` | the SDK's shared-subscription sample, and what its client negotiates |
 //! | `signed` | signatures of boto3 and of the AWS Common Runtime, right and wrong ones |
+//! | `doors` | the SDK, boto3 and curl at the ports 443 and 8443 of the service |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
 //! | `matrix` | every client: QoS 0, 1, 2, shared, will, retained, resume, over every transport |
@@ -20,6 +21,7 @@ mod aws;
 mod blog;
 mod bridge;
 mod broker;
+mod doors;
 mod failover;
 mod matrix;
 mod mosquitto;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         walkthrough::trials(),
         sdk::trials(),
         signed::trials(),
+        doors::trials(),
         failover::trials(),
         bridge::trials(),
         matrix::trials(),
