@@ -169,6 +169,7 @@ impl Server {
         #[cfg(feature = "tls")]
         let tls = match tls {
             Some((certificates, trust)) => {
+                let certificates = certificates.under(&config.aws);
                 #[cfg(feature = "aws")]
                 let certificates = match &registry {
                     Some(registry) => certificates.with_registry(registry)?,

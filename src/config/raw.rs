@@ -162,6 +162,8 @@ table!(RawAws for AwsRules {
     lifecycle_events: bool,
     shadows: bool,
     refuse_retired_endpoints: bool,
+    refuse_missing_sni: bool,
+    refuse_foreign_sni: bool,
     policies: Word<PolicyMode>,
     anonymous_policy: OrOff<String>,
     account: String,

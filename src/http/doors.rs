@@ -24,7 +24,11 @@ async fn serve(
     mut stream: Stream,
     facts: &ConnectionFacts,
 ) -> Option<(Bytes, Stream)> {
-    let connection = match begin(server, &mut stream, facts).await {
+    let begun = tokio::select! {
+        begun = begin(server, &mut stream, facts) => begun,
+        () = server.engine().stopping.cancelled() => return None,
+    };
+    let connection = match begun {
         Ok(connection) => connection,
         Err(reason) => {
             let (peer, listener) = (facts.peer, facts.listener);
@@ -65,10 +69,8 @@ async fn begin(
         }
         Ok(server.admit().await)
     };
-    tokio::select! {
-        begun = engine.clock.timeout(limit, begun) => begun.unwrap_or(Err("there was no place in time")),
-        () = engine.stopping.cancelled() => Err("the broker stops"),
-    }
+    let begun = engine.clock.timeout(limit, begun).await;
+    begun.unwrap_or(Err("there was no place in time"))
 }
 
 fn turned_away(server: &Server, facts: &ConnectionFacts) -> Option<&'static str> {

@@ -93,7 +93,7 @@ pub(super) async fn open(
     };
     shared.engine.broker.count_refused();
     let (peer, listener) = (facts.peer, facts.listener);
-    tracing::info!(%peer, listener, reason, "connection refused");
+    tracing::info!(%peer, listener, reason, "connection closed before its protocol began");
     None
 }
 

@@ -1,7 +1,7 @@
 //! The ports 443 and 8443 of the service: TLS with several protocols on it.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use roundel::aws::registry::{NewThing, PrincipalType, RegisterStatus, Resource};
@@ -540,6 +540,26 @@ fn other_address() -> Option<IpAddr> {
     socket.connect("192.0.2.1:9").ok()?;
     let address = socket.local_addr().ok()?.ip();
     (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+}
+
+/// AWS-ENDP-13
+#[test]
+fn doors_are_there_over_ipv6() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return eprintln!("left out: this machine has no IPv6");
+    }
+    let stand = start_with(|config| config.listeners.host = "::1".parse().expect("it is one"));
+    let device = stand.issue("device");
+    for door in [alpn(&stand), https(&stand)] {
+        assert!(door.is_ipv6(), "{door}");
+        let answer = stand.call_at(door, Some(&device), "POST /topics/t", "x");
+        assert_eq!(answer.status, 200);
+    }
+    let answer = stand.call_at(alpn(&stand), None, "GET /things", "");
+    assert_eq!(answer.status, 200, "it is this machine");
+    let mut client = stand.mqtt_at(alpn(&stand), Some(&device), &[MQTT_CERTIFIED], Version::V5);
+    client.send_connect(&Connect::new("a"));
+    assert_eq!(client.expect_connack().1, 0);
 }
 
 /// From other than loopback nothing goes without credentials, policies or not.
