@@ -145,10 +145,10 @@ fn alpn_says_what_is_spoken() {
     ] {
         both(|version| {
             let mut client = stand.mqtt_at(door, Some(&device), offered, version);
-            client.send_connect(&Connect::new("a"));
+            let client_id = fresh("client");
+            client.send_connect(&Connect::new(&client_id));
             assert_eq!(client.expect_connack().1, 0);
-            let list = stand.ask("GET", "/v1/clients", "");
-            let shown = &list["clients"][0];
+            let shown = stand.ask("GET", &format!("/v1/clients/{client_id}"), "");
             assert_eq!(
                 (&shown["listener"], &shown["tls"]["alpn"]),
                 (&json!("alpn"), &json!(agreed))
@@ -184,7 +184,7 @@ fn first_byte_says_what_is_spoken_without_alpn() {
     let device = stand.issue("device");
     both(|version| {
         let mut client = stand.mqtt_at(alpn(&stand), Some(&device), &[], version);
-        client.send_connect(&Connect::new("a"));
+        client.send_connect(&Connect::new(fresh("client")));
         assert_eq!(client.expect_connack().1, 0);
         client.publish("t", "x", 1);
         client.disconnect();
