@@ -43,6 +43,7 @@ pub(crate) fn run(folder: &Path) -> ExitCode {
         "mqtt": addrs.mqtt,
         "mqtts": addrs.mqtts,
         "ws": addrs.ws,
+        "alpn": addrs.alpn,
         "http": addrs.http,
     }));
     for _ in std::io::stdin().lines() {
@@ -61,10 +62,12 @@ fn config(folder: &Path) -> Config {
     config.listeners.mqtt = Some(0);
     config.listeners.mqtts = Some(0);
     config.listeners.ws = Some(0);
+    config.listeners.alpn = Some(0);
     config.listeners.http = Some(0);
     config.tls.certs = folder.to_owned();
     config.tls.handshake_timeout = PATIENCE;
     config.limits.connect_timeout = PATIENCE;
+    config.http_idle_timeout = PATIENCE;
     config.limits.write_stall = PATIENCE;
     config.limits.packet_size = PACKET_SIZE;
     config

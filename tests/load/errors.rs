@@ -10,8 +10,10 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
+use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{BrokerProcess, PACKET_SIZE, PATIENCE, say};
@@ -36,6 +38,12 @@ enum Kind {
     HalfOpen,
     /// A TLS or WebSocket handshake that stops.
     HalfHandshake,
+    /// Behind the handshake of the door for everything: what is neither MQTT nor HTTP, or not what ALPN says.
+    WrongProtocol,
+    /// HTTP there: requests that end in the middle, or that two programs would read differently.
+    BadRequest,
+    /// One upgrade to WebSocket there after the other, with nothing behind them.
+    EmptyUpgrade,
     /// CONNECT, a byte at a time.
     SlowConnect,
     /// A subscription to a busy topic, of which nothing is read.
@@ -48,12 +56,15 @@ enum Kind {
     Reset,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 13] = [
     Kind::Garbage,
     Kind::GarbageBehindConnect,
     Kind::Truncated,
     Kind::HalfOpen,
     Kind::HalfHandshake,
+    Kind::WrongProtocol,
+    Kind::BadRequest,
+    Kind::EmptyUpgrade,
     Kind::SlowConnect,
     Kind::StalledReader,
     Kind::FloodingAuthor,
@@ -213,6 +224,9 @@ impl Client {
             Kind::Truncated => self.send_half_a_packet().await,
             Kind::HalfOpen => self.send_nothing().await,
             Kind::HalfHandshake => self.send_half_a_handshake().await,
+            Kind::WrongProtocol => self.speak_wrongly().await,
+            Kind::BadRequest => self.ask_wrongly().await,
+            Kind::EmptyUpgrade => self.upgrade_for_nothing().await,
             Kind::SlowConnect => self.connect_slowly().await,
             Kind::StalledReader => self.subscribe_and_stall().await,
             Kind::FloodingAuthor => self.flood().await,
@@ -270,9 +284,10 @@ impl Client {
     }
 
     async fn send_half_a_handshake(&mut self) -> io::Result<()> {
-        let (door, whole) = match self.random.bool() {
-            true => (Door::Tls, self.doors.client_hello()),
-            false => (Door::WebSocket, UPGRADE.as_bytes().to_vec()),
+        let (door, whole) = match self.random.u8(0..3) {
+            0 => (Door::Tls, self.doors.client_hello()),
+            1 => (Door::Alpn, self.doors.client_hello()),
+            _ => (Door::WebSocket, UPGRADE.as_bytes().to_vec()),
         };
         let mut stream = self.doors.dial(door, Manner::default()).await?;
         // All of it is half of a handshake as well: what has to follow does not.
@@ -282,6 +297,55 @@ impl Client {
             self.pause(0..100).await;
         }
         self.expect_end(&mut stream).await;
+        Ok(())
+    }
+
+    /// Goes through the door for everything, up to where TLS is up.
+    async fn enter_at_the_door(&mut self, alpn: &[&str]) -> io::Result<TlsStream<TcpStream>> {
+        let manner = self.some_manner();
+        let stream = self.doors.dial(Door::Alpn, manner).await?;
+        self.doors.shake_hands(stream, alpn).await
+    }
+
+    async fn speak_wrongly(&mut self) -> io::Result<()> {
+        let offers: [&[&str]; 4] = [&[], &["x-amzn-mqtt-ca"], &["mqtt"], &["http/1.1"]];
+        let offer = offers[self.random.usize(..offers.len())];
+        let mut stream = self.enter_at_the_door(offer).await?;
+        let bytes = match self.random.u8(0..3) {
+            0 => Vec::new(),
+            1 => b"GET / HTTP/1.1\r\n".to_vec(),
+            _ => self.some_bytes(4096),
+        };
+        stream.write_all(&bytes).await?;
+        stream.flush().await?;
+        self.expect_end(&mut stream).await;
+        Ok(())
+    }
+
+    async fn ask_wrongly(&mut self) -> io::Result<()> {
+        let mut stream = self.enter_at_the_door(&["x-amzn-http-ca"]).await?;
+        let head = "POST /topics/errors HTTP/1.1\r\nHost: localhost\r\n";
+        let rest = match self.random.u8(0..4) {
+            0 => "Content-Length: 4\r\nContent-Length: 5\r\n\r\nhello",
+            1 => "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / ",
+            2 => "Transfer-Encoding: chunked\r\n\r\nffffffffff\r\nhello",
+            _ => "Content-Length: 1000\r\n\r\nhello",
+        };
+        stream.write_all(format!("{head}{rest}").as_bytes()).await?;
+        stream.flush().await?;
+        self.expect_end(&mut stream).await;
+        Ok(())
+    }
+
+    async fn upgrade_for_nothing(&mut self) -> io::Result<()> {
+        for _ in 0..self.random.usize(1..10) {
+            let mut stream = self.enter_at_the_door(&["http/1.1"]).await?;
+            stream.write_all(UPGRADE.as_bytes()).await?;
+            stream.flush().await?;
+            if self.random.bool() {
+                self.expect_end(&mut stream).await;
+            }
+        }
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! A client's connection over TCP, TLS or WebSocket, as bytes and as packets.
+//! A client's connection over TCP, TLS or WebSocket, or through the door for everything, as bytes and as packets.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::broker::BrokerProcess;
 use crate::support::{Connect, Encode, Packet, Version, packet_length, read_packet, take_frame};
@@ -23,9 +24,11 @@ pub(crate) enum Door {
     Tcp,
     Tls,
     WebSocket,
+    /// The port of the service that takes HTTP as well.
+    Alpn,
 }
 
-pub(crate) const DOORS: [Door; 3] = [Door::Tcp, Door::Tls, Door::WebSocket];
+pub(crate) const DOORS: [Door; 4] = [Door::Tcp, Door::Tls, Door::WebSocket, Door::Alpn];
 
 /// The broker's doors, and the key to the one that is locked.
 #[derive(Clone)]
@@ -33,6 +36,7 @@ pub(crate) struct Doors {
     tcp: SocketAddr,
     tls: SocketAddr,
     web_socket: SocketAddr,
+    alpn: SocketAddr,
     key: Arc<ClientConfig>,
 }
 
@@ -69,6 +73,7 @@ impl Doors {
             tcp: address("mqtt"),
             tls: address("mqtts"),
             web_socket: address("ws"),
+            alpn: address("alpn"),
             key: Arc::new(client_config(
                 &Authority::open(certs).expect("the broker's authority"),
             )),
@@ -80,12 +85,10 @@ impl Doors {
         let stream = self.dial(door, manner).await?;
         let (stream, frames): (Box<dyn Stream>, _) = match door {
             Door::Tcp => (Box::new(stream), None),
-            Door::Tls => {
-                let connector = TlsConnector::from(self.key.clone());
-                (
-                    Box::new(connector.connect(server_name(), stream).await?),
-                    None,
-                )
+            Door::Tls => (Box::new(self.shake_hands(stream, &[]).await?), None),
+            Door::Alpn => {
+                let offered = ["x-amzn-mqtt-ca", "mqtt"];
+                (Box::new(self.shake_hands(stream, &offered).await?), None)
             }
             Door::WebSocket => (Box::new(upgrade(stream).await?), Some(Vec::new())),
         };
@@ -95,6 +98,18 @@ impl Doors {
             unread: Vec::new(),
             is_closed: false,
         })
+    }
+
+    /// Makes the handshake of TLS, with an offer of these protocols.
+    pub(crate) async fn shake_hands(
+        &self,
+        stream: TcpStream,
+        alpn: &[&str],
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let mut config = ClientConfig::clone(&self.key);
+        config.alpn_protocols = alpn.iter().map(|name| (*name).into()).collect();
+        let connector = TlsConnector::from(Arc::new(config));
+        connector.connect(server_name(), stream).await
     }
 
     /// Opens a connection as far as TCP goes.
@@ -108,6 +123,7 @@ impl Doors {
                 Door::Tcp => self.tcp,
                 Door::Tls => self.tls,
                 Door::WebSocket => self.web_socket,
+                Door::Alpn => self.alpn,
             })
             .await?;
         stream.set_nodelay(true)?;
