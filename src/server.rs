@@ -259,7 +259,8 @@ pub(crate) fn share(
     #[cfg(feature = "aws")]
     let broker = match broker.config().aws.lifecycle_events {
         true => {
-            let lifecycle = Lifecycle::new(clock.calendar(), system_random());
+            let registry = authority.map(|authority| authority.registry().clone());
+            let lifecycle = Lifecycle::new(clock.calendar(), system_random(), registry);
             broker.with_events(Arc::new(lifecycle))
         }
         false => broker,
