@@ -264,14 +264,12 @@ impl Budget {
     /// message is held already, and its packet besides until the socket takes it: while queues have their
     /// half, receivers that resume and do not read would double what they hold. Each has a little of it
     /// then, less than its connection takes, and the rest is composed as the socket takes that. Packets are
-    /// charged when a run of them is composed, so they count here whether or not they are. It is asked for
-    /// each message: what threads hold back is left out.
+    /// charged when a run of them is composed, so they count here whether or not they are.
     #[inline]
     pub(crate) fn admits_output(&self, composed: usize) -> bool {
-        let used = self.0.kinds[Kind::Queues as usize].load(Ordering::Relaxed);
         composed < TINY
-            || used.saturating_add_unsigned(composed)
-                < self.0.limit.load(Ordering::Relaxed).cast_signed() / 2
+            || self.used_by(Kind::Queues).saturating_add(composed)
+                < self.0.limit.load(Ordering::Relaxed) / 2
     }
 
     /// Accounts for bytes in any case. The caller has seen that there is room, or holds no more than a
