@@ -275,7 +275,7 @@ pub(crate) fn share(
         }
     };
     #[cfg(feature = "aws")]
-    let desk = authority.and_then(|authority| registry::desk(authority, broker.config(), &clock));
+    let desk = authority.and_then(|authority| registry::desk(authority, &broker, &clock));
     #[cfg(feature = "aws")]
     let broker = match authority {
         Some(authority) => broker.with_access(authority.clone()),

@@ -539,12 +539,6 @@ impl Limits {
 }
 
 impl Config {
-    /// Bytes that all shadows of things may take.
-    #[cfg(feature = "aws")]
-    pub(crate) fn shadow_room(&self) -> usize {
-        self.limits.memory / 4
-    }
-
     /// The service: MQTT over TLS on 8883 with client certificates, its limits and refusals.
     #[must_use]
     pub fn aws() -> Self {

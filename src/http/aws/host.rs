@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::aws::authority::Authority;
 use crate::aws::connectivity::Connectivity;
 use crate::aws::registry::{Draft, Error, Means, Registry, Timestamp};
+use crate::aws::shadow::room::Room;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::time::milliseconds;
@@ -128,9 +129,9 @@ impl Host {
         answered.map(without_nulls).map(Output::Value)
     }
 
-    /// Bytes that all shadows may take.
+    /// Bytes that all shadows may take now.
     pub(super) fn shadow_room(&self) -> usize {
-        self.config().shadow_room()
+        Room::new(self.config(), self.engine.broker.budget()).bytes()
     }
 
     pub(super) fn required(&self) -> Result<&Arc<Registry>, Refusal> {
