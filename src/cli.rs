@@ -19,6 +19,8 @@ mod ready;
 #[cfg(feature = "aws")]
 mod registry;
 mod serve;
+#[cfg(feature = "tls")]
+mod trust;
 
 use std::io::{self, Write as _};
 #[cfg(any(feature = "tls", feature = "aws"))]
@@ -71,6 +73,9 @@ enum Command {
     #[cfg(feature = "aws")]
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Says how this machine is made to trust the CA, and what that means, or does it
+    #[cfg(feature = "tls")]
+    Trust(trust::TrustArgs),
     /// Things, certificates and policies of the AWS side, as a document
     #[cfg(feature = "aws")]
     #[command(subcommand)]
@@ -167,6 +172,8 @@ pub(crate) fn run() -> ExitCode {
         Command::CheckConfig { file } => check_config(file).map(done),
         #[cfg(feature = "tls")]
         Command::Passwd { name } => passwd::run(&name).map(done),
+        #[cfg(feature = "tls")]
+        Command::Trust(args) => trust::run(&args).map(done),
         #[cfg(feature = "aws")]
         Command::Policy(command) => policy::run(&command),
         #[cfg(feature = "aws")]

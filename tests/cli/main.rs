@@ -20,6 +20,7 @@ mod policy;
 mod registry;
 mod serve;
 mod stop;
+mod trust;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

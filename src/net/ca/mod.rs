@@ -16,14 +16,16 @@ mod request;
 
 use std::path::{Path, PathBuf};
 
+use ::pem::{EncodeConfig, LineEnding, Pem, encode_config};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use rcgen::{Issuer, KeyPair, PublicKeyData as _};
-use rustls::pki_types::CertificateDer;
 
 pub use self::error::CertError;
 pub(crate) use self::files::create_folder;
 
 use self::files::Access;
 use self::limits::Limits;
+use crate::auth::hex;
 use crate::config::{self, ClientCert};
 
 const CA_CERTIFICATE: &str = "ca.pem";
@@ -167,13 +169,29 @@ impl CaCertificate {
         let file = folder.join(CA_CERTIFICATE);
         let der = certificate::sole_authority(&file)?;
         let limits = certificate::limits(&file, &der)?;
+        let key = folder.join(CA_KEY);
+        files::check_private(&key);
         Ok(Self {
-            key: folder.join(CA_KEY),
+            key,
             fingerprint: crate::net::tls::fingerprint(&der),
             limits: limits.map(|limits| limits.to_string()),
             der: der.to_vec(),
             file,
         })
+    }
+
+    /// The certificate, PEM.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        let unix = EncodeConfig::new().set_line_ending(LineEnding::LF);
+        encode_config(&Pem::new("CERTIFICATE", &*self.der), unix)
+    }
+
+    /// Its SHA-1 in upper-case hexadecimal, by which macOS and Windows know a certificate.
+    #[must_use]
+    pub fn sha1(&self) -> String {
+        let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, &self.der);
+        hex(digest.as_ref()).to_ascii_uppercase()
     }
 }
 
@@ -491,6 +509,7 @@ fn load_issuer(
 mod tests {
     use std::fs;
 
+    use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
     use tempfile::TempDir;
 
