@@ -10,6 +10,8 @@ mod cert;
 mod check_config;
 #[cfg(feature = "aws")]
 mod durability;
+#[cfg(feature = "aws")]
+mod env;
 mod log;
 mod mqtt;
 mod passwd;
