@@ -22,6 +22,8 @@ mod policy;
 mod registry;
 mod serve;
 mod stop;
+#[path = "../support/store.rs"]
+mod store;
 mod trust;
 
 use std::path::Path;
