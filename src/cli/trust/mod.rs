@@ -76,11 +76,15 @@ fn act(args: &TrustArgs) -> Result<(), Failure> {
 }
 
 fn unreadable(error: CertError) -> Failure {
-    let is_missing = matches!(&error, CertError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound);
+    let is_missing = match &error {
+        CertError::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        _ => false,
+    };
     let failure = Failure::machine(error);
     match is_missing {
         true => failure.with_hint(
-            "`roundel serve` and `roundel cert` make a CA where there is none, and `roundel trust --limited` one for this machine only",
+            "`roundel serve` and `roundel cert` make a CA where there is none, and \
+             `roundel trust --limited` one for this machine only",
         ),
         false => failure,
     }

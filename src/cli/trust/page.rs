@@ -64,7 +64,7 @@ pub(super) fn text(ca: &CaCertificate, store: Option<&Store>, program: &str) -> 
 const LIMITED: &str = "\
 A CA that may sign for names of this machine only, in a folder that has none yet:
   roundel trust --limited --certs DIR
-OpenSSL (curl, Python, Node) and rustls look at such limits, Java does not look at those of a root.
+OpenSSL (curl, Python, Node), rustls and the SDKs for devices look at such limits, Java does not look at those of a root.
 ";
 
 /// What it means that a machine trusts a CA.
