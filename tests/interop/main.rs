@@ -11,6 +11,7 @@
 //! | `aws` | the control plane with boto3, and its service model |
 //! | `walkthrough` | the same walk-through from things to clean-up with the AWS CLI, as the documents have it |
 //! | `sdk` | the SDK's shared-subscription sample, and what its client negotiates |
+//! | `sdk_page` | the programs of `docs/sdk.md`, with and without the CA in the system's store |
 //! | `signed` | signatures of boto3 and of the AWS Common Runtime, right and wrong ones |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
@@ -28,7 +29,10 @@ mod report;
 mod rumqttc;
 mod script;
 mod sdk;
+mod sdk_page;
 mod signed;
+#[path = "../support/store.rs"]
+mod store;
 mod walkthrough;
 
 use std::env;
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         aws::trials(),
         walkthrough::trials(),
         sdk::trials(),
+        sdk_page::trials(),
         signed::trials(),
         failover::trials(),
         bridge::trials(),
