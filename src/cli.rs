@@ -117,6 +117,12 @@ struct ServeArgs {
     /// MQTT over WebSocket over TLS, path /mqtt (`standard`: any path) [default: off]
     #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     wss_port: Option<String>,
+    /// The service's port 443, over TLS: MQTT, WebSocket and the service's HTTP API [default: off]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
+    alpn_port: Option<String>,
+    /// The service's port 8443: HTTPS for devices with a certificate [default: off]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
+    https_port: Option<String>,
     /// Control API [default: 9883]
     #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     http_port: Option<String>,
@@ -215,6 +221,8 @@ impl ServeArgs {
             ("mqtt_port", &self.mqtt_port),
             ("ws_port", &self.ws_port),
             ("wss_port", &self.wss_port),
+            ("alpn_port", &self.alpn_port),
+            ("https_port", &self.https_port),
             ("http_port", &self.http_port),
             ("http_host", &self.http_host),
             ("certs", &self.certs),

@@ -4,6 +4,8 @@
 //! connection changes: per topic for Publish and Receive. One that depends on the time is worked out each
 //! time.
 
+#[cfg(feature = "http")]
+mod calls;
 mod compiled;
 mod connection;
 #[cfg(feature = "http")]
@@ -32,6 +34,8 @@ use compiled::Compiled;
 use connection::Connection;
 use grants::{Bound, Grants, Who};
 
+#[cfg(feature = "http")]
+pub(crate) use calls::Asked;
 #[cfg(feature = "http")]
 pub(crate) use explanation::{Check, Client, Deed, Explanation};
 

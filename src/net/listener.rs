@@ -14,6 +14,8 @@ use tokio_rustls::server::TlsStream;
 use crate::broker::{ConnectionFacts, PeerAddr};
 use crate::budget::{Charge, Kind as Held};
 
+#[cfg(feature = "doors")]
+use super::doors::{self, Door, Opened};
 use super::driver::Driver;
 use super::seldom::Seldom;
 use super::socket::{Inbound, Socket};
@@ -61,6 +63,9 @@ pub(crate) enum Kind {
     Ws,
     #[cfg(all(feature = "websocket", feature = "tls"))]
     Wss(Arc<rustls::ServerConfig>),
+    /// Several of these, and HTTP.
+    #[cfg(feature = "doors")]
+    Door(Arc<Door>),
 }
 
 impl Kind {
@@ -73,6 +78,8 @@ impl Kind {
             Self::Ws => "ws",
             #[cfg(all(feature = "websocket", feature = "tls"))]
             Self::Wss(_) => "wss",
+            #[cfg(feature = "doors")]
+            Self::Door(door) => door.name,
         }
     }
 
@@ -86,6 +93,9 @@ impl Kind {
             Self::Ws => PLAIN + WEBSOCKET + UPGRADE,
             #[cfg(all(feature = "websocket", feature = "tls"))]
             Self::Wss(_) => PLAIN + TLS + WEBSOCKET + HANDSHAKE.max(UPGRADE),
+            // What HTTP needs besides, the upgrade included, is charged by who answers it.
+            #[cfg(feature = "doors")]
+            Self::Door(_) => PLAIN + TLS + WEBSOCKET + HANDSHAKE,
         }
     }
 
@@ -99,6 +109,8 @@ impl Kind {
             Self::Ws => PLAIN + WEBSOCKET,
             #[cfg(all(feature = "websocket", feature = "tls"))]
             Self::Wss(_) => PLAIN + TLS + WEBSOCKET,
+            #[cfg(feature = "doors")]
+            Self::Door(_) => PLAIN + TLS + WEBSOCKET,
         }
     }
 }
@@ -261,8 +273,8 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
         }
         #[cfg(feature = "websocket")]
         Kind::Ws => {
-            let mut facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None).at(local);
-            let upgrade = Box::pin(ws::upgrade(shared, stream, &mut facts));
+            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None).at(local);
+            let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
             let Some((front, stream)) = upgrade.await else {
                 return;
             };
@@ -279,8 +291,8 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             };
             let since = shared.engine.clock.now().live;
             let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
-            let mut facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
-            let upgrade = Box::pin(ws::upgrade(shared, stream, &mut facts));
+            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
+            let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
             let Some((front, stream)) = upgrade.await else {
                 return;
             };
@@ -288,6 +300,33 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             let (inbound, link) = ws::join(front, inbound, link);
             let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, since).await;
+        }
+        #[cfg(feature = "doors")]
+        Kind::Door(door) => {
+            let handshake = Box::pin(shake_hands(shared, stream, peer, name, door.tls.clone()));
+            let Some(stream) = handshake.await else {
+                return;
+            };
+            let since = shared.engine.clock.now().live;
+            let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
+            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
+            let mut place = place.begin_mqtt();
+            let opening = Box::pin(doors::open(shared, &door, stream, &facts));
+            match opening.await {
+                None => {}
+                Some(Opened::Mqtt(stream)) => {
+                    place.charge.set(PLAIN + TLS);
+                    let (inbound, link, _) = tls_link::take_apart(stream, None);
+                    drive(shared, inbound, link, facts, since).await;
+                }
+                Some(Opened::WebSocket(front, stream)) => {
+                    // HTTP has bounds of its own, and may have taken a while.
+                    let since = shared.engine.clock.now().live;
+                    let (inbound, link, _) = tls_link::take_apart(stream, None);
+                    let (inbound, link) = ws::join(front, inbound, link);
+                    drive(shared, inbound, link, facts, since).await;
+                }
+            }
         }
     }
 }

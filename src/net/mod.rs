@@ -3,6 +3,8 @@
 
 #[cfg(feature = "tls")]
 pub(crate) mod ca;
+#[cfg(feature = "doors")]
+pub(crate) mod doors;
 mod driver;
 #[cfg(feature = "aws")]
 mod enrolments;

@@ -15,6 +15,7 @@ mod table;
 mod connack;
 mod connect;
 mod data_plane;
+mod doors;
 mod enrolment;
 mod lifecycle;
 mod limits;

@@ -13,6 +13,7 @@
 //! | `sdk` | the SDK's shared-subscription sample, and what its client negotiates |
 //! | `sdk_page` | the programs of `docs/sdk.md`, with and without the CA in the system's store |
 //! | `signed` | signatures of boto3 and of the AWS Common Runtime, right and wrong ones |
+//! | `doors` | the SDK, boto3 and curl at the ports 443 and 8443 of the service |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
 //! | `matrix` | every client: QoS 0, 1, 2, shared, will, retained, resume, over every transport |
@@ -21,6 +22,7 @@ mod aws;
 mod blog;
 mod bridge;
 mod broker;
+mod doors;
 mod failover;
 mod matrix;
 mod mosquitto;
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         sdk::trials(),
         sdk_page::trials(),
         signed::trials(),
+        doors::trials(),
         failover::trials(),
         bridge::trials(),
         matrix::trials(),

@@ -26,10 +26,10 @@ const CHANGES_AT_ONCE: usize = 32;
 /// Certificates that are issued at the same time.
 const ISSUED_AT_ONCE: usize = 2;
 
-/// Calls of each kind that run or wait: more than there are connections.
-const CALLS: usize = 512;
+/// Calls of each kind that run or wait: more than there are connections at all entrances.
+const CALLS: usize = 1024;
 
-/// Calls that wait for a client at the same time: half of the connections, so that others find a place.
+/// Calls that wait for a client at the same time: half of the connections of an entrance, so that others find a place.
 const WAITING: usize = 128;
 
 /// What an operation came to.

@@ -22,6 +22,7 @@ mod groups;
 mod host;
 mod messages;
 mod operation;
+mod permission;
 mod policies;
 mod refusal;
 mod refused;
@@ -36,6 +37,8 @@ mod things;
 mod types;
 mod unanswered;
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -46,6 +49,7 @@ use crate::budget::Budget;
 
 use super::Api;
 use super::answer::Answer;
+use super::arrival::Arrival;
 use super::body::leave;
 use super::error::{ApiError, excerpt, no_path};
 
@@ -53,6 +57,7 @@ use call::Call;
 use caller::Caller;
 use host::Output;
 use operation::{Operation, Run, Service};
+use permission::Proof;
 use refusal::Refusal;
 use route::Found;
 
@@ -94,9 +99,14 @@ pub(super) fn refuse(error: ApiError, request: &Request) -> Response {
 
 async fn answer(api: &Api, id: Uuid, request: Request) -> Result<Response, Refusal> {
     match find(api, id, &request) {
-        Ok(found) => {
+        Ok((found, proof)) => {
             let operation = found.operation;
-            let answered = match Call::read(id, found, request, api).await {
+            let read = Call::read(id, found, proof, request, api).await;
+            let permitted = read.and_then(|call| {
+                permission::check(&api.host, operation, &call)?;
+                Ok(call)
+            });
+            let answered = match permitted {
                 Ok(call) => run(api, operation, call).await,
                 Err(refusal) => Err(refusal),
             };
@@ -110,7 +120,7 @@ async fn answer(api: &Api, id: Uuid, request: Request) -> Result<Response, Refus
 }
 
 /// The operation that a request asks for, if it can be carried out.
-fn find(api: &Api, id: Uuid, request: &Request) -> Result<Found, Box<Response>> {
+fn find(api: &Api, id: Uuid, request: &Request) -> Result<(Found, Proof), Box<Response>> {
     let (method, uri) = (request.method(), request.uri());
     let caller = Caller::of(request.headers(), uri);
     if let Some(service) = caller.foreign() {
@@ -123,6 +133,14 @@ fn find(api: &Api, id: Uuid, request: &Request) -> Result<Found, Box<Response>> 
         None => return Err(no_path(uri).into_response().into()),
     };
     let operation = found.operation;
+    let arrival = request.extensions().get::<Arc<Arrival>>();
+    let proof = Proof::wanted(
+        api.host.config(),
+        &caller,
+        arrival.map(|arrival| &**arrival),
+        operation,
+    );
+    let proof = proof.map_err(|refusal| in_form_of(operation, refusal, id).into_response())?;
     if let Run::Refused = operation.run {
         let refusal = in_form_of(operation, not_answered(api, operation), id);
         return Err(refusal.into_response().into());
@@ -134,7 +152,7 @@ fn find(api: &Api, id: Uuid, request: &Request) -> Result<Found, Box<Response>> 
         );
         return Err(Refusal::invalid(error).into_response().into());
     }
-    Ok(found)
+    Ok((found, proof))
 }
 
 /// A refusal as the service of an operation writes it.

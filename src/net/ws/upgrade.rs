@@ -2,20 +2,20 @@
 
 use std::convert::Infallible;
 use std::future::{pending, ready};
+#[cfg(feature = "aws")]
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::auth::origin;
 use crate::broker::ConnectionFacts;
 use crate::config::{Config, Profile};
-
+use crate::engine::Engine;
 #[cfg(feature = "aws")]
 use crate::time::{milliseconds, whole_seconds};
 
@@ -23,7 +23,7 @@ use super::super::Shared;
 use super::super::http1::{self, Bounds, Ended};
 
 /// The path that the service has (AWS-ENDP-08).
-const PATH: &str = "/mqtt";
+pub(crate) const PATH: &str = "/mqtt";
 
 /// The subprotocol that client and server agree on (MQTT-6.0.0-3).
 const SUBPROTOCOL: &str = "mqtt";
@@ -51,81 +51,55 @@ struct Refusal {
 pub(in super::super) async fn upgrade<S>(
     shared: &Shared,
     stream: S,
-    facts: &mut ConnectionFacts,
+    facts: &ConnectionFacts,
 ) -> Option<(Bytes, S)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = shared.engine.broker.config();
-    let limit = config.limits.connect_timeout;
-    let peer = facts.peer;
-    let listener = facts.listener;
-    let exchange = exchange(config, shared.engine.clock.date(), stream);
-    let exchange = shared.engine.clock.timeout(limit, exchange);
+    let engine = &shared.engine;
+    let limit = engine.broker.config().limits.connect_timeout;
+    let exchange = exchange(engine, stream, facts);
+    let exchange = engine.clock.timeout(limit, exchange);
     let outcome = tokio::select! {
         outcome = exchange => outcome,
-        () = shared.engine.stopping.cancelled() => return None,
+        () = engine.stopping.cancelled() => return None,
     };
-    if !matches!(outcome, Ok(Ok(_))) {
-        shared.engine.broker.count_refused();
-    }
     let reason = match outcome {
-        Ok(Ok((front, stream, _signer))) => {
-            #[cfg(feature = "aws")]
-            {
-                facts.access_key = _signer;
-            }
-            return Some((front, stream));
-        }
-        Ok(Err(Failure::Refused(refusal))) => {
-            let status = refusal.status.as_u16();
-            // As Debug text, which no line break leaves.
-            let sent = refusal.sent.as_deref();
-            tracing::info!(%peer, listener, status, sent, reason = refusal.text, "upgrade refused");
-            return None;
-        }
+        Ok(Ok(switched)) => return Some(switched),
+        Ok(Err(Failure::Refused)) => return None,
         Ok(Err(Failure::Broken(error))) => describe(&error),
         Ok(Err(Failure::Silent)) => "closed by the client before its request".to_owned(),
         Err(_) => format!("no request within {limit:?}"),
     };
+    engine.broker.count_refused();
+    let (peer, listener) = (facts.peer, facts.listener);
     tracing::info!(%peer, listener, reason, "no upgrade");
     None
 }
 
 /// Why an exchange ended without an upgrade.
 enum Failure {
-    Refused(Refusal),
+    /// The log says why.
+    Refused,
     Broken(hyper::Error),
     /// No request came.
     Silent,
 }
 
-/// The id of the access key with which a request was signed, if it was.
-type Signer = Option<Arc<str>>;
-
 async fn exchange<S>(
-    config: &Config,
-    date: SystemTime,
+    engine: &Engine,
     stream: S,
-) -> Result<(Bytes, S, Signer), Failure>
+    facts: &ConnectionFacts,
+) -> Result<(Bytes, S), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (refused, signed) = (Mutex::new(None), Mutex::new(None));
+    let was_refused = AtomicBool::new(false);
     let answer = |request: Request<Incoming>| {
-        let checked = check(config, &request)
-            .and_then(|accept| Ok((accept, check_signature(config, &request, date)?)));
-        ready(match checked {
-            Ok((accept, signer)) => {
-                *signed.lock() = signer;
-                switch(accept)
-            }
-            Err(refusal) => {
-                let response = refusal.response();
-                *refused.lock() = Some(refusal);
-                response
-            }
-        })
+        let response = answer(engine, &request, facts);
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        was_refused.store(!switches, Ordering::Relaxed);
+        ready(response)
     };
     let bounds = Bounds {
         buffer: HEAD_SIZE,
@@ -133,12 +107,40 @@ where
     };
     let never = pending::<Infallible>();
     let served = http1::serve(Bytes::new(), stream, &bounds, answer, pending(), never).await;
-    match (refused.into_inner(), served) {
-        (Some(refusal), _) => Err(Failure::Refused(refusal)),
-        (None, Err(error)) => Err(Failure::Broken(error)),
-        (None, Ok(Ended::Switched { stream, read })) => Ok((read, stream, signed.into_inner())),
-        (None, Ok(Ended::Closed)) => Err(Failure::Silent),
-        (None, Ok(Ended::GivenUp { why, .. })) => match why {},
+    if was_refused.into_inner() {
+        return Err(Failure::Refused);
+    }
+    match served {
+        Err(error) => Err(Failure::Broken(error)),
+        Ok(Ended::Switched { stream, read }) => Ok((read, stream)),
+        Ok(Ended::Closed) => Err(Failure::Silent),
+        Ok(Ended::GivenUp { why, .. }) => match why {},
+    }
+}
+
+/// The answer to a request for WebSocket: 101 with its consequences for the stream, or a refusal, which is
+/// counted and logged. Notes in the facts who has signed the request.
+pub(crate) fn answer<B>(
+    engine: &Engine,
+    request: &Request<B>,
+    facts: &ConnectionFacts,
+) -> Response<String> {
+    let config = engine.broker.config();
+    let checked = check(config, request).and_then(|accept| {
+        check_signature(engine, request, facts)?;
+        Ok(accept)
+    });
+    match checked {
+        Ok(accept) => switch(accept),
+        Err(refusal) => {
+            engine.broker.count_refused();
+            let (peer, listener) = (facts.peer, facts.listener);
+            let status = refusal.status.as_u16();
+            // As Debug text, which no line break leaves.
+            let sent = refusal.sent.as_deref();
+            tracing::info!(%peer, listener, status, sent, reason = refusal.text, "upgrade refused");
+            refusal.response()
+        }
     }
 }
 
@@ -184,14 +186,15 @@ fn check<B>(config: &Config, request: &Request<B>) -> Result<HeaderValue, Refusa
 /// yet let in who has none.
 #[cfg(feature = "aws")]
 fn check_signature<B>(
-    config: &Config,
+    engine: &Engine,
     request: &Request<B>,
-    date: SystemTime,
-) -> Result<Signer, Refusal> {
+    facts: &ConnectionFacts,
+) -> Result<(), Refusal> {
     use crate::auth::sigv4::{self, Refused, as_text, verify};
 
-    if config.access_keys.is_empty() {
-        return Ok(None);
+    let keys = &engine.broker.config().access_keys;
+    if keys.is_empty() {
+        return Ok(());
     }
     let headers = as_text(request.headers());
     let signed = sigv4::Request {
@@ -201,17 +204,20 @@ fn check_signature<B>(
         headers: &headers,
         body: b"",
     };
-    let now = whole_seconds(milliseconds(date));
-    match verify(&config.access_keys, &signed, now) {
-        Ok(key) => Ok(Some(key.id.as_str().into())),
-        Err(Refused::Missing) => Ok(None),
+    let now = whole_seconds(milliseconds(engine.clock.date()));
+    match verify(keys, &signed, now) {
+        Ok(key) => {
+            facts.access_key.get_or_init(|| Arc::from(&*key.id));
+            Ok(())
+        }
+        Err(Refused::Missing) => Ok(()),
         Err(refused) => Err(Refusal::new(StatusCode::FORBIDDEN, refused.text())),
     }
 }
 
 #[cfg(not(feature = "aws"))]
-fn check_signature<B>(_: &Config, _: &Request<B>, _: SystemTime) -> Result<Signer, Refusal> {
-    Ok(None)
+fn check_signature<B>(_: &Engine, _: &Request<B>, _: &ConnectionFacts) -> Result<(), Refusal> {
+    Ok(())
 }
 
 fn switch(accept: HeaderValue) -> Response<String> {
