@@ -10,6 +10,7 @@ use crate::aws::connectivity::Connectivity;
 use crate::aws::registry::{Draft, Error, Means, Registry, Timestamp};
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::net::Functions;
 use crate::time::milliseconds;
 
 use super::super::jobs::Jobs;
@@ -44,6 +45,8 @@ pub(in crate::http) struct Host {
     authority: Option<Arc<Authority>>,
     /// How clients' connections ended.
     pub(super) connectivity: Arc<Connectivity>,
+    /// What answers in the place of functions of AWS Lambda.
+    pub(super) functions: Arc<Functions>,
     #[cfg(feature = "tls")]
     signer: Option<Arc<crate::net::ca::Signer>>,
     registry_token: Option<Arc<str>>,
@@ -61,6 +64,7 @@ impl Host {
             engine: parts.engine.clone(),
             authority: parts.authority.clone(),
             connectivity: parts.connectivity.clone(),
+            functions: parts.functions.clone(),
             #[cfg(feature = "tls")]
             signer: parts.signer.clone(),
             registry_token: parts.registry_token.clone(),

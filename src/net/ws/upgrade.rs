@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{pending, ready};
+#[cfg(feature = "aws")]
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,7 +14,11 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::auth::origin;
-use crate::broker::ConnectionFacts;
+#[cfg(feature = "aws")]
+use crate::broker::Upgrade;
+use crate::broker::{Broker, ConnectionFacts};
+#[cfg(feature = "aws")]
+use crate::budget::Kind;
 use crate::config::{Config, Profile};
 
 #[cfg(feature = "aws")]
@@ -60,7 +65,7 @@ where
     let limit = config.limits.connect_timeout;
     let peer = facts.peer;
     let listener = facts.listener;
-    let exchange = exchange(config, shared.engine.clock.date(), stream);
+    let exchange = exchange(&shared.engine.broker, shared.engine.clock.date(), stream);
     let exchange = shared.engine.clock.timeout(limit, exchange);
     let outcome = tokio::select! {
         outcome = exchange => outcome,
@@ -70,10 +75,11 @@ where
         shared.engine.broker.count_refused();
     }
     let reason = match outcome {
-        Ok(Ok((front, stream, _signer))) => {
+        Ok(Ok((front, stream, _found))) => {
             #[cfg(feature = "aws")]
             {
-                facts.access_key = _signer;
+                facts.access_key = _found.signer;
+                facts.upgrade = _found.upgrade;
             }
             return Some((front, stream));
         }
@@ -100,24 +106,33 @@ enum Failure {
     Silent,
 }
 
-/// The id of the access key with which a request was signed, if it was.
-type Signer = Option<Arc<str>>;
+/// What is found out about the client besides.
+#[derive(Default)]
+struct Found {
+    /// The id of the access key with which the request was signed, if it was.
+    #[cfg(feature = "aws")]
+    signer: Option<Arc<str>>,
+    /// What came with it, if an authorizer may want to see it.
+    #[cfg(feature = "aws")]
+    upgrade: Option<Box<Upgrade>>,
+}
 
 async fn exchange<S>(
-    config: &Config,
+    broker: &Broker,
     date: SystemTime,
     stream: S,
-) -> Result<(Bytes, S, Signer), Failure>
+) -> Result<(Bytes, S, Found), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (refused, signed) = (Mutex::new(None), Mutex::new(None));
+    let config = broker.config();
+    let (refused, found) = (Mutex::new(None), Mutex::new(Found::default()));
     let answer = |request: Request<Incoming>| {
         let checked = check(config, &request)
-            .and_then(|accept| Ok((accept, check_signature(config, &request, date)?)));
+            .and_then(|accept| Ok((accept, look_into(broker, &request, date)?)));
         ready(match checked {
-            Ok((accept, signer)) => {
-                *signed.lock() = signer;
+            Ok((accept, client)) => {
+                *found.lock() = client;
                 switch(accept)
             }
             Err(refusal) => {
@@ -136,7 +151,7 @@ where
     match (refused.into_inner(), served) {
         (Some(refusal), _) => Err(Failure::Refused(refusal)),
         (None, Err(error)) => Err(Failure::Broken(error)),
-        (None, Ok(Ended::Switched { stream, read })) => Ok((read, stream, signed.into_inner())),
+        (None, Ok(Ended::Switched { stream, read })) => Ok((read, stream, found.into_inner())),
         (None, Ok(Ended::Closed)) => Err(Failure::Silent),
         (None, Ok(Ended::GivenUp { why, .. })) => match why {},
     }
@@ -180,6 +195,22 @@ fn check<B>(config: &Config, request: &Request<B>) -> Result<HeaderValue, Refusa
         .ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, bad_key))
 }
 
+/// Looks who has signed a request, and what it brings an authorizer.
+#[cfg(feature = "aws")]
+fn look_into<B>(broker: &Broker, request: &Request<B>, date: SystemTime) -> Result<Found, Refusal> {
+    let signer = check_signature(broker.config(), request, date)?;
+    let upgrade = match signer {
+        Some(_) => None,
+        None => keep(broker, request),
+    };
+    Ok(Found { signer, upgrade })
+}
+
+#[cfg(not(feature = "aws"))]
+fn look_into<B>(_: &Broker, _: &Request<B>, _: SystemTime) -> Result<Found, Refusal> {
+    Ok(Found::default())
+}
+
 /// Checks the signature of a request that has one, if there are access keys to check it by. An authorizer may
 /// yet let in who has none.
 #[cfg(feature = "aws")]
@@ -187,7 +218,7 @@ fn check_signature<B>(
     config: &Config,
     request: &Request<B>,
     date: SystemTime,
-) -> Result<Signer, Refusal> {
+) -> Result<Option<Arc<str>>, Refusal> {
     use crate::auth::sigv4::{self, Refused, as_text, verify};
 
     if config.access_keys.is_empty() {
@@ -209,9 +240,18 @@ fn check_signature<B>(
     }
 }
 
-#[cfg(not(feature = "aws"))]
-fn check_signature<B>(_: &Config, _: &Request<B>, _: SystemTime) -> Result<Signer, Refusal> {
-    Ok(None)
+/// What came with a request, if an authorizer may want to see it and there is memory for it.
+#[cfg(feature = "aws")]
+fn keep<B>(broker: &Broker, request: &Request<B>) -> Option<Box<Upgrade>> {
+    let access = broker.access()?;
+    let headers = request.headers().iter();
+    let headers: Vec<_> = headers
+        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
+        .map(|(name, value)| (name.to_owned(), value.into_owned()))
+        .collect();
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let upgrade = Upgrade::new(headers, query, broker.charge(Kind::Connections)).ok()?;
+    access.looks_at(&upgrade).then(|| Box::new(upgrade))
 }
 
 fn switch(accept: HeaderValue) -> Response<String> {
