@@ -299,6 +299,8 @@ pub(crate) fn share(
         None => broker,
     };
     let passwords = Passwords::new(&broker);
+    #[cfg(feature = "aws")]
+    let functions = Arc::new(crate::net::Functions::new(&broker.config().lambda));
     let engine = Arc::new(Engine {
         broker,
         clock,
@@ -319,6 +321,10 @@ pub(crate) fn share(
         handshakes: crate::net::Gate::new(handshake_steps(), HANDSHAKES_WAITING),
         #[cfg(feature = "aws")]
         enrolments: crate::net::enrolment_gate(),
+        #[cfg(feature = "aws")]
+        authorizers: crate::net::Authorizers::new(authority.cloned()),
+        #[cfg(feature = "aws")]
+        functions,
         #[cfg(all(feature = "aws", feature = "http"))]
         connectivity,
         notices: Notices::default(),

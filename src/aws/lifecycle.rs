@@ -204,6 +204,7 @@ pub(super) fn disconnect_reason(cause: &Cause, version: Version) -> &'static str
             Version::V5 | Version::V311 => "CLIENT_ERROR",
         },
         Cause::Forbidden(_) => "FORBIDDEN_ACCESS",
+        Cause::AuthorizationExpired => "CUSTOMAUTH_TTL_EXPIRATION",
         Cause::TakenOver => "DUPLICATE_CLIENTID",
         Cause::QueueFull => "THROTTLED",
         Cause::Stopping => "SERVER_INITIATED_DISCONNECT",

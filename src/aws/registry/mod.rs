@@ -9,6 +9,7 @@
 
 mod attachments;
 mod authorities;
+mod authorizers;
 mod certificates;
 mod error;
 mod events;
@@ -42,6 +43,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use crate::policy::Scope;
 
 pub use authorities::{CaUpdate, NewCa};
+pub use authorizers::{AuthorizerUpdate, NewAuthorizer};
 pub use certificates::RegisterStatus;
 pub use error::Error;
 pub use groups::{GroupFilter, GroupUpdate, NewGroup};
@@ -50,7 +52,7 @@ pub use holder::Holder;
 pub use names::Resource;
 pub use page::{Listed, Page};
 pub use record::{
-    Attributes, CaCertificate, Certificate, CertificateMode, CertificateStatus,
+    Attributes, Authorizer, CaCertificate, Certificate, CertificateMode, CertificateStatus,
     EventConfigurations, EventType, Policy, PolicyVersion, PrincipalType, PropagatingAttribute,
     RegistrationConfig, Thing, ThingGroup, ThingType, ThingTypeProperties, Timestamp,
 };
@@ -62,6 +64,7 @@ pub use view::{PolicyFact, View};
 
 use state::Record;
 use store::{Store, Write};
+pub(crate) use x509::rsa_public_key;
 
 /// What an operation takes from outside.
 pub struct Means<'a> {
