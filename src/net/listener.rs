@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+#[cfg(feature = "doors")]
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -303,31 +305,63 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
         }
         #[cfg(feature = "doors")]
         Kind::Door(door) => {
-            let handshake = Box::pin(shake_hands(shared, stream, peer, name, door.tls.clone()));
-            let Some(stream) = handshake.await else {
-                return;
-            };
-            let since = shared.engine.clock.now().live;
-            let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
-            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
-            let mut place = place.begin_mqtt();
-            let opening = Box::pin(doors::open(shared, &door, stream, &facts));
-            match opening.await {
-                None => {}
-                Some(Opened::Mqtt(stream)) => {
-                    place.charge.set(PLAIN + TLS);
-                    let (inbound, link, _) = tls_link::take_apart(stream, None);
-                    drive(shared, inbound, link, facts, since).await;
-                }
-                Some(Opened::WebSocket(front, stream)) => {
-                    // HTTP has bounds of its own, and may have taken a while.
-                    let since = shared.engine.clock.now().live;
-                    let (inbound, link, _) = tls_link::take_apart(stream, None);
-                    let (inbound, link) = ws::join(front, inbound, link);
-                    drive(shared, inbound, link, facts, since).await;
-                }
+            let entering = Box::pin(enter(place, stream, peer, door));
+            if let Some(driving) = entering.await {
+                driving.await;
             }
         }
+    }
+}
+
+/// What drives a connection as long as it lives.
+#[cfg(feature = "doors")]
+type Driving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Lets a connection in through a door, up to where MQTT begins. This future is large; the one that comes of
+/// it is not.
+#[cfg(feature = "doors")]
+async fn enter(
+    place: Place,
+    stream: TcpStream,
+    peer: SocketAddr,
+    door: Arc<Door>,
+) -> Option<Driving> {
+    let shared = place.shared.clone();
+    let local = stream.local_addr().ok();
+    let stream = shake_hands(&shared, stream, peer, door.name, door.tls.clone()).await?;
+    let since = shared.engine.clock.now().live;
+    let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
+    let facts = ConnectionFacts::new(door.name, PeerAddr::Ip(peer), Some(tls)).at(local);
+    let mut place = place.begin_mqtt();
+    Some(match doors::open(&shared, &door, stream, &facts).await? {
+        Opened::Mqtt(stream) => {
+            place.charge.set(PLAIN + TLS);
+            let (inbound, link, _) = tls_link::take_apart(stream, None);
+            Box::pin(drive_at(place, inbound, link, facts, since))
+        }
+        Opened::WebSocket(front, stream) => {
+            // HTTP has bounds of its own, and may have taken a while.
+            let since = shared.engine.clock.now().live;
+            let (inbound, link, _) = tls_link::take_apart(stream, None);
+            let (inbound, link) = ws::join(front, inbound, link);
+            Box::pin(drive_at(place, inbound, link, facts, since))
+        }
+    })
+}
+
+/// Drives a connection at its place.
+#[cfg(feature = "doors")]
+fn drive_at<I: Inbound, S: Socket>(
+    place: Place,
+    inbound: I,
+    socket: Arc<S>,
+    facts: ConnectionFacts,
+    since: Instant,
+) -> impl Future<Output = ()> + Send + use<I, S> {
+    let driving = drive(&place.shared, inbound, socket, facts, since);
+    async move {
+        driving.await;
+        drop(place);
     }
 }
 
