@@ -12,10 +12,12 @@
 //! | `walkthrough` | the same walk-through from things to clean-up with the AWS CLI, as the documents have it |
 //! | `sdk` | the SDK's shared-subscription sample, and what its client negotiates |
 //! | `signed` | signatures of boto3 and of the AWS Common Runtime, right and wrong ones |
+//! | `authorizer` | custom authorizers as the AWS IoT Device SDK names them, with signed tokens and without |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
 //! | `matrix` | every client: QoS 0, 1, 2, shared, will, retained, resume, over every transport |
 
+mod authorizer;
 mod aws;
 mod blog;
 mod bridge;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         walkthrough::trials(),
         sdk::trials(),
         signed::trials(),
+        authorizer::trials(),
         failover::trials(),
         bridge::trials(),
         matrix::trials(),
