@@ -33,7 +33,8 @@ pub(crate) struct Application {
 
 /// For how long a connection goes by what its authorizer said.
 pub(super) struct Lease {
-    application: Arc<Application>,
+    /// It is not kept where the authorizer is not asked again.
+    application: Option<Arc<Application>>,
     /// The connection ends then; unknown before the first answer.
     ends_at: Option<Instant>,
     /// The authorizer is asked again then; it is not, or is being asked, without.
@@ -41,6 +42,14 @@ pub(super) struct Lease {
 }
 
 impl Lease {
+    /// Has the authorizer asked again after so long, or never.
+    fn ask_again(&mut self, after: Option<Duration>, now: Instant) {
+        self.refresh_at = after.map(|after| now + after);
+        if after.is_none() {
+            self.application = None;
+        }
+    }
+
     /// When there is something to be done next.
     fn next(&self) -> Option<Instant> {
         self.ends_at.into_iter().chain(self.refresh_at).min()
@@ -69,7 +78,7 @@ impl Connection {
             id: OnceLock::new(),
         });
         self.lease = Some(Box::new(Lease {
-            application: application.clone(),
+            application: Some(application.clone()),
             ends_at: None,
             refresh_at: None,
         }));
@@ -89,8 +98,8 @@ impl Connection {
         accepted.principal = Principal::Authorized(authorization.principal.clone());
         if let Some(lease) = &mut self.lease {
             lease.ends_at = Some(context.live + authorization.disconnect_after);
+            lease.ask_again(authorization.refresh_after, context.live);
         }
-        self.schedule_refresh(broker, authorization.refresh_after, context);
         let findings = Findings {
             authorization: Some(authorization),
             ..Findings::default()
@@ -98,18 +107,9 @@ impl Connection {
         self.establish(broker, accepted, findings, context, dirty)
     }
 
-    /// Sets when the authorizer is asked again, if it is, and wakes the owner when there is something to be done.
-    fn schedule_refresh(
-        &mut self,
-        broker: &Broker,
-        after: Option<Duration>,
-        context: &Context<'_>,
-    ) {
-        let Some(lease) = &mut self.lease else {
-            return;
-        };
-        lease.refresh_at = after.map(|after| context.live + after);
-        let next = lease.next();
+    /// Wakes the owner when there is something to be done about its lease, if it has one.
+    pub(super) fn watch_lease(&mut self, broker: &Broker) {
+        let next = self.lease.as_ref().and_then(|lease| lease.next());
         self.done_with.extend(self.lease_timer.take());
         self.lease_timer = next.map(|at| broker.wake_at(at, &self.link));
     }
@@ -123,7 +123,7 @@ impl Connection {
         dirty: &mut Dirty,
     ) -> Flow {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= context.live);
-        let Some(lease) = &self.lease else {
+        let Some(lease) = &mut self.lease else {
             return Flow::Continue;
         };
         if is_due(lease.ends_at) {
@@ -133,9 +133,12 @@ impl Connection {
         if !is_due(lease.refresh_at) {
             return Flow::Continue;
         }
+        lease.refresh_at = None;
         let application = lease.application.clone();
-        self.schedule_refresh(broker, None, context);
-        Flow::Ask(Inquiry::Authorization(application))
+        self.watch_lease(broker);
+        application.map_or(Flow::Continue, |application| {
+            Flow::Ask(Inquiry::Authorization(application))
+        })
     }
 
     /// Goes on after the authorizer of a connected client was asked again.
@@ -149,24 +152,26 @@ impl Connection {
         let Phase::Active(active) = &self.phase else {
             return Flow::Continue;
         };
-        let text = match verdict {
+        let after = match verdict {
             // Whom the session belongs to stays.
             Verdict::Authorized(authorization) => {
                 if let Some(permissions) = &active.permissions {
                     permissions.renew(&authorization);
                     broker.review_access(context, dirty);
                 }
-                self.schedule_refresh(broker, authorization.refresh_after, context);
-                return Flow::Continue;
+                authorization.refresh_after
             }
-            Verdict::Unauthorized(text) => text,
-            _ => {
-                self.schedule_refresh(broker, Some(PAUSE), context);
-                return Flow::Continue;
+            Verdict::Unauthorized(text) => {
+                let violation = Violation::new(ReasonCode::NotAuthorized, "AWS-AUTH-06", text);
+                self.refuse(broker, &violation, context, dirty);
+                return Flow::End;
             }
+            Verdict::Valid | Verdict::Invalid | Verdict::Enrolled | Verdict::Busy => Some(PAUSE),
         };
-        let violation = Violation::new(ReasonCode::NotAuthorized, "AWS-AUTH-06", text);
-        self.refuse(broker, &violation, context, dirty);
-        Flow::End
+        if let Some(lease) = &mut self.lease {
+            lease.ask_again(after, context.live);
+        }
+        self.watch_lease(broker);
+        Flow::Continue
     }
 }

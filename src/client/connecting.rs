@@ -94,7 +94,7 @@ impl Connection {
                 if accepted.principal == Principal::Anonymous
                     && self.is_authorized_by_others(broker, &connect)
                 {
-                    let flow = match credentials(broker, &connect) {
+                    let flow = match credentials(broker, &connect, Kind::Sessions) {
                         Some(credentials) => self.apply(accepted, &connect, credentials),
                         None => self.turn_away(broker, &accepted, context, dirty),
                     };
@@ -137,7 +137,7 @@ impl Connection {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Flow {
-        let Some(credentials) = credentials(broker, connect) else {
+        let Some(credentials) = credentials(broker, connect, Kind::Packets) else {
             return self.turn_away(broker, &accepted, context, dirty);
         };
         accepted.principal = match &credentials.username {
@@ -419,6 +419,8 @@ impl Connection {
             batch: TrafficTotals::default(),
         }));
         self.rearm(broker, context.live);
+        #[cfg(feature = "aws")]
+        self.watch_lease(broker);
         Flow::Continue
     }
 
@@ -460,10 +462,10 @@ fn stopping() -> Violation {
     )
 }
 
-/// What a CONNECT presents, if there is memory for it.
-fn credentials(broker: &Broker, connect: &Connect<'_>) -> Option<Credentials> {
+/// What a CONNECT presents, if there is memory for it: as long as it waits, or as long as its connection lasts.
+fn credentials(broker: &Broker, connect: &Connect<'_>, kind: Kind) -> Option<Credentials> {
     let bytes = connect.username.map_or(0, str::len) + connect.password.map_or(0, <[u8]>::len);
-    let mut charge = broker.charge(Kind::Packets);
+    let mut charge = broker.charge(kind);
     charge.grow(bytes).ok()?;
     let username = connect.username.map(Arc::<str>::from);
     Some(Credentials::new(username, connect.password, charge))

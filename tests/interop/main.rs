@@ -14,10 +14,12 @@
 //! | `sdk_page` | the programs of `docs/sdk.md`, with and without the CA in the system's store |
 //! | `signed` | signatures of boto3 and of the AWS Common Runtime, right and wrong ones |
 //! | `doors` | the SDK, boto3 and curl at the ports 443 and 8443 of the service |
+//! | `authorizer` | custom authorizers as the AWS IoT Device SDK names them, with signed tokens and without |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
 //! | `matrix` | every client: QoS 0, 1, 2, shared, will, retained, resume, over every transport |
 
+mod authorizer;
 mod aws;
 mod blog;
 mod bridge;
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         sdk_page::trials(),
         signed::trials(),
         doors::trials(),
+        authorizer::trials(),
         failover::trials(),
         bridge::trials(),
         matrix::trials(),
