@@ -8,6 +8,8 @@ mod cert;
 #[cfg(feature = "aws")]
 mod client;
 #[cfg(feature = "aws")]
+mod env;
+#[cfg(feature = "aws")]
 mod explain;
 mod failure;
 mod log;
@@ -19,8 +21,11 @@ mod ready;
 #[cfg(feature = "aws")]
 mod registry;
 mod serve;
+#[cfg(feature = "tls")]
+mod trust;
 
 use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 #[cfg(any(feature = "tls", feature = "aws"))]
 use std::path::Path;
 use std::path::PathBuf;
@@ -71,6 +76,12 @@ enum Command {
     #[cfg(feature = "aws")]
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Prints the variables that send the AWS CLI, boto3 and the SDKs to a running broker: eval "$(roundel env)"
+    #[cfg(feature = "aws")]
+    Env(env::EnvArgs),
+    /// Says how this machine is made to trust the CA, and what that means, or does it
+    #[cfg(feature = "tls")]
+    Trust(trust::TrustArgs),
     /// Things, certificates and policies of the AWS side, as a document
     #[cfg(feature = "aws")]
     #[command(subcommand)]
@@ -173,6 +184,10 @@ pub(crate) fn run() -> ExitCode {
         Command::CheckConfig { file } => check_config(file).map(done),
         #[cfg(feature = "tls")]
         Command::Passwd { name } => passwd::run(&name).map(done),
+        #[cfg(feature = "aws")]
+        Command::Env(args) => env::run(&args).map(done),
+        #[cfg(feature = "tls")]
+        Command::Trust(args) => trust::run(&args).map(done),
         #[cfg(feature = "aws")]
         Command::Policy(command) => policy::run(&command),
         #[cfg(feature = "aws")]
@@ -291,6 +306,15 @@ fn path_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)
+}
+
+/// The address under which a listener is reached from this machine.
+fn reachable(ip: IpAddr) -> IpAddr {
+    match ip {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    }
 }
 
 /// A word as a shell reads it.

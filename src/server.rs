@@ -269,7 +269,8 @@ pub(crate) fn share(
     #[cfg(feature = "aws")]
     let broker = match broker.config().aws.lifecycle_events {
         true => {
-            let lifecycle = Lifecycle::new(clock.calendar(), system_random());
+            let registry = authority.map(|authority| authority.registry().clone());
+            let lifecycle = Lifecycle::new(clock.calendar(), system_random(), registry);
             broker.with_events(Arc::new(lifecycle))
         }
         false => broker,
@@ -286,7 +287,7 @@ pub(crate) fn share(
         }
     };
     #[cfg(feature = "aws")]
-    let desk = authority.and_then(|authority| registry::desk(authority, broker.config(), &clock));
+    let desk = authority.and_then(|authority| registry::desk(authority, &broker, &clock));
     #[cfg(feature = "aws")]
     let broker = match authority {
         Some(authority) => broker.with_access(authority.clone()),
@@ -298,6 +299,8 @@ pub(crate) fn share(
         None => broker,
     };
     let passwords = Passwords::new(&broker);
+    #[cfg(feature = "aws")]
+    let functions = Arc::new(crate::net::Functions::new(&broker.config().lambda));
     let engine = Arc::new(Engine {
         broker,
         clock,
@@ -318,6 +321,10 @@ pub(crate) fn share(
         handshakes: crate::net::Gate::new(handshake_steps(), HANDSHAKES_WAITING),
         #[cfg(feature = "aws")]
         enrolments: crate::net::enrolment_gate(),
+        #[cfg(feature = "aws")]
+        authorizers: crate::net::Authorizers::new(authority.cloned()),
+        #[cfg(feature = "aws")]
+        functions,
         #[cfg(all(feature = "aws", feature = "http"))]
         connectivity,
         notices: Notices::default(),

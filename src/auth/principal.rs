@@ -13,6 +13,9 @@ pub(crate) enum Principal {
     /// The holder of an access key with which a request was signed, by its id (AWS-ID-10).
     #[cfg(feature = "aws")]
     AccessKey(Arc<str>),
+    /// Whoever an authorizer says that a client is (AWS-ID-11).
+    #[cfg(feature = "aws")]
+    Authorized(Arc<str>),
     /// A user whose password was checked, by name.
     User(Arc<str>),
     /// The program that the broker runs in.
@@ -27,6 +30,8 @@ impl Principal {
             Self::Certificate(id) => Some(id),
             #[cfg(feature = "aws")]
             Self::AccessKey(id) => Some(id),
+            #[cfg(feature = "aws")]
+            Self::Authorized(id) => Some(id),
             Self::User(name) => Some(name),
             Self::Program => Some("program"),
         }

@@ -21,11 +21,14 @@ use parking_lot::Mutex;
 
 use crate::auth::Principal;
 use crate::broker::ConnectionFacts;
-use crate::broker::access::{Access, Claim, NotAdmitted, Permissions};
+#[cfg(feature = "websocket")]
+use crate::broker::Upgrade;
+use crate::broker::access::{Access, Authorization, Claim, NotAdmitted, Permissions};
 use crate::config::{Config, PolicyMode};
-use crate::policy::{Context, Scope};
+use crate::policy::{Attachment, Context, Scope};
 use crate::time::{Calendar, milliseconds, whole_seconds};
 
+use super::authorizer::{self, Evidence, Http, Mqtt};
 use super::enrolment;
 use super::registry::{Means, PolicyFact, Registry, State};
 use super::subject::{Subject, barred};
@@ -110,7 +113,10 @@ impl Access for Authority {
             },
         };
         let version = self.inner.registry.version();
-        let grants = self.inner.grants(&who, None, claim.now);
+        let grants = match claim.authorization {
+            Some(authorization) => self.inner.authorized(&who, authorization),
+            None => self.inner.grants(&who, None, claim.now),
+        };
         let time = self.inner.seconds(claim.now);
         grants.check_connect(&claim, time)?;
         Ok(Arc::new(Connection::new(
@@ -125,6 +131,29 @@ impl Access for Authority {
     #[cfg(feature = "tls")]
     fn may_enrol(&self, certificate: &[u8]) -> bool {
         self.inner.registry.state().may_auto_register(certificate)
+    }
+
+    fn is_authorized_by_others(&self, username: Option<&str>, facts: &ConnectionFacts) -> bool {
+        let evidence = Evidence {
+            http: facts.upgrade.get().map(Http::from),
+            mqtt: Some(Mqtt {
+                username,
+                password: None,
+                client_id: None,
+            }),
+            ..Evidence::default()
+        };
+        authorizer::is_asked(&self.inner.registry.state(), &evidence)
+    }
+
+    #[cfg(feature = "websocket")]
+    fn looks_at(&self, upgrade: &Upgrade) -> bool {
+        let state = self.inner.registry.state();
+        let evidence = Evidence {
+            http: Some(Http::from(upgrade)),
+            ..Evidence::default()
+        };
+        state.has_authorizers() || authorizer::is_asked(&state, &evidence)
     }
 
     fn enrol(&self, facts: &ConnectionFacts, now: Instant) -> Option<(String, Vec<u8>)> {
@@ -188,6 +217,9 @@ impl Inner {
                 None => return Grants::Everything,
                 Some(name) => (Some(&**name), "the policy of the access key is not there"),
             },
+            Principal::Authorized(_) => {
+                return Grants::Nothing("what its authorizer says is not known here");
+            }
             _ => (
                 self.anonymous_policy.as_deref(),
                 "the client has no principal, and aws.anonymous_policy names no policy",
@@ -197,6 +229,22 @@ impl Inner {
             Some(policy) => self.bound(vec![policy], who.source.clone(), 0),
             None => Grants::Nothing(none),
         }
+    }
+
+    /// What an authorizer has granted to a client: what it says, and nothing else. There is no thing then
+    /// (AWS-ID-11).
+    fn authorized(&self, who: &Who, authorization: &Authorization) -> Grants {
+        let documents = authorization.documents.iter().enumerate();
+        let policies = documents.map(|(number, document)| PolicyFact {
+            name: format!("policyDocuments[{number}]"),
+            version: 1,
+            document: document.clone(),
+        });
+        let context = Context {
+            thing: Attachment::Detached,
+            ..who.source.clone()
+        };
+        self.bound(policies.collect(), context, authorization.size)
     }
 
     /// Policies that bind a client of whom is known what takes so many bytes.

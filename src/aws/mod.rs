@@ -1,6 +1,7 @@
 //! What AWS IoT Core is besides a broker of messages.
 
 pub(crate) mod authority;
+pub(crate) mod authorizer;
 mod certificate;
 #[cfg(feature = "http")]
 pub(crate) mod connectivity;

@@ -12,14 +12,20 @@
 //! The program that the broker runs in and the HTTP API are not asked about.
 
 use std::sync::Arc;
+#[cfg(feature = "aws")]
+use std::time::Duration;
 use std::time::Instant;
 
 use crate::auth::Principal;
 use crate::budget::Charge;
 use crate::message::will::Will;
+#[cfg(feature = "aws")]
+use crate::policy::Document;
 use crate::protocol::violation::Violation;
 
 use super::facts::ConnectionFacts;
+#[cfg(all(feature = "aws", feature = "websocket"))]
+use super::facts::Upgrade;
 
 /// Knows what clients may do.
 pub(crate) trait Access: Send + Sync {
@@ -29,6 +35,14 @@ pub(crate) trait Access: Send + Sync {
     /// Whether a certificate (DER) may have to be registered at the CONNECT of the client that shows it.
     #[cfg(all(feature = "aws", feature = "tls"))]
     fn may_enrol(&self, certificate: &[u8]) -> bool;
+
+    /// Whether an authorizer says who a client is that has no principal.
+    #[cfg(feature = "aws")]
+    fn is_authorized_by_others(&self, username: Option<&str>, facts: &ConnectionFacts) -> bool;
+
+    /// Whether an authorizer may want to see what a client sent with its upgrade to WebSocket.
+    #[cfg(all(feature = "aws", feature = "websocket"))]
+    fn looks_at(&self, upgrade: &Upgrade) -> bool;
 
     /// Registers the certificate of a client; topic and payload of what is to be told of it, again as
     /// long as it waits to be accepted. Takes as long as a disk.
@@ -53,6 +67,22 @@ pub(crate) enum NotAdmitted {
     Unregistered,
 }
 
+/// What an authorizer says of a client (AWS-AUTH-03 to -06).
+#[cfg(feature = "aws")]
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Authorization {
+    /// Who it is.
+    pub(crate) principal: Arc<str>,
+    /// What that may do.
+    pub(crate) documents: Vec<Arc<Document>>,
+    /// Their length, in bytes.
+    pub(crate) size: usize,
+    /// The connection ends so long after it began.
+    pub(crate) disconnect_after: Duration,
+    /// The authorizer is to be asked again after so long.
+    pub(crate) refresh_after: Option<Duration>,
+}
+
 /// What a CONNECT asks for.
 #[cfg_attr(
     not(feature = "aws"),
@@ -67,6 +97,9 @@ pub(crate) struct Claim<'a> {
     pub(crate) is_persistent: bool,
     /// It has been to [`Access::enrol`], or cannot go there.
     pub(crate) has_enrolled: bool,
+    /// What an authorizer says of the client, if one was asked.
+    #[cfg(feature = "aws")]
+    pub(crate) authorization: Option<&'a Authorization>,
     pub(crate) now: Instant,
     /// For what is kept about the connection.
     pub(crate) charge: Charge,
@@ -87,6 +120,10 @@ pub(crate) trait Permissions: Send + Sync {
     /// Whether the client may get a message of `topic`; through the group of that ShareName, if one is
     /// given.
     fn may_receive(&self, topic: &str, share: Option<&str>, now: Instant) -> bool;
+
+    /// Goes by what the authorizer of the client says now. Who has none is asked nothing of the kind.
+    #[cfg(feature = "aws")]
+    fn renew(&self, _: &Authorization) {}
 }
 
 #[cfg(test)]

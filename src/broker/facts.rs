@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::auth::Source;
+#[cfg(feature = "aws")]
+use crate::budget::Charge;
+#[cfg(all(feature = "aws", feature = "websocket"))]
+use crate::budget::Full;
 
 /// Facts of one connection, for logs and the HTTP API.
 #[derive(Debug)]
@@ -24,6 +28,9 @@ pub(crate) struct ConnectionFacts {
     /// The id of the access key with which the upgrade to WebSocket was signed.
     #[cfg(feature = "aws")]
     pub(crate) access_key: OnceLock<Arc<str>>,
+    /// What came with the upgrade to WebSocket, where an authorizer may want to see it.
+    #[cfg(feature = "aws")]
+    pub(crate) upgrade: OnceLock<Upgrade>,
     pub(crate) traffic: Traffic,
 }
 
@@ -37,6 +44,8 @@ impl ConnectionFacts {
             local: None,
             #[cfg(feature = "aws")]
             access_key: OnceLock::new(),
+            #[cfg(feature = "aws")]
+            upgrade: OnceLock::new(),
             traffic: Traffic::default(),
         }
     }
@@ -44,6 +53,44 @@ impl ConnectionFacts {
     /// The same on a socket with this address.
     pub(crate) fn at(self, local: Option<SocketAddr>) -> Self {
         Self { local, ..self }
+    }
+}
+
+/// What came with an upgrade to WebSocket.
+#[cfg(feature = "aws")]
+pub(crate) struct Upgrade {
+    pub(crate) headers: Vec<(String, String)>,
+    /// As it was sent.
+    pub(crate) query: String,
+    /// Accounts for both.
+    _charge: Charge,
+}
+
+#[cfg(all(feature = "aws", feature = "websocket"))]
+impl Upgrade {
+    /// Both, for which `charge` gets the bytes.
+    pub(crate) fn new(
+        headers: Vec<(String, String)>,
+        query: String,
+        mut charge: Charge,
+    ) -> Result<Self, Full> {
+        let header = |(name, value): &(String, String)| {
+            size_of::<(String, String)>() + name.len() + value.len()
+        };
+        charge.grow(query.len() + headers.iter().map(header).sum::<usize>())?;
+        Ok(Self {
+            headers,
+            query,
+            _charge: charge,
+        })
+    }
+}
+
+/// There are secrets in it.
+#[cfg(feature = "aws")]
+impl fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgrade").finish_non_exhaustive()
     }
 }
 

@@ -71,6 +71,8 @@ pub(crate) use deliver::{Origin, Published, Run, Sent};
 pub(crate) use facts::TlsDetails;
 #[cfg(any(feature = "tls", feature = "http"))]
 pub(crate) use facts::TlsFacts;
+#[cfg(feature = "aws")]
+pub(crate) use facts::Upgrade;
 pub(crate) use facts::{ConnectionFacts, PeerAddr, TrafficTotals};
 #[cfg(feature = "http")]
 pub(crate) use lifecycle::Removal;

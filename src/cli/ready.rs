@@ -8,7 +8,7 @@ use roundel::Addrs;
 use roundel::config::{ClientCert, Config, RegistryPlace};
 use serde::Serialize;
 
-use super::shell_word;
+use super::{reachable, shell_word};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -179,15 +179,6 @@ fn host_flag(ip: IpAddr) -> String {
         String::new()
     } else {
         format!("-h {ip} ")
-    }
-}
-
-/// The address under which a listener is reached from this machine.
-fn reachable(ip: IpAddr) -> IpAddr {
-    match ip {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::auth::Principal;
+#[cfg(feature = "aws")]
+use crate::broker::access::Authorization;
 use crate::broker::access::{Claim, NotAdmitted, Permissions};
 use crate::broker::{
     Attached, Broker, ConnectRequest, Context, Dirty, NotAttached, Outgoing, Peer, RouteCache,
@@ -25,6 +27,16 @@ use super::machine::{
     Active, Connection, Credentials, Flow, HANDOVER_LIMIT, Inquiry, Phase, Received, Verdict,
 };
 use super::refusing::Applicant;
+
+/// What was found out about a client before it gets its session.
+#[derive(Default)]
+pub(super) struct Findings {
+    /// See [`Claim`].
+    pub(super) has_enrolled: bool,
+    /// What an authorizer says of it.
+    #[cfg(feature = "aws")]
+    pub(super) authorization: Option<Arc<Authorization>>,
+}
 
 impl Connection {
     /// Handles the first packet, as far as it is there.
@@ -78,7 +90,21 @@ impl Connection {
             }
             Ok(mut accepted) if broker.config().users.is_empty() => {
                 accepted.principal = self.holder();
-                self.establish(broker, accepted, context, dirty)
+                #[cfg(feature = "aws")]
+                if accepted.principal == Principal::Anonymous
+                    && self.is_authorized_by_others(broker, &connect)
+                {
+                    let flow = match credentials(broker, &connect, Kind::Sessions) {
+                        Some(credentials) => self.apply(accepted, &connect, credentials),
+                        None => self.turn_away(broker, &accepted, context, dirty),
+                    };
+                    return Received {
+                        consumed: len,
+                        needed: 0,
+                        flow,
+                    };
+                }
+                self.establish(broker, accepted, Findings::default(), context, dirty)
             }
             Ok(accepted) => self.authenticate(broker, &connect, accepted, context, dirty),
         };
@@ -111,19 +137,26 @@ impl Connection {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Flow {
-        let bytes = connect.username.map_or(0, str::len) + connect.password.map_or(0, <[u8]>::len);
-        let mut charge = broker.charge(Kind::Packets);
-        if charge.grow(bytes).is_err() {
-            return self.reject(broker, &Applicant::from(&accepted), &busy(), context, dirty);
-        }
-        let username = connect.username.map(Arc::<str>::from);
-        accepted.principal = match &username {
+        let Some(credentials) = credentials(broker, connect, Kind::Packets) else {
+            return self.turn_away(broker, &accepted, context, dirty);
+        };
+        accepted.principal = match &credentials.username {
             Some(name) => Principal::User(name.clone()),
             None => self.holder(),
         };
         self.phase = Phase::Asking(Box::new(accepted));
-        let credentials = Credentials::new(username, connect.password, charge);
         Flow::Ask(Inquiry::Credentials(credentials))
+    }
+
+    /// Refuses a client whom the broker cannot look into now.
+    fn turn_away(
+        &mut self,
+        broker: &Broker,
+        accepted: &Accepted,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Flow {
+        self.reject(broker, &Applicant::from(accepted), &busy(), context, dirty)
     }
 
     /// Goes on after [`Flow::Ask`].
@@ -134,15 +167,34 @@ impl Connection {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Flow {
+        #[cfg(feature = "aws")]
+        if let Phase::Active(_) = self.phase {
+            return self.renewed(broker, verdict, context, dirty);
+        }
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);
         let Phase::Asking(accepted) = phase else {
             return Flow::End;
         };
+        let nothing = Findings::default();
         let violation = match verdict {
             _ if broker.is_stopping() => stopping(),
-            Verdict::Valid => return self.establish(broker, *accepted, context, dirty),
+            Verdict::Valid => return self.establish(broker, *accepted, nothing, context, dirty),
             #[cfg(feature = "aws")]
-            Verdict::Enrolled => return self.enter(broker, *accepted, true, context, dirty),
+            Verdict::Enrolled => {
+                let findings = Findings {
+                    has_enrolled: true,
+                    ..nothing
+                };
+                return self.enter(broker, *accepted, findings, context, dirty);
+            }
+            #[cfg(feature = "aws")]
+            Verdict::Authorized(authorization) => {
+                return self.authorized(broker, *accepted, authorization, context, dirty);
+            }
+            #[cfg(feature = "aws")]
+            Verdict::Unauthorized(text) => {
+                Violation::new(ReasonCode::NotAuthorized, "AWS-AUTH-03", text)
+            }
             Verdict::Invalid => Violation::new(
                 ReasonCode::BadUserNameOrPassword,
                 "MQTT-3.1.4-2",
@@ -159,10 +211,11 @@ impl Connection {
         )
     }
 
-    fn establish(
+    pub(super) fn establish(
         &mut self,
         broker: &Broker,
         accepted: Accepted,
+        findings: Findings,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Flow {
@@ -194,7 +247,7 @@ impl Connection {
                 dirty,
             );
         }
-        self.enter(broker, accepted, false, context, dirty)
+        self.enter(broker, accepted, findings, context, dirty)
     }
 
     /// Takes the session, if the client may have it.
@@ -202,11 +255,11 @@ impl Connection {
         &mut self,
         broker: &Broker,
         accepted: Accepted,
-        has_enrolled: bool,
+        findings: Findings,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Flow {
-        let asked = self.ask_for_permissions(broker, &accepted, has_enrolled, context);
+        let asked = self.ask_for_permissions(broker, &accepted, &findings, context);
         let permissions = match asked {
             Ok(permissions) => permissions,
             Err(NotAdmitted::Refused { violation, is_told }) => {
@@ -239,7 +292,7 @@ impl Connection {
         &self,
         broker: &Broker,
         accepted: &Accepted,
-        has_enrolled: bool,
+        findings: &Findings,
         context: &Context<'_>,
     ) -> Result<Option<Arc<dyn Permissions>>, NotAdmitted> {
         let Some(access) = broker.access() else {
@@ -251,7 +304,9 @@ impl Connection {
             facts: &self.facts,
             will: accepted.will.as_deref(),
             is_persistent: !accepted.clean_start || accepted.session_expiry > 0,
-            has_enrolled,
+            has_enrolled: findings.has_enrolled,
+            #[cfg(feature = "aws")]
+            authorization: findings.authorization.as_deref(),
             now: context.now,
             charge: broker.charge(Kind::Sessions),
         };
@@ -364,6 +419,8 @@ impl Connection {
             batch: TrafficTotals::default(),
         }));
         self.rearm(broker, context.live);
+        #[cfg(feature = "aws")]
+        self.watch_lease(broker);
         Flow::Continue
     }
 
@@ -405,12 +462,21 @@ fn stopping() -> Violation {
     )
 }
 
-/// Why a client is refused whose password cannot be checked now.
+/// What a CONNECT presents, if there is memory for it: as long as it waits, or as long as its connection lasts.
+fn credentials(broker: &Broker, connect: &Connect<'_>, kind: Kind) -> Option<Credentials> {
+    let bytes = connect.username.map_or(0, str::len) + connect.password.map_or(0, <[u8]>::len);
+    let mut charge = broker.charge(kind);
+    charge.grow(bytes).ok()?;
+    let username = connect.username.map(Arc::<str>::from);
+    Some(Credentials::new(username, connect.password, charge))
+}
+
+/// Why a client is refused whom nobody can look into now.
 fn busy() -> Violation {
     Violation::new(
         ReasonCode::ServerBusy,
         "MQTT-4.13.2-1",
-        "too many clients wait for the check of their password",
+        "too many clients wait for somebody to see who they are",
     )
 }
 

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
+#[cfg(feature = "aws")]
+use crate::broker::access::Authorization;
 use crate::broker::access::Permissions;
 use crate::broker::{
     Broker, ConnectionFacts, Context, Dirty, FanOut, Later, Link, RouteCache, Session, TimerKey,
@@ -27,6 +29,8 @@ use crate::protocol::rate::Rate;
 use crate::protocol::violation::Violation;
 
 use super::answers::Answers;
+#[cfg(feature = "aws")]
+use super::authorizing::{Application, Lease};
 use super::publishing::Unfinished;
 use super::subscribing::FilterWork;
 
@@ -74,6 +78,9 @@ pub(crate) enum Inquiry {
     /// The certificate of this connection is to be registered.
     #[cfg(feature = "aws")]
     Enrolment(Arc<ConnectionFacts>),
+    /// Who an authorizer says that the client is.
+    #[cfg(feature = "aws")]
+    Authorization(Arc<Application>),
 }
 
 /// User name and password of a CONNECT.
@@ -96,7 +103,7 @@ impl Credentials {
 }
 
 /// The answer to an inquiry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
     /// The credentials are right.
     Valid,
@@ -105,6 +112,12 @@ pub(crate) enum Verdict {
     /// It was seen to whether the certificate can be registered.
     #[cfg(feature = "aws")]
     Enrolled,
+    /// What the authorizer says of the client.
+    #[cfg(feature = "aws")]
+    Authorized(Arc<Authorization>),
+    /// The client is not let in by it, for this reason.
+    #[cfg(feature = "aws")]
+    Unauthorized(String),
     /// Nobody got to it: too many wait for that.
     Busy,
 }
@@ -127,8 +140,14 @@ pub(crate) struct Connection {
     pub(super) stall_watch: Option<TimerKey>,
     /// The owner looks at whatever it waits for besides.
     pub(super) alarm: Option<TimerKey>,
+    /// The owner looks at the lease.
+    #[cfg(feature = "aws")]
+    pub(super) lease_timer: Option<TimerKey>,
+    /// There is one where an authorizer says who the client is.
+    #[cfg(feature = "aws")]
+    pub(super) lease: Option<Box<Lease>>,
     /// Timers that nothing is to come of any more, once this pass has ended.
-    done_with: SmallVec<[TimerKey; 2]>,
+    pub(super) done_with: SmallVec<[TimerKey; 2]>,
     /// What the connection had published when it ended, and not all receivers have got.
     pub(super) left: Option<Box<FanOut>>,
     /// Reading waits while more bytes of answers than these have not left.
@@ -224,6 +243,10 @@ impl Connection {
             timer: Some(timer),
             stall_watch: None,
             alarm: None,
+            #[cfg(feature = "aws")]
+            lease_timer: None,
+            #[cfg(feature = "aws")]
+            lease: None,
             done_with: SmallVec::new(),
             left: None,
             unsent_answers: UNSENT_ANSWERS,
@@ -359,6 +382,11 @@ impl Connection {
         matches!(&self.phase, Phase::Active(active) if active.session.is_held())
     }
 
+    /// Whether CONNECT waits for an answer.
+    pub(crate) fn is_asking(&self) -> bool {
+        matches!(self.phase, Phase::Asking(_))
+    }
+
     /// Whether another connection still has the session.
     pub(crate) fn waits_for_session(&self) -> bool {
         matches!(self.phase, Phase::TakingOver { .. })
@@ -410,6 +438,12 @@ impl Connection {
         if matches!(self.phase, Phase::TakingOver { .. }) {
             return self.try_to_attach(broker, context, dirty);
         }
+        #[cfg(feature = "aws")]
+        if let Phase::Active(_) = self.phase
+            && let flow @ (Flow::Ask(_) | Flow::End) = self.see_to_lease(broker, context, dirty)
+        {
+            return flow;
+        }
         match &self.phase {
             Phase::Connecting { .. } if broker.is_stopping() => {
                 self.reject_unread(broker, "the broker is stopping");
@@ -452,6 +486,9 @@ impl Connection {
             self.done_with
                 .extend(timer.take_if(|timer| timer.is_due(now)));
         }
+        #[cfg(feature = "aws")]
+        self.done_with
+            .extend(self.lease_timer.take_if(|timer| timer.is_due(now)));
         for timer in self.done_with.drain(..) {
             broker.cancel_timer(timer);
         }
@@ -462,6 +499,8 @@ impl Connection {
         for timer in [&mut self.timer, &mut self.stall_watch, &mut self.alarm] {
             self.done_with.extend(timer.take());
         }
+        #[cfg(feature = "aws")]
+        self.done_with.extend(self.lease_timer.take());
     }
 
     /// Looks again when a socket that is full since `since` would have been full for too long. One
@@ -489,6 +528,10 @@ impl Connection {
         self.forget_timers();
         // What came in after the session had left.
         broker.keep_traffic(&self.facts);
+        #[cfg(feature = "aws")]
+        {
+            self.lease = None;
+        }
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);
         if let Phase::Active(active) = phase {
             broker.discard(active.aliases);

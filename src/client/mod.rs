@@ -2,6 +2,8 @@
 
 mod acknowledging;
 mod answers;
+#[cfg(feature = "aws")]
+mod authorizing;
 mod connecting;
 mod frames;
 mod input;
@@ -11,6 +13,8 @@ mod refusing;
 mod subscribing;
 pub(crate) mod turn;
 
+#[cfg(feature = "aws")]
+pub(crate) use authorizing::Application;
 #[cfg(feature = "internals")]
 pub(crate) use machine::{Connection, Flow};
 pub(crate) use machine::{Credentials, Inquiry, Verdict};

@@ -357,7 +357,8 @@ impl Turn {
             return Next::Done;
         }
         if let Some(inquiry) = self.inquiry.take() {
-            self.asking = true;
+            // Who has its session is heard meanwhile.
+            self.asking = self.connection.is_asking();
             return Next::Ask(inquiry);
         }
         match self.pass {
@@ -640,8 +641,10 @@ impl Turn {
         let flow = self
             .connection
             .handle_wake(broker, self.deaf, context, &mut self.dirty);
-        if let Flow::End = flow {
-            return self.begin_to_leave(broker, context);
+        match flow {
+            Flow::End => return self.begin_to_leave(broker, context),
+            Flow::Ask(inquiry) => self.inquiry = Some(inquiry),
+            Flow::Continue | Flow::Yield | Flow::Stall | Flow::Hold | Flow::Pause(_) => {}
         }
         let Some(session) = self.connection.session().cloned() else {
             return;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::error::{ConfigError, Origin};
 use super::load::Said;
-use super::{AwsRules, ClientCert, Config, Limits, Profile, RegistryPlace};
+use super::{AwsRules, ClientCert, Config, Lambda, Limits, Profile, RegistryPlace};
 
 /// The largest packet of the protocol: a fixed header of 5 bytes and what it can announce.
 const PACKET_SIZE_MAX: u32 = 268_435_460;
@@ -27,7 +27,8 @@ pub(super) fn check(config: &mut Config, said: &Said) -> Result<(), ConfigError>
         return Err(zero(said.origin("tls.handshake_timeout")));
     }
     check_users(config, said)?;
-    check_access_keys(config, said)
+    check_access_keys(config, said)?;
+    check_lambda(config, said)
 }
 
 /// A listener that this build lacks is an error if somebody asked for it, and off otherwise.
@@ -379,6 +380,60 @@ fn check_access_keys(config: &Config, said: &Said) -> Result<(), ConfigError> {
     Ok(())
 }
 
+fn check_lambda(config: &Config, said: &Said) -> Result<(), ConfigError> {
+    for (index, lambda) in config.lambda.iter().enumerate() {
+        let place = |index| format!("lambda.{index}");
+        if let Err(reason) = check_function(lambda) {
+            let origin = said.origin(&place(index));
+            return Err(ConfigError::Value { origin, reason });
+        }
+        let mut earlier = config.lambda.iter().take(index);
+        if let Some(earlier) = earlier.position(|other| other.arn == lambda.arn) {
+            let reason = format!("both are for `{}`", lambda.arn);
+            return Err(conflict(said, &place(earlier), &place(index), reason));
+        }
+    }
+    Ok(())
+}
+
+/// What answers for a function: either a URL or results that are JSON.
+fn check_function(lambda: &Lambda) -> Result<(), String> {
+    if !cfg!(feature = "aws") {
+        return Err("this build lacks the feature aws, which has functions called".to_owned());
+    }
+    if lambda.arn.is_empty() {
+        return Err("a function needs its `arn`".to_owned());
+    }
+    let texts = lambda.result.iter().chain(lambda.results.values());
+    match (&lambda.url, texts.clone().next()) {
+        (Some(_), Some(_)) => Err("either `url` or results are wanted, and not both".to_owned()),
+        (None, None) => Err("`url`, `result` or `results` is wanted".to_owned()),
+        (Some(url), None) if !has_host(url) => Err(format!(
+            "`url`: `{url}` is not of the form http://host:port/path"
+        )),
+        (Some(_), None) => Ok(()),
+        (None, Some(_)) => texts.map(String::as_str).try_for_each(check_result),
+    }
+}
+
+fn has_host(url: &str) -> bool {
+    let rest = url.strip_prefix("http://").unwrap_or_default();
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    !authority.is_empty() && !authority.contains(['@', '#', ' '])
+}
+
+#[cfg(feature = "aws")]
+fn check_result(text: &str) -> Result<(), String> {
+    let read = serde_json::from_str::<serde::de::IgnoredAny>(text);
+    read.map(drop)
+        .map_err(|error| format!("a result is no JSON: {error}"))
+}
+
+#[cfg(not(feature = "aws"))]
+fn check_result(_: &str) -> Result<(), String> {
+    Ok(())
+}
+
 #[cfg(feature = "tls")]
 fn check_hash(hash: &str) -> Result<(), String> {
     match hash.parse::<crate::auth::password::PasswordHash>() {
@@ -589,5 +644,29 @@ mod tests {
             let message = Config::from_toml_str(&text).unwrap_err().to_string();
             assert!(message.contains("configuration:1: `profile`"), "{message}");
         }
+    }
+
+    #[cfg(feature = "aws")]
+    #[test]
+    fn a_function_has_a_url_or_results_and_is_there_once() {
+        let error = |lines: &str| error(&format!("mqtt_port = 0\nmqtts_port = 'off'\n{lines}"));
+        for (lines, why) in [
+            ("url = 'http://localhost'", "needs its `arn`"),
+            ("arn = 'a'", "`url`, `result` or `results` is wanted"),
+            ("arn = 'a'\nurl = 'http://h'\nresult = '{}'", "not both"),
+            ("arn = 'a'\nurl = 'https://h'", "not of the form"),
+            ("arn = 'a'\nurl = 'http:///x'", "not of the form"),
+            ("arn = 'a'\nurl = 'http://u@h/'", "not of the form"),
+            ("arn = 'a'\nresult = '{'", "no JSON"),
+            ("arn = 'a'\nresults = { t = 'x' }", "no JSON"),
+        ] {
+            let message = error(&format!("[[lambda]]\n{lines}"));
+            assert!(
+                message.contains("`lambda.0`") && message.contains(why),
+                "{message}"
+            );
+        }
+        let two = "[[lambda]]\narn = 'a'\nresult = '1'\n".repeat(2);
+        assert!(error(&two).ends_with("both are for `a`"));
     }
 }

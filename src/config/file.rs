@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{ConfigError, Place};
-use super::raw::{RawAccessKey, RawAws, RawFile, RawLimits, RawTls, RawUser, SETTINGS};
+use super::raw::{RawAccessKey, RawAws, RawFile, RawLambda, RawLimits, RawTls, RawUser, SETTINGS};
 
 /// A file whose keys all exist and whose values have the right kinds.
 #[derive(Debug)]
@@ -165,6 +165,7 @@ const TABLES: &[(&str, &[&str])] = &[
     ("tls", RawTls::KEYS),
     ("users", RawUser::KEYS),
     ("access_keys", RawAccessKey::KEYS),
+    ("lambda", RawLambda::KEYS),
 ];
 
 /// All keys of all tables; `None` is the top of the file.

@@ -11,6 +11,7 @@ mod load;
 mod raw;
 mod value;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -48,6 +49,9 @@ pub struct Config {
     /// Keys with which callers of the service's HTTP API sign; once there is one, a call that is not signed
     /// with any is refused (AWS-API-47). Needs the feature `aws`.
     pub access_keys: Vec<AccessKey>,
+    /// What answers in the place of functions of AWS Lambda, such as authorizers have (AWS-OPS-46). Needs the
+    /// feature `aws`.
+    pub lambda: Vec<Lambda>,
     /// Publish counters under `$SYS/` this often; `None` turns them off.
     pub sys_interval: Option<Duration>,
     /// Further names that a `Host` header of the HTTP API may carry.
@@ -223,6 +227,32 @@ impl std::fmt::Debug for AccessKey {
             .field("id", &self.id)
             .field("policy", &self.policy)
             .finish_non_exhaustive()
+    }
+}
+
+/// What answers in the place of a function of AWS Lambda: a URL, or answers that stand here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lambda {
+    /// The ARN by which the function is named.
+    pub arn: String,
+    /// Gets the event by POST, and answers with the result, both in JSON: `http://` and a host.
+    pub url: Option<String>,
+    /// The result of every event, in JSON.
+    pub result: Option<String>,
+    /// Results of some events, in JSON, by what they are about: for an authorizer the token, or else the
+    /// user name without its parameters. They go before `result`.
+    pub results: BTreeMap<String, String>,
+}
+
+impl Lambda {
+    /// One that answers nothing yet.
+    #[must_use]
+    pub fn new(arn: impl Into<String>) -> Self {
+        Self {
+            arn: arn.into(),
+            ..Self::default()
+        }
     }
 }
 
@@ -551,12 +581,6 @@ impl Limits {
 }
 
 impl Config {
-    /// Bytes that all shadows of things may take.
-    #[cfg(feature = "aws")]
-    pub(crate) fn shadow_room(&self) -> usize {
-        self.limits.memory / 4
-    }
-
     /// The service: MQTT over TLS on 8883 with client certificates, its limits and refusals.
     #[must_use]
     pub fn aws() -> Self {
@@ -603,6 +627,7 @@ impl Config {
             on_overflow: Overflow::DropNewest,
             users: Vec::new(),
             access_keys: Vec::new(),
+            lambda: Vec::new(),
             sys_interval: Some(Duration::from_secs(10)),
             http_allowed_hosts: Vec::new(),
             ws_allowed_origins: Vec::new(),

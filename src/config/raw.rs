@@ -3,10 +3,12 @@
 //! A key that is a flag as well is not here but in [`SETTINGS`]: those three sources share one
 //! reader, in `load`. Everything else has a field below, in the table where the file has it.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::value::{OrOff, Resolve as _, Seconds, Seed, Size, Span, Word};
-use super::{AccessKey, AwsRules, Config, Limits, Overflow, Overlapping, PolicyMode, User};
+use super::{AccessKey, AwsRules, Config, Lambda, Limits, Overflow, Overlapping, PolicyMode, User};
 
 /// What can be said on the command line, in a variable and at the top of the file.
 ///
@@ -80,6 +82,7 @@ table!(RawFile {
     aws: RawAws,
     users: Vec<RawUser>,
     access_keys: Vec<RawAccessKey>,
+    lambda: Vec<RawLambda>,
 });
 
 table!(RawTls {
@@ -95,6 +98,13 @@ table!(RawAccessKey {
     id: String,
     secret: String,
     policy: String,
+});
+
+table!(RawLambda {
+    arn: String,
+    url: String,
+    result: String,
+    results: BTreeMap<String, String>,
 });
 
 table!(RawLimits for Limits {
@@ -204,6 +214,8 @@ impl RawFile {
         config.users = users.into_iter().map(RawUser::resolve).collect();
         let keys = self.access_keys.unwrap_or_default().into_iter();
         config.access_keys = keys.map(RawAccessKey::resolve).collect();
+        let lambda = self.lambda.unwrap_or_default().into_iter();
+        config.lambda = lambda.map(RawLambda::resolve).collect();
     }
 }
 
@@ -214,6 +226,18 @@ impl RawAccessKey {
             id: self.id.unwrap_or_default(),
             secret: self.secret.unwrap_or_default(),
             policy: self.policy,
+        }
+    }
+}
+
+impl RawLambda {
+    /// What is missing stays so, and `check` refuses it with its place.
+    fn resolve(self) -> Lambda {
+        Lambda {
+            arn: self.arn.unwrap_or_default(),
+            url: self.url,
+            result: self.result,
+            results: self.results.unwrap_or_default(),
         }
     }
 }

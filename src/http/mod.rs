@@ -41,6 +41,8 @@ use crate::aws::{authority::Authority, connectivity::Connectivity};
 use crate::broker::Overview;
 use crate::config::Limits;
 use crate::engine::{Engine, Turns};
+#[cfg(feature = "aws")]
+use crate::net::Functions;
 use crate::net::{Seldom, Tasks};
 
 use arrival::Entrance;
@@ -71,6 +73,9 @@ pub(crate) struct Parts {
     /// How clients' connections ended.
     #[cfg(feature = "aws")]
     pub(crate) connectivity: Arc<Connectivity>,
+    /// What answers in the place of functions of AWS Lambda.
+    #[cfg(feature = "aws")]
+    pub(crate) functions: Arc<Functions>,
     /// What issues certificates of clients, if anything does.
     #[cfg(all(feature = "aws", feature = "tls"))]
     pub(crate) signer: Option<Arc<crate::net::ca::Signer>>,
@@ -181,6 +186,8 @@ mod tests {
             #[cfg(feature = "aws")]
             registry_token: None,
             connectivity: shared.connectivity.clone(),
+            #[cfg(feature = "aws")]
+            functions: shared.functions.clone(),
             #[cfg(all(feature = "aws", feature = "tls"))]
             signer: None,
         }

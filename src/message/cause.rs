@@ -76,6 +76,9 @@ pub(crate) enum Cause {
     /// Its principal may have no connection any more, for this reason.
     #[cfg(feature = "aws")]
     Forbidden(&'static str),
+    /// Its authorizer has let it in for so long and no longer.
+    #[cfg(feature = "aws")]
+    AuthorizationExpired,
     /// Somebody outside wanted it, with these words.
     #[cfg(any(feature = "http", test, fuzzing))]
     Kicked {
@@ -83,6 +86,9 @@ pub(crate) enum Cause {
         text: &'static str,
     },
 }
+
+#[cfg(feature = "aws")]
+const EXPIRED: &str = "the time that the authorizer gave is over";
 
 impl Cause {
     pub(crate) fn initiator(&self) -> Initiator {
@@ -101,7 +107,7 @@ impl Cause {
             #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { .. } => Initiator::Operator,
             #[cfg(feature = "aws")]
-            Self::Forbidden(_) => Initiator::Policy,
+            Self::Forbidden(_) | Self::AuthorizationExpired => Initiator::Policy,
         }
     }
 
@@ -116,7 +122,7 @@ impl Cause {
             #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { reason, .. } => Some(*reason),
             #[cfg(feature = "aws")]
-            Self::Forbidden(_) => Some(ReasonCode::NotAuthorized),
+            Self::Forbidden(_) | Self::AuthorizationExpired => Some(ReasonCode::NotAuthorized),
             Self::TakenOver => Some(ReasonCode::SessionTakenOver),
             Self::QueueFull => Some(ReasonCode::QuotaExceeded),
             Self::Stopping => Some(ReasonCode::ServerShuttingDown),
@@ -130,6 +136,8 @@ impl Cause {
             Self::QueueFull => "session queue is full",
             #[cfg(feature = "aws")]
             Self::Forbidden(text) => text,
+            #[cfg(feature = "aws")]
+            Self::AuthorizationExpired => EXPIRED,
             Self::Refused { text, .. } => text,
             #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { text, .. } => text,
@@ -179,6 +187,8 @@ impl fmt::Display for Cause {
             Self::Refused { text, rule, .. } => write!(f, "{text} ({rule})"),
             #[cfg(feature = "aws")]
             Self::Forbidden(text) => write!(f, "{text} (AWS-ID-16)"),
+            #[cfg(feature = "aws")]
+            Self::AuthorizationExpired => write!(f, "{EXPIRED} (AWS-AUTH-05)"),
             Self::TakenOver => f.write_str("taken over by another connection"),
             Self::QueueFull => f.write_str("session queue is full"),
             Self::Stopping => f.write_str("the broker is stopping"),

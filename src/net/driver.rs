@@ -19,10 +19,10 @@ use crate::broker::{ConnectionFacts, Link, Written};
 use crate::client::turn::READ_SIZE;
 use crate::client::{Input, Inquiry, Io, Next, Turn, Verdict};
 
-#[cfg(feature = "aws")]
-use super::enrolments;
 use super::socket::{Inbound, Socket};
 use super::{Shared, passwords};
+#[cfg(feature = "aws")]
+use super::{authorizers, enrolments};
 
 thread_local! {
     static READ_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -146,6 +146,10 @@ fn answer(shared: &Arc<Shared>, source: Source, inquiry: Inquiry) -> Answer {
         }
         #[cfg(feature = "aws")]
         Inquiry::Enrolment(facts) => Box::pin(enrolments::enrol(shared, source, facts)),
+        #[cfg(feature = "aws")]
+        Inquiry::Authorization(application) => {
+            Box::pin(authorizers::authorize(shared, source, application))
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What touches sockets and certificates: listeners, transports, TLS, and the task that drives each
 //! connection.
 
+#[cfg(feature = "aws")]
+mod authorizers;
 #[cfg(feature = "tls")]
 pub(crate) mod ca;
 #[cfg(feature = "doors")]
@@ -8,6 +10,8 @@ pub(crate) mod doors;
 mod driver;
 #[cfg(feature = "aws")]
 mod enrolments;
+#[cfg(feature = "aws")]
+mod functions;
 mod gate;
 #[cfg(any(feature = "http", feature = "websocket"))]
 pub(crate) mod http1;
@@ -26,7 +30,11 @@ mod tls_link;
 pub(crate) mod ws;
 
 #[cfg(feature = "aws")]
+pub(crate) use authorizers::Authorizers;
+#[cfg(feature = "aws")]
 pub(crate) use enrolments::gate as enrolment_gate;
+#[cfg(feature = "aws")]
+pub(crate) use functions::Functions;
 #[cfg(any(feature = "tls", feature = "aws"))]
 pub(crate) use gate::Gate;
 pub(crate) use passwords::Passwords;

@@ -25,6 +25,12 @@ pub(crate) struct Shared {
     /// Certificates that are registered at the same time.
     #[cfg(feature = "aws")]
     pub(crate) enrolments: super::Gate,
+    /// What says who clients without certificates are.
+    #[cfg(feature = "aws")]
+    pub(crate) authorizers: super::Authorizers,
+    /// What answers in the place of functions of AWS Lambda.
+    #[cfg(feature = "aws")]
+    pub(crate) functions: Arc<super::Functions>,
     /// How clients' connections ended, for the HTTP API.
     #[cfg(all(feature = "aws", feature = "http"))]
     pub(crate) connectivity: Arc<Connectivity>,

@@ -157,6 +157,8 @@ impl Handle {
             registry_token,
             #[cfg(feature = "aws")]
             connectivity: self.shared.connectivity.clone(),
+            #[cfg(feature = "aws")]
+            functions: self.shared.functions.clone(),
             #[cfg(all(feature = "aws", feature = "tls"))]
             signer: self.trust.as_ref().and_then(|trust| trust.signer.clone()),
         }

@@ -12,6 +12,7 @@ mod stand;
 #[path = "../verdicts/mod.rs"]
 mod table;
 
+mod authorizers;
 mod connack;
 mod connect;
 mod data_plane;

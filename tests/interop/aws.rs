@@ -1,6 +1,7 @@
 //! The control plane with clients of AWS: boto3, whose service model every answer is held against.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -18,9 +19,27 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
+/// What answers for the function of the authorizers in `boto3_authorizers.py`.
+const FUNCTION: &str = r#"
+profile = "aws"
+
+[[lambda]]
+arn = "arn:aws:lambda:us-east-1:123456789012:function:authorize"
+result = '{"isAuthenticated": false}'
+
+[lambda.results]
+good = '''{"isAuthenticated": true, "principalId": "ann", "refreshAfterInSeconds": 300,
+  "disconnectAfterInSeconds": 600, "policyDocuments": [{"Version": "2012-10-17",
+  "Statement": {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}}]}'''
+"#;
+
 /// Every operation that `docs/aws-operations.md` lists, and the refusals of all others.
 fn every_operation() {
-    let flags = ["--registry", "memory", "--mqtt-port", "0"].map(OsStr::new);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = folder.path().join("roundel.toml");
+    fs::write(&config, FUNCTION).expect("it can be written");
+    let flags = ["--registry", "memory", "--mqtt-port", "0", "--config"].map(OsStr::new);
+    let flags = [&flags[..], &[config.as_os_str()]].concat();
     let broker = Broker::start_with(Profile::Aws, &flags);
     let mut command = script("boto3_control_plane.py");
     let operations = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/aws-operations.md");
@@ -49,6 +68,9 @@ fn every_operation() {
         "policies",
         "targets",
         "decisions",
+        "authorizers",
+        "default_authorizer",
+        "invoked",
         "shadows",
         "carriers",
         "malformed",

@@ -140,12 +140,21 @@ impl Frames {
     }
 
     /// Asks for the upgrade, and reads the head of the answer byte by byte: frames follow it.
-    pub(crate) fn try_upgrade(mut stream: TcpStream) -> io::Result<Self> {
+    pub(crate) fn try_upgrade(stream: TcpStream) -> io::Result<Self> {
+        Self::try_upgrade_with(stream, "/mqtt", "")
+    }
+
+    /// The same with another target, and with headers, each of which ends its line.
+    pub(crate) fn try_upgrade_with(
+        mut stream: TcpStream,
+        target: &str,
+        headers: &str,
+    ) -> io::Result<Self> {
         let host: SocketAddr = stream.peer_addr()?;
         let request = format!(
-            "GET /mqtt HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\
-             Sec-WebSocket-Version: 13\r\n\r\n"
+             Sec-WebSocket-Version: 13\r\n{headers}\r\n"
         );
         stream.write_all(request.as_bytes())?;
         let mut head = Vec::new();

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::broker::access::Permissions;
+use crate::auth::Principal;
+use crate::broker::access::{Authorization, Permissions};
 use crate::budget::Charge;
 use crate::codec::ReasonCode;
 use crate::policy::Action;
@@ -44,6 +45,10 @@ impl Connection {
         let version = self.inner.registry.version();
         if view.version != version {
             view.version = version;
+            // What an authorizer said does not depend on the registry.
+            if let Principal::Authorized(_) = self.who.principal {
+                return view;
+            }
             let grants = self.inner.grants(&self.who, Some(&view.grants), now);
             view.renew(grants);
         }
@@ -113,5 +118,10 @@ impl Permissions for Connection {
     fn may_receive(&self, topic: &str, share: Option<&str>, now: Instant) -> bool {
         let question = share.map_or(Question::Receive, Question::ReceiveShared);
         self.may(question, topic, now)
+    }
+
+    fn renew(&self, authorization: &Authorization) {
+        let grants = self.inner.authorized(&self.who, authorization);
+        self.view.lock().renew(grants);
     }
 }

@@ -53,6 +53,29 @@ pub(super) const POLICY_NAME: Pattern = Pattern {
     longest: 128,
 };
 
+pub(super) const AUTHORIZER_NAME: Pattern = Pattern {
+    text: r"[\w=,@-]+",
+    allows: |c| c.is_ascii_alphanumeric() || "_=,@-".contains(c),
+    shortest: 1,
+    longest: 128,
+};
+
+/// Names under which clients send their tokens.
+pub(super) const TOKEN_KEY_NAME: Pattern = Pattern {
+    text: "[a-zA-Z0-9_-]+",
+    allows: |c| c.is_ascii_alphanumeric() || "_-".contains(c),
+    shortest: 1,
+    longest: 128,
+};
+
+/// Public keys of signatures.
+pub(super) const PUBLIC_KEY: Pattern = Pattern {
+    text: r"[\s\S]*",
+    allows: |_| true,
+    shortest: 0,
+    longest: 5120,
+};
+
 /// Identifiers of certificates: SHA-256 in hexadecimal digits.
 pub(super) const CERTIFICATE_ID: Pattern = Pattern {
     text: "(0x)?[a-fA-F0-9]+",
@@ -143,6 +166,8 @@ pub enum Resource {
     CaCertificate(String),
     /// `policy/NAME`
     Policy(String),
+    /// `authorizer/NAME`
+    Authorizer(String),
 }
 
 impl fmt::Display for Resource {
@@ -154,6 +179,7 @@ impl fmt::Display for Resource {
             Self::Certificate(id) => ("cert", id),
             Self::CaCertificate(id) => ("cacert", id),
             Self::Policy(name) => ("policy", name),
+            Self::Authorizer(name) => ("authorizer", name),
         };
         write!(f, "{kind}/{name}")
     }
@@ -190,6 +216,7 @@ impl Resource {
             "cert" => Self::Certificate(name),
             "cacert" => Self::CaCertificate(name),
             "policy" => Self::Policy(name),
+            "authorizer" => Self::Authorizer(name),
             _ => return Err(malformed()),
         })
     }

@@ -242,6 +242,37 @@ impl RegistrationConfig {
     }
 }
 
+/// What says who clients are that have no certificate (AWS-AUTH-01 to -07).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authorizer {
+    /// Its name.
+    pub name: String,
+    /// The function that is asked.
+    pub function_arn: String,
+    /// Under which name clients send their token, if they send one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_key_name: Option<String>,
+    /// With one of these the token was signed: names and PEMs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub token_signing_public_keys: BTreeMap<String, String>,
+    /// Whether clients are let in by it.
+    pub is_active: bool,
+    /// Whether tokens need no signature.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signing_disabled: bool,
+    /// Whether answers hold for further requests over HTTP, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub caching_for_http: bool,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was updated last.
+    pub modified: Timestamp,
+    /// Keys and values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: Attributes,
+}
+
 /// A policy with its versions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -376,4 +407,7 @@ pub(super) struct Account {
     /// What is told of.
     #[serde(default, skip_serializing_if = "EventConfigurations::is_default")]
     pub(super) events: EventConfigurations,
+    /// The name of the authorizer of clients that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) default_authorizer: Option<String>,
 }

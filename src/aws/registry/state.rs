@@ -14,8 +14,8 @@ use crate::policy::{Document, Scope};
 
 use super::names::Resource;
 use super::record::{
-    Account, CaCertificate, Certificate, Policy, PrincipalType, Thing, ThingGroup, ThingType,
-    Timestamp,
+    Account, Authorizer, CaCertificate, Certificate, Policy, PrincipalType, Thing, ThingGroup,
+    ThingType, Timestamp,
 };
 use super::shadows::Shadow;
 use super::{Changed, Draft, Error, events};
@@ -35,6 +35,7 @@ pub struct State {
     pub(super) certificates: Map<Certificate>,
     pub(super) authorities: Map<CaCertificate>,
     pub(super) policies: Map<Policy>,
+    pub(super) authorizers: Map<Authorizer>,
     pub(super) accounts: Map<Account>,
     /// Those that were deleted not long ago too.
     pub(super) shadows: Map<Shadow>,
@@ -59,6 +60,7 @@ pub struct State {
     pub(super) signed: RedBlackTreeSetSync<(String, Timestamp, String)>,
     pub(super) authority_dates: Dates,
     pub(super) policy_dates: Dates,
+    pub(super) authorizer_dates: Dates,
     /// The default versions of policies.
     pub(super) documents: Map<Document>,
 }
@@ -73,6 +75,7 @@ impl State {
             certificates: Map::new_sync(),
             authorities: Map::new_sync(),
             policies: Map::new_sync(),
+            authorizers: Map::new_sync(),
             accounts: Map::new_sync(),
             shadows: Map::new_sync(),
             shadow_bytes: 0,
@@ -87,6 +90,7 @@ impl State {
             signed: RedBlackTreeSetSync::new_sync(),
             authority_dates: Dates::new_sync(),
             policy_dates: Dates::new_sync(),
+            authorizer_dates: Dates::new_sync(),
             documents: Map::new_sync(),
         }
     }
@@ -402,6 +406,30 @@ impl Record for Policy {
             told.push(Changed::Policy { name, document });
         }
     }
+}
+
+impl Record for Authorizer {
+    const TABLE: &'static str = "authorizers";
+
+    fn key(&self) -> &str {
+        &self.name
+    }
+
+    fn map(state: &State) -> &Map<Self> {
+        &state.authorizers
+    }
+
+    fn map_mut(state: &mut State) -> &mut Map<Self> {
+        &mut state.authorizers
+    }
+
+    fn index(&self, state: &mut State, is_there: bool) {
+        let entry = (self.created, self.name.clone());
+        toggle(&mut state.authorizer_dates, entry, is_there);
+    }
+
+    /// Whom it has let in stays.
+    fn changed(_: Option<&Self>, _: Option<&Self>, _: &mut Vec<Changed>) {}
 }
 
 impl Record for Account {

@@ -11,12 +11,14 @@ use redb::{
 
 use crate::policy::Scope;
 
-use super::record::{Account, CaCertificate, Certificate, Policy, Thing, ThingGroup, ThingType};
+use super::record::{
+    Account, Authorizer, CaCertificate, Certificate, Policy, Thing, ThingGroup, ThingType,
+};
 use super::shadows::Shadow;
 use super::state::{Record, State};
 
 /// The version of the records. It rises when an older program could not read them, or would lose something.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 /// What a file of redb begins with.
 const MAGIC: [u8; 9] = [b'r', b'e', b'd', b'b', 0x1A, 0x0A, 0xA9, 0x0D, 0x0A];
@@ -219,6 +221,7 @@ impl Store {
         self.load_table::<Policy>(&mut state)?;
         self.load_table::<Account>(&mut state)?;
         self.load_table::<Shadow>(&mut state)?;
+        self.load_table::<Authorizer>(&mut state)?;
         Ok(state)
     }
 

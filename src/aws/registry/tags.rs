@@ -2,7 +2,7 @@
 
 use super::names::{Resource, TAG_KEY, TAG_VALUE, check};
 use super::page::behind_name;
-use super::record::{Attributes, CaCertificate, Policy, ThingGroup, ThingType};
+use super::record::{Attributes, Authorizer, CaCertificate, Policy, ThingGroup, ThingType};
 use super::{Draft, Error, Listed, Page, State};
 
 /// Tags of a resource.
@@ -28,8 +28,10 @@ impl State {
             Resource::ThingGroup(name) => Ok(&self.group(&name)?.tags),
             Resource::Policy(name) => Ok(&self.policy(&name)?.tags),
             Resource::CaCertificate(id) => Ok(&self.authority(&id)?.tags),
+            Resource::Authorizer(name) => Ok(&self.authorizer(&name)?.tags),
             Resource::Thing(_) | Resource::Certificate(_) => Err(Error::InvalidRequest(format!(
-                "{arn} can have no tags: thing types, thing groups, policies and CA certificates can."
+                "{arn} can have no tags: thing types, thing groups, policies, CA certificates and \
+                 authorizers can."
             ))),
         }
     }
@@ -81,6 +83,11 @@ impl Draft<'_> {
             }
             Resource::CaCertificate(id) => {
                 let mut changed = CaCertificate::clone(self.authority(&id)?);
+                changed.tags = tags;
+                self.put(changed);
+            }
+            Resource::Authorizer(name) => {
+                let mut changed = Authorizer::clone(self.authorizer(&name)?);
                 changed.tags = tags;
                 self.put(changed);
             }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use x509_parser::der_parser::asn1_rs::Oid;
 use x509_parser::der_parser::oid;
 use x509_parser::oid_registry::OID_KEY_TYPE_EC_PUBLIC_KEY;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, SubjectPublicKeyInfo, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
 use crate::auth::hex;
@@ -120,6 +120,29 @@ fn check_key(certificate: &X509Certificate<'_>) -> Result<(), Error> {
             rsa.key_size()
         ))),
         _ => Err(refused("its key is neither RSA nor ECDSA")),
+    }
+}
+
+/// The RSA key in a PEM, in DER.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(crate) fn rsa_public_key(pem: &str) -> Result<Vec<u8>, String> {
+    let read = x509_parser::pem::parse_x509_pem(pem.as_bytes());
+    let (_, block) = read.map_err(|_| "it is not in PEM")?;
+    if block.label != "PUBLIC KEY" {
+        return Err(format!("it is a {}", block.label));
+    }
+    let key = SubjectPublicKeyInfo::from_der(&block.contents);
+    let (_, key) = key.map_err(|error| error.to_string())?;
+    match key.parsed() {
+        Ok(PublicKey::RSA(rsa)) if rsa.key_size() >= RSA_BITS_MIN => Ok(block.contents),
+        Ok(PublicKey::RSA(rsa)) => Err(format!(
+            "it has {} bits, fewer than {RSA_BITS_MIN}",
+            rsa.key_size()
+        )),
+        _ => Err("it is no RSA key".to_owned()),
     }
 }
 

@@ -184,7 +184,12 @@ fn update_ca_certificate(draft: &mut Draft<'_>, call: &Call) -> Answered {
 }
 
 /// A member of the query that is one of two words.
-fn either(call: &Call, name: &str, yes: &str, no: &str) -> Result<Option<bool>, Refusal> {
+pub(super) fn either(
+    call: &Call,
+    name: &str,
+    yes: &str,
+    no: &str,
+) -> Result<Option<bool>, Refusal> {
     let Some(text) = call.text(name) else {
         return Ok(None);
     };

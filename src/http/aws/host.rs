@@ -8,8 +8,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::aws::authority::Authority;
 use crate::aws::connectivity::Connectivity;
 use crate::aws::registry::{Draft, Error, Means, Registry, Timestamp};
+use crate::aws::shadow::room::Room;
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::net::Functions;
 use crate::time::milliseconds;
 
 use super::super::jobs::Jobs;
@@ -44,6 +46,8 @@ pub(in crate::http) struct Host {
     authority: Option<Arc<Authority>>,
     /// How clients' connections ended.
     pub(super) connectivity: Arc<Connectivity>,
+    /// What answers in the place of functions of AWS Lambda.
+    pub(super) functions: Arc<Functions>,
     #[cfg(feature = "tls")]
     signer: Option<Arc<crate::net::ca::Signer>>,
     registry_token: Option<Arc<str>>,
@@ -61,6 +65,7 @@ impl Host {
             engine: parts.engine.clone(),
             authority: parts.authority.clone(),
             connectivity: parts.connectivity.clone(),
+            functions: parts.functions.clone(),
             #[cfg(feature = "tls")]
             signer: parts.signer.clone(),
             registry_token: parts.registry_token.clone(),
@@ -128,9 +133,9 @@ impl Host {
         answered.map(without_nulls).map(Output::Value)
     }
 
-    /// Bytes that all shadows may take.
+    /// Bytes that all shadows may take now.
     pub(super) fn shadow_room(&self) -> usize {
-        self.config().shadow_room()
+        Room::new(self.config(), self.engine.broker.budget()).bytes()
     }
 
     pub(super) fn required(&self) -> Result<&Arc<Registry>, Refusal> {

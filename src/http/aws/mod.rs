@@ -11,6 +11,7 @@
 
 mod attachments;
 mod authorities;
+mod authorizers;
 mod call;
 mod caller;
 mod certificates;

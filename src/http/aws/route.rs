@@ -9,8 +9,8 @@ use percent_encoding::percent_decode_str;
 use super::caller::Caller;
 use super::operation::{Operation, Service};
 use super::{
-    attachments, authorities, certificates, connections, endpoint, evaluation, events, groups,
-    messages, policies, retained, shadows, tags, things, types, unanswered,
+    attachments, authorities, authorizers, certificates, connections, endpoint, evaluation, events,
+    groups, messages, policies, retained, shadows, tags, things, types, unanswered,
 };
 
 /// All operations, by resource.
@@ -21,6 +21,7 @@ pub(super) const OPERATIONS: &[&[Operation]] = &[
     &groups::OPERATIONS,
     &certificates::OPERATIONS,
     &authorities::OPERATIONS,
+    &authorizers::OPERATIONS,
     &policies::OPERATIONS,
     &attachments::OPERATIONS,
     &evaluation::OPERATIONS,

@@ -48,7 +48,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "CancelJobExecution",
         "PUT /things/{thingName}/jobs/{jobId}/cancel",
     ),
-    Operation::refused(Iot, "ClearDefaultAuthorizer", "DELETE /default-authorizer"),
     Operation::refused(
         Iot,
         "ConfirmTopicRuleDestination",
@@ -59,7 +58,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "CreateAuditSuppression",
         "POST /audit/suppressions/create",
     ),
-    Operation::refused(Iot, "CreateAuthorizer", "POST /authorizer/{authorizerName}"),
     Operation::refused(
         Iot,
         "CreateBillingGroup",
@@ -144,11 +142,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Iot,
         "DeleteAuditSuppression",
         "POST /audit/suppressions/delete",
-    ),
-    Operation::refused(
-        Iot,
-        "DeleteAuthorizer",
-        "DELETE /authorizer/{authorizerName}",
     ),
     Operation::refused(
         Iot,
@@ -262,11 +255,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::refused(Iot, "DescribeAuditTask", "GET /audit/tasks/{taskId}"),
     Operation::refused(
         Iot,
-        "DescribeAuthorizer",
-        "GET /authorizer/{authorizerName}",
-    ),
-    Operation::refused(
-        Iot,
         "DescribeBillingGroup",
         "GET /billing-groups/{billingGroupName}",
     ),
@@ -280,7 +268,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "DescribeCustomMetric",
         "GET /custom-metric/{metricName}",
     ),
-    Operation::refused(Iot, "DescribeDefaultAuthorizer", "GET /default-authorizer"),
     Operation::refused(
         Iot,
         "DescribeDetectMitigationActionsTask",
@@ -406,7 +393,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "POST /audit/suppressions/list",
     ),
     Operation::refused(Iot, "ListAuditTasks", "GET /audit/tasks"),
-    Operation::refused(Iot, "ListAuthorizers", "GET /authorizers/"),
     Operation::refused(Iot, "ListBillingGroups", "GET /billing-groups"),
     Operation::refused(
         Iot,
@@ -528,7 +514,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     Operation::refused(Iot, "ReplaceTopicRule", "PATCH /rules/{ruleName}"),
     Operation::refused(Iot, "SearchIndex", "POST /indices/search"),
-    Operation::refused(Iot, "SetDefaultAuthorizer", "POST /default-authorizer"),
     Operation::refused(Iot, "SetLoggingOptions", "POST /loggingOptions"),
     Operation::refused(Iot, "SetV2LoggingLevel", "POST /v2LoggingLevel"),
     Operation::refused(Iot, "SetV2LoggingOptions", "POST /v2LoggingOptions"),
@@ -555,11 +540,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
     ),
     Operation::refused(
         Iot,
-        "TestInvokeAuthorizer",
-        "POST /authorizer/{authorizerName}/test",
-    ),
-    Operation::refused(
-        Iot,
         "TransferCertificate",
         "PATCH /transfer-certificate/{certificateId}",
     ),
@@ -573,7 +553,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "UpdateAuditSuppression",
         "PATCH /audit/suppressions/update",
     ),
-    Operation::refused(Iot, "UpdateAuthorizer", "PUT /authorizer/{authorizerName}"),
     Operation::refused(
         Iot,
         "UpdateBillingGroup",

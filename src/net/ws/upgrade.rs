@@ -14,6 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::auth::origin;
 use crate::broker::ConnectionFacts;
+#[cfg(feature = "aws")]
+use crate::broker::{Broker, Upgrade};
+#[cfg(feature = "aws")]
+use crate::budget::Kind;
 use crate::config::{Config, Profile};
 use crate::engine::Engine;
 #[cfg(feature = "aws")]
@@ -127,7 +131,7 @@ pub(crate) fn answer<B>(
 ) -> Response<String> {
     let config = engine.broker.config();
     let checked = check(config, request).and_then(|accept| {
-        check_signature(engine, request, facts)?;
+        look_into(engine, request, facts)?;
         Ok(accept)
     });
     match checked {
@@ -182,6 +186,25 @@ fn check<B>(config: &Config, request: &Request<B>) -> Result<HeaderValue, Refusa
         .ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, bad_key))
 }
 
+/// Notes who has signed a request, or what it brings an authorizer.
+#[cfg(feature = "aws")]
+fn look_into<B>(
+    engine: &Engine,
+    request: &Request<B>,
+    facts: &ConnectionFacts,
+) -> Result<(), Refusal> {
+    check_signature(engine, request, facts)?;
+    if facts.access_key.get().is_none() {
+        keep(&engine.broker, request, facts);
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "aws"))]
+fn look_into<B>(_: &Engine, _: &Request<B>, _: &ConnectionFacts) -> Result<(), Refusal> {
+    Ok(())
+}
+
 /// Checks the signature of a request that has one, if there are access keys to check it by. An authorizer may
 /// yet let in who has none.
 #[cfg(feature = "aws")]
@@ -215,9 +238,23 @@ fn check_signature<B>(
     }
 }
 
-#[cfg(not(feature = "aws"))]
-fn check_signature<B>(_: &Engine, _: &Request<B>, _: &ConnectionFacts) -> Result<(), Refusal> {
-    Ok(())
+/// Notes what came with a request, if an authorizer may want to see it and there is memory for it.
+#[cfg(feature = "aws")]
+fn keep<B>(broker: &Broker, request: &Request<B>, facts: &ConnectionFacts) {
+    let Some(access) = broker.access() else {
+        return;
+    };
+    let headers = request.headers().iter();
+    let headers: Vec<_> = headers
+        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
+        .map(|(name, value)| (name.to_owned(), value.into_owned()))
+        .collect();
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    if let Ok(upgrade) = Upgrade::new(headers, query, broker.charge(Kind::Connections))
+        && access.looks_at(&upgrade)
+    {
+        facts.upgrade.get_or_init(|| upgrade);
+    }
 }
 
 fn switch(accept: HeaderValue) -> Response<String> {

@@ -3,6 +3,7 @@
 import argparse
 import re
 
+import boto3_authorizers
 import boto3_certificates
 import boto3_data
 import boto3_policies
@@ -34,7 +35,7 @@ def nothing_is_left(aws):
     """Each case has cleaned up what it made."""
     lists = {name: getattr(aws.iot, name)() for name in (
         "list_things", "list_thing_types", "list_thing_groups", "list_policies",
-        "list_certificates", "list_ca_certificates")}
+        "list_certificates", "list_ca_certificates", "list_authorizers")}
     left = {name: value for name, answer in lists.items() for value in answer.values()
             if isinstance(value, list) and value}
     check("left", left, {})
@@ -52,7 +53,7 @@ with open(ARGS.operations, encoding="utf-8") as file:
     AWS.answered = answered(file.read())
 # Without a certificate clients may connect until there is a policy.
 CASES = [*boto3_data.CASES, *boto3_things.CASES, *boto3_certificates.CASES, *boto3_policies.CASES,
-         *boto3_shadows.CASES,
+         *boto3_authorizers.CASES, *boto3_shadows.CASES,
          *boto3_refusals.CASES, nothing_is_left, all_are_called]
 report_all(CASES, AWS)
 AWS.report()

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use super::super::State;
 use super::super::record::{
-    CaCertificate, Certificate, Policy, PrincipalType, Thing, ThingGroup, ThingType,
+    Authorizer, CaCertificate, Certificate, Policy, PrincipalType, Thing, ThingGroup, ThingType,
 };
 use super::super::state::Map;
 use super::{
-    CaStatus, Fleet, FleetCa, FleetCertificate, FleetGroup, FleetPolicy, FleetThing, FleetType,
-    Named, Text,
+    Fleet, FleetAuthorizer, FleetCa, FleetCertificate, FleetGroup, FleetPolicy, FleetThing,
+    FleetType, Named, Text,
 };
 
 pub(super) fn fleet(state: &State) -> Fleet {
     let events = state.describe_event_configurations();
     Fleet {
         registration_code: state.registration_code().cloned(),
+        default_authorizer: state.default_authorizer().cloned(),
         events: events.created.map(|_| events.enabled),
         policies: named(&state.policies, policy),
         thing_types: named(&state.types, thing_type),
@@ -27,6 +28,7 @@ pub(super) fn fleet(state: &State) -> Fleet {
             .values()
             .map(|found| certificate(state, found))
             .collect(),
+        authorizers: named(&state.authorizers, authorizer),
     }
 }
 
@@ -82,13 +84,22 @@ fn thing(thing: &Thing) -> FleetThing {
     }
 }
 
+fn authorizer(authorizer: &Authorizer) -> FleetAuthorizer {
+    FleetAuthorizer {
+        function_arn: authorizer.function_arn.clone(),
+        status: authorizer.is_active.into(),
+        token_key_name: authorizer.token_key_name.clone(),
+        signing_disabled: authorizer.signing_disabled,
+        caching_for_http: authorizer.caching_for_http,
+        token_signing_public_keys: authorizer.token_signing_public_keys.clone().into(),
+        tags: authorizer.tags.clone().into(),
+    }
+}
+
 fn authority(ca: &CaCertificate) -> FleetCa {
     FleetCa {
         id: Some(ca.id.clone()),
-        status: match ca.is_active {
-            true => CaStatus::Active,
-            false => CaStatus::Inactive,
-        },
+        status: ca.is_active.into(),
         mode: ca.mode,
         auto_registration: ca.auto_registration,
         certificate_file: None,

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::authorities::{CaUpdate, NewCa};
+use super::super::authorizers::{AuthorizerUpdate, NewAuthorizer};
 use super::super::groups::{GroupUpdate, NewGroup};
 use super::super::names::{CERTIFICATE_ID, NAME, POLICY_NAME, Resource, check};
 use super::super::policies::{VERSIONS_MAX, check_document};
@@ -19,7 +20,8 @@ use super::super::x509::Read;
 use super::super::{Draft, Error};
 use super::place::Step;
 use super::{
-    CaStatus, Fleet, FleetCa, FleetCertificate, FleetGroup, FleetPolicy, FleetThing, FleetType,
+    Fleet, FleetAuthorizer, FleetCa, FleetCertificate, FleetGroup, FleetPolicy, FleetThing,
+    FleetType, Status,
 };
 
 /// Something that an import made or changed.
@@ -170,6 +172,8 @@ impl Import {
             draft,
             Self::certificate,
         )?;
+        self.each("authorizers", &fleet.authorizers, draft, Self::authorizer)?;
+        self.default_authorizer(draft, fleet.default_authorizer.as_deref())?;
         // Last of all: nobody has to be told of what the document itself changes.
         self.events(draft, fleet.events.as_ref())
     }
@@ -548,7 +552,7 @@ impl Import {
         let read = self.read(wanted.pem.as_ref(), wanted.id.as_ref())?;
         let id = read.id.clone();
         let known = draft.authorities.get(&id).cloned();
-        let is_active = wanted.status == CaStatus::Active;
+        let is_active = wanted.status == Status::Active;
         self.apply(
             draft,
             ("CA certificate", &id, known.is_none()),
@@ -579,6 +583,70 @@ impl Import {
                 import.tags(draft, &arn, wanted.tags.clone().0)
             },
         )
+    }
+
+    fn authorizer(
+        &mut self,
+        draft: &mut Draft<'_>,
+        name: &str,
+        wanted: &FleetAuthorizer,
+    ) -> Result<(), Error> {
+        let known = draft.authorizers.get(name).cloned();
+        let is_active = wanted.status == Status::Active;
+        let (function_arn, keys) = (&wanted.function_arn, &wanted.token_signing_public_keys.0);
+        self.apply(
+            draft,
+            ("authorizer", name, known.is_none()),
+            |import, draft| {
+                let Some(known) = known else {
+                    let new = NewAuthorizer {
+                        function_arn,
+                        token_key_name: wanted.token_key_name.clone(),
+                        token_signing_public_keys: keys.clone(),
+                        is_active,
+                        signing_disabled: wanted.signing_disabled,
+                        caching_for_http: wanted.caching_for_http,
+                        tags: wanted.tags.clone().0,
+                    };
+                    return draft.create_authorizer(name, new).map(drop);
+                };
+                if known.signing_disabled != wanted.signing_disabled {
+                    return import.at("signing_disabled", |_| {
+                        Err(Error::invalid("an authorizer keeps it as it was created"))
+                    });
+                }
+                let update = AuthorizerUpdate {
+                    function_arn: Some(function_arn),
+                    token_key_name: Some(wanted.token_key_name.clone()),
+                    token_signing_public_keys: Some(keys.clone()),
+                    is_active: Some(is_active),
+                    caching_for_http: Some(wanted.caching_for_http),
+                };
+                draft.update_authorizer(name, update)?;
+                let arn = draft.arn(&Resource::Authorizer(name.to_owned()));
+                import.tags(draft, &arn, wanted.tags.clone().0)
+            },
+        )
+    }
+
+    /// The authorizer of clients that name none.
+    fn default_authorizer(
+        &mut self,
+        draft: &mut Draft<'_>,
+        wanted: Option<&str>,
+    ) -> Result<(), Error> {
+        let known = draft.default_authorizer();
+        let Some(name) = wanted.filter(|name| known.is_none_or(|known| known != name)) else {
+            return Ok(());
+        };
+        let is_new = known.is_none();
+        self.at("default_authorizer", |import| {
+            import.apply(draft, ("default authorizer", "", is_new), |_, draft| {
+                draft.authorizer(name)?;
+                draft.put_default_authorizer(Some(name.to_owned()));
+                Ok(())
+            })
+        })
     }
 
     fn certificate(

@@ -246,6 +246,9 @@ pub fn export(registry: &Registry, format: Format) -> Result<String, String> {
 struct Fleet {
     #[serde(skip_serializing_if = "Option::is_none")]
     registration_code: Option<String>,
+    /// The name of one of the authorizers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_authorizer: Option<String>,
     /// What is told of; everything else is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<BTreeSet<EventType>>,
@@ -261,6 +264,8 @@ struct Fleet {
     ca_certificates: Vec<FleetCa>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     certificates: Vec<FleetCertificate>,
+    #[serde(skip_serializing_if = "Named::is_none")]
+    authorizers: Named<FleetAuthorizer>,
 }
 
 impl Fleet {
@@ -341,6 +346,25 @@ struct FleetThing {
     attributes: Named<String>,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FleetAuthorizer {
+    function_arn: String,
+    #[serde(default)]
+    status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token_key_name: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    signing_disabled: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    caching_for_http: bool,
+    /// Names and PEMs.
+    #[serde(default, skip_serializing_if = "Named::is_none")]
+    token_signing_public_keys: Named<String>,
+    #[serde(default, skip_serializing_if = "Named::is_none")]
+    tags: Named<String>,
+}
+
 /// Where a certificate is, and what it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -374,7 +398,7 @@ struct FleetCa {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     #[serde(default)]
-    status: CaStatus,
+    status: Status,
     #[serde(default, skip_serializing_if = "is_default")]
     mode: CertificateMode,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -391,10 +415,19 @@ struct FleetCa {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum CaStatus {
+enum Status {
     #[default]
     Active,
     Inactive,
+}
+
+impl From<bool> for Status {
+    fn from(is_active: bool) -> Self {
+        match is_active {
+            true => Self::Active,
+            false => Self::Inactive,
+        }
+    }
 }
 
 fn active() -> CertificateStatus {

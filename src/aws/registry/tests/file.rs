@@ -93,10 +93,10 @@ fn a_later_format_and_a_record_that_is_none_are_named() {
         damaged.contains("`p`: it has no default version"),
         "{damaged}"
     );
-    put(&path, "roundel_registry", "format", "4");
+    put(&path, "roundel_registry", "format", "5");
     let newer = open(&path).unwrap_err();
     assert!(matches!(newer, StoreError::Newer { .. }), "{newer:?}");
-    assert!(newer.to_string().contains("has format 4"), "{newer}");
+    assert!(newer.to_string().contains("has format 5"), "{newer}");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_shadow_whose_metadata_is_of_another_one_is_named() {
     );
 }
 
-/// AWS-ID-12: also in a file of format 1, which says nothing of it, and gets format 3 by it.
+/// AWS-ID-12: also in a file of format 1, which says nothing of it, and gets format 4 by it.
 #[test]
 fn policies_hold_after_the_last_one_was_deleted() {
     const ALL: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iot:*","Resource":"*"}}"#;
@@ -138,14 +138,14 @@ fn policies_hold_after_the_last_one_was_deleted() {
     office.change(|d| d.delete_policy("p")).unwrap();
     assert!(office.registry.state().policies_hold());
     drop(office);
-    assert_eq!(format(), "3");
+    assert_eq!(format(), "4");
     let office = Office::open(&path);
     assert!(office.registry.state().policies_hold());
     let kept = office.change(|d| Ok(d.get_registration_code())).unwrap();
     assert_eq!(kept, code);
 }
 
-/// Every member of every record, as formats 1 to 3 write it: what stands here has to stay readable.
+/// Every member of every record, as formats 1 to 4 write it: what stands here has to stay readable.
 #[test]
 fn records_of_earlier_formats_are_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -186,7 +186,12 @@ fn records_of_earlier_formats_are_read() {
         (
             "account",
             "account",
-            r#"{"registration_code":"c","had_policies":true,"events":{"enabled":["THING","CA_CERTIFICATE"],"created":1,"modified":2}}"#,
+            r#"{"registration_code":"c","had_policies":true,"events":{"enabled":["THING","CA_CERTIFICATE"],"created":1,"modified":2},"default_authorizer":"a"}"#,
+        ),
+        (
+            "authorizers",
+            "a",
+            r#"{"name":"a","function_arn":"arn","token_key_name":"k","token_signing_public_keys":{"one":"PEM"},"is_active":true,"signing_disabled":true,"caching_for_http":true,"created":1,"modified":2,"tags":{"k":"v"}}"#,
         ),
         (
             "shadows",
@@ -213,6 +218,7 @@ fn records_of_earlier_formats_are_read() {
         written(&|| serde_json::to_string(&state.authorities["ca0"])),
         written(&|| serde_json::to_string(&state.policies["p"])),
         written(&|| serde_json::to_string(&state.accounts["account"])),
+        written(&|| serde_json::to_string(&state.authorizers["a"])),
         written(&|| serde_json::to_string(&state.shadows["car/lights"])),
         written(&|| serde_json::to_string(&state.shadows["gone"])),
     ];
@@ -445,6 +451,7 @@ fn threads_share_commits_and_each_gets_its_answer() {
 #[test]
 fn requests_to_shadows_are_refused_while_the_disk_or_the_memory_is_full() {
     use crate::aws::shadow::desk::Desk;
+    use crate::aws::shadow::room::Room;
     use crate::broker::doubles::NoAlarm;
     use crate::broker::requests::Service as _;
     use crate::broker::{Broker, Randomness};
@@ -459,7 +466,10 @@ fn requests_to_shadows_are_refused_while_the_disk_or_the_memory_is_full() {
     let told = Arc::<Mutex<Vec<String>>>::default();
     let tell = told.clone();
     registry.on_change(move |changed| {
-        if let Changed::Event { topic, payload } = changed {
+        for change in changed {
+            let Changed::Event { topic, payload } = change else {
+                continue;
+            };
             let said: serde_json::Value = serde_json::from_slice(payload).unwrap();
             let topic = topic.strip_prefix("$aws/things/t/shadow/").unwrap();
             tell.lock()
@@ -471,7 +481,8 @@ fn requests_to_shadows_are_refused_while_the_disk_or_the_memory_is_full() {
     let alarm = Arc::new(NoAlarm);
     let broker = Broker::new(Config::standard(), Randomness::from_seed(1), now.now, alarm);
     let context = broker.context(now);
-    let desk = Desk::new(registry.clone(), clock.calendar(), || 0, 1 << 20);
+    let room = Room::new(broker.config(), broker.budget());
+    let desk = Desk::new(registry.clone(), clock.calendar(), || 0, room);
     let take = |deed: &str| {
         let topic = format!("$aws/things/t/shadow/{deed}");
         let payload = br#"{"state":{},"clientToken":"x"}"#;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 
 use super::super::fleet::{Applied, Document, Format, ImportError, Source, export, import};
+use super::authorizers::PUBLIC_KEY;
 use super::*;
 
 const FORMATS: [Format; 2] = [Format::Json, Format::Toml];
@@ -47,7 +48,20 @@ fn everything() -> String {
     format!(
         r#"
 registration_code = "c0de"
+default_authorizer = "signed"
 events = ["THING", "JOB"]
+
+[authorizers.signed]
+function_arn = "arn:aws:lambda:us-east-1:123456789012:function:one"
+token_key_name = "token"
+token_signing_public_keys = {{ one = '''{PUBLIC_KEY}''' }}
+tags = {{ k = "v" }}
+
+[authorizers.plain]
+status = "INACTIVE"
+function_arn = "arn:aws:lambda:us-east-1:123456789012:function:two"
+signing_disabled = true
+caching_for_http = true
 
 [policies.allow]
 document = '''{deny}'''
@@ -116,7 +130,7 @@ fn what_is_exported_is_imported_as_the_same_in_both_formats() {
     let text = everything();
     let first = Office::in_memory();
     let applied = first.import(&text, Format::Toml).unwrap();
-    assert_eq!(applied.len(), 13, "{applied:?}");
+    assert_eq!(applied.len(), 16, "{applied:?}");
     assert!(applied.iter().all(|line| line.starts_with("created ")));
     for format in FORMATS {
         let document = first.export(format);

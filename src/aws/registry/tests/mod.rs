@@ -1,3 +1,4 @@
+mod authorizers;
 mod events;
 mod figures;
 mod file;
