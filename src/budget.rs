@@ -48,17 +48,20 @@ pub(crate) enum Kind {
     Sessions,
     /// Network connections.
     Connections,
+    /// Shadows of things.
+    Shadows,
     /// Bodies and answers of the HTTP API.
     Http,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Queues,
         Self::Retained,
         Self::Packets,
         Self::Sessions,
         Self::Connections,
+        Self::Shadows,
         Self::Http,
     ];
 
@@ -71,6 +74,7 @@ impl Kind {
             Self::Packets => "packets",
             Self::Sessions => "sessions",
             Self::Connections => "connections",
+            Self::Shadows => "shadows",
             Self::Http => "http",
         }
     }

@@ -8,6 +8,8 @@ mod cert;
 #[cfg(feature = "aws")]
 mod client;
 #[cfg(feature = "aws")]
+mod env;
+#[cfg(feature = "aws")]
 mod explain;
 mod failure;
 mod log;
@@ -19,8 +21,11 @@ mod ready;
 #[cfg(feature = "aws")]
 mod registry;
 mod serve;
+#[cfg(feature = "tls")]
+mod trust;
 
 use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 #[cfg(any(feature = "tls", feature = "aws"))]
 use std::path::Path;
 use std::path::PathBuf;
@@ -71,6 +76,12 @@ enum Command {
     #[cfg(feature = "aws")]
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Prints the variables that send the AWS CLI, boto3 and the SDKs to a running broker: eval "$(roundel env)"
+    #[cfg(feature = "aws")]
+    Env(env::EnvArgs),
+    /// Says how this machine is made to trust the CA, and what that means, or does it
+    #[cfg(feature = "tls")]
+    Trust(trust::TrustArgs),
     /// Things, certificates and policies of the AWS side, as a document
     #[cfg(feature = "aws")]
     #[command(subcommand)]
@@ -106,6 +117,12 @@ struct ServeArgs {
     /// MQTT over WebSocket over TLS, path /mqtt (`standard`: any path) [default: off]
     #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     wss_port: Option<String>,
+    /// The service's port 443, over TLS: MQTT, WebSocket and the service's HTTP API [default: off]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
+    alpn_port: Option<String>,
+    /// The service's port 8443: HTTPS for devices with a certificate [default: off]
+    #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
+    https_port: Option<String>,
     /// Control API [default: 9883]
     #[arg(long, value_name = "N|off", allow_negative_numbers = true)]
     http_port: Option<String>,
@@ -168,6 +185,10 @@ pub(crate) fn run() -> ExitCode {
         #[cfg(feature = "tls")]
         Command::Passwd { name } => passwd::run(&name).map(done),
         #[cfg(feature = "aws")]
+        Command::Env(args) => env::run(&args).map(done),
+        #[cfg(feature = "tls")]
+        Command::Trust(args) => trust::run(&args).map(done),
+        #[cfg(feature = "aws")]
         Command::Policy(command) => policy::run(&command),
         #[cfg(feature = "aws")]
         Command::Registry(command) => registry::run(&command).map(done),
@@ -200,6 +221,8 @@ impl ServeArgs {
             ("mqtt_port", &self.mqtt_port),
             ("ws_port", &self.ws_port),
             ("wss_port", &self.wss_port),
+            ("alpn_port", &self.alpn_port),
+            ("https_port", &self.https_port),
             ("http_port", &self.http_port),
             ("http_host", &self.http_host),
             ("certs", &self.certs),
@@ -283,6 +306,15 @@ fn path_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name)
         .filter(|value| !value.is_empty())
         .map(PathBuf::from)
+}
+
+/// The address under which a listener is reached from this machine.
+fn reachable(ip: IpAddr) -> IpAddr {
+    match ip {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    }
 }
 
 /// A word as a shell reads it.

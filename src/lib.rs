@@ -77,7 +77,7 @@ pub use config::Config;
 pub use engine::timekeeper::AdvanceError;
 pub use local::{Message, Refused, Subscription};
 #[cfg(feature = "tls")]
-pub use net::ca::{Authority, CertError, Issued, IssuedPem, KeyKind};
+pub use net::ca::{Authority, CaCertificate, CertError, Issued, IssuedPem, KeyKind};
 #[cfg(feature = "tls")]
 pub use net::tls::TlsError;
 pub use server::{Addrs, BrokerClock, Handle, Server, StartError};

@@ -18,6 +18,8 @@ use crate::aws::connectivity::Connectivity;
 #[cfg(feature = "aws")]
 use crate::aws::{authority::Authority, lifecycle::Lifecycle};
 use crate::broker::{Broker, Randomness};
+#[cfg(feature = "tls")]
+use crate::config::ClientCert;
 use crate::config::Config;
 use crate::engine::{Engine, timekeeper};
 use crate::net::{Notices, Passwords, Shared, Tasks, listener};
@@ -42,6 +44,10 @@ pub struct Addrs {
     pub ws: Option<SocketAddr>,
     /// MQTT over WebSocket over TLS, path `/mqtt`; any path in the profile `standard`.
     pub wss: Option<SocketAddr>,
+    /// MQTT, WebSocket and the HTTP API of the service over TLS, told apart by ALPN.
+    pub alpn: Option<SocketAddr>,
+    /// The HTTP API of the service for devices, over TLS.
+    pub https: Option<SocketAddr>,
     /// The HTTP control API.
     pub http: Option<SocketAddr>,
 }
@@ -53,7 +59,7 @@ pub enum StartError {
     /// The address of a listener cannot be had.
     #[error("cannot listen on {addr} for {listener}: {source}")]
     Bind {
-        /// `mqtt`, `mqtts`, `ws`, `wss` or `http`.
+        /// `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https` or `http`.
         listener: &'static str,
         /// What was asked for.
         addr: SocketAddr,
@@ -128,7 +134,7 @@ impl Server {
         )]
         let mut listeners = bind_all(&config)?;
         #[cfg(feature = "tls")]
-        let tls = match listeners.mqtts.is_some() || listeners.wss.is_some() {
+        let tls = match listeners.need_tls() {
             true => {
                 let mut tls = config.tls.clone();
                 // Clients that are told this name find it in the certificate.
@@ -163,6 +169,7 @@ impl Server {
         #[cfg(feature = "tls")]
         let tls = match tls {
             Some((certificates, trust)) => {
+                let certificates = certificates.under(&config.aws);
                 #[cfg(feature = "aws")]
                 let certificates = match &registry {
                     Some(registry) => certificates.with_registry(registry)?,
@@ -197,14 +204,15 @@ impl Server {
             tls.as_ref().map(|tls| tls.trust.clone()),
         );
         #[cfg(feature = "http")]
-        let http = listeners.http.take();
-        #[cfg(feature = "http")]
-        if let Some(listener) = http {
-            let parts = handle.http_parts(
+        let http = listeners.need_http().then(|| {
+            crate::http::Servers::new(handle.http_parts(
                 #[cfg(feature = "aws")]
                 announcement.as_ref().map(|said| said.token().into()),
-            );
-            let server = Arc::new(crate::http::Server::new(parts));
+            ))
+        });
+        #[cfg(feature = "http")]
+        if let (Some(listener), Some(http)) = (listeners.http.take(), &http) {
+            let server = http.own.clone();
             shared.tasks.spawn(crate::http::listen(server, listener));
         }
         #[cfg(feature = "aws")]
@@ -219,6 +227,8 @@ impl Server {
             &shared,
             #[cfg(feature = "tls")]
             tls.as_ref(),
+            #[cfg(feature = "doors")]
+            http.as_ref(),
         );
         Ok(Self { handle })
     }
@@ -259,7 +269,8 @@ pub(crate) fn share(
     #[cfg(feature = "aws")]
     let broker = match broker.config().aws.lifecycle_events {
         true => {
-            let lifecycle = Lifecycle::new(clock.calendar(), system_random());
+            let registry = authority.map(|authority| authority.registry().clone());
+            let lifecycle = Lifecycle::new(clock.calendar(), system_random(), registry);
             broker.with_events(Arc::new(lifecycle))
         }
         false => broker,
@@ -267,14 +278,16 @@ pub(crate) fn share(
     #[cfg(all(feature = "aws", feature = "http"))]
     let (broker, connectivity) = {
         let connectivity = Arc::new(Connectivity::new(clock.calendar()));
+        let listeners = &broker.config().listeners;
+        let asking = [listeners.http, listeners.alpn, listeners.https];
         // Nobody else asks for it.
-        match broker.config().listeners.http.is_some() {
+        match asking.iter().any(Option::is_some) {
             true => (broker.with_events(connectivity.clone()), connectivity),
             false => (broker, connectivity),
         }
     };
     #[cfg(feature = "aws")]
-    let desk = authority.and_then(|authority| registry::desk(authority, broker.config(), &clock));
+    let desk = authority.and_then(|authority| registry::desk(authority, &broker, &clock));
     #[cfg(feature = "aws")]
     let broker = match authority {
         Some(authority) => broker.with_access(authority.clone()),
@@ -336,6 +349,10 @@ struct Prepared {
     mqtts: Arc<rustls::ServerConfig>,
     #[cfg(feature = "websocket")]
     wss: Arc<rustls::ServerConfig>,
+    #[cfg(feature = "doors")]
+    alpn: Arc<rustls::ServerConfig>,
+    #[cfg(feature = "doors")]
+    https: Arc<rustls::ServerConfig>,
     trust: handle::Trust,
 }
 
@@ -343,7 +360,7 @@ struct Prepared {
 fn prepare_tls(
     certificates: &crate::net::tls::Certificates,
     trust: handle::Trust,
-    client_cert: crate::config::ClientCert,
+    client_cert: ClientCert,
 ) -> Result<Prepared, StartError> {
     let terms = crate::net::tls::Terms {
         client_cert,
@@ -353,8 +370,41 @@ fn prepare_tls(
         mqtts: certificates.config(terms)?,
         #[cfg(feature = "websocket")]
         wss: certificates.config(terms)?,
+        #[cfg(feature = "doors")]
+        alpn: certificates.config(crate::net::tls::Terms {
+            client_cert: ClientCert::Optional,
+            alpn: &crate::net::doors::ALPN,
+        })?,
+        #[cfg(feature = "doors")]
+        https: certificates.config(crate::net::tls::Terms {
+            client_cert: ClientCert::Required,
+            alpn: &[],
+        })?,
         trust,
     })
+}
+
+#[cfg(feature = "doors")]
+impl Prepared {
+    /// The service's port 443.
+    fn alpn(&self, http: &crate::http::Servers) -> listener::Kind {
+        listener::Kind::Door(Arc::new(crate::net::doors::Door {
+            name: "alpn",
+            tls: self.alpn.clone(),
+            takes_mqtt: true,
+            web: http.door.clone(),
+        }))
+    }
+
+    /// Its port 8443.
+    fn https(&self, http: &crate::http::Servers) -> listener::Kind {
+        listener::Kind::Door(Arc::new(crate::net::doors::Door {
+            name: "https",
+            tls: self.https.clone(),
+            takes_mqtt: false,
+            web: http.device_door.clone(),
+        }))
+    }
 }
 
 /// Makes the certificates, or reads them.
@@ -394,6 +444,8 @@ struct Listeners {
     mqtts: Option<TcpListener>,
     ws: Option<TcpListener>,
     wss: Option<TcpListener>,
+    alpn: Option<TcpListener>,
+    https: Option<TcpListener>,
     http: Option<TcpListener>,
 }
 
@@ -417,11 +469,14 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
     let tls = (!cfg!(feature = "tls")).then_some("tls");
     let websocket = (!cfg!(feature = "websocket")).then_some("websocket");
     let http = (!cfg!(feature = "http")).then_some("http");
+    let doors = (!cfg!(feature = "doors")).then_some("doors");
     Ok(Listeners {
         mqtt: bind("mqtt", wanted.host, wanted.mqtt, None)?,
         mqtts: bind("mqtts", wanted.host, wanted.mqtts, tls)?,
         ws: bind("ws", wanted.host, wanted.ws, websocket)?,
         wss: bind("wss", wanted.host, wanted.wss, tls.or(websocket))?,
+        alpn: bind("alpn", wanted.host, wanted.alpn, doors)?,
+        https: bind("https", wanted.host, wanted.https, doors)?,
         http: bind("http", wanted.http_host, wanted.http, http)?,
     })
 }
@@ -438,11 +493,30 @@ impl Listeners {
             mqtts: addr(&self.mqtts),
             ws: addr(&self.ws),
             wss: addr(&self.wss),
+            alpn: addr(&self.alpn),
+            https: addr(&self.https),
             http: addr(&self.http),
         }
     }
 
-    fn serve(self, shared: &Arc<Shared>, #[cfg(feature = "tls")] tls: Option<&Prepared>) {
+    #[cfg(feature = "tls")]
+    fn need_tls(&self) -> bool {
+        let over_tls = [&self.mqtts, &self.wss, &self.alpn, &self.https];
+        over_tls.iter().any(|listener| listener.is_some())
+    }
+
+    #[cfg(feature = "http")]
+    fn need_http(&self) -> bool {
+        let over_http = [&self.http, &self.alpn, &self.https];
+        over_http.iter().any(|listener| listener.is_some())
+    }
+
+    fn serve(
+        self,
+        shared: &Arc<Shared>,
+        #[cfg(feature = "tls")] tls: Option<&Prepared>,
+        #[cfg(feature = "doors")] http: Option<&crate::http::Servers>,
+    ) {
         let serve = |listener: Option<TcpListener>, kind: Option<listener::Kind>| {
             if let (Some(listener), Some(kind)) = (listener, kind) {
                 shared
@@ -463,6 +537,11 @@ impl Listeners {
             self.wss,
             tls.map(|tls| listener::Kind::Wss(tls.wss.clone())),
         );
+        #[cfg(feature = "doors")]
+        if let (Some(tls), Some(http)) = (tls, http) {
+            serve(self.alpn, Some(tls.alpn(http)));
+            serve(self.https, Some(tls.https(http)));
+        }
     }
 }
 

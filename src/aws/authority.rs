@@ -4,6 +4,8 @@
 //! connection changes: per topic for Publish and Receive. One that depends on the time is worked out each
 //! time.
 
+#[cfg(feature = "http")]
+mod calls;
 mod compiled;
 mod connection;
 #[cfg(feature = "http")]
@@ -35,6 +37,8 @@ use compiled::Compiled;
 use connection::Connection;
 use grants::{Bound, Grants, Who};
 
+#[cfg(feature = "http")]
+pub(crate) use calls::Asked;
 #[cfg(feature = "http")]
 pub(crate) use explanation::{Check, Client, Deed, Explanation};
 
@@ -131,7 +135,7 @@ impl Access for Authority {
 
     fn is_authorized_by_others(&self, username: Option<&str>, facts: &ConnectionFacts) -> bool {
         let evidence = Evidence {
-            http: facts.upgrade.as_deref().map(Http::from),
+            http: facts.upgrade.get().map(Http::from),
             mqtt: Some(Mqtt {
                 username,
                 password: None,

@@ -2,6 +2,7 @@
 //! `$aws/events/` (AWS-LIFE-01 to -22).
 
 use std::hash::{DefaultHasher, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
@@ -14,6 +15,8 @@ use crate::codec::{ReasonCode, Version};
 use crate::message::cause::Cause;
 use crate::time::{Calendar, milliseconds};
 
+use super::registry::Registry;
+
 /// What it costs to compose and publish an event, besides its deliveries, in steps.
 const STEPS: usize = 32;
 
@@ -24,6 +27,8 @@ pub(crate) struct Lifecycle {
     secret: u128,
     /// Clients that did not get in: each has a session identifier of its own (AWS-LIFE-19).
     refused: AtomicU64,
+    /// What knows the things of clients, if anything does.
+    registry: Option<Arc<Registry>>,
 }
 
 /// The payload of an event (AWS-LIFE-04 to -09).
@@ -31,6 +36,9 @@ pub(crate) struct Lifecycle {
 #[serde(rename_all = "camelCase")]
 struct Payload<'a> {
     client_id: &'a str,
+    /// Only where one alone has the client's certificate (AWS-LIFE-05).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thing_name: Option<String>,
     /// Milliseconds since 1970.
     timestamp: u64,
     event_type: &'static str,
@@ -55,12 +63,22 @@ struct Payload<'a> {
 }
 
 impl Lifecycle {
-    pub(crate) fn new(calendar: Calendar, secret: u128) -> Self {
+    pub(crate) fn new(calendar: Calendar, secret: u128, registry: Option<Arc<Registry>>) -> Self {
         Self {
             calendar,
             secret,
             refused: AtomicU64::new(0),
+            registry,
         }
+    }
+
+    /// The thing that alone has the certificate of a client.
+    fn thing_name(&self, principal: &Principal) -> Option<String> {
+        let Principal::Certificate(id) = principal else {
+            return None;
+        };
+        let state = self.registry.as_ref()?.state();
+        Some(state.exclusive_thing_of(id)?.name.clone())
     }
 
     /// The identifier of a session for as long as it lives, or of a refusal.
@@ -85,6 +103,7 @@ impl Lifecycle {
         let Event { client, what } = event;
         let mut payload = Payload {
             client_id: client.client_id,
+            thing_name: self.thing_name(client.principal),
             timestamp: milliseconds(self.calendar.date(context.now)),
             event_type: "",
             client_initiated_disconnect: None,

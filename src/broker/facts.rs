@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-#[cfg(feature = "aws")]
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(feature = "aws")]
+use std::sync::{Arc, OnceLock};
 
 use crate::auth::Source;
 #[cfg(feature = "aws")]
@@ -15,7 +15,7 @@ use crate::budget::Full;
 /// Facts of one connection, for logs and the HTTP API.
 #[derive(Debug)]
 pub(crate) struct ConnectionFacts {
-    /// The listener: `mqtt`, `mqtts`, `ws`, `wss`, `http` or `local`.
+    /// The listener: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http` or `local`.
     pub(crate) listener: &'static str,
     pub(crate) peer: PeerAddr,
     pub(crate) tls: Option<Box<TlsFacts>>,
@@ -27,10 +27,10 @@ pub(crate) struct ConnectionFacts {
     pub(crate) local: Option<SocketAddr>,
     /// The id of the access key with which the upgrade to WebSocket was signed.
     #[cfg(feature = "aws")]
-    pub(crate) access_key: Option<Arc<str>>,
+    pub(crate) access_key: OnceLock<Arc<str>>,
     /// What came with the upgrade to WebSocket, where an authorizer may want to see it.
     #[cfg(feature = "aws")]
-    pub(crate) upgrade: Option<Box<Upgrade>>,
+    pub(crate) upgrade: OnceLock<Upgrade>,
     pub(crate) traffic: Traffic,
 }
 
@@ -43,9 +43,9 @@ impl ConnectionFacts {
             tls: tls.map(Box::new),
             local: None,
             #[cfg(feature = "aws")]
-            access_key: None,
+            access_key: OnceLock::new(),
             #[cfg(feature = "aws")]
-            upgrade: None,
+            upgrade: OnceLock::new(),
             traffic: Traffic::default(),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,25 @@ const ANSWER_MAX: usize = 256 << 20;
 /// Where a control API listens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HttpAddr(SocketAddr);
+
+impl HttpAddr {
+    /// A port of this machine.
+    pub(crate) const fn loopback(port: u16) -> Self {
+        Self(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+    }
+
+    /// Where what listens there is reached from this machine.
+    pub(crate) fn reachable(self) -> Self {
+        let Self(addr) = self;
+        Self(SocketAddr::new(super::reachable(addr.ip()), addr.port()))
+    }
+}
+
+impl From<SocketAddr> for HttpAddr {
+    fn from(addr: SocketAddr) -> Self {
+        Self(addr)
+    }
+}
 
 impl FromStr for HttpAddr {
     type Err = String;

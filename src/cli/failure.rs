@@ -36,7 +36,7 @@ impl Failure {
     }
 
     /// With what to do about it.
-    #[cfg(feature = "aws")]
+    #[cfg(any(feature = "tls", feature = "aws"))]
     pub(crate) fn with_hint(mut self, hint: &str) -> Self {
         self.message = format!("{} ({hint})", self.message);
         self

@@ -8,7 +8,7 @@ use roundel::Addrs;
 use roundel::config::{ClientCert, Config, RegistryPlace};
 use serde::Serialize;
 
-use super::shell_word;
+use super::{reachable, shell_word};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -24,8 +24,8 @@ pub(crate) fn json(config: &Config, addrs: &Addrs, ca_file: Option<&Path>) -> St
             mqtt: addrs.mqtt,
             ws: addrs.ws,
             wss: addrs.wss,
-            alpn: None,
-            https: None,
+            alpn: addrs.alpn,
+            https: addrs.https,
             http: addrs.http,
         },
         ca_file: ca_file.map(|path| path.display().to_string()),
@@ -75,6 +75,12 @@ pub(crate) fn text(
         ("mqtts", addrs.mqtts, "MQTT over TLS"),
         ("ws", addrs.ws, "MQTT over WebSocket, path /mqtt"),
         ("wss", addrs.wss, "MQTT over WebSocket over TLS, path /mqtt"),
+        (
+            "alpn",
+            addrs.alpn,
+            "MQTT, WebSocket and HTTPS of AWS IoT Core, by ALPN",
+        ),
+        ("https", addrs.https, "HTTPS of AWS IoT Core for devices"),
         ("http", addrs.http, control),
     ] {
         if let Some(address) = address {
@@ -176,15 +182,6 @@ fn host_flag(ip: IpAddr) -> String {
     }
 }
 
-/// The address under which a listener is reached from this machine.
-fn reachable(ip: IpAddr) -> IpAddr {
-    match ip {
-        ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use roundel::config::User;
@@ -199,6 +196,7 @@ mod tests {
     fn the_json_line_has_every_key_in_order() {
         let mut addrs = Addrs::default();
         addrs.mqtts = at("127.0.0.1:8883");
+        addrs.alpn = at("127.0.0.1:443");
         addrs.http = at("[::1]:9883");
         let line = json(&Config::aws(), &addrs, Some(Path::new("/abs/certs/ca.pem")));
         let pid = std::process::id();
@@ -207,7 +205,7 @@ mod tests {
             format!(
                 "{{\"event\":\"ready\",\"pid\":{pid},\"version\":\"{VERSION}\",\"profile\":\"aws\",\
                  \"listeners\":{{\"mqtts\":\"127.0.0.1:8883\",\"mqtt\":null,\"ws\":null,\
-                 \"wss\":null,\"alpn\":null,\"https\":null,\"http\":\"[::1]:9883\"}},\
+                 \"wss\":null,\"alpn\":\"127.0.0.1:443\",\"https\":null,\"http\":\"[::1]:9883\"}},\
                  \"ca_file\":\"/abs/certs/ca.pem\"}}\n"
             )
         );

@@ -105,7 +105,7 @@ async fn serve(config: Config, program: &Program, workers: &Handle) -> Result<()
 fn warn_of_open_doors(config: &Config, addrs: &Addrs) {
     let (host, http_host) = (config.listeners.host, config.listeners.http_host);
     let is_open = |host: IpAddr| !host.to_canonical().is_loopback();
-    let takes_mqtt = [addrs.mqtt, addrs.mqtts, addrs.ws, addrs.wss]
+    let takes_mqtt = [addrs.mqtt, addrs.mqtts, addrs.ws, addrs.wss, addrs.alpn]
         .iter()
         .any(Option::is_some);
     if takes_mqtt && is_open(host) {
@@ -142,8 +142,26 @@ fn no_start(error: &StartError, config: &Config, program: &Program) -> Failure {
         Some(Origin::Default { .. }) | None => Failure::refused(format!(
             "{error} (the default port; --{listener}-port takes another)"
         )),
-        Some(origin) => Failure::refused(format!("{origin}: {error}")),
+        Some(origin) => {
+            let hint = hint_on_privilege(error).unwrap_or_default();
+            Failure::refused(format!("{origin}: {error}{hint}"))
+        }
     }
+}
+
+/// What there is to do about a port that the system keeps for the privileged (AWS-FLOW-83).
+fn hint_on_privilege(error: &StartError) -> Option<String> {
+    let StartError::Bind { addr, source, .. } = error else {
+        return None;
+    };
+    let port = addr.port();
+    (source.kind() == std::io::ErrorKind::PermissionDenied).then(|| {
+        format!(
+            " (allow it with `setcap cap_net_bind_service=+ep` on this program, or with `sysctl \
+             net.ipv4.ip_unprivileged_port_start={port}`, or take another port and have a container publish it: \
+             `docker run -p {port}:8444`; clients of the SDKs may use 8883 with their option port=8883)"
+        )
+    })
 }
 
 fn start_logging(program: &Program) -> Result<Log, Failure> {
@@ -282,5 +300,47 @@ fn wait_for_end_of_input() {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn refusal(kind: io::ErrorKind) -> String {
+        let loaded = roundel::config::Sources::new()
+            .flag("alpn_port", "443")
+            .load();
+        let Loaded { config, program } = loaded.unwrap();
+        let error = StartError::Bind {
+            listener: "alpn",
+            addr: "127.0.0.1:443".parse().unwrap(),
+            source: kind.into(),
+        };
+        format!("{:?}", no_start(&error, &config, &program))
+    }
+
+    /// AWS-FLOW-83
+    #[cfg(feature = "doors")]
+    #[test]
+    fn port_of_the_privileged_is_refused_with_the_ways_out() {
+        let line = refusal(io::ErrorKind::PermissionDenied);
+        for word in [
+            "status: 1",
+            "--alpn-port",
+            "setcap",
+            "ip_unprivileged_port_start=443",
+            "-p 443:8444",
+            "port=8883",
+        ] {
+            assert!(line.contains(word), "{word}: {line}");
+        }
+        let line = refusal(io::ErrorKind::AddrInUse);
+        assert!(
+            line.contains("--alpn-port") && !line.contains("setcap"),
+            "{line}"
+        );
     }
 }

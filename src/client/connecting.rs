@@ -122,7 +122,7 @@ impl Connection {
             return Principal::Certificate(id.into());
         }
         #[cfg(feature = "aws")]
-        if let Some(id) = &self.facts.access_key {
+        if let Some(id) = self.facts.access_key.get() {
             return Principal::AccessKey(id.clone());
         }
         Principal::Anonymous

@@ -341,7 +341,9 @@ impl Active {
         let mut publication = plain_publication(publish, first, self.version);
         publication.at_once = at_once;
         run.push(publication);
-        ids.extend(publish.packet_id);
+        if let Some(id) = publish.packet_id {
+            ids.push(id);
+        }
         let mut at = first.len;
         while run.len() < RUN && !is_alone {
             let Ok(Split::Frame(frame)) = frames::split(buf.get(at..).unwrap_or_default(), limit)
@@ -369,7 +371,9 @@ impl Active {
             self.batch.packets += 1;
             self.batch.messages += 1;
             run.push(plain_publication(&next, &frame, self.version));
-            ids.extend(next.packet_id);
+            if let Some(id) = next.packet_id {
+                ids.push(id);
+            }
             at += frame.len;
         }
         drop(exchanges);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::error::{ConfigError, Origin};
 use super::load::Said;
-use super::{AwsRules, ClientCert, Config, Lambda, Limits, Profile, RegistryPlace, Tls};
+use super::{AwsRules, ClientCert, Config, Lambda, Limits, Profile, RegistryPlace};
 
 /// The largest packet of the protocol: a fixed header of 5 bytes and what it can announce.
 const PACKET_SIZE_MAX: u32 = 268_435_460;
@@ -16,7 +16,7 @@ const STRING_MAX: usize = 65_535;
 pub(super) fn check(config: &mut Config, said: &Said) -> Result<(), ConfigError> {
     leave_out_what_is_not_built(config, said)?;
     check_listeners(config, said)?;
-    check_certificates(&config.tls, said)?;
+    check_certificates(config, said)?;
     check_registry(config, said)?;
     check_account(&config.aws, said)?;
     check_limits(&config.limits, said)?;
@@ -43,6 +43,18 @@ fn leave_out_what_is_not_built(config: &mut Config, said: &Said) -> Result<(), C
             &mut listeners.wss,
             tls && websocket,
             "tls, websocket",
+        ),
+        (
+            "alpn_port",
+            &mut listeners.alpn,
+            cfg!(feature = "doors"),
+            "doors",
+        ),
+        (
+            "https_port",
+            &mut listeners.https,
+            cfg!(feature = "doors"),
+            "doors",
         ),
         (
             "http_port",
@@ -73,11 +85,13 @@ fn check_listeners(config: &Config, said: &Said) -> Result<(), ConfigError> {
         ("mqtts_port", listeners.host, listeners.mqtts),
         ("ws_port", listeners.host, listeners.ws),
         ("wss_port", listeners.host, listeners.wss),
+        ("alpn_port", listeners.host, listeners.alpn),
+        ("https_port", listeners.host, listeners.https),
         ("http_port", listeners.http_host, listeners.http),
     ];
     if all
         .iter()
-        .all(|(key, _, port)| port.is_none() || *key == "http_port")
+        .all(|(key, _, port)| port.is_none() || ["https_port", "http_port"].contains(key))
     {
         return Err(ConfigError::NoListener);
     }
@@ -96,9 +110,12 @@ fn check_listeners(config: &Config, said: &Said) -> Result<(), ConfigError> {
 }
 
 /// Files of a PKI of one's own belong together, and take the place of the folder.
-fn check_certificates(tls: &Tls, said: &Said) -> Result<(), ConfigError> {
+fn check_certificates(config: &Config, said: &Said) -> Result<(), ConfigError> {
+    let (tls, listeners) = (&config.tls, &config.listeners);
     let no_certificate = tls.server_cert.is_none();
-    let asks_clients = tls.client_cert != ClientCert::None;
+    // The doors of the service ask by themselves.
+    let has_doors = listeners.alpn.is_some() || listeners.https.is_some();
+    let asks_clients = tls.client_cert != ClientCert::None || has_doors;
     // The folder's default in so many words says no more than the default.
     let has_folder = tls.certs != Config::standard().tls.certs;
     for (is_wrong, first, second, reason) in [
@@ -301,6 +318,16 @@ fn check_users(config: &Config, said: &Said) -> Result<(), ConfigError> {
         let reason = "user names are for profile `standard`".to_owned();
         return Err(conflict(said, "users", "profile", reason));
     }
+    let listeners = &config.listeners;
+    for (key, port) in [
+        ("alpn_port", listeners.alpn),
+        ("https_port", listeners.https),
+    ] {
+        if port.is_some() {
+            let reason = "callers over HTTPS have no user names".to_owned();
+            return Err(conflict(said, "users", key, reason));
+        }
+    }
     for (index, user) in config.users.iter().enumerate() {
         let origin = said.origin(&format!("users.{index}"));
         if user.name.is_empty() {
@@ -491,8 +518,12 @@ mod tests {
 
     #[test]
     fn a_broker_without_listeners_is_refused() {
-        let message = error("mqtt_port = 'off'\nmqtts_port = 'off'");
+        let off = "mqtt_port = 'off'\nmqtts_port = 'off'";
+        let message = error(off);
         assert!(message.contains("mqtts_port"), "{message}");
+        // Devices only publish there.
+        #[cfg(feature = "doors")]
+        assert_eq!(error(&format!("{off}\nhttps_port = 0")), message);
     }
 
     #[test]
@@ -517,6 +548,12 @@ mod tests {
             ),
             (&[cert, key, ca, "certs = 'd'"], "server_cert", "certs"),
             (&[cert, key, ca, "san = ['e.test']"], "server_cert", "san"),
+            #[cfg(feature = "doors")]
+            (
+                &[cert, key, "client_cert = 'none'", "alpn_port = 0"],
+                "server_cert",
+                "client_cert",
+            ),
         ] {
             let message = error(&lines.join("\n"));
             for key in [first, second] {
@@ -590,6 +627,15 @@ mod tests {
         fn two_users_of_one_name_are_refused() {
             let message = error(&format!("{}{}", user("anna", HASH), user("anna", HASH)));
             assert!(message.contains("configuration:5: `users.1`"), "{message}");
+        }
+
+        #[cfg(feature = "doors")]
+        #[test]
+        fn users_do_not_go_with_callers_over_https() {
+            for key in ["alpn_port", "https_port"] {
+                let message = error(&format!("{key} = 0\n{}", user("anna", HASH)));
+                assert!(message.contains(&format!("`{key}`")), "{message}");
+            }
         }
 
         #[test]

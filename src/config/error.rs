@@ -82,7 +82,9 @@ pub enum ConfigError {
         file: String,
     },
     /// Nobody could connect.
-    #[error("mqtt_port, mqtts_port, ws_port and wss_port are all off: nobody could connect")]
+    #[error(
+        "mqtt_port, mqtts_port, ws_port, wss_port and alpn_port are all off: nobody could connect"
+    )]
     NoListener,
 }
 

@@ -64,7 +64,7 @@ pub struct Program {
     pub log: Option<(String, Origin)>,
     /// The form of log messages.
     pub log_format: LogFormat,
-    /// Who chose the ports of the listeners `mqtt`, `mqtts`, `ws`, `wss` and `http`.
+    /// Who chose the ports of the listeners `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https` and `http`.
     pub ports: BTreeMap<&'static str, Origin>,
 }
 
@@ -332,6 +332,8 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("mqtts_port", &mut listeners.mqtts, parse_port)?;
     said.set("ws_port", &mut listeners.ws, parse_port)?;
     said.set("wss_port", &mut listeners.wss, parse_port)?;
+    said.set("alpn_port", &mut listeners.alpn, parse_port)?;
+    said.set("https_port", &mut listeners.https, parse_port)?;
     said.set("http_port", &mut listeners.http, parse_port)?;
     said.set("http_host", &mut listeners.http_host, parse_address)?;
     said.set("certs", &mut config.tls.certs, parse_path)?;
@@ -351,7 +353,7 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("die_with_parent", &mut program.die_with_parent, parse_word)?;
     said.set("log_format", &mut program.log_format, parse_word)?;
     program.log = said.settings.get("log").cloned();
-    program.ports = ["mqtt", "mqtts", "ws", "wss", "http"]
+    program.ports = ["mqtt", "mqtts", "ws", "wss", "alpn", "https", "http"]
         .map(|listener| (listener, said.origin(&format!("{listener}_port"))))
         .into();
     Ok(program)
@@ -489,7 +491,7 @@ mod tests {
     }
 
     // The listeners that it names are there with these features only.
-    #[cfg(all(feature = "http", feature = "tls", feature = "aws"))]
+    #[cfg(feature = "doors")]
     #[test]
     fn every_setting_reaches_its_place() {
         let values = [
@@ -501,6 +503,8 @@ mod tests {
             ("mqtt_port", "2"),
             ("ws_port", "3"),
             ("wss_port", "4"),
+            ("alpn_port", "6"),
+            ("https_port", "7"),
             ("http_port", "5"),
             ("http_host", "127.0.0.2"),
             ("certs", "certs"),
@@ -528,6 +532,8 @@ mod tests {
         assert_eq!(config.listeners.mqtt, Some(2));
         assert_eq!(config.listeners.ws, Some(3));
         assert_eq!(config.listeners.wss, Some(4));
+        assert_eq!(config.listeners.alpn, Some(6));
+        assert_eq!(config.listeners.https, Some(7));
         assert_eq!(config.listeners.http, Some(5));
         assert_eq!(config.tls.client_cert, ClientCert::Optional);
         assert_eq!(config.listeners.http_host.to_string(), "127.0.0.2");

@@ -125,6 +125,12 @@ pub struct Listeners {
     pub ws: Option<u16>,
     /// MQTT over WebSocket over TLS, with the same paths.
     pub wss: Option<u16>,
+    /// The service's port 443: MQTT, WebSocket and its HTTP API over TLS, told apart by ALPN or by the first
+    /// byte. Clients may show a certificate, whatever [`Tls::client_cert`] says. Needs the feature `doors`.
+    pub alpn: Option<u16>,
+    /// The service's port 8443: its HTTP API for devices over TLS. Clients show a certificate, whatever
+    /// [`Tls::client_cert`] says. Needs the feature `doors`.
+    pub https: Option<u16>,
     /// The HTTP control API.
     pub http: Option<u16>,
 }
@@ -209,8 +215,8 @@ pub struct AccessKey {
     pub id: String,
     /// What it is signed with.
     pub secret: String,
-    /// The policy of the registry that binds a client who opens a WebSocket with it (AWS-ID-10); without
-    /// one it may do everything.
+    /// The policy of the registry that binds a client who opens a WebSocket with it, and a caller of the data
+    /// plane (AWS-ID-10); without one it may do everything.
     pub policy: Option<String>,
 }
 
@@ -394,6 +400,10 @@ pub struct AwsRules {
     /// DescribeEndpoint refuses the types that the service has retired, `iot:Data` and `iot:Jobs`
     /// (AWS-OPS-42); otherwise they have the same address as the others.
     pub refuse_retired_endpoints: bool,
+    /// TLS clients that name no server (SNI) are refused (AWS-TLS-05). One that connects to an address names none.
+    pub refuse_missing_sni: bool,
+    /// TLS clients that name another server than the certificate does are refused (AWS-TLS-06).
+    pub refuse_foreign_sni: bool,
     /// Whether policies hold before there are any (AWS-ID-12).
     pub policies: PolicyMode,
     /// The policy of clients without a principal; without one they are refused where policies hold.
@@ -443,6 +453,8 @@ impl Default for AwsRules {
             lifecycle_events: false,
             shadows: false,
             refuse_retired_endpoints: false,
+            refuse_missing_sni: false,
+            refuse_foreign_sni: false,
             policies: PolicyMode::Auto,
             anonymous_policy: None,
             account: ACCOUNT.to_owned(),
@@ -569,12 +581,6 @@ impl Limits {
 }
 
 impl Config {
-    /// Bytes that all shadows of things may take.
-    #[cfg(feature = "aws")]
-    pub(crate) fn shadow_room(&self) -> usize {
-        self.limits.memory / 4
-    }
-
     /// The service: MQTT over TLS on 8883 with client certificates, its limits and refusals.
     #[must_use]
     pub fn aws() -> Self {
@@ -658,6 +664,8 @@ impl Config {
             mqtts: port(listeners.mqtts).filter(|_| cfg!(feature = "tls")),
             ws: port(listeners.ws),
             wss: port(listeners.wss).filter(|_| cfg!(feature = "tls")),
+            alpn: port(listeners.alpn).filter(|_| cfg!(feature = "doors")),
+            https: port(listeners.https).filter(|_| cfg!(feature = "doors")),
             ..Listeners::none()
         };
         self.tls.in_memory = true;
@@ -679,6 +687,8 @@ impl Listeners {
             mqtts: None,
             ws: None,
             wss: None,
+            alpn: None,
+            https: None,
             http: None,
         }
     }

@@ -16,6 +16,7 @@ use axum::response::Response;
 use crate::auth::origin::{is_local, is_local_origin};
 use crate::engine::Engine;
 
+use super::arrival::Entrance;
 use super::error::{ApiError, excerpt};
 
 /// What a browser says about the page that a request is for (Fetch Metadata, section 2.3).
@@ -26,10 +27,20 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 pub(super) async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let (headers, uri) = (request.headers(), request.uri());
     let allowed = &guard.engine.broker.config().http_allowed_hosts;
-    match check(headers, uri, allowed) {
+    let checked = match guard.entrance {
+        Entrance::Own => {
+            check_host(headers, uri, allowed).and_then(|()| check_page(headers, allowed))
+        }
+        // No page gets here by a name of its own, which is none of the server certificate's (TLS); and devices
+        // may know this machine by any name.
+        #[cfg(feature = "doors")]
+        Entrance::Door | Entrance::DeviceDoor => check_page(headers, allowed),
+    };
+    match checked {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
-            log(request.method().as_str(), headers, uri, &refusal);
+            let listener = guard.entrance.listener();
+            log(listener, request.method().as_str(), headers, uri, &refusal);
             (guard.refuse)(refusal, &request)
         }
     }
@@ -39,6 +50,7 @@ pub(super) async fn admit(State(guard): State<Guard>, request: Request, next: Ne
 #[derive(Clone)]
 pub(super) struct Guard {
     pub(super) engine: Arc<Engine>,
+    pub(super) entrance: Entrance,
     /// The form of a refusal that those who call these paths read.
     pub(super) refuse: Refuse,
 }
@@ -47,7 +59,7 @@ pub(super) struct Guard {
 pub(super) type Refuse = fn(ApiError, &Request) -> Response;
 
 /// What came from outside is a string value: subscribers quote and escape those.
-fn log(method: &str, headers: &HeaderMap, uri: &Uri, refusal: &ApiError) {
+fn log(listener: &'static str, method: &str, headers: &HeaderMap, uri: &Uri, refusal: &ApiError) {
     let text = |name| {
         let value = headers.get(name);
         value.map_or_else(String::new, |value| {
@@ -55,7 +67,7 @@ fn log(method: &str, headers: &HeaderMap, uri: &Uri, refusal: &ApiError) {
         })
     };
     tracing::info!(
-        listener = "http",
+        listener,
         method = &*excerpt(method),
         path = &*excerpt(uri.path()),
         host = text(HOST),
@@ -65,16 +77,12 @@ fn log(method: &str, headers: &HeaderMap, uri: &Uri, refusal: &ApiError) {
     );
 }
 
-fn check(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> Result<(), ApiError> {
+/// Whether the request is for this machine, or an allowed name.
+fn check_host(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> Result<(), ApiError> {
     if !headers.contains_key(HOST) {
         return Err(ApiError::forbidden("no Host header"));
     }
     check_header(headers, HOST, |value| is_local(value, allowed))?;
-    check_header(headers, ORIGIN, |value| is_local_origin(value, allowed))?;
-    let is_known_page = headers.contains_key(ORIGIN) || has_loopback_host(headers);
-    check_header(headers, SEC_FETCH_SITE, |value| {
-        is_site_allowed(value, is_known_page)
-    })?;
     match uri.authority() {
         Some(named) if !is_local(named.as_str(), allowed) => Err(ApiError::forbidden(format!(
             "host '{}' is not allowed",
@@ -82,6 +90,15 @@ fn check(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> Result<(), ApiEr
         ))),
         _ => Ok(()),
     }
+}
+
+/// Whether the request comes from no page, or from one of this machine or of an allowed name.
+fn check_page(headers: &HeaderMap, allowed: &[String]) -> Result<(), ApiError> {
+    check_header(headers, ORIGIN, |value| is_local_origin(value, allowed))?;
+    let is_known_page = headers.contains_key(ORIGIN) || has_loopback_host(headers);
+    check_header(headers, SEC_FETCH_SITE, |value| {
+        is_site_allowed(value, is_known_page)
+    })
 }
 
 /// Every value of the header has to be fine.
@@ -136,7 +153,7 @@ mod tests {
         let is_admitted = |host, origin: Option<&'static str>, site| {
             let mut lines = vec![(HOST, host), (SEC_FETCH_SITE, site)];
             lines.extend(origin.map(|origin| (ORIGIN, origin)));
-            check(&headers(&lines), &Uri::from_static("/"), &allowed).is_ok()
+            check_page(&headers(&lines), &allowed).is_ok()
         };
         for host in ["localhost:9883", "127.0.0.1", "broker.example.com"] {
             for (site, expected) in [
@@ -169,6 +186,6 @@ mod tests {
         let (name, value) = lines[2].clone();
         let mut all = headers(&lines[..2]);
         all.append(name, value.parse().expect("a value"));
-        assert!(check(&all, &Uri::from_static("/"), &[]).is_err());
+        assert!(check_page(&all, &[]).is_err());
     }
 }

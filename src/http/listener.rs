@@ -18,7 +18,7 @@ const NAME: &str = "http";
 
 /// What the system keeps of answers on their way, as far as it follows the wish. A client counts as
 /// reading when a good part of this has left.
-const SEND_BUFFER: usize = 64 * 1024;
+pub(super) const SEND_BUFFER: usize = 64 * 1024;
 
 /// Serves the API on `listener` until the server stops. Requests that are being answered then are
 /// answered to the end.

@@ -12,9 +12,12 @@
 
 mod activity;
 mod answer;
+mod arrival;
 #[cfg(feature = "aws")]
 mod aws;
 mod body;
+#[cfg(feature = "doors")]
+mod doors;
 mod error;
 mod guard;
 mod health;
@@ -42,11 +45,12 @@ use crate::engine::{Engine, Turns};
 use crate::net::Functions;
 use crate::net::{Seldom, Tasks};
 
+use arrival::Entrance;
 use error::{ApiError, unknown_path, wrong_method};
 use jobs::{Jobs, SharedJob};
 
 pub(crate) use listener::listen;
-pub(crate) use serve::Server;
+pub(crate) use serve::{Server, Servers};
 
 /// What a request body may have beyond the largest payload, in bytes: names, quotes, properties.
 const BODY_ALLOWANCE: usize = 1 << 20;
@@ -110,23 +114,29 @@ impl Api {
     }
 }
 
-/// Every path that exists, behind the guard: the broker's own, which `openapi.json` describes, and beside
-/// them those of the service. Each family has its own form of errors.
-fn router(parts: &Parts) -> Router {
+/// Every path that there is behind an entrance, and the guard before them: the broker's own, which
+/// `openapi.json` describes, and beside them those of the service. Each family has its own form of errors.
+/// The doors of the service have no others than the service has.
+fn router(api: Api, entrance: Entrance) -> Router {
     let guard = |refuse: guard::Refuse| {
         let guard = guard::Guard {
-            engine: parts.engine.clone(),
+            engine: api.engine.clone(),
+            entrance,
             refuse,
         };
         from_fn_with_state(guard, guard::admit)
     };
     let plain: guard::Refuse = |error, _| error.into_response();
-    let own = routes().layer(guard(plain));
     #[cfg(feature = "aws")]
     let others = Router::new().fallback(aws::serve).layer(guard(aws::refuse));
     #[cfg(not(feature = "aws"))]
     let others = Router::new().fallback(unknown_path).layer(guard(plain));
-    own.merge(others).with_state(Api::new(parts))
+    match entrance {
+        Entrance::Own => routes().layer(guard(plain)).merge(others),
+        #[cfg(feature = "doors")]
+        Entrance::Door | Entrance::DeviceDoor => others,
+    }
+    .with_state(api)
 }
 
 /// What whoever started the broker asks it, and the control API below its own prefix. What other paths
@@ -200,7 +210,7 @@ mod tests {
             .route("/things/{name}", get(theirs).fallback(theirs))
             .fallback(theirs);
         let both = routes().merge(other).with_state(Api::new(&parts()));
-        let alone = router(&parts());
+        let alone = router(Api::new(&parts()), Entrance::Own);
         for (method, path, error) in [
             ("GET", "/v1", "no path '/v1'"),
             ("GET", "/v1/", "no path '/v1/'"),

@@ -20,8 +20,11 @@ use crate::budget::{Charge, Kind};
 use crate::engine::Engine;
 use crate::net::http1::{self, Bounds};
 
-use super::Parts;
 use super::activity::{Activity, Place, Places, Tracked, Watched};
+#[cfg(feature = "aws")]
+use super::arrival::Arrival;
+use super::arrival::Entrance;
+use super::{Api, Parts};
 
 /// Connections at one time.
 const CONNECTIONS: usize = 256;
@@ -34,22 +37,46 @@ const BUFFER: usize = 128 * 1024;
 /// connections, and whoever looks for what takes the memory needs one.
 const IDLE: usize = 10 * 1024;
 
-/// The API, and what its connections share.
+/// The API at one entrance, and what the connections there share. Each entrance has places of its own, so
+/// that strangers at a door do not keep whoever runs the broker waiting.
 pub(crate) struct Server {
-    pub(super) parts: Parts,
+    pub(super) parts: Arc<Parts>,
+    entrance: Entrance,
     router: TowerToHyperService<Router>,
     places: Arc<Places>,
 }
 
-impl Server {
-    pub(crate) fn new(parts: Parts) -> Self {
-        let router = super::router(&parts);
-        Self::with_router(parts, router)
-    }
+/// The API at every entrance that there may be.
+pub(crate) struct Servers {
+    pub(crate) own: Arc<Server>,
+    #[cfg(feature = "doors")]
+    pub(crate) door: Arc<Server>,
+    #[cfg(feature = "doors")]
+    pub(crate) device_door: Arc<Server>,
+}
 
-    fn with_router(parts: Parts, router: Router) -> Self {
+impl Servers {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let (api, parts) = (Api::new(&parts), Arc::new(parts));
+        let server = |entrance| {
+            let router = super::router(api.clone(), entrance);
+            Arc::new(Server::new(parts.clone(), entrance, router))
+        };
+        Self {
+            own: server(Entrance::Own),
+            #[cfg(feature = "doors")]
+            door: server(Entrance::Door),
+            #[cfg(feature = "doors")]
+            device_door: server(Entrance::DeviceDoor),
+        }
+    }
+}
+
+impl Server {
+    fn new(parts: Arc<Parts>, entrance: Entrance, router: Router) -> Self {
         Self {
             parts,
+            entrance,
             router: TowerToHyperService::new(router),
             places: Places::new(CONNECTIONS),
         }
@@ -66,6 +93,7 @@ impl Server {
         let place = self.places.take(&activity).await;
         Connection {
             engine: self.engine().clone(),
+            entrance: self.entrance,
             router: self.router.clone(),
             activity,
             _place: place,
@@ -77,6 +105,8 @@ impl Server {
 /// A connection that has its place, and is accounted for, until this is dropped.
 pub(crate) struct Connection {
     engine: Arc<Engine>,
+    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "there is one then"))]
+    entrance: Entrance,
     router: TowerToHyperService<Router>,
     activity: Arc<Activity>,
     _place: Place,
@@ -106,6 +136,8 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let (listener, peer) = (facts.listener, facts.peer);
+        #[cfg(feature = "aws")]
+        let arrival = Arrival::new(self.entrance, facts);
         let bounds = Bounds {
             buffer: BUFFER,
             head_timeout: Some(self.engine.broker.config().http_idle_timeout),
@@ -114,7 +146,11 @@ impl Connection {
             front,
             Watched::new(stream, self.activity.clone()),
             &bounds,
-            |request| self.answer(request),
+            |request| {
+                #[cfg(feature = "aws")]
+                let request = arrival.mark(request);
+                self.answer(request, facts)
+            },
             self.engine.stopping.cancelled(),
             self.activity.expired(),
         );
@@ -138,15 +174,40 @@ impl Connection {
     }
 
     /// Passes a request on, and tells the connection's activity of it.
-    async fn answer(&self, request: Request<Incoming>) -> Response<Tracked<Body>> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        facts: &ConnectionFacts,
+    ) -> Response<Tracked<Body>> {
         let activity = &self.activity;
         activity.begin();
+        if let Some(response) = self.upgrade(&request, facts) {
+            return response.map(|body| Tracked::answer(Body::from(body), activity.clone()));
+        }
         let request = request.map(|body| Body::new(Tracked::request(body, activity.clone())));
         let response = match self.router.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
         response.map(|body| Tracked::answer(body, activity.clone()))
+    }
+
+    /// The answer to a request for MQTT over WebSocket, which is at a path of the door for everything.
+    #[cfg(feature = "doors")]
+    fn upgrade(
+        &self,
+        request: &Request<Incoming>,
+        facts: &ConnectionFacts,
+    ) -> Option<Response<String>> {
+        use crate::net::ws;
+
+        let is_one = self.entrance == Entrance::Door && request.uri().path() == ws::PATH;
+        is_one.then(|| ws::answer(&self.engine, request, facts))
+    }
+
+    #[cfg(not(feature = "doors"))]
+    fn upgrade(&self, _: &Request<Incoming>, _: &ConnectionFacts) -> Option<Response<String>> {
+        None
     }
 }
 
@@ -167,6 +228,12 @@ mod tests {
     /// What either side may have sent that the other has not read.
     const PIPE: usize = 64;
 
+    fn server() -> Server {
+        let parts = parts();
+        let router = super::super::router(Api::new(&parts), Entrance::Own);
+        Server::new(Arc::new(parts), Entrance::Own, router)
+    }
+
     async fn serve(server: &Server, front: &[u8], stream: DuplexStream) -> Ended<DuplexStream> {
         let facts = ConnectionFacts::new("test", PeerAddr::Memory, None);
         let front = Bytes::copy_from_slice(front);
@@ -175,7 +242,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_are_answered_however_they_are_cut_and_what_was_read_before() {
-        let server = Server::new(parts());
+        let server = server();
         let body = r#"{"topic":"a/b","payload":"hello"}"#;
         let length = body.len();
         let requests = format!(
@@ -215,7 +282,7 @@ mod tests {
     async fn stream_is_given_back_when_an_answer_switches_protocols() {
         let switch = || async { (StatusCode::SWITCHING_PROTOCOLS, [(UPGRADE, "other")]) };
         let router = Router::new().route("/", get(switch));
-        let server = Server::with_router(parts(), router);
+        let server = Server::new(Arc::new(parts()), Entrance::Own, router);
         let request =
             "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n";
         // More of it than is read at once.
@@ -249,7 +316,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn stream_whose_client_does_not_read_is_given_back_and_one_that_is_idle_is_not() {
-        let server = Server::new(parts());
+        let server = server();
         let (mut client, stream) = duplex(PIPE);
         let request = b"GET /v1/openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let (ended, written) = tokio::join!(serve(&server, b"", stream), client.write_all(request));
@@ -261,7 +328,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn stop_ends_a_connection_between_requests() {
-        let server = Server::new(parts());
+        let server = server();
         let (mut client, stream) = duplex(1024);
         let stopping = server.engine().stopping.clone();
         let asking = async {
@@ -280,7 +347,7 @@ mod tests {
     async fn connection_keeps_its_place_and_its_charge_until_it_is_dropped() {
         let server = Server {
             places: Places::new(1),
-            ..Server::new(parts())
+            ..server()
         };
         let used = || server.engine().broker.budget().used_by(Kind::Http);
         let first = server.admit().await;

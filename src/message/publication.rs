@@ -115,6 +115,13 @@ impl<'a> Publication<'a> {
         self.topic.len() + self.properties.len() + self.payload.len() + 8
     }
 
+    /// Whether it may wait for somebody who does not take it at once: a message above QoS 0 may, unless there
+    /// was no memory for that when it came.
+    #[inline]
+    pub(crate) fn may_wait(&self) -> bool {
+        self.qos > QoS::AtMostOnce && !self.at_once.is_required()
+    }
+
     /// The message in an allocation of its own, made and charged at the first call.
     pub(crate) fn message(&self, budget: Budget) -> &Message {
         self.stored.get_or_init(|| Message::copy(self, budget))

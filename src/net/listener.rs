@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+#[cfg(feature = "doors")]
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -14,6 +16,8 @@ use tokio_rustls::server::TlsStream;
 use crate::broker::{ConnectionFacts, PeerAddr};
 use crate::budget::{Charge, Kind as Held};
 
+#[cfg(feature = "doors")]
+use super::doors::{self, Door, Opened};
 use super::driver::Driver;
 use super::seldom::Seldom;
 use super::socket::{Inbound, Socket};
@@ -61,6 +65,9 @@ pub(crate) enum Kind {
     Ws,
     #[cfg(all(feature = "websocket", feature = "tls"))]
     Wss(Arc<rustls::ServerConfig>),
+    /// Several of these, and HTTP.
+    #[cfg(feature = "doors")]
+    Door(Arc<Door>),
 }
 
 impl Kind {
@@ -73,6 +80,8 @@ impl Kind {
             Self::Ws => "ws",
             #[cfg(all(feature = "websocket", feature = "tls"))]
             Self::Wss(_) => "wss",
+            #[cfg(feature = "doors")]
+            Self::Door(door) => door.name,
         }
     }
 
@@ -86,6 +95,9 @@ impl Kind {
             Self::Ws => PLAIN + WEBSOCKET + UPGRADE,
             #[cfg(all(feature = "websocket", feature = "tls"))]
             Self::Wss(_) => PLAIN + TLS + WEBSOCKET + HANDSHAKE.max(UPGRADE),
+            // What HTTP needs besides, the upgrade included, is charged by who answers it.
+            #[cfg(feature = "doors")]
+            Self::Door(_) => PLAIN + TLS + WEBSOCKET + HANDSHAKE,
         }
     }
 
@@ -99,6 +111,8 @@ impl Kind {
             Self::Ws => PLAIN + WEBSOCKET,
             #[cfg(all(feature = "websocket", feature = "tls"))]
             Self::Wss(_) => PLAIN + TLS + WEBSOCKET,
+            #[cfg(feature = "doors")]
+            Self::Door(_) => PLAIN + TLS + WEBSOCKET,
         }
     }
 }
@@ -261,8 +275,8 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
         }
         #[cfg(feature = "websocket")]
         Kind::Ws => {
-            let mut facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None).at(local);
-            let upgrade = Box::pin(ws::upgrade(shared, stream, &mut facts));
+            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None).at(local);
+            let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
             let Some((front, stream)) = upgrade.await else {
                 return;
             };
@@ -279,8 +293,8 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             };
             let since = shared.engine.clock.now().live;
             let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
-            let mut facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
-            let upgrade = Box::pin(ws::upgrade(shared, stream, &mut facts));
+            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
+            let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
             let Some((front, stream)) = upgrade.await else {
                 return;
             };
@@ -289,6 +303,65 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, since).await;
         }
+        #[cfg(feature = "doors")]
+        Kind::Door(door) => {
+            let entering = Box::pin(enter(place, stream, peer, door));
+            if let Some(driving) = entering.await {
+                driving.await;
+            }
+        }
+    }
+}
+
+/// What drives a connection as long as it lives.
+#[cfg(feature = "doors")]
+type Driving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Lets a connection in through a door, up to where MQTT begins. This future is large; the one that comes of
+/// it is not.
+#[cfg(feature = "doors")]
+async fn enter(
+    place: Place,
+    stream: TcpStream,
+    peer: SocketAddr,
+    door: Arc<Door>,
+) -> Option<Driving> {
+    let shared = place.shared.clone();
+    let local = stream.local_addr().ok();
+    let stream = shake_hands(&shared, stream, peer, door.name, door.tls.clone()).await?;
+    let since = shared.engine.clock.now().live;
+    let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
+    let facts = ConnectionFacts::new(door.name, PeerAddr::Ip(peer), Some(tls)).at(local);
+    let mut place = place.begin_mqtt();
+    Some(match doors::open(&shared, &door, stream, &facts).await? {
+        Opened::Mqtt(stream) => {
+            place.charge.set(PLAIN + TLS);
+            let (inbound, link, _) = tls_link::take_apart(stream, None);
+            Box::pin(drive_at(place, inbound, link, facts, since))
+        }
+        Opened::WebSocket(front, stream) => {
+            // HTTP has bounds of its own, and may have taken a while.
+            let since = shared.engine.clock.now().live;
+            let (inbound, link, _) = tls_link::take_apart(stream, None);
+            let (inbound, link) = ws::join(front, inbound, link);
+            Box::pin(drive_at(place, inbound, link, facts, since))
+        }
+    })
+}
+
+/// Drives a connection at its place.
+#[cfg(feature = "doors")]
+fn drive_at<I: Inbound, S: Socket>(
+    place: Place,
+    inbound: I,
+    socket: Arc<S>,
+    facts: ConnectionFacts,
+    since: Instant,
+) -> impl Future<Output = ()> + Send + use<I, S> {
+    let driving = drive(&place.shared, inbound, socket, facts, since);
+    async move {
+        driving.await;
+        drop(place);
     }
 }
 

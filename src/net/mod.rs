@@ -5,6 +5,8 @@
 mod authorizers;
 #[cfg(feature = "tls")]
 pub(crate) mod ca;
+#[cfg(feature = "doors")]
+pub(crate) mod doors;
 mod driver;
 #[cfg(feature = "aws")]
 mod enrolments;

@@ -4,6 +4,7 @@
 //! that an embedding program may use another. TLS types do not leave this module and the
 //! transports.
 
+mod named;
 #[cfg(feature = "aws")]
 mod registered;
 
@@ -17,7 +18,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, CertificateError, RootCertStore, ServerConfig, ServerConnection};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -29,8 +30,9 @@ use crate::aws::registry::Registry;
 use crate::broker::TlsDetails;
 use crate::broker::TlsFacts;
 use crate::broker::access::Access;
-use crate::config::ClientCert;
+use crate::config::{AwsRules, ClientCert};
 
+use self::named::Named;
 #[cfg(feature = "aws")]
 use self::registered::Registered;
 
@@ -67,7 +69,7 @@ pub enum TlsError {
 /// The server's certificate, and the authorities that clients' ones come from: what the listeners have
 /// in common.
 pub(crate) struct Certificates {
-    own: Arc<SingleCertAndKey>,
+    own: Named,
     /// None: clients are not asked for a certificate, whatever the terms of their listener.
     authorities: Arc<RootCertStore>,
     /// These, and what a registry knows besides.
@@ -118,11 +120,17 @@ impl Certificates {
     ) -> Result<Self, rustls::Error> {
         let own = CertifiedKey::from_der(chain, key, &provider())?;
         Ok(Self {
-            own: Arc::new(own.into()),
+            own: Named::new(own),
             authorities: Arc::new(authorities),
             #[cfg(feature = "aws")]
             registered: None,
         })
+    }
+
+    /// Has clients name the server, as far as the rules ask for it.
+    pub(crate) fn under(mut self, rules: &AwsRules) -> Self {
+        self.own = self.own.under(rules);
+        self
     }
 
     /// Has clients trusted whom a registry knows, too, or whose authority it knows.
@@ -145,7 +153,7 @@ impl Certificates {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_cert_resolver(self.own.clone());
+        let mut config = builder.with_cert_resolver(Arc::new(self.own.clone()));
         config.alpn_protocols = terms.alpn.iter().map(|name| (*name).into()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -304,6 +312,11 @@ pub(crate) fn in_plain_words(error: io::Error) -> io::Error {
         return error;
     };
     let words = match cause {
+        // The only sign of it that the library gives: it was not to have the certificate.
+        rustls::Error::General(text) if text == "no server certificate chain resolved" => {
+            "the client names no server (SNI), or one that is not in the server's certificate"
+                .to_owned()
+        }
         rustls::Error::NoCertificatesPresented => "the client shows no certificate".to_owned(),
         rustls::Error::InvalidCertificate(error) => {
             format!("the client's certificate: {}", certificate_words(error))
@@ -403,7 +416,9 @@ mod tests {
                 let key = PrivateKeyDer::from_pem_slice(pem.private_key.as_bytes()).unwrap();
                 let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
                 let identity = CertifiedKey::new(chain, key);
-                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
+                builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(
+                    identity,
+                )))
             }
         }
     }
@@ -585,6 +600,37 @@ mod tests {
                 rustls::Error::NoCertificatesPresented
             );
         }
+    }
+
+    /// AWS-TLS-05, AWS-TLS-06
+    #[test]
+    fn name_of_another_server_or_none_is_refused_where_that_is_switched_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, authority, files) = authority(&folder);
+        let terms = Terms {
+            client_cert: ClientCert::None,
+            alpn: &[],
+        };
+        let mut rules = Config::aws().aws;
+        // A client that connects to an address names none; nobody checks the names here but the server.
+        let mut refused = |missing, foreign| {
+            (rules.refuse_missing_sni, rules.refuse_foreign_sni) = (missing, foreign);
+            let certificates = Certificates::read(&files).unwrap().under(&rules);
+            let server = certificates.config(terms).unwrap();
+            let names = ["localhost", "127.0.0.1", "elsewhere.example.com"];
+            names.map(|name| {
+                let client = client_config(&authority, &version::TLS13, None);
+                match handshake(&server, &Arc::new(client), name) {
+                    Ok(_) => false,
+                    Err(error) => in_plain_words(io::Error::other(error))
+                        .to_string()
+                        .contains("(SNI)"),
+                }
+            })
+        };
+        assert_eq!(refused(false, false), [false; 3]);
+        assert_eq!(refused(true, false), [false, true, false]);
+        assert_eq!(refused(false, true), [false, false, true]);
     }
 
     /// What a server says of a client with this certificate.

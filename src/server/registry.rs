@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::auth::Principal;
@@ -12,8 +13,10 @@ use crate::aws::authority::Authority;
 use crate::aws::registry::fleet::import_file;
 use crate::aws::registry::{Announcement, Changed, Holder, Means, Registry, StoreError};
 use crate::aws::shadow::desk::Desk;
+use crate::aws::shadow::room::Room;
 use crate::aws::subject::why_not;
-use crate::broker::Dirty;
+use crate::broker::{Broker, Context, Dirty};
+use crate::budget::{Charge, Kind};
 use crate::config::{AwsRules, Config, PolicyMode, RegistryPlace, Tls};
 use crate::engine::Engine;
 use crate::policy::{Document, Scope};
@@ -168,13 +171,15 @@ pub(super) fn authority(registry: Arc<Registry>, config: &Config, clock: &Clock)
 }
 
 /// What answers requests to shadows, if they are to be answered.
-pub(super) fn desk(authority: &Authority, config: &Config, clock: &Clock) -> Option<Arc<Desk>> {
+pub(super) fn desk(authority: &Authority, broker: &Broker, clock: &Clock) -> Option<Arc<Desk>> {
     // Without a runtime there are no connections either.
     let runtime = Handle::try_current().ok()?;
+    let config = broker.config();
     if !config.aws.shadows {
         return None;
     }
-    let (registry, room) = (authority.registry().clone(), config.shadow_room());
+    let registry = authority.registry().clone();
+    let room = Room::new(config, broker.budget());
     let desk = Desk::new(registry, clock.calendar(), super::system_random, room);
     let desk = Arc::new(desk);
     let served = Arc::downgrade(&desk);
@@ -191,31 +196,46 @@ pub(super) fn desk(authority: &Authority, config: &Config, clock: &Clock) -> Opt
 }
 
 /// Has clients feel what changes.
-pub(super) fn follow(registry: &Registry, engine: &Arc<Engine>) {
-    let (engine, scope) = (Arc::downgrade(engine), registry.state().scope().clone());
+pub(super) fn follow(registry: &Arc<Registry>, engine: &Arc<Engine>) {
+    let state = registry.state();
+    let held = Charge::forced(engine.broker.budget(), Kind::Shadows, state.shadow_bytes());
+    let (engine, scope) = (Arc::downgrade(engine), state.scope().clone());
+    let held = Mutex::new(held);
+    // It has what follows, which may not have it.
+    let followed = Arc::downgrade(registry);
     registry.on_change(move |changed| {
-        if let Some(engine) = Weak::upgrade(&engine) {
-            apply(changed, &engine, &scope);
+        let (engine, registry) = (Weak::upgrade(&engine), Weak::upgrade(&followed));
+        let (Some(engine), Some(registry)) = (engine, registry) else {
+            return;
+        };
+        held.lock().set(registry.state().shadow_bytes());
+        let context = engine.broker.context(engine.clock.now());
+        let mut dirty = Dirty::default();
+        for change in changed {
+            apply(change, &engine, &scope, &context, &mut dirty);
         }
+        engine.broker.flush_all(&context, dirty);
     });
 }
 
-fn apply(changed: &Changed, engine: &Engine, scope: &Scope) {
-    let context = engine.broker.context(engine.clock.now());
-    let mut dirty = Dirty::default();
-    match changed {
+fn apply(
+    change: &Changed,
+    engine: &Engine,
+    scope: &Scope,
+    context: &Context<'_>,
+    dirty: &mut Dirty,
+) {
+    match change {
         Changed::Certificate { id, status } => {
             let why = status.map_or(Some("the certificate was deleted"), why_not);
             if let Some(why) = why {
                 let principal = Principal::Certificate(id.as_str().into());
-                engine.broker.cut_off(&principal, why, &context, &mut dirty);
+                engine.broker.cut_off(&principal, why, context, dirty);
             }
         }
-        Changed::Views => engine.broker.review_access(&context, &mut dirty),
+        Changed::Views => engine.broker.review_access(context, dirty),
         Changed::Event { topic, payload } => {
-            engine
-                .broker
-                .publish_event(topic, payload, &context, &mut dirty);
+            engine.broker.publish_event(topic, payload, context, dirty);
         }
         // TLS listeners see to them.
         Changed::Authorities => {}
@@ -225,7 +245,6 @@ fn apply(changed: &Changed, engine: &Engine, scope: &Scope) {
             }
         }
     }
-    engine.broker.flush_all(&context, dirty);
 }
 
 /// Says of a policy that it names other accounts or Regions (AWS-ID-54).

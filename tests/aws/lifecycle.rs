@@ -3,9 +3,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use roundel::aws::registry::{PrincipalType, Resource};
 use serde_json::{Value, json};
 
 use crate::script::*;
+use crate::stand::{Stand, everything};
 use crate::support::*;
 
 /// A client that hears of everything that happens to others, one kind of event at a time.
@@ -14,7 +16,10 @@ struct Listener(Client);
 impl Listener {
     /// Hears of `kind`, such as `presence/connected`.
     fn start(broker: &TestBroker, kind: &str) -> Self {
-        let mut client = guest(broker, Version::V5);
+        Self::of(guest(broker, Version::V5), kind)
+    }
+
+    fn of(mut client: Client, kind: &str) -> Self {
         assert_eq!(client.subscribe(&format!("$aws/events/{kind}/#"), 1), 1);
         Self(client)
     }
@@ -241,4 +246,49 @@ fn events_are_queued_for_a_session() {
     drop(enter(&own, Version::V5, &Connect::new(&other)));
     let (absent, ..) = enter(&own, Version::V5, &durable);
     assert_eq!(Listener(absent).event_of(&other)["eventType"], "connected");
+}
+
+/// AWS-LIFE-05
+#[test]
+fn a_thing_that_alone_has_the_certificate_is_named() {
+    both(|version| {
+        let stand = Stand::start();
+        let everything = json!([everything()]);
+        let observer = stand.device("observer", &everything);
+        let device = stand.device("device", &everything);
+        let listen = |kind| {
+            let connect = Connect::new(fresh("observer"));
+            Listener::of(stand.enter(&observer, Version::V5, &connect), kind)
+        };
+        let (mut presence, mut subscriptions) = (listen("presence"), listen("subscriptions"));
+        let mut things = || {
+            let name = fresh("client");
+            let mut client = stand.enter(&device, version, &Connect::new(&name));
+            client.subscribe("a", 0);
+            client.disconnect();
+            let events = [
+                presence.event_of(&name),
+                presence.event_of(&name),
+                subscriptions.event_of(&name),
+            ];
+            events.map(|event| event.get("thingName").cloned())
+        };
+        let attach = |thing: &str, kind| {
+            stand.change(|draft| {
+                draft.create_thing(thing, Default::default())?;
+                let certificate = draft.arn(&Resource::Certificate(device.certificate_id.clone()));
+                draft.attach_thing_principal(thing, &certificate, kind)
+            });
+        };
+        assert_eq!(things(), [None, None, None]);
+        attach("shared", PrincipalType::NonExclusiveThing);
+        assert_eq!(things(), [None, None, None]);
+        stand.change(|draft| {
+            let certificate = draft.arn(&Resource::Certificate(device.certificate_id.clone()));
+            draft.detach_thing_principal("shared", &certificate)
+        });
+        attach("alone", PrincipalType::ExclusiveThing);
+        let named = Some(json!("alone"));
+        assert_eq!(things(), [named.clone(), named.clone(), named]);
+    });
 }

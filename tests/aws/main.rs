@@ -16,6 +16,7 @@ mod authorizers;
 mod connack;
 mod connect;
 mod data_plane;
+mod doors;
 mod enrolment;
 mod lifecycle;
 mod limits;

@@ -1,8 +1,8 @@
 //! A broker in this process with a registry, and its clients with certificates.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::support::*;
+
+pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// A broker with a registry, and what its clients show.
 pub(crate) struct Stand {
@@ -101,6 +103,31 @@ impl Stand {
         Client::over(StreamOwned::new(tls, stream), version)
     }
 
+    /// Makes the handshake at an address.
+    ///
+    /// # Errors
+    ///
+    /// That of the handshake. Of TLS 1.3, the broker's word on the certificate comes later.
+    pub(crate) fn shake_hands(
+        &self,
+        address: SocketAddr,
+        identity: Option<&IssuedPem>,
+        alpn: &[&str],
+    ) -> io::Result<Tls> {
+        let mut stream = TcpStream::connect(address).expect("it accepts");
+        stream.set_nodelay(true).expect("a socket option");
+        stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a socket option");
+        let name = "localhost".try_into().expect("a name");
+        let tls = tls_config_with(&self.ca, identity, alpn);
+        let mut tls = ClientConnection::new(tls, name).expect("a client");
+        while tls.is_handshaking() {
+            tls.complete_io(&mut stream)?;
+        }
+        Ok(StreamOwned::new(tls, stream))
+    }
+
     #[track_caller]
     pub(crate) fn enter(
         &self,
@@ -173,18 +200,34 @@ impl Drop for Stand {
 }
 
 pub(crate) fn tls_config(ca: &str, identity: &IssuedPem) -> Arc<ClientConfig> {
+    tls_config_with(ca, Some(identity), &[])
+}
+
+/// The configuration of a client that maybe shows a certificate, and that offers these protocols.
+pub(crate) fn tls_config_with(
+    ca: &str,
+    identity: Option<&IssuedPem>,
+    alpn: &[&str],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_slice(ca.as_bytes()).expect("PEM");
     roots.add(ca).expect("an authority");
-    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes());
-    let key = PrivateKeyDer::from_pem_slice(identity.private_key.as_bytes());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions that the provider knows")
-        .with_root_certificates(roots)
-        .with_client_auth_cert(vec![certificate.expect("PEM")], key.expect("PEM"))
-        .expect("a key that fits");
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        None => config.with_no_client_auth(),
+        Some(identity) => {
+            let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes());
+            let key = PrivateKeyDer::from_pem_slice(identity.private_key.as_bytes());
+            config
+                .with_client_auth_cert(vec![certificate.expect("PEM")], key.expect("PEM"))
+                .expect("a key that fits")
+        }
+    };
+    config.alpn_protocols = alpn.iter().map(|name| (*name).into()).collect();
     Arc::new(config)
 }
 

@@ -15,7 +15,7 @@ use rustls::sign::CertifiedKey;
 use super::{roundel, run};
 
 /// As a TLS server does it: the chain, the validity, the purpose, and whether the key fits.
-fn assert_verifies(ca: &Path, certificate: &Path, key: &Path) {
+pub(crate) fn assert_verifies(ca: &Path, certificate: &Path, key: &Path) {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
     roots
@@ -33,7 +33,7 @@ fn assert_verifies(ca: &Path, certificate: &Path, key: &Path) {
 }
 
 /// As OpenSSL does it at its strictest; passes where the program is not installed.
-fn assert_openssl_verifies(folder: &Path, line: &[&str]) {
+pub(crate) fn assert_openssl_verifies(folder: &Path, line: &[&str]) {
     let strict = ["verify", "-x509_strict", "-CAfile", "certs/ca.pem"];
     match Command::new("openssl")
         .args(strict)

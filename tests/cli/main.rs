@@ -10,6 +10,8 @@ mod cert;
 mod check_config;
 #[cfg(feature = "aws")]
 mod durability;
+#[cfg(feature = "aws")]
+mod env;
 mod log;
 mod mqtt;
 mod passwd;
@@ -20,6 +22,9 @@ mod policy;
 mod registry;
 mod serve;
 mod stop;
+#[path = "../support/store.rs"]
+mod store;
+mod trust;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

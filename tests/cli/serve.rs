@@ -15,7 +15,8 @@ use super::{finish, roundel, run};
 #[test]
 fn the_ready_line_tells_where_it_listens() {
     let folder = tempfile::tempdir().unwrap();
-    let broker = Broker::start(folder.path(), &["--mqtts-port", "0"]);
+    let flags = ["--mqtts-port", "0", "--alpn-port", "0", "--https-port", "0"];
+    let broker = Broker::start(folder.path(), &flags);
     assert_eq!(broker.ready["event"], "ready");
     assert_eq!(broker.ready["pid"], broker.child.id());
     assert_eq!(broker.ready["version"], env!("CARGO_PKG_VERSION"));
@@ -23,7 +24,9 @@ fn the_ready_line_tells_where_it_listens() {
     assert_eq!(broker.ready["listeners"]["mqtt"], Value::Null);
     let ca_file = Path::new(broker.ready["ca_file"].as_str().unwrap());
     assert!(ca_file.is_absolute() && ca_file.ends_with("certs/ca.pem") && ca_file.exists());
-    TcpStream::connect(broker.address("mqtts")).unwrap();
+    for listener in ["mqtts", "alpn", "https"] {
+        TcpStream::connect(broker.address(listener)).unwrap();
+    }
 }
 
 #[test]

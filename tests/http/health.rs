@@ -47,6 +47,17 @@ fn stats_count_what_happened() {
 }
 
 #[test]
+fn stats_say_what_the_broker_is_to_programs_for_aws() {
+    let api = Api::start();
+    let expected = serde_json::json!({
+        "account": "123456789012",
+        "region": "us-east-1",
+        "endpoint_name": "localhost",
+    });
+    assert_eq!(api.get("/v1/stats").json()["aws"], expected);
+}
+
+#[test]
 fn counters_outlive_the_connections_that_they_count() {
     let api = Api::start();
     let mut client = api.connect("a");

@@ -135,7 +135,13 @@ impl Broker {
     /// The port of a listener.
     #[track_caller]
     pub(crate) fn port(&self, transport: Transport) -> u16 {
-        let address = self.ready["listeners"][transport.listener()]
+        self.port_of(transport.listener())
+    }
+
+    /// The same by its name in the ready line.
+    #[track_caller]
+    pub(crate) fn port_of(&self, listener: &str) -> u16 {
+        let address = self.ready["listeners"][listener]
             .as_str()
             .expect("the listener is on");
         let (_, port) = address.rsplit_once(':').expect("an address has a port");

@@ -11,7 +11,9 @@
 //! | `aws` | the control plane with boto3, and its service model |
 //! | `walkthrough` | the same walk-through from things to clean-up with the AWS CLI, as the documents have it |
 //! | `sdk` | the SDK's shared-subscription sample, and what its client negotiates |
+//! | `sdk_page` | the programs of `docs/sdk.md`, with and without the CA in the system's store |
 //! | `signed` | signatures of boto3 and of the AWS Common Runtime, right and wrong ones |
+//! | `doors` | the SDK, boto3 and curl at the ports 443 and 8443 of the service |
 //! | `authorizer` | custom authorizers as the AWS IoT Device SDK names them, with signed tokens and without |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
@@ -22,6 +24,7 @@ mod aws;
 mod blog;
 mod bridge;
 mod broker;
+mod doors;
 mod failover;
 mod matrix;
 mod mosquitto;
@@ -30,7 +33,10 @@ mod report;
 mod rumqttc;
 mod script;
 mod sdk;
+mod sdk_page;
 mod signed;
+#[path = "../support/store.rs"]
+mod store;
 mod walkthrough;
 
 use std::env;
@@ -53,7 +59,9 @@ fn main() -> ExitCode {
         aws::trials(),
         walkthrough::trials(),
         sdk::trials(),
+        sdk_page::trials(),
         signed::trials(),
+        doors::trials(),
         authorizer::trials(),
         failover::trials(),
         bridge::trials(),

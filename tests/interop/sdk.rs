@@ -1,4 +1,4 @@
-//! The AWS IoT Device SDK over mutual TLS against the `aws` profile.
+//! The AWS IoT Device SDKs for Python and JavaScript over mutual TLS against the `aws` profile.
 
 use std::process::Command;
 
@@ -20,6 +20,8 @@ pub(crate) fn trials() -> Vec<Trial> {
             "sdk::negotiates_what_the_service_does",
             negotiates_what_the_service_does,
         ),
+        trial("sdk::shadow_program_in_python", shadow_program_in_python),
+        trial("sdk::program_in_javascript", program_in_javascript),
     ]
 }
 
@@ -82,10 +84,41 @@ fn negotiates_what_the_service_does() {
     assert_passed(&outcomes, &cases, &broker);
 }
 
+/// AWS-FLOW-30 AWS-FLOW-31 AWS-FLOW-34 AWS-FLOW-35 AWS-FLOW-36
+fn shadow_program_in_python() {
+    let broker = Broker::start(Profile::Aws);
+    let endpoint = broker.endpoint(Transport::Tls);
+    let mut command = script("aws_shadow_program.py", &endpoint);
+    let cases = [
+        "classic_over_mqtt5",
+        "named_over_mqtt5",
+        "classic_over_mqtt3",
+        "named_over_mqtt3",
+    ];
+    let outcomes = script::outcomes("awsiotsdk", &mut command);
+    assert_passed(&outcomes, &cases, &broker);
+}
+
+/// AWS-FLOW-30 AWS-FLOW-31 AWS-FLOW-34 AWS-FLOW-35 AWS-FLOW-36
+fn program_in_javascript() {
+    let broker = Broker::start(Profile::Aws);
+    let endpoint = broker.endpoint(Transport::Tls);
+    let mut command = Command::new("node");
+    command.arg(file("clients").join("aws_program.mjs"));
+    let mut command = with_identity(command, &endpoint);
+    let cases = ["classic_shadow", "named_shadow", "shared_subscription"];
+    let outcomes = script::outcomes("aws-iot-device-sdk-v2", &mut command);
+    assert_passed(&outcomes, &cases, &broker);
+}
+
 /// A script with the SDK sample's arguments for mutual TLS.
 fn script(name: &str, endpoint: &Endpoint) -> Command {
     let mut command = python();
     command.arg(file("clients").join(name));
+    with_identity(command, endpoint)
+}
+
+fn with_identity(mut command: Command, endpoint: &Endpoint) -> Command {
     command.args(["--endpoint", HOST, "--port", &endpoint.port.to_string()]);
     command.arg("--ca_file").arg(&endpoint.identity.ca);
     command.arg("--cert").arg(&endpoint.identity.cert);

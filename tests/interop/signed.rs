@@ -21,11 +21,23 @@ policy = "dashboard"
 "#;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("signed::calls_and_websockets", calls_and_websockets)]
+    vec![
+        trial("signed::calls_and_websockets", || {
+            calls_and_websockets("wss", Broker::http)
+        }),
+        // The service's port for both.
+        trial("signed::calls_and_websockets_at_one_port", || {
+            calls_and_websockets("alpn", |broker| {
+                format!("https://localhost:{}", broker.port_of("alpn"))
+            })
+        }),
+    ]
 }
 
+/// With WebSocket at `listener`, and calls at `endpoint`.
+///
 /// AWS-API-47 AWS-FLOW-40 to AWS-FLOW-46 AWS-ID-10
-fn calls_and_websockets() {
+fn calls_and_websockets(listener: &str, endpoint: fn(&Broker) -> String) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let config = folder.path().join("keys.toml");
     fs::write(&config, KEYS).expect("a file");
@@ -36,14 +48,16 @@ fn calls_and_websockets() {
         "memory".as_ref(),
         "--wss-port".as_ref(),
         "0".as_ref(),
+        "--alpn-port".as_ref(),
+        "0".as_ref(),
         "--client-cert".as_ref(),
         "optional".as_ref(),
     ];
     let broker = Broker::start_with(Profile::Aws, &flags);
     let mut command = python();
     command.arg(file("clients").join("aws_signed.py"));
-    command.args(["--endpoint", &broker.http()]);
-    let port = broker.port(crate::broker::Transport::Wss);
+    command.args(["--endpoint", &endpoint(&broker)]);
+    let port = broker.port_of(listener);
     command.args(["--wss-port", &port.to_string()]);
     command.arg("--ca").arg(broker.ca_file());
     let cases = [
@@ -51,6 +65,7 @@ fn calls_and_websockets() {
         "members_of_every_kind_are_signed",
         "websockets_need_a_right_signature",
         "policy_of_the_key_binds",
+        "policy_of_the_key_binds_calls",
     ];
     let outcomes = script::outcomes("signed", &mut command);
     assert_passed(&outcomes, &cases, &broker);

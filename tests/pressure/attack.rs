@@ -47,6 +47,8 @@ pub(crate) struct Attack {
     pub(crate) attackers: usize,
     /// Users that the broker knows, if it asks for passwords.
     pub(crate) users: &'static str,
+    /// The broker answers requests to shadows.
+    with_shadows: bool,
     /// The broker may answer with threads of its own, beside the worker.
     pub(crate) uses_threads: bool,
     /// The pair's own messages go to the bad clients too and take more than a turn, so it waits in line
@@ -69,6 +71,7 @@ const fn attack(
         name,
         attackers,
         users: "",
+        with_shadows: false,
         uses_threads: false,
         in_line: 1,
         prepare,
@@ -82,10 +85,12 @@ impl Attack {
         let config = format!(
             "http_idle_timeout = \"1h\"\nsys_interval = \"1s\"\n[limits]\nretained = 10_000_000\n\
              memory = 4_294_967_296\nconnect_timeout = \"1h\"\n{}\
-             [tls]\nhandshake_timeout = \"1h\"\n",
-            self.users
+             [tls]\nhandshake_timeout = \"1h\"\n[aws]\nshadows = {}\n",
+            self.users, self.with_shadows
         );
-        let flags = [&Door::FLAGS[..], &["--http-port", "0"]].concat();
+        let registry = if self.with_shadows { "memory" } else { "off" };
+        let flags = ["--http-port", "0", "--registry", registry];
+        let flags = [&Door::FLAGS[..], &flags].concat();
         TestBroker::start_in(&flags, &config, &[("TOKIO_WORKER_THREADS", "1")])
     }
 }
@@ -131,6 +136,12 @@ pub(crate) const ATTACKS: &[Attack] = &[
     attack("takeovers", 30, nothing, takeovers),
     attack("takeovers_of_many_filters", 10, nothing, takeovers_of_many),
     attack("sessions_that_expire", 30, nothing, expiring_sessions),
+    // Requests to shadows.
+    Attack {
+        with_shadows: true,
+        uses_threads: true,
+        ..attack("shadows", 30, nothing, update_shadow)
+    },
     // The control API.
     attack("lists_of_many_topics", 30, many_filters, lists),
     attack("publishing_over_http", 30, nothing, publish_over_http),
@@ -648,6 +659,22 @@ fn qos_2(doors: &Doors, _: usize) -> io::Result<()> {
         bytes.extend(pubrel(id).encode(Version::V5));
     }
     flood(doors, "two", &bytes)
+}
+
+/// Updates a shadow, of which every answer comes back.
+fn update_shadow(doors: &Doors, index: usize) -> io::Result<()> {
+    let shadow = format!("$aws/things/thing-{index}/shadow/update");
+    let connect = Connect::new(fresh("shadow"));
+    let answers = format!("{shadow}/+");
+    let mut raw = doors.subscriber(Manner::default(), &connect, &answers, 0)?;
+    drain_for_good(&raw)?;
+    let parts: Vec<_> = (0..100)
+        .map(|part| format!(r#""p{part}":{part}"#))
+        .collect();
+    let payload = format!(r#"{{"state":{{"desired":{{{}}}}}}}"#, parts.join(","));
+    let update = Publish::new(shadow, payload.as_bytes()).encode(Version::V5);
+    // Few, for they are answered more slowly than they can be sent.
+    raw.send(&update.repeat(200))
 }
 
 fn single_bytes(doors: &Doors, _: usize) -> io::Result<()> {

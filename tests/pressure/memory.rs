@@ -29,7 +29,7 @@ const FACTOR: f64 = 1.3;
 const SLACK: u64 = 64 << 20;
 
 /// How far the broker's count may lie beyond its bound: each of its threads holds changes back, up to
-/// 10 KiB for each of six kinds, that bring it down again.
+/// 10 KiB for each of seven kinds, that bring it down again.
 const HELD_BACK: u64 = 256 * 1024;
 
 /// Rounds of filling without more being counted, after which the kind is bounded by another limit.
@@ -50,7 +50,7 @@ enum Outcome {
     Refused,
 }
 
-const KINDS: [(&str, Filler); 31] = [
+const KINDS: [(&str, Filler); 33] = [
     ("queued_small", queued_small),
     ("queued_large", queued_large),
     ("queued_few_in_each_of_many_sessions", queued_few_in_many),
@@ -82,6 +82,8 @@ const KINDS: [(&str, Filler); 31] = [
     ("qos_2_identifiers", qos_2_identifiers),
     ("routes", routes),
     ("http_bodies", http_bodies),
+    ("shadows", shadows),
+    ("shadows_of_small_values", shadows_small),
 ];
 
 /// Kinds of connections, which take more with each layer.
@@ -184,12 +186,17 @@ fn measure(name: &str, filler: Filler) {
 
 impl Room {
     fn new(memory: u64) -> Self {
-        let flags = [&Door::FLAGS[..], &["--http-port", "0"]].concat();
+        let flags = [
+            &Door::FLAGS[..],
+            &["--http-port", "0", "--registry", "memory"],
+        ];
+        let flags = flags.concat();
         let config = format!(
             "sys_interval = \"off\"\nhttp_idle_timeout = \"1h\"\n[limits]\nmemory = \"{memory}MiB\"\nwrite_stall = \"1h\"\n\
              connect_timeout = \"1h\"\nsession_queue = 10_000_000\nretained = 10_000_000\n\
              subscriptions_per_session = 10_000_000\n\
-             group_queue = 10_000_000\ntopic_alias_outbound = 65_535\n"
+             group_queue = 10_000_000\ntopic_alias_outbound = 65_535\n\
+             [aws]\nshadows = true\n"
         );
         let broker = TestBroker::start_with_config(&flags, &config);
         let mqtt = broker.mqtt();
@@ -687,6 +694,48 @@ fn http_bodies(room: &mut Room, _round: usize) -> io::Result<Outcome> {
         room.hold(stream);
     }
     Ok(Outcome::More)
+}
+
+// Shadows.
+
+/// Shadows of one long text.
+fn shadows(room: &mut Room, round: usize) -> io::Result<Outcome> {
+    let text = "x".repeat(4000);
+    update_shadows(room, round, &format!(r#"{{"text":"{text}"}}"#))
+}
+
+/// Shadows of many numbers in objects.
+fn shadows_small(room: &mut Room, round: usize) -> io::Result<Outcome> {
+    let parts: Vec<_> = (0..40)
+        .map(|part| format!(r#""part{part}":{{"a":1,"b":2,"c":3}}"#))
+        .collect();
+    update_shadows(room, round, &format!("{{{}}}", parts.join(",")))
+}
+
+/// Makes 500 shadows.
+fn update_shadows(room: &mut Room, round: usize, reported: &str) -> io::Result<Outcome> {
+    const COUNT: usize = 500;
+    let filter = "$aws/things/+/shadow/update/accepted";
+    let connect = Connect::new("observer");
+    let mut observer = room.subscriber(Manner::default(), &connect, filter, 0)?;
+    let rejected = "$aws/things/+/shadow/update/rejected";
+    observer.send(&Subscribe::new(2).filter(rejected, 0).encode(Version::V5))?;
+    observer.acknowledged(1)?;
+    let payload = format!(r#"{{"state":{{"reported":{reported}}}}}"#);
+    for number in 0..COUNT {
+        let topic = format!("$aws/things/thing-{round}-{number}/shadow/update");
+        let update = Publish::new(topic, payload.as_bytes());
+        room.author().send(&update.encode(Version::V5))?;
+    }
+    let mut outcome = Outcome::More;
+    for _ in 0..COUNT {
+        let (_, body) = observer.next()?;
+        let length = usize::from(u16::from_be_bytes([body[0], body[1]]));
+        if body[2..2 + length].ends_with(b"rejected") {
+            outcome = Outcome::Refused;
+        }
+    }
+    Ok(outcome)
 }
 
 // Connections.

@@ -111,8 +111,8 @@ impl Changed {
     }
 }
 
-/// Who wants to know of each change.
-type Listener = Box<dyn Fn(&Changed) + Send + Sync>;
+/// Who wants to know of what changed with one commit.
+type Listener = Box<dyn Fn(&[Changed]) + Send + Sync>;
 
 /// Things, certificates and policies of one account in one Region.
 pub struct Registry {
@@ -243,9 +243,9 @@ impl Registry {
         self.state().view(certificate, client_id, now)
     }
 
-    /// Has `listener` called after each change that it may have to know of, in their order. It must not change the
-    /// registry, nor panic: the next change waits for it.
-    pub fn on_change(&self, listener: impl Fn(&Changed) + Send + Sync + 'static) {
+    /// Has `listener` called after each commit with what changed that it may have to know of, in the order in which
+    /// it did. It must not change the registry, nor panic: the next change waits for it.
+    pub fn on_change(&self, listener: impl Fn(&[Changed]) + Send + Sync + 'static) {
         self.listeners.write().push(Box::new(listener));
     }
 
@@ -298,26 +298,26 @@ impl Registry {
     fn commit(&self, batch: Batch) -> Result<(), Arc<StoreError>> {
         let mut disk = self.disk.lock();
         let Some(store) = disk.as_mut().filter(|_| !batch.writes.is_empty()) else {
-            self.publish(batch.state, &batch.changed);
+            self.publish(batch.state, batch.changed);
             return Ok(());
         };
         match store.commit(&batch.writes) {
             Ok(()) => {
-                self.publish(batch.state, &batch.changed);
+                self.publish(batch.state, batch.changed);
                 Ok(())
             }
             Err(error) => {
                 // The commit may have reached the file all the same; if so, it has happened.
                 let scope = self.state().scope().clone();
                 if let Some(found) = store.reload(scope) {
-                    self.publish(found, &[Changed::Views, Changed::Authorities]);
+                    self.publish(found, vec![Changed::Views, Changed::Authorities]);
                 }
                 Err(Arc::new(error))
             }
         }
     }
 
-    fn publish(&self, state: State, changed: &[Changed]) {
+    fn publish(&self, state: State, mut changed: Vec<Changed>) {
         *self.published.write() = Arc::new(state);
         if changed.is_empty() {
             return;
@@ -326,14 +326,11 @@ impl Registry {
             // After the state: who reads the new number sees what it stands for.
             self.version.fetch_add(1, Ordering::Release);
         }
-        let listeners = self.listeners.read();
         let mut views = false;
-        for change in changed {
-            // Any number of them says as much as one.
-            if *change != Changed::Views || !std::mem::replace(&mut views, true) {
-                listeners.iter().for_each(|listener| listener(change));
-            }
-        }
+        // Any number of them says as much as one.
+        changed.retain(|change| *change != Changed::Views || !std::mem::replace(&mut views, true));
+        let listeners = self.listeners.read();
+        listeners.iter().for_each(|listener| listener(&changed));
     }
 }
 

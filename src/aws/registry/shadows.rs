@@ -88,6 +88,13 @@ impl Serialize for Shadow {
     }
 }
 
+impl State {
+    /// Bytes that all shadows take.
+    pub(crate) fn shadow_bytes(&self) -> usize {
+        self.shadow_bytes
+    }
+}
+
 impl Record for Shadow {
     const TABLE: &'static str = "shadows";
 

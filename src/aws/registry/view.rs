@@ -64,6 +64,11 @@ impl State {
         {
             return Some(thing);
         }
+        self.exclusive_thing_of(certificate)
+    }
+
+    /// The thing that alone has the certificate attached to it.
+    pub(crate) fn exclusive_thing_of(&self, certificate: &str) -> Option<&Arc<Thing>> {
         // One that has it alone is the only one.
         let (thing, kind) = self.things_of(certificate).next()?;
         (kind == PrincipalType::ExclusiveThing).then_some(thing)

@@ -20,6 +20,7 @@ use crate::time::{Calendar, milliseconds};
 use super::super::registry::{self, Asked, Draft, Means, Registry};
 use super::name::{Deed, ShadowName};
 use super::request::parse_token;
+use super::room::Room;
 use super::{Error, Refused};
 
 /// Requests of one change: while it is made, nobody else changes the registry, and what is told of it waits for
@@ -38,8 +39,7 @@ pub(crate) struct Desk {
     calendar: Calendar,
     /// Gives random numbers.
     random: fn() -> u128,
-    /// Bytes that all shadows may take.
-    room: usize,
+    room: Room,
     queue: Mutex<Queue>,
     /// Has [`serve`](Desk::serve) called on a thread that may wait for a disk.
     caller: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -68,7 +68,7 @@ impl Desk {
         registry: Arc<Registry>,
         calendar: Calendar,
         random: fn() -> u128,
-        room: usize,
+        room: Room,
     ) -> Self {
         Self {
             registry,
@@ -117,9 +117,10 @@ impl Desk {
                 Ok::<_, registry::Error>(())
             })
         };
+        let room = self.room.bytes();
         let answered = change(&|draft| {
             for request in batch {
-                request.answer(draft, self.room);
+                request.answer(draft, room);
             }
         });
         // Nothing of it has happened, and nobody was told. This changes nothing, so no file refuses it.

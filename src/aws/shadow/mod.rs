@@ -9,6 +9,7 @@
 //! | [`answer`] | what is answered, and told to whoever subscribes |
 //! | [`name`] | whose shadow, and the topics of it |
 //! | [`desk`] | requests over MQTT, in their order |
+//! | [`room`] | how much memory all of them may take |
 //!
 //! The registry keeps shadows (`registry::shadows`), and has them told of after the commit.
 
@@ -18,6 +19,7 @@ pub(crate) mod document;
 mod error;
 pub(crate) mod name;
 pub(crate) mod request;
+pub(crate) mod room;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -31,7 +31,10 @@ impl Stand {
         let told = Arc::<Mutex<Vec<_>>>::default();
         let tell = told.clone();
         registry.on_change(move |changed| {
-            if let Changed::Event { topic, payload } = changed {
+            for change in changed {
+                let Changed::Event { topic, payload } = change else {
+                    continue;
+                };
                 let payload = serde_json::from_slice(payload).expect("JSON");
                 tell.lock().push((topic.clone(), payload));
             }

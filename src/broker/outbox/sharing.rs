@@ -1,13 +1,11 @@
 //! What groups hand over to a receiver, and what goes back to them (design 3).
 
-use std::time::Instant;
-
 use crate::codec::{MAX_PACKET_SIZE, PacketId, QoS};
 use crate::message::delivery::Delivery;
 use crate::message::publication::Publication;
 
 use super::super::bounds::Bounds;
-use super::connected::{Connected, delivery_fits, fits};
+use super::connected::{delivery_fits, fits};
 use super::memberships::{Errand, GroupHandle, Membership, Memberships, Room};
 use super::window::{Entry, Origin, Phase, Walk};
 use super::{Grant, Outbox, Wake};
@@ -69,13 +67,13 @@ impl Outbox {
                 .want(origin.membership, Room::Outbox);
             return HandOver::NoRoom;
         }
-        if !self.may_share(connected, publication.topic, origin, bounds.now) {
+        if !self.may_share(publication.topic, origin, bounds) {
             return HandOver::Denied;
         }
         // One that may not wait is held against the memory bound by itself.
-        let may_compose = match publication.at_once.is_required() {
-            true => connected.out.len() < bounds.limits.outbox,
-            false => connected.may_compose(bounds.limits.outbox, bounds),
+        let may_compose = match publication.may_wait() {
+            true => connected.may_compose(bounds.limits.outbox, bounds),
+            false => connected.out.len() < bounds.limits.outbox,
         };
         if grant.qos == QoS::AtMostOnce && may_compose {
             return self.hand_over_at_most_once(publication, &grant, origin, bounds);
@@ -104,12 +102,13 @@ impl Outbox {
 
     /// Whether the client may get a message of `topic` through a group.
     #[inline]
-    fn may_share(&self, connected: &Connected, topic: &str, origin: Origin, now: Instant) -> bool {
-        let permissions = connected.permissions.as_deref();
+    fn may_share(&self, topic: &str, origin: Origin, bounds: &Bounds<'_>) -> bool {
+        let connected = self.connected.as_ref();
+        let permissions = connected.and_then(|connected| connected.permissions.as_deref());
         permissions.is_none_or(|permissions| {
             let membership = self.membership(origin.membership);
             let share = membership.map(|membership| membership.group().share());
-            permissions.may_receive(topic, share, now)
+            permissions.may_receive(topic, share, bounds.now)
         })
     }
 
@@ -143,8 +142,7 @@ impl Outbox {
         bounds: &Bounds<'_>,
     ) -> HandOver {
         // A message that was accepted at QoS 1 or 2 is not held against the budget again.
-        let may_wait = publication.qos > QoS::AtMostOnce && !publication.at_once.is_required();
-        let lacks_memory = !may_wait
+        let lacks_memory = !publication.may_wait()
             && !self
                 .connected
                 .as_ref()
@@ -195,7 +193,7 @@ impl Outbox {
         let connected = self.connected.as_ref();
         let is_taken = connected.is_some_and(|connected| {
             delivery_fits(&delivery, connected, bounds)
-                && self.may_share(connected, delivery.message.topic(), origin, bounds.now)
+                && self.may_share(delivery.message.topic(), origin, bounds)
         });
         if !is_taken || !self.has_room(bounds) {
             return Err(delivery);

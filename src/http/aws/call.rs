@@ -1,21 +1,24 @@
 //! A request as an operation sees it: members by name, wherever in it they stand.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::auth::Principal;
 use crate::aws::registry::{Attributes, Listed, Page};
 use crate::time::whole_seconds;
 
 use super::super::Api;
+use super::super::arrival::Arrival;
 use super::super::body::JsonBody;
 use super::super::query::pairs;
+use super::permission::Proof;
 use super::refusal::Refusal;
 use super::route::Found;
-use super::signature;
 
 /// Bytes of a body. The longest member is a policy, with 404,600 characters in the model.
 const BODY_MAX: usize = 2 << 20;
@@ -27,6 +30,10 @@ pub(super) const SHORT_PAGE: usize = 200;
 pub(super) struct Call {
     /// The request's own.
     pub(super) id: Uuid,
+    /// Who makes it, where that had to be shown.
+    pub(super) principal: Option<Principal>,
+    /// Where it comes from, as far as anybody knows.
+    pub(super) arrival: Option<Arc<Arrival>>,
     path: Vec<(&'static str, String)>,
     query: Vec<(String, String)>,
     headers: HeaderMap,
@@ -65,6 +72,7 @@ impl Call {
     pub(super) async fn read(
         id: Uuid,
         found: Found,
+        proof: Proof,
         request: Request,
         api: &Api,
     ) -> Result<Self, Refusal> {
@@ -77,9 +85,11 @@ impl Call {
         };
         let bytes = body.as_ref().map_or(&[][..], JsonBody::bytes);
         let now = whole_seconds(api.host.now());
-        signature::check(api.host.config(), &parts, bytes, now)?;
+        let principal = proof.principal(api.host.config(), &parts, bytes, now)?;
         Ok(Self {
             id,
+            principal,
+            arrival: parts.extensions.get().cloned(),
             path: found.members,
             query,
             headers: parts.headers,

@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::aws::authority::Authority;
 use crate::aws::connectivity::Connectivity;
 use crate::aws::registry::{Draft, Error, Means, Registry, Timestamp};
+use crate::aws::shadow::room::Room;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::net::Functions;
@@ -26,10 +27,10 @@ const CHANGES_AT_ONCE: usize = 32;
 /// Certificates that are issued at the same time.
 const ISSUED_AT_ONCE: usize = 2;
 
-/// Calls of each kind that run or wait: more than there are connections.
-const CALLS: usize = 512;
+/// Calls of each kind that run or wait: more than there are connections at all entrances.
+const CALLS: usize = 1024;
 
-/// Calls that wait for a client at the same time: half of the connections, so that others find a place.
+/// Calls that wait for a client at the same time: half of the connections of an entrance, so that others find a place.
 const WAITING: usize = 128;
 
 /// What an operation came to.
@@ -132,9 +133,9 @@ impl Host {
         answered.map(without_nulls).map(Output::Value)
     }
 
-    /// Bytes that all shadows may take.
+    /// Bytes that all shadows may take now.
     pub(super) fn shadow_room(&self) -> usize {
-        self.config().shadow_room()
+        Room::new(self.config(), self.engine.broker.budget()).bytes()
     }
 
     pub(super) fn required(&self) -> Result<&Arc<Registry>, Refusal> {

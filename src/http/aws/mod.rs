@@ -23,6 +23,7 @@ mod groups;
 mod host;
 mod messages;
 mod operation;
+mod permission;
 mod policies;
 mod refusal;
 mod refused;
@@ -37,6 +38,8 @@ mod things;
 mod types;
 mod unanswered;
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -47,6 +50,7 @@ use crate::budget::Budget;
 
 use super::Api;
 use super::answer::Answer;
+use super::arrival::Arrival;
 use super::body::leave;
 use super::error::{ApiError, excerpt, no_path};
 
@@ -54,6 +58,7 @@ use call::Call;
 use caller::Caller;
 use host::Output;
 use operation::{Operation, Run, Service};
+use permission::Proof;
 use refusal::Refusal;
 use route::Found;
 
@@ -95,9 +100,14 @@ pub(super) fn refuse(error: ApiError, request: &Request) -> Response {
 
 async fn answer(api: &Api, id: Uuid, request: Request) -> Result<Response, Refusal> {
     match find(api, id, &request) {
-        Ok(found) => {
+        Ok((found, proof)) => {
             let operation = found.operation;
-            let answered = match Call::read(id, found, request, api).await {
+            let read = Call::read(id, found, proof, request, api).await;
+            let permitted = read.and_then(|call| {
+                permission::check(&api.host, operation, &call)?;
+                Ok(call)
+            });
+            let answered = match permitted {
                 Ok(call) => run(api, operation, call).await,
                 Err(refusal) => Err(refusal),
             };
@@ -111,7 +121,7 @@ async fn answer(api: &Api, id: Uuid, request: Request) -> Result<Response, Refus
 }
 
 /// The operation that a request asks for, if it can be carried out.
-fn find(api: &Api, id: Uuid, request: &Request) -> Result<Found, Box<Response>> {
+fn find(api: &Api, id: Uuid, request: &Request) -> Result<(Found, Proof), Box<Response>> {
     let (method, uri) = (request.method(), request.uri());
     let caller = Caller::of(request.headers(), uri);
     if let Some(service) = caller.foreign() {
@@ -124,6 +134,14 @@ fn find(api: &Api, id: Uuid, request: &Request) -> Result<Found, Box<Response>> 
         None => return Err(no_path(uri).into_response().into()),
     };
     let operation = found.operation;
+    let arrival = request.extensions().get::<Arc<Arrival>>();
+    let proof = Proof::wanted(
+        api.host.config(),
+        &caller,
+        arrival.map(|arrival| &**arrival),
+        operation,
+    );
+    let proof = proof.map_err(|refusal| in_form_of(operation, refusal, id).into_response())?;
     if let Run::Refused = operation.run {
         let refusal = in_form_of(operation, not_answered(api, operation), id);
         return Err(refusal.into_response().into());
@@ -135,7 +153,7 @@ fn find(api: &Api, id: Uuid, request: &Request) -> Result<Found, Box<Response>> 
         );
         return Err(Refusal::invalid(error).into_response().into());
     }
-    Ok(found)
+    Ok((found, proof))
 }
 
 /// A refusal as the service of an operation writes it.

@@ -1,5 +1,7 @@
 //! Whether a call was signed with an access key of the configuration (AWS-API-47).
 
+use std::sync::Arc;
+
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 
@@ -8,15 +10,17 @@ use crate::config::Config;
 
 use super::refusal::Refusal;
 
-/// Checks the signature of a call, if there are access keys to check it by.
+/// Checks the signature of a call. Returns the id of the access key.
 ///
 /// # Errors
 ///
 /// 403 with the exception that the service has for it.
-pub(super) fn check(config: &Config, parts: &Parts, body: &[u8], now: i64) -> Result<(), Refusal> {
-    if config.access_keys.is_empty() {
-        return Ok(());
-    }
+pub(super) fn check(
+    config: &Config,
+    parts: &Parts,
+    body: &[u8],
+    now: i64,
+) -> Result<Arc<str>, Refusal> {
     let headers = as_text(&parts.headers);
     let request = Request {
         method: Method::as_str(&parts.method),
@@ -26,7 +30,7 @@ pub(super) fn check(config: &Config, parts: &Parts, body: &[u8], now: i64) -> Re
         body,
     };
     match verify(&config.access_keys, &request, now) {
-        Ok(_) => Ok(()),
+        Ok(key) => Ok(key.id.as_str().into()),
         Err(refused) => Err(refusal(refused)),
     }
 }

@@ -13,14 +13,14 @@ const WRITE: &str = "ROUNDEL_WRITE_DOCUMENTS";
 const HEAD: &str = "\
 # Operations of AWS IoT Core
 
-What the broker answers on its HTTP port (`--http-port`, 9883) for the AWS CLI, boto3 and the AWS SDKs, operation by operation of the
-service's three models. A test writes this page from the code (`ROUNDEL_WRITE_DOCUMENTS=1 cargo test --lib http::aws`); rows
+What the broker answers on its HTTP port (`--http-port`, 9883), and over TLS on `--alpn-port`, for the AWS CLI, boto3 and the AWS
+SDKs, operation by operation of the service's three models; devices with a certificate have the data plane on `--https-port`, too. A test writes this page from the code (`ROUNDEL_WRITE_DOCUMENTS=1 cargo test --lib http::aws`); rows
 AWS-OPS and AWS-API of [aws-differences.md](aws-differences.md) say what the behaviour rests on.
 
     aws --endpoint-url http://127.0.0.1:9883 iot list-things
 
-Any credentials do. An operation that is not answered gets a typed error that names it (400, `InvalidRequestException`), is
-counted at `GET /v1/refused-calls`, and logged when it is called first.
+There any credentials do, unless the configuration has access keys. An operation that is not answered gets a typed error that
+names it (400, `InvalidRequestException`), is counted at `GET /v1/refused-calls`, and logged when it is called first.
 ";
 
 #[test]

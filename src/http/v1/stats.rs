@@ -1,4 +1,4 @@
-//! `GET /v1/stats`: the counters of the whole broker.
+//! `GET /v1/stats`: the counters of the whole broker, and what it is to programs for AWS IoT Core.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::broker::Overview;
 use crate::budget::Kind;
+use crate::config::Config;
 
 use super::super::Api;
 use super::super::error::ApiError;
@@ -36,14 +37,25 @@ pub(super) struct Stats {
     bytes_sent: u64,
     messages_dropped: u64,
     messages_expired: u64,
+    aws: Service,
+}
+
+/// What programs for AWS IoT Core have to know.
+#[derive(Serialize)]
+struct Service {
+    account: String,
+    region: String,
+    /// What DescribeEndpoint answers.
+    endpoint_name: String,
 }
 
 pub(super) async fn show(State(api): State<Api>, _: NoParameters) -> Result<Json<Stats>, ApiError> {
-    Ok(Json(api.overview().await?.into()))
+    let overview = api.overview().await?;
+    Ok(Json(Stats::new(overview, api.engine.broker.config())))
 }
 
-impl From<Overview> for Stats {
-    fn from(overview: Overview) -> Self {
+impl Stats {
+    fn new(overview: Overview, config: &Config) -> Self {
         let stats = overview.stats;
         Self {
             uptime_s: stats.uptime.as_secs(),
@@ -70,6 +82,11 @@ impl From<Overview> for Stats {
             bytes_sent: stats.bytes_sent,
             messages_dropped: stats.dropped,
             messages_expired: stats.expired,
+            aws: Service {
+                account: config.aws.account.clone(),
+                region: config.aws.region.clone(),
+                endpoint_name: config.endpoint_name.clone(),
+            },
         }
     }
 }

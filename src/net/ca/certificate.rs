@@ -25,6 +25,7 @@ use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate, X509Error
 
 #[cfg(all(feature = "aws", feature = "http"))]
 use super::RsaKeys;
+use super::limits::Limits;
 #[cfg(all(feature = "aws", feature = "http"))]
 use super::request::RequestedKey;
 use super::{CertError, IssuedPem, KeyKind, pem};
@@ -43,21 +44,29 @@ const SERVER_VALIDITY: Duration = Duration::days(824);
 /// Largest Common Name (RFC 5280, `ub-common-name`).
 const COMMON_NAME_MAX: usize = 64;
 
-/// A new authority, which may sign leaf certificates only.
-pub(super) fn authority() -> Result<(IssuedPem, Issuer<'static, KeyPair>), CertError> {
+/// A new authority, which may sign leaf certificates only, and within limits if it has some.
+pub(super) fn authority(
+    limits: Option<&Limits>,
+) -> Result<(IssuedPem, Issuer<'static, KeyPair>), CertError> {
     let mut params = params("Roundel development CA", far_end());
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.name_constraints = limits.map(Limits::extension);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = key_pair(KeyKind::Ecdsa)?;
     let pem = in_pem(&params.self_signed(&key)?, &key);
     Ok((pem, Issuer::new(params, key)))
 }
 
-/// A certificate for this machine's listeners.
-pub(super) fn server(san: &[String], issuer: &Issuer<'_, KeyPair>) -> Result<IssuedPem, CertError> {
+/// A certificate for this machine's listeners. An authority with limits must permit every name of `san`;
+/// the name of the host is left out if it does not permit that.
+pub(super) fn server(
+    san: &[String],
+    issuer: &Issuer<'_, KeyPair>,
+    limits: Option<&Limits>,
+) -> Result<IssuedPem, CertError> {
     let mut params = params("localhost", now() - BACKDATED + SERVER_VALIDITY);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.subject_alt_names = server_names(san)?;
+    params.subject_alt_names = server_names(san, limits)?;
     leaf(params, KeyKind::Ecdsa, issuer)
 }
 
@@ -224,6 +233,28 @@ pub(super) fn is_issued_by(path: &Path, ca: &Path) -> Result<bool, CertError> {
     ))
 }
 
+/// The limits of an authority's certificate, if it has some.
+pub(super) fn limits(path: &Path, der: &CertificateDer<'_>) -> Result<Option<Limits>, CertError> {
+    Ok(Limits::of(&parse(path, der)?))
+}
+
+/// The certificate of an authority, the only one in its file.
+pub(super) fn sole_authority(path: &Path) -> Result<CertificateDer<'static>, CertError> {
+    let mut found = pem::certificates(path)?;
+    let der = match (found.pop(), found.len()) {
+        (Some(der), 0) => der,
+        (_, others) => {
+            let reason = format!("it holds {} certificates, and not one", others + 1);
+            return Err(CertError::invalid(path, reason));
+        }
+    };
+    if !parse(path, &der)?.is_ca() {
+        let reason = "its certificate is no authority's (Basic Constraints)";
+        return Err(CertError::invalid(path, reason));
+    }
+    Ok(der)
+}
+
 /// The id of the first certificate in a file.
 pub(super) fn fingerprint_of(path: &Path) -> Result<String, CertError> {
     Ok(crate::net::tls::fingerprint(&first(path)?))
@@ -313,16 +344,24 @@ fn in_pem(certificate: &rcgen::Certificate, key: &KeyPair) -> IssuedPem {
     }
 }
 
+/// The name of this host, if it has one that can be in a certificate.
+pub(super) fn host_name() -> Option<String> {
+    let name = gethostname::gethostname().into_string().ok();
+    name.filter(|name| is_name(name))
+}
+
 /// The names that every server certificate has, and those asked for.
-fn server_names(san: &[String]) -> Result<Vec<SanType>, CertError> {
-    let host = gethostname::gethostname()
-        .into_string()
-        .ok()
-        .filter(|name| is_name(name));
+fn server_names(san: &[String], limits: Option<&Limits>) -> Result<Vec<SanType>, CertError> {
+    let permitted = |name: &str| limits.is_none_or(|limits| limits.permit(name));
+    let host = host_name().filter(|name| permitted(name));
     let always = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut names = Vec::new();
     for name in always.into_iter().chain(host).chain(san.iter().cloned()) {
-        let name = san_type(&name).ok_or(CertError::San { name })?;
+        let name = match san_type(&name) {
+            Some(_) if !permitted(&name) => return Err(CertError::NotPermitted { name }),
+            Some(kind) => kind,
+            None => return Err(CertError::San { name }),
+        };
         if !names.contains(&name) {
             names.push(name);
         }
@@ -341,7 +380,7 @@ fn san_type(name: &str) -> Option<SanType> {
 }
 
 /// A host name, also one whose first label is a wildcard.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     ServerName::try_from(name.strip_prefix("*.").unwrap_or(name)).is_ok()
 }
 

@@ -89,6 +89,23 @@ pub enum CertError {
         /// The server certificate.
         path: PathBuf,
     },
+    /// A name for the server certificate that the authority may not sign for.
+    #[error(
+        "the authority is limited to other names than `{name}` (--san): one of another folder may have it"
+    )]
+    NotPermitted {
+        /// The name or address asked for.
+        name: String,
+    },
+    /// An authority with limits is asked for, and there is one without.
+    #[error(
+        "`{}` exists, is not limited, and is not overwritten: another folder may have one that is",
+        path.display()
+    )]
+    NotLimited {
+        /// The authority's certificate.
+        path: PathBuf,
+    },
     /// A name for the server certificate that is neither a host name nor an address.
     #[error("`{name}` (--san) is neither a host name nor an IP address")]
     San {

@@ -9,18 +9,23 @@
 mod certificate;
 mod error;
 mod files;
+mod limits;
 pub(super) mod pem;
 #[cfg(all(feature = "aws", feature = "http"))]
 mod request;
 
 use std::path::{Path, PathBuf};
 
+use ::pem::{EncodeConfig, LineEnding, Pem, encode_config};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use rcgen::{Issuer, KeyPair, PublicKeyData as _};
 
 pub use self::error::CertError;
 pub(crate) use self::files::create_folder;
 
 use self::files::Access;
+use self::limits::Limits;
+use crate::auth::hex;
 use crate::config::{self, ClientCert};
 
 const CA_CERTIFICATE: &str = "ca.pem";
@@ -86,8 +91,9 @@ fn ensure_folder(tls: &config::Tls) -> Result<Files, CertError> {
         certificate::check_names(&files.certificate, &tls.san)?;
         certificate::check_issuer(&files.certificate, &ca)?;
     } else {
-        let authority = Authority::load_or_make(&folder)?;
-        let pem = certificate::server(&tls.san, &authority.issuer)?;
+        let authority = Authority::load_or_make(&folder, None)?;
+        let limits = authority.limits.as_ref();
+        let pem = certificate::server(&tls.san, &authority.issuer, limits)?;
         files::write_new(&files.key, &pem.private_key, Access::Owner)?;
         files::write_new(&files.certificate, &pem.certificate, Access::Everyone)?;
     }
@@ -133,6 +139,60 @@ fn absolute(path: &Path) -> PathBuf {
 pub struct Authority {
     folder: PathBuf,
     issuer: Issuer<'static, KeyPair>,
+    limits: Option<Limits>,
+}
+
+/// The certificate of a development authority, which others are told to trust.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CaCertificate {
+    /// `ca.pem` of a folder, as an absolute path.
+    pub file: PathBuf,
+    /// Its private key, `ca.key`, which may be kept elsewhere.
+    pub key: PathBuf,
+    /// The certificate, DER.
+    pub der: Vec<u8>,
+    /// Its SHA-256 in lower-case hexadecimal.
+    pub fingerprint: String,
+    /// The names and addresses that it may sign for, in words; none where these are all there are.
+    pub limits: Option<String>,
+}
+
+impl CaCertificate {
+    /// Reads the certificate of the authority in a folder; nothing is made, and no key is needed.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, and one that holds anything else than one authority's certificate.
+    pub fn read(folder: impl AsRef<Path>) -> Result<Self, CertError> {
+        let folder = absolute(folder.as_ref());
+        let file = folder.join(CA_CERTIFICATE);
+        let der = certificate::sole_authority(&file)?;
+        let limits = certificate::limits(&file, &der)?;
+        let key = folder.join(CA_KEY);
+        files::check_private(&key);
+        Ok(Self {
+            key,
+            fingerprint: crate::net::tls::fingerprint(&der),
+            limits: limits.map(|limits| limits.to_string()),
+            der: der.to_vec(),
+            file,
+        })
+    }
+
+    /// The certificate, PEM.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        let unix = EncodeConfig::new().set_line_ending(LineEnding::LF);
+        encode_config(&Pem::new("CERTIFICATE", &*self.der), unix)
+    }
+
+    /// Its SHA-1 in upper-case hexadecimal, by which macOS and Windows know a certificate.
+    #[must_use]
+    pub fn sha1(&self) -> String {
+        let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, &self.der);
+        hex(digest.as_ref()).to_ascii_uppercase()
+    }
 }
 
 /// An authority and a server certificate that are in no file and end with the broker.
@@ -150,8 +210,8 @@ impl Ephemeral {
     /// A new authority, and a server certificate valid for the names that every one is valid for and
     /// those of `san`.
     pub(crate) fn new(san: &[String]) -> Result<Self, CertError> {
-        let (ca, issuer) = certificate::authority()?;
-        let server = certificate::server(san, &issuer)?;
+        let (ca, issuer) = certificate::authority(None)?;
+        let server = certificate::server(san, &issuer, None)?;
         Ok(Self {
             issuer,
             ca_pem: ca.certificate,
@@ -237,7 +297,30 @@ impl Authority {
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, CertError> {
         let folder = folder.as_ref();
         let _lock = files::lock(folder)?;
-        Self::load_or_make(folder)
+        Self::load_or_make(folder, None)
+    }
+
+    /// The same for an authority whose certificate says that it may sign for this machine only: for
+    /// `localhost` and names below it, the name of the host, `127.0.0.0/8`, `::1`, and the names and
+    /// addresses of `san`. What trusts it need not fear its key, if it looks at these limits.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open), an authority that is there without limits or with others, and a
+    /// name that is none.
+    pub fn open_limited(folder: impl AsRef<Path>, san: &[String]) -> Result<Self, CertError> {
+        let folder = folder.as_ref();
+        let wanted = Limits::local(san)?;
+        let _lock = files::lock(folder)?;
+        let authority = Self::load_or_make(folder, Some(&wanted))?;
+        let Some(limits) = &authority.limits else {
+            let path = authority.ca_file();
+            return Err(CertError::NotLimited { path });
+        };
+        match san.iter().find(|name| !limits.permit(name)) {
+            Some(name) => Err(CertError::NotPermitted { name: name.clone() }),
+            None => Ok(authority),
+        }
     }
 
     /// Issues a client certificate with `CN=name` to `NAME.certificate.pem` and `NAME.private.key`.
@@ -322,8 +405,8 @@ impl Authority {
         self.folder.join(CA_CERTIFICATE)
     }
 
-    /// Reads or makes the authority; the caller holds the lock of the folder.
-    fn load_or_make(folder: &Path) -> Result<Self, CertError> {
+    /// Reads the authority, or makes one with these limits; the caller holds the lock of the folder.
+    fn load_or_make(folder: &Path, limits: Option<&Limits>) -> Result<Self, CertError> {
         let folder = absolute(folder);
         let (certificate, key) = (folder.join(CA_CERTIFICATE), folder.join(CA_KEY));
         if files::exists(&certificate)? && !files::exists(&key)? {
@@ -331,14 +414,22 @@ impl Authority {
         }
         if files::is_pair(&certificate, &key)? {
             files::check_private(&key);
-            let issuer = load_issuer(&certificate, &key)?;
-            return Ok(Self { folder, issuer });
+            let (issuer, limits) = load_issuer(&certificate, &key)?;
+            return Ok(Self {
+                folder,
+                issuer,
+                limits,
+            });
         }
         refuse_orphaned_server(&folder, &certificate)?;
-        let (pem, issuer) = certificate::authority()?;
+        let (pem, issuer) = certificate::authority(limits)?;
         files::write_new(&key, &pem.private_key, Access::Owner)?;
         files::write_new(&certificate, &pem.certificate, Access::Everyone)?;
-        Ok(Self { folder, issuer })
+        Ok(Self {
+            folder,
+            issuer,
+            limits: limits.cloned(),
+        })
     }
 }
 
@@ -390,7 +481,10 @@ fn refuse_orphaned_server(folder: &Path, ca: &Path) -> Result<(), CertError> {
     Ok(())
 }
 
-fn load_issuer(certificate: &Path, key: &Path) -> Result<Issuer<'static, KeyPair>, CertError> {
+fn load_issuer(
+    certificate: &Path,
+    key: &Path,
+) -> Result<(Issuer<'static, KeyPair>, Option<Limits>), CertError> {
     let chain = pem::certificates(certificate)?;
     let der = chain.first().ok_or_else(|| {
         CertError::invalid(certificate, "invariant: a file of certificates has one")
@@ -405,7 +499,10 @@ fn load_issuer(certificate: &Path, key: &Path) -> Result<Issuer<'static, KeyPair
             key: key.into(),
         });
     }
-    Issuer::from_ca_cert_der(der, pair).map_err(|error| CertError::invalid(certificate, error))
+    let limits = certificate::limits(certificate, der)?;
+    let issuer = Issuer::from_ca_cert_der(der, pair);
+    let issuer = issuer.map_err(|error| CertError::invalid(certificate, error))?;
+    Ok((issuer, limits))
 }
 
 #[cfg(test)]
@@ -445,6 +542,107 @@ mod tests {
         let before = snapshot(&tls.certs);
         ensure(&tls).unwrap();
         assert_eq!(snapshot(&tls.certs), before);
+    }
+
+    fn names(san: &[&str]) -> Vec<String> {
+        san.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_limited_authority_says_what_it_may_sign_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = tls_in(&folder, &["a.broker.test"]);
+        Authority::open_limited(&tls.certs, &names(&["broker.test"])).unwrap();
+        let limits = CaCertificate::read(&tls.certs).unwrap().limits.unwrap();
+        for part in ["localhost", "127.0.0.0/8", "::1/128", "broker.test"] {
+            assert!(limits.contains(part), "{limits}");
+        }
+
+        let plain = tempfile::tempdir().unwrap();
+        Authority::open(plain.path()).unwrap();
+        assert_eq!(CaCertificate::read(plain.path()).unwrap().limits, None);
+    }
+
+    /// What a client says of a server's certificate, its name aside.
+    fn verify(ca: &Path, server: &CertificateDer<'_>) -> Result<(), rustls::Error> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(ca).unwrap())
+            .unwrap();
+        rustls::client::verify_server_cert_signed_by_trust_anchor(
+            &rustls::server::ParsedCertificate::try_from(server).unwrap(),
+            &roots,
+            &[],
+            rustls::pki_types::UnixTime::now(),
+            crate::net::tls::signature_algorithms().all,
+        )
+    }
+
+    #[test]
+    fn clients_take_what_a_limited_authority_may_sign_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = tls_in(&folder, &["a.broker.test"]);
+        let authority = Authority::open_limited(&tls.certs, &names(&["broker.test"])).unwrap();
+        let files = ensure(&tls).unwrap();
+        let server = CertificateDer::from_pem_file(&files.certificate).unwrap();
+        verify(&authority.ca_file(), &server).unwrap();
+        // Whoever has the key does not ask first.
+        for stranger in ["broker.example", "192.0.2.1"] {
+            let pem = certificate::server(&names(&[stranger]), &authority.issuer, None).unwrap();
+            let server = CertificateDer::from_pem_slice(pem.certificate.as_bytes()).unwrap();
+            verify(&authority.ca_file(), &server).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn an_authority_that_is_there_is_never_limited_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        Authority::open(folder.path()).unwrap();
+        let before = snapshot(folder.path());
+        let error = Authority::open_limited(folder.path(), &[]).unwrap_err();
+        assert!(matches!(error, CertError::NotLimited { .. }), "{error}");
+        assert_eq!(snapshot(folder.path()), before);
+    }
+
+    #[test]
+    fn limits_stay_as_they_were_made() {
+        let folder = tempfile::tempdir().unwrap();
+        Authority::open_limited(folder.path(), &names(&["a.test"])).unwrap();
+        let before = snapshot(folder.path());
+        Authority::open_limited(folder.path(), &names(&["a.test", "127.1.1.1"])).unwrap();
+        let error = Authority::open_limited(folder.path(), &names(&["b.test"])).unwrap_err();
+        assert!(
+            matches!(&error, CertError::NotPermitted { name } if name == "b.test"),
+            "{error}"
+        );
+        let tls = config::Tls {
+            certs: folder.path().to_owned(),
+            ..tls_in(&folder, &["b.test"])
+        };
+        let error = ensure(&tls).unwrap_err();
+        assert!(matches!(error, CertError::NotPermitted { .. }), "{error}");
+        assert_eq!(snapshot(folder.path()), before);
+    }
+
+    #[test]
+    fn what_is_not_one_authority_is_none_to_trust() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls = tls_in(&folder, &[]);
+        let files = ensure(&tls).unwrap();
+        let ca = tls.certs.join(CA_CERTIFICATE);
+        let (own, server) = (
+            fs::read(&ca).unwrap(),
+            fs::read(&files.certificate).unwrap(),
+        );
+        for (content, word) in [
+            ([&*own, &*server].concat(), "2 certificates"),
+            (server, "no authority's"),
+        ] {
+            fs::write(&ca, content).unwrap();
+            let error = CaCertificate::read(&tls.certs).unwrap_err();
+            let cause = error.into_cause().to_string();
+            assert!(cause.contains(word), "{cause}");
+        }
     }
 
     #[cfg(unix)]

@@ -39,7 +39,9 @@ impl Registered {
         // It has the registry, so the registry may not have it.
         let follower = Arc::downgrade(&registered);
         registry.on_change(move |changed| {
-            if let (Changed::Authorities, Some(registered)) = (changed, Weak::upgrade(&follower)) {
+            if changed.contains(&Changed::Authorities)
+                && let Some(registered) = Weak::upgrade(&follower)
+            {
                 registered.look_again();
             }
         });

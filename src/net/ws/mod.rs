@@ -11,3 +11,5 @@ mod upgrade;
 pub(super) use link::join;
 #[cfg(feature = "websocket")]
 pub(super) use upgrade::upgrade;
+#[cfg(feature = "doors")]
+pub(crate) use upgrade::{PATH, answer};

@@ -4,23 +4,22 @@ use std::convert::Infallible;
 use std::future::{pending, ready};
 #[cfg(feature = "aws")]
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
-use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::auth::origin;
+use crate::broker::ConnectionFacts;
 #[cfg(feature = "aws")]
-use crate::broker::Upgrade;
-use crate::broker::{Broker, ConnectionFacts};
+use crate::broker::{Broker, Upgrade};
 #[cfg(feature = "aws")]
 use crate::budget::Kind;
 use crate::config::{Config, Profile};
-
+use crate::engine::Engine;
 #[cfg(feature = "aws")]
 use crate::time::{milliseconds, whole_seconds};
 
@@ -28,7 +27,7 @@ use super::super::Shared;
 use super::super::http1::{self, Bounds, Ended};
 
 /// The path that the service has (AWS-ENDP-08).
-const PATH: &str = "/mqtt";
+pub(crate) const PATH: &str = "/mqtt";
 
 /// The subprotocol that client and server agree on (MQTT-6.0.0-3).
 const SUBPROTOCOL: &str = "mqtt";
@@ -56,91 +55,55 @@ struct Refusal {
 pub(in super::super) async fn upgrade<S>(
     shared: &Shared,
     stream: S,
-    facts: &mut ConnectionFacts,
+    facts: &ConnectionFacts,
 ) -> Option<(Bytes, S)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = shared.engine.broker.config();
-    let limit = config.limits.connect_timeout;
-    let peer = facts.peer;
-    let listener = facts.listener;
-    let exchange = exchange(&shared.engine.broker, shared.engine.clock.date(), stream);
-    let exchange = shared.engine.clock.timeout(limit, exchange);
+    let engine = &shared.engine;
+    let limit = engine.broker.config().limits.connect_timeout;
+    let exchange = exchange(engine, stream, facts);
+    let exchange = engine.clock.timeout(limit, exchange);
     let outcome = tokio::select! {
         outcome = exchange => outcome,
-        () = shared.engine.stopping.cancelled() => return None,
+        () = engine.stopping.cancelled() => return None,
     };
-    if !matches!(outcome, Ok(Ok(_))) {
-        shared.engine.broker.count_refused();
-    }
     let reason = match outcome {
-        Ok(Ok((front, stream, _found))) => {
-            #[cfg(feature = "aws")]
-            {
-                facts.access_key = _found.signer;
-                facts.upgrade = _found.upgrade;
-            }
-            return Some((front, stream));
-        }
-        Ok(Err(Failure::Refused(refusal))) => {
-            let status = refusal.status.as_u16();
-            // As Debug text, which no line break leaves.
-            let sent = refusal.sent.as_deref();
-            tracing::info!(%peer, listener, status, sent, reason = refusal.text, "upgrade refused");
-            return None;
-        }
+        Ok(Ok(switched)) => return Some(switched),
+        Ok(Err(Failure::Refused)) => return None,
         Ok(Err(Failure::Broken(error))) => describe(&error),
         Ok(Err(Failure::Silent)) => "closed by the client before its request".to_owned(),
         Err(_) => format!("no request within {limit:?}"),
     };
+    engine.broker.count_refused();
+    let (peer, listener) = (facts.peer, facts.listener);
     tracing::info!(%peer, listener, reason, "no upgrade");
     None
 }
 
 /// Why an exchange ended without an upgrade.
 enum Failure {
-    Refused(Refusal),
+    /// The log says why.
+    Refused,
     Broken(hyper::Error),
     /// No request came.
     Silent,
 }
 
-/// What is found out about the client besides.
-#[derive(Default)]
-struct Found {
-    /// The id of the access key with which the request was signed, if it was.
-    #[cfg(feature = "aws")]
-    signer: Option<Arc<str>>,
-    /// What came with it, if an authorizer may want to see it.
-    #[cfg(feature = "aws")]
-    upgrade: Option<Box<Upgrade>>,
-}
-
 async fn exchange<S>(
-    broker: &Broker,
-    date: SystemTime,
+    engine: &Engine,
     stream: S,
-) -> Result<(Bytes, S, Found), Failure>
+    facts: &ConnectionFacts,
+) -> Result<(Bytes, S), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = broker.config();
-    let (refused, found) = (Mutex::new(None), Mutex::new(Found::default()));
+    let was_refused = AtomicBool::new(false);
     let answer = |request: Request<Incoming>| {
-        let checked = check(config, &request)
-            .and_then(|accept| Ok((accept, look_into(broker, &request, date)?)));
-        ready(match checked {
-            Ok((accept, client)) => {
-                *found.lock() = client;
-                switch(accept)
-            }
-            Err(refusal) => {
-                let response = refusal.response();
-                *refused.lock() = Some(refusal);
-                response
-            }
-        })
+        let response = answer(engine, &request, facts);
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        was_refused.store(!switches, Ordering::Relaxed);
+        ready(response)
     };
     let bounds = Bounds {
         buffer: HEAD_SIZE,
@@ -148,12 +111,40 @@ where
     };
     let never = pending::<Infallible>();
     let served = http1::serve(Bytes::new(), stream, &bounds, answer, pending(), never).await;
-    match (refused.into_inner(), served) {
-        (Some(refusal), _) => Err(Failure::Refused(refusal)),
-        (None, Err(error)) => Err(Failure::Broken(error)),
-        (None, Ok(Ended::Switched { stream, read })) => Ok((read, stream, found.into_inner())),
-        (None, Ok(Ended::Closed)) => Err(Failure::Silent),
-        (None, Ok(Ended::GivenUp { why, .. })) => match why {},
+    if was_refused.into_inner() {
+        return Err(Failure::Refused);
+    }
+    match served {
+        Err(error) => Err(Failure::Broken(error)),
+        Ok(Ended::Switched { stream, read }) => Ok((read, stream)),
+        Ok(Ended::Closed) => Err(Failure::Silent),
+        Ok(Ended::GivenUp { why, .. }) => match why {},
+    }
+}
+
+/// The answer to a request for WebSocket: 101 with its consequences for the stream, or a refusal, which is
+/// counted and logged. Notes in the facts who has signed the request.
+pub(crate) fn answer<B>(
+    engine: &Engine,
+    request: &Request<B>,
+    facts: &ConnectionFacts,
+) -> Response<String> {
+    let config = engine.broker.config();
+    let checked = check(config, request).and_then(|accept| {
+        look_into(engine, request, facts)?;
+        Ok(accept)
+    });
+    match checked {
+        Ok(accept) => switch(accept),
+        Err(refusal) => {
+            engine.broker.count_refused();
+            let (peer, listener) = (facts.peer, facts.listener);
+            let status = refusal.status.as_u16();
+            // As Debug text, which no line break leaves.
+            let sent = refusal.sent.as_deref();
+            tracing::info!(%peer, listener, status, sent, reason = refusal.text, "upgrade refused");
+            refusal.response()
+        }
     }
 }
 
@@ -195,34 +186,38 @@ fn check<B>(config: &Config, request: &Request<B>) -> Result<HeaderValue, Refusa
         .ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, bad_key))
 }
 
-/// Looks who has signed a request, and what it brings an authorizer.
+/// Notes who has signed a request, or what it brings an authorizer.
 #[cfg(feature = "aws")]
-fn look_into<B>(broker: &Broker, request: &Request<B>, date: SystemTime) -> Result<Found, Refusal> {
-    let signer = check_signature(broker.config(), request, date)?;
-    let upgrade = match signer {
-        Some(_) => None,
-        None => keep(broker, request),
-    };
-    Ok(Found { signer, upgrade })
+fn look_into<B>(
+    engine: &Engine,
+    request: &Request<B>,
+    facts: &ConnectionFacts,
+) -> Result<(), Refusal> {
+    check_signature(engine, request, facts)?;
+    if facts.access_key.get().is_none() {
+        keep(&engine.broker, request, facts);
+    }
+    Ok(())
 }
 
 #[cfg(not(feature = "aws"))]
-fn look_into<B>(_: &Broker, _: &Request<B>, _: SystemTime) -> Result<Found, Refusal> {
-    Ok(Found::default())
+fn look_into<B>(_: &Engine, _: &Request<B>, _: &ConnectionFacts) -> Result<(), Refusal> {
+    Ok(())
 }
 
 /// Checks the signature of a request that has one, if there are access keys to check it by. An authorizer may
 /// yet let in who has none.
 #[cfg(feature = "aws")]
 fn check_signature<B>(
-    config: &Config,
+    engine: &Engine,
     request: &Request<B>,
-    date: SystemTime,
-) -> Result<Option<Arc<str>>, Refusal> {
+    facts: &ConnectionFacts,
+) -> Result<(), Refusal> {
     use crate::auth::sigv4::{self, Refused, as_text, verify};
 
-    if config.access_keys.is_empty() {
-        return Ok(None);
+    let keys = &engine.broker.config().access_keys;
+    if keys.is_empty() {
+        return Ok(());
     }
     let headers = as_text(request.headers());
     let signed = sigv4::Request {
@@ -232,26 +227,34 @@ fn check_signature<B>(
         headers: &headers,
         body: b"",
     };
-    let now = whole_seconds(milliseconds(date));
-    match verify(&config.access_keys, &signed, now) {
-        Ok(key) => Ok(Some(key.id.as_str().into())),
-        Err(Refused::Missing) => Ok(None),
+    let now = whole_seconds(milliseconds(engine.clock.date()));
+    match verify(keys, &signed, now) {
+        Ok(key) => {
+            facts.access_key.get_or_init(|| Arc::from(&*key.id));
+            Ok(())
+        }
+        Err(Refused::Missing) => Ok(()),
         Err(refused) => Err(Refusal::new(StatusCode::FORBIDDEN, refused.text())),
     }
 }
 
-/// What came with a request, if an authorizer may want to see it and there is memory for it.
+/// Notes what came with a request, if an authorizer may want to see it and there is memory for it.
 #[cfg(feature = "aws")]
-fn keep<B>(broker: &Broker, request: &Request<B>) -> Option<Box<Upgrade>> {
-    let access = broker.access()?;
+fn keep<B>(broker: &Broker, request: &Request<B>, facts: &ConnectionFacts) {
+    let Some(access) = broker.access() else {
+        return;
+    };
     let headers = request.headers().iter();
     let headers: Vec<_> = headers
         .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
         .map(|(name, value)| (name.to_owned(), value.into_owned()))
         .collect();
     let query = request.uri().query().unwrap_or_default().to_owned();
-    let upgrade = Upgrade::new(headers, query, broker.charge(Kind::Connections)).ok()?;
-    access.looks_at(&upgrade).then(|| Box::new(upgrade))
+    if let Ok(upgrade) = Upgrade::new(headers, query, broker.charge(Kind::Connections))
+        && access.looks_at(&upgrade)
+    {
+        facts.upgrade.get_or_init(|| upgrade);
+    }
 }
 
 fn switch(accept: HeaderValue) -> Response<String> {

@@ -15,6 +15,7 @@ use crate::stand::{Stand, allow, document, everything};
 use crate::support::*;
 use crate::table::{Block, Place, Request, Verdict};
 
+use super::call;
 use super::certificate::Issuer;
 use super::inquiry::Compared;
 
@@ -107,6 +108,16 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// Makes a request over HTTPS under the policies of its block.
+    pub(super) fn try_call(&mut self, block: &Block, request: &Request) {
+        eprintln!("{}", request.name());
+        let site = &mut self.plain;
+        let device = site.enrol(block, request);
+        call::try_out(&site.stand, request, &device);
+    }
+}
+
 impl Site {
     fn open(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary directory");
@@ -114,6 +125,7 @@ impl Site {
             config.tls.in_memory = false;
             config.tls.certs = folder.path().to_owned();
             config.listeners.http = Some(0);
+            config.listeners.https = Some(0);
             change(config);
         });
         let watcher = stand.device("watcher", &json!([everything()]));

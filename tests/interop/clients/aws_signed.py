@@ -25,8 +25,8 @@ PARSER.add_argument("--ca", required=True)
 ARGS = PARSER.parse_args()
 
 
-def iot(key, **options):
-    return boto3.client("iot", endpoint_url=ARGS.endpoint, region_name=REGION,
+def iot(key, service="iot", **options):
+    return boto3.client(service, endpoint_url=ARGS.endpoint, region_name=REGION, verify=ARGS.ca,
                         aws_access_key_id=key[0], aws_secret_access_key=key[1], **options)
 
 
@@ -97,5 +97,20 @@ def policy_of_the_key_binds():
     check("not allowed", enters(BOUND, "other"), False)
 
 
+def policy_of_the_key_binds_calls():
+    """Those of the data plane, after the case before."""
+    def refusal_of_publish(key, topic):
+        try:
+            iot(key, "iot-data").publish(topic=topic, qos=1, payload=b"x")
+        except ClientError as error:
+            return error.response["Error"]["Code"]
+        return None
+
+    check("a key without a policy", refusal_of_publish(FREE, "else"), None)
+    check("allowed", refusal_of_publish(BOUND, "cars/1"), None)
+    check("not allowed", refusal_of_publish(BOUND, "else"), "ForbiddenException")
+    check("the control plane", refusal(iot(BOUND)), None)
+
+
 report_all([calls_need_a_right_signature, members_of_every_kind_are_signed,
-            websockets_need_a_right_signature, policy_of_the_key_binds])
+            websockets_need_a_right_signature, policy_of_the_key_binds, policy_of_the_key_binds_calls])

@@ -17,7 +17,9 @@ impl Desk {
         let office = Office::in_memory();
         let (tell, told) = mpsc::channel();
         office.registry.on_change(move |changed| {
-            tell.send(changed.clone()).unwrap();
+            for change in changed {
+                tell.send(change.clone()).unwrap();
+            }
         });
         let changes: Vec<_> = on.iter().map(|kind| (*kind, true)).collect();
         office

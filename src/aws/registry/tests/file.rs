@@ -451,6 +451,7 @@ fn threads_share_commits_and_each_gets_its_answer() {
 #[test]
 fn requests_to_shadows_are_refused_while_the_disk_or_the_memory_is_full() {
     use crate::aws::shadow::desk::Desk;
+    use crate::aws::shadow::room::Room;
     use crate::broker::doubles::NoAlarm;
     use crate::broker::requests::Service as _;
     use crate::broker::{Broker, Randomness};
@@ -465,7 +466,10 @@ fn requests_to_shadows_are_refused_while_the_disk_or_the_memory_is_full() {
     let told = Arc::<Mutex<Vec<String>>>::default();
     let tell = told.clone();
     registry.on_change(move |changed| {
-        if let Changed::Event { topic, payload } = changed {
+        for change in changed {
+            let Changed::Event { topic, payload } = change else {
+                continue;
+            };
             let said: serde_json::Value = serde_json::from_slice(payload).unwrap();
             let topic = topic.strip_prefix("$aws/things/t/shadow/").unwrap();
             tell.lock()
@@ -477,7 +481,8 @@ fn requests_to_shadows_are_refused_while_the_disk_or_the_memory_is_full() {
     let alarm = Arc::new(NoAlarm);
     let broker = Broker::new(Config::standard(), Randomness::from_seed(1), now.now, alarm);
     let context = broker.context(now);
-    let desk = Desk::new(registry.clone(), clock.calendar(), || 0, 1 << 20);
+    let room = Room::new(broker.config(), broker.budget());
+    let desk = Desk::new(registry.clone(), clock.calendar(), || 0, room);
     let take = |deed: &str| {
         let topic = format!("$aws/things/t/shadow/{deed}");
         let payload = br#"{"state":{},"clientToken":"x"}"#;

@@ -112,7 +112,7 @@ fn listeners_hear_of_certificates_by_id_after_they_can_be_seen() {
     let hears = heard.clone();
     office
         .registry
-        .on_change(move |change| hears.lock().unwrap().push(change.clone()));
+        .on_change(move |changed| hears.lock().unwrap().extend_from_slice(changed));
     office
         .change(|d| d.update_certificate(&id, RegisterStatus::Revoked))
         .unwrap();

@@ -1,0 +1,179 @@
+//! Who makes a call, as far as that has to be shown, and whether its policies allow it.
+//!
+//! | comes through | may do |
+//! | --- | --- |
+//! | the API's own port | everything; once there are access keys, what is signed with one of them |
+//! | the door for everything, from this machine | the same |
+//! | the door for everything, from another machine | what is signed with an access key |
+//! | either door, with a certificate | the data planes, as the policies of the certificate say |
+//!
+//! The policy of an access key binds it to the data planes in the same way; the control plane asks no policy
+//! (AWS-ID-45).
+
+use std::sync::Arc;
+
+use axum::http::request::Parts;
+
+use crate::auth::Principal;
+use crate::aws::authority::{Asked, Client};
+use crate::config::Config;
+use crate::policy::{Action, Context, Details};
+
+use super::super::arrival::{Arrival, Entrance};
+use super::call::Call;
+use super::caller::Caller;
+use super::host::Host;
+use super::operation::{Operation, Service};
+use super::refusal::Refusal;
+use super::signature;
+
+/// What shows who makes a call.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Nothing has to.
+    Needless,
+    /// This certificate does, since the handshake.
+    Certificate(Arc<str>),
+    /// Its signature has to.
+    Signature,
+}
+
+impl Proof {
+    /// What shows who makes a call, before its body is read.
+    ///
+    /// # Errors
+    ///
+    /// 403 for who has nothing to show.
+    pub(super) fn wanted(
+        config: &Config,
+        caller: &Caller,
+        arrival: Option<&Arrival>,
+        operation: &Operation,
+    ) -> Result<Self, Refusal> {
+        let has_keys = !config.access_keys.is_empty();
+        let by_key = match has_keys {
+            true => Self::Signature,
+            false => Self::Needless,
+        };
+        let Some(arrival) = arrival.filter(|arrival| arrival.entrance != Entrance::Own) else {
+            return Ok(by_key);
+        };
+        let takes_signatures = !arrival.takes_certificates_only();
+        match &arrival.certificate {
+            Some(id) if !(takes_signatures && has_keys && caller.is_signed()) => {
+                if operation.service == Service::Iot {
+                    let text =
+                        "The control plane takes no client certificates: sign with an access key.";
+                    return Err(Refusal::forbidden(text));
+                }
+                Ok(Self::Certificate(id.clone()))
+            }
+            None if !takes_signatures => Err(Refusal::forbidden("A client certificate is needed.")),
+            _ if has_keys || arrival.is_from_this_machine() => Ok(by_key),
+            _ => Err(Refusal::forbidden(
+                "From another machine a client certificate is needed, or a signature with an access key of the \
+                 configuration, and it has none.",
+            )),
+        }
+    }
+
+    /// Whom it shows, if it has to be anybody.
+    ///
+    /// # Errors
+    ///
+    /// 403 for a signature that is missing or wrong.
+    pub(super) fn principal(
+        self,
+        config: &Config,
+        parts: &Parts,
+        body: &[u8],
+        now: i64,
+    ) -> Result<Option<Principal>, Refusal> {
+        match self {
+            Self::Needless => Ok(None),
+            Self::Certificate(id) => Ok(Some(Principal::Certificate(id))),
+            Self::Signature => {
+                let id = signature::check(config, parts, body, now)?;
+                Ok(Some(Principal::AccessKey(id)))
+            }
+        }
+    }
+}
+
+/// Asks the policies of who makes a call (AWS-ID-42 to -44).
+///
+/// # Errors
+///
+/// 403 if they do not allow it.
+pub(super) fn check(host: &Host, operation: &Operation, call: &Call) -> Result<(), Refusal> {
+    let Some(principal) = &call.principal else {
+        return Ok(());
+    };
+    let (Some(authority), true) = (host.authority(), operation.service != Service::Iot) else {
+        return Ok(());
+    };
+    let caller = Client {
+        principal: principal.clone(),
+        source: call.arrival.as_deref().map(source).unwrap_or_default(),
+    };
+    let now = host.engine().clock.now().now;
+    let Err(reason) = authority.permit(caller, &asked(operation, call)?, now) else {
+        return Ok(());
+    };
+    if let Some(arrival) = &call.arrival {
+        let (listener, peer) = (arrival.entrance.listener(), arrival.peer);
+        let principal = principal.name();
+        tracing::info!(
+            listener,
+            %peer,
+            principal,
+            operation = operation.name,
+            reason,
+            "call refused"
+        );
+    }
+    Err(Refusal::forbidden(reason))
+}
+
+/// What policies see of where a call comes from.
+fn source(arrival: &Arrival) -> Context {
+    Context {
+        source_ip: arrival.peer.socket_addr().map(|peer| peer.ip()),
+        domain_name: arrival.sni.as_deref().map(str::to_owned),
+        ..Context::default()
+    }
+}
+
+/// What policies are asked about a call.
+fn asked<'c>(operation: &Operation, call: &'c Call) -> Result<Vec<Asked<'c>>, Refusal> {
+    let unknown = |_| Refusal::forbidden("No policy allows this operation.");
+    let action: Action = operation.name.parse().map_err(unknown)?;
+    let resource = match action.resource_type() {
+        "topic" => format!("topic/{}", call.path("topic")),
+        "client" => format!("client/{}", call.path("clientId")),
+        "thing" => match call.given("name") {
+            Some(shadow) => format!("thing/{}/{shadow}", call.path("thingName")),
+            None => format!("thing/{}", call.path("thingName")),
+        },
+        other => other.to_owned(),
+    };
+    let is_retained = action == Action::Publish && call.flag("retain")?;
+    let details = match action {
+        Action::SendDirectMessage => Details {
+            topic: call.text("topic"),
+            ..Details::default()
+        },
+        Action::GetConnection => Details {
+            socket_information: Some(call.flag("includeSocketInformation")?),
+            ..Details::default()
+        },
+        _ => Details::default(),
+    };
+    let actions = [Some(action), is_retained.then_some(Action::RetainPublish)];
+    let asked = actions.into_iter().flatten().map(|action| Asked {
+        action,
+        resource: resource.clone(),
+        details,
+    });
+    Ok(asked.collect())
+}
