@@ -4,6 +4,9 @@
 //! A listener on the loopback interface is in reach of every web page that a browser on this machine
 //! shows. [`guard`] stands in front of every handler and lets none of them in.
 //!
+//! Behind the service's own ports ([`arrival`]) is what the service has, and nothing of the broker's own: other
+//! machines may reach them, and their calls have to show who makes them (`aws::permission`).
+//!
 //! What a caller can make the broker hold, bodies and answers, is charged to the broker's budget before
 //! it is held. Not charged, and bounded by a constant per connection, are the buffers of [`mod@serve`] and
 //! answers that are short whatever is asked: an error, health, counters. What takes long runs as one of

@@ -4,13 +4,13 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use roundel::aws::registry::{NewThing, PrincipalType, RegisterStatus, Resource};
-use roundel::config::{AccessKey, PolicyMode};
+use roundel::aws::registry::{NewAuthorizer, NewThing, PrincipalType, RegisterStatus, Resource};
+use roundel::config::{AccessKey, Lambda, PolicyMode};
 use roundel::{Config, IssuedPem};
 use rustls::AlertDescription;
 use serde_json::{Value, json};
 
-use crate::stand::{Stand, Tls, allow, everything};
+use crate::stand::{Stand, Tls, allow, document, everything};
 use crate::support::*;
 
 const MQTT_CERTIFIED: &str = "x-amzn-mqtt-ca";
@@ -244,6 +244,47 @@ fn client_without_a_certificate_is_nobody() {
     enter("b").expect_closed();
 }
 
+/// AWS-ENDP-07, -08: with ALPN `mqtt`, and over WebSocket.
+#[test]
+fn authorizer_says_who_comes_without_a_certificate() {
+    const ARN: &str = "arn:aws:lambda:us-east-1:123456789012:function:authorize";
+    let stand = start_with(|config| {
+        let mut lambda = Lambda::new(ARN);
+        let policy = document(&json!([allow(&["Connect"], &["client/may*"])]));
+        let result = json!({
+            "isAuthenticated": true, "principalId": "ann", "policyDocuments": [policy],
+            "disconnectAfterInSeconds": 300, "refreshAfterInSeconds": 300,
+        });
+        lambda.result = Some(result.to_string());
+        config.lambda = vec![lambda];
+        config.aws.policies = PolicyMode::Enforce;
+    });
+    stand.change(|draft| {
+        let authorizer = NewAuthorizer {
+            function_arn: ARN,
+            signing_disabled: true,
+            is_active: true,
+            ..NewAuthorizer::default()
+        };
+        draft.create_authorizer("mine", authorizer).map(drop)
+    });
+    let enter = |client_id: &str, user: &str| {
+        let mut client = stand.mqtt_at(alpn(&stand), None, &["mqtt"], Version::V5);
+        client.send_connect(&Connect::new(client_id).user(user));
+        client
+    };
+    let named = "?x-amz-customauthorizer-name=mine";
+    assert_eq!(enter("may", named).expect_connack().1, 0);
+    enter("not", named).expect_refusal(0x87);
+    enter("may", "ann").expect_closed();
+    let header = "x-amz-customauthorizer-name: mine\r\n";
+    for (client_id, expected) in [("may-too", 0), ("not", 0x87)] {
+        let (answer, stream) = websocket(&stand, None, header);
+        assert_eq!(answer.status, 101, "{answer:?}");
+        assert_eq!(reason_in_frames(stream, client_id), expected);
+    }
+}
+
 /// AWS-ENDP-05: the port for MQTT alone takes an offer, and agrees on nothing.
 #[test]
 fn offer_of_alpn_is_tolerated_at_the_other_listeners() {
@@ -281,6 +322,28 @@ fn websocket(stand: &Stand, identity: Option<&IssuedPem>, headers: &str) -> (Ans
     (answer, stream)
 }
 
+/// Sends CONNECT in a frame; the reason of the CONNACK that comes back in one.
+fn reason_in_frames(mut stream: Tls, client_id: &str) -> u8 {
+    let connect = Connect::new(client_id).encode(Version::V5);
+    stream
+        .write_all(&masked_frame(2, &connect, true))
+        .expect("it reads");
+    let mut bytes = Vec::new();
+    let (opcode, payload) = loop {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a frame");
+        bytes.extend(byte);
+        if let Some(frame) = take_frame(&mut bytes) {
+            break frame;
+        }
+    };
+    let (connack, body) = payload.split_first().expect("a packet");
+    assert_eq!((opcode, *connack), (2, 0x20));
+    let is_last = |byte: &u8| byte & 0x80 == 0;
+    let length = body.iter().position(is_last).expect("a length");
+    body[length + 2]
+}
+
 /// AWS-ENDP-08
 #[test]
 fn websocket_carries_mqtt_with_the_principal_of_the_certificate() {
@@ -288,25 +351,9 @@ fn websocket_carries_mqtt_with_the_principal_of_the_certificate() {
     let statements = json!([allow(&["Connect"], &["client/may"])]);
     let device = stand.device("device", &statements);
     for (client_id, expected) in [("may", 0), ("may-not", 0x87)] {
-        let (answer, mut stream) = websocket(&stand, Some(&device), "");
+        let (answer, stream) = websocket(&stand, Some(&device), "");
         assert_eq!(answer.status, 101, "{answer:?}");
-        let connect = Connect::new(client_id).encode(Version::V5);
-        stream
-            .write_all(&masked_frame(2, &connect, true))
-            .expect("it reads");
-        let mut bytes = Vec::new();
-        let (opcode, payload) = loop {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).expect("a frame");
-            bytes.extend(byte);
-            if let Some(frame) = take_frame(&mut bytes) {
-                break frame;
-            }
-        };
-        let (connack, body) = payload.split_first().expect("a packet");
-        let is_last = |byte: &u8| byte & 0x80 == 0;
-        let length = body.iter().position(is_last).expect("a length");
-        assert_eq!((opcode, *connack, body[length + 2]), (2, 0x20, expected));
+        assert_eq!(reason_in_frames(stream, client_id), expected);
     }
     let (answer, _) = websocket(&stand, Some(&device), "Origin: https://example.com\r\n");
     assert_eq!(answer.status, 403);

@@ -177,3 +177,100 @@ fn asked<'c>(operation: &Operation, call: &'c Call) -> Result<Vec<Asked<'c>>, Re
     });
     Ok(asked.collect())
 }
+
+#[cfg(all(test, feature = "doors"))]
+mod tests {
+    use axum::http::header::AUTHORIZATION;
+    use axum::http::{HeaderMap, Uri};
+
+    use super::super::route;
+    use super::*;
+    use crate::broker::{ConnectionFacts, PeerAddr, TlsDetails, TlsFacts};
+    use crate::config::AccessKey;
+    use crate::net::doors::HTTP_CERTIFIED;
+
+    const HERE: &str = "127.0.0.1:1";
+    const THERE: &str = "192.0.2.1:1";
+
+    fn arrival(entrance: Entrance, peer: &str, has_certificate: bool, alpn: &str) -> Arc<Arrival> {
+        let tls = TlsFacts {
+            certificate_id: has_certificate.then(|| "c0".to_owned()),
+            certificate: None,
+            sni: None,
+            details: TlsDetails {
+                version: "TLSv1.3",
+                cipher: String::new(),
+                alpn: Some(alpn.to_owned()),
+                common_name: None,
+            },
+        };
+        let peer = PeerAddr::Ip(peer.parse().expect("an address"));
+        let facts = ConnectionFacts::new(entrance.listener(), peer, Some(tls));
+        Arrival::new(entrance, &facts)
+    }
+
+    /// What has to be shown for a call of the control plane, and for one of the data plane: a letter each.
+    fn wanted(arrival: Option<&Arrival>, has_keys: bool, is_signed: bool) -> String {
+        let mut config = Config::aws();
+        if has_keys {
+            config.access_keys.push(AccessKey {
+                id: "AKIDEXAMPLE".to_owned(),
+                secret: "secret".to_owned(),
+                policy: None,
+            });
+        }
+        let mut headers = HeaderMap::new();
+        if is_signed {
+            headers.insert(
+                AUTHORIZATION,
+                "AWS4-HMAC-SHA256 x".parse().expect("a value"),
+            );
+        }
+        let caller = Caller::of(&headers, &Uri::from_static("/"));
+        let letter = |name: &str| {
+            let mut all = route::OPERATIONS.iter().copied().flatten();
+            let operation = all.find(|operation| operation.name == name);
+            match Proof::wanted(&config, &caller, arrival, operation.expect("an operation")) {
+                Ok(Proof::Needless) => 'n',
+                Ok(Proof::Certificate(_)) => 'c',
+                Ok(Proof::Signature) => 's',
+                Err(_) => '-',
+            }
+        };
+        ["ListThings", "Publish"].map(letter).iter().collect()
+    }
+
+    /// Columns: unsigned, signed; and the same with access keys.
+    #[test]
+    fn what_has_to_be_shown_follows_from_where_a_call_comes_from() {
+        let (door, devices) = (Entrance::Door, Entrance::DeviceDoor);
+        for (arrival, expected) in [
+            (None, "nn nn ss ss"),
+            (
+                Some(arrival(Entrance::Own, THERE, false, "")),
+                "nn nn ss ss",
+            ),
+            (Some(arrival(door, HERE, false, "http/1.1")), "nn nn ss ss"),
+            (Some(arrival(door, THERE, false, "http/1.1")), "-- -- ss ss"),
+            (Some(arrival(door, HERE, true, "http/1.1")), "-c -c -c ss"),
+            (Some(arrival(door, THERE, true, "http/1.1")), "-c -c -c ss"),
+            (
+                Some(arrival(door, HERE, true, HTTP_CERTIFIED)),
+                "-c -c -c -c",
+            ),
+            (Some(arrival(devices, HERE, true, "")), "-c -c -c -c"),
+            (Some(arrival(devices, HERE, false, "")), "-- -- -- --"),
+        ] {
+            let columns = [(false, false), (false, true), (true, false), (true, true)];
+            let found = columns
+                .map(|(has_keys, is_signed)| wanted(arrival.as_deref(), has_keys, is_signed));
+            let text = arrival.map_or("no arrival".to_owned(), |arrival| {
+                format!(
+                    "{:?} {} {:?}",
+                    arrival.entrance, arrival.peer, arrival.certificate
+                )
+            });
+            assert_eq!(found.join(" "), expected, "{text}");
+        }
+    }
+}
