@@ -197,8 +197,6 @@ pub(super) fn disconnect_reason(cause: &Cause, version: Version) -> &'static str
         Cause::Disconnect { .. } | Cause::Dropped => CLIENT_INITIATED,
         #[cfg(feature = "websocket")]
         Cause::WebSocketClose(_) => CLIENT_INITIATED,
-        #[cfg(feature = "websocket")]
-        Cause::WebSocketExpired => "WEBSOCKET_TTL_EXPIRATION",
         Cause::Lost(_) | Cause::Stalled => "CONNECTION_LOST",
         Cause::KeepAliveTimeout => "MQTT_KEEP_ALIVE_TIMEOUT",
         Cause::Refused { reason, .. } => match version {

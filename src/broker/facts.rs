@@ -2,13 +2,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-#[cfg(feature = "aws")]
-use std::sync::Arc;
-#[cfg(any(feature = "aws", feature = "websocket"))]
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-#[cfg(feature = "websocket")]
-use std::time::Instant;
+#[cfg(feature = "aws")]
+use std::sync::{Arc, OnceLock};
 
 use crate::auth::Source;
 #[cfg(feature = "aws")]
@@ -29,9 +25,6 @@ pub(crate) struct ConnectionFacts {
         expect(dead_code, reason = "only the service's API tells of it")
     )]
     pub(crate) local: Option<SocketAddr>,
-    /// When it became a WebSocket, if it is one, on the time of live connections.
-    #[cfg(feature = "websocket")]
-    pub(crate) upgraded_at: OnceLock<Instant>,
     /// The id of the access key with which the upgrade to WebSocket was signed.
     #[cfg(feature = "aws")]
     pub(crate) access_key: OnceLock<Arc<str>>,
@@ -49,8 +42,6 @@ impl ConnectionFacts {
             peer,
             tls: tls.map(Box::new),
             local: None,
-            #[cfg(feature = "websocket")]
-            upgraded_at: OnceLock::new(),
             #[cfg(feature = "aws")]
             access_key: OnceLock::new(),
             #[cfg(feature = "aws")]

@@ -419,8 +419,6 @@ impl Connection {
             batch: TrafficTotals::default(),
         }));
         self.rearm(broker, context.live);
-        #[cfg(feature = "websocket")]
-        self.watch_lifetime(broker);
         #[cfg(feature = "aws")]
         self.watch_lease(broker);
         Flow::Continue

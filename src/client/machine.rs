@@ -140,9 +140,6 @@ pub(crate) struct Connection {
     pub(super) stall_watch: Option<TimerKey>,
     /// The owner looks at whatever it waits for besides.
     pub(super) alarm: Option<TimerKey>,
-    /// The owner looks whether the WebSocket has lasted for too long.
-    #[cfg(feature = "websocket")]
-    lifetime: Option<TimerKey>,
     /// The owner looks at the lease.
     #[cfg(feature = "aws")]
     pub(super) lease_timer: Option<TimerKey>,
@@ -246,8 +243,6 @@ impl Connection {
             timer: Some(timer),
             stall_watch: None,
             alarm: None,
-            #[cfg(feature = "websocket")]
-            lifetime: None,
             #[cfg(feature = "aws")]
             lease_timer: None,
             #[cfg(feature = "aws")]
@@ -465,11 +460,6 @@ impl Connection {
                 self.depart(broker, Cause::KeepAliveTimeout, context, dirty);
                 Flow::End
             }
-            #[cfg(feature = "websocket")]
-            Phase::Active(_) if self.ends_at(broker).is_some_and(|at| at <= context.live) => {
-                self.depart(broker, Cause::WebSocketExpired, context, dirty);
-                Flow::End
-            }
             Phase::Active(_) => {
                 if self.timer.is_some_and(|timer| timer.is_due(context.live)) {
                     self.rearm(broker, context.live);
@@ -496,9 +486,6 @@ impl Connection {
             self.done_with
                 .extend(timer.take_if(|timer| timer.is_due(now)));
         }
-        #[cfg(feature = "websocket")]
-        self.done_with
-            .extend(self.lifetime.take_if(|timer| timer.is_due(now)));
         #[cfg(feature = "aws")]
         self.done_with
             .extend(self.lease_timer.take_if(|timer| timer.is_due(now)));
@@ -512,8 +499,6 @@ impl Connection {
         for timer in [&mut self.timer, &mut self.stall_watch, &mut self.alarm] {
             self.done_with.extend(timer.take());
         }
-        #[cfg(feature = "websocket")]
-        self.done_with.extend(self.lifetime.take());
         #[cfg(feature = "aws")]
         self.done_with.extend(self.lease_timer.take());
     }
@@ -526,21 +511,6 @@ impl Connection {
             let at = since + broker.config().limits.write_stall;
             self.stall_watch = Some(broker.wake_at(at, &self.link));
         }
-    }
-
-    /// When the connection ends at the latest, if it is a WebSocket and these may not last for ever
-    /// (AWS-ENDP-15).
-    #[cfg(feature = "websocket")]
-    fn ends_at(&self, broker: &Broker) -> Option<Instant> {
-        let lifetime = broker.config().limits.websocket_lifetime?;
-        self.facts.upgraded_at.get()?.checked_add(lifetime)
-    }
-
-    /// Wakes the owner then.
-    #[cfg(feature = "websocket")]
-    pub(super) fn watch_lifetime(&mut self, broker: &Broker) {
-        let ends_at = self.ends_at(broker);
-        self.lifetime = ends_at.map(|at| broker.wake_at(at, &self.link));
     }
 
     /// Arms the keep-alive timer from the last packet on: it is moved only when it fires.

@@ -250,10 +250,6 @@ fn check_limits(limits: &Limits, said: &Said) -> Result<(), ConfigError> {
             "limits.resend_interval",
             limits.resend_interval.is_some_and(|time| time.is_zero()),
         ),
-        (
-            "limits.websocket_lifetime",
-            limits.websocket_lifetime.is_some_and(|time| time.is_zero()),
-        ),
     ] {
         if is_zero {
             return Err(zero(said.origin(key)));

@@ -352,8 +352,6 @@ pub struct Limits {
     /// Give up on an unacknowledged QoS 1 PUBLISH after so long, on MQTT 3.1.1 and on MQTT 5
     /// (AWS-MQTT-09).
     pub resend_period: Option<(Duration, Duration)>,
-    /// The longest time from the upgrade of a WebSocket to its end, for live connections (AWS-ENDP-15).
-    pub websocket_lifetime: Option<Duration>,
 }
 
 /// Behaviour of the service that differs from the standard, one switch each.
@@ -543,7 +541,6 @@ impl Limits {
             retained_rate: None,
             resend_interval: None,
             resend_period: None,
-            websocket_lifetime: None,
         }
     }
 
@@ -561,7 +558,6 @@ impl Limits {
             topic_alias_maximum: 8,
             topic_alias_outbound: 0,
             topic_length: 256,
-            websocket_lifetime: Some(Duration::from_secs(24 * 60 * 60)),
             topic_slashes: Some(7),
             share_name_length: Some(128),
             filters_per_packet: Some(8),

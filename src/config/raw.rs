@@ -151,7 +151,6 @@ table!(RawLimits for Limits {
     retained_rate: OrOff<u32>,
     resend_interval: OrOff<Span>,
     resend_period: OrOff<(Span, Span)>,
-    websocket_lifetime: OrOff<Span>,
 });
 
 table!(RawAws for AwsRules {

@@ -52,9 +52,6 @@ pub(crate) enum Cause {
     /// A WebSocket was closed by its own means, with this code if it gave one.
     #[cfg(feature = "websocket")]
     WebSocketClose(Option<u16>),
-    /// The WebSocket has lasted for as long as one may.
-    #[cfg(feature = "websocket")]
-    WebSocketExpired,
     /// A subscription in this process was dropped.
     Dropped,
     /// The stream ended or broke.
@@ -99,8 +96,6 @@ impl Cause {
             Self::Disconnect { .. } => Initiator::Client,
             #[cfg(feature = "websocket")]
             Self::WebSocketClose(_) => Initiator::Client,
-            #[cfg(feature = "websocket")]
-            Self::WebSocketExpired => Initiator::Broker,
             Self::Dropped => Initiator::Library,
             Self::Lost(_) => Initiator::Network,
             Self::KeepAliveTimeout
@@ -122,8 +117,6 @@ impl Cause {
             Self::Disconnect { .. } | Self::Dropped | Self::Lost(_) | Self::Stalled => None,
             #[cfg(feature = "websocket")]
             Self::WebSocketClose(_) => None,
-            #[cfg(feature = "websocket")]
-            Self::WebSocketExpired => Some(ReasonCode::MaximumConnectTime),
             Self::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout),
             Self::Refused { reason, .. } => Some(*reason),
             #[cfg(any(feature = "http", test, fuzzing))]
@@ -186,10 +179,6 @@ impl fmt::Display for Cause {
             #[cfg(feature = "websocket")]
             Self::WebSocketClose(Some(code)) => {
                 write!(f, "WebSocket closed by the client with code {code}")
-            }
-            #[cfg(feature = "websocket")]
-            Self::WebSocketExpired => {
-                f.write_str("the WebSocket has lasted for as long as one may (AWS-ENDP-15)")
             }
             Self::Dropped => f.write_str("subscription dropped"),
             Self::Lost(text) => f.write_str(text),

@@ -136,33 +136,6 @@ fn each_end_has_its_reason() {
     });
 }
 
-/// AWS-ENDP-15 AWS-LIFE-12
-#[test]
-fn a_websocket_ends_when_it_has_lasted_for_long_enough() {
-    let flags = ["--profile", "aws", "--http-port", "0", "--ws-port", "0"];
-    let config = "[limits]\nwebsocket_lifetime = \"10m\"\n";
-    let own = TestBroker::start_with_config(&flags, config);
-    both(|version| {
-        let mut listener = Listener::start(&own, "presence/disconnected");
-        let connect = Connect::new(fresh("plain")).keep_alive(1200);
-        let (mut plain, ..) = enter(&own, version, &connect);
-        let name = fresh("browser");
-        let connect = Connect::new(&name).keep_alive(1200);
-        let (mut client, _) = Door::WebSocket.open(&own, version, &connect);
-        own.advance_all(Duration::from_secs(590));
-        client.expect_only_pingresp();
-        own.advance_all(Duration::from_secs(11));
-        match version {
-            Version::V5 => drop(client.expect_disconnect(0xA0)),
-            Version::V3 => client.expect_closed(),
-        }
-        let event = listener.event_of(&name);
-        assert_eq!(event["disconnectReason"], "WEBSOCKET_TTL_EXPIRATION");
-        assert_eq!(event["clientInitiatedDisconnect"], false);
-        plain.expect_only_pingresp();
-    });
-}
-
 /// AWS-LIFE-01 AWS-LIFE-09
 #[test]
 fn subscriptions_are_told_of() {

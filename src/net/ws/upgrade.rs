@@ -123,7 +123,7 @@ where
 }
 
 /// The answer to a request for WebSocket: 101 with its consequences for the stream, or a refusal, which is
-/// counted and logged. Notes in the facts when it was, and who has signed the request.
+/// counted and logged. Notes in the facts who has signed the request.
 pub(crate) fn answer<B>(
     engine: &Engine,
     request: &Request<B>,
@@ -135,10 +135,7 @@ pub(crate) fn answer<B>(
         Ok(accept)
     });
     match checked {
-        Ok(accept) => {
-            facts.upgraded_at.get_or_init(|| engine.clock.now().live);
-            switch(accept)
-        }
+        Ok(accept) => switch(accept),
         Err(refusal) => {
             engine.broker.count_refused();
             let (peer, listener) = (facts.peer, facts.listener);
