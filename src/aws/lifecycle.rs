@@ -205,6 +205,7 @@ pub(super) fn disconnect_reason(cause: &Cause, version: Version) -> &'static str
         },
         Cause::Forbidden(_) => "FORBIDDEN_ACCESS",
         Cause::AuthorizationExpired => "CUSTOMAUTH_TTL_EXPIRATION",
+        Cause::WebSocketExpired => "WEBSOCKET_TTL_EXPIRATION",
         Cause::TakenOver => "DUPLICATE_CLIENTID",
         Cause::QueueFull => "THROTTLED",
         Cause::Stopping => "SERVER_INITIATED_DISCONNECT",

@@ -25,6 +25,9 @@ pub(crate) struct ConnectionFacts {
         expect(dead_code, reason = "only the service's API tells of it")
     )]
     pub(crate) local: Option<SocketAddr>,
+    /// WebSocket carries it.
+    #[cfg(feature = "aws")]
+    pub(crate) is_websocket: bool,
     /// The id of the access key with which the upgrade to WebSocket was signed.
     #[cfg(feature = "aws")]
     pub(crate) access_key: OnceLock<Arc<str>>,
@@ -43,11 +46,25 @@ impl ConnectionFacts {
             tls: tls.map(Box::new),
             local: None,
             #[cfg(feature = "aws")]
+            is_websocket: false,
+            #[cfg(feature = "aws")]
             access_key: OnceLock::new(),
             #[cfg(feature = "aws")]
             upgrade: OnceLock::new(),
             traffic: Traffic::default(),
         }
+    }
+
+    /// The same with WebSocket in between.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn over_websocket(self) -> Self {
+        #[cfg(feature = "aws")]
+        return Self {
+            is_websocket: true,
+            ..self
+        };
+        #[cfg(not(feature = "aws"))]
+        self
     }
 
     /// The same on a socket with this address.

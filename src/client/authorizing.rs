@@ -1,5 +1,5 @@
 //! Clients that an authorizer is asked about: at CONNECT, again from time to time, and no longer than it says
-//! (AWS-AUTH-01 to -07).
+//! (AWS-AUTH-01 to -07). Nor does a connection over WebSocket last longer than others may say (AWS-ENDP-15).
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -31,12 +31,15 @@ pub(crate) struct Application {
     pub(crate) id: OnceLock<Uuid>,
 }
 
-/// For how long a connection goes by what its authorizer said.
+/// For how long a connection lasts, and goes by what its authorizer said.
+#[derive(Default)]
 pub(super) struct Lease {
     /// It is not kept where the authorizer is not asked again.
     application: Option<Arc<Application>>,
     /// The connection ends then; unknown before the first answer.
     ends_at: Option<Instant>,
+    /// It does then as well, as it is one over WebSocket.
+    websocket_ends_at: Option<Instant>,
     /// The authorizer is asked again then; it is not, or is being asked, without.
     refresh_at: Option<Instant>,
 }
@@ -52,7 +55,8 @@ impl Lease {
 
     /// When there is something to be done next.
     fn next(&self) -> Option<Instant> {
-        self.ends_at.into_iter().chain(self.refresh_at).min()
+        let ends = [self.ends_at, self.websocket_ends_at, self.refresh_at];
+        ends.into_iter().flatten().min()
     }
 }
 
@@ -79,8 +83,7 @@ impl Connection {
         });
         self.lease = Some(Box::new(Lease {
             application: Some(application.clone()),
-            ends_at: None,
-            refresh_at: None,
+            ..Lease::default()
         }));
         self.phase = Phase::Asking(Box::new(accepted));
         Flow::Ask(Inquiry::Authorization(application))
@@ -107,6 +110,15 @@ impl Connection {
         self.establish(broker, accepted, findings, context, dirty)
     }
 
+    /// Has a connection over WebSocket end after as long as one may last.
+    pub(super) fn limit_websocket(&mut self, broker: &Broker, now: Instant) {
+        let lifetime = broker.config().aws.websocket_lifetime;
+        if let Some(lifetime) = lifetime.filter(|_| self.facts.is_websocket) {
+            let lease = self.lease.get_or_insert_default();
+            lease.websocket_ends_at = now.checked_add(lifetime);
+        }
+    }
+
     /// Wakes the owner when there is something to be done about its lease, if it has one.
     pub(super) fn watch_lease(&mut self, broker: &Broker) {
         let next = self.lease.as_ref().and_then(|lease| lease.next());
@@ -128,6 +140,10 @@ impl Connection {
         };
         if is_due(lease.ends_at) {
             self.depart(broker, Cause::AuthorizationExpired, context, dirty);
+            return Flow::End;
+        }
+        if is_due(lease.websocket_ends_at) {
+            self.depart(broker, Cause::WebSocketExpired, context, dirty);
             return Flow::End;
         }
         if !is_due(lease.refresh_at) {

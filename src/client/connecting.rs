@@ -420,7 +420,10 @@ impl Connection {
         }));
         self.rearm(broker, context.live);
         #[cfg(feature = "aws")]
-        self.watch_lease(broker);
+        {
+            self.limit_websocket(broker, context.live);
+            self.watch_lease(broker);
+        }
         Flow::Continue
     }
 

@@ -23,6 +23,10 @@ pub(super) fn check(config: &mut Config, said: &Said) -> Result<(), ConfigError>
     if config.http_idle_timeout.is_zero() {
         return Err(zero(said.origin("http_idle_timeout")));
     }
+    let lifetime = config.aws.websocket_lifetime;
+    if lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
+        return Err(zero(said.origin("aws.websocket_lifetime")));
+    }
     if config.tls.handshake_timeout.is_zero() {
         return Err(zero(said.origin("tls.handshake_timeout")));
     }

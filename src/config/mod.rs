@@ -400,6 +400,8 @@ pub struct AwsRules {
     /// DescribeEndpoint refuses the types that the service has retired, `iot:Data` and `iot:Jobs`
     /// (AWS-OPS-42); otherwise they have the same address as the others.
     pub refuse_retired_endpoints: bool,
+    /// A connection over WebSocket ends after so long (AWS-ENDP-15).
+    pub websocket_lifetime: Option<Duration>,
     /// TLS clients that name no server (SNI) are refused (AWS-TLS-05). One that connects to an address names none.
     pub refuse_missing_sni: bool,
     /// TLS clients that name another server than the certificate does are refused (AWS-TLS-06).
@@ -453,6 +455,7 @@ impl Default for AwsRules {
             lifecycle_events: false,
             shadows: false,
             refuse_retired_endpoints: false,
+            websocket_lifetime: None,
             refuse_missing_sni: false,
             refuse_foreign_sni: false,
             policies: PolicyMode::Auto,
@@ -486,6 +489,7 @@ impl AwsRules {
             refuse_bridge_levels: true,
             lifecycle_events: true,
             shadows: true,
+            websocket_lifetime: Some(Duration::from_secs(86_400)),
             ..Self::default()
         }
     }

@@ -172,6 +172,7 @@ table!(RawAws for AwsRules {
     lifecycle_events: bool,
     shadows: bool,
     refuse_retired_endpoints: bool,
+    websocket_lifetime: OrOff<Span>,
     refuse_missing_sni: bool,
     refuse_foreign_sni: bool,
     policies: Word<PolicyMode>,

@@ -79,6 +79,9 @@ pub(crate) enum Cause {
     /// Its authorizer has let it in for so long and no longer.
     #[cfg(feature = "aws")]
     AuthorizationExpired,
+    /// A connection over WebSocket lasts so long and no longer.
+    #[cfg(feature = "aws")]
+    WebSocketExpired,
     /// Somebody outside wanted it, with these words.
     #[cfg(any(feature = "http", test, fuzzing))]
     Kicked {
@@ -104,6 +107,8 @@ impl Cause {
             | Self::TakenOver
             | Self::QueueFull
             | Self::Stopping => Initiator::Broker,
+            #[cfg(feature = "aws")]
+            Self::WebSocketExpired => Initiator::Broker,
             #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { .. } => Initiator::Operator,
             #[cfg(feature = "aws")]
@@ -123,6 +128,8 @@ impl Cause {
             Self::Kicked { reason, .. } => Some(*reason),
             #[cfg(feature = "aws")]
             Self::Forbidden(_) | Self::AuthorizationExpired => Some(ReasonCode::NotAuthorized),
+            #[cfg(feature = "aws")]
+            Self::WebSocketExpired => Some(ReasonCode::MaximumConnectTime),
             Self::TakenOver => Some(ReasonCode::SessionTakenOver),
             Self::QueueFull => Some(ReasonCode::QuotaExceeded),
             Self::Stopping => Some(ReasonCode::ServerShuttingDown),
@@ -189,6 +196,10 @@ impl fmt::Display for Cause {
             Self::Forbidden(text) => write!(f, "{text} (AWS-ID-16)"),
             #[cfg(feature = "aws")]
             Self::AuthorizationExpired => write!(f, "{EXPIRED} (AWS-AUTH-05)"),
+            #[cfg(feature = "aws")]
+            Self::WebSocketExpired => {
+                f.write_str("a connection over WebSocket lasts no longer (AWS-ENDP-15)")
+            }
             Self::TakenOver => f.write_str("taken over by another connection"),
             Self::QueueFull => f.write_str("session queue is full"),
             Self::Stopping => f.write_str("the broker is stopping"),

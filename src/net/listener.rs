@@ -282,6 +282,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             };
             let (inbound, link) = tcp::split(stream);
             let (inbound, link) = ws::join(front, inbound, Arc::new(link));
+            let facts = facts.over_websocket();
             let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, since).await;
         }
@@ -300,6 +301,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             };
             let (inbound, link, _) = tls_link::take_apart(stream, None);
             let (inbound, link) = ws::join(front, inbound, link);
+            let facts = facts.over_websocket();
             let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, since).await;
         }
@@ -344,6 +346,7 @@ async fn enter(
             let since = shared.engine.clock.now().live;
             let (inbound, link, _) = tls_link::take_apart(stream, None);
             let (inbound, link) = ws::join(front, inbound, link);
+            let facts = facts.over_websocket();
             Box::pin(drive_at(place, inbound, link, facts, since))
         }
     })

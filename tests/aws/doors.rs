@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use roundel::aws::registry::{NewAuthorizer, NewThing, PrincipalType, RegisterStatus, Resource};
 use roundel::config::{AccessKey, Lambda, PolicyMode};
-use roundel::{Config, IssuedPem};
+use roundel::{Config, IssuedPem, QoS};
 use rustls::AlertDescription;
 use serde_json::{Value, json};
 
@@ -364,6 +364,53 @@ fn websocket_carries_mqtt_with_the_principal_of_the_certificate() {
     let upgrade = format!("GET /mqtt HTTP/1.1\r\nHost: localhost\r\n{UPGRADE}\r\n");
     let answer = exchange(&mut stream, &upgrade).expect("an answer");
     assert_eq!(answer.status, 404);
+}
+
+/// AWS-ENDP-15, AWS-LIFE-12: and others do not end.
+#[test]
+fn connection_over_websocket_ends_after_its_time() {
+    both(|version| {
+        let stand = Stand::with(|config| {
+            assert_eq!(
+                config.aws.websocket_lifetime,
+                Some(Duration::from_secs(86_400))
+            );
+            config.aws.websocket_lifetime = Some(Duration::from_secs(600));
+            config.listeners.ws = Some(0);
+        });
+        let topic = "$aws/events/presence/disconnected/car";
+        let events = stand.server.subscribe(topic, QoS::AtLeastOnce);
+        let mut events = events.expect("a subscription");
+        let addrs = stand.server.addrs();
+        let dial = |address: Option<SocketAddr>| {
+            let stream = TcpStream::connect(address.expect("a listener")).expect("it accepts");
+            let limit = Some(DEADLINE);
+            stream.set_read_timeout(limit).expect("a socket option");
+            stream
+        };
+        let mut client = Client::over(Frames::upgrade(dial(addrs.ws)), version);
+        let mut other = Client::over(dial(addrs.mqtt), version);
+        for (client, name) in [(&mut client, "car"), (&mut other, "other")] {
+            client.send_connect(&Connect::new(name).keep_alive(1200));
+            assert_eq!(client.expect_connack().1, 0);
+        }
+        let pass = |seconds| {
+            let clock = stand.server.clock();
+            let passed = clock.advance_with_keep_alive(Duration::from_secs(seconds));
+            stand
+                .runtime
+                .block_on(passed)
+                .expect("a clock that goes on");
+        };
+        pass(590);
+        client.publish("a", "x", 1);
+        pass(11);
+        client.expect_error(0xA0);
+        let message = stand.runtime.block_on(events.next()).expect("a broker");
+        let told: Value = serde_json::from_slice(&message.payload).expect("JSON");
+        assert_eq!(told["disconnectReason"], "WEBSOCKET_TTL_EXPIRATION");
+        other.publish("a", "x", 1);
+    });
 }
 
 /// AWS-HTTP-01, -02, -04, -06, AWS-ID-42, AWS-FLOW-71
