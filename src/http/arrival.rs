@@ -5,9 +5,14 @@ use std::sync::Arc;
 
 #[cfg(feature = "aws")]
 use axum::http::Request;
+#[cfg(feature = "aws")]
+use parking_lot::Mutex;
 
 #[cfg(feature = "aws")]
 use crate::broker::{ConnectionFacts, PeerAddr};
+
+#[cfg(feature = "aws")]
+use super::aws::Kept;
 
 /// What a server stands behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub(super) struct Arrival {
     pub(super) certificate: Option<Arc<str>>,
     /// The server name that it asked for.
     pub(super) sni: Option<Box<str>>,
+    /// What an authorizer said of a request on it.
+    pub(super) kept: Mutex<Option<Kept>>,
     /// It has agreed on the protocol that is for certificates (AWS-ENDP-09).
     #[cfg(feature = "doors")]
     is_certified: bool,
@@ -58,6 +65,7 @@ impl Arrival {
             peer: facts.peer,
             certificate: tls.and_then(|tls| Some(tls.certificate_id.as_deref()?.into())),
             sni: tls.and_then(|tls| Some(tls.sni.as_deref()?.into())),
+            kept: Mutex::default(),
             #[cfg(feature = "doors")]
             is_certified: tls.is_some_and(|tls| {
                 tls.details.alpn.as_deref() == Some(crate::net::doors::HTTP_CERTIFIED)
@@ -77,6 +85,11 @@ impl Arrival {
         return self.entrance == Entrance::DeviceDoor || self.is_certified;
         #[cfg(not(feature = "doors"))]
         false
+    }
+
+    /// Whether it is encrypted.
+    pub(super) fn is_tls(&self) -> bool {
+        self.entrance != Entrance::Own
     }
 
     pub(super) fn is_from_this_machine(&self) -> bool {

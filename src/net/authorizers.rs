@@ -7,11 +7,13 @@ use uuid::Uuid;
 
 use crate::auth::Source;
 use crate::aws::authority::Authority;
-use crate::aws::authorizer::{Answer, Evidence, Http, Mqtt, question};
+use crate::aws::authorizer::{Answer, Evidence, Http, Mqtt, Question, question};
 use crate::broker::access::Authorization;
 use crate::client::{Application, Verdict};
+use crate::engine::Engine;
 
 use super::Shared;
+use super::functions::Functions;
 use super::gate::Gate;
 
 /// Functions that are asked at the same time.
@@ -67,10 +69,22 @@ async fn ask(shared: &Shared, application: &Application) -> Result<Authorization
         return Err("there is no registry".to_owned());
     };
     let asked = question(&authority.registry().state(), &evidence(application))?;
+    put(&shared.engine, &shared.functions, asked).await
+}
+
+/// Puts a question before the function of its authorizer.
+///
+/// # Errors
+///
+/// Why whom it is about is refused.
+pub(crate) async fn put(
+    engine: &Engine,
+    functions: &Functions,
+    asked: Question,
+) -> Result<Authorization, String> {
     let name = &asked.authorizer;
-    let called = shared
-        .functions
-        .call(&shared.engine, &asked.function, asked.event, &asked.keys)
+    let called = functions
+        .call(engine, &asked.function, asked.event, &asked.keys)
         .await;
     let outcome = called.map_err(|why| format!("authorizer {name}: {why}"))?;
     let said = Answer::read(&outcome.body).and_then(|answer| answer.authorization());

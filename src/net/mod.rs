@@ -31,6 +31,8 @@ pub(crate) mod ws;
 
 #[cfg(feature = "aws")]
 pub(crate) use authorizers::Authorizers;
+#[cfg(all(feature = "aws", feature = "http"))]
+pub(crate) use authorizers::put as ask_authorizer;
 #[cfg(feature = "aws")]
 pub(crate) use enrolments::gate as enrolment_gate;
 #[cfg(feature = "aws")]

@@ -16,9 +16,9 @@ use base64::engine::general_purpose::STANDARD;
 use roundel::aws::registry::{AuthorizerUpdate, NewAuthorizer};
 use roundel::config::{ClientCert, Lambda};
 use roundel::{Config, IssuedPem, QoS};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 
+use crate::doors::{exchange, request};
 use crate::stand::{Stand, allow, document, everything};
 use crate::support::*;
 
@@ -310,31 +310,6 @@ fn upgrades_to_websocket_name_authorizers_in_headers_or_in_their_query() {
     assert_eq!(connect("/mqtt", absent, None), 0x87);
 }
 
-/// What a client over TLS needs that has no certificate.
-fn without_certificate(stand: &Stand) -> StreamOwned<ClientConnection, TcpStream> {
-    use rustls::pki_types::{CertificateDer, pem::PemObject as _};
-
-    let ca = stand.server.ca_pem().expect("an authority");
-    let mut roots = RootCertStore::empty();
-    let ca = CertificateDer::from_pem_slice(ca.as_bytes()).expect("PEM");
-    roots.add(ca).expect("an authority");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions that the provider knows")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let address = stand.server.addrs().mqtts.expect("a listener");
-    let stream = TcpStream::connect(address).expect("it accepts");
-    stream
-        .set_read_timeout(Some(DEADLINE))
-        .expect("a socket option");
-    let name = "localhost".try_into().expect("a name");
-    let tls = ClientConnection::new(Arc::new(config), name).expect("a client");
-    StreamOwned::new(tls, stream)
-}
-
-/// AWS-ENDP-07
 #[test]
 fn over_tls_a_client_with_a_certificate_needs_no_authorizer() {
     let function = Function::start(granting(json!([allow(&["Connect"], &["*"])])));
@@ -345,7 +320,9 @@ fn over_tls_a_client_with_a_certificate_needs_no_authorizer() {
     let device: IssuedPem = stand.device("device", &json!([everything()]));
     let mut own = stand.enter(&device, Version::V5, &Connect::new("own").user(MINE));
     assert_eq!(own.publish_message(Publish::new("a", "x"), 1), 0);
-    let mut other = Client::over(without_certificate(&stand), Version::V5);
+    let address = stand.server.addrs().mqtts.expect("a listener");
+    let stream = stand.shake_hands(address, None, &[]);
+    let mut other = Client::over(stream.expect("a handshake"), Version::V5);
     other.send_connect(&Connect::new("other"));
     assert_eq!(other.expect_connack().1, 0);
     assert_eq!(other.publish_message(Publish::new("a", "x"), 1), 0x87);
@@ -355,6 +332,123 @@ fn over_tls_a_client_with_a_certificate_needs_no_authorizer() {
     assert_eq!(*tls, json!({"serverName": "localhost"}));
     assert_eq!(event["protocolData"]["mqtt"]["clientId"], "other");
     assert!(function.events.try_recv().is_err(), "it was asked once");
+}
+
+/// AWS-ENDP-07
+#[test]
+fn at_the_door_for_everything_a_client_has_an_authorizer() {
+    both(|version| {
+        let function = Function::start(granting(json!([everything()])));
+        let stand = stand_with(&function, |config| config.listeners.alpn = Some(0));
+        let address = stand.server.addrs().alpn.expect("a listener");
+        let dial = |user: &str| {
+            let stream = stand.shake_hands(address, None, &["mqtt"]);
+            let mut client = Client::over(stream.expect("a handshake"), version);
+            client.send_connect(&Connect::new("car").user(user));
+            client
+        };
+        assert_eq!(dial(MINE).expect_connack().1, 0);
+        assert_eq!(function.event()["protocols"], json!(["tls", "mqtt"]));
+        dial("?x-amz-customauthorizer-name=absent").expect_refusal(0x87);
+    });
+}
+
+/// AWS-AUTH-02 AWS-ENDP-10 AWS-ID-42
+#[test]
+fn over_https_a_device_publishes_what_its_authorizer_allows() {
+    let function = Function::start(granting(json!([allow(&["Publish"], &["topic/a"])])));
+    let stand = stand_with(&function, |config| config.listeners.alpn = Some(0));
+    let mut watcher = dial(&stand, Version::V5);
+    watcher.send_connect(&Connect::new("watcher"));
+    watcher.expect_connack();
+    watcher.subscribe("#", 1);
+    let call = |line: &str, headers: &str| {
+        let (method, target) = line.split_once(' ').expect("a line");
+        let address = stand.server.addrs().alpn.expect("a listener");
+        let mut stream = stand.shake_hands(address, None, &[]).expect("a handshake");
+        exchange(&mut stream, &request(method, target, headers, "hello")).expect("an answer")
+    };
+    let named = "x-amz-customauthorizer-name: mine\r\ntok: t\r\n";
+    assert_eq!(call("POST /topics/a?qos=1", named).status, 200);
+    assert_eq!(watcher.receive().topic, "a");
+    let event = function.event();
+    assert_eq!(event["token"], "t");
+    assert_eq!(event["protocols"], json!(["tls", "http"]));
+    let data = &event["protocolData"];
+    assert_eq!(data["tls"]["serverName"], "localhost");
+    assert_eq!(data["http"]["queryString"], "?qos=1");
+    assert_eq!(data["http"]["headers"]["tok"], "t");
+    let in_query = "POST /topics/a?x-amz-customauthorizer-name=mine";
+    assert_eq!(call(in_query, "").status, 200);
+    assert_eq!(watcher.receive().topic, "a");
+    for (line, headers) in [
+        ("POST /topics/b", named),
+        ("POST /topics/a?retain=true", named),
+        ("GET /things/car/shadow", named),
+        ("POST /topics/a", "x-amz-customauthorizer-name: absent\r\n"),
+    ] {
+        call(line, headers).expect_forbidden();
+    }
+    function.answer(|_| Reply::Result(json!({"isAuthenticated": false})));
+    call("POST /topics/a", named).expect_forbidden();
+    function.answer(|_| Reply::Status(500));
+    call("POST /topics/a", named).expect_forbidden();
+    watcher.expect_only_pingresp();
+}
+
+/// AWS-AUTH-06
+#[test]
+fn an_answer_is_kept_for_a_connection_over_http_if_the_authorizer_says_so() {
+    let function = Function::start(|_| {
+        let mut said = ann(&json!([everything()]));
+        said["refreshAfterInSeconds"] = json!(300);
+        Reply::Result(said)
+    });
+    let stand = stand_with(&function, |config| config.listeners.alpn = Some(0));
+    let address = stand.server.addrs().alpn.expect("a listener");
+    let open = || stand.shake_hands(address, None, &[]).expect("a handshake");
+    let mut stream = open();
+    let mut call = |token: &str, is_asked: bool| {
+        let named = format!("x-amz-customauthorizer-name: mine\r\ntok: {token}\r\n");
+        let body = fresh("of any length");
+        let answer = exchange(&mut stream, &request("POST", "/topics/a", &named, &body));
+        assert_eq!(answer.expect("an answer").status, 200);
+        assert_eq!(function.events.try_recv().is_ok(), is_asked, "{token}");
+    };
+    call("t", true);
+    call("t", true);
+    let keeping = AuthorizerUpdate {
+        caching_for_http: Some(true),
+        ..AuthorizerUpdate::default()
+    };
+    stand.change(|draft| draft.update_authorizer("mine", keeping));
+    call("t", true);
+    call("t", false);
+    call("other", true);
+    call("other", false);
+    let clock = stand.server.clock();
+    let pass = |seconds| {
+        let passed = clock.advance_with_keep_alive(Duration::from_secs(seconds));
+        stand
+            .runtime
+            .block_on(passed)
+            .expect("a clock that goes on");
+    };
+    // The connection lasts for as long as it is not idle.
+    for _ in 0..38 {
+        pass(8);
+        call("other", false);
+        if stand.server.clock().ahead() > Duration::from_secs(295) {
+            break;
+        }
+    }
+    pass(8);
+    call("other", true);
+    stream = open();
+    let named = "x-amz-customauthorizer-name: mine\r\ntok: other\r\n";
+    let answer = exchange(&mut stream, &request("POST", "/topics/a", named, "x"));
+    assert_eq!(answer.expect("an answer").status, 200);
+    assert!(function.events.try_recv().is_ok(), "another connection");
 }
 
 /// AWS-FLOW-21 AWS-FLOW-23

@@ -58,7 +58,7 @@ impl Answer {
     }
 }
 
-fn request(method: &str, target: &str, headers: &str, body: &str) -> String {
+pub(crate) fn request(method: &str, target: &str, headers: &str, body: &str) -> String {
     format!(
         "{method} {target} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
@@ -66,7 +66,7 @@ fn request(method: &str, target: &str, headers: &str, body: &str) -> String {
 }
 
 /// Sends a request, and reads one answer.
-fn exchange(stream: &mut Tls, request: &str) -> io::Result<Answer> {
+pub(crate) fn exchange(stream: &mut Tls, request: &str) -> io::Result<Answer> {
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
     let head = loop {

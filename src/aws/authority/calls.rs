@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::broker::access::Authorization;
 use crate::policy::{Action, Attachment, Details};
 
 use super::Authority;
@@ -31,7 +32,7 @@ impl Authority {
         }
     }
 
-    /// Whether a caller may have all that is asked for.
+    /// Whether a caller may have all that is asked for, by what its authorizer says if one was asked.
     ///
     /// # Errors
     ///
@@ -39,6 +40,7 @@ impl Authority {
     pub(crate) fn permit(
         &self,
         caller: Client,
+        authorization: Option<&Authorization>,
         asked: &[Asked<'_>],
         now: Instant,
     ) -> Result<(), String> {
@@ -46,7 +48,11 @@ impl Authority {
             principal: caller.principal,
             source: caller.source,
         };
-        let mut bound = match self.inner.grants(&who, None, now) {
+        let grants = match authorization {
+            Some(authorization) => self.inner.authorized(&who, authorization),
+            None => self.inner.grants(&who, None, now),
+        };
+        let mut bound = match grants {
             Grants::Everything => return Ok(()),
             Grants::Nothing(why) => return Err(why.to_owned()),
             Grants::Policies(bound) => bound,

@@ -18,7 +18,7 @@ pub(crate) use answer::Answer;
 pub(crate) use evidence::{Evidence, Http, Mqtt};
 
 /// Names under which a client presents what all authorizers have in common (AWS-AUTH-01, -02).
-const NAME: &str = "x-amz-customauthorizer-name";
+pub(crate) const NAME: &str = "x-amz-customauthorizer-name";
 const SIGNATURE: &str = "x-amz-customauthorizer-signature";
 
 /// What a function is asked.
@@ -30,6 +30,9 @@ pub(crate) struct Question {
     pub(crate) function: String,
     /// In JSON.
     pub(crate) event: String,
+    /// Whether the answer holds for further requests on a connection (`enableCachingForHttp`).
+    #[cfg(feature = "http")]
+    pub(crate) is_kept: bool,
     /// What the event is about: the token, then the user name without parameters, as far as there are any.
     pub(crate) keys: Vec<String>,
 }
@@ -95,6 +98,8 @@ pub(crate) fn question_of(
     Ok(Question {
         authorizer: authorizer.name.clone(),
         function: authorizer.function_arn.clone(),
+        #[cfg(feature = "http")]
+        is_kept: authorizer.caching_for_http,
         event: evidence.event(proof.token, !authorizer.signing_disabled),
         keys: proof
             .token

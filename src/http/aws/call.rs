@@ -10,12 +10,14 @@ use uuid::Uuid;
 
 use crate::auth::Principal;
 use crate::aws::registry::{Attributes, Listed, Page};
+use crate::broker::access::Authorization;
 use crate::time::whole_seconds;
 
 use super::super::Api;
 use super::super::arrival::Arrival;
 use super::super::body::JsonBody;
 use super::super::query::pairs;
+use super::authorized;
 use super::permission::Proof;
 use super::refusal::Refusal;
 use super::route::Found;
@@ -32,6 +34,8 @@ pub(super) struct Call {
     pub(super) id: Uuid,
     /// Who makes it, where that had to be shown.
     pub(super) principal: Option<Principal>,
+    /// What the authorizer that it names says of who makes it.
+    pub(super) authorization: Option<Arc<Authorization>>,
     /// Where it comes from, as far as anybody knows.
     pub(super) arrival: Option<Arc<Arrival>>,
     path: Vec<(&'static str, String)>,
@@ -85,11 +89,19 @@ impl Call {
         };
         let bytes = body.as_ref().map_or(&[][..], JsonBody::bytes);
         let now = whole_seconds(api.host.now());
+        let arrival: Option<Arc<Arrival>> = parts.extensions.get().cloned();
+        let authorization = match proof {
+            Proof::Authorizer => {
+                Some(authorized::authorize(api, id, &parts, arrival.as_deref()).await?)
+            }
+            _ => None,
+        };
         let principal = proof.principal(api.host.config(), &parts, bytes, now)?;
         Ok(Self {
             id,
             principal,
-            arrival: parts.extensions.get().cloned(),
+            authorization,
+            arrival,
             path: found.members,
             query,
             headers: parts.headers,

@@ -4,7 +4,10 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use crate::aws::authorizer;
+
 use super::super::error::excerpt;
+use super::super::query::pairs;
 use super::operation::Service;
 use super::refusal::Refusal;
 
@@ -16,6 +19,7 @@ pub(super) struct Caller {
     /// The service that the credential's scope names, `AKID/DATE/REGION/SERVICE/aws4_request`.
     service: Option<String>,
     is_signed: bool,
+    names_authorizer: bool,
 }
 
 impl Caller {
@@ -34,7 +38,15 @@ impl Caller {
                 Some(excerpt(service).into_owned())
             }),
             is_signed: header.is_some() || in_query.is_some(),
+            names_authorizer: headers.contains_key(authorizer::NAME)
+                || pairs(uri)
+                    .is_ok_and(|pairs| pairs.iter().any(|(name, _)| name == authorizer::NAME)),
         }
+    }
+
+    /// Whether it names an authorizer, and no credential.
+    pub(super) fn names_authorizer(&self) -> bool {
+        self.names_authorizer && self.service.is_none()
     }
 
     pub(super) fn is_signed(&self) -> bool {

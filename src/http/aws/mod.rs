@@ -11,6 +11,7 @@
 
 mod attachments;
 mod authorities;
+mod authorized;
 mod authorizers;
 mod call;
 mod caller;
@@ -64,6 +65,7 @@ use route::Found;
 
 use host::without_nulls;
 
+pub(super) use authorized::Kept;
 pub(super) use host::Host;
 pub(super) use refused::RefusedCalls;
 
@@ -136,7 +138,7 @@ fn find(api: &Api, id: Uuid, request: &Request) -> Result<(Found, Proof), Box<Re
     let operation = found.operation;
     let arrival = request.extensions().get::<Arc<Arrival>>();
     let proof = Proof::wanted(
-        api.host.config(),
+        &api.host,
         &caller,
         arrival.map(|arrival| &**arrival),
         operation,

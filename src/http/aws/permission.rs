@@ -6,6 +6,7 @@
 //! | the door for everything, from this machine | the same |
 //! | the door for everything, from another machine | what is signed with an access key |
 //! | either door, with a certificate | the data planes, as the policies of the certificate say |
+//! | the API's port or the door for everything, and names an authorizer | the data planes, as that says |
 //!
 //! The policy of an access key binds it to the data planes in the same way; the control plane asks no policy
 //! (AWS-ID-45).
@@ -36,6 +37,8 @@ pub(super) enum Proof {
     Certificate(Arc<str>),
     /// Its signature has to.
     Signature,
+    /// Its authorizer says.
+    Authorizer,
 }
 
 impl Proof {
@@ -45,12 +48,18 @@ impl Proof {
     ///
     /// 403 for who has nothing to show.
     pub(super) fn wanted(
-        config: &Config,
+        host: &Host,
         caller: &Caller,
         arrival: Option<&Arrival>,
         operation: &Operation,
     ) -> Result<Self, Refusal> {
-        let has_keys = !config.access_keys.is_empty();
+        let has_keys = !host.config().access_keys.is_empty();
+        let has_certificate = arrival.is_some_and(|arrival| {
+            arrival.certificate.is_some() || arrival.takes_certificates_only()
+        });
+        if caller.names_authorizer() && operation.service != Service::Iot && !has_certificate {
+            return Ok(Self::Authorizer);
+        }
         let by_key = match has_keys {
             true => Self::Signature,
             false => Self::Needless,
@@ -90,7 +99,7 @@ impl Proof {
         now: i64,
     ) -> Result<Option<Principal>, Refusal> {
         match self {
-            Self::Needless => Ok(None),
+            Self::Needless | Self::Authorizer => Ok(None),
             Self::Certificate(id) => Ok(Some(Principal::Certificate(id))),
             Self::Signature => {
                 let id = signature::check(config, parts, body, now)?;
@@ -106,7 +115,9 @@ impl Proof {
 ///
 /// 403 if they do not allow it.
 pub(super) fn check(host: &Host, operation: &Operation, call: &Call) -> Result<(), Refusal> {
-    let Some(principal) = &call.principal else {
+    let authorization = call.authorization.as_deref();
+    let authorized = authorization.map(|said| Principal::Authorized(said.principal.clone()));
+    let Some(principal) = authorized.as_ref().or(call.principal.as_ref()) else {
         return Ok(());
     };
     let (Some(authority), true) = (host.authority(), operation.service != Service::Iot) else {
@@ -117,7 +128,7 @@ pub(super) fn check(host: &Host, operation: &Operation, call: &Call) -> Result<(
         source: call.arrival.as_deref().map(source).unwrap_or_default(),
     };
     let now = host.engine().clock.now().now;
-    let Err(reason) = authority.permit(caller, &asked(operation, call)?, now) else {
+    let Err(reason) = authority.permit(caller, authorization, &asked(operation, call)?, now) else {
         return Ok(());
     };
     if let Some(arrival) = &call.arrival {
