@@ -48,12 +48,12 @@ impl Proof {
     ///
     /// 403 for who has nothing to show.
     pub(super) fn wanted(
-        host: &Host,
+        config: &Config,
         caller: &Caller,
         arrival: Option<&Arrival>,
         operation: &Operation,
     ) -> Result<Self, Refusal> {
-        let has_keys = !host.config().access_keys.is_empty();
+        let has_keys = !config.access_keys.is_empty();
         let has_certificate = arrival.is_some_and(|arrival| {
             arrival.certificate.is_some() || arrival.takes_certificates_only()
         });
