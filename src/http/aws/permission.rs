@@ -191,7 +191,7 @@ fn asked<'c>(operation: &Operation, call: &'c Call) -> Result<Vec<Asked<'c>>, Re
 
 #[cfg(all(test, feature = "doors"))]
 mod tests {
-    use axum::http::header::AUTHORIZATION;
+    use axum::http::HeaderName;
     use axum::http::{HeaderMap, Uri};
 
     use super::super::route;
@@ -221,7 +221,7 @@ mod tests {
     }
 
     /// What has to be shown for a call of the control plane, and for one of the data plane: a letter each.
-    fn wanted(arrival: Option<&Arrival>, has_keys: bool, is_signed: bool) -> String {
+    fn wanted(arrival: Option<&Arrival>, has_keys: bool, shown: Option<(&str, &str)>) -> String {
         let mut config = Config::aws();
         if has_keys {
             config.access_keys.push(AccessKey {
@@ -230,13 +230,11 @@ mod tests {
                 policy: None,
             });
         }
-        let mut headers = HeaderMap::new();
-        if is_signed {
-            headers.insert(
-                AUTHORIZATION,
-                "AWS4-HMAC-SHA256 x".parse().expect("a value"),
-            );
-        }
+        let header = |(name, value): (&str, &str)| {
+            let name: HeaderName = name.parse().expect("a name");
+            (name, value.parse().expect("a value"))
+        };
+        let headers = HeaderMap::from_iter(shown.map(header));
         let caller = Caller::of(&headers, &Uri::from_static("/"));
         let letter = |name: &str| {
             let mut all = route::OPERATIONS.iter().copied().flatten();
@@ -245,43 +243,60 @@ mod tests {
                 Ok(Proof::Needless) => 'n',
                 Ok(Proof::Certificate(_)) => 'c',
                 Ok(Proof::Signature) => 's',
+                Ok(Proof::Authorizer) => 'a',
                 Err(_) => '-',
             }
         };
         ["ListThings", "Publish"].map(letter).iter().collect()
     }
 
-    /// Columns: unsigned, signed; and the same with access keys.
+    /// Columns: with nothing, a signature, an authorizer; and the same where there are access keys.
     #[test]
     fn what_has_to_be_shown_follows_from_where_a_call_comes_from() {
         let (door, devices) = (Entrance::Door, Entrance::DeviceDoor);
         for (arrival, expected) in [
-            (None, "nn nn ss ss"),
+            (None, "nn nn na ss ss sa"),
             (
                 Some(arrival(Entrance::Own, THERE, false, "")),
-                "nn nn ss ss",
+                "nn nn na ss ss sa",
             ),
-            (Some(arrival(door, HERE, false, "http/1.1")), "nn nn ss ss"),
-            (Some(arrival(door, THERE, false, "http/1.1")), "-- -- ss ss"),
-            (Some(arrival(door, HERE, true, "http/1.1")), "-c -c -c ss"),
-            (Some(arrival(door, THERE, true, "http/1.1")), "-c -c -c ss"),
+            (
+                Some(arrival(door, HERE, false, "http/1.1")),
+                "nn nn na ss ss sa",
+            ),
+            (
+                Some(arrival(door, THERE, false, "http/1.1")),
+                "-- -- -a ss ss sa",
+            ),
+            (
+                Some(arrival(door, HERE, true, "http/1.1")),
+                "-c -c -c -c ss -c",
+            ),
+            (
+                Some(arrival(door, THERE, true, "http/1.1")),
+                "-c -c -c -c ss -c",
+            ),
             (
                 Some(arrival(door, HERE, true, HTTP_CERTIFIED)),
-                "-c -c -c -c",
+                "-c -c -c -c -c -c",
             ),
-            (Some(arrival(devices, HERE, true, "")), "-c -c -c -c"),
-            (Some(arrival(devices, HERE, false, "")), "-- -- -- --"),
+            (Some(arrival(devices, HERE, true, "")), "-c -c -c -c -c -c"),
+            (Some(arrival(devices, HERE, false, "")), "-- -- -- -- -- --"),
         ] {
-            let columns = [(false, false), (false, true), (true, false), (true, true)];
-            let found = columns
-                .map(|(has_keys, is_signed)| wanted(arrival.as_deref(), has_keys, is_signed));
+            let shown = [
+                None,
+                Some(("authorization", "AWS4-HMAC-SHA256 x")),
+                Some(("x-amz-customauthorizer-name", "mine")),
+            ];
+            let columns = [false, true]
+                .map(|has_keys| shown.map(|shown| wanted(arrival.as_deref(), has_keys, shown)));
             let text = arrival.map_or("no arrival".to_owned(), |arrival| {
                 format!(
                     "{:?} {} {:?}",
                     arrival.entrance, arrival.peer, arrival.certificate
                 )
             });
-            assert_eq!(found.join(" "), expected, "{text}");
+            assert_eq!(columns.as_flattened().join(" "), expected, "{text}");
         }
     }
 }
