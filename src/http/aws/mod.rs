@@ -138,7 +138,7 @@ fn find(api: &Api, id: Uuid, request: &Request) -> Result<(Found, Proof), Box<Re
     let operation = found.operation;
     let arrival = request.extensions().get::<Arc<Arrival>>();
     let proof = Proof::wanted(
-        &api.host,
+        api.host.config(),
         &caller,
         arrival.map(|arrival| &**arrival),
         operation,

@@ -48,12 +48,12 @@ impl Proof {
     ///
     /// 403 for who has nothing to show.
     pub(super) fn wanted(
-        host: &Host,
+        config: &Config,
         caller: &Caller,
         arrival: Option<&Arrival>,
         operation: &Operation,
     ) -> Result<Self, Refusal> {
-        let has_keys = !host.config().access_keys.is_empty();
+        let has_keys = !config.access_keys.is_empty();
         let has_certificate = arrival.is_some_and(|arrival| {
             arrival.certificate.is_some() || arrival.takes_certificates_only()
         });
@@ -220,8 +220,17 @@ mod tests {
         Arrival::new(entrance, &facts)
     }
 
+    /// A call.
+    #[derive(Clone, Copy)]
+    enum Call {
+        Plain,
+        Signed,
+        /// It names an authorizer.
+        Named,
+    }
+
     /// What has to be shown for a call of the control plane, and for one of the data plane: a letter each.
-    fn wanted(arrival: Option<&Arrival>, has_keys: bool, is_signed: bool) -> String {
+    fn wanted(arrival: Option<&Arrival>, has_keys: bool, call: Call) -> String {
         let mut config = Config::aws();
         if has_keys {
             config.access_keys.push(AccessKey {
@@ -231,13 +240,17 @@ mod tests {
             });
         }
         let mut headers = HeaderMap::new();
-        if is_signed {
+        let uri = match call {
+            Call::Plain | Call::Signed => Uri::from_static("/"),
+            Call::Named => Uri::from_static("/?x-amz-customauthorizer-name=a"),
+        };
+        if let Call::Signed = call {
             headers.insert(
                 AUTHORIZATION,
                 "AWS4-HMAC-SHA256 x".parse().expect("a value"),
             );
         }
-        let caller = Caller::of(&headers, &Uri::from_static("/"));
+        let caller = Caller::of(&headers, &uri);
         let letter = |name: &str| {
             let mut all = route::OPERATIONS.iter().copied().flatten();
             let operation = all.find(|operation| operation.name == name);
@@ -245,36 +258,50 @@ mod tests {
                 Ok(Proof::Needless) => 'n',
                 Ok(Proof::Certificate(_)) => 'c',
                 Ok(Proof::Signature) => 's',
+                Ok(Proof::Authorizer) => 'a',
                 Err(_) => '-',
             }
         };
         ["ListThings", "Publish"].map(letter).iter().collect()
     }
 
-    /// Columns: unsigned, signed; and the same with access keys.
+    /// Columns: unsigned, signed, with an authorizer; and the same with access keys.
     #[test]
     fn what_has_to_be_shown_follows_from_where_a_call_comes_from() {
         let (door, devices) = (Entrance::Door, Entrance::DeviceDoor);
         for (arrival, expected) in [
-            (None, "nn nn ss ss"),
+            (None, "nn nn na ss ss sa"),
             (
                 Some(arrival(Entrance::Own, THERE, false, "")),
-                "nn nn ss ss",
+                "nn nn na ss ss sa",
             ),
-            (Some(arrival(door, HERE, false, "http/1.1")), "nn nn ss ss"),
-            (Some(arrival(door, THERE, false, "http/1.1")), "-- -- ss ss"),
-            (Some(arrival(door, HERE, true, "http/1.1")), "-c -c -c ss"),
-            (Some(arrival(door, THERE, true, "http/1.1")), "-c -c -c ss"),
+            (
+                Some(arrival(door, HERE, false, "http/1.1")),
+                "nn nn na ss ss sa",
+            ),
+            (
+                Some(arrival(door, THERE, false, "http/1.1")),
+                "-- -- -a ss ss sa",
+            ),
+            (
+                Some(arrival(door, HERE, true, "http/1.1")),
+                "-c -c -c -c ss -c",
+            ),
+            (
+                Some(arrival(door, THERE, true, "http/1.1")),
+                "-c -c -c -c ss -c",
+            ),
             (
                 Some(arrival(door, HERE, true, HTTP_CERTIFIED)),
-                "-c -c -c -c",
+                "-c -c -c -c -c -c",
             ),
-            (Some(arrival(devices, HERE, true, "")), "-c -c -c -c"),
-            (Some(arrival(devices, HERE, false, "")), "-- -- -- --"),
+            (Some(arrival(devices, HERE, true, "")), "-c -c -c -c -c -c"),
+            (Some(arrival(devices, HERE, false, "")), "-- -- -- -- -- --"),
         ] {
-            let columns = [(false, false), (false, true), (true, false), (true, true)];
-            let found = columns
-                .map(|(has_keys, is_signed)| wanted(arrival.as_deref(), has_keys, is_signed));
+            let calls = [Call::Plain, Call::Signed, Call::Named];
+            let columns = [false, true]
+                .map(|has_keys| calls.map(|call| wanted(arrival.as_deref(), has_keys, call)));
+            let found = columns.as_flattened();
             let text = arrival.map_or("no arrival".to_owned(), |arrival| {
                 format!(
                     "{:?} {} {:?}",
