@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use roundel::aws::registry::{AuthorizerUpdate, NewAuthorizer};
 use roundel::config::{ClientCert, Lambda};
-use roundel::{Config, IssuedPem, QoS};
+use roundel::{Config, IssuedPem};
 use serde_json::{Value, json};
 
 use crate::doors::{exchange, request};
@@ -191,12 +191,10 @@ fn a_client_that_names_an_authorizer_is_whom_that_says_it_is() {
         ])));
         let stand = stand_of(&function);
         let topic = "$aws/events/presence/connected/car";
-        let events = stand.server.subscribe(topic, QoS::AtLeastOnce);
-        let mut events = events.expect("a subscription");
+        let mut events = stand.events(topic);
         let connect = Connect::new("car").user(MINE).password("secret");
         let mut client = enter(&stand, version, &connect);
-        let message = stand.runtime.block_on(events.next()).expect("a broker");
-        let told: Value = serde_json::from_slice(&message.payload).expect("JSON");
+        let told = stand.event(&mut events);
         assert_eq!(told["principalIdentifier"], "ann");
         let event = function.event();
         assert_eq!(event["token"], "t");
@@ -223,11 +221,9 @@ fn who_is_not_authenticated_is_refused_whatever_the_policies() {
         let function = Function::start(|_| Reply::Result(json!({"isAuthenticated": false})));
         let stand = stand_of(&function);
         let topic = "$aws/events/presence/connect_failed/car";
-        let events = stand.server.subscribe(topic, QoS::AtLeastOnce);
-        let mut events = events.expect("a subscription");
+        let mut events = stand.events(topic);
         refuse(&stand, version, &Connect::new("car").user(MINE));
-        let message = stand.runtime.block_on(events.next()).expect("a broker");
-        let told: Value = serde_json::from_slice(&message.payload).expect("JSON");
+        let told = stand.event(&mut events);
         assert_eq!(told["connectFailureReason"], "AUTHORIZATION_FAILED");
         assert!(told["principalIdentifier"].is_null(), "{told}");
         // Nobody else is asked, and who names none is let in: there are no policies.
@@ -426,23 +422,15 @@ fn an_answer_is_kept_for_a_connection_over_http_if_the_authorizer_says_so() {
     call("t", false);
     call("other", true);
     call("other", false);
-    let clock = stand.server.clock();
-    let pass = |seconds| {
-        let passed = clock.advance_with_keep_alive(Duration::from_secs(seconds));
-        stand
-            .runtime
-            .block_on(passed)
-            .expect("a clock that goes on");
-    };
     // The connection lasts for as long as it is not idle.
     for _ in 0..38 {
-        pass(8);
+        stand.pass(8);
         call("other", false);
         if stand.server.clock().ahead() > Duration::from_secs(295) {
             break;
         }
     }
-    pass(8);
+    stand.pass(8);
     call("other", true);
     stream = open();
     let named = "x-amz-customauthorizer-name: mine\r\ntok: other\r\n";
@@ -545,12 +533,7 @@ fn a_function_has_five_seconds_and_is_hung_up_on_when_the_client_goes() {
     assert!(asked.iter().all(|event| !event.is_null()));
     gone.vanish();
     assert_eq!(function.event(), Value::Null, "the line of who has gone");
-    let clock = stand.server.clock();
-    let passed = clock.advance_with_keep_alive(Duration::from_secs(6));
-    stand
-        .runtime
-        .block_on(passed)
-        .expect("a clock that goes on");
+    stand.pass(6);
     slow.expect_refusal(0x87);
     assert_eq!(function.event(), Value::Null);
 }
@@ -566,24 +549,14 @@ fn a_connection_ends_when_the_time_is_over_that_the_authorizer_gave() {
         });
         let stand = stand_of(&function);
         let topic = "$aws/events/presence/disconnected/car";
-        let events = stand.server.subscribe(topic, QoS::AtLeastOnce);
-        let mut events = events.expect("a subscription");
+        let mut events = stand.events(topic);
         let connect = Connect::new("car").user(MINE).keep_alive(1200);
         let mut client = enter(&stand, version, &connect);
-        let pass = |seconds| {
-            let clock = stand.server.clock();
-            let passed = clock.advance_with_keep_alive(Duration::from_secs(seconds));
-            stand
-                .runtime
-                .block_on(passed)
-                .expect("a clock that goes on");
-        };
-        pass(590);
+        stand.pass(590);
         client.publish("a", "x", 1);
-        pass(11);
+        stand.pass(11);
         client.expect_error(0x87);
-        let message = stand.runtime.block_on(events.next()).expect("a broker");
-        let told: Value = serde_json::from_slice(&message.payload).expect("JSON");
+        let told = stand.event(&mut events);
         assert_eq!(told["disconnectReason"], "CUSTOMAUTH_TTL_EXPIRATION");
         assert_eq!(told["principalIdentifier"], "ann");
         assert_eq!(told["clientInitiatedDisconnect"], false);
@@ -611,14 +584,6 @@ fn an_authorizer_is_asked_again_and_what_it_says_then_holds() {
         client.subscribe("+", 1);
         client.publish("a", "a", 1);
         assert_eq!(client.receive().topic, "a");
-        let pass = || {
-            let clock = stand.server.clock();
-            let passed = clock.advance_with_keep_alive(Duration::from_secs(301));
-            stand
-                .runtime
-                .block_on(passed)
-                .expect("a clock that goes on");
-        };
         // A change of the registry changes nothing for this client.
         stand.change(|draft| {
             let nothing = document(&json!([everything()]));
@@ -626,7 +591,7 @@ fn an_authorizer_is_asked_again_and_what_it_says_then_holds() {
         });
         // While it is asked, the client is heard, and goes by what was said before.
         function.answer(|_| Reply::Silence);
-        pass();
+        stand.pass(301);
         let again = function.event();
         assert_eq!(again, first, "the same is presented again");
         client.publish("a", "a", 1);
@@ -640,7 +605,7 @@ fn an_authorizer_is_asked_again_and_what_it_says_then_holds() {
         function.event();
         client.subscribe("+", 1);
         function.answer(saying(json!([common, allow(&["Receive"], &["topic/c"])])));
-        pass();
+        stand.pass(301);
         function.event();
         let mut heard = Vec::new();
         while heard.last().is_none_or(|topic| topic != "c") {
@@ -650,7 +615,7 @@ fn an_authorizer_is_asked_again_and_what_it_says_then_holds() {
             heard.push(client.receive().topic);
         }
         function.answer(|_| Reply::Result(json!({"isAuthenticated": false})));
-        pass();
+        stand.pass(301);
         function.event();
         let mut rest = client.drain();
         rest.retain(|packet| !matches!(packet, Packet::Publish(_)));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use roundel::aws::registry::{NewAuthorizer, NewThing, PrincipalType, RegisterStatus, Resource};
 use roundel::config::{AccessKey, Lambda, PolicyMode};
-use roundel::{Config, IssuedPem, QoS};
+use roundel::{Config, IssuedPem};
 use rustls::AlertDescription;
 use serde_json::{Value, json};
 
@@ -379,8 +379,7 @@ fn connection_over_websocket_ends_after_its_time() {
             config.listeners.ws = Some(0);
         });
         let topic = "$aws/events/presence/disconnected/car";
-        let events = stand.server.subscribe(topic, QoS::AtLeastOnce);
-        let mut events = events.expect("a subscription");
+        let mut events = stand.events(topic);
         let addrs = stand.server.addrs();
         let dial = |address: Option<SocketAddr>| {
             let stream = TcpStream::connect(address.expect("a listener")).expect("it accepts");
@@ -394,20 +393,11 @@ fn connection_over_websocket_ends_after_its_time() {
             client.send_connect(&Connect::new(name).keep_alive(1200));
             assert_eq!(client.expect_connack().1, 0);
         }
-        let pass = |seconds| {
-            let clock = stand.server.clock();
-            let passed = clock.advance_with_keep_alive(Duration::from_secs(seconds));
-            stand
-                .runtime
-                .block_on(passed)
-                .expect("a clock that goes on");
-        };
-        pass(590);
+        stand.pass(590);
         client.publish("a", "x", 1);
-        pass(11);
+        stand.pass(11);
         client.expect_error(0xA0);
-        let message = stand.runtime.block_on(events.next()).expect("a broker");
-        let told: Value = serde_json::from_slice(&message.payload).expect("JSON");
+        let told = stand.event(&mut events);
         assert_eq!(told["disconnectReason"], "WEBSOCKET_TTL_EXPIRATION");
         other.publish("a", "x", 1);
     });

@@ -3,12 +3,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use roundel::aws::registry::{
     CaUpdate, CertificateMode, CertificateStatus, Error, EventType, NewCa, NewThing, RegisterStatus,
 };
-use roundel::{Authority, IssuedPem, KeyKind, QoS, Subscription};
+use roundel::{Authority, IssuedPem, KeyKind};
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::Value;
 
@@ -67,13 +66,6 @@ fn is_stranger(stand: &Stand, identity: &IssuedPem) -> bool {
     alert.is_some_and(|alert| alert.to_string().contains("fatal alert"))
 }
 
-fn event(stand: &Stand, events: &mut Subscription) -> Value {
-    let next = async { tokio::time::timeout(Duration::from_secs(10), events.next()).await };
-    let message = stand.runtime.block_on(next);
-    let message = message.expect("an event").expect("a broker");
-    serde_json::from_slice(&message.payload).expect("JSON")
-}
-
 /// AWS-ID-04 AWS-ID-05 AWS-TLS-12 AWS-RSV-06
 #[test]
 fn a_certificate_of_a_registered_authority_registers_itself_and_waits() {
@@ -84,8 +76,7 @@ fn a_certificate_of_a_registered_authority_registers_itself_and_waits() {
         assert!(is_stranger(&stand, &device));
         let ca = elsewhere.register(&stand, true);
         let topic = format!("$aws/events/certificates/registered/{ca}");
-        let events = stand.server.subscribe(&topic, QoS::AtLeastOnce);
-        let mut events = events.expect("a subscription");
+        let mut events = stand.events(&topic);
         let connect = || Connect::new("car");
         stand.cut(&device, version, &connect());
         let registry = stand.server.registry().expect("a registry");
@@ -96,7 +87,7 @@ fn a_certificate_of_a_registered_authority_registers_itself_and_waits() {
         };
         assert_eq!(known().status, CertificateStatus::PendingActivation);
         assert_eq!(known().ca.as_ref(), Some(&ca));
-        let first = event(&stand, &mut events);
+        let first = stand.event(&mut events);
         assert_eq!(first["certificateId"], id.as_str());
         assert_eq!(first["caCertificateId"], ca);
         assert_eq!(first["certificateStatus"], "PENDING_ACTIVATION");
@@ -105,7 +96,7 @@ fn a_certificate_of_a_registered_authority_registers_itself_and_waits() {
         assert_eq!(first["certificateRegistrationTimestamp"], Value::Null);
         assert_eq!(first["timestamp"], known().created);
         stand.cut(&device, version, &connect());
-        let second = event(&stand, &mut events);
+        let second = stand.event(&mut events);
         let created = known().created.to_string();
         assert_eq!(second["certificateRegistrationTimestamp"], created);
         stand.change(|draft| draft.update_certificate(id, RegisterStatus::Active));

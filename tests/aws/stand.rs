@@ -4,10 +4,10 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use roundel::aws::registry::{Draft, Error, Means, RegisterStatus, Resource};
-use roundel::{Config, IssuedPem, KeyKind, Server};
+use roundel::{Config, IssuedPem, KeyKind, QoS, Server, Subscription};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -159,6 +159,29 @@ impl Stand {
 }
 
 impl Stand {
+    /// Lets so many seconds pass, for live connections too.
+    #[track_caller]
+    pub(crate) fn pass(&self, seconds: u64) {
+        let clock = self.server.clock();
+        let passed = clock.advance_with_keep_alive(Duration::from_secs(seconds));
+        self.runtime.block_on(passed).expect("a clock that goes on");
+    }
+
+    /// What is published on `topic` from now on.
+    pub(crate) fn events(&self, topic: &str) -> Subscription {
+        let events = self.server.subscribe(topic, QoS::AtLeastOnce);
+        events.expect("a subscription")
+    }
+
+    /// The next event, in JSON.
+    #[track_caller]
+    pub(crate) fn event(&self, events: &mut Subscription) -> Value {
+        let next = async { tokio::time::timeout(DEADLINE, events.next()).await };
+        let message = self.runtime.block_on(next);
+        let message = message.expect("an event").expect("a broker");
+        serde_json::from_slice(&message.payload).expect("JSON")
+    }
+
     /// Asks over HTTP, and gets a successful answer in JSON.
     #[track_caller]
     pub(crate) fn ask(&self, method: &str, target: &str, body: &str) -> Value {

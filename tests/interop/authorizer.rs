@@ -1,7 +1,5 @@
 //! Custom authorizers with the AWS IoT Device SDK.
 
-use std::fs;
-
 use libtest_mimic::Trial;
 
 use crate::broker::{Broker, Profile, Transport, file, python};
@@ -29,20 +27,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// AWS-AUTH-01 AWS-AUTH-03 AWS-FLOW-21 to AWS-FLOW-23 AWS-FLOW-50
 fn sdk_names_it() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let config = folder.path().join("roundel.toml");
-    fs::write(&config, FUNCTION).expect("a file");
-    let flags = [
-        "--config".as_ref(),
-        config.as_os_str(),
-        "--registry".as_ref(),
-        "memory".as_ref(),
-        "--wss-port".as_ref(),
-        "0".as_ref(),
-        "--client-cert".as_ref(),
-        "optional".as_ref(),
-    ];
-    let broker = Broker::start_with(Profile::Aws, &flags);
+    let flags = ["--wss-port", "0", "--client-cert", "optional"];
+    let broker = Broker::start_configured(Profile::Aws, FUNCTION, &flags);
     let mut command = python();
     command.arg(file("clients").join("aws_authorizer.py"));
     command.args(["--endpoint", &broker.http()]);

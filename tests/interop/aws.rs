@@ -1,7 +1,5 @@
 //! The control plane with clients of AWS: boto3, whose service model every answer is held against.
 
-use std::ffi::OsStr;
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -35,12 +33,7 @@ good = '''{"isAuthenticated": true, "principalId": "ann", "refreshAfterInSeconds
 
 /// Every operation that `docs/aws-operations.md` lists, and the refusals of all others.
 fn every_operation() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let config = folder.path().join("roundel.toml");
-    fs::write(&config, FUNCTION).expect("it can be written");
-    let flags = ["--registry", "memory", "--mqtt-port", "0", "--config"].map(OsStr::new);
-    let flags = [&flags[..], &[config.as_os_str()]].concat();
-    let broker = Broker::start_with(Profile::Aws, &flags);
+    let broker = Broker::start_configured(Profile::Aws, FUNCTION, &["--mqtt-port", "0"]);
     let mut command = script("boto3_control_plane.py");
     let operations = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/aws-operations.md");
     command.args(["--endpoint", &broker.http()]);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -72,6 +73,18 @@ impl Broker {
     pub(crate) fn start_with(profile: Profile, flags: &[&OsStr]) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+        Self::start_in(folder, profile, flags, &HashMap::new())
+    }
+
+    /// Starts a broker with a registry in memory, this configuration, and more flags.
+    #[track_caller]
+    pub(crate) fn start_configured(profile: Profile, config: &str, flags: &[&str]) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let file = folder.path().join("roundel.toml");
+        fs::write(&file, config).expect("a file");
+        let flags = ["--registry", "memory"].iter().chain(flags);
+        let mut flags: Vec<OsString> = flags.map(OsString::from).collect();
+        flags.extend(["--config".into(), file.into()]);
         Self::start_in(folder, profile, flags, &HashMap::new())
     }
 

@@ -1,7 +1,5 @@
 //! Signatures of AWS (SigV4), made by boto3 and by the AWS Common Runtime.
 
-use std::fs;
-
 use libtest_mimic::Trial;
 
 use crate::broker::{Broker, Profile, file, python};
@@ -38,22 +36,15 @@ pub(crate) fn trials() -> Vec<Trial> {
 ///
 /// AWS-API-47 AWS-FLOW-40 to AWS-FLOW-46 AWS-ID-10
 fn calls_and_websockets(listener: &str, endpoint: fn(&Broker) -> String) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let config = folder.path().join("keys.toml");
-    fs::write(&config, KEYS).expect("a file");
     let flags = [
-        "--config".as_ref(),
-        config.as_os_str(),
-        "--registry".as_ref(),
-        "memory".as_ref(),
-        "--wss-port".as_ref(),
-        "0".as_ref(),
-        "--alpn-port".as_ref(),
-        "0".as_ref(),
-        "--client-cert".as_ref(),
-        "optional".as_ref(),
+        "--wss-port",
+        "0",
+        "--alpn-port",
+        "0",
+        "--client-cert",
+        "optional",
     ];
-    let broker = Broker::start_with(Profile::Aws, &flags);
+    let broker = Broker::start_configured(Profile::Aws, KEYS, &flags);
     let mut command = python();
     command.arg(file("clients").join("aws_signed.py"));
     command.args(["--endpoint", &endpoint(&broker)]);

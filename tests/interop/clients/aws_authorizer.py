@@ -2,7 +2,6 @@
 
 import argparse
 import base64
-from concurrent.futures import Future
 
 import boto3
 from awsiot import mqtt5_client_builder
@@ -10,7 +9,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
 import pki
-from cases import DEADLINE_S, check, report_all
+import sdk
+from cases import check, report_all
 
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:authorize"
 
@@ -37,22 +37,11 @@ def sign(token):
 
 def enters(builder, port, name, **arguments):
     """Whether a client of MQTT 5 is let in."""
-    connected, stopped = Future(), Future()
-
-    def settle(result):
-        if not connected.done():
-            connected.set_result(result)
-
-    client = builder(endpoint="localhost", port=port, ca_filepath=ARGS.ca,
-                     auth_authorizer_name=name, client_id=f"car-{name}",
-                     on_lifecycle_connection_success=lambda _: settle(True),
-                     on_lifecycle_connection_failure=lambda _: settle(False),
-                     on_lifecycle_stopped=stopped.set_result, **arguments)
-    client.start()
-    result = connected.result(DEADLINE_S)
-    client.stop()
-    stopped.result(DEADLINE_S)
-    return result
+    entrant = sdk.Entrant(lambda **callbacks: builder(
+        endpoint="localhost", port=port, ca_filepath=ARGS.ca, auth_authorizer_name=name,
+        client_id=f"car-{name}", **callbacks, **arguments))
+    entrant.stop()
+    return entrant.is_connected
 
 
 WAYS = [

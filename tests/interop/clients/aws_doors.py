@@ -8,14 +8,13 @@ import http.client
 import json
 import ssl
 import uuid
-from concurrent.futures import Future
 
 import boto3
 from awscrt import auth, io, mqtt, mqtt5
-from awscrt.exceptions import AwsCrtError
 from awsiot import mqtt5_client_builder, mqtt_connection_builder
 from botocore.exceptions import ClientError
 
+import sdk
 from cases import DEADLINE_S, check, report_all
 
 REGION = "us-east-1"
@@ -31,26 +30,14 @@ ARGS = PARSER.parse_args()
 
 def enters(make):
     """Whether a client of MQTT 5, made with these callbacks, connects and publishes."""
-    connected, stopped = Future(), Future()
-
-    def failed(data):
-        if not connected.done():
-            connected.set_exception(data.exception)
-
-    client = make(
-        on_lifecycle_connection_success=connected.set_result,
-        on_lifecycle_connection_failure=failed,
-        on_lifecycle_stopped=stopped.set_result)
-    client.start()
+    entrant = sdk.Entrant(make)
     try:
-        connected.result(DEADLINE_S)
+        if not entrant.is_connected:
+            return False
         packet = mqtt5.PublishPacket(topic="t", payload="x", qos=mqtt5.QoS.AT_LEAST_ONCE)
-        return int(client.publish(packet).result(DEADLINE_S).puback.reason_code) == 0
-    except AwsCrtError:
-        return False
+        return int(entrant.client.publish(packet).result(DEADLINE_S).puback.reason_code) == 0
     finally:
-        client.stop()
-        stopped.result(DEADLINE_S)
+        entrant.stop()
 
 
 def with_alpn(*names):

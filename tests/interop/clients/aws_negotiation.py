@@ -5,7 +5,6 @@ The values are those that the test suite of aws-crt-python asserts against the s
 line, as the clients of the matrix do.
 """
 
-import argparse
 import queue
 import uuid
 from concurrent.futures import Future
@@ -13,15 +12,10 @@ from concurrent.futures import Future
 from awscrt import mqtt5
 from awsiot import mqtt5_client_builder
 
+import sdk
 from cases import DEADLINE_S, check, report
 
-PARSER = argparse.ArgumentParser(description=__doc__)
-PARSER.add_argument("--endpoint", required=True)
-PARSER.add_argument("--port", type=int, required=True)
-PARSER.add_argument("--ca_file", required=True)
-PARSER.add_argument("--cert", required=True)
-PARSER.add_argument("--key", required=True)
-ARGS = PARSER.parse_args()
+ARGS = sdk.arguments(__doc__)
 
 
 class Client:

@@ -5,7 +5,6 @@ delete, classic and named, with its MQTT 5 client and with its MQTT 3.1.1 one. O
 CA are passed on besides what the sample needs (AWS-FLOW-30, -31, -34 to -36).
 """
 
-import argparse
 import queue
 from concurrent.futures import Future
 
@@ -13,15 +12,10 @@ from awscrt import mqtt_request_response
 from awsiot import ServiceStreamOptions, V2ServiceException, iotshadow
 from awsiot import mqtt5_client_builder, mqtt_connection_builder
 
+import sdk
 from cases import DEADLINE_S, check, report_all
 
-PARSER = argparse.ArgumentParser(description=__doc__)
-PARSER.add_argument("--endpoint", required=True)
-PARSER.add_argument("--port", type=int, required=True)
-PARSER.add_argument("--ca_file", required=True)
-PARSER.add_argument("--cert", required=True)
-PARSER.add_argument("--key", required=True)
-ARGS = PARSER.parse_args()
+ARGS = sdk.arguments(__doc__)
 IDENTITY = {
     "endpoint": ARGS.endpoint,
     "port": ARGS.port,
@@ -32,16 +26,10 @@ IDENTITY = {
 
 
 def mqtt5_client(client_id):
-    connected = Future()
-    client = mqtt5_client_builder.mtls_from_path(
-        **IDENTITY,
-        client_id=client_id,
-        on_lifecycle_connection_success=connected.set_result,
-        on_lifecycle_connection_failure=lambda data: connected.set_exception(data.exception),
-    )
-    client.start()
-    connected.result(DEADLINE_S)
-    return client
+    entrant = sdk.Entrant(lambda **callbacks: mqtt5_client_builder.mtls_from_path(
+        **IDENTITY, client_id=client_id, **callbacks))
+    check("connected", entrant.is_connected, True)
+    return entrant.client
 
 
 def mqtt3_connection(client_id):
@@ -65,15 +53,15 @@ class Shadow:
         self._connection = connection
         self._client = iotshadow.IotShadowClientV2(connection, options)
         self._of = {"thing_name": thing}
-        self._kind = "Shadow"
+        # How the SDK begins the names of its classes and functions.
+        self._kind, self._name = "Shadow", "shadow"
         if name is not None:
             self._of["shadow_name"] = name
-            self._kind = "NamedShadow"
+            self._kind, self._name = "NamedShadow", "named_shadow"
 
     def _ask(self, verb, **members):
         request = getattr(iotshadow, f"{verb}{self._kind}Request")(**self._of, **members)
-        snake = {"Shadow": "shadow", "NamedShadow": "named_shadow"}[self._kind]
-        return getattr(self._client, f"{verb.lower()}_{snake}")(request).result(DEADLINE_S)
+        return getattr(self._client, f"{verb.lower()}_{self._name}")(request).result(DEADLINE_S)
 
     def get(self):
         return self._ask("Get")
@@ -92,7 +80,7 @@ class Shadow:
             return error.modeled_error.code
         return None
 
-    def _stream(self, create, kind):
+    def _stream(self, kind, verb):
         events, subscribed = queue.Queue(), Future()
 
         def note(event):
@@ -102,32 +90,26 @@ class Shadow:
         options = ServiceStreamOptions(
             incoming_event_listener=events.put, subscription_status_listener=note
         )
-        operation = create(getattr(iotshadow, kind)(**self._of), options)
+        request = getattr(iotshadow, f"{self._kind}{kind}SubscriptionRequest")(**self._of)
+        create = getattr(self._client, f"create_{self._name}_{verb}_stream")
+        operation = create(request, options)
         operation.open()
         established = mqtt_request_response.SubscriptionStatusEventType.SUBSCRIPTION_ESTABLISHED
         check("stream", subscribed.result(DEADLINE_S), established)
         return operation, events
 
     def deltas(self):
-        if self._kind == "Shadow":
-            create = self._client.create_shadow_delta_updated_stream
-        else:
-            create = self._client.create_named_shadow_delta_updated_stream
-        return self._stream(create, f"{self._kind}DeltaUpdatedSubscriptionRequest")
+        return self._stream("DeltaUpdated", "delta_updated")
 
     def documents(self):
-        if self._kind == "Shadow":
-            create = self._client.create_shadow_updated_stream
-        else:
-            create = self._client.create_named_shadow_updated_stream
-        return self._stream(create, f"{self._kind}UpdatedSubscriptionRequest")
+        return self._stream("Updated", "updated")
 
 
 def live_through(shadow):
     """From no shadow to none."""
     check("before", shadow.refusal(), 404)
-    deltas, delta_events = shadow.deltas()
-    documents, document_events = shadow.documents()
+    _deltas, delta_events = shadow.deltas()
+    _documents, document_events = shadow.documents()
 
     accepted = shadow.update(reported={"color": "red"})
     check("version", accepted.version, 1)
@@ -152,7 +134,6 @@ def live_through(shadow):
 
     check("deleted", shadow.delete().version, 3)
     check("after", shadow.refusal(), 404)
-    del deltas, documents
 
 
 def classic_over_mqtt5():
