@@ -482,13 +482,16 @@ impl Connection {
     /// What came of the timers that fired is done. Until then they stand for it, whatever took their
     /// place.
     pub(crate) fn settle_timers(&mut self, broker: &Broker, now: Instant) {
-        for timer in [&mut self.timer, &mut self.stall_watch, &mut self.alarm] {
+        for timer in [
+            &mut self.timer,
+            &mut self.stall_watch,
+            &mut self.alarm,
+            #[cfg(feature = "aws")]
+            &mut self.lease_timer,
+        ] {
             self.done_with
                 .extend(timer.take_if(|timer| timer.is_due(now)));
         }
-        #[cfg(feature = "aws")]
-        self.done_with
-            .extend(self.lease_timer.take_if(|timer| timer.is_due(now)));
         for timer in self.done_with.drain(..) {
             broker.cancel_timer(timer);
         }
@@ -496,11 +499,15 @@ impl Connection {
 
     /// Nobody waits for anything any more.
     pub(crate) fn forget_timers(&mut self) {
-        for timer in [&mut self.timer, &mut self.stall_watch, &mut self.alarm] {
+        for timer in [
+            &mut self.timer,
+            &mut self.stall_watch,
+            &mut self.alarm,
+            #[cfg(feature = "aws")]
+            &mut self.lease_timer,
+        ] {
             self.done_with.extend(timer.take());
         }
-        #[cfg(feature = "aws")]
-        self.done_with.extend(self.lease_timer.take());
     }
 
     /// Looks again when a socket that is full since `since` would have been full for too long. One

@@ -341,6 +341,7 @@ impl Active {
         let mut publication = plain_publication(publish, first, self.version);
         publication.at_once = at_once;
         run.push(publication);
+        // As an iterator of one or none it is a call for each message.
         if let Some(id) = publish.packet_id {
             ids.push(id);
         }

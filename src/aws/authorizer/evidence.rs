@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+#[cfg(any(feature = "http", feature = "websocket"))]
+use hyper::HeaderMap;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
@@ -136,6 +138,16 @@ impl<'a> Evidence<'a> {
         // Text and lists of it, of which JSON can say everything.
         serde_json::to_string(&event).unwrap_or_default()
     }
+}
+
+/// Headers as an authorizer may see them, whatever bytes they have.
+#[cfg(any(feature = "http", feature = "websocket"))]
+pub(crate) fn headers_of(map: &HeaderMap) -> Vec<(String, String)> {
+    let headers = map.iter().map(|(name, value)| {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        (name.as_str().to_owned(), value.into_owned())
+    });
+    headers.collect()
 }
 
 impl<'a> From<&'a Upgrade> for Http<'a> {

@@ -15,6 +15,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::registry::{Authorizer, State, rsa_public_key};
 
 pub(crate) use answer::Answer;
+#[cfg(any(feature = "http", feature = "websocket"))]
+pub(crate) use evidence::headers_of;
 pub(crate) use evidence::{Evidence, Http, Mqtt};
 
 /// Names under which a client presents what all authorizers have in common (AWS-AUTH-01, -02).

@@ -7,7 +7,7 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use uuid::Uuid;
 
-use crate::aws::authorizer::{Evidence, Http, Question, question};
+use crate::aws::authorizer::{Evidence, Http, Question, headers_of, question};
 use crate::broker::access::Authorization;
 use crate::net::ask_authorizer;
 
@@ -113,14 +113,9 @@ fn ask(
 
 /// All headers but the length, which is another one with each body.
 fn headers(parts: &Parts) -> Vec<(String, String)> {
-    let headers = parts.headers.iter();
-    let headers = headers.filter(|(name, _)| **name != CONTENT_LENGTH);
+    let mut headers = headers_of(&parts.headers);
+    headers.retain(|(name, _)| *name != CONTENT_LENGTH.as_str());
     headers
-        .map(|(name, value)| {
-            let value = String::from_utf8_lossy(value.as_bytes());
-            (name.as_str().to_owned(), value.into_owned())
-        })
-        .collect()
 }
 
 /// Refuses a call, and says so in the log.

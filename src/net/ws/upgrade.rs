@@ -13,6 +13,8 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::auth::origin;
+#[cfg(feature = "aws")]
+use crate::aws::authorizer::headers_of;
 use crate::broker::ConnectionFacts;
 #[cfg(feature = "aws")]
 use crate::broker::{Broker, Upgrade};
@@ -244,11 +246,7 @@ fn keep<B>(broker: &Broker, request: &Request<B>, facts: &ConnectionFacts) {
     let Some(access) = broker.access() else {
         return;
     };
-    let headers = request.headers().iter();
-    let headers: Vec<_> = headers
-        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
-        .map(|(name, value)| (name.to_owned(), value.into_owned()))
-        .collect();
+    let headers = headers_of(request.headers());
     let query = request.uri().query().unwrap_or_default().to_owned();
     if let Ok(upgrade) = Upgrade::new(headers, query, broker.charge(Kind::Connections))
         && access.looks_at(&upgrade)
