@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 import pki
 import sdk
-from cases import check, report_all
+from cases import check
 
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:authorize"
 
@@ -37,11 +37,10 @@ def sign(token):
 
 def enters(builder, port, name, **arguments):
     """Whether a client of MQTT 5 is let in."""
-    entrant = sdk.Entrant(lambda **callbacks: builder(
-        endpoint="localhost", port=port, ca_filepath=ARGS.ca, auth_authorizer_name=name,
-        client_id=f"car-{name}", **callbacks, **arguments))
-    entrant.stop()
-    return entrant.is_connected
+    with sdk.Entrant(lambda **callbacks: builder(
+            endpoint="localhost", port=port, ca_filepath=ARGS.ca, auth_authorizer_name=name,
+            client_id=f"car-{name}", **callbacks, **arguments)) as entrant:
+        return entrant.is_connected
 
 
 WAYS = [
@@ -74,4 +73,4 @@ def signed():
         check("a token that nobody knows", comes("other", sign("other")), False)
 
 
-report_all([unsigned, signed])
+sdk.report_and_exit([unsigned, signed])

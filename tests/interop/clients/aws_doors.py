@@ -15,7 +15,7 @@ from awsiot import mqtt5_client_builder, mqtt_connection_builder
 from botocore.exceptions import ClientError
 
 import sdk
-from cases import DEADLINE_S, check, report_all
+from cases import DEADLINE_S, check
 
 REGION = "us-east-1"
 
@@ -30,14 +30,11 @@ ARGS = PARSER.parse_args()
 
 def enters(make):
     """Whether a client of MQTT 5, made with these callbacks, connects and publishes."""
-    entrant = sdk.Entrant(make)
-    try:
+    with sdk.Entrant(make) as entrant:
         if not entrant.is_connected:
             return False
         packet = mqtt5.PublishPacket(topic="t", payload="x", qos=mqtt5.QoS.AT_LEAST_ONCE)
         return int(entrant.client.publish(packet).result(DEADLINE_S).puback.reason_code) == 0
-    finally:
-        entrant.stop()
 
 
 def with_alpn(*names):
@@ -130,5 +127,10 @@ def planes_over_https():
         raise AssertionError("there is such a message")
 
 
-report_all([mqtt_by_alpn, mqtt_with_the_port_of_the_builder, websocket_with_the_builder,
-            devices_publish_over_https, planes_over_https])
+sdk.report_and_exit([
+    mqtt_by_alpn,
+    mqtt_with_the_port_of_the_builder,
+    websocket_with_the_builder,
+    devices_publish_over_https,
+    planes_over_https,
+])

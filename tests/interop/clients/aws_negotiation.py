@@ -13,7 +13,7 @@ from awscrt import mqtt5
 from awsiot import mqtt5_client_builder
 
 import sdk
-from cases import DEADLINE_S, check, report
+from cases import DEADLINE_S, check
 
 ARGS = sdk.arguments(__doc__)
 
@@ -181,7 +181,7 @@ def unsubscribed_client_gets_nothing():
     client.stop()
 
 
-for case in (
+sdk.report_and_exit([
     default_settings,
     limits_are_stated,
     session_expiry_is_capped,
@@ -189,9 +189,4 @@ for case in (
     second_client_takes_over,
     session_is_rejoined,
     unsubscribed_client_gets_nothing,
-):
-    try:
-        case()
-        report(case.__name__)
-    except Exception as error:  # noqa: BLE001 - whatever a client raises is the result of the case
-        report(case.__name__, repr(error))
+])

@@ -7,13 +7,14 @@ CA are passed on besides what the sample needs (AWS-FLOW-30, -31, -34 to -36).
 
 import queue
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 from awscrt import mqtt_request_response
 from awsiot import ServiceStreamOptions, V2ServiceException, iotshadow
 from awsiot import mqtt5_client_builder, mqtt_connection_builder
 
 import sdk
-from cases import DEADLINE_S, check, report_all
+from cases import DEADLINE_S, check
 
 ARGS = sdk.arguments(__doc__)
 IDENTITY = {
@@ -25,19 +26,24 @@ IDENTITY = {
 }
 
 
+@contextmanager
 def mqtt5_client(client_id):
-    entrant = sdk.Entrant(lambda **callbacks: mqtt5_client_builder.mtls_from_path(
-        **IDENTITY, client_id=client_id, **callbacks))
-    check("connected", entrant.is_connected, True)
-    return entrant.client
+    with sdk.Entrant(lambda **callbacks: mqtt5_client_builder.mtls_from_path(
+            **IDENTITY, client_id=client_id, **callbacks)) as entrant:
+        check("connected", entrant.is_connected, True)
+        yield entrant.client
 
 
+@contextmanager
 def mqtt3_connection(client_id):
     connection = mqtt_connection_builder.mtls_from_path(
         **IDENTITY, client_id=client_id, clean_session=True, keep_alive_secs=30
     )
     connection.connect().result(DEADLINE_S)
-    return connection
+    try:
+        yield connection
+    finally:
+        connection.disconnect().result(DEADLINE_S)
 
 
 class Shadow:
@@ -49,8 +55,6 @@ class Shadow:
             max_streaming_subscriptions=2,
             operation_timeout_in_seconds=DEADLINE_S,
         )
-        # The shadow client does not keep it.
-        self._connection = connection
         self._client = iotshadow.IotShadowClientV2(connection, options)
         self._of = {"thing_name": thing}
         # How the SDK begins the names of its classes and functions.
@@ -137,19 +141,23 @@ def live_through(shadow):
 
 
 def classic_over_mqtt5():
-    live_through(Shadow(mqtt5_client("test-classic5"), "classic5", None))
+    with mqtt5_client("test-classic5") as client:
+        live_through(Shadow(client, "classic5", None))
 
 
 def named_over_mqtt5():
-    live_through(Shadow(mqtt5_client("test-named5"), "named", "five"))
+    with mqtt5_client("test-named5") as client:
+        live_through(Shadow(client, "named", "five"))
 
 
 def classic_over_mqtt3():
-    live_through(Shadow(mqtt3_connection("test-classic3"), "classic3", None))
+    with mqtt3_connection("test-classic3") as connection:
+        live_through(Shadow(connection, "classic3", None))
 
 
 def named_over_mqtt3():
-    live_through(Shadow(mqtt3_connection("test-named3"), "named", "three"))
+    with mqtt3_connection("test-named3") as connection:
+        live_through(Shadow(connection, "named", "three"))
 
 
-report_all([classic_over_mqtt5, named_over_mqtt5, classic_over_mqtt3, named_over_mqtt3])
+sdk.report_and_exit([classic_over_mqtt5, named_over_mqtt5, classic_over_mqtt3, named_over_mqtt3])

@@ -11,7 +11,8 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from cases import DEADLINE_S, check, report_all
+import sdk
+from cases import DEADLINE_S, check
 
 REGION = "us-east-1"
 FREE = ("AKIDFREE", "free/+= secret")
@@ -112,5 +113,10 @@ def policy_of_the_key_binds_calls():
     check("the control plane", refusal(iot(BOUND)), None)
 
 
-report_all([calls_need_a_right_signature, members_of_every_kind_are_signed,
-            websockets_need_a_right_signature, policy_of_the_key_binds, policy_of_the_key_binds_calls])
+sdk.report_and_exit([
+    calls_need_a_right_signature,
+    members_of_every_kind_are_signed,
+    websockets_need_a_right_signature,
+    policy_of_the_key_binds,
+    policy_of_the_key_binds_calls,
+])
