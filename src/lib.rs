@@ -44,6 +44,7 @@ mod auth;
 pub mod aws;
 pub(crate) mod broker;
 pub(crate) mod budget;
+pub(crate) mod chance;
 pub(crate) mod chunked;
 mod client;
 pub(crate) mod codec;
@@ -67,12 +68,16 @@ mod server;
 #[cfg(any(test, fuzzing))]
 mod sim;
 pub(crate) mod table;
+mod tap;
 pub(crate) mod time;
 pub(crate) mod topic;
 
 #[cfg(feature = "tls")]
 pub use auth::password::{PasswordHash, PasswordHashError};
-pub use codec::{QoS, ReasonCode, Version};
+pub use codec::{
+    ConnectFields, FilterField, PacketFields, PacketType, PropertyField, PropertyName,
+    PropertyValue, QoS, ReasonCode, Version,
+};
 pub use config::Config;
 pub use engine::timekeeper::AdvanceError;
 pub use local::{Message, Refused, Subscription};
@@ -81,3 +86,17 @@ pub use net::ca::{Authority, CaCertificate, CertError, Issued, IssuedPem, KeyKin
 #[cfg(feature = "tls")]
 pub use net::tls::TlsError;
 pub use server::{Addrs, BrokerClock, Handle, Server, StartError};
+
+/// Packet rules: what is to go wrong on the way between clients and the broker. They are set by
+/// [`Handle::rules`].
+pub mod rules {
+    pub use crate::server::Rules;
+    pub use crate::tap::rule::{Action, Changes, Direction, Injected, Match, Rule, When};
+    pub use crate::tap::rules::{HeldInfo, RuleError, RuleInfo};
+}
+
+/// The journal: what went over the connections lately. It is read by [`Handle::journal`].
+pub mod journal {
+    pub use crate::server::Journal;
+    pub use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow, PacketRow, RowKind};
+}

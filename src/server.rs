@@ -2,8 +2,10 @@
 
 mod clock;
 mod handle;
+mod journal;
 #[cfg(feature = "aws")]
 mod registry;
+mod rules;
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +29,8 @@ use crate::time::Clock;
 
 pub use self::clock::BrokerClock;
 pub use self::handle::Handle;
+pub use self::journal::Journal;
+pub use self::rules::Rules;
 
 /// Handshakes that may wait for their next step; half of them from one address.
 #[cfg(feature = "tls")]

@@ -31,14 +31,12 @@ impl From<Instant> for Moment {
 }
 
 /// Dates of instants of the broker's line.
-#[cfg(feature = "aws")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Calendar {
     at: Instant,
     date: SystemTime,
 }
 
-#[cfg(feature = "aws")]
 impl Calendar {
     /// The date of `instant`, which is not before the calendar began.
     pub(crate) fn date(&self, instant: Instant) -> SystemTime {
@@ -95,7 +93,6 @@ impl Clock {
     }
 
     /// A calendar that begins now.
-    #[cfg(feature = "aws")]
     pub(crate) fn calendar(&self) -> Calendar {
         Calendar {
             at: self.now().now,
@@ -195,7 +192,6 @@ mod tests {
         assert_eq!(clock.timeout(hour, std::future::ready(7)).await, Ok(7));
     }
 
-    #[cfg(feature = "aws")]
     #[test]
     fn dates_go_with_the_broker_s_line() {
         let clock = Clock::default();

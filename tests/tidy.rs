@@ -5,11 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules by layer, the lowest first. A module may use its own layer and those below.
-const LAYERS: [&[&str]; 10] = [
-    &["config", "time", "auth", "budget", "table", "chunked"],
+const LAYERS: [&[&str]; 11] = [
+    &[
+        "config", "time", "auth", "budget", "table", "chunked", "chance",
+    ],
     &["codec", "topic", "policy"],
     &["message"],
     &["protocol"],
+    &["tap"],
     &["broker"],
     &["aws"],
     &["client"],
@@ -298,7 +301,7 @@ fn programs_and_the_api_get_no_more_of_a_server_than_they_need() {
 fn the_core_is_synchronous_and_reads_no_clock() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for module in [
-        "codec", "topic", "policy", "message", "protocol", "broker", "aws", "client",
+        "codec", "topic", "policy", "message", "protocol", "tap", "broker", "aws", "client",
     ] {
         let mut files = Vec::new();
         sources(&root.join(module), &mut files);

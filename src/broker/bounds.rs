@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::budget::Budget;
 use crate::config::{AwsRules, Limits, Overflow};
+use crate::tap::Tap;
 
 use super::discard::{self, Discard, Rest};
 
@@ -19,6 +20,8 @@ pub(crate) struct Bounds<'a> {
     pub(super) aws: &'a AwsRules,
     pub(super) on_overflow: Overflow,
     pub(crate) budget: Budget,
+    /// Who looks at packets on their way, while somebody does.
+    pub(crate) tap: Option<&'a Tap>,
     /// Who drops what is left of something long.
     pub(super) rest: &'a dyn Rest,
 }

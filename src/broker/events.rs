@@ -86,9 +86,11 @@ impl Broker {
 
     /// Whether somebody is to be told of SUBSCRIBE and UNSUBSCRIBE.
     pub(crate) fn tells_of_subscriptions(&self) -> bool {
-        self.events
-            .iter()
-            .any(|events| events.hears_of_subscriptions())
+        self.tap.active().is_some()
+            || self
+                .events
+                .iter()
+                .any(|events| events.hears_of_subscriptions())
     }
 
     /// Tells of something that happens to a session whose slot is locked, while it has its connection.
@@ -100,6 +102,9 @@ impl Broker {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
+        if context.tap.is_some() {
+            self.note_session(session, slot, &what, context);
+        }
         let Some(facts) = slot.facts.as_ref().filter(|_| !self.events.is_empty()) else {
             return;
         };
@@ -160,6 +165,9 @@ impl Broker {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
+        if context.tap.is_some() {
+            self.note_refusal(client, &What::Refused(violation), context);
+        }
         for events in &self.events {
             let what = What::Refused(violation);
             events.note(&Event { client, what }, self, context, dirty);

@@ -3,14 +3,20 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-#[cfg(feature = "aws")]
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use crate::auth::Source;
 #[cfg(feature = "aws")]
 use crate::budget::Charge;
 #[cfg(all(feature = "aws", feature = "websocket"))]
 use crate::budget::Full;
+use crate::codec::Version;
+use crate::tap::Tap;
+use crate::tap::line::{Line, Wake};
+
+/// The listener of subscriptions in this process.
+pub(super) const LOCAL: &str = "local";
 
 /// Facts of one connection, for logs and the HTTP API.
 #[derive(Debug)]
@@ -35,6 +41,10 @@ pub(crate) struct ConnectionFacts {
     #[cfg(feature = "aws")]
     pub(crate) upgrade: OnceLock<Upgrade>,
     pub(crate) traffic: Traffic,
+    /// Its Client Identifier, once it has its session.
+    pub(super) client_id: OnceLock<Arc<str>>,
+    /// The connection as packet rules and the journal see it, once they do.
+    line: OnceLock<Arc<Line>>,
 }
 
 impl ConnectionFacts {
@@ -52,6 +62,8 @@ impl ConnectionFacts {
             #[cfg(feature = "aws")]
             upgrade: OnceLock::new(),
             traffic: Traffic::default(),
+            client_id: OnceLock::new(),
+            line: OnceLock::new(),
         }
     }
 
@@ -65,6 +77,42 @@ impl ConnectionFacts {
         };
         #[cfg(not(feature = "aws"))]
         self
+    }
+
+    /// The connection as packet rules and the journal see it, which is made if there is none: `wake` is to
+    /// wake its owner. There is none of a subscription of this process, which has no packets.
+    pub(crate) fn line(
+        &self,
+        tap: &Tap,
+        version: Option<Version>,
+        now: Instant,
+        wake: impl FnOnce() -> Wake,
+    ) -> Option<&Arc<Line>> {
+        if self.listener == LOCAL {
+            return None;
+        }
+        let line = self.line.get_or_init(|| {
+            let line = tap.open(self.listener, self.peer.to_string(), now, wake());
+            if let (Some(client_id), Some(version)) = (self.client_id.get(), version) {
+                line.identify(client_id, version);
+            }
+            line
+        });
+        Some(line)
+    }
+
+    /// The connection has its session.
+    pub(super) fn identify(&self, client_id: &Arc<str>, version: Version) {
+        // It has one in its life.
+        let _ = self.client_id.set(client_id.clone());
+        if let Some(line) = self.line.get() {
+            line.identify(client_id, version);
+        }
+    }
+
+    /// The same, if it was ever looked at.
+    pub(crate) fn open_line(&self) -> Option<&Arc<Line>> {
+        self.line.get()
     }
 
     /// The same on a socket with this address.

@@ -28,6 +28,7 @@ use super::access::Permissions;
 use super::deliver::{Origin, Run};
 use super::events::What;
 use super::facts::ConnectionFacts;
+use super::outbox::Carrier;
 use super::outbox::Peer;
 use super::outbox::link::Link;
 use super::schedule::TimerKey;
@@ -218,7 +219,10 @@ impl Broker {
         slot.version = request.version;
         slot.expiry = request.expiry;
         slot.will = request.will.take();
-        slot.facts = Some(request.facts);
+        request
+            .facts
+            .identify(session.shared_client_id(), request.version);
+        slot.facts = Some(request.facts.clone());
         slot.principal = request.principal;
         #[cfg(feature = "http")]
         {
@@ -235,7 +239,10 @@ impl Broker {
             outbox.persistent = request.expiry > 0;
             let wake = outbox.attach(
                 epoch,
-                link.clone(),
+                Carrier {
+                    link: link.clone(),
+                    facts: request.facts,
+                },
                 request.peer,
                 request.permissions,
                 &connack,

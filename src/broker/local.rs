@@ -9,7 +9,7 @@ use crate::protocol::rules;
 use crate::protocol::violation::Violation;
 
 use super::Broker;
-use super::facts::{ConnectionFacts, PeerAddr};
+use super::facts::{ConnectionFacts, LOCAL, PeerAddr};
 use super::lifecycle::{ConnectRequest, NotAttached, Takeover};
 use super::outbox::Peer;
 use super::outbox::link::Link;
@@ -49,7 +49,7 @@ impl Broker {
                 topic_aliases: 0,
                 problem_information: true,
             },
-            facts: Arc::new(ConnectionFacts::new("local", PeerAddr::Memory, None)),
+            facts: Arc::new(ConnectionFacts::new(LOCAL, PeerAddr::Memory, None)),
             permissions: None,
             takeover: Takeover::AtOnce,
         };

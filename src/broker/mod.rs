@@ -41,6 +41,7 @@ mod snapshot;
 mod stats;
 mod subscribe;
 mod sys;
+mod tapping;
 mod turn;
 
 use std::hash::RandomState;
@@ -57,6 +58,7 @@ use crate::config::Config;
 use crate::message::cause::Cause;
 use crate::protocol::rate::Rates;
 use crate::protocol::violation::Violation;
+use crate::tap::Tap;
 use crate::time::Moment;
 use crate::topic::{HashParent, Hashing};
 
@@ -81,7 +83,7 @@ pub(crate) use local::LocalSession;
 pub(crate) use outbox::compose::{Outgoing, compose, compose_within};
 #[cfg(all(feature = "http", feature = "aws"))]
 pub(crate) use outbox::direct::{Confirmation, Undelivered};
-pub(crate) use outbox::link::{Farewell, Link, Mailbox, Written};
+pub(crate) use outbox::link::{Farewell, Link, Mailbox, Written, waker};
 pub(crate) use outbox::signal::Signal;
 pub(crate) use outbox::writer::Outcome;
 pub(crate) use outbox::{Acknowledged, Outbox, OutputState, Peer, pool};
@@ -164,6 +166,8 @@ pub(crate) struct Broker {
     access: Option<Arc<dyn Access>>,
     events: Vec<Arc<dyn Events>>,
     service: Option<Arc<dyn Service>>,
+    /// Packet rules and the journal.
+    tap: Arc<Tap>,
     budget: budget::Owned,
     randomness: Randomness,
     /// By client identifier.
@@ -198,6 +202,7 @@ impl Broker {
             routing: routing::Routing::new(randomness.hash_seed(), parent, config.overlapping),
             retained: Retained::new(parent),
             own_topics: Retained::new(parent),
+            tap: Arc::default(),
             budget: budget::Owned::new(config.limits.memory),
             schedule: Schedule::new(alarm.clone()),
             jobs: Arc::new(turn::Jobs::new(alarm)),
@@ -250,6 +255,11 @@ impl Broker {
         &self.config
     }
 
+    /// Packet rules and the journal.
+    pub(crate) fn tap(&self) -> &Arc<Tap> {
+        &self.tap
+    }
+
     pub(crate) fn context(&self, moment: impl Into<Moment>) -> Context<'_> {
         let Moment { now, live } = moment.into();
         let elapsed = now.saturating_duration_since(self.started);
@@ -261,6 +271,7 @@ impl Broker {
             aws: &self.config.aws,
             on_overflow: self.config.on_overflow,
             budget: *self.budget,
+            tap: self.tap.active(),
             rest: &*self.jobs,
         };
         Context {

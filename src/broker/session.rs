@@ -33,7 +33,7 @@ use super::schedule::TimerKey;
 pub(crate) struct Session {
     /// Unique in this broker, never 0.
     pub(crate) id: u64,
-    client_id: Box<str>,
+    client_id: Arc<str>,
     slot: Mutex<Slot>,
     outbox: Mutex<Outbox>,
     /// Identifiers of the client's QoS 2 messages that await PUBREL (MQTT-4.3.3-10).
@@ -277,6 +277,11 @@ impl Session {
     }
 
     pub(crate) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// The same, to be kept elsewhere.
+    pub(super) fn shared_client_id(&self) -> &Arc<str> {
         &self.client_id
     }
 

@@ -1,6 +1,6 @@
 //! Answers to the client's own packets, in a form that it can take.
 
-use crate::broker::{Broker, Dirty, Outgoing, compose_within, pool};
+use crate::broker::{Broker, Context, Dirty, Outgoing, compose_within, pool};
 use crate::codec::{ReasonCode, Version};
 use crate::protocol::violation::Violation;
 
@@ -30,10 +30,10 @@ impl Answers {
 impl Active {
     /// Moves the answers of this batch into the outbox. Returns how many bytes of answers, old ones
     /// included, have not left yet.
-    pub(super) fn send_answers(&mut self, dirty: &mut Dirty) -> usize {
+    pub(super) fn send_answers(&mut self, context: &Context<'_>, dirty: &mut Dirty) -> usize {
         let mut outbox = self.session.outbox();
         if !self.answers.0.is_empty() {
-            let wake = outbox.answer(self.epoch, &self.answers.0);
+            let wake = outbox.answer(self.epoch, &self.answers.0, context);
             dirty.note(&self.session, wake);
         }
         let unsent = outbox.unsent_answers();

@@ -26,6 +26,8 @@ pub(super) struct Pending {
     /// There may be whole packets in the tail.
     has_packets: bool,
     large: Option<Large>,
+    /// Bytes of the tail that packet rules have let pass.
+    passed: usize,
     charge: Charge,
 }
 
@@ -51,6 +53,7 @@ impl Pending {
             needed: 0,
             has_packets: false,
             large: None,
+            passed: 0,
             charge,
         }
     }
@@ -69,6 +72,28 @@ impl Pending {
     pub(super) fn take_packets(&mut self) -> Option<Bytes<'static>> {
         let has_packets = std::mem::take(&mut self.has_packets);
         has_packets.then(|| Bytes::Owned(self.take_tail()))
+    }
+
+    /// Has what waits handled although nothing has come: there is more to be put in front of it.
+    pub(super) fn prompt(&mut self) {
+        self.has_packets |= self.large.is_none();
+    }
+
+    /// Puts together what is to be handled from an input: what rules have let pass before, packets that they
+    /// release, and what `pass` lets pass of the rest. It is given bytes and where to append, and returns how
+    /// many it has looked at; a packet that is not whole stays as it is.
+    pub(super) fn admit(
+        &mut self,
+        input: &[u8],
+        released: &[u8],
+        pass: impl FnOnce(&[u8], &mut Vec<u8>) -> usize,
+    ) -> Vec<u8> {
+        let (passed, new) = input.split_at_checked(self.passed).unwrap_or((input, &[]));
+        let mut admitted = [passed, released].concat();
+        let looked_at = pass(new, &mut admitted);
+        self.passed = admitted.len();
+        admitted.extend_from_slice(new.get(looked_at..).unwrap_or_default());
+        admitted
     }
 
     fn take_tail(&mut self) -> Vec<u8> {
@@ -185,6 +210,7 @@ impl Pending {
     /// may begin with a whole packet.
     pub(super) fn keep(&mut self, input: Bytes<'_>, consumed: usize, needed: usize) {
         let is_used_up = consumed >= input.len();
+        self.passed = self.passed.saturating_sub(consumed);
         self.needed = needed;
         self.has_packets = needed == 0 && !is_used_up;
         match input {
@@ -216,6 +242,7 @@ impl Pending {
     pub(super) fn clear(&mut self) {
         self.tail = Vec::new();
         self.large = None;
+        self.passed = 0;
         self.has_packets = false;
         self.charge.set(0);
     }

@@ -140,6 +140,8 @@ pub(crate) struct Connection {
     pub(super) stall_watch: Option<TimerKey>,
     /// The owner looks at whatever it waits for besides.
     pub(super) alarm: Option<TimerKey>,
+    /// The owner looks what packet rules let arrive later.
+    pub(super) release: Option<TimerKey>,
     /// The owner looks at the lease.
     #[cfg(feature = "aws")]
     pub(super) lease_timer: Option<TimerKey>,
@@ -243,6 +245,7 @@ impl Connection {
             timer: Some(timer),
             stall_watch: None,
             alarm: None,
+            release: None,
             #[cfg(feature = "aws")]
             lease_timer: None,
             #[cfg(feature = "aws")]
@@ -343,7 +346,7 @@ impl Connection {
         active.batch.bytes += consumed as u64;
         self.facts.traffic.add(std::mem::take(&mut active.batch));
         active.unanswered = 0;
-        let unsent = active.send_answers(dirty);
+        let unsent = active.send_answers(context, dirty);
         match result {
             Ok(mut received) => {
                 let is_stalled = unsent > self.unsent_answers;
@@ -486,6 +489,7 @@ impl Connection {
             &mut self.timer,
             &mut self.stall_watch,
             &mut self.alarm,
+            &mut self.release,
             #[cfg(feature = "aws")]
             &mut self.lease_timer,
         ] {
@@ -503,6 +507,7 @@ impl Connection {
             &mut self.timer,
             &mut self.stall_watch,
             &mut self.alarm,
+            &mut self.release,
             #[cfg(feature = "aws")]
             &mut self.lease_timer,
         ] {

@@ -11,6 +11,7 @@ mod machine;
 mod publishing;
 mod refusing;
 mod subscribing;
+mod tapping;
 pub(crate) mod turn;
 
 #[cfg(feature = "aws")]

@@ -122,7 +122,7 @@ impl Connection {
     }
 
     /// Ends a connection that never had a session.
-    fn retire(&mut self, broker: &Broker, version: Version, bytes: Vec<u8>) {
+    pub(super) fn retire(&mut self, broker: &Broker, version: Version, bytes: Vec<u8>) {
         broker.count_refused();
         let (writer, words) = Farewell::bytes(version, &bytes, broker.budget());
         self.link.mailbox().retire(writer, words);

@@ -119,7 +119,7 @@ impl Active {
             text,
         })?;
         // SUBACK goes ahead of retained messages and of those that wait in a group.
-        self.send_answers(dirty);
+        self.send_answers(context, dirty);
         if broker.tells_of_subscriptions() {
             let filters = subscribe.filters_from(0, self.version);
             let granted = filters

@@ -27,6 +27,7 @@ use crate::time::Moment;
 
 use super::input::{Bytes, LargePacket, Pending, Space};
 use super::machine::{Connection, Flow, Inquiry, Received, Verdict};
+use super::tapping::Tapped;
 
 #[cfg(any(test, fuzzing))]
 use crate::broker::Session;
@@ -102,6 +103,9 @@ pub(crate) trait Io {
 
     /// Ends the outbound direction, so that the client reads to the end of what was sent.
     fn shut_down(&mut self);
+
+    /// Has the end of the connection be a reset.
+    fn reset(&mut self);
 }
 
 /// How to go on after a turn.
@@ -146,12 +150,12 @@ impl Part {
 
 /// A connection and how far it is.
 pub(crate) struct Turn {
-    connection: Connection,
-    link: Arc<dyn Link>,
-    dirty: Dirty,
+    pub(super) connection: Connection,
+    pub(super) link: Arc<dyn Link>,
+    pub(super) dirty: Dirty,
     stage: Stage,
     /// Bytes that were read and not handled.
-    pending: Pending,
+    pub(super) pending: Pending,
     /// There is no room for the packet that is arriving.
     starved: Option<Starved>,
     /// The signal was set and is to be seen to.
@@ -177,6 +181,8 @@ pub(crate) struct Turn {
     broken: bool,
     /// Reading was held back, which does not count against the client.
     deaf: bool,
+    /// What packet rules have left to do.
+    pub(super) tapped: Tapped,
     /// How the pass went so far.
     pass: Pass,
     /// Reading was allowed in this pass.
@@ -253,6 +259,7 @@ impl Turn {
             full_since: None,
             broken: false,
             deaf: false,
+            tapped: Tapped::default(),
             pass: Pass::Idle,
             reads: false,
             inquiry: None,
@@ -316,6 +323,7 @@ impl Turn {
             Part::Signals => {
                 if self.is_open() && std::mem::take(&mut self.woken) {
                     self.handle_wake(broker, context);
+                    self.obey(broker, context, io);
                     self.pass = self.pass.max(Pass::More);
                 }
                 if self.is_open() && self.pass == Pass::Idle && self.broken {
@@ -383,7 +391,10 @@ impl Turn {
         if self.asking {
             return self.ended.is_none() && self.pending.waiting() < READ_AHEAD;
         }
-        if self.held || self.starved.is_some_and(|starved| starved.until > now) {
+        if self.held
+            || self.tapped.stops_reading
+            || self.starved.is_some_and(|starved| starved.until > now)
+        {
             return false;
         }
         let is_paused = self.paused_until.is_some_and(|until| until > now);
@@ -557,6 +568,10 @@ impl Turn {
 
     /// Lets the broker handle `input` and keeps what it leaves.
     fn handle(&mut self, broker: &Broker, input: Bytes<'_>, context: &Context<'_>) -> Pass {
+        let input = match self.is_tapped(context) {
+            true => self.show_input(broker, input, context),
+            false => input,
+        };
         let received = self
             .connection
             .receive(broker, &input, context, &mut self.dirty);
@@ -572,6 +587,9 @@ impl Turn {
         context: &Context<'_>,
     ) -> Pass {
         let LargePacket { pieces, charge } = packet;
+        if self.is_tapped(context) {
+            return self.handle(broker, Bytes::Owned(pieces.concat()), context);
+        }
         let received =
             self.connection
                 .receive_large(broker, pieces, charge, context, &mut self.dirty);
@@ -730,13 +748,13 @@ impl Turn {
     }
 
     /// The connection ends; everything that arrived was handled.
-    fn depart(&mut self, broker: &Broker, cause: Cause, context: &Context<'_>) {
+    pub(super) fn depart(&mut self, broker: &Broker, cause: Cause, context: &Context<'_>) {
         self.connection
             .depart(broker, cause, context, &mut self.dirty);
         self.begin_to_leave(broker, context);
     }
 
-    fn begin_to_leave(&mut self, broker: &Broker, context: &Context<'_>) {
+    pub(super) fn begin_to_leave(&mut self, broker: &Broker, context: &Context<'_>) {
         let until = context.live + FAREWELL_LIMIT;
         self.connection.wake_at(broker, until);
         self.connection.leave_work(context, &mut self.dirty);
@@ -758,7 +776,12 @@ impl Turn {
         if farewell.is_none() {
             *farewell = self.link.mailbox().take().map(Box::new);
             if let Some(farewell) = farewell {
-                farewell.compose();
+                let (connection, tapped) = (&self.connection, &self.tapped);
+                farewell.compose(|out, before| {
+                    if !tapped.is_shown {
+                        connection.show_output(out, before, context);
+                    }
+                });
             }
         }
         let Some(farewell) = farewell else {
@@ -770,6 +793,10 @@ impl Turn {
             Outcome::Full => {
                 farewell.writer.has_room();
                 Pass::More
+            }
+            Outcome::Done if self.tapped.resets => {
+                io.reset();
+                self.finish()
             }
             Outcome::Done => {
                 io.shut_down();

@@ -18,27 +18,42 @@ static FIRST_BYTES: [Option<PacketType>; 256] = {
 /// The type of a control packet; the discriminant is the high nibble of its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub(crate) enum PacketType {
+pub enum PacketType {
+    /// CONNECT.
     Connect = 1,
+    /// CONNACK.
     Connack = 2,
+    /// PUBLISH.
     Publish = 3,
+    /// PUBACK.
     Puback = 4,
+    /// PUBREC.
     Pubrec = 5,
+    /// PUBREL.
     Pubrel = 6,
+    /// PUBCOMP.
     Pubcomp = 7,
+    /// SUBSCRIBE.
     Subscribe = 8,
+    /// SUBACK.
     Suback = 9,
+    /// UNSUBSCRIBE.
     Unsubscribe = 10,
+    /// UNSUBACK.
     Unsuback = 11,
+    /// PINGREQ.
     Pingreq = 12,
+    /// PINGRESP.
     Pingresp = 13,
+    /// DISCONNECT.
     Disconnect = 14,
+    /// AUTH.
     Auth = 15,
 }
 
 impl PacketType {
     /// Every type, in the order of the standard.
-    pub(crate) const ALL: [Self; 15] = [
+    pub const ALL: [Self; 15] = [
         Self::Connect,
         Self::Connack,
         Self::Publish,
@@ -103,7 +118,8 @@ impl PacketType {
     }
 
     /// The name in the standard's spelling, such as `PUBLISH`.
-    pub(crate) const fn name(self) -> &'static str {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Connect => "CONNECT",
             Self::Connack => "CONNACK",

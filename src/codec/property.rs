@@ -3,9 +3,12 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use super::cursor::Cursor;
 use super::error::DecodeError;
 use super::packet_type::PacketType;
+use super::write;
 
 macro_rules! properties {
     ($($id:literal $variant:ident $name:literal $value:ident [$($section:ident)+];)+) => {
@@ -18,9 +21,12 @@ macro_rules! properties {
         }
 
         impl Property {
+            /// Every property, in the order of the identifiers.
+            pub(super) const ALL: [Self; [$($id),+].len()] = [$(Self::$variant),+];
+
             /// The property that an identifier stands for.
             #[inline]
-            const fn from_id(id: u8) -> Option<Self> {
+            pub(super) const fn from_id(id: u8) -> Option<Self> {
                 match id {
                     $($id => Some(Self::$variant),)+
                     _ => None,
@@ -86,6 +92,41 @@ properties! {
 }
 
 impl Property {
+    /// The largest number that the property can hold; `None` where its value is none.
+    pub(super) fn largest(self) -> Option<u32> {
+        match self.value_type() {
+            ValueType::Flag => Some(u8::MAX.into()),
+            ValueType::U16 => Some(u16::MAX.into()),
+            ValueType::U32 => Some(u32::MAX),
+            ValueType::VariableByteInteger => Some(0x0fff_ffff),
+            ValueType::Utf8 | ValueType::Utf8Pair | ValueType::Binary => None,
+        }
+    }
+
+    pub(super) fn is_binary(self) -> bool {
+        matches!(self.value_type(), ValueType::Binary)
+    }
+
+    /// Whether the format can hold the value there.
+    pub(super) fn takes(self, value: &PropertyValue) -> bool {
+        match value {
+            PropertyValue::Number(number) => self.largest().is_some_and(|most| *number <= most),
+            PropertyValue::Text(_) => matches!(self.value_type(), ValueType::Utf8),
+            PropertyValue::Binary(_) => self.is_binary(),
+            PropertyValue::Pair(..) => matches!(self.value_type(), ValueType::Utf8Pair),
+        }
+    }
+
+    /// Appends a number in the form that the property has.
+    pub(super) fn write_number(self, out: &mut Vec<u8>, number: u32) {
+        match self.value_type() {
+            ValueType::Flag => out.push(number as u8),
+            ValueType::U16 => out.extend_from_slice(&(number as u16).to_be_bytes()),
+            ValueType::U32 => out.extend_from_slice(&number.to_be_bytes()),
+            _ => write::variable_byte_integer(out, number as usize),
+        }
+    }
+
     /// User Properties repeat everywhere; a PUBLISH from the server has the identifiers of all
     /// subscriptions that it matched (MQTT-3.3.4-4).
     #[inline]
@@ -101,6 +142,41 @@ impl fmt::Display for Property {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// The value of a property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PropertyValue {
+    /// A number, or a flag of 0 or 1.
+    Number(u32),
+    /// A string.
+    Text(String),
+    /// Binary data.
+    Binary(Bytes),
+    /// Name and value of a User Property.
+    Pair(String, String),
+}
+
+/// Reads the value of a property, whatever packet it is in.
+pub(super) fn read_value(
+    cursor: &mut Cursor<'_>,
+    property: Property,
+) -> Result<PropertyValue, DecodeError> {
+    let name = property.name();
+    Ok(match property.value_type() {
+        ValueType::Flag => PropertyValue::Number(cursor.u8(name)?.into()),
+        ValueType::U16 => PropertyValue::Number(cursor.u16(name)?.into()),
+        ValueType::U32 => PropertyValue::Number(cursor.u32(name)?),
+        ValueType::VariableByteInteger => {
+            PropertyValue::Number(cursor.variable_byte_integer(name)?)
+        }
+        ValueType::Utf8 => PropertyValue::Text(cursor.utf8(name)?.to_owned()),
+        ValueType::Binary => PropertyValue::Binary(Bytes::copy_from_slice(cursor.binary(name)?)),
+        ValueType::Utf8Pair => {
+            let (name, value) = utf8_pair(cursor)?;
+            PropertyValue::Pair(name.to_owned(), value.to_owned())
+        }
+    })
 }
 
 /// The types that a property value can have. `Flag` is a byte that is 0 or 1.
@@ -381,7 +457,7 @@ impl<'a> Iterator for CheckedSection<'a> {
     }
 }
 
-fn skip_value(cursor: &mut Cursor<'_>, property: Property) -> Result<(), DecodeError> {
+pub(super) fn skip_value(cursor: &mut Cursor<'_>, property: Property) -> Result<(), DecodeError> {
     let name = property.name();
     match property.value_type() {
         ValueType::Flag => cursor.u8(name).map(drop),

@@ -33,6 +33,7 @@ mod turns;
 mod v1;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -47,6 +48,7 @@ use crate::engine::{Engine, Turns};
 #[cfg(feature = "aws")]
 use crate::net::Functions;
 use crate::net::{Seldom, Tasks};
+use crate::time::Calendar;
 
 use arrival::Entrance;
 use error::{ApiError, unknown_path, wrong_method};
@@ -92,6 +94,8 @@ struct Api {
     turns: Arc<Turns>,
     jobs: Jobs,
     overview: Arc<SharedJob<Overview>>,
+    /// For the dates of the journal.
+    calendar: Calendar,
     #[cfg(feature = "aws")]
     host: Arc<aws::Host>,
 }
@@ -104,8 +108,19 @@ impl Api {
             turns: parts.turns.clone(),
             jobs: Jobs::new(),
             overview: Arc::new(SharedJob::new()),
+            calendar: parts.engine.clock.calendar(),
             #[cfg(feature = "aws")]
             host: Arc::new(aws::Host::new(parts)),
+        }
+    }
+
+    /// What came of `future` within the time, and before the server stops; `None` without a time.
+    async fn waits<T>(&self, time: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            found = future => Some(found),
+            () = tokio::time::sleep(time?) => None,
+            () = self.engine.stopping.cancelled() => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The part of a URL behind the question mark.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
@@ -16,6 +17,10 @@ const DEFAULT_LIMIT: usize = 100;
 
 /// Entries of a list at most.
 const LIMIT: usize = 1000;
+
+/// How long a request waits unless it says otherwise, and at most.
+pub(super) const WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// What every list knows.
 pub(super) const LIST: [&str; 3] = ["after", "limit", "q"];
@@ -69,6 +74,66 @@ impl Parameters {
     /// The value of a parameter, to be kept for longer than the request is looked at.
     pub(super) fn owned(&self, name: &str) -> Option<String> {
         self.text(name).map(str::to_owned)
+    }
+
+    /// A whole number.
+    ///
+    /// # Errors
+    ///
+    /// 400 if it is none.
+    pub(super) fn number(&self, name: &'static str) -> Result<Option<u64>, ApiError> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse().ok().filter(|_| is_number) {
+            Some(number) => Ok(Some(number)),
+            None => {
+                let error = format!("'{}' is not a whole number", excerpt(text));
+                Err(ApiError::invalid(name, error))
+            }
+        }
+    }
+
+    /// How many of something.
+    ///
+    /// # Errors
+    ///
+    /// 400 if it is not a whole number.
+    pub(super) fn count(&self, name: &'static str) -> Result<Option<usize>, ApiError> {
+        let number = self.number(name)?;
+        Ok(number.map(|number| usize::try_from(number).unwrap_or(usize::MAX)))
+    }
+
+    /// How long a request waits: `5s`, `500ms`, or seconds.
+    ///
+    /// # Errors
+    ///
+    /// 400 if it is no such time, or longer than a minute.
+    pub(super) fn wait(&self, name: &'static str) -> Result<Option<Duration>, ApiError> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let (digits, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+            (Some(digits), _) => (digits, 0.001),
+            (None, Some(digits)) => (digits, 1.0),
+            (None, None) => (text, 1.0),
+        };
+        let is_number = digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let seconds = digits.parse::<f64>().ok().filter(|_| is_number);
+        let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds * unit).ok());
+        match time.filter(|time| *time <= LONGEST_WAIT) {
+            Some(time) => Ok(Some(time)),
+            None => {
+                let error = format!(
+                    "'{}' is no time up to 60s, such as 5s or 500ms",
+                    excerpt(text)
+                );
+                Err(ApiError::invalid(name, error))
+            }
+        }
     }
 
     /// How many entries of a list are asked for.

@@ -185,4 +185,8 @@ impl<I: Inbound, S: Socket> Io for Ends<'_, '_, I, S> {
     fn shut_down(&mut self) {
         self.socket.shut_down();
     }
+
+    fn reset(&mut self) {
+        self.socket.reset();
+    }
 }

@@ -24,6 +24,9 @@ pub(super) trait Socket: Link + 'static {
     /// Says the transport's own last words and ends the outbound direction, so that the peer reads to
     /// the end of what was sent.
     fn shut_down(&self);
+
+    /// Resets the connection. Nothing can be read or written any more.
+    fn reset(&self);
 }
 
 /// The inbound half; only the owner has it.
@@ -39,6 +42,16 @@ pub(super) fn has_input(stream: &TcpStream) -> bool {
         Ok(_) => true,
         Err(error) => error.kind() != io::ErrorKind::WouldBlock,
     }
+}
+
+/// Resets the connection below a stream, and what of it has not been sent is lost.
+pub(super) fn reset(stream: &TcpStream) {
+    // The peer may have gone already; there is nobody left to tell.
+    #[cfg(unix)]
+    let _ = rustix::net::connect_unspec(stream);
+    // Elsewhere it is reset when the last who has it lets go of it.
+    #[cfg(not(unix))]
+    let _ = SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
 }
 
 /// Why a stream that failed has ended.

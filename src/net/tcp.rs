@@ -12,7 +12,7 @@ use crate::broker::{Link, Mailbox, Signal, Written};
 use crate::client::Input;
 use crate::message::cause::Cause;
 
-use super::socket::{Inbound, Socket, describe, has_input, written};
+use super::socket::{Inbound, Socket, describe, has_input, reset, written};
 
 /// The half that anybody may write to.
 pub(super) struct TcpLink {
@@ -70,6 +70,10 @@ impl Socket for TcpLink {
     fn shut_down(&self) {
         // The peer may have gone already; there is nobody left to tell.
         let _ = socket2::SockRef::from(self.stream.as_ref()).shutdown(std::net::Shutdown::Write);
+    }
+
+    fn reset(&self) {
+        reset(self.stream.as_ref());
     }
 }
 

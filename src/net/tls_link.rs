@@ -29,7 +29,7 @@ use crate::message::cause::Cause;
 use crate::time::Clock;
 
 use super::gate::Gate;
-use super::socket::{Inbound, Socket, describe, has_input};
+use super::socket::{Inbound, Socket, describe, has_input, reset};
 use super::tls;
 
 /// Ciphertext read in one go, at most.
@@ -247,6 +247,10 @@ impl Socket for TlsLink {
         // Best effort: the peer may be gone, or take nothing any more.
         let _ = self.push(&mut state);
         let _ = socket2::SockRef::from(self.stream.as_ref()).shutdown(std::net::Shutdown::Write);
+    }
+
+    fn reset(&self) {
+        reset(self.stream.as_ref());
     }
 }
 

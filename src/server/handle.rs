@@ -15,7 +15,7 @@ use crate::net::Shared;
 #[cfg(feature = "tls")]
 use crate::net::ca::{CertError, IssuedPem, KeyKind, Signer};
 
-use super::{Addrs, BrokerClock};
+use super::{Addrs, BrokerClock, Journal, Rules};
 
 /// Connections have so long to read their DISCONNECT when the server stops.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
@@ -180,6 +180,20 @@ impl Handle {
     /// A filter that is not valid or not allowed, or a limit that is reached.
     pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<Subscription, Refused> {
         Subscription::open(self.shared.engine.clone(), filter, qos)
+    }
+
+    /// The packet rules, which have things go wrong on the way between clients and the broker.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules::new(self.shared.engine.clone())
+    }
+
+    /// The journal of packets and connections.
+    #[must_use]
+    pub fn journal(&self) -> Journal {
+        let engine = self.shared.engine.clone();
+        let calendar = engine.clock.calendar();
+        Journal::new(engine, calendar)
     }
 
     /// The broker's clock.

@@ -145,4 +145,8 @@ impl Io for End {
         // The client sees the end of the stream, and closes its side.
         self.is_closed = true;
     }
+
+    fn reset(&mut self) {
+        self.is_closed = true;
+    }
 }

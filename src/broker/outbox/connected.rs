@@ -6,15 +6,17 @@ use std::time::Instant;
 use crate::codec::{AckKind, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
 use crate::message::delivery::Delivery;
 use crate::message::publication::{Message, Publication, remaining_expiry};
+use crate::tap::Tap;
 
 use super::super::access::Permissions;
 use super::super::bounds::Bounds;
+use super::super::facts::ConnectionFacts;
 use super::Grant;
 use super::aliases::OutboundAliases;
 use super::chunks::Chunks;
 use super::compose::{Outgoing, compose};
 use super::direct::Direct;
-use super::link::Link;
+use super::link::{Link, waker};
 use super::resend::Resend;
 use super::window::Walk;
 use super::writer::Writer;
@@ -43,6 +45,7 @@ pub(crate) struct Peer {
 pub(in crate::broker) struct Connected {
     pub(in crate::broker) epoch: u64,
     pub(in crate::broker) link: Arc<dyn Link>,
+    pub(super) facts: Arc<ConnectionFacts>,
     pub(in crate::broker) peer: Peer,
     /// What the client may get; everything, if nobody says so.
     pub(super) permissions: Option<Arc<dyn Permissions>>,
@@ -65,13 +68,45 @@ pub(in crate::broker) struct Connected {
     pub(super) direct: Vec<Direct>,
 }
 
-/// Appends answers to the peer's own packets.
-pub(super) fn append_answers(out: &mut Writer<Chunks>, bytes: &[u8]) {
-    out.count_answers(bytes.len());
-    out.bytes().buffer().extend_from_slice(bytes);
+/// What carries a connection, and what is known of it.
+pub(in crate::broker) struct Carrier {
+    pub(in crate::broker) link: Arc<dyn Link>,
+    pub(in crate::broker) facts: Arc<ConnectionFacts>,
 }
 
 impl Connected {
+    /// Appends answers to the peer's own packets.
+    pub(super) fn append_answers(&mut self, bytes: &[u8], bounds: &Bounds<'_>) {
+        self.out.count_answers(bytes.len());
+        self.append_with(bounds, |out, _| out.extend_from_slice(bytes));
+    }
+
+    /// Has whole packets appended, and lets rules and the journal look at them if there are any. Everything
+    /// that a connection is sent but its last words comes by here.
+    #[inline]
+    pub(super) fn append_with<R>(
+        &mut self,
+        bounds: &Bounds<'_>,
+        append: impl FnOnce(&mut Vec<u8>, Version) -> R,
+    ) -> R {
+        let buffer = self.out.bytes().buffer();
+        let before = buffer.len();
+        let appended = append(buffer, self.peer.version);
+        if let Some(tap) = bounds.tap {
+            self.show_to(tap, before, bounds.now);
+        }
+        appended
+    }
+
+    /// What was appended to the last buffer behind its first `before` bytes leaves as rules have it.
+    #[cold]
+    fn show_to(&mut self, tap: &Tap, before: usize, now: Instant) {
+        let version = Some(self.peer.version);
+        if let Some(line) = self.facts.line(tap, version, now, || waker(&self.link)) {
+            line.send(tap, self.out.bytes().buffer(), before, now);
+        }
+    }
+
     /// Appends a QoS 0 PUBLISH; `None` when it exceeds the client's Maximum Packet Size.
     #[inline]
     pub(super) fn append_at_most_once(
@@ -91,15 +126,16 @@ impl Connected {
             if frame.len() > self.peer.packet_size {
                 return None;
             }
-            let buffer = self.out.bytes().buffer();
-            return Some(compose(buffer, version, &Outgoing::Run(frame)));
+            return Some(self.append_with(bounds, |out, version| {
+                compose(out, version, &Outgoing::Run(frame))
+            }));
         }
         let packet = outgoing(publication, grant, None, false, bounds.now);
         if !packet.fits(self.peer.version, self.peer.packet_size) {
             return None;
         }
         let message = (packet.payload.len() >= SHARED).then(|| publication.message(bounds.budget));
-        Some(self.append(packet, message))
+        Some(self.append(packet, message, bounds))
     }
 
     /// Whether bytes that need not be sent may be held for this client: there is room for them, or
@@ -141,10 +177,10 @@ impl Connected {
         delivery: &Delivery,
         id: PacketId,
         dup: bool,
-        now: Instant,
+        bounds: &Bounds<'_>,
     ) -> usize {
-        let packet = outgoing_delivery(delivery, Some(id), dup, now);
-        self.append(packet, Some(&delivery.message))
+        let packet = outgoing_delivery(delivery, Some(id), dup, bounds.now);
+        self.append(packet, Some(&delivery.message), bounds)
     }
 
     /// Appends a PUBLISH, with a topic alias where the client takes them. A large payload stays where
@@ -153,31 +189,35 @@ impl Connected {
         &mut self,
         mut packet: OutgoingPublish<'_>,
         message: Option<&Message>,
+        bounds: &Bounds<'_>,
     ) -> usize {
         if let Some(aliases) = &mut self.aliases {
             aliases.apply(&mut packet, self.peer.packet_size);
         }
-        let chunks = self.out.bytes();
-        let (buffer, version) = (chunks.buffer(), self.peer.version);
         let payload = packet.payload.len();
-        match message.filter(|_| payload >= SHARED) {
+        // Whoever looks at packets wants them whole.
+        match message.filter(|_| payload >= SHARED && bounds.tap.is_none()) {
             Some(message) => {
-                let head = compose(buffer, version, &Outgoing::PublishHead(&packet));
+                let chunks = self.out.bytes();
+                let head = Outgoing::PublishHead(&packet);
+                let head = compose(chunks.buffer(), self.peer.version, &head);
                 chunks.refer_to(message.clone());
                 head + payload
             }
-            None => compose(buffer, version, &Outgoing::Publish(&packet)),
+            None => self.append_with(bounds, |out, version| {
+                compose(out, version, &Outgoing::Publish(&packet))
+            }),
         }
     }
 
-    pub(super) fn append_pubrel(&mut self, id: PacketId) {
+    pub(super) fn append_pubrel(&mut self, id: PacketId, bounds: &Bounds<'_>) {
         let packet = Outgoing::Ack {
             kind: AckKind::Pubrel,
             id,
             reason: ReasonCode::Success,
             text: None,
         };
-        compose(self.out.bytes().buffer(), self.peer.version, &packet);
+        self.append_with(bounds, |out, version| compose(out, version, &packet));
     }
 }
 

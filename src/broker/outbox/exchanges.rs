@@ -65,7 +65,7 @@ impl Outbox {
         let (id, entry) = self.window.open(entry)?;
         if let Phase::Published(delivery) = &entry.phase {
             self.sent.messages += 1;
-            self.sent.bytes += connected.append_delivery(delivery, id, false, bounds.now) as u64;
+            self.sent.bytes += connected.append_delivery(delivery, id, false, bounds) as u64;
         }
         Some(id)
     }
@@ -164,11 +164,11 @@ impl Outbox {
                 }
                 Phase::Published(delivery) => {
                     let dup = !bounds.aws.never_dup;
-                    connected.append_delivery(delivery, id, dup, bounds.now);
+                    connected.append_delivery(delivery, id, dup, bounds);
                     appended = true;
                 }
                 Phase::Released => {
-                    connected.append_pubrel(id);
+                    connected.append_pubrel(id, bounds);
                     appended = true;
                 }
             }
@@ -274,7 +274,7 @@ impl Outbox {
                 && connected.may_compose(PUMP_MARK, bounds)
             {
                 // What this connection has not sent yet waits for its place in the window.
-                connected.append_delivery(delivery, id, !bounds.aws.never_dup, bounds.now);
+                connected.append_delivery(delivery, id, !bounds.aws.never_dup, bounds);
                 appended = true;
             }
         }

@@ -6,10 +6,12 @@
 //! [`Farewell`], and from there on the owner alone writes.
 
 use std::io::IoSlice;
+use std::sync::Arc;
 
 use crate::budget::{Budget, Charge, Kind};
 use crate::codec::Version;
 use crate::message::cause::Cause;
+use crate::tap::line::Wake;
 
 use super::chunks::Chunks;
 use super::compose::{Outgoing, compose_within};
@@ -42,6 +44,16 @@ pub(crate) trait Link: Send + Sync {
     fn wake(&self);
 
     fn mailbox(&self) -> &Mailbox;
+}
+
+/// What wakes the owner of a link, for as long as there is the link.
+pub(crate) fn waker(link: &Arc<dyn Link>) -> Wake {
+    let link = Arc::downgrade(link);
+    Box::new(move || {
+        if let Some(link) = link.upgrade() {
+            link.wake();
+        }
+    })
 }
 
 /// Holds a connection's farewell until its owner takes it.
@@ -88,18 +100,24 @@ impl Farewell {
     }
 
     /// Appends DISCONNECT, where the version and the reason have one; with a Reason String if that
-    /// stays within the client's Maximum Packet Size (MQTT-3.14.2-3).
-    pub(crate) fn compose(&mut self) {
+    /// stays within the client's Maximum Packet Size (MQTT-3.14.2-3). `show` is called with the last packets
+    /// of the connection that nobody has seen: those behind so many bytes.
+    pub(crate) fn compose(&mut self, show: impl FnOnce(&mut Vec<u8>, usize)) {
         let words = &self.words;
-        let reason = words.cause.as_ref().and_then(Cause::reason);
-        let Some(reason) = reason.filter(|_| words.version == Version::V5) else {
-            return;
-        };
         let bytes = self.writer.bytes().buffer();
-        let text = words.reason_string.as_deref();
-        compose_within(bytes, Version::V5, words.packet_size, text, |text| {
-            Outgoing::Disconnect { reason, text }
-        });
+        let before = match words.cause {
+            Some(_) => bytes.len(),
+            // The CONNACK that refuses it is all that it gets.
+            None => 0,
+        };
+        let reason = words.cause.as_ref().and_then(Cause::reason);
+        if let Some(reason) = reason.filter(|_| words.version == Version::V5) {
+            let text = words.reason_string.as_deref();
+            compose_within(bytes, Version::V5, words.packet_size, text, |text| {
+                Outgoing::Disconnect { reason, text }
+            });
+        }
+        show(bytes, before);
     }
 
     /// Writes what is left, or as much as the link takes.

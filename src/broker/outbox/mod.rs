@@ -40,7 +40,8 @@ use crate::message::subscription::Options;
 
 use self::aliases::OutboundAliases;
 use self::chunks::Chunks;
-use self::connected::{Connected, append_answers};
+pub(super) use self::connected::Carrier;
+use self::connected::Connected;
 use self::line::{Line, Waits};
 use self::link::{Link, Words};
 use self::memberships::Memberships;
@@ -187,24 +188,23 @@ impl Outbox {
     pub(super) fn attach(
         &mut self,
         epoch: u64,
-        link: Arc<dyn Link>,
+        carrier: Carrier,
         peer: Peer,
         permissions: Option<Arc<dyn Permissions>>,
         connack: &[u8],
         bounds: &Bounds<'_>,
     ) -> Wake {
-        let mut out = Writer::default();
-        append_answers(&mut out, connack);
         let aliases = OutboundAliases::new(
             peer.topic_aliases,
             Charge::none(bounds.budget, Kind::Sessions),
         );
-        self.connected = Some(Connected {
+        let connected = self.connected.insert(Connected {
             epoch,
-            link,
+            link: carrier.link,
+            facts: carrier.facts,
             peer,
             permissions,
-            out,
+            out: Writer::default(),
             aliases,
             // Two connections with the same number are four thousand million apart.
             number: epoch as u32,
@@ -215,6 +215,7 @@ impl Outbox {
             is_leaving: false,
             direct: Vec::new(),
         });
+        connected.append_answers(connack, bounds);
         self.open_places();
         // CONNACK needs a writer even if nothing follows it; only the first to ask gets to know.
         match self.pump_resend(bounds) {
@@ -224,10 +225,21 @@ impl Outbox {
     }
 
     /// Appends answers to the peer's own packets, if it is still the same connection.
-    pub(crate) fn answer(&mut self, epoch: u64, bytes: &[u8]) -> Wake {
+    pub(crate) fn answer(&mut self, epoch: u64, bytes: &[u8], bounds: &Bounds<'_>) -> Wake {
         match &mut self.connected {
             Some(connected) if connected.epoch == epoch => {
-                append_answers(&mut connected.out, bytes);
+                connected.append_answers(bytes, bounds);
+                self.wake()
+            }
+            _ => Wake::Nobody,
+        }
+    }
+
+    /// Appends packets that are past all rules, if it is still the same connection.
+    pub(crate) fn append_released(&mut self, epoch: u64, packets: &[u8]) -> Wake {
+        match &mut self.connected {
+            Some(connected) if connected.epoch == epoch => {
+                connected.out.bytes().buffer().extend_from_slice(packets);
                 self.wake()
             }
             _ => Wake::Nobody,
@@ -259,6 +271,13 @@ impl Outbox {
         let connected = self.connected.as_mut()?;
         connected.is_wanted = true;
         Some(connected.link.clone())
+    }
+
+    /// The link of the connection that has the session.
+    pub(super) fn link(&self) -> Option<Arc<dyn Link>> {
+        self.connected
+            .as_ref()
+            .map(|connected| connected.link.clone())
     }
 
     /// The epoch of the connection that has the session.

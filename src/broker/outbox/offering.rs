@@ -115,8 +115,9 @@ impl Outbox {
         if !is_unchanged || !fits {
             return None;
         }
-        let buffer = connected.out.bytes().buffer();
-        compose(buffer, connected.peer.version, &Outgoing::Run(packets));
+        connected.append_with(bounds, |out, version| {
+            compose(out, version, &Outgoing::Run(packets))
+        });
         self.sent.messages += count as u64;
         self.sent.bytes += packets.len() as u64;
         self.settle(bounds);

@@ -216,7 +216,7 @@ impl Outbox {
         if let (Some(connected), Some(entry)) = (&mut self.connected, self.window.get(id))
             && let Phase::Published(delivery) = &entry.phase
         {
-            connected.append_delivery(delivery, id, !bounds.aws.never_dup, bounds.now);
+            connected.append_delivery(delivery, id, !bounds.aws.never_dup, bounds);
         }
         Ok(self.wake())
     }

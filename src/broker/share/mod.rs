@@ -31,6 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::budget::Charge;
+use crate::chance::SplitMix;
 use crate::codec::QoS;
 use crate::config::ShareStrategy;
 use crate::message::publication::Publication;
@@ -38,7 +39,6 @@ use crate::message::subscription::Subscription;
 
 use super::outbox::Surrendered;
 use super::outbox::memberships::{GroupHandle, IsHeld, Shared};
-use super::random::SplitMix;
 use super::session::Session;
 use super::turn::{Context, Dirty, Drains, Later};
 

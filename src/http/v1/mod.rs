@@ -5,7 +5,9 @@ mod certificates;
 mod clients;
 mod clock;
 mod groups;
+mod journal;
 mod openapi;
+mod packets;
 #[cfg(feature = "aws")]
 mod policy;
 mod publish;
@@ -14,6 +16,7 @@ mod refused_calls;
 #[cfg(feature = "aws")]
 mod registry;
 mod retained;
+mod rules;
 mod stats;
 mod topics;
 
@@ -41,6 +44,22 @@ pub(super) fn router() -> Router<Api> {
         .route("/clock", get(clock::show))
         .route("/clock/advance", post(clock::advance))
         .route("/publish", post(publish::publish))
+        .route(
+            "/rules",
+            get(rules::list).post(rules::add).delete(rules::clear),
+        )
+        .route("/rules/{id}", get(rules::show_one).delete(rules::remove))
+        .route("/held", get(rules::held))
+        .route("/held/release", post(rules::release))
+        .route("/held/discard", post(rules::discard))
+        .route("/inject", post(rules::inject))
+        .route(
+            "/journal",
+            get(journal::list)
+                .put(journal::switch)
+                .delete(journal::clear),
+        )
+        .route("/journal/wait", get(journal::wait))
         .route("/openapi.json", get(openapi::show))
         .fallback(unknown_path);
     #[cfg(feature = "aws")]

@@ -187,6 +187,10 @@ impl<L: Socket> Socket for WsLink<L> {
             self.inner.shut_down();
         }
     }
+
+    fn reset(&self) {
+        self.inner.reset();
+    }
 }
 
 impl<I: Inbound, L: Socket> Inbound for WsInbound<I, L> {

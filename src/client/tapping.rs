@@ -1,0 +1,136 @@
+//! Packet rules at a connection: what its client sends goes by them before it is handled, and what they leave
+//! to do is done here.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::broker::{Broker, Context, Dirty, waker};
+use crate::codec::Version;
+use crate::message::cause::Cause;
+use crate::tap::Tap;
+use crate::tap::line::{Ending, Line};
+
+use super::input::Bytes;
+use super::machine::{Connection, Phase};
+use super::turn::{Io, Turn};
+
+/// What packet rules have left to do.
+#[derive(Default)]
+pub(super) struct Tapped {
+    /// Packets that go on, past all rules.
+    released: Vec<u8>,
+    /// Nothing is read.
+    pub(super) stops_reading: bool,
+    /// The connection ends by a reset.
+    pub(super) resets: bool,
+    /// Rules and the journal have seen its last words.
+    pub(super) is_shown: bool,
+}
+
+impl Turn {
+    /// Whether rules or the journal look at what the client sends.
+    #[inline]
+    pub(super) fn is_tapped(&self, context: &Context<'_>) -> bool {
+        context.tap.is_some() || !self.tapped.released.is_empty()
+    }
+
+    /// What is to be handled instead of what was read.
+    #[cold]
+    pub(super) fn show_input(
+        &mut self,
+        broker: &Broker,
+        input: Bytes<'_>,
+        context: &Context<'_>,
+    ) -> Bytes<'static> {
+        let released = std::mem::take(&mut self.tapped.released);
+        let (connection, tap) = (&self.connection, broker.tap());
+        let line = connection.line(tap, context);
+        let admitted = self
+            .pending
+            .admit(&input, &released, |bytes, out| match line {
+                Some(line) => {
+                    line.receive(tap, bytes, context.limits.packet_size, context.now, out)
+                }
+                None => 0,
+            });
+        Bytes::Owned(admitted)
+    }
+
+    /// Does what rules have left to do.
+    pub(super) fn obey(&mut self, broker: &Broker, context: &Context<'_>, io: &mut impl Io) {
+        let Some(line) = self.connection.facts.open_line().filter(|_| self.is_open()) else {
+            return;
+        };
+        let orders = line.take_orders(broker.tap(), context.now);
+        if !orders.inbound.is_empty() {
+            self.tapped.released.extend(orders.inbound);
+            self.pending.prompt();
+        }
+        if !orders.outbound.is_empty()
+            && !self
+                .connection
+                .write_released(broker, orders.outbound, &mut self.dirty)
+        {
+            self.tapped.is_shown = true;
+            return self.begin_to_leave(broker, context);
+        }
+        if let Some(at) = orders.next {
+            self.connection.look_at_releases(broker, at);
+        }
+        self.tapped.stops_reading = orders.stops_reading;
+        match orders.ending {
+            None => {}
+            Some(Ending::Half) => io.shut_down(),
+            Some(ending) => {
+                self.tapped.resets = ending == Ending::Reset;
+                let cause = match ending {
+                    Ending::Reset => "reset by a packet rule",
+                    Ending::Close | Ending::Half => "closed by a packet rule",
+                };
+                self.depart(broker, Cause::Lost(cause.into()), context);
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// The connection as rules and the journal see it.
+    fn line(&self, tap: &Tap, context: &Context<'_>) -> Option<&Arc<Line>> {
+        self.facts
+            .line(tap, None, context.now, || waker(&self.link))
+    }
+
+    /// Has rules look at the last words of the connection.
+    pub(super) fn show_output(&self, out: &mut Vec<u8>, before: usize, context: &Context<'_>) {
+        if let Some(tap) = context.tap
+            && let Some(line) = self.line(tap, context)
+        {
+            line.send(tap, out, before, context.now);
+        }
+    }
+
+    /// Writes packets that are past all rules. A connection that has no session ends with them. Whether it
+    /// goes on.
+    fn write_released(&mut self, broker: &Broker, packets: Vec<u8>, dirty: &mut Dirty) -> bool {
+        match &self.phase {
+            Phase::Active(active) => {
+                let mut outbox = active.session.outbox();
+                let wake = outbox.append_released(active.epoch, &packets);
+                drop(outbox);
+                dirty.note(&active.session, wake);
+                true
+            }
+            Phase::Ended => true,
+            Phase::Connecting { .. } | Phase::Asking(_) | Phase::TakingOver { .. } => {
+                self.retire(broker, Version::V5, packets);
+                false
+            }
+        }
+    }
+
+    /// Wakes the owner when something else is to arrive.
+    fn look_at_releases(&mut self, broker: &Broker, at: Instant) {
+        self.done_with.extend(self.release.take());
+        self.release = Some(broker.wake_at(at, &self.link));
+    }
+}

@@ -1,0 +1,244 @@
+//! `/v1/journal`: what went over the connections lately.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow, RowKind};
+
+use super::super::Api;
+use super::super::body::JsonBody;
+use super::super::error::{ApiError, excerpt};
+use super::super::query::{NoParameters, Parameters};
+use super::packets::{Code, DirectionName, TypeName, show, timed_out};
+
+/// What a query may ask for.
+const QUERY: [&str; 12] = [
+    "client",
+    "type",
+    "direction",
+    "topic",
+    "qos",
+    "dup",
+    "packet_id",
+    "reason",
+    "listener",
+    "event",
+    "connection",
+    "raw",
+];
+
+/// A query, and how its rows are shown.
+struct Asked {
+    query: JournalQuery,
+    since: Option<u64>,
+    with_bytes: bool,
+}
+
+impl Asked {
+    fn of(parameters: &Parameters) -> Result<Self, ApiError> {
+        let mut query = JournalQuery::default();
+        let own = &mut query.matches;
+        own.client = parameters.owned("client");
+        own.topic = parameters.owned("topic");
+        own.listener = parameters.owned("listener");
+        own.packet_type = read(parameters, "type", |text| {
+            TypeName::parse(text).map(|own| own.0)
+        })?;
+        own.direction = read(parameters, "direction", |text| {
+            DirectionName::parse(text).map(|own| own.0)
+        })?;
+        own.reason = read(parameters, "reason", |text| {
+            Code::parse(text).map(|own| own.0)
+        })?;
+        own.qos = read(parameters, "qos", |text| {
+            text.parse().ok().filter(|qos| *qos < 3)
+        })?;
+        own.dup = read(parameters, "dup", |text| text.parse().ok())?;
+        own.packet_id = read(parameters, "packet_id", |text| text.parse().ok())?;
+        query.event = parameters.owned("event");
+        query.connection = parameters.number("connection")?;
+        Ok(Self {
+            query,
+            since: parameters.number("since")?,
+            with_bytes: read(parameters, "raw", |text| text.parse().ok())?.unwrap_or(false),
+        })
+    }
+
+    fn show(&self, row: &JournalRow) -> Value {
+        row_of(row, self.with_bytes).into()
+    }
+}
+
+fn read<T>(
+    parameters: &Parameters,
+    name: &'static str,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, ApiError> {
+    let Some(text) = parameters.text(name) else {
+        return Ok(None);
+    };
+    match read(text) {
+        Some(value) => Ok(Some(value)),
+        None => {
+            let error = format!("'{}' is no {name}", excerpt(text));
+            Err(ApiError::invalid(name, error))
+        }
+    }
+}
+
+fn row_of(row: &JournalRow, with_bytes: bool) -> Map<String, Value> {
+    let mut shown = Map::new();
+    let mut put = |name: &str, value: Value| {
+        shown.insert(name.to_owned(), value);
+    };
+    put("number", row.number.into());
+    // It fails only for years beyond 9999.
+    let at = OffsetDateTime::from(row.at).format(&Rfc3339);
+    put("at", at.unwrap_or_default().into());
+    put("connection", row.connection.into());
+    put("listener", row.listener.into());
+    put("peer", row.peer.as_str().into());
+    put("client", row.client.as_deref().into());
+    match &row.what {
+        RowKind::Event { name, text } => {
+            put("event", (*name).into());
+            put("text", text.as_str().into());
+        }
+        RowKind::Packet(packet) => {
+            put("direction", packet.direction.name().into());
+            put("bytes", packet.len.into());
+            put("on_wire", packet.is_on_wire.into());
+            if let Some(answers) = packet.answers {
+                put("answers", answers.into());
+            }
+            if let Some(rule) = &packet.rule {
+                put("rule", rule.as_str().into());
+            }
+            if let Some(deed) = packet.deed {
+                put("did", deed.into());
+            }
+            match packet.packet() {
+                Some(fields) => put("packet", show(&fields).into()),
+                None => put(
+                    "packet",
+                    json!({ "type": packet.packet_type.map(|own| own.name()) }),
+                ),
+            }
+            if with_bytes {
+                put("raw_base64", STANDARD.encode(&packet.bytes).into());
+            }
+        }
+    }
+    shown
+}
+
+/// Rows that are there.
+pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+    let known = [&QUERY[..], &["since", "limit", "format"]].concat();
+    let parameters = Parameters::parse(&uri, &known)?;
+    let asked = Asked::of(&parameters)?;
+    let limit = parameters.limit()?;
+    let tap = api.engine.broker.tap();
+    let rows = tap.rows(&asked.query, asked.since.unwrap_or(0), limit, &api.calendar);
+    let shown = rows.iter().map(|row| asked.show(row));
+    match parameters.text("format") {
+        None | Some("json") => Ok(Json(json!({
+            "on": tap.has_journal(),
+            "last": tap.last_row(),
+            "rows": shown.collect::<Vec<_>>(),
+        }))
+        .into_response()),
+        Some("jsonl") => {
+            let lines: String = shown.map(|row| format!("{row}\n")).collect();
+            Ok(([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response())
+        }
+        Some("pcapng") => {
+            let bytes = crate::tap::pcapng::write(&rows);
+            Ok(([(header::CONTENT_TYPE, "application/x-pcapng")], bytes).into_response())
+        }
+        Some(_) => Err(ApiError::invalid(
+            "format",
+            "is none of json, jsonl, pcapng",
+        )),
+    }
+}
+
+/// The first `count` rows behind `since`, or from now on, as soon as they are there. With `count=0` there
+/// is to be none within the time: 409 with the first one, as soon as it is there.
+pub(super) async fn wait(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+    let known = [&QUERY[..], &["since", "count", "timeout"]].concat();
+    let parameters = Parameters::parse(&uri, &known)?;
+    let asked = Asked::of(&parameters)?;
+    let tap = api.engine.broker.tap();
+    if !tap.has_journal() {
+        let error = "the journal is off: PUT {\"on\":true} to /v1/journal, or start with --journal";
+        return Err(ApiError::new(StatusCode::CONFLICT, error));
+    }
+    let since = asked.since.unwrap_or_else(|| tap.last_row());
+    let count = parameters.count("count")?.unwrap_or(1).min(1000);
+    let timeout = parameters
+        .wait("timeout")?
+        .unwrap_or(super::super::query::WAIT);
+    let rows = tap.wait_for_rows(&asked.query, since, count.max(1), &api.calendar);
+    let came = api.waits(Some(timeout), rows).await;
+    let shown = |rows: &[JournalRow]| json!({ "rows": rows.iter().map(|row| asked.show(row)).collect::<Vec<_>>() });
+    Ok(match (came, count) {
+        (Some(rows), 0) => (StatusCode::CONFLICT, Json(shown(&rows))).into_response(),
+        (Some(rows), _) => Json(shown(&rows)).into_response(),
+        (None, 0) => Json(shown(&[])).into_response(),
+        (None, _) => {
+            let there = tap.rows(&asked.query, since, count, &api.calendar);
+            timed_out(shown(&there)).into_response()
+        }
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Switch {
+    on: bool,
+    rows: Option<usize>,
+    bytes: Option<usize>,
+}
+
+/// Switches it on or off, and sets its bounds.
+pub(super) async fn switch(
+    State(api): State<Api>,
+    _: NoParameters,
+    body: JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let Switch { on, rows, bytes } = body.parse()?;
+    let tap = api.engine.broker.tap();
+    let mut bounds = tap.journal_bounds();
+    for (field, given, own, most) in [
+        ("rows", rows, &mut bounds.rows, JournalBounds::MOST.rows),
+        ("bytes", bytes, &mut bounds.bytes, JournalBounds::MOST.bytes),
+    ] {
+        match given {
+            Some(given) if given == 0 || given > most => {
+                return Err(ApiError::invalid(field, format!("is not from 1 to {most}")));
+            }
+            Some(given) => *own = given,
+            None => {}
+        }
+    }
+    tap.bound_journal(bounds);
+    tap.switch_journal(on);
+    Ok(Json(
+        json!({ "on": on, "last": tap.last_row(), "bounds": { "rows": bounds.rows, "bytes": bounds.bytes } }),
+    ))
+}
+
+/// Forgets its rows.
+pub(super) async fn clear(State(api): State<Api>, _: NoParameters) -> Json<Value> {
+    let cleared = api.engine.broker.tap().clear_journal();
+    Json(json!({ "cleared": cleared }))
+}

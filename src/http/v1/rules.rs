@@ -1,0 +1,467 @@
+//! `/v1/rules`, `/v1/held`, `/v1/inject`: what packet rules do, and what they hold.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::codec::{MAX_PACKET_SIZE, PacketFields, PacketType, Split, Version, split};
+use crate::tap::rule::{Action, Changes, Direction, Match, Rule, When};
+use crate::tap::rules::{HeldInfo, RuleError, RuleInfo};
+
+use super::super::Api;
+use super::super::body::JsonBody;
+use super::super::error::ApiError;
+use super::super::query::{NoParameters, Parameters};
+use super::packets::{
+    Code, DirectionName, PacketBody, TypeName, injected, payload, read_properties, show, timed_out,
+};
+
+/// A rule as it is given.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleBody {
+    name: Option<String>,
+    #[serde(rename = "match", default)]
+    matches: MatchBody,
+    #[serde(rename = "do")]
+    action: String,
+    times: Option<u64>,
+    expires_after_seconds: Option<f64>,
+    #[serde(default)]
+    seed: u64,
+    /// For `delay`.
+    delay_seconds: Option<f64>,
+    /// For `corrupt`.
+    offset: Option<usize>,
+    bits: Option<u8>,
+    /// For `truncate`.
+    length: Option<usize>,
+    /// For `replace`.
+    set: Option<ChangesBody>,
+    /// For `inject` and `answer`.
+    packet: Option<PacketBody>,
+    packet_base64: Option<String>,
+    /// For `inject`, `close`, `reset` and `half_close`: `before` or `after`.
+    when: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct MatchBody {
+    #[serde(rename = "type")]
+    packet_type: Option<TypeName>,
+    direction: Option<DirectionName>,
+    client: Option<String>,
+    topic: Option<String>,
+    qos: Option<u8>,
+    dup: Option<bool>,
+    retain: Option<bool>,
+    packet_id: Option<u16>,
+    reason: Option<Code>,
+    listener: Option<String>,
+    nth: Option<u64>,
+    every: Option<u64>,
+    probability: Option<f64>,
+}
+
+impl MatchBody {
+    fn matches(self) -> Match {
+        Match {
+            packet_type: self.packet_type.map(|TypeName(own)| own),
+            direction: self.direction.map(|DirectionName(own)| own),
+            client: self.client,
+            topic: self.topic,
+            qos: self.qos,
+            dup: self.dup,
+            retain: self.retain,
+            packet_id: self.packet_id,
+            reason: self.reason.map(|Code(code)| code),
+            listener: self.listener,
+            nth: self.nth,
+            every: self.every,
+            probability: self.probability,
+        }
+    }
+}
+
+/// Fields that take the place of a packet's.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ChangesBody {
+    reason: Option<Code>,
+    session_present: Option<bool>,
+    packet_id: Option<u16>,
+    qos: Option<u8>,
+    dup: Option<bool>,
+    retain: Option<bool>,
+    topic: Option<String>,
+    payload: Option<String>,
+    payload_base64: Option<String>,
+    /// null takes one out.
+    properties: Map<String, Value>,
+}
+
+impl ChangesBody {
+    fn changes(self) -> Result<Changes, ApiError> {
+        if self.qos.is_some_and(|qos| qos > 3) {
+            return Err(ApiError::invalid("set.qos", "is not 0 to 3"));
+        }
+        Ok(Changes {
+            reason: self.reason.map(|Code(code)| code),
+            session_present: self.session_present,
+            packet_id: self.packet_id,
+            qos: self.qos,
+            dup: self.dup,
+            retain: self.retain,
+            topic: self.topic,
+            payload: payload(
+                self.payload.as_deref(),
+                self.payload_base64.as_deref(),
+                "set",
+            )?,
+            properties: read_properties(&self.properties, "set")?,
+        })
+    }
+}
+
+impl RuleBody {
+    fn rule(mut self) -> Result<Rule, ApiError> {
+        if self.name.as_deref().is_some_and(str::is_empty) {
+            return Err(ApiError::invalid("name", "is empty"));
+        }
+        let mutes = self.action == "mute_pings";
+        if mutes {
+            let own = &self.matches;
+            if own.packet_type.is_some() || own.direction.is_some() {
+                let error = "mute_pings is about PINGRESP: leave type and direction out";
+                return Err(ApiError::invalid("match.type", error));
+            }
+            self.matches.packet_type = Some(TypeName(PacketType::Pingresp));
+            self.matches.direction = Some(DirectionName(Direction::Out));
+        }
+        let expires_after = self.expires_after_seconds;
+        let expires_after = expires_after
+            .map(|seconds| seconds_of("expires_after_seconds", seconds))
+            .transpose()?;
+        let action = match mutes {
+            true => Action::Drop,
+            false => self.take_action()?,
+        };
+        self.refuse_what_is_left()?;
+        let mut rule = Rule::new(self.matches.matches(), action);
+        rule.name = self.name;
+        rule.times = self.times;
+        rule.seed = self.seed;
+        rule.expires_after = expires_after;
+        Ok(rule)
+    }
+
+    /// What is done, and the fields that belong to it.
+    fn take_action(&mut self) -> Result<Action, ApiError> {
+        Ok(match self.action.as_str() {
+            "hold" => Action::Hold,
+            "drop" => Action::Drop,
+            "delay" => {
+                let seconds = needed("delay_seconds", self.delay_seconds.take())?;
+                Action::Delay(seconds_of("delay_seconds", seconds)?)
+            }
+            "duplicate" => Action::Duplicate,
+            "reorder" => Action::Reorder,
+            "corrupt" => Action::Corrupt {
+                offset: self.offset.take().unwrap_or(0),
+                bits: self.bits.take().unwrap_or(0xff),
+            },
+            "truncate" => Action::Truncate(needed("length", self.length.take())?),
+            "replace" => {
+                let set = needed("set", self.set.take())?;
+                Action::Replace(Box::new(set.changes()?))
+            }
+            "inject" => Action::Inject {
+                packet: self.take_packet()?,
+                before: self.take_when()? == Some(When::Before),
+            },
+            "answer" => Action::Answer(self.take_packet()?),
+            "close" => Action::Close(self.take_when()?.unwrap_or_default()),
+            "reset" => Action::Reset(self.take_when()?.unwrap_or_default()),
+            "half_close" => Action::HalfClose(self.take_when()?.unwrap_or_default()),
+            "stop_reading" => Action::StopReading,
+            other => {
+                let error = format!(
+                    "'{}' is none of hold, drop, delay, duplicate, reorder, corrupt, truncate, replace, inject, \
+                     answer, close, reset, half_close, stop_reading, mute_pings",
+                    super::super::error::excerpt(other)
+                );
+                return Err(ApiError::invalid("do", error));
+            }
+        })
+    }
+
+    fn take_packet(&mut self) -> Result<crate::tap::rule::Injected, ApiError> {
+        let (packet, base64) = (self.packet.take(), self.packet_base64.take());
+        injected(packet.as_ref(), base64.as_deref(), "packet")
+    }
+
+    fn take_when(&mut self) -> Result<Option<When>, ApiError> {
+        match self.when.take().as_deref() {
+            None => Ok(None),
+            Some("before") => Ok(Some(When::Before)),
+            Some("after") => Ok(Some(When::After)),
+            Some(_) => Err(ApiError::invalid("when", "is before or after")),
+        }
+    }
+
+    /// A field that belongs to another action was meant for something.
+    fn refuse_what_is_left(&self) -> Result<(), ApiError> {
+        let left = [
+            ("delay_seconds", self.delay_seconds.is_some()),
+            ("offset", self.offset.is_some()),
+            ("bits", self.bits.is_some()),
+            ("length", self.length.is_some()),
+            ("set", self.set.is_some()),
+            ("packet", self.packet.is_some()),
+            ("packet_base64", self.packet_base64.is_some()),
+            ("when", self.when.is_some()),
+        ];
+        match left.into_iter().find(|(_, is_there)| *is_there) {
+            Some((field, _)) => {
+                let error = format!("does not go with \"do\": \"{}\"", self.action);
+                Err(ApiError::invalid(field, error))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn needed<T>(field: &'static str, value: Option<T>) -> Result<T, ApiError> {
+    value.ok_or_else(|| ApiError::invalid(field, "is needed for this"))
+}
+
+fn seconds_of(field: &'static str, seconds: f64) -> Result<Duration, ApiError> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| ApiError::invalid(field, format!("{seconds} is no time")))
+}
+
+impl From<RuleError> for ApiError {
+    fn from(error: RuleError) -> Self {
+        Self::invalid(error.field, error.text)
+    }
+}
+
+fn info(rule: &RuleInfo) -> Value {
+    let own = &rule.matches;
+    let mut matches = Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            matches.insert(name.to_owned(), value);
+        }
+    };
+    put("type", own.packet_type.map(|own| own.name().into()));
+    put("direction", own.direction.map(|own| own.name().into()));
+    put("client", own.client.as_deref().map(Value::from));
+    put("topic", own.topic.as_deref().map(Value::from));
+    put("qos", own.qos.map(Value::from));
+    put("dup", own.dup.map(Value::from));
+    put("retain", own.retain.map(Value::from));
+    put("packet_id", own.packet_id.map(Value::from));
+    put("reason", own.reason.map(Value::from));
+    put("listener", own.listener.as_deref().map(Value::from));
+    put("nth", own.nth.map(Value::from));
+    put("every", own.every.map(Value::from));
+    put("probability", own.probability.map(Value::from));
+    json!({
+        "id": rule.id,
+        "name": rule.name,
+        "match": matches,
+        "do": rule.action.name(),
+        "times": rule.times,
+        "hits": rule.hits,
+        "seen": rule.seen,
+        "spent": rule.is_spent,
+    })
+}
+
+pub(super) async fn add(
+    State(api): State<Api>,
+    _: NoParameters,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let rule = body.parse::<RuleBody>()?.rule()?;
+    let engine = &api.engine;
+    let id = engine.broker.tap().add_rule(rule, engine.clock.now().now)?;
+    let added = engine.broker.tap().rule(&id.to_string());
+    let Some(added) = added else {
+        return Err(ApiError::not_found("the rule is gone already"));
+    };
+    tracing::info!(
+        rule = added.name,
+        action = added.action.name(),
+        "packet rule set"
+    );
+    Ok((StatusCode::CREATED, Json(info(&added))).into_response())
+}
+
+pub(super) async fn list(State(api): State<Api>, _: NoParameters) -> Json<Value> {
+    let engine = &api.engine;
+    let rules = engine.broker.tap().rules(engine.clock.now().now);
+    Json(json!({ "rules": rules.iter().map(info).collect::<Vec<_>>() }))
+}
+
+fn no_rule(key: &str) -> ApiError {
+    let key = super::super::error::excerpt(key);
+    ApiError::not_found(format!("no rule has the number or the name '{key}'")).at("id")
+}
+
+/// With `hits`, once the rule has acted so often.
+pub(super) async fn show_one(
+    State(api): State<Api>,
+    Path(key): Path<String>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let parameters = Parameters::parse(&uri, &["hits", "wait"])?;
+    let tap = api.engine.broker.tap();
+    let wait = parameters.wait("wait")?;
+    let hits = parameters
+        .number("hits")?
+        .unwrap_or(u64::from(wait.is_some()));
+    let came = api.waits(wait, tap.wait_for_hits(&key, hits)).await;
+    let found = came.unwrap_or_else(|| tap.rule(&key));
+    let found = found.ok_or_else(|| no_rule(&key))?;
+    Ok(match wait {
+        Some(_) if found.hits < hits => timed_out(info(&found)).into_response(),
+        _ => Json(info(&found)).into_response(),
+    })
+}
+
+pub(super) async fn remove(
+    State(api): State<Api>,
+    Path(key): Path<String>,
+    _: NoParameters,
+) -> Result<Json<Value>, ApiError> {
+    match api.engine.broker.tap().remove_rule(&key) {
+        true => Ok(Json(json!({ "removed": 1 }))),
+        false => Err(no_rule(&key)),
+    }
+}
+
+pub(super) async fn clear(State(api): State<Api>, _: NoParameters) -> Json<Value> {
+    let removed = api.engine.broker.tap().clear_rules();
+    Json(json!({ "removed": removed }))
+}
+
+/// With `count`, once so many are held.
+pub(super) async fn held(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+    let parameters = Parameters::parse(&uri, &["count", "wait"])?;
+    let tap = api.engine.broker.tap();
+    let wait = parameters.wait("wait")?;
+    let count = parameters
+        .count("count")?
+        .unwrap_or(usize::from(wait.is_some()));
+    let came = api.waits(wait, tap.wait_for_held(count)).await;
+    let held = tap.held();
+    let shown = json!({ "held": held.iter().map(held_info).collect::<Vec<_>>() });
+    Ok(match came {
+        None if wait.is_some() && held.len() < count => timed_out(shown).into_response(),
+        _ => Json(shown).into_response(),
+    })
+}
+
+fn fields(bytes: &[u8], version: Version) -> Option<PacketFields> {
+    match split(bytes, MAX_PACKET_SIZE) {
+        Ok(Split::Frame(frame)) => PacketFields::read(&frame, version).ok(),
+        _ => None,
+    }
+}
+
+fn held_info(held: &HeldInfo) -> Map<String, Value> {
+    let mut shown = Map::new();
+    shown.insert("id".into(), held.id.into());
+    shown.insert("rule".into(), held.rule.as_str().into());
+    shown.insert("client".into(), held.client.as_deref().into());
+    shown.insert("connection".into(), held.connection.into());
+    shown.insert("direction".into(), held.direction.name().into());
+    if let Some(packet) = fields(&held.bytes, held.version) {
+        shown.insert("packet".into(), show(&packet).into());
+    }
+    shown
+}
+
+/// Which of the packets that are held.
+struct Meant {
+    count: usize,
+    client: Option<String>,
+    rule: Option<String>,
+}
+
+impl Meant {
+    fn parse(uri: &Uri) -> Result<Self, ApiError> {
+        let parameters = Parameters::parse(uri, &["n", "client", "rule"])?;
+        Ok(Self {
+            count: parameters.count("n")?.unwrap_or(usize::MAX),
+            client: parameters.owned("client"),
+            rule: parameters.owned("rule"),
+        })
+    }
+
+    fn is_meant(&self, rule: &str, client: Option<&str>) -> bool {
+        self.rule.as_deref().is_none_or(|own| own == rule)
+            && self.client.as_deref().is_none_or(|own| Some(own) == client)
+    }
+}
+
+/// Lets the oldest `n` go on, or all of them.
+pub(super) async fn release(State(api): State<Api>, uri: Uri) -> Result<Json<Value>, ApiError> {
+    let meant = Meant::parse(&uri)?;
+    let tap = api.engine.broker.tap();
+    let count = tap.release(meant.count, |rule, client| meant.is_meant(rule, client));
+    Ok(Json(json!({ "released": count })))
+}
+
+/// Forgets the oldest `n`, or all of them.
+pub(super) async fn discard(State(api): State<Api>, uri: Uri) -> Result<Json<Value>, ApiError> {
+    let meant = Meant::parse(&uri)?;
+    let tap = api.engine.broker.tap();
+    let count = tap.discard(meant.count, |rule, client| meant.is_meant(rule, client));
+    Ok(Json(json!({ "discarded": count })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InjectBody {
+    client: String,
+    direction: DirectionName,
+    packet: Option<PacketBody>,
+    packet_base64: Option<String>,
+}
+
+/// A packet that nobody sent, at once.
+pub(super) async fn inject(
+    State(api): State<Api>,
+    _: NoParameters,
+    body: JsonBody,
+) -> Result<Json<Value>, ApiError> {
+    let body: InjectBody = body.parse()?;
+    let packet = injected(
+        body.packet.as_ref(),
+        body.packet_base64.as_deref(),
+        "packet",
+    )?;
+    let DirectionName(direction) = body.direction;
+    let engine = &api.engine;
+    match engine
+        .broker
+        .inject(&body.client, direction, &packet, engine.clock.now().now)
+    {
+        true => Ok(Json(json!({ "injected": true }))),
+        false => {
+            let client = super::super::error::excerpt(&body.client);
+            Err(ApiError::not_found(format!(
+                "no client '{client}' is connected"
+            )))
+        }
+    }
+}

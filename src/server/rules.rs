@@ -1,0 +1,133 @@
+//! Packet rules of a broker, as a program sets them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::Engine;
+use crate::tap::rule::{Direction, Injected, Rule};
+use crate::tap::rules::{HeldInfo, RuleError, RuleInfo};
+
+/// The packet rules of a broker, and the packets that they hold.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use roundel::rules::{Action, Match, Rule};
+/// use roundel::{Config, PacketType, Server};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::start(Config::standard().ephemeral()).await?;
+/// let rules = server.rules();
+/// // The first PUBACK that a client gets is lost, so that it has to send its message again.
+/// let lost = Match::of(PacketType::Puback).to_clients();
+/// rules.add(Rule::new(lost, Action::Drop).named("lost").times(1))?;
+/// // ... the client under test publishes ...
+/// let hit = rules.wait_for_hits("lost", 1, Duration::from_millis(10)).await;
+/// assert!(hit.is_err(), "nobody has published");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Rules {
+    engine: Arc<Engine>,
+}
+
+impl std::fmt::Debug for Rules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.list()).finish()
+    }
+}
+
+impl Rules {
+    pub(super) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// Sets a rule behind the others, or in the place of the one of its name, for all connections. Returns
+    /// its number. The first rule that is for a packet acts, and no other.
+    ///
+    /// # Errors
+    ///
+    /// A field that has no such value, or too many rules.
+    pub fn add(&self, rule: Rule) -> Result<u64, RuleError> {
+        let now = self.engine.clock.now().now;
+        self.engine.broker.tap().add_rule(rule, now)
+    }
+
+    /// The rules, in their order.
+    #[must_use]
+    pub fn list(&self) -> Vec<RuleInfo> {
+        let now = self.engine.clock.now().now;
+        self.engine.broker.tap().rules(now)
+    }
+
+    /// Removes a rule by its name or its number; whether there was one. What it holds stays held.
+    pub fn remove(&self, key: &str) -> bool {
+        self.engine.broker.tap().remove_rule(key)
+    }
+
+    /// Removes all of them. What they hold stays held.
+    pub fn clear(&self) {
+        self.engine.broker.tap().clear_rules();
+    }
+
+    /// Waits until a rule, by its name or its number, has acted so often.
+    ///
+    /// # Errors
+    ///
+    /// How the rule stands when the time is over; `None` if there is no such rule.
+    pub async fn wait_for_hits(
+        &self,
+        key: &str,
+        hits: u64,
+        timeout: Duration,
+    ) -> Result<RuleInfo, Option<RuleInfo>> {
+        let tap = self.engine.broker.tap();
+        match tokio::time::timeout(timeout, tap.wait_for_hits(key, hits)).await {
+            Ok(Some(rule)) => Ok(rule),
+            Ok(None) => Err(None),
+            Err(_) => Err(tap.rule(key)),
+        }
+    }
+
+    /// The packets that are held, oldest first.
+    #[must_use]
+    pub fn held(&self) -> Vec<HeldInfo> {
+        self.engine.broker.tap().held()
+    }
+
+    /// Waits until so many packets are held.
+    ///
+    /// # Errors
+    ///
+    /// Those that are held when the time is over.
+    pub async fn wait_for_held(
+        &self,
+        count: usize,
+        timeout: Duration,
+    ) -> Result<Vec<HeldInfo>, Vec<HeldInfo>> {
+        let waiting = self.engine.broker.tap().wait_for_held(count);
+        match tokio::time::timeout(timeout, waiting).await {
+            Ok(()) => Ok(self.held()),
+            Err(_) => Err(self.held()),
+        }
+    }
+
+    /// Lets the oldest `count` of them go on. Returns how many went.
+    pub fn release(&self, count: usize) -> usize {
+        self.engine.broker.tap().release(count, |_, _| true)
+    }
+
+    /// Forgets the oldest `count` of them. Returns how many are forgotten.
+    pub fn discard(&self, count: usize) -> usize {
+        self.engine.broker.tap().discard(count, |_, _| true)
+    }
+
+    /// Has a packet arrive at a client, or from it, that nobody sent, past all rules. Whether the client is
+    /// connected.
+    pub fn inject(&self, client_id: &str, direction: Direction, packet: &Injected) -> bool {
+        let now = self.engine.clock.now().now;
+        self.engine.broker.inject(client_id, direction, packet, now)
+    }
+}

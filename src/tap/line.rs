@@ -1,0 +1,642 @@
+//! One connection as rules and the journal see it: what it carries in both directions, and what was done to
+//! that.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::codec::{
+    Frame, Glance, MAX_PACKET_SIZE, PacketFields, PacketType, Split, Version, split,
+};
+
+use super::Tap;
+use super::journal::{Deed, Entry};
+use super::rule::{Action, Changes, Direction, Injected, Seen, When};
+use super::rules::Verdict;
+
+/// Wakes the owner of a connection.
+pub(crate) type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// One connection.
+pub(crate) struct Line {
+    /// Tells it from all others of the broker.
+    pub(super) number: u64,
+    pub(super) listener: &'static str,
+    pub(super) peer: Arc<str>,
+    pub(super) opened_at: Instant,
+    /// Has its owner look at what is to be done.
+    wake: Wake,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// As far as it is known.
+    client: Option<Arc<str>>,
+    version: Version,
+    /// By [`Direction`].
+    ways: [Way; 2],
+    ending: Option<Ending>,
+    /// The rule for which nothing is read.
+    deaf_by: Option<u64>,
+}
+
+/// What a connection carries in one direction.
+#[derive(Default)]
+struct Way {
+    /// Packets that go on by themselves, past all rules.
+    ready: VecDeque<Vec<u8>>,
+    /// Packets that do so later.
+    delayed: Vec<(Instant, Vec<u8>)>,
+    /// One that goes behind the next.
+    overtaken: Option<Vec<u8>>,
+    /// Nothing goes this way any more.
+    is_cut: bool,
+    /// Topics for which an alias stands.
+    aliases: HashMap<u16, Arc<str>>,
+    /// PUBLISH packets of this direction that are not acknowledged, by their identifiers.
+    open: HashMap<u16, Exchange>,
+}
+
+#[derive(Clone)]
+struct Exchange {
+    topic: Option<Arc<str>>,
+    /// Its row in the journal.
+    row: u64,
+}
+
+/// How a connection is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Its bytes leave first, if there are any to leave.
+    Close,
+    /// By a reset. What has not left is lost.
+    Reset,
+    /// Only the broker's side.
+    Half,
+}
+
+/// What the owner of a connection has to do for the tap.
+#[derive(Default)]
+pub(crate) struct Orders {
+    /// Packets to handle as if they had been read.
+    pub(crate) inbound: Vec<u8>,
+    /// Packets to write.
+    pub(crate) outbound: Vec<u8>,
+    pub(crate) ending: Option<Ending>,
+    /// When there is more to do.
+    pub(crate) next: Option<Instant>,
+    pub(crate) stops_reading: bool,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Line {
+    pub(super) fn new(
+        number: u64,
+        listener: &'static str,
+        peer: String,
+        opened_at: Instant,
+        wake: Wake,
+    ) -> Self {
+        Self {
+            number,
+            listener,
+            peer: peer.into(),
+            opened_at,
+            wake,
+            state: Mutex::new(State {
+                client: None,
+                version: Version::V311,
+                ways: [Way::default(), Way::default()],
+                ending: None,
+                deaf_by: None,
+            }),
+        }
+    }
+
+    /// Says who the client is and what it speaks.
+    pub(crate) fn identify(&self, client_id: &str, version: Version) {
+        let mut state = self.state.lock();
+        if state.client.as_deref() != Some(client_id) {
+            state.client = Some(client_id.into());
+        }
+        state.version = version;
+    }
+
+    pub(super) fn wake(&self) {
+        (self.wake)();
+    }
+
+    /// The whole packets at the front of `bytes`, as rules let them arrive, appended to `out`. Returns how
+    /// many bytes were looked at: up to a packet that is not whole, or everything where what follows is
+    /// none.
+    pub(crate) fn receive(
+        self: &Arc<Self>,
+        tap: &Tap,
+        bytes: &[u8],
+        limit: u32,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let mut at = 0;
+        loop {
+            let rest = bytes.get(at..).unwrap_or_default();
+            match split(rest, limit) {
+                Ok(Split::Frame(frame)) => {
+                    at += frame.len;
+                    self.pass(tap, Direction::In, &frame, now, out);
+                }
+                Ok(Split::Partial { .. }) => return at,
+                // The broker refuses it in its own words.
+                Err(_) => {
+                    out.extend_from_slice(rest);
+                    return bytes.len();
+                }
+            }
+        }
+    }
+
+    /// Packets that were appended to `out` behind its first `before` bytes, as rules let them leave.
+    pub(crate) fn send(
+        self: &Arc<Self>,
+        tap: &Tap,
+        out: &mut Vec<u8>,
+        before: usize,
+        now: Instant,
+    ) {
+        let bytes = out.split_off(before);
+        let mut rest = bytes.as_slice();
+        while let Ok(Split::Frame(frame)) = split(rest, MAX_PACKET_SIZE) {
+            self.pass(tap, Direction::Out, &frame, now, out);
+            rest = rest.get(frame.len..).unwrap_or_default();
+        }
+        // The broker composes whole packets: there is nothing behind them.
+        out.extend_from_slice(rest);
+    }
+
+    /// What the owner has to do. It is woken when there is something.
+    pub(crate) fn take_orders(&self, tap: &Tap, now: Instant) -> Orders {
+        let mut state = self.state.lock();
+        let mut orders = Orders {
+            ending: state.ending.take(),
+            stops_reading: state.deaf_by.is_some(),
+            ..Orders::default()
+        };
+        for direction in [Direction::In, Direction::Out] {
+            let way = state.way(direction);
+            way.ready_delayed(now);
+            let bytes = match direction {
+                Direction::In => &mut orders.inbound,
+                Direction::Out => &mut orders.outbound,
+            };
+            let ready = std::mem::take(&mut way.ready);
+            let next = way.delayed.iter().map(|(at, _)| *at).min();
+            orders.next = orders.next.into_iter().chain(next).min();
+            for packet in ready {
+                tap.let_go(packet.len());
+                if !state.way(direction).is_cut {
+                    state.note_arrival(direction, &packet, &self.noter(tap, now));
+                    bytes.extend_from_slice(&packet);
+                }
+            }
+        }
+        orders
+    }
+
+    /// Adds a packet that goes on past all rules. Whether there is room for it.
+    fn push(&self, tap: &Tap, direction: Direction, packet: Vec<u8>) -> bool {
+        let has_room = tap.hold_bytes(packet.len());
+        if has_room {
+            self.release(direction, packet);
+        }
+        has_room
+    }
+
+    /// Adds one for which the bytes are counted already.
+    pub(super) fn release(&self, direction: Direction, packet: Vec<u8>) {
+        self.state.lock().way(direction).ready.push_back(packet);
+        self.wake();
+    }
+
+    /// Has a packet arrive that nobody sent, past all rules. Whether there is room for it.
+    pub(crate) fn inject(&self, tap: &Tap, direction: Direction, packet: &Injected) -> bool {
+        let version = self.state.lock().version;
+        let bytes = write(packet, version, None);
+        bytes.is_some_and(|bytes| self.push(tap, direction, bytes))
+    }
+
+    /// Everything that a rule has left here ends: what was to arrive later is lost.
+    pub(super) fn forget(&self, tap: &Tap) {
+        let mut state = self.state.lock();
+        state.deaf_by = None;
+        for way in &mut state.ways {
+            let delayed = way.delayed.drain(..).map(|(_, packet)| packet);
+            for packet in way
+                .ready
+                .drain(..)
+                .chain(delayed)
+                .chain(way.overtaken.take())
+            {
+                tap.let_go(packet.len());
+            }
+        }
+        drop(state);
+        self.wake();
+    }
+
+    /// The rule is gone.
+    pub(super) fn hear_again(&self, rule: Option<u64>) {
+        let mut state = self.state.lock();
+        if state.deaf_by.is_some() && (rule.is_none() || state.deaf_by == rule) {
+            state.deaf_by = None;
+            drop(state);
+            self.wake();
+        }
+    }
+
+    fn noter<'a>(&'a self, tap: &'a Tap, now: Instant) -> Noter<'a> {
+        Noter {
+            line: self,
+            tap,
+            now,
+        }
+    }
+
+    /// Has one packet judged, and appends what arrives in its place.
+    fn pass(
+        self: &Arc<Self>,
+        tap: &Tap,
+        direction: Direction,
+        frame: &Frame<'_>,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) {
+        let mut state = self.state.lock();
+        if state.way(direction).is_cut {
+            return;
+        }
+        let glance = state.look(direction, frame);
+        let topic = state.topic_of(direction, frame.packet_type, &glance);
+        let client = state.client.clone();
+        let seen = Seen {
+            packet_type: frame.packet_type,
+            direction,
+            client: client.as_deref(),
+            topic: topic.as_deref(),
+            first: frame.first,
+            packet_id: glance.packet_id,
+            reason: glance.reason,
+            listener: self.listener,
+        };
+        let verdict = tap.judge(&seen, now);
+        let noter = self.noter(tap, now);
+        let deed = verdict.as_ref().map(|verdict| Deed::of(verdict, direction));
+        let row = noter.note(&state, direction, frame.bytes, deed, |entry| {
+            entry.answers = state.answered(direction, frame.packet_type, glance.packet_id);
+        });
+        state.keep_book(direction, frame, &glance, topic, row);
+        match verdict {
+            None => state.arrive(direction, frame.bytes, out),
+            Some(verdict) => self.carry_out(&mut state, &verdict, direction, frame, &noter, out),
+        }
+        let wakes = state.ending.is_some()
+            || state.deaf_by.is_some()
+            || state.ways.iter().any(Way::is_pending);
+        drop(state);
+        if wakes {
+            self.wake();
+        }
+    }
+
+    fn carry_out(
+        self: &Arc<Self>,
+        state: &mut State,
+        verdict: &Verdict,
+        direction: Direction,
+        frame: &Frame<'_>,
+        noter: &Noter<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let (bytes, tap) = (frame.bytes, noter.tap);
+        match &*verdict.action {
+            Action::Drop => {}
+            Action::Hold => {
+                let whose = (state.client.clone(), state.version);
+                tap.hold(self, direction, bytes, whose, verdict);
+            }
+            Action::Delay(time) => {
+                if tap.hold_bytes(bytes.len()) {
+                    let at = noter.now + (*time).min(FARTHEST_DELAY);
+                    state.way(direction).delayed.push((at, bytes.to_vec()));
+                }
+            }
+            Action::Duplicate => {
+                state.arrive(direction, bytes, out);
+                noter.note_made(state, direction, bytes, verdict);
+                state.arrive(direction, bytes, out);
+            }
+            Action::Reorder => {
+                if state.way(direction).overtaken.is_some() || !tap.hold_bytes(bytes.len()) {
+                    state.arrive(direction, bytes, out);
+                } else {
+                    state.way(direction).overtaken = Some(bytes.to_vec());
+                }
+            }
+            Action::Corrupt { offset, bits } => {
+                let mut changed = bytes.to_vec();
+                let at = (*offset).min(changed.len().saturating_sub(1));
+                if let Some(byte) = changed.get_mut(at) {
+                    *byte ^= *bits;
+                }
+                state.arrive_changed(direction, &changed, verdict, noter, out);
+            }
+            Action::Truncate(len) => {
+                let rest = bytes.get(..*len).unwrap_or(bytes);
+                state.arrive_changed(direction, rest, verdict, noter, out);
+            }
+            Action::Replace(changes) => {
+                let changed = replaced(frame, changes, state.version);
+                let changed = changed.as_deref().unwrap_or(bytes);
+                state.arrive_changed(direction, changed, verdict, noter, out);
+            }
+            Action::Inject { packet, before } => {
+                let injected = write(packet, state.version, None).unwrap_or_default();
+                if !before {
+                    state.arrive(direction, bytes, out);
+                }
+                state.arrive_changed(direction, &injected, verdict, noter, out);
+                if *before {
+                    state.arrive(direction, bytes, out);
+                }
+            }
+            Action::Answer(packet) => {
+                let id = Glance::at(frame, state.version).packet_id;
+                if let Some(answer) = write(packet, state.version, id)
+                    && tap.hold_bytes(answer.len())
+                {
+                    state.way(Direction::Out).ready.push_back(answer);
+                }
+            }
+            Action::Close(when) => state.end(Ending::Close, *when, direction, bytes, out),
+            Action::Reset(when) => state.end(Ending::Reset, *when, direction, bytes, out),
+            Action::HalfClose(when) => state.end(Ending::Half, *when, direction, bytes, out),
+            Action::StopReading => {
+                state.arrive(direction, bytes, out);
+                state.deaf_by = Some(verdict.rule);
+            }
+        }
+    }
+}
+
+/// A packet that is to arrive later does so within a day at the most.
+const FARTHEST_DELAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Way {
+    fn is_pending(&self) -> bool {
+        !self.ready.is_empty() || !self.delayed.is_empty()
+    }
+
+    /// What was to arrive later and is due goes on, in the order in which it was due.
+    fn ready_delayed(&mut self, now: Instant) {
+        self.delayed.sort_by_key(|(at, _)| *at);
+        let due = self.delayed.partition_point(|(at, _)| *at <= now);
+        self.ready
+            .extend(self.delayed.drain(..due).map(|(_, packet)| packet));
+    }
+}
+
+impl State {
+    fn way(&mut self, direction: Direction) -> &mut Way {
+        let [inbound, outbound] = &mut self.ways;
+        match direction {
+            Direction::In => inbound,
+            Direction::Out => outbound,
+        }
+    }
+
+    /// Reads what matters of a packet, and who the client is if this one says so.
+    fn look<'a>(&mut self, direction: Direction, frame: &Frame<'a>) -> Glance<'a> {
+        let glance = Glance::at(frame, self.version);
+        if let Some((client_id, level)) = glance.client
+            && direction == Direction::In
+        {
+            self.client = Some(client_id.into());
+            self.version = Version::of_answer_to(level);
+        }
+        glance
+    }
+
+    /// The topic of a PUBLISH, or of the one that the packet acknowledges.
+    fn topic_of(
+        &mut self,
+        direction: Direction,
+        packet_type: PacketType,
+        glance: &Glance<'_>,
+    ) -> Option<Arc<str>> {
+        match (packet_type, glance.topic) {
+            (PacketType::Publish, Some("")) => {
+                let alias = glance.topic_alias?;
+                self.way(direction).aliases.get(&alias).cloned()
+            }
+            (PacketType::Publish, topic) => topic.map(Arc::from),
+            _ => {
+                let open = self.open(direction, packet_type, glance.packet_id);
+                open.and_then(|exchange| exchange.topic.clone())
+            }
+        }
+    }
+
+    /// The exchange to which an acknowledgement belongs.
+    fn open(
+        &mut self,
+        direction: Direction,
+        packet_type: PacketType,
+        packet_id: Option<u16>,
+    ) -> Option<&mut Exchange> {
+        let of = match (packet_type, direction) {
+            (PacketType::Puback | PacketType::Pubrec | PacketType::Pubcomp, Direction::In)
+            | (PacketType::Pubrel, Direction::Out) => Direction::Out,
+            (PacketType::Puback | PacketType::Pubrec | PacketType::Pubcomp, Direction::Out)
+            | (PacketType::Pubrel, Direction::In) => Direction::In,
+            _ => return None,
+        };
+        self.way(of).open.get_mut(&packet_id?)
+    }
+
+    /// The row of what a packet answers.
+    fn answered(
+        &self,
+        direction: Direction,
+        packet_type: PacketType,
+        packet_id: Option<u16>,
+    ) -> Option<u64> {
+        let of = match (packet_type, direction) {
+            (PacketType::Puback | PacketType::Pubrec | PacketType::Pubcomp, Direction::In)
+            | (PacketType::Pubrel, Direction::Out) => 1,
+            (PacketType::Puback | PacketType::Pubrec | PacketType::Pubcomp, Direction::Out)
+            | (PacketType::Pubrel | PacketType::Suback | PacketType::Unsuback, _) => 0,
+            _ => return None,
+        };
+        let open = &self.ways.get(of)?.open;
+        open.get(&packet_id?).map(|exchange| exchange.row)
+    }
+
+    /// Remembers what later packets refer to.
+    fn keep_book(
+        &mut self,
+        direction: Direction,
+        frame: &Frame<'_>,
+        glance: &Glance<'_>,
+        topic: Option<Arc<str>>,
+        row: u64,
+    ) {
+        match frame.packet_type {
+            PacketType::Publish => {
+                if let (Some(alias), Some(topic)) = (glance.topic_alias, &topic) {
+                    self.way(direction).aliases.insert(alias, topic.clone());
+                }
+                if let Some(id) = glance.packet_id {
+                    self.way(direction).open.insert(id, Exchange { topic, row });
+                }
+            }
+            PacketType::Subscribe | PacketType::Unsubscribe => {
+                if let Some(id) = glance.packet_id {
+                    let topic = None;
+                    self.way(direction).open.insert(id, Exchange { topic, row });
+                }
+            }
+            PacketType::Puback | PacketType::Pubcomp => {
+                let of = match direction {
+                    Direction::In => Direction::Out,
+                    Direction::Out => Direction::In,
+                };
+                if let Some(id) = glance.packet_id {
+                    self.way(of).open.remove(&id);
+                }
+            }
+            PacketType::Pubrec if glance.reason.is_some_and(|reason| reason >= 0x80) => {
+                let of = match direction {
+                    Direction::In => Direction::Out,
+                    Direction::Out => Direction::In,
+                };
+                if let Some(id) = glance.packet_id {
+                    self.way(of).open.remove(&id);
+                }
+            }
+            PacketType::Suback | PacketType::Unsuback => {
+                if let Some(id) = glance.packet_id {
+                    self.way(Direction::In).open.remove(&id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A packet goes on, and behind it the one that it has overtaken.
+    fn arrive(&mut self, direction: Direction, bytes: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(bytes);
+        let way = self.way(direction);
+        if let Some(overtaken) = way.overtaken.take() {
+            way.ready.push_back(overtaken);
+        }
+    }
+
+    fn arrive_changed(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        verdict: &Verdict,
+        noter: &Noter<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        noter.note_made(self, direction, bytes, verdict);
+        self.arrive(direction, bytes, out);
+    }
+
+    fn note_arrival(&self, direction: Direction, bytes: &[u8], noter: &Noter<'_>) {
+        let deed = Deed::released(direction);
+        noter.note(self, direction, bytes, Some(deed), |_| {});
+    }
+
+    fn end(
+        &mut self,
+        ending: Ending,
+        when: When,
+        direction: Direction,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        if when == When::After {
+            self.arrive(direction, bytes, out);
+        }
+        self.way(Direction::Out).is_cut = when == When::Before || direction == Direction::Out;
+        self.way(Direction::In).is_cut = ending != Ending::Half;
+        self.ending = Some(ending);
+    }
+}
+
+/// Writes rows of one connection.
+struct Noter<'a> {
+    line: &'a Line,
+    tap: &'a Tap,
+    now: Instant,
+}
+
+impl Noter<'_> {
+    /// Writes a row, if there is a journal; its number, else 0.
+    fn note(
+        &self,
+        state: &State,
+        direction: Direction,
+        bytes: &[u8],
+        deed: Option<Deed>,
+        fill: impl FnOnce(&mut Entry),
+    ) -> u64 {
+        self.tap.journal.note(self.now, || {
+            let mut entry = Entry::packet(
+                self.line,
+                state.client.clone(),
+                state.version,
+                direction,
+                bytes,
+            );
+            entry.set_deed(deed);
+            fill(&mut entry);
+            entry
+        })
+    }
+
+    /// Writes a row for a packet that a rule has made.
+    fn note_made(&self, state: &State, direction: Direction, bytes: &[u8], verdict: &Verdict) {
+        let deed = Deed::made(verdict, direction);
+        self.note(state, direction, bytes, Some(deed), |_| {});
+    }
+}
+
+/// The packet with other fields; `None` if it cannot be read, or is a CONNECT.
+fn replaced(frame: &Frame<'_>, changes: &Changes, version: Version) -> Option<Vec<u8>> {
+    let mut packet = PacketFields::read(frame, version).ok()?;
+    changes.apply(&mut packet);
+    packet.write(version)
+}
+
+/// The bytes of a packet that nobody sent.
+fn write(packet: &Injected, version: Version, packet_id: Option<u16>) -> Option<Vec<u8>> {
+    match packet {
+        Injected::Bytes(bytes) => Some(bytes.to_vec()),
+        Injected::Fields(fields) if fields.packet_id.is_none() && packet_id.is_some() => {
+            let mut fields = PacketFields::clone(fields);
+            fields.packet_id = packet_id;
+            fields.write(version)
+        }
+        Injected::Fields(fields) => fields.write(version),
+    }
+}

@@ -1,0 +1,331 @@
+//! What looks at packets on their way, and changes it: rules and the journal.
+//!
+//! Every packet that a client sends passes here between the bytes and `client::frames`, every packet towards
+//! a client where it enters the outbox, once it is composed. So what a rule does is done to the network: the
+//! broker's own state is that of a broker whose packet was sent, or did not come.
+//!
+//! While there is neither rule nor journal, [`Tap::active`] says so once in a turn, and a packet costs the
+//! branch that looks at that.
+
+mod bell;
+pub(crate) mod journal;
+pub(crate) mod line;
+#[cfg(feature = "http")]
+pub(crate) mod pcapng;
+pub(crate) mod rule;
+pub(crate) mod rules;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::codec::Version;
+use crate::time::Calendar;
+
+use bell::Bell;
+use journal::{Entry, Journal, JournalBounds, JournalQuery, JournalRow};
+use line::{Line, Wake};
+use rule::{Direction, Rule, Seen};
+use rules::{HeldInfo, Judged, RuleError, RuleInfo, Rules, Verdict};
+
+/// Bytes of packets that rules may hold at a time; what is beyond that is lost, as in a network that is full.
+const MOST_HELD: usize = 64 * 1024 * 1024;
+
+/// The rules and the journal of one broker.
+#[derive(Default)]
+pub(crate) struct Tap {
+    /// There is something to look at packets for.
+    is_active: AtomicBool,
+    rules: Mutex<Rules>,
+    /// Bytes of packets that are held or under way.
+    held: AtomicUsize,
+    journal: Journal,
+    lines: Mutex<HashMap<u64, Weak<Line>>>,
+    last_line: AtomicU64,
+    /// Rings when a rule acts.
+    hits: Bell,
+}
+
+impl Tap {
+    /// Itself, if packets are to be looked at.
+    #[inline]
+    pub(crate) fn active(&self) -> Option<&Self> {
+        self.is_active.load(Ordering::Relaxed).then_some(self)
+    }
+
+    /// Looks whether there is anything to look at packets for.
+    fn settle(&self, rules: &Rules) {
+        let is_active = !rules.is_empty() || rules.has_held() || self.journal.is_on();
+        self.is_active.store(is_active, Ordering::Relaxed);
+    }
+
+    /// A new connection.
+    pub(crate) fn open(
+        &self,
+        listener: &'static str,
+        peer: String,
+        now: Instant,
+        wake: Wake,
+    ) -> Arc<Line> {
+        let number = self.last_line.fetch_add(1, Ordering::Relaxed) + 1;
+        let line = Arc::new(Line::new(number, listener, peer, now, wake));
+        let mut lines = self.lines.lock();
+        if lines.len().is_power_of_two() {
+            lines.retain(|_, line| line.strong_count() > 0);
+        }
+        lines.insert(number, Arc::downgrade(&line));
+        line
+    }
+
+    fn lines(&self) -> Vec<Arc<Line>> {
+        let lines = self.lines.lock();
+        lines.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// What is to be done with a packet, if a rule says so.
+    fn judge(&self, seen: &Seen<'_>, now: Instant) -> Option<Verdict> {
+        let judged = {
+            let mut rules = self.rules.lock();
+            if rules.is_empty() {
+                return None;
+            }
+            rules.judge(seen, now)
+        };
+        match judged {
+            Judged::Nothing => None,
+            Judged::Hit(verdict) => {
+                self.hits.ring();
+                Some(verdict)
+            }
+        }
+    }
+
+    /// Counts bytes that are held; whether there is room for them.
+    fn hold_bytes(&self, bytes: usize) -> bool {
+        let held = self.held.fetch_add(bytes, Ordering::Relaxed);
+        let has_room = held + bytes <= MOST_HELD;
+        if !has_room {
+            self.let_go(bytes);
+        }
+        has_room
+    }
+
+    fn let_go(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn hold(
+        &self,
+        line: &Arc<Line>,
+        direction: Direction,
+        bytes: &[u8],
+        whose: (Option<Arc<str>>, Version),
+        verdict: &Verdict,
+    ) {
+        if self.hold_bytes(bytes.len()) {
+            let mut rules = self.rules.lock();
+            rules.hold(line, direction, bytes, whose, verdict);
+            drop(rules);
+            self.hits.ring();
+        }
+    }
+
+    /// Sets a rule. Returns its number.
+    pub(crate) fn add_rule(&self, rule: Rule, now: Instant) -> Result<u64, RuleError> {
+        let mut rules = self.rules.lock();
+        rules.expire(now);
+        let id = rules.add(rule, now)?;
+        self.settle(&rules);
+        Ok(id)
+    }
+
+    /// Removes a rule, by its number or its name. What it holds stays held. Whether there was one.
+    pub(crate) fn remove_rule(&self, key: &str) -> bool {
+        let removed = {
+            let mut rules = self.rules.lock();
+            let removed = rules.remove(key);
+            self.settle(&rules);
+            removed
+        };
+        if let Some(id) = removed {
+            for line in self.lines() {
+                line.hear_again(Some(id));
+            }
+        }
+        removed.is_some()
+    }
+
+    /// Removes all rules. What they hold stays held. Returns how many there were.
+    pub(crate) fn clear_rules(&self) -> usize {
+        let removed = {
+            let mut rules = self.rules.lock();
+            let removed = rules.clear();
+            self.settle(&rules);
+            removed
+        };
+        for line in self.lines() {
+            line.hear_again(None);
+        }
+        removed
+    }
+
+    /// The rules, in their order.
+    pub(crate) fn rules(&self, now: Instant) -> Vec<RuleInfo> {
+        let mut rules = self.rules.lock();
+        rules.expire(now);
+        rules.infos()
+    }
+
+    pub(crate) fn rule(&self, key: &str) -> Option<RuleInfo> {
+        self.rules.lock().info(key)
+    }
+
+    /// Waits until a rule has acted so often, or is gone.
+    pub(crate) fn wait_for_hits(
+        &self,
+        key: &str,
+        hits: u64,
+    ) -> impl Future<Output = Option<RuleInfo>> {
+        self.hits.wait_for(move || match self.rule(key) {
+            Some(rule) if rule.hits < hits => None,
+            found => Some(found),
+        })
+    }
+
+    /// The packets that are held, oldest first.
+    pub(crate) fn held(&self) -> Vec<HeldInfo> {
+        self.rules.lock().held()
+    }
+
+    /// Waits until so many packets are held.
+    pub(crate) fn wait_for_held(&self, count: usize) -> impl Future<Output = ()> {
+        let is_so = move || (self.rules.lock().held_len() >= count).then_some(());
+        self.hits.wait_for(is_so)
+    }
+
+    /// Lets the oldest `count` packets go on that are held, of those that are meant by the name of the rule and
+    /// the client. Returns how many went.
+    pub(crate) fn release(
+        &self,
+        count: usize,
+        is_meant: impl Fn(&str, Option<&str>) -> bool,
+    ) -> usize {
+        let taken = self.take_held(count, is_meant);
+        let released = taken.len();
+        for (line, direction, bytes) in taken {
+            match line.upgrade() {
+                Some(line) => line.release(direction, bytes),
+                None => self.let_go(bytes.len()),
+            }
+        }
+        released
+    }
+
+    /// Forgets the oldest `count` packets that are held, of those that are meant.
+    pub(crate) fn discard(
+        &self,
+        count: usize,
+        is_meant: impl Fn(&str, Option<&str>) -> bool,
+    ) -> usize {
+        let taken = self.take_held(count, is_meant);
+        for (_, _, bytes) in &taken {
+            self.let_go(bytes.len());
+        }
+        taken.len()
+    }
+
+    fn take_held(
+        &self,
+        count: usize,
+        is_meant: impl Fn(&str, Option<&str>) -> bool,
+    ) -> Vec<(Weak<Line>, Direction, Vec<u8>)> {
+        let mut rules = self.rules.lock();
+        let taken = rules.take_held(count, is_meant);
+        self.settle(&rules);
+        taken
+    }
+
+    /// Rules, what they hold and the rows of the journal are gone.
+    #[expect(dead_code, reason = "for the reset of the whole broker")]
+    pub(crate) fn reset(&self) {
+        self.clear_rules();
+        self.discard(usize::MAX, |_, _| true);
+        for line in self.lines() {
+            line.forget(self);
+        }
+        self.journal.clear();
+    }
+
+    /// Whether the journal is written.
+    pub(crate) fn has_journal(&self) -> bool {
+        self.journal.is_on()
+    }
+
+    /// Has the journal written from now on, or no more. What is in it stays.
+    pub(crate) fn switch_journal(&self, is_on: bool) {
+        let rules = self.rules.lock();
+        self.journal.switch(is_on);
+        self.settle(&rules);
+    }
+
+    pub(crate) fn bound_journal(&self, bounds: JournalBounds) {
+        self.journal.set_bounds(bounds);
+    }
+
+    pub(crate) fn journal_bounds(&self) -> JournalBounds {
+        self.journal.bounds()
+    }
+
+    /// Forgets the rows; how many there were.
+    pub(crate) fn clear_journal(&self) -> usize {
+        self.journal.clear()
+    }
+
+    /// The number of the row that was written last.
+    pub(crate) fn last_row(&self) -> u64 {
+        self.journal.last()
+    }
+
+    pub(crate) fn rows(
+        &self,
+        query: &JournalQuery,
+        since: u64,
+        limit: usize,
+        calendar: &Calendar,
+    ) -> Vec<JournalRow> {
+        self.journal.rows(query, since, limit, calendar)
+    }
+
+    /// Waits until there are so many such rows behind `since`, and returns them.
+    pub(crate) fn wait_for_rows(
+        &self,
+        query: &JournalQuery,
+        since: u64,
+        count: usize,
+        calendar: &Calendar,
+    ) -> impl Future<Output = Vec<JournalRow>> {
+        self.journal.bell.wait_for(move || {
+            let rows = self.journal.rows(query, since, count, calendar);
+            (rows.len() >= count).then_some(rows)
+        })
+    }
+
+    /// Writes what happened to a connection.
+    pub(crate) fn note_event(
+        &self,
+        line: &Line,
+        client: &str,
+        version: Version,
+        name: &'static str,
+        text: impl FnOnce() -> String,
+        now: Instant,
+    ) {
+        self.journal.note(now, || {
+            let client = (!client.is_empty()).then(|| client.into());
+            Entry::event(line, client, version, name, text())
+        });
+    }
+}

@@ -1,0 +1,424 @@
+//! Packet rules: which packets they are for, and what is done with those.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::codec::{PacketFields, PacketType, PropertyName, PropertyValue};
+use crate::topic::{HashParent, matches};
+
+/// Which way a packet goes, as the broker sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// From the client to the broker.
+    In,
+    /// From the broker to the client.
+    Out,
+}
+
+impl Direction {
+    /// `in` or `out`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+        }
+    }
+}
+
+/// Which packets a rule is for. What is `None` is not asked for; all that is has to be so.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Match {
+    /// The type of the packet.
+    pub packet_type: Option<PacketType>,
+    /// Which way it goes.
+    pub direction: Option<Direction>,
+    /// The Client Identifier; `*` stands for any characters and `?` for one. A CONNECT has the identifier
+    /// that is in it.
+    pub client: Option<String>,
+    /// A Topic Filter: a PUBLISH to such a topic, or an acknowledgement of one.
+    pub topic: Option<String>,
+    /// QoS of a PUBLISH.
+    pub qos: Option<u8>,
+    /// DUP of a PUBLISH.
+    pub dup: Option<bool>,
+    /// RETAIN of a PUBLISH.
+    pub retain: Option<bool>,
+    /// The Packet Identifier.
+    pub packet_id: Option<u16>,
+    /// The Reason Code, 0 where it was left out.
+    pub reason: Option<u8>,
+    /// The listener that the client came by: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `unix`, `memory`.
+    pub listener: Option<String>,
+    /// Only the packet of this number among those for which all of the above is so, from 1 on.
+    pub nth: Option<u64>,
+    /// Only every so-manieth of them.
+    pub every: Option<u64>,
+    /// Only so many of them, from 0 to 1, as the rule's seed will have it.
+    pub probability: Option<f64>,
+}
+
+impl Match {
+    /// Every packet of this type.
+    #[must_use]
+    pub fn of(packet_type: PacketType) -> Self {
+        Self {
+            packet_type: Some(packet_type),
+            ..Self::default()
+        }
+    }
+
+    /// Those from clients.
+    #[must_use]
+    pub fn from_clients(self) -> Self {
+        let direction = Some(Direction::In);
+        Self { direction, ..self }
+    }
+
+    /// Those to clients.
+    #[must_use]
+    pub fn to_clients(self) -> Self {
+        let direction = Some(Direction::Out);
+        Self { direction, ..self }
+    }
+
+    /// Those of clients whose identifiers are like this.
+    #[must_use]
+    pub fn client(self, client: impl Into<String>) -> Self {
+        let client = Some(client.into());
+        Self { client, ..self }
+    }
+
+    /// Those of topics that a filter matches.
+    #[must_use]
+    pub fn topic(self, topic: impl Into<String>) -> Self {
+        let topic = Some(topic.into());
+        Self { topic, ..self }
+    }
+
+    /// The one of this number, from 1 on.
+    #[must_use]
+    pub fn nth(self, nth: u64) -> Self {
+        let nth = Some(nth);
+        Self { nth, ..self }
+    }
+}
+
+/// What is done with a packet. Unless it says otherwise, the state that the broker is left in is the one that
+/// a network leaves it in that does the same: what does not arrive was not sent or is not acknowledged.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Kept until it is released or discarded.
+    Hold,
+    /// It does not arrive. QoS 1 and 2 are sent again as after any loss: by a client when it connects again.
+    Drop,
+    /// It arrives later, by the broker's clock.
+    Delay(Duration),
+    /// It arrives once more, at once.
+    Duplicate,
+    /// It arrives behind the next packet of the connection in its direction.
+    Reorder,
+    /// One byte of it arrives as another.
+    Corrupt {
+        /// Which byte, from the first of the packet; the last one where it has fewer.
+        offset: usize,
+        /// The bits that are turned, at least one.
+        bits: u8,
+    },
+    /// Only so many of its bytes arrive, and what follows comes right behind them.
+    Truncate(usize),
+    /// Other fields arrive than were sent.
+    Replace(Box<Changes>),
+    /// Another packet arrives besides, in the same direction.
+    Inject {
+        /// Which one.
+        packet: Injected,
+        /// Before this one, and not after it.
+        before: bool,
+    },
+    /// It does not arrive, and this goes to its sender instead. Only for packets from clients. A Packet
+    /// Identifier that is left out is that of the packet.
+    Answer(Injected),
+    /// The connection is closed, as a network does that breaks down: the client gets no DISCONNECT, and its
+    /// will is published.
+    Close(When),
+    /// The same by a TCP reset.
+    Reset(When),
+    /// The broker's side of the connection is closed: the client reads to the end and may go on sending.
+    HalfClose(When),
+    /// Nothing more is read from the connection for as long as there is the rule.
+    StopReading,
+}
+
+impl Action {
+    /// How it is written: `hold`, `half_close`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Drop => "drop",
+            Self::Delay(_) => "delay",
+            Self::Duplicate => "duplicate",
+            Self::Reorder => "reorder",
+            Self::Corrupt { .. } => "corrupt",
+            Self::Truncate(_) => "truncate",
+            Self::Replace(_) => "replace",
+            Self::Inject { .. } => "inject",
+            Self::Answer(_) => "answer",
+            Self::Close(_) => "close",
+            Self::Reset(_) => "reset",
+            Self::HalfClose(_) => "half_close",
+            Self::StopReading => "stop_reading",
+        }
+    }
+}
+
+impl Action {
+    /// Whether the packet itself arrives, as it is.
+    pub(super) fn lets_pass(&self) -> bool {
+        match self {
+            Self::Duplicate | Self::Inject { .. } | Self::StopReading => true,
+            Self::Close(when) | Self::Reset(when) | Self::HalfClose(when) => *when == When::After,
+            Self::Hold
+            | Self::Drop
+            | Self::Delay(_)
+            | Self::Reorder
+            | Self::Corrupt { .. }
+            | Self::Truncate(_)
+            | Self::Replace(_)
+            | Self::Answer(_) => false,
+        }
+    }
+}
+
+/// When a connection ends: instead of the packet, or once it has arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum When {
+    /// The packet is lost with the connection.
+    #[default]
+    Before,
+    /// The packet arrives, and nothing behind it.
+    After,
+}
+
+/// A packet that nobody sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Injected {
+    /// From fields; what the version of the connection does not have is left out.
+    Fields(Box<PacketFields>),
+    /// These bytes, whatever they are.
+    Bytes(Bytes),
+}
+
+/// Fields that take the place of a packet's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Changes {
+    /// The Reason Code; of SUBACK and UNSUBACK all of them.
+    pub reason: Option<u8>,
+    /// Session Present of CONNACK.
+    pub session_present: Option<bool>,
+    /// The Packet Identifier.
+    pub packet_id: Option<u16>,
+    /// QoS of a PUBLISH.
+    pub qos: Option<u8>,
+    /// DUP of a PUBLISH.
+    pub dup: Option<bool>,
+    /// RETAIN of a PUBLISH.
+    pub retain: Option<bool>,
+    /// Topic of a PUBLISH.
+    pub topic: Option<String>,
+    /// Payload of a PUBLISH.
+    pub payload: Option<Bytes>,
+    /// Properties with their new values; `None` takes one out. MQTT 3.1.1 has none.
+    pub properties: Vec<(PropertyName, Option<PropertyValue>)>,
+}
+
+impl Changes {
+    /// Makes the changes.
+    pub(super) fn apply(&self, packet: &mut PacketFields) {
+        if let Some(reason) = self.reason {
+            match packet.packet_type {
+                PacketType::Suback | PacketType::Unsuback => packet.reasons.fill(reason),
+                _ => packet.reason = Some(reason),
+            }
+        }
+        packet.session_present = self.session_present.unwrap_or(packet.session_present);
+        packet.dup = self.dup.unwrap_or(packet.dup);
+        packet.retain = self.retain.unwrap_or(packet.retain);
+        packet.packet_id = self.packet_id.or(packet.packet_id);
+        if let Some(qos) = self.qos {
+            packet.qos = qos;
+        }
+        if let Some(topic) = &self.topic {
+            packet.topic = Some(topic.clone());
+        }
+        if let Some(payload) = &self.payload {
+            packet.payload = payload.clone();
+        }
+        for (name, value) in &self.properties {
+            match value {
+                Some(value) => packet.set_property(*name, value.clone()),
+                None => packet.remove_property(*name),
+            }
+        }
+    }
+}
+
+/// What is to happen to some packets.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Rule {
+    /// What it is called; a rule without a name gets one. A new rule takes the place of one of its name.
+    pub name: Option<String>,
+    /// Which packets it is for.
+    pub matches: Match,
+    /// What is done with them.
+    pub action: Action,
+    /// How often it acts; without end if that is `None`.
+    pub times: Option<u64>,
+    /// How long it is there, by the broker's clock.
+    pub expires_after: Option<Duration>,
+    /// What decides with [`Match::probability`].
+    pub seed: u64,
+}
+
+impl Rule {
+    /// A rule that does this with every packet of which `matches` is so.
+    #[must_use]
+    pub fn new(matches: Match, action: Action) -> Self {
+        Self {
+            name: None,
+            matches,
+            action,
+            times: None,
+            expires_after: None,
+            seed: 0,
+        }
+    }
+
+    /// Names it.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Has it act so often.
+    #[must_use]
+    pub fn times(mut self, times: u64) -> Self {
+        self.times = Some(times);
+        self
+    }
+}
+
+/// A packet as rules see it.
+pub(super) struct Seen<'a> {
+    pub(super) packet_type: PacketType,
+    pub(super) direction: Direction,
+    pub(super) client: Option<&'a str>,
+    pub(super) topic: Option<&'a str>,
+    /// The first byte.
+    pub(super) first: u8,
+    pub(super) packet_id: Option<u16>,
+    pub(super) reason: Option<u8>,
+    pub(super) listener: &'a str,
+}
+
+impl Match {
+    /// Whether all that can be told from the packet alone is so.
+    pub(super) fn is_met(&self, seen: &Seen<'_>) -> bool {
+        let is_publish = seen.packet_type == PacketType::Publish;
+        let flag = |mask: u8| seen.first & mask > 0;
+        self.packet_type.is_none_or(|own| own == seen.packet_type)
+            && self.direction.is_none_or(|own| own == seen.direction)
+            && self.packet_id.is_none_or(|own| seen.packet_id == Some(own))
+            && self.reason.is_none_or(|own| seen.reason == Some(own))
+            && self
+                .qos
+                .is_none_or(|own| is_publish && seen.first >> 1 & 3 == own)
+            && self.dup.is_none_or(|own| is_publish && flag(8) == own)
+            && self.retain.is_none_or(|own| is_publish && flag(1) == own)
+            && self
+                .listener
+                .as_deref()
+                .is_none_or(|own| own == seen.listener)
+            && self.client.as_deref().is_none_or(|own| {
+                let client = seen.client;
+                client.is_some_and(|client| is_like(own.as_bytes(), client.as_bytes()))
+            })
+            && self.topic.as_deref().is_none_or(|own| {
+                let topic = seen.topic;
+                topic.is_some_and(|topic| matches(own, topic, HashParent::Matches))
+            })
+    }
+}
+
+/// Whether `text` is like the pattern, in which `*` stands for any characters and `?` for one.
+fn is_like(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut place) = (0, 0);
+    // Where to go back to: behind the last star, and one further in the text.
+    let mut retry = None;
+    while place < text.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                at += 1;
+                retry = Some((at, place));
+            }
+            Some(b'?') => {
+                at += 1;
+                place += char_len(text, place);
+            }
+            Some(own) if Some(own) == text.get(place) => {
+                at += 1;
+                place += 1;
+            }
+            _ => match retry {
+                Some((star, from)) => {
+                    at = star;
+                    place = from + 1;
+                    retry = Some((star, place));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern
+        .get(at..)
+        .is_some_and(|rest| rest.iter().all(|&byte| byte == b'*'))
+}
+
+/// Bytes of the character that begins there.
+fn char_len(text: &[u8], place: usize) -> usize {
+    let rest = text.get(place + 1..).unwrap_or_default();
+    1 + rest.iter().take_while(|&&byte| byte & 0xc0 == 0x80).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn star_is_any_characters_and_question_mark_is_one() {
+        for (pattern, text, is_so) in [
+            ("dev-*", "dev-1", true),
+            ("dev-*", "dev-", true),
+            ("dev-*", "dev", false),
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("a?c", "abc", true),
+            ("a?c", "a€c", true),
+            ("a?c", "ac", false),
+            ("*ab*ab", "abxabab", true),
+            ("*ab*ab", "abxaba", false),
+            ("a*b*c", "a__b__b__c", true),
+        ] {
+            let found = is_like(pattern.as_bytes(), text.as_bytes());
+            assert_eq!(found, is_so, "{pattern:?} {text:?}");
+        }
+    }
+}

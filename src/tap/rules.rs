@@ -1,0 +1,340 @@
+//! The rules that are set, in their order, and what they hold.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use crate::chance::SplitMix;
+use crate::codec::Version;
+
+use super::line::Line;
+use super::rule::{Action, Direction, Match, Rule, Seen};
+
+/// Rules that there may be at a time.
+pub(crate) const MOST_RULES: usize = 1000;
+
+/// What a rule says of a packet.
+pub(super) struct Verdict {
+    pub(super) rule: u64,
+    pub(super) name: Arc<str>,
+    pub(super) action: Arc<Action>,
+}
+
+/// A rule that is set.
+struct Armed {
+    id: u64,
+    name: Arc<str>,
+    matches: Match,
+    action: Arc<Action>,
+    times: Option<u64>,
+    until: Option<Instant>,
+    random: SplitMix,
+    /// Packets for which all but their number is so.
+    seen: u64,
+    hits: u64,
+}
+
+/// How a rule that is set stands.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RuleInfo {
+    /// Its number, from 1 on, by which it can be removed.
+    pub id: u64,
+    /// What it is called.
+    pub name: String,
+    /// Which packets it is for.
+    pub matches: Match,
+    /// What it does with them.
+    pub action: Action,
+    /// How often it acts at most.
+    pub times: Option<u64>,
+    /// How often it has acted.
+    pub hits: u64,
+    /// How many packets were as it says, whatever their number.
+    pub seen: u64,
+    /// It has acted as often as it may.
+    pub is_spent: bool,
+}
+
+/// Why a rule cannot be set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {text}")]
+pub struct RuleError {
+    /// The field that is wrong.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub text: String,
+}
+
+impl RuleError {
+    pub(crate) fn new(field: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            field,
+            text: text.into(),
+        }
+    }
+}
+
+/// A packet that a rule holds.
+struct Held {
+    id: u64,
+    rule: Arc<str>,
+    line: Weak<Line>,
+    number: u64,
+    client: Option<Arc<str>>,
+    version: Version,
+    direction: Direction,
+    bytes: Vec<u8>,
+}
+
+/// A packet that a rule holds, as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldInfo {
+    /// Its number, from 1 on.
+    pub id: u64,
+    /// The rule that holds it.
+    pub rule: String,
+    /// The Client Identifier, as far as it is known.
+    pub client: Option<String>,
+    /// The number of its connection.
+    pub connection: u64,
+    /// The version in which the packet is.
+    pub version: Version,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// The whole packet.
+    pub bytes: Vec<u8>,
+}
+
+/// Rules in their order, and the packets that they hold.
+#[derive(Default)]
+pub(super) struct Rules {
+    rules: Vec<Armed>,
+    last_id: u64,
+    held: VecDeque<Held>,
+    last_held: u64,
+}
+
+/// What happened to a packet.
+pub(super) enum Judged {
+    Nothing,
+    /// A rule acts, and whoever waits for that has to look.
+    Hit(Verdict),
+}
+
+impl Rules {
+    pub(super) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    pub(super) fn has_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    pub(super) fn held_len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Sets a rule behind the others, or in the place of the one of its name.
+    pub(super) fn add(&mut self, rule: Rule, now: Instant) -> Result<u64, RuleError> {
+        check(&rule)?;
+        self.last_id += 1;
+        let id = self.last_id;
+        let name: Arc<str> = rule
+            .name
+            .map_or_else(|| format!("rule-{id}").into(), Into::into);
+        let armed = Armed {
+            id,
+            name: name.clone(),
+            matches: rule.matches,
+            action: Arc::new(rule.action),
+            times: rule.times,
+            until: rule.expires_after.map(|time| now + time),
+            random: SplitMix::new(rule.seed),
+            seen: 0,
+            hits: 0,
+        };
+        if let Some(own) = self.rules.iter_mut().find(|own| own.name == name) {
+            *own = armed;
+        } else if self.rules.len() < MOST_RULES {
+            self.rules.push(armed);
+        } else {
+            let text = format!("there are {MOST_RULES} rules already");
+            return Err(RuleError::new("name", text));
+        }
+        Ok(id)
+    }
+
+    /// Removes a rule, by its number or its name.
+    pub(super) fn remove(&mut self, key: &str) -> Option<u64> {
+        let place = self.place(key)?;
+        Some(self.rules.remove(place).id)
+    }
+
+    fn place(&self, key: &str) -> Option<usize> {
+        let id = key.parse::<u64>().ok();
+        let is_it = |rule: &Armed| &*rule.name == key || Some(rule.id) == id;
+        self.rules.iter().position(is_it)
+    }
+
+    /// Removes all rules. Returns how many there were.
+    pub(super) fn clear(&mut self) -> usize {
+        std::mem::take(&mut self.rules).len()
+    }
+
+    /// Removes rules whose time is over.
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.rules
+            .retain(|rule| rule.until.is_none_or(|until| until > now));
+    }
+
+    pub(super) fn infos(&self) -> Vec<RuleInfo> {
+        self.rules.iter().map(Armed::info).collect()
+    }
+
+    pub(super) fn info(&self, key: &str) -> Option<RuleInfo> {
+        self.rules.get(self.place(key)?).map(Armed::info)
+    }
+
+    /// The first rule that acts on a packet. Those before it that only count have counted it.
+    pub(super) fn judge(&mut self, seen: &Seen<'_>, now: Instant) -> Judged {
+        let acting = self.rules.iter_mut().find_map(|rule| rule.judge(seen, now));
+        acting.map_or(Judged::Nothing, Judged::Hit)
+    }
+
+    pub(super) fn hold(
+        &mut self,
+        line: &Arc<Line>,
+        direction: Direction,
+        bytes: &[u8],
+        (client, version): (Option<Arc<str>>, Version),
+        verdict: &Verdict,
+    ) {
+        self.last_held += 1;
+        self.held.push_back(Held {
+            id: self.last_held,
+            rule: verdict.name.clone(),
+            line: Arc::downgrade(line),
+            number: line.number,
+            client,
+            version,
+            direction,
+            bytes: bytes.to_vec(),
+        });
+    }
+
+    /// Takes up to `count` of the packets that are held, oldest first.
+    pub(super) fn take_held(
+        &mut self,
+        count: usize,
+        is_meant: impl Fn(&str, Option<&str>) -> bool,
+    ) -> Vec<(Weak<Line>, Direction, Vec<u8>)> {
+        let mut taken = Vec::new();
+        let mut kept = VecDeque::new();
+        for held in self.held.drain(..) {
+            let is_his = taken.len() < count && is_meant(&held.rule, held.client.as_deref());
+            match is_his {
+                true => taken.push((held.line, held.direction, held.bytes)),
+                false => kept.push_back(held),
+            }
+        }
+        self.held = kept;
+        taken
+    }
+
+    pub(super) fn held(&self) -> Vec<HeldInfo> {
+        let infos = self.held.iter().map(|held| HeldInfo {
+            id: held.id,
+            rule: held.rule.to_string(),
+            client: held.client.as_deref().map(str::to_owned),
+            connection: held.number,
+            version: held.version,
+            direction: held.direction,
+            bytes: held.bytes.clone(),
+        });
+        infos.collect()
+    }
+}
+
+impl Armed {
+    fn judge(&mut self, seen: &Seen<'_>, now: Instant) -> Option<Verdict> {
+        if self.is_spent() || self.until.is_some_and(|until| until <= now) {
+            return None;
+        }
+        if !self.matches.is_met(seen) {
+            return None;
+        }
+        self.seen += 1;
+        let own = &self.matches;
+        let is_turn = own.nth.is_none_or(|nth| nth == self.seen)
+            && own
+                .every
+                .is_none_or(|every| self.seen.is_multiple_of(every));
+        if !is_turn
+            || !own
+                .probability
+                .is_none_or(|chance| self.random.is_so(chance))
+        {
+            return None;
+        }
+        self.hits += 1;
+        Some(Verdict {
+            rule: self.id,
+            name: self.name.clone(),
+            action: self.action.clone(),
+        })
+    }
+
+    fn is_spent(&self) -> bool {
+        self.times.is_some_and(|times| self.hits >= times)
+    }
+
+    fn info(&self) -> RuleInfo {
+        RuleInfo {
+            id: self.id,
+            name: self.name.to_string(),
+            matches: self.matches.clone(),
+            action: (*self.action).clone(),
+            times: self.times,
+            hits: self.hits,
+            seen: self.seen,
+            is_spent: self.is_spent(),
+        }
+    }
+}
+
+/// Whether a rule can do what it says.
+fn check(rule: &Rule) -> Result<(), RuleError> {
+    let own = &rule.matches;
+    if own.nth == Some(0) {
+        return Err(RuleError::new("match.nth", "counts from 1 on"));
+    }
+    if own.every == Some(0) {
+        return Err(RuleError::new("match.every", "is at least 1"));
+    }
+    if own
+        .probability
+        .is_some_and(|chance| !(0.0..=1.0).contains(&chance))
+    {
+        return Err(RuleError::new("match.probability", "is between 0 and 1"));
+    }
+    if own.qos.is_some_and(|qos| qos > 2) {
+        return Err(RuleError::new("match.qos", "is 0, 1 or 2"));
+    }
+    if let Some(filter) = &own.topic
+        && let Err(error) = crate::topic::Filter::parse(filter)
+    {
+        return Err(RuleError::new("match.topic", error.to_string()));
+    }
+    match &rule.action {
+        Action::Answer(_) if own.direction != Some(Direction::In) => Err(RuleError::new(
+            "match.direction",
+            "only packets from clients are answered: it has to be in",
+        )),
+        Action::Corrupt { bits: 0, .. } => {
+            Err(RuleError::new("bits", "at least one bit is turned"))
+        }
+        _ => Ok(()),
+    }
+}

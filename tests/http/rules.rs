@@ -1,0 +1,473 @@
+//! `/v1/rules`, `/v1/held`, `/v1/inject`: what goes wrong on the way, and in what state that leaves both
+//! sides.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    api::{Answer, Api},
+    support::{Client, Connect, Packet, PacketType, Publish, Subscribe, Version, eventually, pingreq},
+};
+
+/// Sets a rule.
+#[track_caller]
+fn set(api: &Api, rule: &Value) -> Value {
+    let answer = api.post("/v1/rules", &rule.to_string());
+    assert_eq!(answer.status, 201, "{answer:?}");
+    answer.json()
+}
+
+fn hits(api: &Api, rule: &str) -> Value {
+    api.get(&format!("/v1/rules/{rule}")).json()["hits"].clone()
+}
+
+/// Waits until the rule has acted.
+#[track_caller]
+fn hit(api: &Api, rule: &str) {
+    let answer = api.get(&format!("/v1/rules/{rule}?hits=1&wait=10s"));
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+/// A client that gets everything below `t/`.
+fn reader(api: &Api, client_id: &str) -> Client {
+    let mut reader = api.connect(client_id);
+    reader.subscribe("t/#", 1);
+    reader
+}
+
+#[track_caller]
+fn send_publish(client: &mut Client, topic: &str, payload: &str, id: u16) {
+    client.send(Publish::new(topic, payload).qos(1, id));
+}
+
+/// MQTT-4.4.0-1: what was lost is sent again when the client comes back, by both sides.
+#[test]
+fn acknowledgement_that_is_dropped_is_as_if_it_was_lost() {
+    let api = Api::start();
+    let mut sub = reader(&api, "sub");
+    let connect = || Connect::new("pub").durable();
+    let mut publisher = api.open(Version::V5, &connect());
+    let rule = json!({ "name": "lost", "match": { "type": "PUBACK", "client": "pub" }, "do": "drop", "times": 1 });
+    set(&api, &rule);
+    send_publish(&mut publisher, "t/1", "x", 7);
+    hit(&api, "lost");
+    let first = sub.expect_publish();
+    sub.acknowledge(&first);
+    publisher.vanish();
+    // The broker had taken it: it is a second message, as after any PUBACK that was lost.
+    let mut publisher = api.open(Version::V5, &connect().resume());
+    publisher.send(Publish::new("t/1", "x").qos(1, 7).dup());
+    assert_eq!(publisher.expect_puback(7), 0);
+    let second = sub.expect_publish();
+    assert_eq!((&first.payload, first.dup), (&second.payload, second.dup));
+    assert_eq!(hits(&api, "lost"), 1, "it acts as often as it says");
+}
+
+#[test]
+fn publish_that_is_dropped_on_its_way_to_a_client_is_sent_again_when_it_comes_back() {
+    let api = Api::start();
+    let connect = || Connect::new("sub").durable();
+    let mut sub = api.open(Version::V5, &connect());
+    sub.subscribe("t/#", 1);
+    set(
+        &api,
+        &json!({ "name": "lost", "match": { "type": "PUBLISH", "direction": "out" }, "do": "drop", "times": 1 }),
+    );
+    api.connect("pub").publish("t/1", "x", 1);
+    hit(&api, "lost");
+    let client = api.get("/v1/clients/sub").json();
+    assert_eq!(client["in_flight"], 1, "the broker has sent it: {client}");
+    sub.vanish();
+    let mut sub = api.open(Version::V5, &connect().resume());
+    let again = sub.expect_publish();
+    assert!(again.dup, "MQTT-3.3.1-1");
+    sub.acknowledge(&again);
+    eventually(|| api.get("/v1/clients/sub").json()["in_flight"] == 0);
+}
+
+/// The control that client authors ask for: hold, release some, discard the rest.
+#[test]
+fn packets_are_held_until_they_are_released_or_discarded() {
+    let api = Api::start();
+    let mut publisher = api.connect("pub");
+    set(&api, &json!({ "name": "h", "match": { "type": "PUBACK", "direction": "out" }, "do": "hold" }));
+    for id in 1..=3 {
+        send_publish(&mut publisher, "t", "x", id);
+    }
+    let held = api.get("/v1/held?count=3&wait=10s");
+    assert_eq!(held.status, 200, "{held:?}");
+    let held = held.json();
+    let first = &held["held"][0];
+    assert_eq!(first["client"], "pub");
+    assert_eq!(first["rule"], "h");
+    assert_eq!(first["packet"], json!({ "type": "PUBACK", "packet_id": 1 , "reason": 16 }));
+    publisher.expect_silence();
+    assert_eq!(api.post("/v1/held/release?n=1", "").json(), json!({ "released": 1 }));
+    assert_eq!(publisher.expect_puback(1), 0x10);
+    assert_eq!(api.post("/v1/held/discard?n=1&client=pub", "").json(), json!({ "discarded": 1 }));
+    assert_eq!(api.post("/v1/held/release?rule=other", "").json(), json!({ "released": 0 }));
+    // Without its rule a packet is held all the same, and those behind it are not.
+    assert_eq!(api.delete("/v1/rules/h").json(), json!({ "removed": 1 }));
+    send_publish(&mut publisher, "t", "x", 4);
+    assert_eq!(publisher.expect_puback(4), 0x10);
+    assert_eq!(api.post("/v1/held/release", "").json(), json!({ "released": 1 }));
+    assert_eq!(publisher.expect_puback(3), 0x10);
+    let none = api.get("/v1/held?count=1&wait=10ms");
+    assert_eq!((none.status, none.json()), (408, json!({ "held": [] })));
+}
+
+/// A window that is full of held acknowledgements is full to the broker, too.
+#[test]
+fn acknowledgement_from_a_client_that_is_held_keeps_its_place_in_the_window() {
+    let api = Api::start();
+    set(
+        &api,
+        &json!({ "match": { "type": "CONNECT", "client": "never" }, "do": "drop" }),
+    );
+    let mut sub = reader(&api, "sub");
+    set(&api, &json!({ "name": "h", "match": { "type": "PUBACK", "direction": "in", "client": "s?b" }, "do": "hold" }));
+    let mut publisher = api.connect("pub");
+    publisher.publish("t/1", "x", 1);
+    let delivery = sub.expect_publish();
+    sub.acknowledge(&delivery);
+    hit(&api, "h");
+    assert_eq!(api.get("/v1/clients/sub").json()["in_flight"], 1);
+    api.post("/v1/held/release", "");
+    eventually(|| api.get("/v1/clients/sub").json()["in_flight"] == 0);
+}
+
+/// MQTT-3.3.4-9: what a CONNACK says after a rule is what the client goes by.
+#[test]
+fn connack_is_replaced_for_one_client() {
+    let api = Api::start();
+    set(
+        &api,
+        &json!({
+            "match": { "type": "CONNACK", "client": "a" },
+            "do": "replace",
+            "set": {
+                "session_present": true,
+                "properties": {
+                    "receive_maximum": 1,
+                    "topic_alias_maximum": null,
+                    "reason_string": "as you like",
+                    "user_property": [["a", "1"], ["b", "2"]],
+                },
+            },
+            "times": 1,
+        }),
+    );
+    let mut other = Client::dial(api.mqtt(), Version::V5);
+    other.send_connect(&Connect::new("other"));
+    let (_, _, unchanged) = other.expect_connack();
+    assert!(unchanged.receive_maximum().is_none());
+    let mut client = Client::dial(api.mqtt(), Version::V5);
+    client.send_connect(&Connect::new("a"));
+    let (session_present, reason, props) = client.expect_connack();
+    assert_eq!((session_present, reason), (true, 0));
+    assert_eq!(props.receive_maximum(), Some(1));
+    assert_eq!(props.topic_alias_maximum(), None);
+    assert_eq!(props.user_properties().len(), 2);
+    // MQTT 3.1.1 has no properties: its return code is replaced.
+    set(&api, &json!({ "match": { "type": "CONNACK" }, "do": "replace", "set": { "reason": 3 }, "times": 1 }));
+    let mut old = Client::dial(api.mqtt(), Version::V311);
+    old.send_connect(&Connect::new("old"));
+    assert_eq!(old.expect_connack().1, 3);
+}
+
+#[test]
+fn packets_are_duplicated_reordered_delayed_and_injected() {
+    let api = Api::start();
+    let mut sub = reader(&api, "sub");
+    let mut publisher = api.connect("pub");
+    let towards = json!({ "type": "PUBLISH", "direction": "out", "client": "sub" });
+    set(&api, &json!({ "match": towards, "do": "duplicate", "times": 1 }));
+    publisher.publish("t/1", "twice", 0);
+    assert_eq!(sub.receive_texts(2), ["twice", "twice"]);
+
+    set(&api, &json!({ "match": towards, "do": "reorder", "times": 1 }));
+    publisher.publish("t/1", "first", 0);
+    publisher.publish("t/1", "second", 0);
+    assert_eq!(sub.receive_texts(2), ["second", "first"]);
+
+    set(&api, &json!({ "match": towards, "do": "delay", "delay_seconds": 3600, "times": 1 }));
+    publisher.publish("t/1", "late", 0);
+    publisher.publish("t/1", "soon", 0);
+    assert_eq!(sub.receive_texts(1), ["soon"]);
+    // It is the broker's clock that a delay goes by.
+    assert_eq!(api.post("/v1/clock/advance", r#"{"seconds":3600}"#).status, 200);
+    assert_eq!(sub.receive_texts(1), ["late"]);
+
+    set(
+        &api,
+        &json!({
+            "match": { "type": "PINGRESP" },
+            "do": "inject",
+            "when": "before",
+            "packet": { "type": "PUBLISH", "topic": "t/made", "payload_base64": "AP8=" },
+            "times": 1,
+        }),
+    );
+    sub.send(pingreq());
+    let made = sub.expect_publish();
+    assert_eq!((made.topic.as_str(), made.payload.as_slice()), ("t/made", &[0, 255][..]));
+    assert_eq!(sub.next_packet().packet_type(), PacketType::Pingresp);
+
+    let to_broker = json!({
+        "client": "pub",
+        "direction": "in",
+        "packet": { "type": "PUBLISH", "topic": "t/from", "payload": "nobody" },
+    });
+    assert_eq!(api.post("/v1/inject", &to_broker.to_string()).status, 200);
+    assert_eq!(sub.receive_texts(1), ["nobody"]);
+    let to_client = json!({ "client": "sub", "direction": "out", "packet_base64": "0AA=" });
+    assert_eq!(api.post("/v1/inject", &to_client.to_string()).status, 200);
+    assert_eq!(sub.next_packet().packet_type(), PacketType::Pingresp);
+    let nobody = json!({ "client": "nobody", "direction": "out", "packet_base64": "0AA=" });
+    api.post("/v1/inject", &nobody.to_string()).expect_error(404, Some("client"));
+}
+
+#[test]
+fn client_is_answered_instead_of_the_broker() {
+    let api = Api::start();
+    let mut client = api.connect("a");
+    set(
+        &api,
+        &json!({
+            "match": { "type": "SUBSCRIBE", "direction": "in" },
+            "do": "answer",
+            "packet": { "type": "SUBACK", "reasons": [0x87] },
+            "times": 1,
+        }),
+    );
+    client.send(Subscribe::new(9).filter("t", 0));
+    assert_eq!(client.expect_suback(9), [0x87], "the identifier is that of the SUBSCRIBE");
+    assert_eq!(api.get("/v1/topics").json()["total"], 0, "the broker knows nothing of it");
+    assert_eq!(client.subscribe("t", 0), 0, "once");
+    // A CONNECT may be answered, too; then there is no session and the connection ends.
+    set(
+        &api,
+        &json!({
+            "match": { "type": "CONNECT", "direction": "in", "client": "b" },
+            "do": "answer",
+            "packet": { "type": "CONNACK", "reason": "0x89" },
+        }),
+    );
+    let mut refused = Client::dial(api.mqtt(), Version::V5);
+    refused.send_connect(&Connect::new("b"));
+    assert_eq!(refused.expect_connack().1, 0x89);
+    refused.expect_closed();
+}
+
+/// A connection that a rule closes is lost to the broker: its will is published, and its session stays.
+#[test]
+fn connection_is_closed_before_or_after_a_packet() {
+    let api = Api::start();
+    let mut sub = reader(&api, "sub");
+    for (when, is_answered) in [("before", false), ("after", true)] {
+        let will = crate::support::Will::new("t/will", when);
+        let mut client = api.open(Version::V5, &Connect::new("dev-1").durable().will(will));
+        set(
+            &api,
+            &json!({
+                "match": { "type": "PUBLISH", "direction": "in", "client": "dev-*" },
+                "do": "close",
+                "when": when,
+                "times": 1,
+            }),
+        );
+        send_publish(&mut client, "t/1", "x", 1);
+        if is_answered {
+            assert_eq!(client.expect_puback(1), 0);
+            assert_eq!(sub.receive_texts(1), ["x"]);
+        }
+        client.expect_closed();
+        assert_eq!(sub.receive_texts(1), [when]);
+        let known = api.get("/v1/clients/dev-1").json();
+        assert_eq!(known["connected"], false);
+        assert_eq!(known["last_end"]["by"], "network", "{known}");
+    }
+}
+
+#[test]
+fn connection_is_reset_or_closed_on_one_side_or_not_read() {
+    let api = Api::start();
+    let mut client = api.connect("a");
+    set(&api, &json!({ "match": { "type": "PINGREQ" }, "do": "reset", "times": 1 }));
+    client.send(pingreq());
+    let error = client.into_stream_error();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+
+    let mut sub = reader(&api, "sub");
+    let mut client = api.connect("b");
+    set(&api, &json!({ "match": { "type": "PINGREQ" }, "do": "half_close", "times": 1 }));
+    client.send(pingreq());
+    client.expect_closed_by_peer();
+    client.send(Publish::new("t/half", "still heard"));
+    assert_eq!(sub.receive_texts(1), ["still heard"]);
+
+    let mut client = api.connect("c");
+    set(&api, &json!({ "name": "deaf", "match": { "type": "PINGREQ" }, "do": "stop_reading", "times": 1 }));
+    client.send(pingreq());
+    assert_eq!(client.next_packet().packet_type(), PacketType::Pingresp);
+    client.send(Publish::new("t/deaf", "heard in the end"));
+    sub.expect_only_pingresp();
+    assert_eq!(api.delete("/v1/rules/deaf").status, 200);
+    assert_eq!(sub.receive_texts(1), ["heard in the end"]);
+}
+
+#[test]
+fn pings_are_muted_and_bytes_are_changed() {
+    let api = Api::start();
+    let mut client = api.connect("a");
+    set(&api, &json!({ "name": "mute", "match": { "client": "a" }, "do": "mute_pings" }));
+    client.send(pingreq());
+    hit(&api, "mute");
+    client.expect_silence();
+    assert_eq!(api.delete("/v1/rules").json(), json!({ "removed": 1 }));
+    set(&api, &json!({ "match": { "type": "PINGRESP" }, "do": "corrupt", "offset": 0, "bits": 0x10, "times": 1 }));
+    client.send(pingreq());
+    assert_eq!(client.next_packet().packet_type(), PacketType::Pingreq);
+    set(&api, &json!({ "match": { "type": "PUBLISH", "direction": "in" }, "do": "truncate", "length": 3, "times": 1 }));
+    client.send(Publish::new("t", "x"));
+    // What comes next is taken for the rest of it, and makes no sense.
+    client.send(pingreq());
+    client.send(pingreq());
+    client.expect_error_among(&[0x81, 0x82]);
+}
+
+/// Numbers, chances and acknowledgements by the topic of what they acknowledge.
+#[test]
+fn rules_count_draw_and_know_topics() {
+    let api = Api::start();
+    let mut client = api.connect("a");
+    let rule = |name: &str, matches: Value| json!({ "name": name, "match": matches, "do": "drop" });
+    set(&api, &rule("nth", json!({ "type": "PUBACK", "topic": "nth/#", "nth": 2 })));
+    set(&api, &rule("every", json!({ "type": "PUBACK", "topic": "every", "every": 3 })));
+    for id in 1..=3 {
+        send_publish(&mut client, "nth/x", "x", id);
+    }
+    for id in 11..=16 {
+        send_publish(&mut client, "every", "x", id);
+    }
+    for id in [1, 3, 11, 12, 14, 15] {
+        assert_eq!(client.expect_puback(id), 0x10);
+    }
+    let seeded = || {
+        let mut rule = rule("chance", json!({ "type": "PUBLISH", "direction": "in", "probability": 0.5 }));
+        rule["seed"] = 7.into();
+        set(&api, &rule);
+        for _ in 0..64 {
+            client.send(Publish::new("chance", "x"));
+        }
+        client.send(pingreq());
+        assert_eq!(client.next_packet().packet_type(), PacketType::Pingresp);
+        let rule = api.get("/v1/rules/chance").json();
+        assert_eq!(rule["seen"], 64);
+        rule["hits"].as_u64().expect("a number")
+    };
+    let mut seeded = seeded;
+    let first = seeded();
+    assert!((16..48).contains(&first), "{first}");
+    assert_eq!(first, seeded(), "the same seed draws the same");
+}
+
+#[test]
+fn rule_that_expires_is_gone() {
+    let api = Api::start();
+    set(&api, &json!({ "name": "short", "do": "drop", "match": { "type": "PINGREQ" }, "expires_after_seconds": 60 }));
+    assert_eq!(api.post("/v1/clock/advance", r#"{"seconds":61}"#).status, 200);
+    let mut client = api.connect("a");
+    client.send(pingreq());
+    assert_eq!(client.next_packet().packet_type(), PacketType::Pingresp);
+    assert_eq!(api.get("/v1/rules").json(), json!({ "rules": [] }));
+}
+
+#[test]
+fn what_is_wrong_with_a_rule_is_named() {
+    let api = Api::start();
+    for (rule, field) in [
+        (json!({}), "do"),
+        (json!({ "do": "explode" }), "do"),
+        (json!({ "do": "drop", "mach": {} }), "mach"),
+        (json!({ "do": "drop", "match": { "typ": "PUBLISH" } }), "match.typ"),
+        (json!({ "do": "drop", "match": { "type": "PUBLISHED" } }), "match.type"),
+        (json!({ "do": "drop", "match": { "direction": "up" } }), "match.direction"),
+        (json!({ "do": "drop", "match": { "topic": "a/#/b" } }), "match.topic"),
+        (json!({ "do": "drop", "match": { "nth": 0 } }), "match.nth"),
+        (json!({ "do": "drop", "match": { "every": 0 } }), "match.every"),
+        (json!({ "do": "drop", "match": { "probability": 1.5 } }), "match.probability"),
+        (json!({ "do": "drop", "match": { "qos": 3 } }), "match.qos"),
+        (json!({ "do": "drop", "length": 3 }), "length"),
+        (json!({ "do": "drop", "name": "" }), "name"),
+        (json!({ "do": "delay" }), "delay_seconds"),
+        (json!({ "do": "delay", "delay_seconds": -1 }), "delay_seconds"),
+        (json!({ "do": "truncate" }), "length"),
+        (json!({ "do": "corrupt", "bits": 0 }), "bits"),
+        (json!({ "do": "replace" }), "set"),
+        (json!({ "do": "replace", "set": { "properties": { "no": 1 } } }), "set.properties.no"),
+        (
+            json!({ "do": "replace", "set": { "properties": { "receive_maximum": 65536 } } }),
+            "set.properties.receive_maximum",
+        ),
+        (json!({ "do": "inject" }), "packet"),
+        (json!({ "do": "inject", "packet": {} }), "packet.type"),
+        (json!({ "do": "inject", "packet_base64": "-" }), "packet_base64"),
+        (
+            json!({ "do": "answer", "packet": { "type": "PUBACK" } }),
+            "match.direction",
+        ),
+        (json!({ "do": "close", "when": "later" }), "when"),
+        (json!({ "do": "mute_pings", "match": { "type": "PINGREQ" } }), "match.type"),
+    ] {
+        let answer: Answer = api.post("/v1/rules", &rule.to_string());
+        assert_eq!(answer.status, 400, "{rule}: {answer:?}");
+        answer.expect_error(400, Some(field));
+    }
+    api.delete("/v1/rules/none").expect_error(404, Some("id"));
+    api.get("/v1/rules/none").expect_error(404, Some("id"));
+    api.get("/v1/rules/none?wait=1h").expect_error(400, Some("wait"));
+    let late = set(&api, &json!({ "name": "late", "do": "drop", "match": { "client": "x" } }));
+    assert_eq!(late["hits"], 0);
+    let answer = api.get("/v1/rules/late?hits=1&wait=20ms");
+    assert_eq!((answer.status, &answer.json()["hits"]), (408, &json!(0)));
+}
+
+/// What goes over a connection is the same with a rule that acts on nothing: whole and in pieces, small and
+/// large, and the rule may come and go in the middle.
+#[test]
+fn rule_that_is_for_nothing_changes_nothing() {
+    let api = Api::start();
+    let mut sub = api.connect("sub");
+    sub.subscribe("t/#", 1);
+    let mut publisher = api.connect("pub");
+    let large = "x".repeat(700_000);
+    for round in 0..3 {
+        if round == 1 {
+            set(&api, &json!({ "name": "none", "do": "drop", "match": { "client": "nobody" } }));
+        } else if round == 2 {
+            api.delete("/v1/rules");
+        }
+        let mut packets = Vec::new();
+        for number in 0..200_u16 {
+            let publish = Publish::new(format!("t/{number}"), format!("{round} {number}"));
+            packets.extend(crate::support::Encode::encode(&publish.qos(1, number + 1), Version::V5));
+        }
+        for piece in packets.chunks(777) {
+            publisher.send_bytes(piece);
+        }
+        for number in 0..200_u16 {
+            assert_eq!(publisher.expect_puback(number + 1), 0);
+            let delivery = sub.expect_publish();
+            assert_eq!(delivery.payload, format!("{round} {number}").into_bytes());
+            sub.acknowledge(&delivery);
+        }
+        publisher.publish("t/large", &large, 1);
+        let delivery = sub.expect_publish();
+        assert_eq!(delivery.payload.len(), large.len());
+        sub.acknowledge(&delivery);
+    }
+    let _ = Duration::ZERO;
+    let _: Option<Packet> = None;
+}
