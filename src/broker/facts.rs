@@ -41,8 +41,8 @@ pub(crate) struct ConnectionFacts {
     #[cfg(feature = "aws")]
     pub(crate) upgrade: OnceLock<Upgrade>,
     pub(crate) traffic: Traffic,
-    /// Its Client Identifier, once it has its session.
-    pub(super) client_id: OnceLock<Arc<str>>,
+    /// Client Identifier and version, once it has its session.
+    client: OnceLock<(Arc<str>, Version)>,
     /// The connection as packet rules and the journal see it, once they do.
     line: OnceLock<Arc<Line>>,
 }
@@ -62,7 +62,7 @@ impl ConnectionFacts {
             #[cfg(feature = "aws")]
             upgrade: OnceLock::new(),
             traffic: Traffic::default(),
-            client_id: OnceLock::new(),
+            client: OnceLock::new(),
             line: OnceLock::new(),
         }
     }
@@ -84,7 +84,6 @@ impl ConnectionFacts {
     pub(crate) fn line(
         &self,
         tap: &Tap,
-        version: Option<Version>,
         now: Instant,
         wake: impl FnOnce() -> Wake,
     ) -> Option<&Arc<Line>> {
@@ -93,8 +92,8 @@ impl ConnectionFacts {
         }
         let line = self.line.get_or_init(|| {
             let line = tap.open(self.listener, self.peer.to_string(), now, wake());
-            if let (Some(client_id), Some(version)) = (self.client_id.get(), version) {
-                line.identify(client_id, version);
+            if let Some((client_id, version)) = self.client.get() {
+                line.identify(client_id, *version);
             }
             line
         });
@@ -104,7 +103,7 @@ impl ConnectionFacts {
     /// The connection has its session.
     pub(super) fn identify(&self, client_id: &Arc<str>, version: Version) {
         // It has one in its life.
-        let _ = self.client_id.set(client_id.clone());
+        let _ = self.client.set((client_id.clone(), version));
         if let Some(line) = self.line.get() {
             line.identify(client_id, version);
         }

@@ -481,7 +481,11 @@ impl Broker {
     pub(crate) fn handle_deadline(&self, now: impl Into<Moment>, dirty: &mut Dirty) -> bool {
         let context = self.context(now);
         while !dirty.is_spent() {
-            if !self.schedule.wake_due_owner(context.live) {
+            let moment = Moment {
+                now: context.now,
+                live: context.live,
+            };
+            if !self.schedule.wake_due_owner(moment) {
                 let Some(timer) = self.schedule.pop_due(context.now) else {
                     return false;
                 };
@@ -495,6 +499,11 @@ impl Broker {
     /// Lets the owner of a connection look at its own timers then, on the time of live connections.
     pub(crate) fn wake_at(&self, at: Instant, link: &Arc<dyn Link>) -> TimerKey {
         self.schedule.wake(at, link)
+    }
+
+    /// The same on the broker's time.
+    pub(crate) fn wake_on_own_time(&self, at: Instant, link: &Arc<dyn Link>) -> TimerKey {
+        self.schedule.wake_on_own_time(at, link)
     }
 
     /// Forgets a timer, and notes that the owner that was woken for it has done its part.

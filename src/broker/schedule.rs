@@ -50,6 +50,8 @@ struct Timers<T> {
     map: BTreeMap<TimerKey, T>,
     /// On the time of live connections.
     owners: Owners,
+    /// On the broker's time.
+    own_time_owners: Owners,
     /// Connections that were woken and are not settled.
     woken: Owners,
     count: u64,
@@ -60,6 +62,7 @@ impl<T> Default for Timers<T> {
         Self {
             map: BTreeMap::new(),
             owners: BTreeMap::new(),
+            own_time_owners: BTreeMap::new(),
             woken: BTreeMap::new(),
             count: 0,
         }
@@ -70,6 +73,19 @@ impl<T> Timers<T> {
     fn key(&mut self, at: Instant) -> TimerKey {
         self.count += 1;
         TimerKey(at, self.count)
+    }
+}
+
+impl<T> Timers<T> {
+    fn take_due_owner(&mut self, moment: Moment) -> Option<(TimerKey, Weak<dyn Link>)> {
+        let both = [
+            (&mut self.owners, moment.live),
+            (&mut self.own_time_owners, moment.now),
+        ];
+        both.into_iter().find_map(|(owners, now)| {
+            let first = owners.first_entry().filter(|first| first.key().is_due(now));
+            first.map(|first| first.remove_entry())
+        })
     }
 }
 
@@ -96,10 +112,25 @@ impl<T> Schedule<T> {
 
     /// Lets the owner of a connection look at its own timers then, on the time of live connections.
     pub(crate) fn wake(&self, at: Instant, link: &Arc<dyn Link>) -> TimerKey {
+        self.wake_in(|timers| &mut timers.owners, at, link)
+    }
+
+    /// The same on the broker's time.
+    pub(crate) fn wake_on_own_time(&self, at: Instant, link: &Arc<dyn Link>) -> TimerKey {
+        self.wake_in(|timers| &mut timers.own_time_owners, at, link)
+    }
+
+    fn wake_in(
+        &self,
+        owners: impl FnOnce(&mut Timers<T>) -> &mut Owners,
+        at: Instant,
+        link: &Arc<dyn Link>,
+    ) -> TimerKey {
         let mut timers = self.timers.lock();
         let key = timers.key(at);
-        timers.owners.insert(key, Arc::downgrade(link));
-        let is_first = first(&timers.owners) == Some(key.0);
+        let owners = owners(&mut timers);
+        owners.insert(key, Arc::downgrade(link));
+        let is_first = first(owners) == Some(key.0);
         drop(timers);
         if is_first {
             self.alarm.deadline_moved();
@@ -110,7 +141,10 @@ impl<T> Schedule<T> {
     /// Forgets a timer, also one of an owner that was woken for it and is settled.
     pub(crate) fn cancel(&self, key: TimerKey) {
         let mut timers = self.timers.lock();
-        if timers.owners.remove(&key).is_some() || timers.map.remove(&key).is_some() {
+        let is_ahead = timers.owners.remove(&key).is_some()
+            || timers.map.remove(&key).is_some()
+            || timers.own_time_owners.remove(&key).is_some();
+        if is_ahead {
             return;
         }
         let is_settled = timers.woken.remove(&key).is_some() && timers.woken.is_empty();
@@ -122,7 +156,12 @@ impl<T> Schedule<T> {
 
     /// Tells every owner that waits for a timer to look now.
     pub(super) fn wake_owners(&self) {
-        for link in self.timers.lock().owners.values() {
+        let timers = self.timers.lock();
+        for link in timers
+            .owners
+            .values()
+            .chain(timers.own_time_owners.values())
+        {
             if let Some(link) = link.upgrade() {
                 link.wake();
             }
@@ -132,7 +171,8 @@ impl<T> Schedule<T> {
     /// How long nothing is due, on the broker's time and on that of live connections.
     pub(super) fn idle_times(&self, moment: Moment) -> [Option<Duration>; 2] {
         let timers = self.timers.lock();
-        let [now, live] = [first(&timers.map), first(&timers.owners)];
+        let own = [first(&timers.map), first(&timers.own_time_owners)];
+        let (now, live) = (own.into_iter().flatten().min(), first(&timers.owners));
         [
             now.map(|at| at.saturating_duration_since(moment.now)),
             live.map(|at| at.saturating_duration_since(moment.live)),
@@ -143,7 +183,11 @@ impl<T> Schedule<T> {
     #[cfg(any(test, fuzzing))]
     pub(super) fn next(&self) -> Option<Instant> {
         let timers = self.timers.lock();
-        let firsts = [first(&timers.map), first(&timers.owners)];
+        let firsts = [
+            first(&timers.map),
+            first(&timers.owners),
+            first(&timers.own_time_owners),
+        ];
         firsts.into_iter().flatten().min()
     }
 
@@ -155,15 +199,11 @@ impl<T> Schedule<T> {
     }
 
     /// Wakes one owner that is due. Returns whether there was one.
-    pub(super) fn wake_due_owner(&self, now: Instant) -> bool {
+    pub(super) fn wake_due_owner(&self, moment: Moment) -> bool {
         let mut timers = self.timers.lock();
-        let Some(entry) = timers.owners.first_entry() else {
+        let Some((key, link)) = timers.take_due_owner(moment) else {
             return false;
         };
-        if !entry.key().is_due(now) {
-            return false;
-        }
-        let (key, link) = entry.remove_entry();
         if let Some(owner) = link.upgrade() {
             timers.woken.insert(key, link);
             drop(timers);

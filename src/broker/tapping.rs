@@ -39,9 +39,7 @@ impl Broker {
     fn line_of(&self, session: &Session, slot: &Slot, now: Instant) -> Option<Arc<Line>> {
         let facts = slot.facts.as_ref()?;
         let link = session.outbox().link()?;
-        facts
-            .line(&self.tap, Some(slot.version), now, || waker(&link))
-            .cloned()
+        facts.line(&self.tap, now, || waker(&link)).cloned()
     }
 
     /// Writes what happened to a session whose slot is locked.

@@ -27,6 +27,7 @@ use crate::protocol::alias::InboundAliases;
 use crate::protocol::handshake::Accepted;
 use crate::protocol::rate::Rate;
 use crate::protocol::violation::Violation;
+use crate::time::Moment;
 
 use super::answers::Answers;
 #[cfg(feature = "aws")]
@@ -140,7 +141,7 @@ pub(crate) struct Connection {
     pub(super) stall_watch: Option<TimerKey>,
     /// The owner looks at whatever it waits for besides.
     pub(super) alarm: Option<TimerKey>,
-    /// The owner looks what packet rules let arrive later.
+    /// The owner looks what packet rules let arrive later, on the broker's time.
     pub(super) release: Option<TimerKey>,
     /// The owner looks at the lease.
     #[cfg(feature = "aws")]
@@ -484,12 +485,14 @@ impl Connection {
 
     /// What came of the timers that fired is done. Until then they stand for it, whatever took their
     /// place.
-    pub(crate) fn settle_timers(&mut self, broker: &Broker, now: Instant) {
+    pub(crate) fn settle_timers(&mut self, broker: &Broker, moment: Moment) {
+        let now = moment.live;
+        let release = self.release.take_if(|timer| timer.is_due(moment.now));
+        self.done_with.extend(release);
         for timer in [
             &mut self.timer,
             &mut self.stall_watch,
             &mut self.alarm,
-            &mut self.release,
             #[cfg(feature = "aws")]
             &mut self.lease_timer,
         ] {

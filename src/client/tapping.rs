@@ -96,8 +96,7 @@ impl Turn {
 impl Connection {
     /// The connection as rules and the journal see it.
     fn line(&self, tap: &Tap, context: &Context<'_>) -> Option<&Arc<Line>> {
-        self.facts
-            .line(tap, None, context.now, || waker(&self.link))
+        self.facts.line(tap, context.now, || waker(&self.link))
     }
 
     /// Has rules look at the last words of the connection.
@@ -131,6 +130,6 @@ impl Connection {
     /// Wakes the owner when something else is to arrive.
     fn look_at_releases(&mut self, broker: &Broker, at: Instant) {
         self.done_with.extend(self.release.take());
-        self.release = Some(broker.wake_at(at, &self.link));
+        self.release = Some(broker.wake_on_own_time(at, &self.link));
     }
 }

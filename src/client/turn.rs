@@ -356,10 +356,11 @@ impl Turn {
 
     /// How to go on after a pass.
     pub(crate) fn next(&mut self, broker: &Broker, now: impl Into<Moment>) -> Next {
-        let now = now.into().live;
+        let moment = now.into();
+        let now = moment.live;
         let is_done = matches!(self.stage, Stage::Done);
         if self.pass == Pass::Idle || is_done {
-            self.connection.settle_timers(broker, now);
+            self.connection.settle_timers(broker, moment);
         }
         if is_done {
             return Next::Done;

@@ -51,6 +51,11 @@ impl Api {
         self.server.as_ref().expect("it was not stopped")
     }
 
+    /// Where MQTT clients connect.
+    pub(crate) fn mqtt(&self) -> SocketAddr {
+        self.mqtt
+    }
+
     /// Runs a future on the server's runtime.
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
@@ -165,11 +170,17 @@ impl Answer {
             .map(|(_, value)| value)
     }
 
+    /// The body of an answer with this status.
+    #[track_caller]
+    pub(crate) fn json_with(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        self.any_json()
+    }
+
     /// The body of a successful answer.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
-        assert_eq!(self.status, 200, "{self:?}");
-        self.any_json()
+        self.json_with(200)
     }
 
     /// Checks that this is an error of the form that all errors have.

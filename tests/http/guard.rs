@@ -179,7 +179,7 @@ fn unknown_path_is_not_found() {
         "/v1/",
         "/v1/clients/",
         "/v1/clients/a/b",
-        "/v1/journal",
+        "/v1/nothing",
         "/no/such/path",
     ] {
         api.get(path).expect_error(404, None);

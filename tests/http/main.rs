@@ -19,5 +19,6 @@ mod openapi;
 mod publish;
 #[cfg(all(feature = "aws", feature = "tls"))]
 mod registry;
+mod rules;
 #[cfg(feature = "tls")]
 mod tls;

@@ -101,8 +101,7 @@ impl Connected {
     /// What was appended to the last buffer behind its first `before` bytes leaves as rules have it.
     #[cold]
     fn show_to(&mut self, tap: &Tap, before: usize, now: Instant) {
-        let version = Some(self.peer.version);
-        if let Some(line) = self.facts.line(tap, version, now, || waker(&self.link)) {
+        if let Some(line) = self.facts.line(tap, now, || waker(&self.link)) {
             line.send(tap, self.out.bytes().buffer(), before, now);
         }
     }

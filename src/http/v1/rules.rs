@@ -459,9 +459,7 @@ pub(super) async fn inject(
         true => Ok(Json(json!({ "injected": true }))),
         false => {
             let client = super::super::error::excerpt(&body.client);
-            Err(ApiError::not_found(format!(
-                "no client '{client}' is connected"
-            )))
+            Err(ApiError::not_found(format!("no client '{client}' is connected")).at("client"))
         }
     }
 }
