@@ -153,6 +153,12 @@ struct ServeArgs {
     /// How a shared group chooses: round-robin or random [default: round-robin]
     #[arg(long, value_name = "STRATEGY")]
     share_strategy: Option<String>,
+    /// Write the journal of packets and connections from the start: /v1/journal
+    #[arg(long)]
+    journal: bool,
+    /// A line in the log for each packet in and out, without its payload
+    #[arg(long)]
+    packets: bool,
     /// What to print once every listener accepts: json or text [default: text]
     #[arg(long, value_name = "FORM")]
     ready: Option<String>,
@@ -211,7 +217,9 @@ impl ServeArgs {
             sources = sources.file(file);
         }
         let san = (!self.san.is_empty()).then(|| self.san.join(","));
-        let die_with_parent = self.die_with_parent.then(|| "true".to_owned());
+        let said = |flag: bool| flag.then(|| "true".to_owned());
+        let (journal, packets) = (said(self.journal), said(self.packets));
+        let die_with_parent = said(self.die_with_parent);
         for (key, value) in [
             ("profile", &self.profile),
             ("host", &self.host),
@@ -233,6 +241,8 @@ impl ServeArgs {
             ("registry", &self.registry),
             ("fleet", &self.fleet),
             ("share_strategy", &self.share_strategy),
+            ("journal", &journal),
+            ("packets", &packets),
             ("ready", &self.ready),
             ("die_with_parent", &die_with_parent),
             ("log", &self.log),

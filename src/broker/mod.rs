@@ -202,7 +202,7 @@ impl Broker {
             routing: routing::Routing::new(randomness.hash_seed(), parent, config.overlapping),
             retained: Retained::new(parent),
             own_topics: Retained::new(parent),
-            tap: Arc::default(),
+            tap: Arc::new(Tap::new(config.journal, config.packets)),
             budget: budget::Owned::new(config.limits.memory),
             schedule: Schedule::new(alarm.clone()),
             jobs: Arc::new(turn::Jobs::new(alarm)),

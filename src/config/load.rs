@@ -347,6 +347,8 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("registry", &mut config.registry, parse_registry)?;
     said.set("fleet", &mut config.fleet, parse_optional_path)?;
     said.set("share_strategy", &mut config.share_strategy, parse_word)?;
+    said.set("journal", &mut config.journal, parse_word)?;
+    said.set("packets", &mut config.packets, parse_word)?;
 
     let mut program = Program::default();
     said.set("ready", &mut program.ready, parse_word)?;
@@ -515,6 +517,8 @@ mod tests {
             ("registry", "/registry.redb"),
             ("fleet", "/fleet.toml"),
             ("share_strategy", "random"),
+            ("journal", "true"),
+            ("packets", "true"),
             ("ready", "json"),
             ("die_with_parent", "true"),
             ("log", "debug"),
@@ -547,6 +551,7 @@ mod tests {
         assert_eq!(config.fleet, path("/fleet.toml"));
         assert_eq!(config.share_strategy, crate::config::ShareStrategy::Random);
         assert_eq!(program.ready, Ready::Json);
+        assert!(config.journal && config.packets);
         assert!(program.die_with_parent);
         assert_eq!(program.log.unwrap().0, "debug");
         assert_eq!(program.log_format, LogFormat::Json);

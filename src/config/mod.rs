@@ -40,6 +40,11 @@ pub struct Config {
     pub aws: AwsRules,
     /// How a shared group chooses the next member.
     pub share_strategy: ShareStrategy,
+    /// Whether the [journal](crate::journal) is written from the start.
+    pub journal: bool,
+    /// Whether each packet has a line in the log, with the target `roundel::packets`: what it is, of whom, its
+    /// topic, QoS, identifier and size, never its payload.
+    pub packets: bool,
     /// One copy or several for a client whose plain subscriptions overlap (MQTT-3.3.4-2).
     pub overlapping: Overlapping,
     /// What happens to a session whose queue is full.
@@ -627,6 +632,8 @@ impl Config {
             limits: Limits::standard(),
             aws: AwsRules::default(),
             share_strategy: ShareStrategy::RoundRobin,
+            journal: false,
+            packets: false,
             overlapping: Overlapping::OneCopy,
             on_overflow: Overflow::DropNewest,
             users: Vec::new(),

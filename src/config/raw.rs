@@ -34,6 +34,8 @@ pub(super) const SETTINGS: &[&str] = &[
     "registry",
     "fleet",
     "share_strategy",
+    "journal",
+    "packets",
     "ready",
     "die_with_parent",
     "log",

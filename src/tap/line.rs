@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -302,6 +303,9 @@ impl Line {
         let row = noter.note(&state, direction, frame.bytes, deed, |entry| {
             entry.answers = state.answered(direction, frame.packet_type, glance.packet_id);
         });
+        if tap.prints.load(Ordering::Relaxed) {
+            log(&seen, &glance, frame.len, verdict.as_ref());
+        }
         state.keep_book(direction, frame, &glance, topic, row);
         match verdict {
             None => state.arrive(direction, frame.bytes, out),
@@ -619,6 +623,28 @@ impl Noter<'_> {
         let deed = Deed::made(verdict, direction);
         self.note(state, direction, bytes, Some(deed), |_| {});
     }
+}
+
+/// A line for a packet. It says nothing of what is in a payload.
+#[cold]
+fn log(seen: &Seen<'_>, glance: &Glance<'_>, bytes: usize, verdict: Option<&Verdict>) {
+    let is_publish = seen.packet_type == PacketType::Publish;
+    tracing::info!(
+        target: "roundel::packets",
+        client_id = seen.client,
+        direction = seen.direction.name(),
+        topic = seen.topic.filter(|_| is_publish),
+        qos = is_publish.then_some(seen.first >> 1 & 3),
+        dup = (is_publish && seen.first & 8 > 0).then_some(true),
+        retain = (is_publish && seen.first & 1 > 0).then_some(true),
+        packet_id = glance.packet_id,
+        reason = glance.reason,
+        bytes,
+        rule = verdict.map(|verdict| &*verdict.name),
+        r#do = verdict.map(|verdict| verdict.action.name()),
+        "{}",
+        seen.packet_type
+    );
 }
 
 /// The packet with other fields; `None` if it cannot be read, or is a CONNECT.

@@ -43,6 +43,8 @@ pub(crate) struct Tap {
     /// Bytes of packets that are held or under way.
     held: AtomicUsize,
     journal: Journal,
+    /// Each packet has a line in the log.
+    prints: AtomicBool,
     lines: Mutex<HashMap<u64, Weak<Line>>>,
     last_line: AtomicU64,
     /// Rings when a rule acts.
@@ -50,6 +52,16 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
+    /// Without rules; the journal is written, and each packet logged, if that is said.
+    pub(crate) fn new(has_journal: bool, prints: bool) -> Self {
+        let tap = Self::default();
+        tap.switch_journal(has_journal);
+        if prints {
+            tap.print_packets();
+        }
+        tap
+    }
+
     /// Itself, if packets are to be looked at.
     #[inline]
     pub(crate) fn active(&self) -> Option<&Self> {
@@ -58,7 +70,10 @@ impl Tap {
 
     /// Looks whether there is anything to look at packets for.
     fn settle(&self, rules: &Rules) {
-        let is_active = !rules.is_empty() || rules.has_held() || self.journal.is_on();
+        let is_active = !rules.is_empty()
+            || rules.has_held()
+            || self.journal.is_on()
+            || self.prints.load(Ordering::Relaxed);
         self.is_active.store(is_active, Ordering::Relaxed);
     }
 
@@ -268,6 +283,13 @@ impl Tap {
     pub(crate) fn switch_journal(&self, is_on: bool) {
         let rules = self.rules.lock();
         self.journal.switch(is_on);
+        self.settle(&rules);
+    }
+
+    /// Has each packet logged.
+    fn print_packets(&self) {
+        let rules = self.rules.lock();
+        self.prints.store(true, Ordering::Relaxed);
         self.settle(&rules);
     }
 
