@@ -16,6 +16,7 @@
 //! | `doors` | the SDK, boto3 and curl at the ports 443 and 8443 of the service |
 //! | `authorizer` | custom authorizers as the AWS IoT Device SDK names them, with signed tokens and without |
 //! | `failover` | QoS 1 messages of a group whose members die |
+//! | `faults` | packet rules and the journal: what Paho does about faults, and what Wireshark makes of the capture |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
 //! | `matrix` | every client: QoS 0, 1, 2, shared, will, retained, resume, over every transport |
 
@@ -26,6 +27,7 @@ mod bridge;
 mod broker;
 mod doors;
 mod failover;
+mod faults;
 mod matrix;
 mod mosquitto;
 mod process;
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         doors::trials(),
         authorizer::trials(),
         failover::trials(),
+        faults::trials(),
         bridge::trials(),
         matrix::trials(),
     ]
