@@ -129,6 +129,10 @@ struct ServeArgs {
     /// Address of the control API [default: 127.0.0.1]
     #[arg(long, value_name = "ADDR")]
     http_host: Option<String>,
+    /// A further TLS listener with something wrong about it: expired, not-yet-valid, wrong-host, unknown-ca,
+    /// self-signed, large-chain, tls1.2-only, tls1.3-only, reject-client or no-close-notify; may be repeated
+    #[arg(long, value_name = "KIND=PORT", value_parser = NonEmptyStringValueParser::new())]
+    bad_tls: Vec<String>,
     /// Folder of CA, server and client certificates [default: certs]
     #[arg(long, value_name = "DIR")]
     certs: Option<String>,
@@ -210,7 +214,8 @@ impl ServeArgs {
         {
             sources = sources.file(file);
         }
-        let san = (!self.san.is_empty()).then(|| self.san.join(","));
+        let joined = |values: &[String]| (!values.is_empty()).then(|| values.join(","));
+        let (san, bad_tls) = (joined(&self.san), joined(&self.bad_tls));
         let die_with_parent = self.die_with_parent.then(|| "true".to_owned());
         for (key, value) in [
             ("profile", &self.profile),
@@ -225,6 +230,7 @@ impl ServeArgs {
             ("https_port", &self.https_port),
             ("http_port", &self.http_port),
             ("http_host", &self.http_host),
+            ("bad_tls", &bad_tls),
             ("certs", &self.certs),
             ("server_cert", &self.server_cert),
             ("server_key", &self.server_key),

@@ -5,6 +5,7 @@ mod handle;
 #[cfg(feature = "aws")]
 mod registry;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::aws::{authority::Authority, lifecycle::Lifecycle};
 use crate::broker::{Broker, Randomness};
 #[cfg(feature = "tls")]
 use crate::config::ClientCert;
-use crate::config::Config;
+use crate::config::{BadTls, Config};
 use crate::engine::{Engine, timekeeper};
 use crate::net::{Notices, Passwords, Shared, Tasks, listener};
 use crate::time::Clock;
@@ -33,7 +34,7 @@ pub use self::handle::Handle;
 const HANDSHAKES_WAITING: usize = 16_384;
 
 /// Where a server listens; `None` where it has no such listener.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Addrs {
     /// MQTT over TCP.
@@ -50,6 +51,8 @@ pub struct Addrs {
     pub https: Option<SocketAddr>,
     /// The HTTP control API.
     pub http: Option<SocketAddr>,
+    /// MQTT over TLS with something wrong about it.
+    pub bad_tls: BTreeMap<BadTls, SocketAddr>,
 }
 
 /// Why a server did not start.
@@ -59,7 +62,7 @@ pub enum StartError {
     /// The address of a listener cannot be had.
     #[error("cannot listen on {addr} for {listener}: {source}")]
     Bind {
-        /// `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https` or `http`.
+        /// `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http`, or the name of a [`BadTls`] listener.
         listener: &'static str,
         /// What was asked for.
         addr: SocketAddr,
@@ -90,6 +93,15 @@ pub enum StartError {
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] crate::TlsError),
+    /// The certificate of a listener with a fault cannot be made.
+    #[cfg(feature = "tls")]
+    #[error("--bad-tls {}: {source}", kind.name())]
+    BadTls {
+        /// The fault.
+        kind: BadTls,
+        /// Why not.
+        source: crate::CertError,
+    },
 }
 
 /// A running broker, and what ends it: dropping it ends all its tasks at once,
@@ -139,8 +151,9 @@ impl Server {
                 let mut tls = config.tls.clone();
                 // Clients that are told this name find it in the certificate.
                 tls.san.push(config.endpoint_name.clone());
+                let bad: Vec<_> = config.listeners.bad_tls.keys().copied().collect();
                 // Keys are made, and another process that makes them is waited for.
-                let prepared = tokio::task::spawn_blocking(move || certificates(&tls));
+                let prepared = tokio::task::spawn_blocking(move || certificates(&tls, &bad));
                 let prepared = prepared
                     .await
                     .unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?;
@@ -153,8 +166,9 @@ impl Server {
         let (config, opened) = {
             // Files are read, and maybe mended.
             let date = clock.date();
+            let http = addrs.http;
             let opened = tokio::task::spawn_blocking(move || {
-                let opened = registry::open(&config, addrs.http, date)?;
+                let opened = registry::open(&config, http, date)?;
                 Ok::<_, StartError>((config, opened))
             });
             opened
@@ -175,7 +189,9 @@ impl Server {
                     Some(registry) => certificates.with_registry(registry)?,
                     None => certificates,
                 };
-                Some(prepare_tls(&certificates, trust, config.tls.client_cert)?)
+                let client_cert = config.tls.client_cert;
+                let bad = config.listeners.bad_tls.keys();
+                Some(prepare_tls(&certificates, trust, client_cert, bad)?)
             }
             None => None,
         };
@@ -353,15 +369,18 @@ struct Prepared {
     alpn: Arc<rustls::ServerConfig>,
     #[cfg(feature = "doors")]
     https: Arc<rustls::ServerConfig>,
+    bad: BTreeMap<BadTls, Arc<rustls::ServerConfig>>,
     trust: handle::Trust,
 }
 
 #[cfg(feature = "tls")]
-fn prepare_tls(
+fn prepare_tls<'a>(
     certificates: &crate::net::tls::Certificates,
     trust: handle::Trust,
     client_cert: ClientCert,
+    bad: impl Iterator<Item = &'a BadTls>,
 ) -> Result<Prepared, StartError> {
+    let bad = bad.map(|kind| Ok((*kind, certificates.bad_config(*kind, client_cert)?)));
     let terms = crate::net::tls::Terms {
         client_cert,
         alpn: &[],
@@ -380,6 +399,7 @@ fn prepare_tls(
             client_cert: ClientCert::Required,
             alpn: &[],
         })?,
+        bad: bad.collect::<Result<_, StartError>>()?,
         trust,
     })
 }
@@ -407,9 +427,30 @@ impl Prepared {
     }
 }
 
-/// Makes the certificates, or reads them.
+/// Makes the certificates, or reads them, and makes those that have a fault.
 #[cfg(feature = "tls")]
 fn certificates(
+    tls: &crate::config::Tls,
+    bad: &[BadTls],
+) -> Result<(crate::net::tls::Certificates, handle::Trust), StartError> {
+    use crate::net::ca;
+
+    let (mut certificates, trust) = sound_certificates(tls)?;
+    for &kind in bad {
+        let made = match &trust.signer {
+            Some(signer) => signer.faulty(kind, &tls.san),
+            None => ca::faulty_without_authority(kind, &tls.san),
+        };
+        let made = made.map_err(|source| StartError::BadTls { kind, source })?;
+        if let Some(made) = made {
+            certificates.add_faulty(kind, made)?;
+        }
+    }
+    Ok((certificates, trust))
+}
+
+#[cfg(feature = "tls")]
+fn sound_certificates(
     tls: &crate::config::Tls,
 ) -> Result<(crate::net::tls::Certificates, handle::Trust), StartError> {
     use crate::net::ca;
@@ -447,6 +488,7 @@ struct Listeners {
     alpn: Option<TcpListener>,
     https: Option<TcpListener>,
     http: Option<TcpListener>,
+    bad_tls: BTreeMap<BadTls, TcpListener>,
 }
 
 fn bind_all(config: &Config) -> Result<Listeners, StartError> {
@@ -470,6 +512,11 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
     let websocket = (!cfg!(feature = "websocket")).then_some("websocket");
     let http = (!cfg!(feature = "http")).then_some("http");
     let doors = (!cfg!(feature = "doors")).then_some("doors");
+    let mut bad_tls = BTreeMap::new();
+    for (kind, port) in &wanted.bad_tls {
+        let bound = bind(kind.listener(), wanted.host, Some(*port), tls)?;
+        bad_tls.extend(bound.map(|bound| (*kind, bound)));
+    }
     Ok(Listeners {
         mqtt: bind("mqtt", wanted.host, wanted.mqtt, None)?,
         mqtts: bind("mqtts", wanted.host, wanted.mqtts, tls)?,
@@ -478,6 +525,7 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
         alpn: bind("alpn", wanted.host, wanted.alpn, doors)?,
         https: bind("https", wanted.host, wanted.https, doors)?,
         http: bind("http", wanted.http_host, wanted.http, http)?,
+        bad_tls,
     })
 }
 
@@ -488,6 +536,10 @@ impl Listeners {
                 .as_ref()
                 .and_then(|listener| listener.local_addr().ok())
         };
+        let bad_addr = |(kind, listener): (&BadTls, &TcpListener)| {
+            let addr = listener.local_addr().ok()?;
+            Some((*kind, addr))
+        };
         Addrs {
             mqtt: addr(&self.mqtt),
             mqtts: addr(&self.mqtts),
@@ -496,13 +548,14 @@ impl Listeners {
             alpn: addr(&self.alpn),
             https: addr(&self.https),
             http: addr(&self.http),
+            bad_tls: self.bad_tls.iter().filter_map(bad_addr).collect(),
         }
     }
 
     #[cfg(feature = "tls")]
     fn need_tls(&self) -> bool {
         let over_tls = [&self.mqtts, &self.wss, &self.alpn, &self.https];
-        over_tls.iter().any(|listener| listener.is_some())
+        !self.bad_tls.is_empty() || over_tls.iter().any(|listener| listener.is_some())
     }
 
     #[cfg(feature = "http")]
@@ -530,6 +583,12 @@ impl Listeners {
             self.mqtts,
             tls.map(|tls| listener::Kind::Mqtts(tls.mqtts.clone())),
         );
+        #[cfg(feature = "tls")]
+        for (kind, listener) in self.bad_tls {
+            let config = tls.and_then(|tls| tls.bad.get(&kind));
+            let kind = config.map(|config| listener::Kind::BadTls(kind, config.clone()));
+            serve(Some(listener), kind);
+        }
         #[cfg(feature = "websocket")]
         serve(self.ws, Some(listener::Kind::Ws));
         #[cfg(all(feature = "websocket", feature = "tls"))]

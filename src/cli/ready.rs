@@ -1,5 +1,6 @@
 //! What is printed once every listener accepts: a line for programs, or a page for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -27,6 +28,7 @@ pub(crate) fn json(config: &Config, addrs: &Addrs, ca_file: Option<&Path>) -> St
             alpn: addrs.alpn,
             https: addrs.https,
             http: addrs.http,
+            bad_tls: bad_tls(addrs),
         },
         ca_file: ca_file.map(|path| path.display().to_string()),
     };
@@ -54,6 +56,13 @@ struct Listeners {
     alpn: Option<SocketAddr>,
     https: Option<SocketAddr>,
     http: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    bad_tls: BTreeMap<&'static str, SocketAddr>,
+}
+
+fn bad_tls(addrs: &Addrs) -> BTreeMap<&'static str, SocketAddr> {
+    let listeners = addrs.bad_tls.iter();
+    listeners.map(|(kind, addr)| (kind.name(), *addr)).collect()
 }
 
 /// What listens where, and commands to copy that work against this very broker.
@@ -87,6 +96,13 @@ pub(crate) fn text(
             let address = address.to_string();
             let _ = writeln!(page, "  {name:6} {address:22} {what}");
         }
+    }
+    for (name, address) in bad_tls(addrs) {
+        let address = address.to_string();
+        let _ = writeln!(
+            page,
+            "  mqtts  {address:22} MQTT over TLS with a fault: {name}"
+        );
     }
     page.push('\n');
     let examples = examples(config, addrs, ca_file, program);
@@ -184,7 +200,7 @@ fn host_flag(ip: IpAddr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use roundel::config::User;
+    use roundel::config::{BadTls, User};
 
     use super::*;
 
@@ -208,6 +224,26 @@ mod tests {
                  \"wss\":null,\"alpn\":\"127.0.0.1:443\",\"https\":null,\"http\":\"[::1]:9883\"}},\
                  \"ca_file\":\"/abs/certs/ca.pem\"}}\n"
             )
+        );
+    }
+
+    #[test]
+    fn listeners_with_faults_are_told_of_where_there_are_any() {
+        let mut addrs = Addrs::default();
+        for (kind, address) in [
+            (BadTls::Expired, "127.0.0.1:1"),
+            (BadTls::NoCloseNotify, "127.0.0.1:2"),
+        ] {
+            addrs.bad_tls.insert(kind, address.parse().unwrap());
+        }
+        let line = json(&Config::aws(), &addrs, None);
+        let faults =
+            r#""http":null,"bad_tls":{"expired":"127.0.0.1:1","no-close-notify":"127.0.0.1:2"}}"#;
+        assert!(line.contains(faults), "{line}");
+        let page = text(&Config::aws(), &addrs, None, "roundel");
+        assert!(
+            page.contains("127.0.0.1:1            MQTT over TLS with a fault: expired"),
+            "{page}"
         );
     }
 

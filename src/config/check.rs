@@ -79,12 +79,18 @@ fn leave_out_what_is_not_built(config: &mut Config, said: &Said) -> Result<(), C
         }
         *port = None;
     }
+    if !tls && !listeners.bad_tls.is_empty() {
+        return Err(ConfigError::Value {
+            origin: said.origin("bad_tls"),
+            reason: "this build lacks the feature tls".to_owned(),
+        });
+    }
     Ok(())
 }
 
 fn check_listeners(config: &Config, said: &Said) -> Result<(), ConfigError> {
     let listeners = &config.listeners;
-    let all = [
+    let mut all = vec![
         ("mqtt_port", listeners.host, listeners.mqtt),
         ("mqtts_port", listeners.host, listeners.mqtts),
         ("ws_port", listeners.host, listeners.ws),
@@ -93,6 +99,8 @@ fn check_listeners(config: &Config, said: &Said) -> Result<(), ConfigError> {
         ("https_port", listeners.host, listeners.https),
         ("http_port", listeners.http_host, listeners.http),
     ];
+    let bad_tls = listeners.bad_tls.values();
+    all.extend(bad_tls.map(|port| ("bad_tls", listeners.host, Some(*port))));
     if all
         .iter()
         .all(|(key, _, port)| port.is_none() || ["https_port", "http_port"].contains(key))
@@ -122,6 +130,7 @@ fn check_certificates(config: &Config, said: &Said) -> Result<(), ConfigError> {
     let asks_clients = tls.client_cert != ClientCert::None || has_doors;
     // The folder's default in so many words says no more than the default.
     let has_folder = tls.certs != Config::standard().tls.certs;
+    let needs_authority = listeners.bad_tls.keys().any(|kind| kind.needs_authority());
     for (is_wrong, first, second, reason) in [
         (
             !no_certificate && tls.server_key.is_none(),
@@ -165,6 +174,13 @@ fn check_certificates(config: &Config, said: &Said) -> Result<(), ConfigError> {
             "server_cert",
             "san",
             "a certificate of one's own has its names already",
+        ),
+        (
+            !no_certificate && needs_authority,
+            "bad_tls",
+            "server_cert",
+            "Roundel makes the certificates of these listeners, and has no authority of its own: `self-signed`, \
+             `unknown-ca`, `tls1.2-only`, `tls1.3-only`, `reject-client` and `no-close-notify` need none",
         ),
     ] {
         if is_wrong {

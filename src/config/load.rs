@@ -14,8 +14,8 @@ use super::error::{ConfigError, Origin, Place};
 use super::file::{self, File, Nearest};
 use super::raw::SETTINGS;
 use super::value::{
-    parse_address, parse_name, parse_names, parse_optional_path, parse_path, parse_port,
-    parse_registry, parse_word,
+    parse_address, parse_bad_tls, parse_name, parse_names, parse_optional_path, parse_path,
+    parse_port, parse_registry, parse_word,
 };
 use super::{Config, Profile, RegistryPlace};
 
@@ -64,7 +64,8 @@ pub struct Program {
     pub log: Option<(String, Origin)>,
     /// The form of log messages.
     pub log_format: LogFormat,
-    /// Who chose the ports of the listeners `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https` and `http`.
+    /// Who chose the ports of the listeners, by their names: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`,
+    /// `http`, and those of [`BadTls`](super::BadTls) that there are.
     pub ports: BTreeMap<&'static str, Origin>,
 }
 
@@ -154,7 +155,7 @@ impl Sources {
         })
     }
 
-    /// Adds a flag by its key, `mqtts_port` for `--mqtts-port`. One that may be repeated (`san`)
+    /// Adds a flag by its key, `mqtts_port` for `--mqtts-port`. One that may be repeated (`san`, `bad_tls`)
     /// takes several values, or one with commas. A key that is no setting is passed over.
     #[must_use]
     pub fn flag(mut self, key: &str, value: impl Into<String>) -> Self {
@@ -336,6 +337,7 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("https_port", &mut listeners.https, parse_port)?;
     said.set("http_port", &mut listeners.http, parse_port)?;
     said.set("http_host", &mut listeners.http_host, parse_address)?;
+    said.set("bad_tls", &mut listeners.bad_tls, parse_bad_tls)?;
     said.set("certs", &mut config.tls.certs, parse_path)?;
     let tls = &mut config.tls;
     said.set("server_cert", &mut tls.server_cert, parse_optional_path)?;
@@ -356,6 +358,9 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     program.ports = ["mqtt", "mqtts", "ws", "wss", "alpn", "https", "http"]
         .map(|listener| (listener, said.origin(&format!("{listener}_port"))))
         .into();
+    let bad_tls = config.listeners.bad_tls.keys();
+    let bad_tls = bad_tls.map(|kind| (kind.listener(), said.origin("bad_tls")));
+    program.ports.extend(bad_tls);
     Ok(program)
 }
 
@@ -507,6 +512,7 @@ mod tests {
             ("https_port", "7"),
             ("http_port", "5"),
             ("http_host", "127.0.0.2"),
+            ("bad_tls", ""),
             ("certs", "certs"),
             ("server_cert", "/server.pem"),
             ("server_key", "/server.key"),
@@ -565,6 +571,35 @@ mod tests {
         assert_eq!(tls.certs, Path::new("/somewhere"));
         assert_eq!(tls.san, ["a.test", "10.0.0.7"]);
         assert_eq!(tls.server_cert, None);
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn listeners_with_faults_are_named_with_their_ports() {
+        use crate::config::BadTls;
+
+        let flags = [("bad_tls", "expired=0"), ("bad_tls", "tls1.2-only=8884")];
+        let loaded = sources("mqtt_port = 0\nbad_tls = ['self-signed=0']", &[], &flags).unwrap();
+        let wanted = [(BadTls::Expired, 0), (BadTls::Tls12Only, 8884)];
+        assert_eq!(loaded.config.listeners.bad_tls, wanted.into());
+        let origin = loaded.program.ports["bad-tls:tls1.2-only"].to_string();
+        assert_eq!(origin, "--bad-tls");
+        let none = sources("bad_tls = ['expired=0']", &[], &[("bad_tls", "off")]);
+        assert!(none.unwrap().config.listeners.bad_tls.is_empty());
+        for (value, words) in [
+            ("expired", "`expired` is not of the form KIND=PORT"),
+            ("old=0", "`old` is none of expired, not-yet-valid, "),
+            ("expired=off", "`off` is no port (0 to 65535)"),
+            ("expired=1,expired=2", "`expired` is there twice"),
+            ("expired=7,self-signed=7", "both are to listen on port 7"),
+            ("expired=8883", "`mqtts_port` (default)"),
+        ] {
+            let message = error("", &[], &[("bad_tls", value)]);
+            assert!(
+                message.contains("--bad-tls") && message.contains(words),
+                "{message}"
+            );
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! that a program changes what it needs. The file, the environment and the command line end up
 //! here as well, through `raw` and `load`. Nothing below this module knows where a value came from.
 
+mod bad_tls;
 mod check;
 mod error;
 mod file;
@@ -16,6 +17,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::bad_tls::BadTls;
 pub use self::error::{ConfigError, Origin, Place};
 pub use self::load::{Loaded, Sources};
 // For the `roundel` program alone.
@@ -133,6 +135,9 @@ pub struct Listeners {
     pub https: Option<u16>,
     /// The HTTP control API.
     pub http: Option<u16>,
+    /// MQTT over TLS with something wrong about it, each kind on a port of its own. They ask clients for
+    /// certificates as [`Tls::client_cert`] says.
+    pub bad_tls: BTreeMap<BadTls, u16>,
 }
 
 /// Certificates and handshake rules of the TLS listeners.
@@ -670,6 +675,11 @@ impl Config {
             wss: port(listeners.wss).filter(|_| cfg!(feature = "tls")),
             alpn: port(listeners.alpn).filter(|_| cfg!(feature = "doors")),
             https: port(listeners.https).filter(|_| cfg!(feature = "doors")),
+            bad_tls: listeners
+                .bad_tls
+                .into_keys()
+                .map(|kind| (kind, 0))
+                .collect(),
             ..Listeners::none()
         };
         self.tls.in_memory = true;
@@ -694,6 +704,7 @@ impl Listeners {
             alpn: None,
             https: None,
             http: None,
+            bad_tls: BTreeMap::new(),
         }
     }
 }

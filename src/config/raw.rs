@@ -26,6 +26,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "https_port",
     "http_port",
     "http_host",
+    "bad_tls",
     "certs",
     "server_cert",
     "server_key",

@@ -15,6 +15,8 @@ use tokio_rustls::server::TlsStream;
 
 use crate::broker::{ConnectionFacts, PeerAddr};
 use crate::budget::{Charge, Kind as Held};
+#[cfg(feature = "tls")]
+use crate::config::BadTls;
 
 #[cfg(feature = "doors")]
 use super::doors::{self, Door, Opened};
@@ -24,7 +26,7 @@ use super::socket::{Inbound, Socket};
 #[cfg(all(feature = "websocket", feature = "tls"))]
 use super::tls;
 #[cfg(feature = "tls")]
-use super::tls_link::{self, NoHandshake};
+use super::tls_link::{self, Ending, NoHandshake};
 #[cfg(feature = "websocket")]
 use super::ws;
 use super::{Shared, tcp};
@@ -61,6 +63,9 @@ pub(crate) enum Kind {
     Mqtt,
     #[cfg(feature = "tls")]
     Mqtts(Arc<rustls::ServerConfig>),
+    /// The same with something wrong about it.
+    #[cfg(feature = "tls")]
+    BadTls(BadTls, Arc<rustls::ServerConfig>),
     #[cfg(feature = "websocket")]
     Ws,
     #[cfg(all(feature = "websocket", feature = "tls"))]
@@ -76,6 +81,8 @@ impl Kind {
             Self::Mqtt => "mqtt",
             #[cfg(feature = "tls")]
             Self::Mqtts(_) => "mqtts",
+            #[cfg(feature = "tls")]
+            Self::BadTls(kind, _) => kind.listener(),
             #[cfg(feature = "websocket")]
             Self::Ws => "ws",
             #[cfg(all(feature = "websocket", feature = "tls"))]
@@ -90,7 +97,7 @@ impl Kind {
         match self {
             Self::Mqtt => PLAIN,
             #[cfg(feature = "tls")]
-            Self::Mqtts(_) => PLAIN + TLS + HANDSHAKE,
+            Self::Mqtts(_) | Self::BadTls(..) => PLAIN + TLS + HANDSHAKE,
             #[cfg(feature = "websocket")]
             Self::Ws => PLAIN + WEBSOCKET + UPGRADE,
             #[cfg(all(feature = "websocket", feature = "tls"))]
@@ -106,7 +113,7 @@ impl Kind {
         match self {
             Self::Mqtt => PLAIN,
             #[cfg(feature = "tls")]
-            Self::Mqtts(_) => PLAIN + TLS,
+            Self::Mqtts(_) | Self::BadTls(..) => PLAIN + TLS,
             #[cfg(feature = "websocket")]
             Self::Ws => PLAIN + WEBSOCKET,
             #[cfg(all(feature = "websocket", feature = "tls"))]
@@ -254,6 +261,11 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
     let name = kind.name();
     let since = shared.engine.clock.now().live;
     let local = stream.local_addr().ok();
+    #[cfg(feature = "tls")]
+    let ending = match &kind {
+        Kind::BadTls(BadTls::NoCloseNotify, _) => Ending::Cut,
+        _ => Ending::Told,
+    };
     match kind {
         Kind::Mqtt => {
             let (inbound, link) = tcp::split(stream);
@@ -262,13 +274,13 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             drive(shared, inbound, Arc::new(link), facts, since).await;
         }
         #[cfg(feature = "tls")]
-        Kind::Mqtts(config) => {
+        Kind::Mqtts(config) | Kind::BadTls(_, config) => {
             let handshake = Box::pin(shake_hands(shared, stream, peer, name, config));
             let Some(stream) = handshake.await else {
                 return;
             };
             let access = shared.engine.broker.access();
-            let (inbound, link, tls) = tls_link::take_apart(stream, access);
+            let (inbound, link, tls) = tls_link::take_apart(stream, access, ending);
             let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
             let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, shared.engine.clock.now().live).await;
@@ -299,7 +311,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             let Some((front, stream)) = upgrade.await else {
                 return;
             };
-            let (inbound, link, _) = tls_link::take_apart(stream, None);
+            let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
             let (inbound, link) = ws::join(front, inbound, link);
             let facts = facts.over_websocket();
             let _place = place.begin_mqtt();
@@ -338,13 +350,13 @@ async fn enter(
     Some(match doors::open(&shared, &door, stream, &facts).await? {
         Opened::Mqtt(stream) => {
             place.charge.set(PLAIN + TLS);
-            let (inbound, link, _) = tls_link::take_apart(stream, None);
+            let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
             Box::pin(drive_at(place, inbound, link, facts, since))
         }
         Opened::WebSocket(front, stream) => {
             // HTTP has bounds of its own, and may have taken a while.
             let since = shared.engine.clock.now().live;
-            let (inbound, link, _) = tls_link::take_apart(stream, None);
+            let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
             let (inbound, link) = ws::join(front, inbound, link);
             let facts = facts.over_websocket();
             Box::pin(drive_at(place, inbound, link, facts, since))

@@ -3,6 +3,7 @@
 #![cfg(all(unix, feature = "cli", feature = "tls"))]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod bad_tls;
 #[cfg(feature = "aws")]
 mod beside;
 mod broker;

@@ -14,6 +14,7 @@
 //! | `sdk_page` | the programs of `docs/sdk.md`, with and without the CA in the system's store |
 //! | `signed` | signatures of boto3 and of the AWS Common Runtime, right and wrong ones |
 //! | `doors` | the SDK, boto3 and curl at the ports 443 and 8443 of the service |
+//! | `bad_tls` | TLS listeners with a fault, and what Python's `ssl` and the AWS Common Runtime say of each |
 //! | `authorizer` | custom authorizers as the AWS IoT Device SDK names them, with signed tokens and without |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
@@ -21,6 +22,7 @@
 
 mod authorizer;
 mod aws;
+mod bad_tls;
 mod blog;
 mod bridge;
 mod broker;
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         sdk_page::trials(),
         signed::trials(),
         doors::trials(),
+        bad_tls::trials(),
         authorizer::trials(),
         failover::trials(),
         bridge::trials(),
