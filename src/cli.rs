@@ -145,6 +145,9 @@ struct ServeArgs {
     /// Authorities whose client certificates are accepted, with --server-cert
     #[arg(long, value_name = "FILE")]
     client_ca: Option<String>,
+    /// Append the secrets of TLS connections to this file, for Wireshark
+    #[arg(long, value_name = "FILE")]
+    keylog: Option<String>,
     /// Name that describe-endpoint answers, also in the server certificate [default: localhost]
     #[arg(long, value_name = "NAME")]
     endpoint_name: Option<String>,
@@ -235,6 +238,7 @@ impl ServeArgs {
             ("server_cert", &self.server_cert),
             ("server_key", &self.server_key),
             ("client_ca", &self.client_ca),
+            ("keylog", &self.keylog),
             ("endpoint_name", &self.endpoint_name),
             ("registry", &self.registry),
             ("fleet", &self.fleet),

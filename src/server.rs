@@ -183,7 +183,10 @@ impl Server {
         #[cfg(feature = "tls")]
         let tls = match tls {
             Some((certificates, trust)) => {
-                let certificates = certificates.under(&config.aws);
+                let mut certificates = certificates.under(&config.aws);
+                if let Some(file) = &config.tls.keylog {
+                    certificates = certificates.with_key_log(file)?;
+                }
                 #[cfg(feature = "aws")]
                 let certificates = match &registry {
                     Some(registry) => certificates.with_registry(registry)?,

@@ -79,11 +79,16 @@ fn leave_out_what_is_not_built(config: &mut Config, said: &Said) -> Result<(), C
         }
         *port = None;
     }
-    if !tls && !listeners.bad_tls.is_empty() {
-        return Err(ConfigError::Value {
-            origin: said.origin("bad_tls"),
-            reason: "this build lacks the feature tls".to_owned(),
-        });
+    for (key, is_wanted) in [
+        ("bad_tls", !listeners.bad_tls.is_empty()),
+        ("keylog", config.tls.keylog.is_some()),
+    ] {
+        if is_wanted && !tls {
+            return Err(ConfigError::Value {
+                origin: said.origin(key),
+                reason: "this build lacks the feature tls".to_owned(),
+            });
+        }
     }
     Ok(())
 }

@@ -343,6 +343,7 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("server_cert", &mut tls.server_cert, parse_optional_path)?;
     said.set("server_key", &mut tls.server_key, parse_optional_path)?;
     said.set("client_ca", &mut tls.client_ca, parse_optional_path)?;
+    said.set("keylog", &mut tls.keylog, parse_optional_path)?;
     said.set("client_cert", &mut config.tls.client_cert, parse_word)?;
     said.set("san", &mut config.tls.san, parse_names)?;
     said.set("endpoint_name", &mut config.endpoint_name, parse_name)?;
@@ -517,6 +518,7 @@ mod tests {
             ("server_cert", "/server.pem"),
             ("server_key", "/server.key"),
             ("client_ca", "/ca.pem"),
+            ("keylog", "/keys.txt"),
             ("endpoint_name", "broker.test"),
             ("registry", "/registry.redb"),
             ("fleet", "/fleet.toml"),
@@ -547,6 +549,7 @@ mod tests {
         assert_eq!(config.tls.server_cert, path("/server.pem"));
         assert_eq!(config.tls.server_key, path("/server.key"));
         assert_eq!(config.tls.client_ca, path("/ca.pem"));
+        assert_eq!(config.tls.keylog, path("/keys.txt"));
         let registry = RegistryPlace::File("/registry.redb".into());
         assert_eq!(config.registry, registry);
         assert_eq!(config.endpoint_name, "broker.test");

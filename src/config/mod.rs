@@ -164,6 +164,9 @@ pub struct Tls {
     /// A handshake in which the client takes longer is ended. Time in which the broker is busy with
     /// others does not count.
     pub handshake_timeout: Duration,
+    /// The secrets of all TLS connections are appended to this file, which only its owner can read where it is made
+    /// for this, in the format of NSS: Wireshark decrypts with it what it captured. A warning of the log says so.
+    pub keylog: Option<PathBuf>,
 }
 
 /// Whether clients of a TLS listener show a certificate.
@@ -628,6 +631,7 @@ impl Config {
                 client_cert: ClientCert::Required,
                 san: Vec::new(),
                 handshake_timeout: Duration::from_secs(10),
+                keylog: None,
             },
             limits: Limits::standard(),
             aws: AwsRules::default(),

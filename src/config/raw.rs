@@ -31,6 +31,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "server_cert",
     "server_key",
     "client_ca",
+    "keylog",
     "endpoint_name",
     "registry",
     "fleet",

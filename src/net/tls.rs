@@ -5,6 +5,7 @@
 //! transports.
 
 mod bad;
+mod key_log;
 mod named;
 #[cfg(feature = "aws")]
 mod registered;
@@ -22,8 +23,8 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    AlertDescription, CertificateError, RootCertStore, ServerConfig, ServerConnection,
-    SupportedProtocolVersion, version,
+    AlertDescription, CertificateError, KeyLog, NoKeyLog, RootCertStore, ServerConfig,
+    ServerConnection, SupportedProtocolVersion, version,
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -37,6 +38,7 @@ use crate::broker::TlsFacts;
 use crate::broker::access::Access;
 use crate::config::{AwsRules, BadTls, ClientCert};
 
+use self::key_log::KeyLogFile;
 use self::named::Named;
 #[cfg(feature = "aws")]
 use self::registered::Registered;
@@ -63,6 +65,14 @@ pub enum TlsError {
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The file for the secrets of connections cannot be made or appended to.
+    #[error("--keylog: cannot write to `{}`", path.display())]
+    KeyLog {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The TLS library refused the versions or algorithms.
     #[error("cannot set up TLS")]
     Setup {
@@ -82,6 +92,8 @@ pub(crate) struct Certificates {
     registered: Option<Arc<Registered>>,
     /// The server's certificates of listeners where they have a fault.
     faulty: BTreeMap<BadTls, Named>,
+    /// What gets the secrets of all connections.
+    key_log: Arc<dyn KeyLog>,
 }
 
 /// What a listener asks of its clients.
@@ -132,6 +144,7 @@ impl Certificates {
             #[cfg(feature = "aws")]
             registered: None,
             faulty: BTreeMap::new(),
+            key_log: Arc::new(NoKeyLog),
         })
     }
 
@@ -146,6 +159,16 @@ impl Certificates {
     pub(crate) fn with_registry(mut self, registry: &Arc<Registry>) -> Result<Self, TlsError> {
         let registered = Registered::follow(self.authorities.clone(), registry);
         self.registered = Some(registered.map_err(cannot_set_up)?);
+        Ok(self)
+    }
+
+    /// Has the secrets of all connections appended to a file.
+    pub(crate) fn with_key_log(mut self, path: &Path) -> Result<Self, TlsError> {
+        let file = KeyLogFile::open(path).map_err(|source| TlsError::KeyLog {
+            path: path.to_owned(),
+            source,
+        })?;
+        self.key_log = Arc::new(file);
         Ok(self)
     }
 
@@ -179,6 +202,7 @@ impl Certificates {
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(Arc::new(own));
+        config.key_log = self.key_log.clone();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.ignore_client_order = true;

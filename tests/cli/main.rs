@@ -13,6 +13,7 @@ mod check_config;
 mod durability;
 #[cfg(feature = "aws")]
 mod env;
+mod key_log;
 mod log;
 mod mqtt;
 mod passwd;
