@@ -133,6 +133,9 @@ struct ServeArgs {
     /// self-signed, large-chain, tls1.2-only, tls1.3-only, reject-client or no-close-notify; may be repeated
     #[arg(long, value_name = "KIND=PORT", value_parser = NonEmptyStringValueParser::new())]
     bad_tls: Vec<String>,
+    /// MQTT over a Unix socket, for processes of the same user [default: off]
+    #[arg(long, value_name = "PATH")]
+    unix_socket: Option<String>,
     /// Folder of CA, server and client certificates [default: certs]
     #[arg(long, value_name = "DIR")]
     certs: Option<String>,
@@ -234,6 +237,7 @@ impl ServeArgs {
             ("http_port", &self.http_port),
             ("http_host", &self.http_host),
             ("bad_tls", &bad_tls),
+            ("unix_socket", &self.unix_socket),
             ("certs", &self.certs),
             ("server_cert", &self.server_cert),
             ("server_key", &self.server_key),

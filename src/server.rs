@@ -8,6 +8,7 @@ mod registry;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -23,6 +24,8 @@ use crate::broker::{Broker, Randomness};
 use crate::config::ClientCert;
 use crate::config::{BadTls, Config};
 use crate::engine::{Engine, timekeeper};
+#[cfg(unix)]
+use crate::net::unix;
 use crate::net::{Notices, Passwords, Shared, Tasks, listener};
 use crate::time::Clock;
 
@@ -53,6 +56,8 @@ pub struct Addrs {
     pub http: Option<SocketAddr>,
     /// MQTT over TLS with something wrong about it.
     pub bad_tls: BTreeMap<BadTls, SocketAddr>,
+    /// MQTT over a Unix socket; absolute.
+    pub unix_socket: Option<PathBuf>,
 }
 
 /// Why a server did not start.
@@ -66,6 +71,14 @@ pub enum StartError {
         listener: &'static str,
         /// What was asked for.
         addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The Unix socket cannot be had.
+    #[error("cannot listen at `{}` (--unix-socket): {source}", path.display())]
+    UnixSocket {
+        /// What was asked for.
+        path: PathBuf,
         /// What the system says.
         source: io::Error,
     },
@@ -492,6 +505,19 @@ struct Listeners {
     https: Option<TcpListener>,
     http: Option<TcpListener>,
     bad_tls: BTreeMap<BadTls, TcpListener>,
+    #[cfg(unix)]
+    unix_socket: Option<unix::UnixSocket>,
+}
+
+/// Listens at a Unix socket.
+#[cfg(unix)]
+fn bind_unix(path: &Path) -> io::Result<unix::UnixSocket> {
+    unix::UnixSocket::bind(path)
+}
+
+#[cfg(not(unix))]
+fn bind_unix(_: &Path) -> io::Result<std::convert::Infallible> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn bind_all(config: &Config) -> Result<Listeners, StartError> {
@@ -520,6 +546,15 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
         let bound = bind(kind.listener(), wanted.host, Some(*port), tls)?;
         bad_tls.extend(bound.map(|bound| (*kind, bound)));
     }
+    let unix_socket = wanted.unix_socket.as_deref().map(|path| {
+        bind_unix(path).map_err(|source| StartError::UnixSocket {
+            path: path.to_owned(),
+            source,
+        })
+    });
+    let unix_socket = unix_socket.transpose()?;
+    #[cfg(not(unix))]
+    let None = unix_socket;
     Ok(Listeners {
         mqtt: bind("mqtt", wanted.host, wanted.mqtt, None)?,
         mqtts: bind("mqtts", wanted.host, wanted.mqtts, tls)?,
@@ -529,6 +564,8 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
         https: bind("https", wanted.host, wanted.https, doors)?,
         http: bind("http", wanted.http_host, wanted.http, http)?,
         bad_tls,
+        #[cfg(unix)]
+        unix_socket,
     })
 }
 
@@ -552,6 +589,13 @@ impl Listeners {
             https: addr(&self.https),
             http: addr(&self.http),
             bad_tls: self.bad_tls.iter().filter_map(bad_addr).collect(),
+            #[cfg(unix)]
+            unix_socket: self
+                .unix_socket
+                .as_ref()
+                .map(|socket| socket.path().to_owned()),
+            #[cfg(not(unix))]
+            unix_socket: None,
         }
     }
 
@@ -581,6 +625,10 @@ impl Listeners {
             }
         };
         serve(self.mqtt, Some(listener::Kind::Mqtt));
+        #[cfg(unix)]
+        if let Some(socket) = self.unix_socket {
+            shared.tasks.spawn(unix::accept(shared.clone(), socket));
+        }
         #[cfg(feature = "tls")]
         serve(
             self.mqtts,

@@ -79,14 +79,21 @@ fn leave_out_what_is_not_built(config: &mut Config, said: &Said) -> Result<(), C
         }
         *port = None;
     }
-    for (key, is_wanted) in [
-        ("bad_tls", !listeners.bad_tls.is_empty()),
-        ("keylog", config.tls.keylog.is_some()),
+    let lacks_tls = "this build lacks the feature tls";
+    for (key, is_wanted, is_built, reason) in [
+        ("bad_tls", !listeners.bad_tls.is_empty(), tls, lacks_tls),
+        ("keylog", config.tls.keylog.is_some(), tls, lacks_tls),
+        (
+            "unix_socket",
+            listeners.unix_socket.is_some(),
+            cfg!(unix),
+            "Unix sockets are for Unix systems",
+        ),
     ] {
-        if is_wanted && !tls {
+        if is_wanted && !is_built {
             return Err(ConfigError::Value {
                 origin: said.origin(key),
-                reason: "this build lacks the feature tls".to_owned(),
+                reason: reason.to_owned(),
             });
         }
     }
@@ -106,10 +113,10 @@ fn check_listeners(config: &Config, said: &Said) -> Result<(), ConfigError> {
     ];
     let bad_tls = listeners.bad_tls.values();
     all.extend(bad_tls.map(|port| ("bad_tls", listeners.host, Some(*port))));
-    if all
-        .iter()
-        .all(|(key, _, port)| port.is_none() || ["https_port", "http_port"].contains(key))
-    {
+    let takes_mqtt = |(key, _, port): &(&str, IpAddr, Option<u16>)| {
+        port.is_some() && !["https_port", "http_port"].contains(key)
+    };
+    if !all.iter().any(takes_mqtt) && listeners.unix_socket.is_none() {
         return Err(ConfigError::NoListener);
     }
     for (index, (key, host, port)) in all.iter().enumerate() {

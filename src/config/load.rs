@@ -338,6 +338,8 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("http_port", &mut listeners.http, parse_port)?;
     said.set("http_host", &mut listeners.http_host, parse_address)?;
     said.set("bad_tls", &mut listeners.bad_tls, parse_bad_tls)?;
+    let unix_socket = &mut listeners.unix_socket;
+    said.set("unix_socket", unix_socket, parse_optional_path)?;
     said.set("certs", &mut config.tls.certs, parse_path)?;
     let tls = &mut config.tls;
     said.set("server_cert", &mut tls.server_cert, parse_optional_path)?;
@@ -514,6 +516,7 @@ mod tests {
             ("http_port", "5"),
             ("http_host", "127.0.0.2"),
             ("bad_tls", ""),
+            ("unix_socket", "/run/mqtt"),
             ("certs", "certs"),
             ("server_cert", "/server.pem"),
             ("server_key", "/server.key"),
@@ -550,6 +553,7 @@ mod tests {
         assert_eq!(config.tls.server_key, path("/server.key"));
         assert_eq!(config.tls.client_ca, path("/ca.pem"));
         assert_eq!(config.tls.keylog, path("/keys.txt"));
+        assert_eq!(config.listeners.unix_socket, path("/run/mqtt"));
         let registry = RegistryPlace::File("/registry.redb".into());
         assert_eq!(config.registry, registry);
         assert_eq!(config.endpoint_name, "broker.test");

@@ -138,6 +138,9 @@ pub struct Listeners {
     /// MQTT over TLS with something wrong about it, each kind on a port of its own. They ask clients for
     /// certificates as [`Tls::client_cert`] says.
     pub bad_tls: BTreeMap<BadTls, u16>,
+    /// MQTT over a Unix socket at this path, where only processes of this one's user can connect. One that was left
+    /// behind there is replaced, and it is removed when the broker stops. Not on Windows.
+    pub unix_socket: Option<PathBuf>,
 }
 
 /// Certificates and handshake rules of the TLS listeners.
@@ -679,6 +682,7 @@ impl Config {
             wss: port(listeners.wss).filter(|_| cfg!(feature = "tls")),
             alpn: port(listeners.alpn).filter(|_| cfg!(feature = "doors")),
             https: port(listeners.https).filter(|_| cfg!(feature = "doors")),
+            unix_socket: listeners.unix_socket,
             bad_tls: listeners
                 .bad_tls
                 .into_keys()
@@ -709,6 +713,7 @@ impl Listeners {
             https: None,
             http: None,
             bad_tls: BTreeMap::new(),
+            unix_socket: None,
         }
     }
 }

@@ -27,6 +27,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "http_port",
     "http_host",
     "bad_tls",
+    "unix_socket",
     "certs",
     "server_cert",
     "server_key",

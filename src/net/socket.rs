@@ -5,7 +5,6 @@ use std::mem::MaybeUninit;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
-use tokio::net::TcpStream;
 
 use crate::broker::{Link, Signal, Written};
 use crate::client::Input;
@@ -33,9 +32,9 @@ pub(super) trait Inbound: Send + 'static {
 }
 
 /// Whether a read of this socket would have a result.
-pub(super) fn has_input(stream: &TcpStream) -> bool {
+pub(super) fn has_input(socket: &SockRef<'_>) -> bool {
     let mut byte = [MaybeUninit::uninit()];
-    match SockRef::from(stream).peek(&mut byte) {
+    match socket.peek(&mut byte) {
         Ok(_) => true,
         Err(error) => error.kind() != io::ErrorKind::WouldBlock,
     }

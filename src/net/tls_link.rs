@@ -246,7 +246,7 @@ impl Socket for TlsLink {
     }
 
     fn has_input(&self) -> bool {
-        has_input(self.stream.as_ref())
+        has_input(&socket2::SockRef::from(self.stream.as_ref()))
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {

@@ -27,6 +27,7 @@ mod stop;
 #[path = "../support/store.rs"]
 mod store;
 mod trust;
+mod unix_socket;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -15,6 +15,7 @@
 //! | `signed` | signatures of boto3 and of the AWS Common Runtime, right and wrong ones |
 //! | `doors` | the SDK, boto3 and curl at the ports 443 and 8443 of the service |
 //! | `bad_tls` | TLS listeners with a fault, and what Python's `ssl` and the AWS Common Runtime say of each |
+//! | `unix_socket` | mosquitto's programs and Paho Python over a Unix socket |
 //! | `authorizer` | custom authorizers as the AWS IoT Device SDK names them, with signed tokens and without |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
@@ -39,6 +40,7 @@ mod sdk_page;
 mod signed;
 #[path = "../support/store.rs"]
 mod store;
+mod unix_socket;
 mod walkthrough;
 
 use std::env;
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         signed::trials(),
         doors::trials(),
         bad_tls::trials(),
+        unix_socket::trials(),
         authorizer::trials(),
         failover::trials(),
         bridge::trials(),
