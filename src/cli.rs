@@ -163,6 +163,9 @@ struct ServeArgs {
     /// How a shared group chooses: round-robin or random [default: round-robin]
     #[arg(long, value_name = "STRATEGY")]
     share_strategy: Option<String>,
+    /// The broker's clock runs so many times as fast, 1 to 10000; keep-alives do not [default: 1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    time_scale: Option<String>,
     /// What to print once every listener accepts: json or text [default: text]
     #[arg(long, value_name = "FORM")]
     ready: Option<String>,
@@ -247,6 +250,7 @@ impl ServeArgs {
             ("registry", &self.registry),
             ("fleet", &self.fleet),
             ("share_strategy", &self.share_strategy),
+            ("time_scale", &self.time_scale),
             ("ready", &self.ready),
             ("die_with_parent", &die_with_parent),
             ("log", &self.log),

@@ -152,7 +152,7 @@ impl Server {
     /// An address that is taken, certificates that cannot be made or read, or a listener whose
     /// feature was left out of the crate.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let clock = Clock::default();
+        let clock = Clock::at_scale(config.time_scale);
         #[cfg_attr(
             not(feature = "http"),
             expect(unused_mut, reason = "one is taken out with HTTP")

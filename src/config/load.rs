@@ -15,7 +15,7 @@ use super::file::{self, File, Nearest};
 use super::raw::SETTINGS;
 use super::value::{
     parse_address, parse_bad_tls, parse_name, parse_names, parse_optional_path, parse_path,
-    parse_port, parse_registry, parse_word,
+    parse_port, parse_registry, parse_scale, parse_word,
 };
 use super::{Config, Profile, RegistryPlace};
 
@@ -352,6 +352,7 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("registry", &mut config.registry, parse_registry)?;
     said.set("fleet", &mut config.fleet, parse_optional_path)?;
     said.set("share_strategy", &mut config.share_strategy, parse_word)?;
+    said.set("time_scale", &mut config.time_scale, parse_scale)?;
 
     let mut program = Program::default();
     said.set("ready", &mut program.ready, parse_word)?;
@@ -526,6 +527,7 @@ mod tests {
             ("registry", "/registry.redb"),
             ("fleet", "/fleet.toml"),
             ("share_strategy", "random"),
+            ("time_scale", "2.5"),
             ("ready", "json"),
             ("die_with_parent", "true"),
             ("log", "debug"),
@@ -559,6 +561,7 @@ mod tests {
         assert_eq!(config.endpoint_name, "broker.test");
         assert_eq!(config.fleet, path("/fleet.toml"));
         assert_eq!(config.share_strategy, crate::config::ShareStrategy::Random);
+        assert_eq!(config.time_scale, 2.5);
         assert_eq!(program.ready, Ready::Json);
         assert!(program.die_with_parent);
         assert_eq!(program.log.unwrap().0, "debug");
@@ -675,6 +678,25 @@ mod tests {
                 "--host: `example.org` is no IP address",
             ),
             ("", &[], &[("san", "a b")], "--san: `a b`"),
+            ("", &[], &[("time_scale", "0.5")], "--time-scale: `0.5` is"),
+            (
+                "",
+                &[],
+                &[("time_scale", "10001")],
+                "--time-scale: `10001` is",
+            ),
+            (
+                "",
+                &[],
+                &[("time_scale", "fast")],
+                "--time-scale: `fast` is",
+            ),
+            (
+                "time_scale = 1e9",
+                &[],
+                &[],
+                "r.toml:1: `time_scale`: `1e9`",
+            ),
         ] {
             let message = error(file, variables, flags);
             assert!(message.starts_with(start), "{message}");

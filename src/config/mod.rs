@@ -71,6 +71,12 @@ pub struct Config {
     pub registry: RegistryPlace,
     /// A document of things, certificates and policies that is applied at the start.
     pub fleet: Option<PathBuf>,
+    /// How many times as fast as the system's time the broker's clock runs, from its start: 1 to 10,000, and the nearer
+    /// of the two for what is outside. Sessions, messages, retained messages and wills expire or come, and unacknowledged
+    /// messages are sent again, that much sooner; a client's keep-alive, the time that it has for CONNECT, and rates stay what
+    /// they are, because its own clock is no faster. A timer is at most some milliseconds of the machine late, and
+    /// as many times that on this clock.
+    pub time_scale: f64,
     /// Seeds everything that is random in the core; `None` takes a fresh seed.
     pub seed: Option<u64>,
 }
@@ -651,6 +657,7 @@ impl Config {
             endpoint_name: "localhost".to_owned(),
             registry: RegistryPlace::Off,
             fleet: None,
+            time_scale: 1.0,
             seed: None,
         }
     }

@@ -37,6 +37,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "registry",
     "fleet",
     "share_strategy",
+    "time_scale",
     "ready",
     "die_with_parent",
     "log",

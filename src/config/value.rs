@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use crate::time::SCALE_MAX;
+
 use super::{
     BadTls, ClientCert, Overflow, Overlapping, PolicyMode, Profile, RegistryPlace, ShareStrategy,
 };
@@ -260,6 +262,14 @@ pub(super) fn parse_bad_tls(text: &str) -> Result<BTreeMap<BadTls, u16>, String>
         }
     }
     Ok(listeners)
+}
+
+/// Reads how many times as fast the clock runs.
+pub(super) fn parse_scale(text: &str) -> Result<f64, String> {
+    let scale = text.parse().ok();
+    scale
+        .filter(|scale| (1.0..=SCALE_MAX).contains(scale))
+        .ok_or_else(|| format!("`{text}` is no number from 1 to {SCALE_MAX}"))
 }
 
 /// Reads the path of a file or folder.
