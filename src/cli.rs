@@ -129,6 +129,13 @@ struct ServeArgs {
     /// Address of the control API [default: 127.0.0.1]
     #[arg(long, value_name = "ADDR")]
     http_host: Option<String>,
+    /// A further TLS listener with something wrong about it: expired, not-yet-valid, wrong-host, unknown-ca,
+    /// self-signed, large-chain, tls1.2-only, tls1.3-only, reject-client or no-close-notify; may be repeated
+    #[arg(long, value_name = "KIND=PORT", value_parser = NonEmptyStringValueParser::new())]
+    bad_tls: Vec<String>,
+    /// MQTT over a Unix socket, for processes of the same user [default: off]
+    #[arg(long, value_name = "PATH")]
+    unix_socket: Option<String>,
     /// Folder of CA, server and client certificates [default: certs]
     #[arg(long, value_name = "DIR")]
     certs: Option<String>,
@@ -141,6 +148,9 @@ struct ServeArgs {
     /// Authorities whose client certificates are accepted, with --server-cert
     #[arg(long, value_name = "FILE")]
     client_ca: Option<String>,
+    /// Append the secrets of TLS connections to this file, for Wireshark
+    #[arg(long, value_name = "FILE")]
+    keylog: Option<String>,
     /// Name that describe-endpoint answers, also in the server certificate [default: localhost]
     #[arg(long, value_name = "NAME")]
     endpoint_name: Option<String>,
@@ -159,6 +169,9 @@ struct ServeArgs {
     /// A line in the log for each packet in and out, without its payload
     #[arg(long)]
     packets: bool,
+    /// The broker's clock runs so many times as fast, 1 to 10000; keep-alives do not [default: 1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    time_scale: Option<String>,
     /// What to print once every listener accepts: json or text [default: text]
     #[arg(long, value_name = "FORM")]
     ready: Option<String>,
@@ -216,7 +229,8 @@ impl ServeArgs {
         {
             sources = sources.file(file);
         }
-        let san = (!self.san.is_empty()).then(|| self.san.join(","));
+        let joined = |values: &[String]| (!values.is_empty()).then(|| values.join(","));
+        let (san, bad_tls) = (joined(&self.san), joined(&self.bad_tls));
         let said = |flag: bool| flag.then(|| "true".to_owned());
         let (journal, packets) = (said(self.journal), said(self.packets));
         let die_with_parent = said(self.die_with_parent);
@@ -233,16 +247,20 @@ impl ServeArgs {
             ("https_port", &self.https_port),
             ("http_port", &self.http_port),
             ("http_host", &self.http_host),
+            ("bad_tls", &bad_tls),
+            ("unix_socket", &self.unix_socket),
             ("certs", &self.certs),
             ("server_cert", &self.server_cert),
             ("server_key", &self.server_key),
             ("client_ca", &self.client_ca),
+            ("keylog", &self.keylog),
             ("endpoint_name", &self.endpoint_name),
             ("registry", &self.registry),
             ("fleet", &self.fleet),
             ("share_strategy", &self.share_strategy),
             ("journal", &journal),
             ("packets", &packets),
+            ("time_scale", &self.time_scale),
             ("ready", &self.ready),
             ("die_with_parent", &die_with_parent),
             ("log", &self.log),

@@ -7,8 +7,10 @@ mod journal;
 mod registry;
 mod rules;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -22,8 +24,10 @@ use crate::aws::{authority::Authority, lifecycle::Lifecycle};
 use crate::broker::{Broker, Randomness};
 #[cfg(feature = "tls")]
 use crate::config::ClientCert;
-use crate::config::Config;
+use crate::config::{BadTls, Config};
 use crate::engine::{Engine, timekeeper};
+#[cfg(unix)]
+use crate::net::unix;
 use crate::net::{Notices, Passwords, Shared, Tasks, listener};
 use crate::time::Clock;
 
@@ -37,7 +41,7 @@ pub use self::rules::Rules;
 const HANDSHAKES_WAITING: usize = 16_384;
 
 /// Where a server listens; `None` where it has no such listener.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Addrs {
     /// MQTT over TCP.
@@ -54,6 +58,10 @@ pub struct Addrs {
     pub https: Option<SocketAddr>,
     /// The HTTP control API.
     pub http: Option<SocketAddr>,
+    /// MQTT over TLS with something wrong about it.
+    pub bad_tls: BTreeMap<BadTls, SocketAddr>,
+    /// MQTT over a Unix socket; absolute.
+    pub unix_socket: Option<PathBuf>,
 }
 
 /// Why a server did not start.
@@ -63,10 +71,18 @@ pub enum StartError {
     /// The address of a listener cannot be had.
     #[error("cannot listen on {addr} for {listener}: {source}")]
     Bind {
-        /// `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https` or `http`.
+        /// `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http`, or the name of a [`BadTls`] listener.
         listener: &'static str,
         /// What was asked for.
         addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The Unix socket cannot be had.
+    #[error("cannot listen at `{}` (--unix-socket): {source}", path.display())]
+    UnixSocket {
+        /// What was asked for.
+        path: PathBuf,
         /// What the system says.
         source: io::Error,
     },
@@ -94,6 +110,15 @@ pub enum StartError {
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] crate::TlsError),
+    /// The certificate of a listener with a fault cannot be made.
+    #[cfg(feature = "tls")]
+    #[error("--bad-tls {}: {source}", kind.name())]
+    BadTls {
+        /// The fault.
+        kind: BadTls,
+        /// Why not.
+        source: crate::CertError,
+    },
 }
 
 /// A running broker, and what ends it: dropping it ends all its tasks at once,
@@ -131,7 +156,7 @@ impl Server {
     /// An address that is taken, certificates that cannot be made or read, or a listener whose
     /// feature was left out of the crate.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let clock = Clock::default();
+        let clock = Clock::at_scale(config.time_scale);
         #[cfg_attr(
             not(feature = "http"),
             expect(unused_mut, reason = "one is taken out with HTTP")
@@ -143,8 +168,9 @@ impl Server {
                 let mut tls = config.tls.clone();
                 // Clients that are told this name find it in the certificate.
                 tls.san.push(config.endpoint_name.clone());
+                let bad: Vec<_> = config.listeners.bad_tls.keys().copied().collect();
                 // Keys are made, and another process that makes them is waited for.
-                let prepared = tokio::task::spawn_blocking(move || certificates(&tls));
+                let prepared = tokio::task::spawn_blocking(move || certificates(&tls, &bad));
                 let prepared = prepared
                     .await
                     .unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?;
@@ -157,8 +183,9 @@ impl Server {
         let (config, opened) = {
             // Files are read, and maybe mended.
             let date = clock.date();
+            let http = addrs.http;
             let opened = tokio::task::spawn_blocking(move || {
-                let opened = registry::open(&config, addrs.http, date)?;
+                let opened = registry::open(&config, http, date)?;
                 Ok::<_, StartError>((config, opened))
             });
             opened
@@ -173,13 +200,18 @@ impl Server {
         #[cfg(feature = "tls")]
         let tls = match tls {
             Some((certificates, trust)) => {
-                let certificates = certificates.under(&config.aws);
+                let mut certificates = certificates.under(&config.aws);
+                if let Some(file) = &config.tls.keylog {
+                    certificates = certificates.with_key_log(file)?;
+                }
                 #[cfg(feature = "aws")]
                 let certificates = match &registry {
                     Some(registry) => certificates.with_registry(registry)?,
                     None => certificates,
                 };
-                Some(prepare_tls(&certificates, trust, config.tls.client_cert)?)
+                let client_cert = config.tls.client_cert;
+                let bad = config.listeners.bad_tls.keys();
+                Some(prepare_tls(&certificates, trust, client_cert, bad)?)
             }
             None => None,
         };
@@ -357,15 +389,18 @@ struct Prepared {
     alpn: Arc<rustls::ServerConfig>,
     #[cfg(feature = "doors")]
     https: Arc<rustls::ServerConfig>,
+    bad: BTreeMap<BadTls, Arc<rustls::ServerConfig>>,
     trust: handle::Trust,
 }
 
 #[cfg(feature = "tls")]
-fn prepare_tls(
+fn prepare_tls<'a>(
     certificates: &crate::net::tls::Certificates,
     trust: handle::Trust,
     client_cert: ClientCert,
+    bad: impl Iterator<Item = &'a BadTls>,
 ) -> Result<Prepared, StartError> {
+    let bad = bad.map(|kind| Ok((*kind, certificates.bad_config(*kind, client_cert)?)));
     let terms = crate::net::tls::Terms {
         client_cert,
         alpn: &[],
@@ -384,6 +419,7 @@ fn prepare_tls(
             client_cert: ClientCert::Required,
             alpn: &[],
         })?,
+        bad: bad.collect::<Result<_, StartError>>()?,
         trust,
     })
 }
@@ -411,9 +447,30 @@ impl Prepared {
     }
 }
 
-/// Makes the certificates, or reads them.
+/// Makes the certificates, or reads them, and makes those that have a fault.
 #[cfg(feature = "tls")]
 fn certificates(
+    tls: &crate::config::Tls,
+    bad: &[BadTls],
+) -> Result<(crate::net::tls::Certificates, handle::Trust), StartError> {
+    use crate::net::ca;
+
+    let (mut certificates, trust) = sound_certificates(tls)?;
+    for &kind in bad {
+        let made = match &trust.signer {
+            Some(signer) => signer.faulty(kind, &tls.san),
+            None => ca::faulty_without_authority(kind, &tls.san),
+        };
+        let made = made.map_err(|source| StartError::BadTls { kind, source })?;
+        if let Some(made) = made {
+            certificates.add_faulty(kind, made)?;
+        }
+    }
+    Ok((certificates, trust))
+}
+
+#[cfg(feature = "tls")]
+fn sound_certificates(
     tls: &crate::config::Tls,
 ) -> Result<(crate::net::tls::Certificates, handle::Trust), StartError> {
     use crate::net::ca;
@@ -451,6 +508,20 @@ struct Listeners {
     alpn: Option<TcpListener>,
     https: Option<TcpListener>,
     http: Option<TcpListener>,
+    bad_tls: BTreeMap<BadTls, TcpListener>,
+    #[cfg(unix)]
+    unix_socket: Option<unix::UnixSocket>,
+}
+
+/// Listens at a Unix socket.
+#[cfg(unix)]
+fn bind_unix(path: &Path) -> io::Result<unix::UnixSocket> {
+    unix::UnixSocket::bind(path)
+}
+
+#[cfg(not(unix))]
+fn bind_unix(_: &Path) -> io::Result<std::convert::Infallible> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn bind_all(config: &Config) -> Result<Listeners, StartError> {
@@ -474,6 +545,20 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
     let websocket = (!cfg!(feature = "websocket")).then_some("websocket");
     let http = (!cfg!(feature = "http")).then_some("http");
     let doors = (!cfg!(feature = "doors")).then_some("doors");
+    let mut bad_tls = BTreeMap::new();
+    for (kind, port) in &wanted.bad_tls {
+        let bound = bind(kind.listener(), wanted.host, Some(*port), tls)?;
+        bad_tls.extend(bound.map(|bound| (*kind, bound)));
+    }
+    let unix_socket = wanted.unix_socket.as_deref().map(|path| {
+        bind_unix(path).map_err(|source| StartError::UnixSocket {
+            path: path.to_owned(),
+            source,
+        })
+    });
+    let unix_socket = unix_socket.transpose()?;
+    #[cfg(not(unix))]
+    let None = unix_socket;
     Ok(Listeners {
         mqtt: bind("mqtt", wanted.host, wanted.mqtt, None)?,
         mqtts: bind("mqtts", wanted.host, wanted.mqtts, tls)?,
@@ -482,6 +567,9 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
         alpn: bind("alpn", wanted.host, wanted.alpn, doors)?,
         https: bind("https", wanted.host, wanted.https, doors)?,
         http: bind("http", wanted.http_host, wanted.http, http)?,
+        bad_tls,
+        #[cfg(unix)]
+        unix_socket,
     })
 }
 
@@ -492,6 +580,10 @@ impl Listeners {
                 .as_ref()
                 .and_then(|listener| listener.local_addr().ok())
         };
+        let bad_addr = |(kind, listener): (&BadTls, &TcpListener)| {
+            let addr = listener.local_addr().ok()?;
+            Some((*kind, addr))
+        };
         Addrs {
             mqtt: addr(&self.mqtt),
             mqtts: addr(&self.mqtts),
@@ -500,13 +592,21 @@ impl Listeners {
             alpn: addr(&self.alpn),
             https: addr(&self.https),
             http: addr(&self.http),
+            bad_tls: self.bad_tls.iter().filter_map(bad_addr).collect(),
+            #[cfg(unix)]
+            unix_socket: self
+                .unix_socket
+                .as_ref()
+                .map(|socket| socket.path().to_owned()),
+            #[cfg(not(unix))]
+            unix_socket: None,
         }
     }
 
     #[cfg(feature = "tls")]
     fn need_tls(&self) -> bool {
         let over_tls = [&self.mqtts, &self.wss, &self.alpn, &self.https];
-        over_tls.iter().any(|listener| listener.is_some())
+        !self.bad_tls.is_empty() || over_tls.iter().any(|listener| listener.is_some())
     }
 
     #[cfg(feature = "http")]
@@ -529,11 +629,21 @@ impl Listeners {
             }
         };
         serve(self.mqtt, Some(listener::Kind::Mqtt));
+        #[cfg(unix)]
+        if let Some(socket) = self.unix_socket {
+            shared.tasks.spawn(unix::accept(shared.clone(), socket));
+        }
         #[cfg(feature = "tls")]
         serve(
             self.mqtts,
             tls.map(|tls| listener::Kind::Mqtts(tls.mqtts.clone())),
         );
+        #[cfg(feature = "tls")]
+        for (kind, listener) in self.bad_tls {
+            let config = tls.and_then(|tls| tls.bad.get(&kind));
+            let kind = config.map(|config| listener::Kind::BadTls(kind, config.clone()));
+            serve(Some(listener), kind);
+        }
         #[cfg(feature = "websocket")]
         serve(self.ws, Some(listener::Kind::Ws));
         #[cfg(all(feature = "websocket", feature = "tls"))]

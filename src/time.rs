@@ -4,6 +4,7 @@
 //! are on the broker's own; what a live connection is measured by (its keep-alive, its rates, the time
 //! to its CONNECT) is on the *live* one. Both move when a test wants connections to notice; otherwise
 //! only the first does, and nobody is cut off for hours in which he could not have sent anything.
+//! For the same reason only the first is as many times as fast as a configuration says.
 
 use std::future::Future;
 use std::pin::pin;
@@ -14,6 +15,10 @@ use tokio::sync::Notify;
 
 /// How far a clock can be moved in all: beyond it instants and dates may not be represented.
 pub(crate) const FARTHEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// How many times as fast as the system's time the broker's can run, at most. Timers of the machine have milliseconds,
+/// which are ten seconds then.
+pub(crate) const SCALE_MAX: f64 = 10_000.0;
 
 /// One moment on both lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,20 +74,74 @@ pub(crate) struct Clock {
     live_ahead: AtomicU64,
     /// Wakes those who sleep by the live line when it was moved.
     moved: Notify,
+    /// How the broker's line runs; as the system's time without one.
+    pace: Option<Pace>,
+}
+
+/// A line of time that runs faster than the system's.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    since: Instant,
+    /// How many times as fast.
+    scale: f64,
+}
+
+impl Pace {
+    /// How far the line is ahead of the system's time by then.
+    fn gained(self, now: Instant) -> Duration {
+        let passed = now.saturating_duration_since(self.since).as_secs_f64();
+        let gained = Duration::try_from_secs_f64(passed * (self.scale - 1.0));
+        gained.unwrap_or(FARTHEST).min(FARTHEST)
+    }
 }
 
 /// What was waited for did not come in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimedOut;
 
+/// The system's, except in tests that stop Tokio's.
+#[inline]
+fn system() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 impl Clock {
+    /// One whose broker's line is so many times as fast as the system's time, from now on: 1 to [`SCALE_MAX`], and the
+    /// nearer of the two for what is outside.
+    pub(crate) fn at_scale(scale: f64) -> Self {
+        let pace = (scale > 1.0).then(|| Pace {
+            since: system(),
+            scale: scale.min(SCALE_MAX),
+        });
+        Self {
+            pace,
+            ..Self::default()
+        }
+    }
+
+    /// How many times as fast as the system's time the broker's line is.
+    pub(crate) fn scale(&self) -> f64 {
+        self.pace.map_or(1.0, |pace| pace.scale)
+    }
+
     #[inline]
     pub(crate) fn now(&self) -> Moment {
-        // Tokio's is the system's, except in tests that stop it.
-        let now = tokio::time::Instant::now().into_std();
+        let system = system();
+        let mut now = later(system, &self.ahead);
+        if let Some(pace) = self.pace {
+            now = now.checked_add(pace.gained(system)).unwrap_or(now);
+        }
         Moment {
-            now: later(now, &self.ahead),
-            live: later(now, &self.live_ahead),
+            now,
+            live: later(system, &self.live_ahead),
+        }
+    }
+
+    /// How long so much of the broker's line takes.
+    pub(crate) fn until(&self, time: Duration) -> Duration {
+        match self.pace {
+            Some(pace) => time.div_f64(pace.scale),
+            None => time,
         }
     }
 
@@ -102,7 +161,11 @@ impl Clock {
 
     /// How far the broker's line is ahead of the system's time.
     pub(crate) fn ahead(&self) -> Duration {
-        Duration::from_nanos(self.ahead.load(Ordering::Relaxed))
+        let advanced = Duration::from_nanos(self.ahead.load(Ordering::Relaxed));
+        match self.pace {
+            Some(pace) => advanced.saturating_add(pace.gained(system())),
+            None => advanced,
+        }
     }
 
     /// Moves the broker's line, and the live one too where `with_live` says so.
@@ -171,6 +234,34 @@ mod tests {
         assert!(noticed.live >= before.live + Duration::from_secs(60));
         assert_eq!(clock.ahead(), Duration::from_secs(3660));
         assert!(clock.date() > SystemTime::now() + Duration::from_secs(3650));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn broker_s_line_runs_as_fast_as_it_is_told_and_the_live_one_as_ever() {
+        let clock = Clock::at_scale(60.0);
+        let (before, minute) = (clock.now(), Duration::from_secs(60));
+        tokio::time::advance(minute).await;
+        let after = clock.now();
+        assert_eq!(after.now - before.now, minute * 60);
+        assert_eq!(after.live - before.live, minute);
+        assert_eq!(clock.ahead(), minute * 59);
+        assert_eq!(clock.until(minute), Duration::from_secs(1));
+        clock.advance(minute, false);
+        assert_eq!(clock.now().now - after.now, minute);
+        assert_eq!(clock.ahead(), minute * 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fast_clock_gets_no_farther_ahead_than_can_be_told() {
+        let clock = Clock::at_scale(f64::INFINITY);
+        let before = clock.now().now;
+        tokio::time::advance(FARTHEST / 10).await;
+        assert_eq!(clock.scale(), SCALE_MAX);
+        assert_eq!(clock.ahead(), FARTHEST);
+        assert_eq!(clock.now().now - before, FARTHEST + FARTHEST / 10);
+        for scale in [0.0, 1.0, -1.0, f64::NAN] {
+            assert_eq!(Clock::at_scale(scale).scale(), 1.0, "{scale}");
+        }
     }
 
     #[tokio::test]

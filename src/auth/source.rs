@@ -4,18 +4,29 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// What one host is known by: its IPv4 address, or the first 64 bits of its IPv6 address, because a
 /// host picks the rest as it likes (RFC 4291, section 2.5.1). What this process opens to itself is one
-/// source beside them.
+/// source beside them, and those at a Unix socket are another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Source(Option<IpAddr>);
+pub(crate) struct Source(Place);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    Process,
+    #[cfg(unix)]
+    Unix,
+    Host(IpAddr),
+}
 
 impl Source {
     /// This process.
-    pub(crate) const PROCESS: Self = Self(None);
+    pub(crate) const PROCESS: Self = Self(Place::Process);
+    /// Processes at a Unix socket, who are of one user.
+    #[cfg(unix)]
+    pub(crate) const UNIX: Self = Self(Place::Unix);
 }
 
 impl From<IpAddr> for Source {
     fn from(address: IpAddr) -> Self {
-        Self(Some(match address.to_canonical() {
+        Self(Place::Host(match address.to_canonical() {
             IpAddr::V6(address) => {
                 let network = address.to_bits() & !u128::from(u64::MAX);
                 IpAddr::V6(Ipv6Addr::from_bits(network))

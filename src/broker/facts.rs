@@ -21,7 +21,7 @@ pub(super) const LOCAL: &str = "local";
 /// Facts of one connection, for logs and the HTTP API.
 #[derive(Debug)]
 pub(crate) struct ConnectionFacts {
-    /// The listener: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http` or `local`.
+    /// The listener: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http`, `unix`, `bad-tls:` and a fault, or `local`.
     pub(crate) listener: &'static str,
     pub(crate) peer: PeerAddr,
     pub(crate) tls: Option<Box<TlsFacts>>,
@@ -162,6 +162,9 @@ impl fmt::Debug for Upgrade {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PeerAddr {
     Ip(SocketAddr),
+    /// A process at a Unix socket, with its id where the system tells it.
+    #[cfg(unix)]
+    Unix(Option<i32>),
     /// In the memory of this process.
     Memory,
 }
@@ -172,6 +175,8 @@ impl PeerAddr {
     pub(crate) fn socket_addr(self) -> Option<SocketAddr> {
         match self {
             Self::Ip(address) => Some(address),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
             Self::Memory => None,
         }
     }
@@ -181,6 +186,10 @@ impl fmt::Display for PeerAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(address) => address.fmt(f),
+            #[cfg(unix)]
+            Self::Unix(Some(pid)) => write!(f, "process {pid}"),
+            #[cfg(unix)]
+            Self::Unix(None) => f.write_str("this machine"),
             Self::Memory => f.write_str("this process"),
         }
     }
@@ -190,6 +199,8 @@ impl From<PeerAddr> for Source {
     fn from(peer: PeerAddr) -> Self {
         match peer {
             PeerAddr::Ip(address) => address.ip().into(),
+            #[cfg(unix)]
+            PeerAddr::Unix(_) => Self::UNIX,
             PeerAddr::Memory => Self::PROCESS,
         }
     }
@@ -275,6 +286,8 @@ mod tests {
         let peer = |text: &str| PeerAddr::Ip(text.parse().unwrap());
         assert_eq!(peer("[::1]:1883").to_string(), "[::1]:1883");
         assert_eq!(PeerAddr::Memory.to_string(), "this process");
+        #[cfg(unix)]
+        assert_eq!(PeerAddr::Unix(Some(42)).to_string(), "process 42");
     }
 
     /// Clients in memory share their turns and their failures, and nobody on the network has a part in them.
@@ -285,6 +298,13 @@ mod tests {
         assert_eq!(Source::from(PeerAddr::Memory), Source::PROCESS);
         for address in ["127.0.0.1:1", "0.0.0.0:1", "[::]:1"] {
             assert_ne!(source(address), Source::PROCESS, "{address}");
+        }
+        #[cfg(unix)]
+        {
+            let unix = |pid| Source::from(PeerAddr::Unix(pid));
+            assert_eq!(unix(Some(1)), unix(Some(2)));
+            assert_ne!(unix(None), Source::PROCESS);
+            assert_ne!(unix(None), source("127.0.0.1:1"));
         }
     }
 }

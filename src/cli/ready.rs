@@ -1,5 +1,6 @@
 //! What is printed once every listener accepts: a line for programs, or a page for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -27,6 +28,11 @@ pub(crate) fn json(config: &Config, addrs: &Addrs, ca_file: Option<&Path>) -> St
             alpn: addrs.alpn,
             https: addrs.https,
             http: addrs.http,
+            bad_tls: bad_tls(addrs),
+            unix_socket: addrs
+                .unix_socket
+                .as_ref()
+                .map(|path| path.display().to_string()),
         },
         ca_file: ca_file.map(|path| path.display().to_string()),
     };
@@ -54,6 +60,15 @@ struct Listeners {
     alpn: Option<SocketAddr>,
     https: Option<SocketAddr>,
     http: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    bad_tls: BTreeMap<&'static str, SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unix_socket: Option<String>,
+}
+
+fn bad_tls(addrs: &Addrs) -> BTreeMap<&'static str, SocketAddr> {
+    let listeners = addrs.bad_tls.iter();
+    listeners.map(|(kind, addr)| (kind.name(), *addr)).collect()
 }
 
 /// What listens where, and commands to copy that work against this very broker.
@@ -88,6 +103,17 @@ pub(crate) fn text(
             let _ = writeln!(page, "  {name:6} {address:22} {what}");
         }
     }
+    for (name, address) in bad_tls(addrs) {
+        let address = address.to_string();
+        let _ = writeln!(
+            page,
+            "  mqtts  {address:22} MQTT over TLS with a fault: {name}"
+        );
+    }
+    if let Some(path) = &addrs.unix_socket {
+        let path = path.display().to_string();
+        let _ = writeln!(page, "  unix   {path:22} MQTT over a Unix socket");
+    }
     page.push('\n');
     let examples = examples(config, addrs, ca_file, program);
     for line in examples.into_iter().chain(service_example(config, addrs)) {
@@ -111,25 +137,23 @@ fn service_example(config: &Config, addrs: &Addrs) -> Option<String> {
 /// Commands for the simplest listener there is; none where only browsers can connect.
 fn examples(config: &Config, addrs: &Addrs, ca_file: Option<&Path>, program: &str) -> Vec<String> {
     let mut lines = Vec::new();
-    let (address, tls) = match (addrs.mqtt, addrs.mqtts, ca_file) {
-        (Some(address), ..) => (address, String::new()),
+    let to = match (addrs.mqtt, addrs.mqtts, ca_file) {
+        (Some(address), ..) => to(address),
         (None, Some(address), Some(ca_file)) => {
             lines.extend(make_certificate(config, program));
-            (address, tls_flags(config, ca_file))
+            to(address) + &tls_flags(config, ca_file)
         }
-        _ => return lines,
+        _ => match &addrs.unix_socket {
+            Some(path) => format!("--unix {}", shell_word(&path.display().to_string())),
+            None => return lines,
+        },
     };
     let user = match config.users.first() {
         Some(user) => format!(" -u {} -P PASSWORD", shell_word(&user.name)),
         None => String::new(),
     };
-    let to = format!(
-        "{}-p {}{tls}{user}",
-        host_flag(address.ip()),
-        address.port()
-    );
-    lines.push(format!("mosquitto_sub {to} -t 'demo/#' -v"));
-    lines.push(format!("mosquitto_pub {to} -t demo/hello -m 'hello'"));
+    lines.push(format!("mosquitto_sub {to}{user} -t 'demo/#' -v"));
+    lines.push(format!("mosquitto_pub {to}{user} -t demo/hello -m 'hello'"));
     lines
 }
 
@@ -172,6 +196,11 @@ fn tls_flags(config: &Config, ca_file: &Path) -> String {
     flags
 }
 
+/// The flags that lead to an address.
+fn to(address: SocketAddr) -> String {
+    format!("{}-p {}", host_flag(address.ip()), address.port())
+}
+
 /// mosquitto's own default host is localhost, a name in every server certificate.
 fn host_flag(ip: IpAddr) -> String {
     let is_localhost = ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
@@ -184,7 +213,7 @@ fn host_flag(ip: IpAddr) -> String {
 
 #[cfg(test)]
 mod tests {
-    use roundel::config::User;
+    use roundel::config::{BadTls, User};
 
     use super::*;
 
@@ -208,6 +237,40 @@ mod tests {
                  \"wss\":null,\"alpn\":\"127.0.0.1:443\",\"https\":null,\"http\":\"[::1]:9883\"}},\
                  \"ca_file\":\"/abs/certs/ca.pem\"}}\n"
             )
+        );
+    }
+
+    #[test]
+    fn listeners_with_faults_are_told_of_where_there_are_any() {
+        let mut addrs = Addrs::default();
+        for (kind, address) in [
+            (BadTls::Expired, "127.0.0.1:1"),
+            (BadTls::NoCloseNotify, "127.0.0.1:2"),
+        ] {
+            addrs.bad_tls.insert(kind, address.parse().unwrap());
+        }
+        let line = json(&Config::aws(), &addrs, None);
+        let faults =
+            r#""http":null,"bad_tls":{"expired":"127.0.0.1:1","no-close-notify":"127.0.0.1:2"}}"#;
+        assert!(line.contains(faults), "{line}");
+        let page = text(&Config::aws(), &addrs, None, "roundel");
+        assert!(
+            page.contains("127.0.0.1:1            MQTT over TLS with a fault: expired"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn unix_socket_is_told_of_where_there_is_one() {
+        let mut addrs = Addrs::default();
+        addrs.unix_socket = Some("/run/my mqtt".into());
+        let line = json(&Config::standard(), &addrs, None);
+        let end = r#""http":null,"unix_socket":"/run/my mqtt"},"ca_file":null}"#;
+        assert!(line.trim_end().ends_with(end), "{line}");
+        let page = text(&Config::standard(), &addrs, None, "roundel");
+        assert!(
+            page.contains("\n  mosquitto_sub --unix '/run/my mqtt' -t 'demo/#' -v\n"),
+            "{page}"
         );
     }
 

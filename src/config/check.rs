@@ -79,12 +79,30 @@ fn leave_out_what_is_not_built(config: &mut Config, said: &Said) -> Result<(), C
         }
         *port = None;
     }
+    let lacks_tls = "this build lacks the feature tls";
+    for (key, is_wanted, is_built, reason) in [
+        ("bad_tls", !listeners.bad_tls.is_empty(), tls, lacks_tls),
+        ("keylog", config.tls.keylog.is_some(), tls, lacks_tls),
+        (
+            "unix_socket",
+            listeners.unix_socket.is_some(),
+            cfg!(unix),
+            "Unix sockets are for Unix systems",
+        ),
+    ] {
+        if is_wanted && !is_built {
+            return Err(ConfigError::Value {
+                origin: said.origin(key),
+                reason: reason.to_owned(),
+            });
+        }
+    }
     Ok(())
 }
 
 fn check_listeners(config: &Config, said: &Said) -> Result<(), ConfigError> {
     let listeners = &config.listeners;
-    let all = [
+    let mut all = vec![
         ("mqtt_port", listeners.host, listeners.mqtt),
         ("mqtts_port", listeners.host, listeners.mqtts),
         ("ws_port", listeners.host, listeners.ws),
@@ -93,10 +111,12 @@ fn check_listeners(config: &Config, said: &Said) -> Result<(), ConfigError> {
         ("https_port", listeners.host, listeners.https),
         ("http_port", listeners.http_host, listeners.http),
     ];
-    if all
-        .iter()
-        .all(|(key, _, port)| port.is_none() || ["https_port", "http_port"].contains(key))
-    {
+    let bad_tls = listeners.bad_tls.values();
+    all.extend(bad_tls.map(|port| ("bad_tls", listeners.host, Some(*port))));
+    let takes_mqtt = |(key, _, port): &(&str, IpAddr, Option<u16>)| {
+        port.is_some() && !["https_port", "http_port"].contains(key)
+    };
+    if !all.iter().any(takes_mqtt) && listeners.unix_socket.is_none() {
         return Err(ConfigError::NoListener);
     }
     for (index, (key, host, port)) in all.iter().enumerate() {
@@ -122,6 +142,7 @@ fn check_certificates(config: &Config, said: &Said) -> Result<(), ConfigError> {
     let asks_clients = tls.client_cert != ClientCert::None || has_doors;
     // The folder's default in so many words says no more than the default.
     let has_folder = tls.certs != Config::standard().tls.certs;
+    let needs_authority = listeners.bad_tls.keys().any(|kind| kind.needs_authority());
     for (is_wrong, first, second, reason) in [
         (
             !no_certificate && tls.server_key.is_none(),
@@ -165,6 +186,13 @@ fn check_certificates(config: &Config, said: &Said) -> Result<(), ConfigError> {
             "server_cert",
             "san",
             "a certificate of one's own has its names already",
+        ),
+        (
+            !no_certificate && needs_authority,
+            "bad_tls",
+            "server_cert",
+            "Roundel makes the certificates of these listeners, and has no authority of its own: `self-signed`, \
+             `unknown-ca`, `tls1.2-only`, `tls1.3-only`, `reject-client` and `no-close-notify` need none",
         ),
     ] {
         if is_wrong {

@@ -83,7 +83,7 @@ pub enum ConfigError {
     },
     /// Nobody could connect.
     #[error(
-        "mqtt_port, mqtts_port, ws_port, wss_port and alpn_port are all off: nobody could connect"
+        "mqtt_port, mqtts_port, ws_port, wss_port, alpn_port and unix_socket are all off: nobody could connect"
     )]
     NoListener,
 }

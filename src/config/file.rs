@@ -236,6 +236,7 @@ fn as_text(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.clone().into_owned()),
         DeValue::Integer(number) => Some(number.as_str().to_owned()),
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
         DeValue::Boolean(value) => Some(value.to_string()),
         DeValue::Array(items) => {
             let items: Option<Vec<_>> = items.iter().map(|item| item.as_ref().as_str()).collect();
@@ -334,7 +335,7 @@ mod tests {
             ("seed = -1", 1, "seed"),
             ("limits = 1", 1, "limits"),
             ("[aws]\nnever_dup = \"off\"", 2, "never_dup"),
-            ("mqtt_port = 1.5", 1, "mqtt_port"),
+            ("mqtt_port = 1979-05-27", 1, "mqtt_port"),
             ("mqtt_port = ", 1, "mqtt_port"),
         ] {
             let message = error(text);

@@ -14,8 +14,8 @@ use super::error::{ConfigError, Origin, Place};
 use super::file::{self, File, Nearest};
 use super::raw::SETTINGS;
 use super::value::{
-    parse_address, parse_name, parse_names, parse_optional_path, parse_path, parse_port,
-    parse_registry, parse_word,
+    parse_address, parse_bad_tls, parse_name, parse_names, parse_optional_path, parse_path,
+    parse_port, parse_registry, parse_scale, parse_word,
 };
 use super::{Config, Profile, RegistryPlace};
 
@@ -64,7 +64,8 @@ pub struct Program {
     pub log: Option<(String, Origin)>,
     /// The form of log messages.
     pub log_format: LogFormat,
-    /// Who chose the ports of the listeners `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https` and `http`.
+    /// Who chose the ports of the listeners, by their names: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`,
+    /// `http`, and those of [`BadTls`](super::BadTls) that there are.
     pub ports: BTreeMap<&'static str, Origin>,
 }
 
@@ -154,7 +155,7 @@ impl Sources {
         })
     }
 
-    /// Adds a flag by its key, `mqtts_port` for `--mqtts-port`. One that may be repeated (`san`)
+    /// Adds a flag by its key, `mqtts_port` for `--mqtts-port`. One that may be repeated (`san`, `bad_tls`)
     /// takes several values, or one with commas. A key that is no setting is passed over.
     #[must_use]
     pub fn flag(mut self, key: &str, value: impl Into<String>) -> Self {
@@ -336,11 +337,15 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("https_port", &mut listeners.https, parse_port)?;
     said.set("http_port", &mut listeners.http, parse_port)?;
     said.set("http_host", &mut listeners.http_host, parse_address)?;
+    said.set("bad_tls", &mut listeners.bad_tls, parse_bad_tls)?;
+    let unix_socket = &mut listeners.unix_socket;
+    said.set("unix_socket", unix_socket, parse_optional_path)?;
     said.set("certs", &mut config.tls.certs, parse_path)?;
     let tls = &mut config.tls;
     said.set("server_cert", &mut tls.server_cert, parse_optional_path)?;
     said.set("server_key", &mut tls.server_key, parse_optional_path)?;
     said.set("client_ca", &mut tls.client_ca, parse_optional_path)?;
+    said.set("keylog", &mut tls.keylog, parse_optional_path)?;
     said.set("client_cert", &mut config.tls.client_cert, parse_word)?;
     said.set("san", &mut config.tls.san, parse_names)?;
     said.set("endpoint_name", &mut config.endpoint_name, parse_name)?;
@@ -349,6 +354,7 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("share_strategy", &mut config.share_strategy, parse_word)?;
     said.set("journal", &mut config.journal, parse_word)?;
     said.set("packets", &mut config.packets, parse_word)?;
+    said.set("time_scale", &mut config.time_scale, parse_scale)?;
 
     let mut program = Program::default();
     said.set("ready", &mut program.ready, parse_word)?;
@@ -358,6 +364,9 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     program.ports = ["mqtt", "mqtts", "ws", "wss", "alpn", "https", "http"]
         .map(|listener| (listener, said.origin(&format!("{listener}_port"))))
         .into();
+    let bad_tls = config.listeners.bad_tls.keys();
+    let bad_tls = bad_tls.map(|kind| (kind.listener(), said.origin("bad_tls")));
+    program.ports.extend(bad_tls);
     Ok(program)
 }
 
@@ -509,16 +518,20 @@ mod tests {
             ("https_port", "7"),
             ("http_port", "5"),
             ("http_host", "127.0.0.2"),
+            ("bad_tls", ""),
+            ("unix_socket", "/run/mqtt"),
             ("certs", "certs"),
             ("server_cert", "/server.pem"),
             ("server_key", "/server.key"),
             ("client_ca", "/ca.pem"),
+            ("keylog", "/keys.txt"),
             ("endpoint_name", "broker.test"),
             ("registry", "/registry.redb"),
             ("fleet", "/fleet.toml"),
             ("share_strategy", "random"),
             ("journal", "true"),
             ("packets", "true"),
+            ("time_scale", "2.5"),
             ("ready", "json"),
             ("die_with_parent", "true"),
             ("log", "debug"),
@@ -545,11 +558,14 @@ mod tests {
         assert_eq!(config.tls.server_cert, path("/server.pem"));
         assert_eq!(config.tls.server_key, path("/server.key"));
         assert_eq!(config.tls.client_ca, path("/ca.pem"));
+        assert_eq!(config.tls.keylog, path("/keys.txt"));
+        assert_eq!(config.listeners.unix_socket, path("/run/mqtt"));
         let registry = RegistryPlace::File("/registry.redb".into());
         assert_eq!(config.registry, registry);
         assert_eq!(config.endpoint_name, "broker.test");
         assert_eq!(config.fleet, path("/fleet.toml"));
         assert_eq!(config.share_strategy, crate::config::ShareStrategy::Random);
+        assert_eq!(config.time_scale, 2.5);
         assert_eq!(program.ready, Ready::Json);
         assert!(config.journal && config.packets);
         assert!(program.die_with_parent);
@@ -570,6 +586,35 @@ mod tests {
         assert_eq!(tls.certs, Path::new("/somewhere"));
         assert_eq!(tls.san, ["a.test", "10.0.0.7"]);
         assert_eq!(tls.server_cert, None);
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn listeners_with_faults_are_named_with_their_ports() {
+        use crate::config::BadTls;
+
+        let flags = [("bad_tls", "expired=0"), ("bad_tls", "tls1.2-only=8884")];
+        let loaded = sources("mqtt_port = 0\nbad_tls = ['self-signed=0']", &[], &flags).unwrap();
+        let wanted = [(BadTls::Expired, 0), (BadTls::Tls12Only, 8884)];
+        assert_eq!(loaded.config.listeners.bad_tls, wanted.into());
+        let origin = loaded.program.ports["bad-tls:tls1.2-only"].to_string();
+        assert_eq!(origin, "--bad-tls");
+        let none = sources("bad_tls = ['expired=0']", &[], &[("bad_tls", "off")]);
+        assert!(none.unwrap().config.listeners.bad_tls.is_empty());
+        for (value, words) in [
+            ("expired", "`expired` is not of the form KIND=PORT"),
+            ("old=0", "`old` is none of expired, not-yet-valid, "),
+            ("expired=off", "`off` is no port (0 to 65535)"),
+            ("expired=1,expired=2", "`expired` is there twice"),
+            ("expired=7,self-signed=7", "both are to listen on port 7"),
+            ("expired=8883", "`mqtts_port` (default)"),
+        ] {
+            let message = error("", &[], &[("bad_tls", value)]);
+            assert!(
+                message.contains("--bad-tls") && message.contains(words),
+                "{message}"
+            );
+        }
     }
 
     #[test]
@@ -638,6 +683,25 @@ mod tests {
                 "--host: `example.org` is no IP address",
             ),
             ("", &[], &[("san", "a b")], "--san: `a b`"),
+            ("", &[], &[("time_scale", "0.5")], "--time-scale: `0.5` is"),
+            (
+                "",
+                &[],
+                &[("time_scale", "10001")],
+                "--time-scale: `10001` is",
+            ),
+            (
+                "",
+                &[],
+                &[("time_scale", "fast")],
+                "--time-scale: `fast` is",
+            ),
+            (
+                "time_scale = 1e9",
+                &[],
+                &[],
+                "r.toml:1: `time_scale`: `1e9`",
+            ),
         ] {
             let message = error(file, variables, flags);
             assert!(message.starts_with(start), "{message}");

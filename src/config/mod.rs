@@ -4,6 +4,7 @@
 //! that a program changes what it needs. The file, the environment and the command line end up
 //! here as well, through `raw` and `load`. Nothing below this module knows where a value came from.
 
+mod bad_tls;
 mod check;
 mod error;
 mod file;
@@ -16,6 +17,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::bad_tls::BadTls;
 pub use self::error::{ConfigError, Origin, Place};
 pub use self::load::{Loaded, Sources};
 // For the `roundel` program alone.
@@ -74,6 +76,12 @@ pub struct Config {
     pub registry: RegistryPlace,
     /// A document of things, certificates and policies that is applied at the start.
     pub fleet: Option<PathBuf>,
+    /// How many times as fast as the system's time the broker's clock runs, from its start: 1 to 10,000, and the nearer
+    /// of the two for what is outside. Sessions, messages, retained messages and wills expire or come, and unacknowledged
+    /// messages are sent again, that much sooner; a client's keep-alive, the time that it has for CONNECT, and rates stay what
+    /// they are, because its own clock is no faster. A timer is at most some milliseconds of the machine late, and
+    /// as many times that on this clock.
+    pub time_scale: f64,
     /// Seeds everything that is random in the core; `None` takes a fresh seed.
     pub seed: Option<u64>,
 }
@@ -138,6 +146,12 @@ pub struct Listeners {
     pub https: Option<u16>,
     /// The HTTP control API.
     pub http: Option<u16>,
+    /// MQTT over TLS with something wrong about it, each kind on a port of its own. They ask clients for
+    /// certificates as [`Tls::client_cert`] says.
+    pub bad_tls: BTreeMap<BadTls, u16>,
+    /// MQTT over a Unix socket at this path, where only processes of this one's user can connect. One that was left
+    /// behind there is replaced, and it is removed when the broker stops. Not on Windows.
+    pub unix_socket: Option<PathBuf>,
 }
 
 /// Certificates and handshake rules of the TLS listeners.
@@ -164,6 +178,9 @@ pub struct Tls {
     /// A handshake in which the client takes longer is ended. Time in which the broker is busy with
     /// others does not count.
     pub handshake_timeout: Duration,
+    /// The secrets of all TLS connections are appended to this file, which only its owner can read where it is made
+    /// for this, in the format of NSS: Wireshark decrypts with it what it captured. A warning of the log says so.
+    pub keylog: Option<PathBuf>,
 }
 
 /// Whether clients of a TLS listener show a certificate.
@@ -628,6 +645,7 @@ impl Config {
                 client_cert: ClientCert::Required,
                 san: Vec::new(),
                 handshake_timeout: Duration::from_secs(10),
+                keylog: None,
             },
             limits: Limits::standard(),
             aws: AwsRules::default(),
@@ -646,6 +664,7 @@ impl Config {
             endpoint_name: "localhost".to_owned(),
             registry: RegistryPlace::Off,
             fleet: None,
+            time_scale: 1.0,
             seed: None,
         }
     }
@@ -677,6 +696,12 @@ impl Config {
             wss: port(listeners.wss).filter(|_| cfg!(feature = "tls")),
             alpn: port(listeners.alpn).filter(|_| cfg!(feature = "doors")),
             https: port(listeners.https).filter(|_| cfg!(feature = "doors")),
+            unix_socket: listeners.unix_socket,
+            bad_tls: listeners
+                .bad_tls
+                .into_keys()
+                .map(|kind| (kind, 0))
+                .collect(),
             ..Listeners::none()
         };
         self.tls.in_memory = true;
@@ -701,6 +726,8 @@ impl Listeners {
             alpn: None,
             https: None,
             http: None,
+            bad_tls: BTreeMap::new(),
+            unix_socket: None,
         }
     }
 }

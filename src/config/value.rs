@@ -1,5 +1,6 @@
 //! Single values: how they are written, on the command line, in a variable and in the file.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +8,11 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{ClientCert, Overflow, Overlapping, PolicyMode, Profile, RegistryPlace, ShareStrategy};
+use crate::time::SCALE_MAX;
+
+use super::{
+    BadTls, ClientCert, Overflow, Overlapping, PolicyMode, Profile, RegistryPlace, ShareStrategy,
+};
 
 /// What a value in the file becomes in the configuration.
 pub(super) trait Resolve {
@@ -239,6 +244,32 @@ pub(super) fn parse_port(text: &str) -> Result<Option<u16>, String> {
     text.parse()
         .map(Some)
         .map_err(|_| format!("`{text}` is neither a port (0 to 65535) nor `off`"))
+}
+
+/// Reads listeners with faults, as `expired=8884,self-signed=0`, or `off`.
+pub(super) fn parse_bad_tls(text: &str) -> Result<BTreeMap<BadTls, u16>, String> {
+    let mut listeners = BTreeMap::new();
+    let items = text.split(',').map(str::trim);
+    for item in items.filter(|item| !item.is_empty() && *item != OFF) {
+        let (kind, port) = item
+            .split_once('=')
+            .ok_or_else(|| format!("`{item}` is not of the form KIND=PORT"))?;
+        let port = port
+            .parse()
+            .map_err(|_| format!("`{port}` is no port (0 to 65535)"))?;
+        if listeners.insert(parse_word(kind)?, port).is_some() {
+            return Err(format!("`{kind}` is there twice"));
+        }
+    }
+    Ok(listeners)
+}
+
+/// Reads how many times as fast the clock runs.
+pub(super) fn parse_scale(text: &str) -> Result<f64, String> {
+    let scale = text.parse().ok();
+    scale
+        .filter(|scale| (1.0..=SCALE_MAX).contains(scale))
+        .ok_or_else(|| format!("`{text}` is no number from 1 to {SCALE_MAX}"))
 }
 
 /// Reads the path of a file or folder.

@@ -120,11 +120,10 @@ impl Task<'_> {
             }
             let moment = self.engine.clock.now();
             let sweep = self.next_sweep.saturating_duration_since(moment.now);
-            let idle = self.engine.broker.idle_times(moment);
-            let sleep = idle
-                .into_iter()
-                .flatten()
-                .fold(sweep.min(LONGEST), Duration::min);
+            let [own, live] = self.engine.broker.idle_times(moment);
+            let own = own.map_or(sweep, |own| own.min(sweep));
+            let sleep = self.engine.clock.until(own).min(LONGEST);
+            let sleep = live.map_or(sleep, |live| live.min(sleep));
             tokio::select! {
                 () = self.engine.timekeeper.moved.notified() => {}
                 () = tokio::time::sleep(sleep) => {}

@@ -1,5 +1,6 @@
 //! Listeners: bind, accept, and hand each connection to a task of its own.
 
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 #[cfg(feature = "doors")]
@@ -9,12 +10,16 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(feature = "tls")]
 use tokio_rustls::server::TlsStream;
 
 use crate::broker::{ConnectionFacts, PeerAddr};
 use crate::budget::{Charge, Kind as Held};
+#[cfg(feature = "tls")]
+use crate::config::BadTls;
 
 #[cfg(feature = "doors")]
 use super::doors::{self, Door, Opened};
@@ -24,13 +29,13 @@ use super::socket::{Inbound, Socket};
 #[cfg(all(feature = "websocket", feature = "tls"))]
 use super::tls;
 #[cfg(feature = "tls")]
-use super::tls_link::{self, NoHandshake};
+use super::tls_link::{self, Ending, NoHandshake};
 #[cfg(feature = "websocket")]
 use super::ws;
 use super::{Shared, tcp};
 
 /// Connections that the kernel keeps ready for us.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// Pause after an accept that failed for want of a resource, such as file descriptors.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -61,6 +66,9 @@ pub(crate) enum Kind {
     Mqtt,
     #[cfg(feature = "tls")]
     Mqtts(Arc<rustls::ServerConfig>),
+    /// The same with something wrong about it.
+    #[cfg(feature = "tls")]
+    BadTls(BadTls, Arc<rustls::ServerConfig>),
     #[cfg(feature = "websocket")]
     Ws,
     #[cfg(all(feature = "websocket", feature = "tls"))]
@@ -76,6 +84,8 @@ impl Kind {
             Self::Mqtt => "mqtt",
             #[cfg(feature = "tls")]
             Self::Mqtts(_) => "mqtts",
+            #[cfg(feature = "tls")]
+            Self::BadTls(kind, _) => kind.listener(),
             #[cfg(feature = "websocket")]
             Self::Ws => "ws",
             #[cfg(all(feature = "websocket", feature = "tls"))]
@@ -90,7 +100,7 @@ impl Kind {
         match self {
             Self::Mqtt => PLAIN,
             #[cfg(feature = "tls")]
-            Self::Mqtts(_) => PLAIN + TLS + HANDSHAKE,
+            Self::Mqtts(_) | Self::BadTls(..) => PLAIN + TLS + HANDSHAKE,
             #[cfg(feature = "websocket")]
             Self::Ws => PLAIN + WEBSOCKET + UPGRADE,
             #[cfg(all(feature = "websocket", feature = "tls"))]
@@ -106,7 +116,7 @@ impl Kind {
         match self {
             Self::Mqtt => PLAIN,
             #[cfg(feature = "tls")]
-            Self::Mqtts(_) => PLAIN + TLS,
+            Self::Mqtts(_) | Self::BadTls(..) => PLAIN + TLS,
             #[cfg(feature = "websocket")]
             Self::Ws => PLAIN + WEBSOCKET,
             #[cfg(all(feature = "websocket", feature = "tls"))]
@@ -131,22 +141,31 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 
 /// Accepts connections until the server stops.
 pub(crate) async fn accept(shared: Arc<Shared>, listener: TcpListener, kind: Kind) {
+    let accept = || listener.accept();
+    accept_each(&shared, kind.name(), accept, |(stream, peer)| {
+        take(&shared, stream, peer, kind.clone());
+    })
+    .await;
+}
+
+/// Accepts connections of whatever kind, and has each taken, until the server stops.
+pub(super) async fn accept_each<A, F: Future<Output = io::Result<A>>>(
+    shared: &Shared,
+    name: &'static str,
+    accept: impl Fn() -> F,
+    take: impl Fn(A),
+) {
     loop {
         for _ in 0..ACCEPTS_PER_TURN {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = accept() => accepted,
                 () = shared.engine.stopping.cancelled() => return,
             };
             match accepted {
-                Ok((stream, peer)) => take(&shared, stream, peer, kind.clone()),
+                Ok(accepted) => take(accepted),
                 Err(error) => {
-                    back_off(
-                        &shared.notices.cannot_accept,
-                        shared.engine.clock.now().live,
-                        kind.name(),
-                        &error,
-                    )
-                    .await
+                    let now = shared.engine.clock.now().live;
+                    back_off(&shared.notices.cannot_accept, now, name, &error).await;
                 }
             }
         }
@@ -182,19 +201,42 @@ fn is_transient(error: &io::Error) -> bool {
 }
 
 fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
-    match Place::take(shared, &kind) {
-        Ok(place) => {
-            // A socket that fails here fails at its first read as well.
-            let _ = stream.set_nodelay(true);
-            shared.tasks.spawn(serve(place, stream, peer, kind));
-        }
-        Err(no_place) => {
-            shared.engine.broker.count_refused();
-            if let Some(earlier) = shared.notices.no_place.due(shared.engine.clock.now().live) {
-                tracing::warn!(%peer, listener = kind.name(), earlier, "refused: {no_place}");
-            }
-        }
+    if let Some(place) = place(shared, &kind, kind.name(), &peer) {
+        // A socket that fails here fails at its first read as well.
+        let _ = stream.set_nodelay(true);
+        shared.tasks.spawn(serve(place, stream, peer, kind));
     }
+}
+
+/// Takes a connection over a Unix socket, of the process with this id.
+#[cfg(unix)]
+pub(super) fn take_unix(shared: &Arc<Shared>, stream: UnixStream, pid: Option<i32>) {
+    let (name, peer) = (super::unix::NAME, PeerAddr::Unix(pid));
+    if let Some(place) = place(shared, &Kind::Mqtt, name, &peer) {
+        let since = shared.engine.clock.now().live;
+        let (inbound, link) = tcp::split(stream);
+        let facts = ConnectionFacts::new(name, peer, None);
+        let driving = drive_at(place, inbound, Arc::new(link), facts, since);
+        shared.tasks.spawn(driving);
+    }
+}
+
+/// A place for a connection; one that there is none for is counted and logged.
+fn place(
+    shared: &Arc<Shared>,
+    kind: &Kind,
+    listener: &'static str,
+    peer: &dyn Display,
+) -> Option<Place> {
+    let refused = match Place::take(shared, kind) {
+        Ok(place) => return Some(place),
+        Err(refused) => refused,
+    };
+    shared.engine.broker.count_refused();
+    if let Some(earlier) = shared.notices.no_place.due(shared.engine.clock.now().live) {
+        tracing::warn!(%peer, listener, earlier, "refused: {refused}");
+    }
+    None
 }
 
 /// Why a connection is not served.
@@ -254,6 +296,11 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
     let name = kind.name();
     let since = shared.engine.clock.now().live;
     let local = stream.local_addr().ok();
+    #[cfg(feature = "tls")]
+    let ending = match &kind {
+        Kind::BadTls(BadTls::NoCloseNotify, _) => Ending::Cut,
+        _ => Ending::Told,
+    };
     match kind {
         Kind::Mqtt => {
             let (inbound, link) = tcp::split(stream);
@@ -262,13 +309,13 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             drive(shared, inbound, Arc::new(link), facts, since).await;
         }
         #[cfg(feature = "tls")]
-        Kind::Mqtts(config) => {
+        Kind::Mqtts(config) | Kind::BadTls(_, config) => {
             let handshake = Box::pin(shake_hands(shared, stream, peer, name, config));
             let Some(stream) = handshake.await else {
                 return;
             };
             let access = shared.engine.broker.access();
-            let (inbound, link, tls) = tls_link::take_apart(stream, access);
+            let (inbound, link, tls) = tls_link::take_apart(stream, access, ending);
             let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
             let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, shared.engine.clock.now().live).await;
@@ -299,7 +346,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             let Some((front, stream)) = upgrade.await else {
                 return;
             };
-            let (inbound, link, _) = tls_link::take_apart(stream, None);
+            let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
             let (inbound, link) = ws::join(front, inbound, link);
             let facts = facts.over_websocket();
             let _place = place.begin_mqtt();
@@ -338,13 +385,13 @@ async fn enter(
     Some(match doors::open(&shared, &door, stream, &facts).await? {
         Opened::Mqtt(stream) => {
             place.charge.set(PLAIN + TLS);
-            let (inbound, link, _) = tls_link::take_apart(stream, None);
+            let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
             Box::pin(drive_at(place, inbound, link, facts, since))
         }
         Opened::WebSocket(front, stream) => {
             // HTTP has bounds of its own, and may have taken a while.
             let since = shared.engine.clock.now().live;
-            let (inbound, link, _) = tls_link::take_apart(stream, None);
+            let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
             let (inbound, link) = ws::join(front, inbound, link);
             let facts = facts.over_websocket();
             Box::pin(drive_at(place, inbound, link, facts, since))
@@ -353,7 +400,7 @@ async fn enter(
 }
 
 /// Drives a connection at its place.
-#[cfg(feature = "doors")]
+#[cfg(any(feature = "doors", unix))]
 fn drive_at<I: Inbound, S: Socket>(
     place: Place,
     inbound: I,

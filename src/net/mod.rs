@@ -26,6 +26,8 @@ mod tcp;
 pub(crate) mod tls;
 #[cfg(feature = "tls")]
 mod tls_link;
+#[cfg(unix)]
+pub(crate) mod unix;
 #[cfg(any(feature = "websocket", test, fuzzing))]
 pub(crate) mod ws;
 

@@ -5,7 +5,6 @@ use std::mem::MaybeUninit;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
-use tokio::net::TcpStream;
 
 use crate::broker::{Link, Signal, Written};
 use crate::client::Input;
@@ -36,22 +35,25 @@ pub(super) trait Inbound: Send + 'static {
 }
 
 /// Whether a read of this socket would have a result.
-pub(super) fn has_input(stream: &TcpStream) -> bool {
+pub(super) fn has_input(socket: &SockRef<'_>) -> bool {
     let mut byte = [MaybeUninit::uninit()];
-    match SockRef::from(stream).peek(&mut byte) {
+    match socket.peek(&mut byte) {
         Ok(_) => true,
         Err(error) => error.kind() != io::ErrorKind::WouldBlock,
     }
 }
 
 /// Resets the connection below a stream, and what of it has not been sent is lost.
-pub(super) fn reset(stream: &TcpStream) {
-    // The peer may have gone already; there is nobody left to tell.
+pub(super) fn reset(socket: &SockRef<'_>) {
     #[cfg(unix)]
-    let _ = rustix::net::connect_unspec(stream);
+    let is_reset = rustix::net::connect_unspec(&**socket).is_ok();
     // Elsewhere it is reset when the last who has it lets go of it.
     #[cfg(not(unix))]
-    let _ = SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+    let is_reset = socket.set_linger(Some(std::time::Duration::ZERO)).is_ok();
+    if !is_reset {
+        // A socket that knows no reset just ends. The peer may have gone already: nobody is left to tell.
+        let _ = socket.shutdown(std::net::Shutdown::Both);
+    }
 }
 
 /// Why a stream that failed has ended.

@@ -4,10 +4,13 @@
 //! that an embedding program may use another. TLS types do not leave this module and the
 //! transports.
 
+mod bad;
+mod key_log;
 mod named;
 #[cfg(feature = "aws")]
 mod registered;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +22,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, CertificateError, RootCertStore, ServerConfig, ServerConnection};
+use rustls::{
+    AlertDescription, CertificateError, KeyLog, NoKeyLog, RootCertStore, ServerConfig,
+    ServerConnection, SupportedProtocolVersion, version,
+};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::ca::{CertError, Ephemeral, Files, pem};
@@ -30,8 +36,9 @@ use crate::aws::registry::Registry;
 use crate::broker::TlsDetails;
 use crate::broker::TlsFacts;
 use crate::broker::access::Access;
-use crate::config::{AwsRules, ClientCert};
+use crate::config::{AwsRules, BadTls, ClientCert};
 
+use self::key_log::KeyLogFile;
 use self::named::Named;
 #[cfg(feature = "aws")]
 use self::registered::Registered;
@@ -58,6 +65,14 @@ pub enum TlsError {
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The file for the secrets of connections cannot be made or appended to.
+    #[error("--keylog: cannot write to `{}`", path.display())]
+    KeyLog {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The TLS library refused the versions or algorithms.
     #[error("cannot set up TLS")]
     Setup {
@@ -75,6 +90,10 @@ pub(crate) struct Certificates {
     /// These, and what a registry knows besides.
     #[cfg(feature = "aws")]
     registered: Option<Arc<Registered>>,
+    /// The server's certificates of listeners where they have a fault.
+    faulty: BTreeMap<BadTls, Named>,
+    /// What gets the secrets of all connections.
+    key_log: Arc<dyn KeyLog>,
 }
 
 /// What a listener asks of its clients.
@@ -124,6 +143,8 @@ impl Certificates {
             authorities: Arc::new(authorities),
             #[cfg(feature = "aws")]
             registered: None,
+            faulty: BTreeMap::new(),
+            key_log: Arc::new(NoKeyLog),
         })
     }
 
@@ -141,27 +162,54 @@ impl Certificates {
         Ok(self)
     }
 
+    /// Has the secrets of all connections appended to a file.
+    pub(crate) fn with_key_log(mut self, path: &Path) -> Result<Self, TlsError> {
+        let file = KeyLogFile::open(path).map_err(|source| TlsError::KeyLog {
+            path: path.to_owned(),
+            source,
+        })?;
+        self.key_log = Arc::new(file);
+        Ok(self)
+    }
+
     /// Sets up TLS 1.2 and 1.3 for one listener.
     ///
     /// No session is resumed: each connection makes a full handshake (AWS-TLS-04), and nothing is kept
     /// for one that has ended.
     pub(crate) fn config(&self, terms: Terms<'_>) -> Result<Arc<ServerConfig>, TlsError> {
+        let verifier = self.verifier(terms.client_cert).map_err(cannot_set_up)?;
+        let mut config = self.assemble(
+            &[&version::TLS13, &version::TLS12],
+            verifier,
+            self.own.clone(),
+        )?;
+        config.alpn_protocols = terms.alpn.iter().map(|name| (*name).into()).collect();
+        Ok(Arc::new(config))
+    }
+
+    /// What the configurations of all listeners are made of.
+    fn assemble(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        verifier: Option<Arc<dyn ClientCertVerifier>>,
+        own: Named,
+    ) -> Result<ServerConfig, TlsError> {
         let builder = ServerConfig::builder_with_provider(Arc::new(provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .with_protocol_versions(versions)
             .map_err(cannot_set_up)?;
-        let builder = match self.verifier(terms.client_cert).map_err(cannot_set_up)? {
+        let builder = match verifier {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(self.own.clone()));
-        config.alpn_protocols = terms.alpn.iter().map(|name| (*name).into()).collect();
+        let mut config = builder.with_cert_resolver(Arc::new(own));
+        config.key_log = self.key_log.clone();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.ignore_client_order = true;
         // Certificates are small and connections live long: no cache for compressed ones.
         config.cert_compressors = Vec::new();
         config.cert_compression_cache = Arc::new(rustls::compress::CompressionCache::Disabled);
-        Ok(Arc::new(config))
+        Ok(config)
     }
 
     /// What checks a client's certificate; `None` where none is asked for.
@@ -366,9 +414,7 @@ fn certificate_words(error: &CertificateError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rustls::{
-        ClientConfig, ClientConnection, HandshakeKind, SupportedProtocolVersion, version,
-    };
+    use rustls::{ClientConfig, ClientConnection, HandshakeKind};
     use tempfile::TempDir;
 
     use super::*;

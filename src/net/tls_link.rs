@@ -48,6 +48,16 @@ pub(super) struct TlsLink {
     state: Mutex<ServerConnection>,
     signal: Signal,
     mailbox: Mailbox,
+    ending: Ending,
+}
+
+/// How the server's side of a connection ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// With `close_notify`.
+    Told,
+    /// Without, as if somebody had cut it.
+    Cut,
 }
 
 /// The half that the owner reads.
@@ -128,6 +138,7 @@ impl Wake for Bell {
 pub(super) fn take_apart(
     stream: TlsStream<TcpStream>,
     access: Option<&dyn Access>,
+    ending: Ending,
 ) -> (TlsInbound, Arc<TlsLink>, TlsFacts) {
     let (stream, mut state) = stream.into_inner();
     state.set_buffer_limit(Some(PENDING_CIPHERTEXT));
@@ -140,6 +151,7 @@ pub(super) fn take_apart(
         state: Mutex::new(state),
         signal: Signal::default(),
         mailbox: Mailbox::default(),
+        ending,
     });
     let inbound = TlsInbound {
         stream: read,
@@ -234,7 +246,7 @@ impl Socket for TlsLink {
     }
 
     fn has_input(&self) -> bool {
-        has_input(self.stream.as_ref())
+        has_input(&socket2::SockRef::from(self.stream.as_ref()))
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -243,14 +255,16 @@ impl Socket for TlsLink {
 
     fn shut_down(&self) {
         let mut state = self.state.lock();
-        state.send_close_notify();
+        if self.ending == Ending::Told {
+            state.send_close_notify();
+        }
         // Best effort: the peer may be gone, or take nothing any more.
         let _ = self.push(&mut state);
         let _ = socket2::SockRef::from(self.stream.as_ref()).shutdown(std::net::Shutdown::Write);
     }
 
     fn reset(&self) {
-        reset(self.stream.as_ref());
+        reset(&socket2::SockRef::from(self.stream.as_ref()));
     }
 }
 

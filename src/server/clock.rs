@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::engine::timekeeper::{self, AdvanceError};
 
 /// The clock that every expiry and delay of a broker runs on: the system's, ahead of it by as much as it
-/// was advanced.
+/// was advanced, and faster where the configuration says so.
 ///
 /// ```
 /// use std::time::Duration;
@@ -51,6 +51,12 @@ impl BrokerClock {
     #[must_use]
     pub fn ahead(&self) -> Duration {
         self.engine.clock.ahead()
+    }
+
+    /// How many times as fast as the system's time it runs: [`Config::time_scale`](crate::Config::time_scale).
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        self.engine.clock.scale()
     }
 
     /// Moves it, from one deadline to the next in their order. When this returns, what was due has

@@ -3,6 +3,7 @@
 #![cfg(all(unix, feature = "cli", feature = "tls"))]
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod bad_tls;
 #[cfg(feature = "aws")]
 mod beside;
 mod broker;
@@ -12,6 +13,7 @@ mod check_config;
 mod durability;
 #[cfg(feature = "aws")]
 mod env;
+mod key_log;
 mod log;
 mod mqtt;
 mod passwd;
@@ -25,6 +27,7 @@ mod stop;
 #[path = "../support/store.rs"]
 mod store;
 mod trust;
+mod unix_socket;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

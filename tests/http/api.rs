@@ -36,7 +36,7 @@ impl Api {
         change(&mut config);
         let runtime = Runtime::new().expect("a runtime");
         let server = runtime.block_on(Server::start(config)).expect("free ports");
-        let addrs = *server.addrs();
+        let addrs = server.addrs();
         let http = addrs.http.expect("HTTP is on");
         let mqtt = addrs.mqtt.expect("MQTT is on");
         Self {

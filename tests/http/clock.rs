@@ -229,6 +229,36 @@ fn a_program_moves_the_clock_too() {
     assert_eq!(error, roundel::AdvanceError::TooFar);
 }
 
+/// Hours of a session pass in moments, and a client whose keep-alive is shorter need not hurry.
+#[test]
+fn clock_runs_as_fast_as_it_is_told_and_keep_alives_do_not() {
+    const SCALE: f64 = 3600.0;
+    let api = Api::start_with(|config| config.time_scale = SCALE);
+    let mut client = api.open(
+        Version::V5,
+        &Connect::new("there all the time").keep_alive(60),
+    );
+    let mut watcher = api.connect("watcher");
+    watcher.subscribe("wills/#", 1);
+    let will = Will::new("wills/a", "gone").qos(1).with(will_delay(600));
+    let connect = Connect::new("a").with(session_expiry(1200)).will(will);
+    api.open(Version::V5, &connect).vanish();
+    assert_eq!(watcher.receive().payload, b"gone");
+    eventually("its session has ended", || {
+        api.get("/v1/clients/a").status == 404
+    });
+    let clock = api.get("/v1/clock").json();
+    assert_eq!(clock["scale"], SCALE);
+    let ahead = clock["ahead_seconds"].as_f64().expect("a number");
+    assert!(ahead > 1199.0, "{ahead}");
+    client.expect_only_pingresp();
+    // What is moved forward is added to that.
+    advance(&api, 1_000_000);
+    let clock = api.server().clock();
+    assert!(clock.ahead() > Duration::from_secs(1_001_199));
+    assert_eq!(clock.scale(), SCALE);
+}
+
 /// One jump, and everything in it happens at its own time: what is due first comes first.
 #[test]
 fn what_is_due_in_one_jump_comes_in_order() {

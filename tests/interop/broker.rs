@@ -154,11 +154,13 @@ impl Broker {
     /// The same by its name in the ready line.
     #[track_caller]
     pub(crate) fn port_of(&self, listener: &str) -> u16 {
-        let address = self.ready["listeners"][listener]
-            .as_str()
-            .expect("the listener is on");
-        let (_, port) = address.rsplit_once(':').expect("an address has a port");
-        port.parse().expect("a port is a number")
+        port_in(&self.ready["listeners"][listener])
+    }
+
+    /// The port of a TLS listener with a fault.
+    #[track_caller]
+    pub(crate) fn port_with_fault(&self, kind: &str) -> u16 {
+        port_in(&self.ready["listeners"]["bad_tls"][kind])
     }
 
     /// Issues a client certificate with `roundel cert`.
@@ -226,6 +228,14 @@ impl fmt::Display for Profile {
             Self::Standard => "standard",
         })
     }
+}
+
+/// The port of an address in the ready line.
+#[track_caller]
+fn port_in(address: &Value) -> u16 {
+    let address = address.as_str().expect("the listener is on");
+    let (_, port) = address.rsplit_once(':').expect("an address has a port");
+    port.parse().expect("a port is a number")
 }
 
 /// The doors of a profile in these tests.

@@ -14,6 +14,8 @@
 //! | `sdk_page` | the programs of `docs/sdk.md`, with and without the CA in the system's store |
 //! | `signed` | signatures of boto3 and of the AWS Common Runtime, right and wrong ones |
 //! | `doors` | the SDK, boto3 and curl at the ports 443 and 8443 of the service |
+//! | `bad_tls` | TLS listeners with a fault, and what Python's `ssl` and the AWS Common Runtime say of each |
+//! | `unix_socket` | mosquitto's programs and Paho Python over a Unix socket |
 //! | `authorizer` | custom authorizers as the AWS IoT Device SDK names them, with signed tokens and without |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `faults` | packet rules and the journal: what Paho does about faults, and what Wireshark makes of the capture |
@@ -22,6 +24,7 @@
 
 mod authorizer;
 mod aws;
+mod bad_tls;
 mod blog;
 mod bridge;
 mod broker;
@@ -39,6 +42,7 @@ mod sdk_page;
 mod signed;
 #[path = "../support/store.rs"]
 mod store;
+mod unix_socket;
 mod walkthrough;
 
 use std::env;
@@ -64,6 +68,8 @@ fn main() -> ExitCode {
         sdk_page::trials(),
         signed::trials(),
         doors::trials(),
+        bad_tls::trials(),
+        unix_socket::trials(),
         authorizer::trials(),
         failover::trials(),
         faults::trials(),

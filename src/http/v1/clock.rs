@@ -23,6 +23,8 @@ pub(super) struct Clock {
     now: String,
     /// How far it is ahead of the system's time.
     ahead_seconds: f64,
+    /// How many times as fast it runs.
+    scale: f64,
 }
 
 #[derive(Deserialize)]
@@ -76,5 +78,6 @@ fn clock(engine: &Engine) -> Clock {
         // It fails only for years beyond 9999.
         now: now.format(&Rfc3339).unwrap_or_default(),
         ahead_seconds: engine.clock.ahead().as_secs_f64(),
+        scale: engine.clock.scale(),
     }
 }

@@ -39,7 +39,7 @@ const FAR_END: i64 = 2_524_607_999;
 /// Apple's verifiers refuse server certificates valid for more than 825 days, also from an
 /// authority that the user installed. Go on macOS asks the same verifier. One day is kept back for
 /// the rounding of part days.
-const SERVER_VALIDITY: Duration = Duration::days(824);
+pub(super) const SERVER_VALIDITY: Duration = Duration::days(824);
 
 /// Largest Common Name (RFC 5280, `ub-common-name`).
 const COMMON_NAME_MAX: usize = 64;
@@ -48,7 +48,15 @@ const COMMON_NAME_MAX: usize = 64;
 pub(super) fn authority(
     limits: Option<&Limits>,
 ) -> Result<(IssuedPem, Issuer<'static, KeyPair>), CertError> {
-    let mut params = params("Roundel development CA", far_end());
+    authority_named("Roundel development CA", limits)
+}
+
+/// The same with another Common Name.
+pub(super) fn authority_named(
+    name: &str,
+    limits: Option<&Limits>,
+) -> Result<(IssuedPem, Issuer<'static, KeyPair>), CertError> {
+    let mut params = params(name, far_end());
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.name_constraints = limits.map(Limits::extension);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -64,10 +72,18 @@ pub(super) fn server(
     issuer: &Issuer<'_, KeyPair>,
     limits: Option<&Limits>,
 ) -> Result<IssuedPem, CertError> {
+    leaf(server_params(san, limits)?, KeyKind::Ecdsa, issuer)
+}
+
+/// What such a certificate says.
+pub(super) fn server_params(
+    san: &[String],
+    limits: Option<&Limits>,
+) -> Result<CertificateParams, CertError> {
     let mut params = params("localhost", now() - BACKDATED + SERVER_VALIDITY);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.subject_alt_names = server_names(san, limits)?;
-    leaf(params, KeyKind::Ecdsa, issuer)
+    Ok(params)
 }
 
 /// A client's certificate, with a Common Name that [`check_name`] lets pass.
@@ -320,7 +336,7 @@ fn leaf(
     Ok(in_pem(&params.signed_by(&key, issuer)?, &key))
 }
 
-fn as_leaf(params: &mut CertificateParams, is_rsa: bool) {
+pub(super) fn as_leaf(params: &mut CertificateParams, is_rsa: bool) {
     params.is_ca = IsCa::ExplicitNoCa;
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -329,7 +345,7 @@ fn as_leaf(params: &mut CertificateParams, is_rsa: bool) {
     }
 }
 
-fn key_pair(kind: KeyKind) -> Result<KeyPair, CertError> {
+pub(super) fn key_pair(kind: KeyKind) -> Result<KeyPair, CertError> {
     Ok(match kind {
         KeyKind::Ecdsa => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?,
         KeyKind::Rsa => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?,
@@ -412,7 +428,7 @@ fn has_literally(certificate: &X509Certificate<'_>, name: &str) -> bool {
     })
 }
 
-fn now() -> OffsetDateTime {
+pub(super) fn now() -> OffsetDateTime {
     // The machine's own time: it is what the clients' verifiers compare with, whatever a test
     // makes of the broker's clock.
     OffsetDateTime::from(SystemTime::now())

@@ -8,6 +8,7 @@
 
 mod certificate;
 mod error;
+mod faulty;
 mod files;
 mod limits;
 pub(super) mod pem;
@@ -21,12 +22,13 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use rcgen::{Issuer, KeyPair, PublicKeyData as _};
 
 pub use self::error::CertError;
+pub(crate) use self::faulty::Faulty;
 pub(crate) use self::files::create_folder;
 
 use self::files::Access;
 use self::limits::Limits;
 use crate::auth::hex;
-use crate::config::{self, ClientCert};
+use crate::config::{self, BadTls, ClientCert};
 
 const CA_CERTIFICATE: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
@@ -243,6 +245,19 @@ impl Signer {
         }
     }
 
+    /// Makes a server's certificate with a fault, valid for the names that every one is valid for and those of
+    /// `san`; `None` for a fault that is not in the certificate.
+    pub(crate) fn faulty(&self, kind: BadTls, san: &[String]) -> Result<Option<Faulty>, CertError> {
+        match self {
+            Self::Memory(own) => faulty::server(kind, san, Some((&own.issuer, None))),
+            Self::Folder(folder) => {
+                let authority = Authority::open(folder)?;
+                let limits = authority.limits.as_ref();
+                faulty::server(kind, san, Some((&authority.issuer, limits)))
+            }
+        }
+    }
+
     /// Issues a client certificate with `CN=name` for the key of a signing request in PEM; what else is
     /// asked for in it is not looked at (AWS-OPS-29). The certificate, PEM.
     #[cfg(all(feature = "aws", feature = "http"))]
@@ -254,6 +269,15 @@ impl Signer {
             }
         }
     }
+}
+
+/// Makes a server's certificate with a fault for a broker whose PKI is its own; `None` for a fault that is not in
+/// the certificate.
+pub(crate) fn faulty_without_authority(
+    kind: BadTls,
+    san: &[String],
+) -> Result<Option<Faulty>, CertError> {
+    faulty::server(kind, san, None)
 }
 
 /// The kind of key pair that a certificate is issued for.
