@@ -407,6 +407,7 @@ impl Connection {
             problem_information: accepted.problem_information,
             aliases: InboundAliases::new(broker.charge(Kind::Sessions)),
             routes: RouteCache::new(broker.charge(Kind::Sessions), broker.hashing()),
+            rows: None,
             filter_work: None,
             unfinished: None,
             answers: Answers::default(),

@@ -34,6 +34,7 @@ use super::answers::Answers;
 use super::authorizing::{Application, Lease};
 use super::publishing::Unfinished;
 use super::subscribing::FilterWork;
+use super::tapping::Rows;
 
 /// Unsent answers beyond this stop the reading of their cause.
 pub(crate) const UNSENT_ANSWERS: usize = 64 * 1024;
@@ -193,6 +194,8 @@ pub(crate) struct Active {
     pub(super) problem_information: bool,
     pub(super) aliases: InboundAliases,
     pub(super) routes: RouteCache,
+    /// Rows of the journal for what it publishes.
+    pub(super) rows: Option<Box<Rows>>,
     /// A packet that was handled in part.
     pub(super) filter_work: Option<Box<FilterWork>>,
     /// What was published and has not reached all receivers.

@@ -15,6 +15,7 @@ use crate::protocol::violation::Violation;
 
 use super::frames;
 use super::machine::{Active, Stop};
+use super::tapping::Rows;
 
 /// Messages that are published under one set of locks.
 const RUN: usize = 32;
@@ -68,6 +69,7 @@ impl Active {
     fn decode_publish<'a>(&mut self, frame: &Frame<'a>) -> Result<Publish<'a>, Stop> {
         self.batch.packets += 1;
         self.batch.messages += 1;
+        Rows::begin(&mut self.rows, frame.len);
         Ok(codec::decode_publish(frame, self.version)?)
     }
 
@@ -256,6 +258,7 @@ impl Active {
         publication.properties = publish.properties.forward(&mut scratch);
         publication.retain = publish.retain;
         publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
+        publication.row = Rows::current(&self.rows);
         let assembled = body.map(|body| body.into_message(&publication, context));
         let mut publication = assembled.as_ref().map_or(publication, Message::publication);
         publication.at_once = at_once;
@@ -340,6 +343,7 @@ impl Active {
         let is_alone = publish.retain || self.publish_rate.is_some() || at_once.is_required();
         let mut publication = plain_publication(publish, first, self.version);
         publication.at_once = at_once;
+        publication.row = Rows::current(&self.rows);
         run.push(publication);
         // As an iterator of one or none it is a call for each message.
         if let Some(id) = publish.packet_id {
@@ -371,7 +375,12 @@ impl Active {
             }
             self.batch.packets += 1;
             self.batch.messages += 1;
-            run.push(plain_publication(&next, &frame, self.version));
+            let mut publication = plain_publication(&next, &frame, self.version);
+            if self.rows.is_some() {
+                Rows::begin(&mut self.rows, frame.len);
+                publication.row = Rows::current(&self.rows);
+            }
+            run.push(publication);
             if let Some(id) = next.packet_id {
                 ids.push(id);
             }

@@ -1,6 +1,7 @@
 //! Packet rules at a connection: what its client sends goes by them before it is handled, and what they leave
 //! to do is done here.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,6 +26,38 @@ pub(super) struct Tapped {
     pub(super) resets: bool,
     /// Rules and the journal have seen its last words.
     pub(super) is_shown: bool,
+}
+
+/// Rows of the journal for the PUBLISH packets that a client has sent and that are not handled.
+#[derive(Default)]
+pub(super) struct Rows {
+    /// Rows and lengths, in the order of the packets.
+    waiting: VecDeque<(u64, usize)>,
+    /// That of the packet which is being handled.
+    current: u64,
+}
+
+impl Rows {
+    /// A PUBLISH of `len` bytes is handled from now on.
+    #[inline]
+    pub(super) fn begin(rows: &mut Option<Box<Self>>, len: usize) {
+        if let Some(rows) = rows {
+            rows.advance(len);
+        }
+    }
+
+    /// A rule may have made something else of a packet, which has no row then.
+    #[cold]
+    fn advance(&mut self, len: usize) {
+        let place = self.waiting.iter().position(|(_, own)| *own == len);
+        let mut passed = self.waiting.drain(..place.map_or(0, |place| place + 1));
+        self.current = passed.next_back().map_or(0, |(row, _)| row);
+    }
+
+    #[inline]
+    pub(super) fn current(rows: &Option<Box<Self>>) -> u64 {
+        rows.as_ref().map_or(0, |rows| rows.current)
+    }
 }
 
 impl Turn {
@@ -53,6 +86,8 @@ impl Turn {
                 }
                 None => 0,
             });
+        let rows = line.map(|line| line.take_admitted());
+        self.connection.note_rows(rows.unwrap_or_default());
         Bytes::Owned(admitted)
     }
 
@@ -94,6 +129,15 @@ impl Turn {
 }
 
 impl Connection {
+    /// Keeps the rows of what is to be handled.
+    fn note_rows(&mut self, rows: Vec<(u64, usize)>) {
+        if let Phase::Active(active) = &mut self.phase
+            && !rows.is_empty()
+        {
+            active.rows.get_or_insert_default().waiting.extend(rows);
+        }
+    }
+
     /// The connection as rules and the journal see it.
     fn line(&self, tap: &Tap, context: &Context<'_>) -> Option<&Arc<Line>> {
         self.facts.line(tap, context.now, || waker(&self.link))
@@ -104,7 +148,7 @@ impl Connection {
         if let Some(tap) = context.tap
             && let Some(line) = self.line(tap, context)
         {
-            line.send(tap, out, before, context.now);
+            line.send(tap, out, before, 0, context.now);
         }
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Publication<'a> {
     /// nothing in it that is the publisher's own (an alias) or changes (an expiry).
     pub(crate) verbatim: Option<(Version, &'a [u8])>,
     pub(crate) at_once: AtOnce,
+    /// The row of its PUBLISH in the journal; 0 if that has none.
+    pub(crate) row: u64,
     stored: OnceCell<Message>,
 }
 
@@ -105,6 +107,7 @@ impl<'a> Publication<'a> {
             expires_at: None,
             verbatim: None,
             at_once: AtOnce::default(),
+            row: 0,
             stored: OnceCell::new(),
         }
     }
@@ -151,6 +154,8 @@ struct Rare {
     /// The payload, where it was assembled from several reads and is not among the bytes.
     pieces: Option<Pieces>,
     properties: usize,
+    /// The row of its PUBLISH in the journal.
+    row: u64,
 }
 
 const LONG: u16 = u16::MAX;
@@ -210,14 +215,17 @@ impl Message {
         let properties = from.properties.len();
         let payload = pieces.as_ref().map_or(inline.len(), Pieces::len);
         let mut size = from.topic.len() + properties + payload + OVERHEAD;
-        let is_rare =
-            from.expires_at.is_some() || pieces.is_some() || properties >= usize::from(LONG);
+        let is_rare = from.expires_at.is_some()
+            || pieces.is_some()
+            || properties >= usize::from(LONG)
+            || from.row > 0;
         let rare = is_rare.then(|| {
             size += size_of::<Rare>();
             Box::new(Rare {
                 expires_at: from.expires_at,
                 pieces,
                 properties,
+                row: from.row,
             })
         });
         let charged = u32::try_from(size).unwrap_or(CHARGED).min(CHARGED);
@@ -296,6 +304,11 @@ impl Message {
         self.head().rare.as_ref()?.expires_at
     }
 
+    /// The row of its PUBLISH in the journal; 0 if that has none.
+    pub(crate) fn row(&self) -> u64 {
+        self.head().rare.as_ref().map_or(0, |rare| rare.row)
+    }
+
     /// Whether the Message Expiry Interval has run out (MQTT-3.3.2-5).
     pub(crate) fn is_expired(&self, now: Instant) -> bool {
         self.expires_at().is_some_and(|at| at <= now)
@@ -337,6 +350,7 @@ impl Message {
             verbatim: None,
             // It was let in.
             at_once: AtOnce::default(),
+            row: self.row(),
             stored: OnceCell::from(self.clone()),
         }
     }

@@ -79,6 +79,8 @@ pub(super) struct Entry {
     what: Kept,
     /// The row that this one answers.
     pub(super) answers: Option<u64>,
+    /// The row of the PUBLISH that brought the message, or 0.
+    pub(super) caused_by: u64,
 }
 
 enum Kept {
@@ -172,6 +174,7 @@ impl Entry {
             version,
             what,
             answers: None,
+            caused_by: 0,
         }
     }
 
@@ -393,6 +396,7 @@ impl Entry {
                 len: *len,
                 version: self.version,
                 answers: self.answers.filter(|row| *row > 0),
+                caused_by: Some(self.caused_by).filter(|row| *row > 0),
                 rule: deed
                     .as_ref()
                     .and_then(|deed| deed.rule.as_deref().map(str::to_owned)),
@@ -463,6 +467,8 @@ pub struct PacketRow {
     pub version: Version,
     /// The row of the packet that it answers.
     pub answers: Option<u64>,
+    /// Of a PUBLISH to a client: the row of the one that brought the message.
+    pub caused_by: Option<u64>,
     /// The rule that has acted on it.
     pub rule: Option<String>,
     /// What a rule did with it: the name of its action, `made` for a packet that the rule has made, and

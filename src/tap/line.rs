@@ -41,6 +41,8 @@ struct State {
     ending: Option<Ending>,
     /// The rule for which nothing is read.
     deaf_by: Option<u64>,
+    /// Rows and lengths of PUBLISH packets that arrive at the broker, until it asks for them.
+    admitted: Vec<(u64, usize)>,
 }
 
 /// What a connection carries in one direction.
@@ -119,6 +121,7 @@ impl Line {
                 ways: [Way::default(), Way::default()],
                 ending: None,
                 deaf_by: None,
+                admitted: Vec::new(),
             }),
         }
     }
@@ -153,7 +156,7 @@ impl Line {
             match split(rest, limit) {
                 Ok(Split::Frame(frame)) => {
                     at += frame.len;
-                    self.pass(tap, Direction::In, &frame, now, out);
+                    self.pass(tap, Direction::In, &frame, 0, now, out);
                 }
                 Ok(Split::Partial { .. }) => return at,
                 // The broker refuses it in its own words.
@@ -165,22 +168,29 @@ impl Line {
         }
     }
 
-    /// Packets that were appended to `out` behind its first `before` bytes, as rules let them leave.
+    /// Packets that were appended to `out` behind its first `before` bytes, as rules let them leave. `cause` is
+    /// the row of the PUBLISH that brought the message, or 0.
     pub(crate) fn send(
         self: &Arc<Self>,
         tap: &Tap,
         out: &mut Vec<u8>,
         before: usize,
+        cause: u64,
         now: Instant,
     ) {
         let bytes = out.split_off(before);
         let mut rest = bytes.as_slice();
         while let Ok(Split::Frame(frame)) = split(rest, MAX_PACKET_SIZE) {
-            self.pass(tap, Direction::Out, &frame, now, out);
+            self.pass(tap, Direction::Out, &frame, cause, now, out);
             rest = rest.get(frame.len..).unwrap_or_default();
         }
         // The broker composes whole packets: there is nothing behind them.
         out.extend_from_slice(rest);
+    }
+
+    /// Rows and lengths of the PUBLISH packets that went on to the broker since the last time, in their order.
+    pub(crate) fn take_admitted(&self) -> Vec<(u64, usize)> {
+        std::mem::take(&mut self.state.lock().admitted)
     }
 
     /// What the owner has to do. It is woken when there is something.
@@ -268,6 +278,8 @@ impl Line {
             line: self,
             tap,
             now,
+            cause: 0,
+            row: 0,
         }
     }
 
@@ -277,6 +289,7 @@ impl Line {
         tap: &Tap,
         direction: Direction,
         frame: &Frame<'_>,
+        cause: u64,
         now: Instant,
         out: &mut Vec<u8>,
     ) {
@@ -298,7 +311,8 @@ impl Line {
             listener: self.listener,
         };
         let verdict = tap.judge(&seen, now);
-        let noter = self.noter(tap, now);
+        let mut noter = self.noter(tap, now);
+        noter.cause = cause;
         let deed = verdict.as_ref().map(|verdict| Deed::of(verdict, direction));
         let row = noter.note(&state, direction, frame.bytes, deed, |entry| {
             entry.answers = state.answered(direction, frame.packet_type, glance.packet_id);
@@ -308,8 +322,11 @@ impl Line {
         }
         state.keep_book(direction, frame, &glance, topic, row);
         match verdict {
-            None => state.arrive(direction, frame.bytes, out),
-            Some(verdict) => self.carry_out(&mut state, &verdict, direction, frame, &noter, out),
+            None => state.arrive(direction, frame.bytes, row, out),
+            Some(verdict) => {
+                noter.row = row;
+                self.carry_out(&mut state, &verdict, direction, frame, &noter, out);
+            }
         }
         let wakes = state.ending.is_some()
             || state.deaf_by.is_some()
@@ -343,13 +360,12 @@ impl Line {
                 }
             }
             Action::Duplicate => {
-                state.arrive(direction, bytes, out);
-                noter.note_made(state, direction, bytes, verdict);
-                state.arrive(direction, bytes, out);
+                state.arrive(direction, bytes, noter.row, out);
+                state.arrive_changed(direction, bytes, verdict, noter, out);
             }
             Action::Reorder => {
                 if state.way(direction).overtaken.is_some() || !tap.hold_bytes(bytes.len()) {
-                    state.arrive(direction, bytes, out);
+                    state.arrive(direction, bytes, noter.row, out);
                 } else {
                     state.way(direction).overtaken = Some(bytes.to_vec());
                 }
@@ -374,11 +390,11 @@ impl Line {
             Action::Inject { packet, before } => {
                 let injected = write(packet, state.version, None).unwrap_or_default();
                 if !before {
-                    state.arrive(direction, bytes, out);
+                    state.arrive(direction, bytes, noter.row, out);
                 }
                 state.arrive_changed(direction, &injected, verdict, noter, out);
                 if *before {
-                    state.arrive(direction, bytes, out);
+                    state.arrive(direction, bytes, noter.row, out);
                 }
             }
             Action::Answer(packet) => {
@@ -389,11 +405,11 @@ impl Line {
                     state.way(Direction::Out).ready.push_back(answer);
                 }
             }
-            Action::Close(when) => state.end(Ending::Close, *when, direction, bytes, out),
-            Action::Reset(when) => state.end(Ending::Reset, *when, direction, bytes, out),
-            Action::HalfClose(when) => state.end(Ending::Half, *when, direction, bytes, out),
+            Action::Close(when) => state.end(Ending::Close, *when, direction, bytes, noter, out),
+            Action::Reset(when) => state.end(Ending::Reset, *when, direction, bytes, noter, out),
+            Action::HalfClose(when) => state.end(Ending::Half, *when, direction, bytes, noter, out),
             Action::StopReading => {
-                state.arrive(direction, bytes, out);
+                state.arrive(direction, bytes, noter.row, out);
                 state.deaf_by = Some(verdict.rule);
             }
         }
@@ -545,11 +561,20 @@ impl State {
     }
 
     /// A packet goes on, and behind it the one that it has overtaken.
-    fn arrive(&mut self, direction: Direction, bytes: &[u8], out: &mut Vec<u8>) {
+    fn arrive(&mut self, direction: Direction, bytes: &[u8], row: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(bytes);
+        self.admit(direction, bytes, row);
         let way = self.way(direction);
         if let Some(overtaken) = way.overtaken.take() {
             way.ready.push_back(overtaken);
+        }
+    }
+
+    /// Remembers the row of a PUBLISH for the messages that come of it.
+    fn admit(&mut self, direction: Direction, bytes: &[u8], row: u64) {
+        let is_publish = bytes.first().is_some_and(|first| first >> 4 == 3);
+        if direction == Direction::In && row > 0 && is_publish {
+            self.admitted.push((row, bytes.len()));
         }
     }
 
@@ -561,13 +586,14 @@ impl State {
         noter: &Noter<'_>,
         out: &mut Vec<u8>,
     ) {
-        noter.note_made(self, direction, bytes, verdict);
-        self.arrive(direction, bytes, out);
+        let row = noter.note_made(self, direction, bytes, verdict);
+        self.arrive(direction, bytes, row, out);
     }
 
-    fn note_arrival(&self, direction: Direction, bytes: &[u8], noter: &Noter<'_>) {
+    fn note_arrival(&mut self, direction: Direction, bytes: &[u8], noter: &Noter<'_>) {
         let deed = Deed::released(direction);
-        noter.note(self, direction, bytes, Some(deed), |_| {});
+        let row = noter.note(self, direction, bytes, Some(deed), |_| {});
+        self.admit(direction, bytes, row);
     }
 
     fn end(
@@ -576,10 +602,11 @@ impl State {
         when: When,
         direction: Direction,
         bytes: &[u8],
+        noter: &Noter<'_>,
         out: &mut Vec<u8>,
     ) {
         if when == When::After {
-            self.arrive(direction, bytes, out);
+            self.arrive(direction, bytes, noter.row, out);
         }
         self.way(Direction::Out).is_cut = when == When::Before || direction == Direction::Out;
         self.way(Direction::In).is_cut = ending != Ending::Half;
@@ -592,6 +619,10 @@ struct Noter<'a> {
     line: &'a Line,
     tap: &'a Tap,
     now: Instant,
+    /// The row of the PUBLISH that brought the message.
+    cause: u64,
+    /// The row of the packet that is looked at.
+    row: u64,
 }
 
 impl Noter<'_> {
@@ -613,15 +644,22 @@ impl Noter<'_> {
                 bytes,
             );
             entry.set_deed(deed);
+            entry.caused_by = self.cause;
             fill(&mut entry);
             entry
         })
     }
 
     /// Writes a row for a packet that a rule has made.
-    fn note_made(&self, state: &State, direction: Direction, bytes: &[u8], verdict: &Verdict) {
+    fn note_made(
+        &self,
+        state: &State,
+        direction: Direction,
+        bytes: &[u8],
+        verdict: &Verdict,
+    ) -> u64 {
         let deed = Deed::made(verdict, direction);
-        self.note(state, direction, bytes, Some(deed), |_| {});
+        self.note(state, direction, bytes, Some(deed), |_| {})
     }
 }
 

@@ -13,6 +13,7 @@ mod data_plane;
 mod groups;
 mod guard;
 mod health;
+mod journal;
 mod lists;
 mod messages;
 mod openapi;

@@ -78,14 +78,16 @@ impl Connected {
     /// Appends answers to the peer's own packets.
     pub(super) fn append_answers(&mut self, bytes: &[u8], bounds: &Bounds<'_>) {
         self.out.count_answers(bytes.len());
-        self.append_with(bounds, |out, _| out.extend_from_slice(bytes));
+        self.append_with(0, bounds, |out, _| out.extend_from_slice(bytes));
     }
 
     /// Has whole packets appended, and lets rules and the journal look at them if there are any. Everything
-    /// that a connection is sent but its last words comes by here.
+    /// that a connection is sent but its last words comes by here. `row` is that of the PUBLISH which brought
+    /// the message, if it is one.
     #[inline]
     pub(super) fn append_with<R>(
         &mut self,
+        row: u64,
         bounds: &Bounds<'_>,
         append: impl FnOnce(&mut Vec<u8>, Version) -> R,
     ) -> R {
@@ -93,16 +95,16 @@ impl Connected {
         let before = buffer.len();
         let appended = append(buffer, self.peer.version);
         if let Some(tap) = bounds.tap {
-            self.show_to(tap, before, bounds.now);
+            self.show_to(tap, before, row, bounds.now);
         }
         appended
     }
 
     /// What was appended to the last buffer behind its first `before` bytes leaves as rules have it.
     #[cold]
-    fn show_to(&mut self, tap: &Tap, before: usize, now: Instant) {
+    fn show_to(&mut self, tap: &Tap, before: usize, row: u64, now: Instant) {
         if let Some(line) = self.facts.line(tap, now, || waker(&self.link)) {
-            line.send(tap, self.out.bytes().buffer(), before, now);
+            line.send(tap, self.out.bytes().buffer(), before, row, now);
         }
     }
 
@@ -125,7 +127,7 @@ impl Connected {
             if frame.len() > self.peer.packet_size {
                 return None;
             }
-            return Some(self.append_with(bounds, |out, version| {
+            return Some(self.append_with(publication.row, bounds, |out, version| {
                 compose(out, version, &Outgoing::Run(frame))
             }));
         }
@@ -134,7 +136,7 @@ impl Connected {
             return None;
         }
         let message = (packet.payload.len() >= SHARED).then(|| publication.message(bounds.budget));
-        Some(self.append(packet, message, bounds))
+        Some(self.append(packet, message, publication.row, bounds))
     }
 
     /// Whether bytes that need not be sent may be held for this client: there is room for them, or
@@ -179,7 +181,8 @@ impl Connected {
         bounds: &Bounds<'_>,
     ) -> usize {
         let packet = outgoing_delivery(delivery, Some(id), dup, bounds.now);
-        self.append(packet, Some(&delivery.message), bounds)
+        let row = bounds.tap.map_or(0, |_| delivery.message.row());
+        self.append(packet, Some(&delivery.message), row, bounds)
     }
 
     /// Appends a PUBLISH, with a topic alias where the client takes them. A large payload stays where
@@ -188,6 +191,7 @@ impl Connected {
         &mut self,
         mut packet: OutgoingPublish<'_>,
         message: Option<&Message>,
+        row: u64,
         bounds: &Bounds<'_>,
     ) -> usize {
         if let Some(aliases) = &mut self.aliases {
@@ -203,7 +207,7 @@ impl Connected {
                 chunks.refer_to(message.clone());
                 head + payload
             }
-            None => self.append_with(bounds, |out, version| {
+            None => self.append_with(row, bounds, |out, version| {
                 compose(out, version, &Outgoing::Publish(&packet))
             }),
         }
@@ -216,7 +220,7 @@ impl Connected {
             reason: ReasonCode::Success,
             text: None,
         };
-        self.append_with(bounds, |out, version| compose(out, version, &packet));
+        self.append_with(0, bounds, |out, version| compose(out, version, &packet));
     }
 }
 

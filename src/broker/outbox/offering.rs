@@ -106,7 +106,9 @@ impl Outbox {
         bounds: &Bounds<'_>,
     ) -> Option<Wake> {
         let connected = self.connected.as_mut()?;
-        let is_unchanged = version == connected.peer.version
+        // Each has a row of its own while there is a journal.
+        let is_unchanged = bounds.tap.is_none()
+            && version == connected.peer.version
             && matches!(grant.subscription_ids, SubscriptionIds::None)
             && connected.aliases.is_none();
         let fits = packets.len() <= connected.peer.packet_size
@@ -115,9 +117,8 @@ impl Outbox {
         if !is_unchanged || !fits {
             return None;
         }
-        connected.append_with(bounds, |out, version| {
-            compose(out, version, &Outgoing::Run(packets))
-        });
+        let buffer = connected.out.bytes().buffer();
+        compose(buffer, connected.peer.version, &Outgoing::Run(packets));
         self.sent.messages += count as u64;
         self.sent.bytes += packets.len() as u64;
         self.settle(bounds);

@@ -119,6 +119,9 @@ fn row_of(row: &JournalRow, with_bytes: bool) -> Map<String, Value> {
             if let Some(answers) = packet.answers {
                 put("answers", answers.into());
             }
+            if let Some(cause) = packet.caused_by {
+                put("caused_by", cause.into());
+            }
             if let Some(rule) = &packet.rule {
                 put("rule", rule.as_str().into());
             }

@@ -1,0 +1,260 @@
+//! `/v1/journal`: what went over the connections, and what came of what.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::{
+    api::Api,
+    support::{Connect, PINGREQ, Packet, Publish, Version, Will},
+};
+
+fn api() -> Api {
+    Api::start_with(|config| config.journal = true)
+}
+
+/// The rows that a query finds.
+#[track_caller]
+fn rows(api: &Api, query: &str) -> Vec<Value> {
+    let answer = api.get(&format!("/v1/journal?{query}")).json();
+    answer["rows"].as_array().expect("rows").clone()
+}
+
+/// The first rows that a query finds, once they are there.
+#[track_caller]
+fn wait(api: &Api, query: &str, count: usize) -> Vec<Value> {
+    let target = format!("/v1/journal/wait?since=0&{query}&count={count}&timeout=10s");
+    api.get(&target).json()["rows"]
+        .as_array()
+        .expect("rows")
+        .clone()
+}
+
+fn column<'a>(rows: &'a [Value], pointer: &str) -> Vec<&'a Value> {
+    rows.iter()
+        .map(|row| row.pointer(pointer).unwrap_or(&Value::Null))
+        .collect()
+}
+
+#[test]
+fn journal_is_off_until_it_is_switched_on() {
+    let api = Api::start();
+    let off = api.connect("before");
+    assert_eq!(
+        api.get("/v1/journal").json(),
+        json!({ "on": false, "last": 0, "rows": [] })
+    );
+    let answer = api.get("/v1/journal/wait");
+    answer.expect_error(409, None);
+    let on = api.send(
+        "PUT",
+        "/v1/journal",
+        &[("Content-Type", "application/json")],
+        r#"{"on": true, "rows": 3}"#,
+    );
+    assert_eq!(on.json()["bounds"], json!({ "rows": 3, "bytes": 16 << 20 }));
+    off.disconnect();
+    // Whoever was there before is known by its name.
+    let end = wait(&api, "event=disconnected", 1);
+    assert_eq!(end[0]["client"], "before");
+    let mut client = api.connect("after");
+    client.expect_only_pingresp();
+    let kept = rows(&api, "");
+    assert_eq!(kept.len(), 3, "the oldest make room: {kept:?}");
+    assert_eq!(column(&kept, "/packet/type")[1..], ["PINGREQ", "PINGRESP"]);
+    assert_eq!(api.delete("/v1/journal").json(), json!({ "cleared": 3 }));
+    let answer = api.get("/v1/journal").json();
+    assert_eq!(answer["last"], kept[2]["number"], "numbers go on");
+    for (body, field) in [
+        ("{}", "on"),
+        (r#"{"on": 1}"#, "on"),
+        (r#"{"on": true, "rows": 0}"#, "rows"),
+        (r#"{"on": true, "bytes": 2000000000}"#, "bytes"),
+    ] {
+        let answer = api.send(
+            "PUT",
+            "/v1/journal",
+            &[("Content-Type", "application/json")],
+            body,
+        );
+        answer.expect_error(400, Some(field));
+    }
+}
+
+#[test]
+fn packets_of_both_directions_have_their_fields() {
+    let api = api();
+    let will = Will::new("will", "gone").qos(1);
+    let connect = Connect::new("a")
+        .durable()
+        .keep_alive(60)
+        .user("ann")
+        .password("secret")
+        .will(will);
+    let mut client = api.open(Version::V5, &connect);
+    client.subscribe("t/+", 1);
+    client.publish("t/1", [0xff, 0], 1);
+    let delivery = client.expect_publish();
+    client.acknowledge(&delivery);
+    client.disconnect();
+    wait(&api, "event=disconnected", 1);
+    let found = rows(&api, "client=a");
+    let kinds: Vec<_> = found
+        .iter()
+        .map(|row| {
+            let kind = row["packet"]["type"].as_str().or(row["event"].as_str());
+            (
+                row["direction"].as_str().unwrap_or("-"),
+                kind.expect("either"),
+            )
+        })
+        .collect();
+    let mut sorted = kinds.clone();
+    // PUBACK and PUBLISH may leave in either order.
+    sorted[7..9].sort_unstable();
+    assert_eq!(
+        sorted,
+        [
+            ("in", "CONNECT"),
+            ("out", "CONNACK"),
+            ("-", "connected"),
+            ("in", "SUBSCRIBE"),
+            ("out", "SUBACK"),
+            ("-", "subscribed"),
+            ("in", "PUBLISH"),
+            ("out", "PUBACK"),
+            ("out", "PUBLISH"),
+            ("in", "PUBACK"),
+            ("in", "DISCONNECT"),
+            ("-", "disconnected"),
+        ]
+    );
+    let connect = &found[0]["packet"];
+    assert_eq!(connect["username"], "ann");
+    assert_eq!(connect["password_bytes"], 6);
+    assert!(!found[0].to_string().contains("secret"));
+    assert_eq!(connect["will"]["topic"], "will");
+    let publish = found
+        .iter()
+        .find(|row| row["packet"]["type"] == "PUBLISH")
+        .expect("one");
+    assert_eq!(publish["packet"]["payload_base64"], "/wA=");
+    let end = found.last().expect("the end");
+    assert_eq!(end["text"], "by client: client disconnected");
+    let raw = rows(&api, "client=a&type=PUBACK&raw=true&direction=in");
+    assert!(raw[0]["raw_base64"].is_string());
+    assert_eq!(
+        rows(&api, "type=PUBLISH&topic=t/%23&direction=out").len(),
+        1
+    );
+    assert_eq!(rows(&api, "type=PUBLISH&topic=u").len(), 0);
+    assert_eq!(rows(&api, "type=CONNACK&reason=0x00").len(), 1);
+    let lines = api.get("/v1/journal?format=jsonl&limit=2");
+    assert_eq!(lines.body.lines().count(), 2);
+}
+
+/// Each delivery says which PUBLISH it came of: at once, by a group, after it waited, and again.
+#[test]
+fn deliveries_are_linked_to_what_they_came_of() {
+    let api = api();
+    let mut plain = api.connect("plain");
+    plain.subscribe("t", 1);
+    let mut member = api.connect("member-1");
+    member.subscribe("$share/g/t", 1);
+    let durable = || Connect::new("away").durable();
+    let mut away = api.open(Version::V5, &durable());
+    away.subscribe("t", 1);
+    away.vanish();
+    let mut publisher = api.connect("pub");
+    for payload in ["one", "two"] {
+        publisher.publish("t", payload, 1);
+    }
+    for payload in ["three", "four"] {
+        publisher.send(Publish::new("t", payload));
+    }
+    let published = wait(&api, "type=PUBLISH&client=pub", 4);
+    let numbers = column(&published, "/number");
+    for client in ["plain", "member-1"] {
+        let delivered = wait(&api, &format!("type=PUBLISH&client={client}"), 4);
+        assert_eq!(column(&delivered, "/caused_by"), numbers, "{client}");
+    }
+    // What the member has not acknowledged goes to the next one, and is still what it was.
+    let mut second = api.connect("member-2");
+    second.subscribe("$share/g/t", 1);
+    member.vanish();
+    let again = wait(&api, "type=PUBLISH&client=member-2", 2);
+    assert_eq!(column(&again, "/caused_by"), numbers[..2]);
+    let mut away = api.open(Version::V5, &durable().resume());
+    let first = away.expect_publish();
+    away.acknowledge(&first);
+    let late = wait(&api, "type=PUBLISH&client=away", 2);
+    assert_eq!(column(&late, "/caused_by"), numbers[..2]);
+    let acks = wait(&api, "type=PUBACK&client=away", 1);
+    assert_eq!(acks[0]["answers"], late[0]["number"]);
+    let acks = wait(&api, "type=PUBACK&client=pub", 2);
+    assert_eq!(column(&acks, "/answers"), numbers[..2]);
+}
+
+#[test]
+fn wait_ends_when_it_is_true_and_absence_when_it_is_not() {
+    let api = api();
+    let mut client = api.connect("a");
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let answer = api.get("/v1/journal/wait?type=PINGREQ&client=a&timeout=20s");
+            (answer.json(), begun.elapsed())
+        });
+        let absent = scope.spawn(|| api.get("/v1/journal/wait?type=PINGRESP&count=0&timeout=20s"));
+        // Both wait from now on: this is sent until they have seen it.
+        while !(waiting.is_finished() && absent.is_finished()) {
+            client.expect_only_pingresp();
+        }
+        let (found, took) = waiting.join().expect("it ends");
+        assert_eq!(found["rows"][0]["packet"]["type"], "PINGREQ");
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        let absent = absent.join().expect("it ends").json_with(409);
+        assert_eq!(absent["rows"][0]["packet"]["type"], "PINGRESP");
+    });
+    let nothing = api.get("/v1/journal/wait?type=AUTH&count=0&timeout=20ms");
+    assert_eq!(nothing.json(), json!({ "rows": [] }));
+    let too_few = api.get("/v1/journal/wait?type=CONNECT&since=0&count=2&timeout=20ms");
+    assert_eq!(
+        too_few.json_with(408)["rows"].as_array().map(Vec::len),
+        Some(1)
+    );
+    for (query, field) in [
+        ("type=PING", "type"),
+        ("direction=up", "direction"),
+        ("since=-1", "since"),
+        ("timeout=2m", "timeout"),
+        ("timeout=61s", "timeout"),
+        ("count=many", "count"),
+        ("qos=3", "qos"),
+    ] {
+        api.get(&format!("/v1/journal/wait?{query}"))
+            .expect_error(400, Some(field));
+    }
+}
+
+/// How long after an event the answer comes.
+#[test]
+fn answer_comes_at_once() {
+    let api = api();
+    let mut client = api.connect("a");
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        let since = api.get("/v1/journal?limit=0").json()["last"].clone();
+        let target = format!("/v1/journal/wait?type=PINGREQ&since={since}&timeout=10s");
+        let begun = Instant::now();
+        client.send(PINGREQ);
+        assert_eq!(api.get(&target).status, 200);
+        times.push(begun.elapsed());
+        assert_eq!(client.next_packet(), Packet::Pingresp);
+    }
+    times.sort_unstable();
+    println!("median {:?}, p99 {:?}", times[100], times[197]);
+    // On a machine that does nothing else it takes less than a millisecond, its connection included.
+    assert!(times[100] < Duration::from_millis(50), "{:?}", times[100]);
+}
