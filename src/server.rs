@@ -4,6 +4,7 @@ mod clock;
 mod handle;
 #[cfg(feature = "aws")]
 mod registry;
+mod waits;
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use crate::time::Clock;
 
 pub use self::clock::BrokerClock;
 pub use self::handle::Handle;
+pub use self::waits::{ConnectionEnd, WaitError};
 
 /// Handshakes that may wait for their next step; half of them from one address.
 #[cfg(feature = "tls")]

@@ -17,6 +17,9 @@ use super::session::Session;
 use super::subscribe::{Due, Request};
 use super::turn::{Context, Dirty};
 
+/// What stands for the listener of a session without one.
+pub(super) const LISTENER: &str = "local";
+
 /// A session without a network connection. It ends with [`Broker::close_local`].
 pub(crate) struct LocalSession {
     pub(crate) session: Arc<Session>,
@@ -49,7 +52,7 @@ impl Broker {
                 topic_aliases: 0,
                 problem_information: true,
             },
-            facts: Arc::new(ConnectionFacts::new("local", PeerAddr::Memory, None)),
+            facts: Arc::new(ConnectionFacts::new(LISTENER, PeerAddr::Memory, None)),
             permissions: None,
             takeover: Takeover::AtOnce,
         };
@@ -59,6 +62,8 @@ impl Broker {
             .map_err(|error| match error {
                 NotAttached::Refused(reason) => refused(reason),
                 NotAttached::Awaited => refused(ReasonCode::ServerBusy),
+                #[cfg(feature = "http")]
+                NotAttached::Unreachable => refused(ReasonCode::ServerUnavailable),
             })?;
         let local = LocalSession {
             session: attached.session,

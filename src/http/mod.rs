@@ -31,6 +31,7 @@ mod query;
 mod serve;
 mod turns;
 mod v1;
+mod waits;
 
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ use crate::net::{Seldom, Tasks};
 use arrival::Entrance;
 use error::{ApiError, unknown_path, wrong_method};
 use jobs::{Jobs, SharedJob};
+use waits::Waits;
 
 pub(crate) use listener::listen;
 pub(crate) use serve::{Server, Servers};
@@ -91,6 +93,7 @@ struct Api {
     tasks: Tasks,
     turns: Arc<Turns>,
     jobs: Jobs,
+    waits: Waits,
     overview: Arc<SharedJob<Overview>>,
     #[cfg(feature = "aws")]
     host: Arc<aws::Host>,
@@ -103,6 +106,7 @@ impl Api {
             tasks: parts.tasks.clone(),
             turns: parts.turns.clone(),
             jobs: Jobs::new(),
+            waits: Waits::new(),
             overview: Arc::new(SharedJob::new()),
             #[cfg(feature = "aws")]
             host: Arc::new(aws::Host::new(parts)),

@@ -71,21 +71,54 @@ impl Parameters {
         self.text(name).map(str::to_owned)
     }
 
+    /// A whole number.
+    ///
+    /// # Errors
+    ///
+    /// 400 if it is none, or larger than `most`.
+    pub(super) fn number(
+        &self,
+        name: &'static str,
+        most: usize,
+    ) -> Result<Option<usize>, ApiError> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| *number <= most);
+        match number.filter(|_| is_number) {
+            Some(number) => Ok(Some(number)),
+            None => {
+                let error = format!("'{}' is not a whole number up to {most}", excerpt(text));
+                Err(ApiError::invalid(name, error))
+            }
+        }
+    }
+
+    /// A yes or no.
+    ///
+    /// # Errors
+    ///
+    /// 400 if it is neither `true` nor `false`.
+    pub(super) fn flag(&self, name: &'static str) -> Result<Option<bool>, ApiError> {
+        match self.text(name) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(text) => {
+                let error = format!("'{}' is neither true nor false", excerpt(text));
+                Err(ApiError::invalid(name, error))
+            }
+        }
+    }
+
     /// How many entries of a list are asked for.
     ///
     /// # Errors
     ///
     /// 400 if it is not a whole number, or too large a one.
     pub(super) fn limit(&self) -> Result<usize, ApiError> {
-        let Some(text) = self.text("limit") else {
-            return Ok(DEFAULT_LIMIT);
-        };
-        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-        let limit = text.parse().ok().filter(|limit| *limit <= LIMIT);
-        limit.filter(|_| is_number).ok_or_else(|| {
-            let error = format!("'{}' is not a whole number up to {LIMIT}", excerpt(text));
-            ApiError::invalid("limit", error)
-        })
+        Ok(self.number("limit", LIMIT)?.unwrap_or(DEFAULT_LIMIT))
     }
 
     /// The part of a list that is asked for.

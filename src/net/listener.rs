@@ -182,6 +182,12 @@ fn is_transient(error: &io::Error) -> bool {
 }
 
 fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
+    #[cfg(feature = "http")]
+    if shared.engine.broker.has_outage() {
+        shared.engine.broker.count_refused();
+        tracing::debug!(%peer, listener = kind.name(), "refused: an outage");
+        return;
+    }
     match Place::take(shared, &kind) {
         Ok(place) => {
             // A socket that fails here fails at its first read as well.

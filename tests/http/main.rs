@@ -16,8 +16,10 @@ mod health;
 mod lists;
 mod messages;
 mod openapi;
+mod operator;
 mod publish;
 #[cfg(all(feature = "aws", feature = "tls"))]
 mod registry;
 #[cfg(feature = "tls")]
 mod tls;
+mod waits;

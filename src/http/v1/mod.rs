@@ -4,8 +4,12 @@
 mod certificates;
 mod clients;
 mod clock;
+mod deadlines;
 mod groups;
+mod message;
+mod messages;
 mod openapi;
+mod operator;
 #[cfg(feature = "aws")]
 mod policy;
 mod publish;
@@ -15,6 +19,7 @@ mod refused_calls;
 mod registry;
 mod retained;
 mod stats;
+mod subscriptions;
 mod topics;
 
 use axum::Router;
@@ -36,8 +41,14 @@ pub(super) fn router() -> Router<Api> {
             get(clients::show).delete(clients::disconnect),
         )
         .route("/groups", get(groups::list))
+        .route("/groups/{share}/{filter}", get(groups::show))
+        .route("/subscriptions", get(subscriptions::list))
+        .route("/messages", get(messages::capture))
+        .route("/deadlines", get(deadlines::list))
+        .route("/reset", post(operator::reset))
+        .route("/outage", post(operator::outage))
         .route("/topics", get(topics::list))
-        .route("/retained", get(retained::list))
+        .route("/retained", get(retained::list).delete(retained::delete))
         .route("/clock", get(clock::show))
         .route("/clock/advance", post(clock::advance))
         .route("/publish", post(publish::publish))
