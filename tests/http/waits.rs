@@ -218,8 +218,15 @@ fn wait_ends_when_a_client_subscribes() {
         (&listed["subscriptions"][0]["filter"], &listed["total"]),
         (&json!("x/+"), &json!(3))
     );
-    client.unsubscribe("x/+");
+    let target = format!("/v1/subscriptions?filter=x/%2B&subscribed=false&wait={LONG}");
+    let shown = during(&api, &target, || {
+        client.unsubscribe("x/+");
+    });
+    assert_eq!(shown["subscriptions"], json!([]));
     missed(&api.get("/v1/subscriptions?filter=x/%2B&wait=0"));
+    let target = format!("/v1/subscriptions?client=a&subscribed=false&wait={LONG}");
+    let shown = during(&api, &target, || client.disconnect());
+    assert_eq!(shown["total"], 0);
 }
 
 #[test]
@@ -372,6 +379,7 @@ fn what_is_no_wait_is_refused_by_name() {
         ("/v1/clients/a?connected=false", "connected"),
         ("/v1/clients/a?wait=1&connected=yes", "connected"),
         ("/v1/subscriptions?wait=1", "filter"),
+        ("/v1/subscriptions?client=a&subscribed=false", "subscribed"),
         ("/v1/subscriptions?filter=a&captures=1", "captures"),
         ("/v1/subscriptions?client=a&captures=1&wait=1", "captures"),
         ("/v1/groups/g/x?members=1", "members"),

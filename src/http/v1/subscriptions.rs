@@ -13,6 +13,18 @@ use super::super::error::ApiError;
 use super::super::query::Parameters;
 use super::super::waits::{self, Patience};
 
+/// The parameters.
+const KNOWN: [&str; 8] = [
+    "filter",
+    "client",
+    "subscribed",
+    "captures",
+    "wait",
+    "after",
+    "limit",
+    "q",
+];
+
 /// Captures that may be waited for.
 const CAPTURES: usize = 128;
 
@@ -31,10 +43,7 @@ pub(super) async fn list(
     patience: Patience,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let known = [
-        "filter", "client", "captures", "wait", "after", "limit", "q",
-    ];
-    let parameters = Parameters::parse(&uri, &known)?;
+    let parameters = Parameters::parse(&uri, &KNOWN)?;
     let filter = parameters.owned("filter");
     let client = parameters.owned("client");
     let page = parameters.page()?;
@@ -47,22 +56,25 @@ pub(super) async fn list(
         let error = "'captures' are of a filter, and there is no 'filter'";
         return Err(ApiError::invalid("captures", error));
     }
+    let wanted = parameters.flag("subscribed")?;
     let missed = match waits::asked(&parameters)? {
         None => {
-            waits::refuse_conditions(&parameters, &["captures"])?;
+            waits::refuse_conditions(&parameters, &["captures", "subscribed"])?;
             None
         }
         Some(within) => {
-            let what = match captures {
-                Some(_) => "fewer captures of this filter",
-                None => "no such subscription",
+            let wanted = wanted.unwrap_or(true);
+            let what = match (captures, wanted) {
+                (Some(_), _) => "fewer captures of this filter",
+                (None, true) => "no such subscription",
+                (None, false) => "still such a subscription",
             };
             let subjects = [Subject::Subscriptions];
             waits::until(&api, &patience, within, what, &subjects, |broker| {
                 match (captures, client.as_deref(), filter.as_deref()) {
                     (Some(wanted), _, Some(filter)) => broker.captures_on(filter) >= wanted,
-                    (_, Some(client), filter) => broker.subscribes(client, filter),
-                    (_, None, Some(filter)) => broker.is_subscribed(filter),
+                    (_, Some(client), filter) => broker.subscribes(client, filter) == wanted,
+                    (_, None, Some(filter)) => broker.is_subscribed(filter) == wanted,
                     (_, None, None) => false,
                 }
             })
