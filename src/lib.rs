@@ -85,7 +85,7 @@ pub use local::{Message, Refused, Subscription};
 pub use net::ca::{Authority, CaCertificate, CertError, Issued, IssuedPem, KeyKind};
 #[cfg(feature = "tls")]
 pub use net::tls::TlsError;
-pub use server::{Addrs, BrokerClock, Handle, Server, StartError};
+pub use server::{Addrs, BrokerClock, ConnectionEnd, Handle, Server, StartError, WaitError};
 
 /// Packet rules: what is to go wrong on the way between clients and the broker. They are set by
 /// [`Handle::rules`].

@@ -6,6 +6,7 @@ mod journal;
 #[cfg(feature = "aws")]
 mod registry;
 mod rules;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -35,6 +36,7 @@ pub use self::clock::BrokerClock;
 pub use self::handle::Handle;
 pub use self::journal::Journal;
 pub use self::rules::Rules;
+pub use self::waits::{ConnectionEnd, WaitError};
 
 /// Handshakes that may wait for their next step; half of them from one address.
 #[cfg(feature = "tls")]

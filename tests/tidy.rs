@@ -175,9 +175,11 @@ fn circle(graph: &Graph) -> Option<Vec<&str>> {
 
 /// These know nothing of the broker that they are parts of, so that nothing leads from them around the
 /// graph of the modules. The others add to what it does, and `turn` hands it to work that was put off.
-const KNOW_NO_BROKER: [&str; 13] = [
+const KNOW_NO_BROKER: [&str; 16] = [
     "bounds",
+    "captures",
     "discard",
+    "ends",
     "facts",
     "group_names",
     "ordered",
@@ -189,6 +191,7 @@ const KNOW_NO_BROKER: [&str; 13] = [
     "schedule",
     "session",
     "share",
+    "watch",
 ];
 
 #[test]

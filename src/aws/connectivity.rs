@@ -95,6 +95,12 @@ impl Connectivity {
         found.map(|client_id| client_id.to_string())
     }
 
+    /// Forgets all ends.
+    #[cfg(feature = "http")]
+    pub(crate) fn clear(&self) {
+        *self.ends.lock() = Ends::default();
+    }
+
     /// Milliseconds since 1970 at an instant of the broker's clock.
     pub(crate) fn milliseconds(&self, instant: Instant) -> u64 {
         milliseconds(self.calendar.date(instant))

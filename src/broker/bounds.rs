@@ -7,6 +7,7 @@ use crate::config::{AwsRules, Limits, Overflow};
 use crate::tap::Tap;
 
 use super::discard::{self, Discard, Rest};
+use super::watch::Watch;
 
 /// The circumstances of one call. The core reads no clock: `now` comes from the caller.
 #[derive(Clone, Copy)]
@@ -24,6 +25,8 @@ pub(crate) struct Bounds<'a> {
     pub(crate) tap: Option<&'a Tap>,
     /// Who drops what is left of something long.
     pub(super) rest: &'a dyn Rest,
+    /// Told of what somebody may wait for.
+    pub(super) watch: &'a Watch,
 }
 
 impl Bounds<'_> {

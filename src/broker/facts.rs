@@ -15,7 +15,7 @@ use crate::codec::Version;
 use crate::tap::Tap;
 use crate::tap::line::{Line, Wake};
 
-/// The listener of subscriptions in this process.
+/// What stands for the listener of a session of this process.
 pub(super) const LOCAL: &str = "local";
 
 /// Facts of one connection, for logs and the HTTP API.
@@ -87,7 +87,7 @@ impl ConnectionFacts {
         now: Instant,
         wake: impl FnOnce() -> Wake,
     ) -> Option<&Arc<Line>> {
-        if self.listener == LOCAL {
+        if self.is_local() {
             return None;
         }
         let line = self.line.get_or_init(|| {
@@ -98,6 +98,11 @@ impl ConnectionFacts {
             line
         });
         Some(line)
+    }
+
+    /// Whether it is a session of this process, without packets.
+    pub(super) fn is_local(&self) -> bool {
+        self.listener == LOCAL
     }
 
     /// The connection has its session.

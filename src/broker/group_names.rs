@@ -31,6 +31,13 @@ impl GroupNames {
         self.0.lock().remove(&key as &dyn Named);
     }
 
+    /// The group of a share name and a filter.
+    pub(super) fn find(&self, share: &str, filter: &str) -> Option<Arc<Group>> {
+        let key = (filter, share);
+        let names = self.0.lock();
+        names.get(&key as &dyn Named).map(|named| named.0.clone())
+    }
+
     /// Calls `f` with every group behind the filter and share name `after`, in order, until it
     /// returns `false`. No lock is held meanwhile.
     pub(super) fn visit(&self, after: Option<(&str, &str)>, mut f: impl FnMut(Arc<Group>) -> bool) {

@@ -32,11 +32,10 @@ use super::outbox::Carrier;
 use super::outbox::Peer;
 use super::outbox::link::Link;
 use super::schedule::TimerKey;
-#[cfg(feature = "http")]
-use super::session::LastEnd;
-use super::session::{Session, Slot, State, session_size};
+use super::session::{LastEnd, Session, Slot, State, session_size};
 use super::share::Group;
 use super::turn::{Context, Dirty, Later};
+use super::watch::Subject;
 
 /// Groups that are told in one go that a session has room for them.
 const GROUPS_TOLD: usize = 64;
@@ -91,6 +90,9 @@ pub(crate) struct Removal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotAttached {
     Refused(ReasonCode),
+    /// There is an outage: it gets no answer at all.
+    #[cfg(feature = "http")]
+    Unreachable,
     /// Another connection has it and was told; the link is woken when it is free.
     Awaited,
 }
@@ -104,9 +106,20 @@ pub(crate) struct Attached {
 
 /// Something that is due.
 pub(super) enum Timer {
-    SessionExpiry { session: Weak<Session>, epoch: u64 },
-    Will { session: Weak<Session>, epoch: u64 },
-    Resend { session: Weak<Session>, epoch: u64 },
+    SessionExpiry {
+        session: Weak<Session>,
+        epoch: u64,
+    },
+    Will {
+        session: Weak<Session>,
+        epoch: u64,
+    },
+    Resend {
+        session: Weak<Session>,
+        epoch: u64,
+    },
+    #[cfg(feature = "http")]
+    EndOfOutage,
 }
 
 impl Broker {
@@ -130,6 +143,11 @@ impl Broker {
                 drop(slot);
                 self.forget(&session);
                 continue;
+            }
+            #[cfg(feature = "http")]
+            if self.is_cut_off(&request.facts) {
+                self.leave_unused(&session, &mut slot);
+                return Err(NotAttached::Unreachable);
             }
             if request.takeover == Takeover::Asked && slot.must_wait(link) {
                 slot.ask_for_handover(&session);
@@ -180,6 +198,15 @@ impl Broker {
             .clone())
     }
 
+    /// A session that was found or made is not to be had. One that is new, and that nobody waits for, goes.
+    #[cfg(feature = "http")]
+    fn leave_unused(&self, session: &Arc<Session>, slot: &mut Slot) {
+        if slot.state == State::New && slot.heirs.is_empty() {
+            slot.state = State::Ended;
+            self.forget(session);
+        }
+    }
+
     /// Removes a session from the registry, unless another took its place.
     fn forget(&self, session: &Arc<Session>) {
         self.sessions
@@ -224,10 +251,6 @@ impl Broker {
             .identify(session.shared_client_id(), request.version);
         slot.facts = Some(request.facts.clone());
         slot.principal = request.principal;
-        #[cfg(feature = "http")]
-        {
-            slot.last_end = None;
-        }
         slot.connected_at = Some(context.now);
         slot.keep_alive = request.keep_alive;
         self.connected.fetch_add(1, Ordering::Relaxed);
@@ -261,6 +284,7 @@ impl Broker {
         if let Some(interval) = context.limits.resend_interval {
             self.arm_resend(session, epoch, interval, context);
         }
+        self.watch.note(Subject::Clients);
         self.tell_of(session, &slot, What::Attached, context, dirty);
         drop(slot);
         self.make_room(session, context, dirty);
@@ -374,11 +398,8 @@ impl Broker {
         self.run_errand(session, context, dirty);
         let discards_will = cause.discards_will();
         self.tell_of(session, slot, What::Detached(&cause), context, dirty);
-        #[cfg(feature = "http")]
-        {
-            // A session that ends with its connection is not asked for it.
-            slot.last_end = is_resumable.then(|| LastEnd::new(&cause, context.now));
-        }
+        let connection = session.connection_in(slot.epoch);
+        slot.last_end = Some(LastEnd::new(connection, &cause, context.now));
         let explanation = cause.explanation();
         let reason_string = explanation.map(|text| self.reason_string("DISCONNECT", text));
         {
@@ -388,6 +409,7 @@ impl Broker {
         }
         slot.epoch += 1;
         slot.state = State::Away;
+        self.watch.note(Subject::Clients);
         if let Some(facts) = slot.facts.take() {
             self.keep_traffic(&facts);
         }
@@ -433,7 +455,11 @@ impl Broker {
         dirty: &mut Dirty,
     ) -> Option<(Arc<Session>, Box<Will>)> {
         self.cancel_timers(slot);
+        if let Some(end) = slot.last_end.take() {
+            self.ends.keep(session.client_id(), end);
+        }
         slot.state = State::Ended;
+        self.watch.note(Subject::Clients);
         slot.epoch += 1;
         let subscriptions = std::mem::take(&mut slot.subscriptions);
         let charge = slot.charge.take();
@@ -549,6 +575,8 @@ impl Broker {
                 };
                 self.resend(&session, *epoch, context, dirty);
             }
+            #[cfg(feature = "http")]
+            Timer::EndOfOutage => self.see_outage_end(context.now),
         }
     }
 

@@ -10,10 +10,15 @@
 
 pub(crate) mod access;
 mod bounds;
+#[cfg(feature = "http")]
+mod captures;
+#[cfg(feature = "http")]
+mod deadlines;
 mod deliver;
 mod discard;
 #[cfg(any(test, fuzzing, feature = "internals"))]
 pub(crate) mod doubles;
+mod ends;
 mod errand;
 #[cfg_attr(
     not(feature = "aws"),
@@ -24,7 +29,10 @@ mod facts;
 mod group_names;
 mod lifecycle;
 mod local;
+mod looks;
 mod ordered;
+#[cfg(feature = "http")]
+mod outage;
 mod outbox;
 #[cfg(feature = "http")]
 mod part_bounds;
@@ -43,6 +51,7 @@ mod subscribe;
 mod sys;
 mod tapping;
 mod turn;
+mod watch;
 
 use std::hash::RandomState;
 use std::sync::Arc;
@@ -62,6 +71,8 @@ use crate::tap::Tap;
 use crate::time::Moment;
 use crate::topic::{HashParent, Hashing};
 
+#[cfg(feature = "http")]
+pub(crate) use deadlines::Deadline;
 #[cfg(all(feature = "http", feature = "aws"))]
 pub(crate) use deliver::direct::NotSent;
 pub(crate) use deliver::fan_out::FanOut;
@@ -80,6 +91,7 @@ pub(crate) use facts::{ConnectionFacts, PeerAddr, TrafficTotals};
 pub(crate) use lifecycle::Removal;
 pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
 pub(crate) use local::LocalSession;
+pub(crate) use looks::GroupCounts;
 pub(crate) use outbox::compose::{Outgoing, compose, compose_within};
 #[cfg(all(feature = "http", feature = "aws"))]
 pub(crate) use outbox::direct::{Confirmation, Undelivered};
@@ -96,25 +108,30 @@ pub(crate) use retained::Kept;
 pub(crate) use routing::Reach;
 pub(crate) use routing::RouteCache;
 pub(crate) use schedule::{Alarm, TimerKey};
-pub(crate) use session::{ReceivedIds, Session};
+pub(crate) use session::{LastEnd, ReceivedIds, Session};
 #[cfg(feature = "http")]
-pub(crate) use share::{GroupSnapshot, MemberSnapshot};
+pub(crate) use share::{GroupHead, GroupSnapshot, MemberSnapshot};
 #[cfg(all(feature = "http", feature = "aws"))]
 pub(crate) use snapshot::SubscriptionSnapshot;
 #[cfg(feature = "http")]
 pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Overview, Page, PageOf, TopicSnapshot};
+#[cfg(feature = "http")]
+pub(crate) use snapshot::{SubscriptionOf, SubscriptionsOf};
 #[cfg(test)]
 pub(crate) use stats::Stats;
 pub(crate) use subscribe::{Due, Request};
 pub(crate) use turn::{Context, Dirty, Later, SHORT_TURN, STEPS_PER_TURN};
+pub(crate) use watch::Subject;
 
 use access::Access;
 use bounds::Bounds;
+use ends::Ends;
 use events::Events;
 use outbox::writer::Left;
 use requests::Service;
 use retained::Retained;
 use schedule::Schedule;
+use watch::Watch;
 
 /// Parts of the registry of sessions that are locked by themselves and grow by themselves: with a
 /// million sessions a walk locks one part for a quarter of a millisecond, and one that grows takes a
@@ -170,6 +187,13 @@ pub(crate) struct Broker {
     tap: Arc<Tap>,
     budget: budget::Owned,
     randomness: Randomness,
+    watch: Watch,
+    #[cfg(feature = "http")]
+    captures: captures::Captures,
+    #[cfg(feature = "http")]
+    outage: outage::Outage,
+    /// Of sessions that are no more.
+    ends: Ends,
     /// By client identifier.
     connect_rates: Mutex<Rates>,
     /// By topic.
@@ -212,6 +236,12 @@ impl Broker {
             service: None,
             sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
             randomness,
+            watch: Watch::default(),
+            #[cfg(feature = "http")]
+            captures: captures::Captures::default(),
+            #[cfg(feature = "http")]
+            outage: outage::Outage::default(),
+            ends: Ends::default(),
             connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),
             retained_rates: Mutex::new(Rates::new(config.limits.retained_rate)),
             session_ids: AtomicU64::new(1),
@@ -273,6 +303,7 @@ impl Broker {
             budget: *self.budget,
             tap: self.tap.active(),
             rest: &*self.jobs,
+            watch: &self.watch,
         };
         Context {
             bounds,
@@ -353,7 +384,6 @@ impl Broker {
     }
 
     /// The session of a client, with or without a connection.
-    #[cfg(any(feature = "http", test))]
     pub(crate) fn find(&self, client_id: &str) -> Option<Arc<Session>> {
         self.sessions
             .get(client_id)
@@ -387,6 +417,68 @@ impl Broker {
             }
         }
         true
+    }
+
+    /// Removes retained messages whose topics match `filter`, a valid one, or all, as many as the turn allows
+    /// of those that were stored up to number `last` ([`last_retained`](Self::last_retained)). Returns how
+    /// many, and whether there may be more.
+    #[cfg(feature = "http")]
+    pub(crate) fn delete_retained(
+        &self,
+        filter: Option<&str>,
+        last: u64,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> (usize, bool) {
+        let mut count = 0;
+        while !dirty.is_spent() {
+            let removed = self.retained.remove_some(filter, last, context);
+            dirty.charge((removed + 1) * REMOVAL_STEPS);
+            if removed == 0 {
+                return (count, false);
+            }
+            count += removed;
+        }
+        (count, true)
+    }
+
+    /// The number of the message that was retained last.
+    #[cfg(feature = "http")]
+    pub(crate) fn last_retained(&self) -> u64 {
+        self.retained.last_number()
+    }
+
+    /// Sets all counters to zero, and forgets how connections ended and how often clients did what is limited
+    /// in time.
+    #[cfg(feature = "http")]
+    pub(crate) fn reset_counters(&self) {
+        let Counters {
+            connections_opened,
+            connections_refused,
+            messages_received,
+            bytes_received,
+            packets_received,
+            messages_sent,
+            bytes_sent,
+            dropped,
+            expired,
+        } = &self.counters;
+        for counter in [
+            connections_opened,
+            connections_refused,
+            messages_received,
+            bytes_received,
+            packets_received,
+            messages_sent,
+            bytes_sent,
+            dropped,
+            expired,
+        ] {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.ends.clear();
+        *self.connect_rates.lock() = Rates::new(self.config.limits.connect_rate);
+        *self.retained_rates.lock() = Rates::new(self.config.limits.retained_rate);
     }
 
     /// Writes one session's outbox and then whatever the room that this made lets through.

@@ -158,6 +158,51 @@ impl Retained {
         (!kept.message.is_expired(bounds.now)).then(|| kept.clone())
     }
 
+    /// Removes messages whose topics match `filter`, or any, as far as they were stored up to number `last`:
+    /// at most [`SWEEP`] of them. Returns how many.
+    pub(super) fn remove_some(
+        &self,
+        filter: Option<&str>,
+        last: u64,
+        bounds: &Bounds<'_>,
+    ) -> usize {
+        let mut topics = Vec::new();
+        let mut position = Position::default();
+        let mut walk = Walk::More;
+        while walk == Walk::More && topics.len() < SWEEP {
+            let mut steps = Self::SLICE;
+            let see = |kept: &Kept| {
+                if kept.number <= last {
+                    topics.push(kept.message.clone());
+                }
+                match topics.len() < SWEEP {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
+                }
+            };
+            let names = &self.store.read().names;
+            walk = match filter {
+                Some(filter) => {
+                    names.visit_matches_from(filter, self.parent, &mut position, &mut steps, see)
+                }
+                None => names.visit_from(&mut position, &mut steps, see),
+            };
+        }
+        let mut store = self.store.write();
+        let mut removed = 0;
+        for message in topics {
+            // One that was replaced meanwhile is another one.
+            if store.is_current(&message) {
+                store.remove(message.topic());
+                message.charge_as(Kind::Queues);
+                removed += 1;
+            }
+        }
+        store.settle(bounds);
+        self.count.store(store.names.len(), Ordering::Relaxed);
+        removed
+    }
+
     /// Calls `visit` with every message whose topic matches `filter`, or with all; expired ones are
     /// left out. The store is locked for a slice at a time.
     pub(super) fn visit(

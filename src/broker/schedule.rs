@@ -42,6 +42,17 @@ pub(super) struct Schedule<T> {
     alarm: Arc<dyn Alarm>,
 }
 
+/// What is due first, in order.
+#[cfg(feature = "http")]
+pub(super) struct Firsts<R> {
+    /// On the broker's time.
+    pub(super) timers: Vec<(Instant, R)>,
+    /// On the time of live connections.
+    pub(super) owners: Vec<(Instant, Weak<dyn Link>)>,
+    /// All that are set, of both.
+    pub(super) total: usize,
+}
+
 /// Connections by the time at which to wake them.
 type Owners = BTreeMap<TimerKey, Weak<dyn Link>>;
 
@@ -210,6 +221,19 @@ impl<T> Schedule<T> {
             owner.wake();
         }
         true
+    }
+
+    /// What is due first: at most so many timers, and as many owners.
+    #[cfg(feature = "http")]
+    pub(super) fn firsts<R>(&self, limit: usize, mut see: impl FnMut(&T) -> R) -> Firsts<R> {
+        let timers = self.timers.lock();
+        let map = timers.map.iter().take(limit);
+        let owners = timers.owners.iter().take(limit);
+        Firsts {
+            timers: map.map(|(key, timer)| (key.0, see(timer))).collect(),
+            owners: owners.map(|(key, link)| (key.0, link.clone())).collect(),
+            total: timers.map.len() + timers.owners.len(),
+        }
     }
 
     /// Whether all owners that were woken are settled, or gone.

@@ -9,8 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::auth::Principal;
 use crate::budget::{Budget, Charge, Full, Kind};
-use crate::codec::{PacketId, Version};
-#[cfg(feature = "http")]
+use crate::codec::{PacketId, ReasonCode, Version};
 use crate::message::cause::{Cause, Initiator};
 use crate::message::subscription::Subscription;
 use crate::message::will::Will;
@@ -119,26 +118,43 @@ pub(super) fn subscription_size(filter: &str, is_shared: bool) -> usize {
     SUBSCRIPTION + group + FILTER_COPIES * filter.len()
 }
 
+/// Tells the connection of a session from all others of this broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionKey {
+    session: u64,
+    epoch: u64,
+}
+
 /// How a connection ended.
-#[cfg(feature = "http")]
 #[derive(Clone, Debug)]
 pub(crate) struct LastEnd {
+    pub(super) connection: ConnectionKey,
     pub(crate) by: Initiator,
+    /// What kind of end it was ([`Cause::name`]).
+    pub(crate) cause: &'static str,
+    /// Of the DISCONNECT that ended it, from either side.
+    pub(crate) code: Option<ReasonCode>,
     /// In words.
     pub(crate) reason: Box<str>,
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(dead_code, reason = "only the API tells of it")
+    )]
     pub(crate) at: Instant,
 }
 
-#[cfg(feature = "http")]
 impl LastEnd {
     /// Characters that are kept of the reason.
     const REASON: usize = 200;
 
-    pub(super) fn new(cause: &Cause, at: Instant) -> Self {
+    pub(super) fn new(connection: ConnectionKey, cause: &Cause, at: Instant) -> Self {
         let reason = cause.to_string();
         let end = reason.char_indices().nth(Self::REASON).map(|(end, _)| end);
         Self {
+            connection,
             by: cause.initiator(),
+            cause: cause.name(),
+            code: cause.code(),
             reason: reason
                 .get(..end.unwrap_or(reason.len()))
                 .unwrap_or_default()
@@ -162,8 +178,7 @@ pub(super) struct Slot {
     /// Whom its present or last connection acts for.
     pub(super) principal: Principal,
     pub(super) facts: Option<Arc<ConnectionFacts>>,
-    /// How the last connection ended, while there is none.
-    #[cfg(feature = "http")]
+    /// How the connection before ended, or the last one.
     pub(super) last_end: Option<LastEnd>,
     pub(super) connected_at: Option<Instant>,
     /// The Keep Alive of the last CONNECT in seconds.
@@ -262,7 +277,6 @@ impl Session {
                 expiry: 0,
                 principal: Principal::default(),
                 facts: None,
-                #[cfg(feature = "http")]
                 last_end: None,
                 connected_at: None,
                 keep_alive: 0,
@@ -283,6 +297,12 @@ impl Session {
     /// The same, to be kept elsewhere.
     pub(super) fn shared_client_id(&self) -> &Arc<str> {
         &self.client_id
+    }
+
+    /// The connection that it has, or had, in this epoch.
+    pub(super) fn connection_in(&self, epoch: u64) -> ConnectionKey {
+        let session = self.id;
+        ConnectionKey { session, epoch }
     }
 
     pub(super) fn slot(&self) -> MutexGuard<'_, Slot> {

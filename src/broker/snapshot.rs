@@ -111,6 +111,20 @@ pub(crate) struct SubscriptionSnapshot {
     pub(crate) qos: QoS,
 }
 
+/// The subscriptions that are asked for: those of a client, those to a filter as it was sent, or both.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SubscriptionsOf<'a> {
+    pub(crate) client_id: Option<&'a str>,
+    pub(crate) filter: Option<&'a str>,
+}
+
+/// A subscription and whose it is.
+pub(crate) struct SubscriptionOf {
+    pub(crate) session: Arc<Session>,
+    pub(crate) is_connected: bool,
+    pub(crate) subscription: SubscriptionSnapshot,
+}
+
 /// A filter and who is behind it.
 #[derive(Clone, Debug)]
 pub(crate) struct TopicSnapshot {
@@ -218,6 +232,12 @@ impl Keyed for Arc<Session> {
     }
 }
 
+impl Keyed for SubscriptionOf {
+    fn key(&self) -> &str {
+        self.session.client_id()
+    }
+}
+
 impl Keyed for Kept {
     fn key(&self) -> &str {
         self.message.topic()
@@ -264,6 +284,78 @@ impl Broker {
             if page.is_asked_for(session.client_id()) {
                 total += 1;
                 first.offer(session.client_id(), page, || session.clone());
+            }
+        }
+        first.into_page(total)
+    }
+
+    /// A page of the subscriptions of a client, by filter, or else of those to a filter, by client.
+    pub(crate) fn subscription_page(
+        &self,
+        of: &SubscriptionsOf<'_>,
+        page: &PageOf<'_>,
+    ) -> Page<SubscriptionOf> {
+        match (of.client_id, of.filter) {
+            (Some(client_id), filter) => self.subscriptions_of(client_id, filter, page),
+            (None, Some(filter)) => self.subscriptions_to(filter, page),
+            (None, None) => Page {
+                entries: Vec::new(),
+                total: 0,
+            },
+        }
+    }
+
+    fn subscriptions_of(
+        &self,
+        client_id: &str,
+        filter: Option<&str>,
+        page: &PageOf<'_>,
+    ) -> Page<SubscriptionOf> {
+        let (mut entries, mut total) = (Vec::new(), 0);
+        let mut seen: Option<String> = None;
+        while let Some(session) = self.find(client_id) {
+            let is_connected = session.slot().state == State::Connected;
+            let slice = session.subscriptions_after(seen.as_deref(), SLICE);
+            let Some(last) = slice.last() else { break };
+            seen = Some(last.filter.clone());
+            for subscription in slice {
+                let key = &*subscription.filter;
+                if filter.is_some_and(|filter| *filter != *key) || !page.is_asked_for(key) {
+                    continue;
+                }
+                total += 1;
+                if entries.len() < page.limit && page.after.is_none_or(|after| key > after) {
+                    entries.push(SubscriptionOf {
+                        session: session.clone(),
+                        is_connected,
+                        subscription,
+                    });
+                }
+            }
+        }
+        Page { entries, total }
+    }
+
+    fn subscriptions_to(&self, filter: &str, page: &PageOf<'_>) -> Page<SubscriptionOf> {
+        let (mut first, mut total) = (First::new(page.limit), 0);
+        for session in self.all_sessions() {
+            let slot = session.slot();
+            let is_connected = slot.state == State::Connected;
+            let found = slot.subscriptions.get(filter);
+            let Some(options) = found.and_then(|found| found.subscription.options()) else {
+                continue;
+            };
+            drop(slot);
+            if page.is_asked_for(session.client_id()) {
+                total += 1;
+                first.offer(session.client_id(), page, || SubscriptionOf {
+                    session: session.clone(),
+                    is_connected,
+                    subscription: SubscriptionSnapshot {
+                        filter: filter.to_owned(),
+                        qos: options.qos,
+                    },
+                });
             }
         }
         first.into_page(total)
@@ -401,6 +493,7 @@ impl Session {
             last_end: slot
                 .last_end
                 .as_ref()
+                .filter(|_| slot.state == State::Away)
                 .map(|end| (end.clone(), now.saturating_duration_since(end.at))),
             session_expiry: (slot.expiry != NEVER)
                 .then(|| Duration::from_secs(u64::from(slot.expiry))),

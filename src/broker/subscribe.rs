@@ -16,6 +16,7 @@ use super::routing::leaf::{Leaf, Target};
 use super::session::{Session, Slot, Subscribed, subscription_size};
 use super::share::{Group, JoinError};
 use super::turn::{Context, Dirty};
+use super::watch::Subject;
 
 /// One filter of a SUBSCRIBE.
 pub(crate) struct Request<'a> {
@@ -166,6 +167,7 @@ impl Broker {
         };
         slot.subscriptions
             .insert(request.filter.full.into(), subscribed.clone());
+        self.watch.note(Subject::Subscriptions);
         Ok(subscribed)
     }
 
@@ -266,6 +268,7 @@ impl Broker {
                 tables.trie.remove(filter);
             }
         });
+        self.watch.note(Subject::Subscriptions);
     }
 
     /// Sends new subscriptions what they are due, as fast as the session takes it.

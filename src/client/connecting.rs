@@ -359,6 +359,11 @@ impl Connection {
                     dirty,
                 )
             }
+            #[cfg(feature = "http")]
+            Err(NotAttached::Unreachable) => {
+                self.reject_unread(broker, "an outage");
+                Flow::End
+            }
             Err(NotAttached::Awaited) => {
                 accepted.will = will;
                 self.phase = Phase::TakingOver {

@@ -456,6 +456,11 @@ impl Connection {
                 self.reject_unread(broker, "the broker is stopping");
                 Flow::End
             }
+            #[cfg(feature = "http")]
+            Phase::Connecting { .. } if broker.has_outage() => {
+                self.reject_unread(broker, "an outage");
+                Flow::End
+            }
             Phase::Connecting { deadline } if *deadline <= context.live => {
                 self.reject_unread(broker, "no CONNECT in time");
                 Flow::End

@@ -20,6 +20,8 @@ use std::time::Duration;
 pub use self::bad_tls::BadTls;
 pub use self::error::{ConfigError, Origin, Place};
 pub use self::load::{Loaded, Sources};
+#[cfg(feature = "http")]
+pub(crate) use self::value::parse_duration;
 // For the `roundel` program alone.
 #[doc(hidden)]
 pub use self::load::{LogFormat, Program, Ready};

@@ -353,7 +353,7 @@ fn parse_size(text: &str) -> Option<u64> {
 }
 
 /// Reads `30s`, `500ms`, `1h30m`; a number alone is seconds.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if let Ok(seconds) = rest.parse() {
         return Some(Duration::from_secs(seconds));

@@ -1,7 +1,10 @@
 //! A broker with its clock: what everything asynchronous works on.
 
+#[cfg(feature = "http")]
+pub(crate) mod operator;
 pub(crate) mod timekeeper;
 mod turns;
+pub(crate) mod wait;
 
 use std::sync::Arc;
 

@@ -54,6 +54,8 @@ struct State {
     gives_way: bool,
     /// Whether the stream took no more bytes.
     is_blocked: bool,
+    /// What the request may take beyond others, because it asks to wait.
+    patience: Duration,
 }
 
 /// Why a connection is closed.
@@ -87,6 +89,7 @@ impl Activity {
                 moved: now,
                 gives_way: false,
                 is_blocked: false,
+                patience: Duration::ZERO,
             }),
             idle_limit: idle_limit.min(LONGEST),
             give_way: Notify::new(),
@@ -117,7 +120,7 @@ impl Activity {
         let request = match state.step {
             Step::Head => idle,
             Step::Body | Step::Work | Step::Answer => {
-                state.since + self.idle_limit * REQUEST_LIMITS
+                state.since + self.idle_limit * REQUEST_LIMITS + state.patience
             }
         };
         if idle <= now {
@@ -134,6 +137,12 @@ impl Activity {
         let mut state = self.state.lock();
         state.step = Step::Work;
         state.since = Instant::now();
+        state.patience = Duration::ZERO;
+    }
+
+    /// The request that has come waits for something in the broker, for so long: that does not count.
+    pub(super) fn grant(&self, patience: Duration) {
+        self.state.lock().patience = patience;
     }
 
     /// More of its body is awaited.

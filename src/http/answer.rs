@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,6 +18,7 @@ use serde::Serialize;
 use crate::budget::{Budget, Charge, Full, Kind};
 
 use super::error::ApiError;
+use super::waits::Missed;
 
 /// Bytes of the first piece: so much may be held also of what the budget keeps for what is small.
 const FIRST: usize = 16 * 1024;
@@ -76,6 +78,28 @@ impl Answer {
         Ok(response)
     }
 
+    /// An answer that is one value, or 408 with it and with what was missed.
+    ///
+    /// # Errors
+    ///
+    /// 503 while there is no room for it.
+    pub(super) fn of_wait(
+        missed: Option<&Missed>,
+        value: &impl Serialize,
+        budget: Budget,
+    ) -> Result<Response, ApiError> {
+        #[derive(Serialize)]
+        struct Body<'a, T> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            error: Option<&'a str>,
+            #[serde(flatten)]
+            value: &'a T,
+        }
+        let error = missed.map(Missed::text);
+        let answer = Self::of(&Body { error, value }, budget)?;
+        Ok(Missed::mark(missed, answer))
+    }
+
     /// An object with a list, `name`, and how long it would be in all, `total`. `entries` is asked
     /// for one entry after the other, as long as the answer is short enough.
     ///
@@ -88,8 +112,29 @@ impl Answer {
         total: usize,
         budget: Budget,
     ) -> Result<Response, ApiError> {
+        Self::list_of_wait(None, name, entries, &[("total", &total)], budget)
+    }
+
+    /// The same with these numbers behind it, or 408 with that and with what was missed.
+    ///
+    /// # Errors
+    ///
+    /// 503 while there is no room for it.
+    pub(super) fn list_of_wait<T: Serialize>(
+        missed: Option<&Missed>,
+        name: &'static str,
+        entries: impl IntoIterator<Item = T>,
+        numbers: &[(&'static str, &dyn Display)],
+        budget: Budget,
+    ) -> Result<Response, ApiError> {
         let mut answer = Self::new(budget);
-        answer.text(&format!("{{\"{name}\":["))?;
+        answer.text("{")?;
+        if let Some(missed) = missed {
+            answer.text("\"error\":")?;
+            answer.json(&missed.text())?;
+            answer.text(",")?;
+        }
+        answer.text(&format!("\"{name}\":["))?;
         let start = answer.len;
         for entry in entries {
             if answer.len > start {
@@ -100,8 +145,12 @@ impl Answer {
                 break;
             }
         }
-        answer.text(&format!("],\"total\":{total}}}"))?;
-        Ok(answer.finish())
+        answer.text("]")?;
+        for (name, number) in numbers {
+            answer.text(&format!(",\"{name}\":{number}"))?;
+        }
+        answer.text("}")?;
+        Ok(Missed::mark(missed, answer.finish()))
     }
 
     fn text(&mut self, text: &str) -> Result<(), ApiError> {

@@ -20,7 +20,7 @@ pub(super) async fn healthz(_: NoParameters) -> Json<Health> {
 }
 
 /// Every listener accepts: they are all bound before the first request is read, so this is so until
-/// the broker stops.
+/// the broker stops, or has an outage.
 pub(super) async fn readyz(
     State(api): State<Api>,
     _: NoParameters,
@@ -30,6 +30,10 @@ pub(super) async fn readyz(
             StatusCode::SERVICE_UNAVAILABLE,
             "the broker is stopping",
         ));
+    }
+    if let Some(left) = api.engine.broker.outage_left(api.engine.clock.now().now) {
+        let error = format!("there is an outage for another {:.1} s", left.as_secs_f64());
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error));
     }
     Ok(Json(Health { status: "ready" }))
 }

@@ -31,9 +31,9 @@ mod query;
 mod serve;
 mod turns;
 mod v1;
+mod waits;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -53,6 +53,7 @@ use crate::time::Calendar;
 use arrival::Entrance;
 use error::{ApiError, unknown_path, wrong_method};
 use jobs::{Jobs, SharedJob};
+use waits::Waits;
 
 pub(crate) use listener::listen;
 pub(crate) use serve::{Server, Servers};
@@ -93,6 +94,7 @@ struct Api {
     tasks: Tasks,
     turns: Arc<Turns>,
     jobs: Jobs,
+    waits: Waits,
     overview: Arc<SharedJob<Overview>>,
     /// For the dates of the journal.
     calendar: Calendar,
@@ -107,20 +109,11 @@ impl Api {
             tasks: parts.tasks.clone(),
             turns: parts.turns.clone(),
             jobs: Jobs::new(),
+            waits: Waits::new(),
             overview: Arc::new(SharedJob::new()),
             calendar: parts.engine.clock.calendar(),
             #[cfg(feature = "aws")]
             host: Arc::new(aws::Host::new(parts)),
-        }
-    }
-
-    /// What came of `future` within the time, and before the server stops; `None` without a time.
-    async fn waits<T>(&self, time: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            found = future => Some(found),
-            () = tokio::time::sleep(time?) => None,
-            () = self.engine.stopping.cancelled() => None,
         }
     }
 

@@ -1,7 +1,6 @@
 //! The part of a URL behind the question mark.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
@@ -17,10 +16,6 @@ const DEFAULT_LIMIT: usize = 100;
 
 /// Entries of a list at most.
 const LIMIT: usize = 1000;
-
-/// How long a request waits unless it says otherwise, and at most.
-pub(super) const WAIT: Duration = Duration::from_secs(5);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// What every list knows.
 pub(super) const LIST: [&str; 3] = ["after", "limit", "q"];
@@ -80,57 +75,38 @@ impl Parameters {
     ///
     /// # Errors
     ///
-    /// 400 if it is none.
-    pub(super) fn number(&self, name: &'static str) -> Result<Option<u64>, ApiError> {
+    /// 400 if it is none, or larger than `most`.
+    pub(super) fn number(
+        &self,
+        name: &'static str,
+        most: usize,
+    ) -> Result<Option<usize>, ApiError> {
         let Some(text) = self.text(name) else {
             return Ok(None);
         };
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-        match text.parse().ok().filter(|_| is_number) {
+        let number = text.parse().ok().filter(|number| *number <= most);
+        match number.filter(|_| is_number) {
             Some(number) => Ok(Some(number)),
             None => {
-                let error = format!("'{}' is not a whole number", excerpt(text));
+                let error = format!("'{}' is not a whole number up to {most}", excerpt(text));
                 Err(ApiError::invalid(name, error))
             }
         }
     }
 
-    /// How many of something.
+    /// A yes or no.
     ///
     /// # Errors
     ///
-    /// 400 if it is not a whole number.
-    pub(super) fn count(&self, name: &'static str) -> Result<Option<usize>, ApiError> {
-        let number = self.number(name)?;
-        Ok(number.map(|number| usize::try_from(number).unwrap_or(usize::MAX)))
-    }
-
-    /// How long a request waits: `5s`, `500ms`, or seconds.
-    ///
-    /// # Errors
-    ///
-    /// 400 if it is no such time, or longer than a minute.
-    pub(super) fn wait(&self, name: &'static str) -> Result<Option<Duration>, ApiError> {
-        let Some(text) = self.text(name) else {
-            return Ok(None);
-        };
-        let (digits, unit) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
-            (Some(digits), _) => (digits, 0.001),
-            (None, Some(digits)) => (digits, 1.0),
-            (None, None) => (text, 1.0),
-        };
-        let is_number = digits
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.');
-        let seconds = digits.parse::<f64>().ok().filter(|_| is_number);
-        let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds * unit).ok());
-        match time.filter(|time| *time <= LONGEST_WAIT) {
-            Some(time) => Ok(Some(time)),
-            None => {
-                let error = format!(
-                    "'{}' is no time up to 60s, such as 5s or 500ms",
-                    excerpt(text)
-                );
+    /// 400 if it is neither `true` nor `false`.
+    pub(super) fn flag(&self, name: &'static str) -> Result<Option<bool>, ApiError> {
+        match self.text(name) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(text) => {
+                let error = format!("'{}' is neither true nor false", excerpt(text));
                 Err(ApiError::invalid(name, error))
             }
         }
@@ -142,15 +118,7 @@ impl Parameters {
     ///
     /// 400 if it is not a whole number, or too large a one.
     pub(super) fn limit(&self) -> Result<usize, ApiError> {
-        let Some(text) = self.text("limit") else {
-            return Ok(DEFAULT_LIMIT);
-        };
-        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-        let limit = text.parse().ok().filter(|limit| *limit <= LIMIT);
-        limit.filter(|_| is_number).ok_or_else(|| {
-            let error = format!("'{}' is not a whole number up to {LIMIT}", excerpt(text));
-            ApiError::invalid("limit", error)
-        })
+        Ok(self.number("limit", LIMIT)?.unwrap_or(DEFAULT_LIMIT))
     }
 
     /// The part of a list that is asked for.

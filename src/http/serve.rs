@@ -24,6 +24,7 @@ use super::activity::{Activity, Place, Places, Tracked, Watched};
 #[cfg(feature = "aws")]
 use super::arrival::Arrival;
 use super::arrival::Entrance;
+use super::waits::Patience;
 use super::{Api, Parts};
 
 /// Connections at one time.
@@ -184,7 +185,10 @@ impl Connection {
         if let Some(response) = self.upgrade(&request, facts) {
             return response.map(|body| Tracked::answer(Body::from(body), activity.clone()));
         }
-        let request = request.map(|body| Body::new(Tracked::request(body, activity.clone())));
+        let mut request = request.map(|body| Body::new(Tracked::request(body, activity.clone())));
+        request
+            .extensions_mut()
+            .insert(Patience::of(activity.clone()));
         let response = match self.router.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},

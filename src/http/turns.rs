@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::broker::{Dirty, Publishing, Reach, Removal, Session};
 use crate::engine::Engine;
+pub(super) use crate::engine::operator::flush;
 use crate::message::cause::Cause;
 use crate::protocol::violation::Violation;
 
@@ -82,18 +83,4 @@ pub(super) async fn disconnect(
     let had_connection = broker.remove(session, cause, removal, &context, &mut dirty);
     flush(engine, dirty).await;
     had_connection
-}
-
-/// Writes what a call into the broker composed. Given up half-way, the owners of the connections
-/// write the rest.
-pub(super) async fn flush(engine: &Engine, mut dirty: Dirty) {
-    let broker = &engine.broker;
-    while !broker.flush_some(
-        dirty.writes(),
-        &broker.context(engine.clock.now()),
-        &mut dirty,
-    ) {
-        tokio::task::yield_now().await;
-        dirty.begin_turn();
-    }
 }

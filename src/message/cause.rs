@@ -88,6 +88,9 @@ pub(crate) enum Cause {
         reason: ReasonCode,
         text: &'static str,
     },
+    /// Somebody outside wanted all connections to be lost.
+    #[cfg(feature = "http")]
+    Outage,
 }
 
 #[cfg(feature = "aws")]
@@ -111,8 +114,45 @@ impl Cause {
             Self::WebSocketExpired => Initiator::Broker,
             #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { .. } => Initiator::Operator,
+            #[cfg(feature = "http")]
+            Self::Outage => Initiator::Operator,
             #[cfg(feature = "aws")]
             Self::Forbidden(_) | Self::AuthorizationExpired => Initiator::Policy,
+        }
+    }
+
+    /// What kind of end it is, as the API has it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Disconnect { .. } => "disconnect",
+            #[cfg(feature = "websocket")]
+            Self::WebSocketClose(_) => "websocket_close",
+            Self::Dropped => "dropped",
+            Self::Lost(_) => "lost",
+            Self::KeepAliveTimeout => "keep_alive_timeout",
+            Self::Stalled => "stalled",
+            Self::Refused { .. } => "refused",
+            Self::TakenOver => "taken_over",
+            Self::QueueFull => "queue_full",
+            Self::Stopping => "stopping",
+            #[cfg(feature = "aws")]
+            Self::Forbidden(_) => "forbidden",
+            #[cfg(feature = "aws")]
+            Self::AuthorizationExpired => "authorization_expired",
+            #[cfg(feature = "aws")]
+            Self::WebSocketExpired => "websocket_expired",
+            #[cfg(any(feature = "http", test, fuzzing))]
+            Self::Kicked { .. } => "kicked",
+            #[cfg(feature = "http")]
+            Self::Outage => "outage",
+        }
+    }
+
+    /// The reason of the DISCONNECT that ended the connection, from either side.
+    pub(crate) fn code(&self) -> Option<ReasonCode> {
+        match self {
+            Self::Disconnect { reason, .. } => Some(*reason),
+            other => other.reason(),
         }
     }
 
@@ -122,6 +162,8 @@ impl Cause {
             Self::Disconnect { .. } | Self::Dropped | Self::Lost(_) | Self::Stalled => None,
             #[cfg(feature = "websocket")]
             Self::WebSocketClose(_) => None,
+            #[cfg(feature = "http")]
+            Self::Outage => None,
             Self::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout),
             Self::Refused { reason, .. } => Some(*reason),
             #[cfg(any(feature = "http", test, fuzzing))]
@@ -203,6 +245,8 @@ impl fmt::Display for Cause {
             Self::TakenOver => f.write_str("taken over by another connection"),
             Self::QueueFull => f.write_str("session queue is full"),
             Self::Stopping => f.write_str("the broker is stopping"),
+            #[cfg(feature = "http")]
+            Self::Outage => f.write_str("lost in an outage"),
             #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { reason, text: "" } => write!(f, "{reason}"),
             #[cfg(any(feature = "http", test, fuzzing))]

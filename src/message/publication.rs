@@ -125,6 +125,17 @@ impl<'a> Publication<'a> {
         self.qos > QoS::AtMostOnce && !self.at_once.is_required()
     }
 
+    /// The same with nothing in it, for those who need not know what was.
+    #[cfg(feature = "http")]
+    pub(crate) fn without_payload(&self) -> Self {
+        Self {
+            properties: self.properties,
+            retain: self.retain,
+            expires_at: self.expires_at,
+            ..Self::new(self.topic, &[], self.qos)
+        }
+    }
+
     /// The message in an allocation of its own, made and charged at the first call.
     pub(crate) fn message(&self, budget: Budget) -> &Message {
         self.stored.get_or_init(|| Message::copy(self, budget))

@@ -221,13 +221,19 @@ pub(super) fn take_unix(shared: &Arc<Shared>, stream: UnixStream, pid: Option<i3
     }
 }
 
-/// A place for a connection; one that there is none for is counted and logged.
+/// A place for a connection; one that there is none for, or that comes in an outage, is counted and logged.
 fn place(
     shared: &Arc<Shared>,
     kind: &Kind,
     listener: &'static str,
     peer: &dyn Display,
 ) -> Option<Place> {
+    #[cfg(feature = "http")]
+    if shared.engine.broker.has_outage() {
+        shared.engine.broker.count_refused();
+        tracing::debug!(%peer, listener, "refused: an outage");
+        return None;
+    }
     let refused = match Place::take(shared, kind) {
         Ok(place) => return Some(place),
         Err(refused) => refused,

@@ -21,6 +21,12 @@ use super::rules::Verdict;
 /// Bytes that are kept of a packet.
 const KEPT: usize = 64 * 1024;
 
+/// Rows that are looked at under one lock hold.
+const SLICE: usize = 1024;
+
+/// Bytes of rows that one answer has.
+const ANSWER: usize = 4 * 1024 * 1024;
+
 /// What a row costs besides its bytes.
 const ROW: usize = 256;
 
@@ -239,19 +245,35 @@ impl Journal {
         self.ring.lock().last
     }
 
-    /// Up to `limit` rows behind `since` that are as the query says, oldest first.
+    /// Up to `limit` rows behind `since` that are as the query says, oldest first, and 4 MiB of packets at most.
+    /// The number says how far was looked.
     pub(super) fn rows(
         &self,
         query: &JournalQuery,
         since: u64,
         limit: usize,
         calendar: &Calendar,
-    ) -> Vec<JournalRow> {
-        let ring = self.ring.lock();
-        let from = ring.entries.partition_point(|entry| entry.number <= since);
-        let rows = ring.entries.iter().skip(from);
-        let wanted = rows.filter(|entry| query.is_met(entry)).take(limit);
-        wanted.map(|entry| entry.row(calendar)).collect()
+    ) -> (Vec<JournalRow>, u64) {
+        let (mut found, mut bytes, mut at) = (Vec::new(), 0, since);
+        loop {
+            // Whoever writes a row waits for a part only.
+            let ring = self.ring.lock();
+            let from = ring.entries.partition_point(|entry| entry.number <= at);
+            let mut part = ring.entries.iter().skip(from).take(SLICE).peekable();
+            if part.peek().is_none() {
+                return (found, at);
+            }
+            for entry in part {
+                if found.len() >= limit || bytes > ANSWER {
+                    return (found, at);
+                }
+                at = entry.number;
+                if query.is_met(entry) {
+                    bytes += entry.size();
+                    found.push(entry.row(calendar));
+                }
+            }
+        }
     }
 }
 

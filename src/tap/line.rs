@@ -41,6 +41,8 @@ struct State {
     ending: Option<Ending>,
     /// The rule for which nothing is read.
     deaf_by: Option<u64>,
+    /// What is left of it concerns nobody: the broker was reset.
+    is_over: bool,
     /// Rows and lengths of PUBLISH packets that arrive at the broker, until it asks for them.
     admitted: Vec<(u64, usize)>,
 }
@@ -121,6 +123,7 @@ impl Line {
                 ways: [Way::default(), Way::default()],
                 ending: None,
                 deaf_by: None,
+                is_over: false,
                 admitted: Vec::new(),
             }),
         }
@@ -245,8 +248,11 @@ impl Line {
     }
 
     /// Everything that a rule has left here ends: what was to arrive later is lost.
+    #[cfg(feature = "http")]
     pub(super) fn forget(&self, tap: &Tap) {
         let mut state = self.state.lock();
+        // Who has had no CONNECT yet is none of those who were put out.
+        state.is_over = state.client.is_some();
         state.deaf_by = None;
         for way in &mut state.ways {
             let delayed = way.delayed.drain(..).map(|(_, packet)| packet);
@@ -296,6 +302,9 @@ impl Line {
         let mut state = self.state.lock();
         if state.way(direction).is_cut {
             return;
+        }
+        if state.is_over {
+            return out.extend_from_slice(frame.bytes);
         }
         let glance = state.look(direction, frame);
         let topic = state.topic_of(direction, frame.packet_type, &glance);

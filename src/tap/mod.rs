@@ -264,7 +264,7 @@ impl Tap {
     }
 
     /// Rules, what they hold and the rows of the journal are gone.
-    #[expect(dead_code, reason = "for the reset of the whole broker")]
+    #[cfg(feature = "http")]
     pub(crate) fn reset(&self) {
         self.clear_rules();
         self.discard(usize::MAX, |_, _| true);
@@ -318,7 +318,7 @@ impl Tap {
         limit: usize,
         calendar: &Calendar,
     ) -> Vec<JournalRow> {
-        self.journal.rows(query, since, limit, calendar)
+        self.journal.rows(query, since, limit, calendar).0
     }
 
     /// Waits until there are so many such rows behind `since`, and returns them.
@@ -329,9 +329,13 @@ impl Tap {
         count: usize,
         calendar: &Calendar,
     ) -> impl Future<Output = Vec<JournalRow>> {
+        let (mut found, mut at) = (Vec::new(), since);
         self.journal.bell.wait_for(move || {
-            let rows = self.journal.rows(query, since, count, calendar);
-            (rows.len() >= count).then_some(rows)
+            // What was looked at is not looked at again.
+            let (rows, until) = self.journal.rows(query, at, count - found.len(), calendar);
+            at = until;
+            found.extend(rows);
+            (found.len() >= count).then(|| std::mem::take(&mut found))
         })
     }
 

@@ -17,7 +17,7 @@ pub(crate) struct Api {
     server: Option<Server>,
     runtime: Runtime,
     pub(crate) http: SocketAddr,
-    mqtt: SocketAddr,
+    pub(crate) mqtt: SocketAddr,
 }
 
 impl Api {

@@ -118,7 +118,7 @@ fn disconnected_client_is_told_the_reason() {
         let answer = api.delete(&format!("/v1/clients/a{query}")).json();
         assert_eq!(
             answer,
-            json!({"client_id": "a", "disconnected": true, "reason": reason})
+            json!({"client_id": "a", "disconnected": true, "reason": reason, "session_ended": false})
         );
         client.expect_disconnect(reason);
     }

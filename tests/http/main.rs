@@ -17,9 +17,11 @@ mod journal;
 mod lists;
 mod messages;
 mod openapi;
+mod operator;
 mod publish;
 #[cfg(all(feature = "aws", feature = "tls"))]
 mod registry;
 mod rules;
 #[cfg(feature = "tls")]
 mod tls;
+mod waits;

@@ -13,8 +13,8 @@ fn retained_messages_are_listed_with_payload_as_text_and_base64() {
     assert_eq!(
         api.get("/v1/retained").json(),
         json!({"retained": [
-            {"topic": "a/bytes", "qos": 2, "payload": null, "payload_base64": "/wA="},
-            {"topic": "b/text", "qos": 1, "payload": "grüß", "payload_base64": "Z3LDvMOf"},
+            {"topic": "a/bytes", "qos": 2, "retain": true, "properties": {}, "payload": null, "payload_base64": "/wA="},
+            {"topic": "b/text", "qos": 1, "retain": true, "properties": {}, "payload": "grüß", "payload_base64": "Z3LDvMOf"},
         ], "total": 2})
     );
 }

@@ -387,6 +387,10 @@ impl Broker {
         }
         let is_refused = at_once.is_some_and(AtOnce::is_refused);
         let published = Published::new(reach, lacks_room, is_refused);
+        #[cfg(feature = "http")]
+        if self.captures.are_any() && published != Published::Refused {
+            (self.captures).offer(run.publications, context.budget, &self.watch);
+        }
         // Who subscribes to requests gets them before their answers. What is refused may come again.
         let service = service.filter(|_| published != Published::Refused);
         let is_request = service.is_some_and(|service| run.ask(service, author, context));

@@ -255,8 +255,12 @@ impl Routing {
         result
     }
 
+    /// Whether anybody subscribes to exactly this filter, otherwise than as a member of a group.
+    pub(super) fn has_plain(&self, filter: &str) -> bool {
+        self.read(|trie| trie.get(filter).is_some_and(|leaf| leaf.plain_len() > 0))
+    }
+
     /// Looks at the trie.
-    #[cfg(feature = "http")]
     pub(super) fn read<R>(&self, read: impl FnOnce(&Trie<Leaf>) -> R) -> R {
         read(&self.tables().trie)
     }

@@ -69,6 +69,16 @@ impl Backlog {
         self.line.len() + self.blocked.len()
     }
 
+    /// The message that waits with the lowest number, and that number.
+    #[cfg(feature = "http")]
+    pub(super) fn oldest(&self) -> Option<(u64, &Waiting)> {
+        let firsts = [self.line.first(), self.blocked_from(0)];
+        firsts
+            .into_iter()
+            .flatten()
+            .min_by_key(|(number, _)| *number)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.line.is_empty() && self.blocked.is_empty()
     }

@@ -46,7 +46,7 @@ use backlog::{Backlog, Looked, Returned};
 use members::Member;
 use ring::Ring;
 #[cfg(feature = "http")]
-pub(crate) use snapshot::{GroupSnapshot, MemberSnapshot};
+pub(crate) use snapshot::{GroupHead, GroupSnapshot, MemberSnapshot};
 
 /// The pair of ShareName and TopicFilter, for as long as it has a member (MQTT-4.8.2-1, AWS-SHARE-04).
 pub(crate) struct Group {
@@ -383,6 +383,12 @@ impl Group {
         if !std::mem::replace(&mut state.is_listed, true) {
             dirty.later(Later::Drain(self.clone()), context);
         }
+    }
+
+    /// Its members, and the messages that wait.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.ring.len(), state.backlog.len())
     }
 
     /// What waits, and what was lost.

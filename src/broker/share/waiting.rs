@@ -8,6 +8,7 @@ use super::super::outbox::HandOver;
 use super::super::outbox::memberships::IsHeld;
 use super::super::session::Session;
 use super::super::turn::{Context, Dirty};
+use super::super::watch::Subject;
 use super::backlog::{Looked, Returned};
 use super::pick::Pick;
 use super::{More, State};
@@ -283,9 +284,11 @@ impl State {
         context.discard(blocked);
         context.discard(returned);
         self.charge = None;
+        context.watch.note(Subject::GroupQueues);
     }
 
     pub(super) fn settle(&mut self, context: &Context<'_>) {
+        context.watch.note(Subject::GroupQueues);
         let held = self.backlog.places();
         if held == 0 && self.charge.is_none() {
             return;

@@ -76,6 +76,12 @@ impl Host {
         }
     }
 
+    /// Forgets what it remembers of clients and calls, when the broker is reset.
+    pub(in crate::http) fn forget(&self) {
+        self.connectivity.clear();
+        self.refused_calls.clear();
+    }
+
     pub(in crate::http) fn registry(&self) -> Option<&Arc<Registry>> {
         self.authority
             .as_ref()

@@ -33,6 +33,10 @@ impl RefusedCalls {
         }
     }
 
+    pub(super) fn clear(&self) {
+        self.0.lock().clear();
+    }
+
     /// All of them: service, operation, how often.
     pub(in crate::http) fn list(&self) -> Vec<(String, String, u64)> {
         let calls = self.0.lock();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -11,15 +12,18 @@ use axum::http::Uri;
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::broker::{ClientSnapshot, PartBounds, Removal, Session, TlsDetails, TlsFacts};
+use crate::broker::{
+    self, ClientSnapshot, PartBounds, Removal, Session, Subject, TlsDetails, TlsFacts,
+};
 use crate::codec::{PacketType, ReasonCode};
 use crate::message::cause::Cause;
 
 use super::super::Api;
 use super::super::answer::Answer;
 use super::super::error::{ApiError, excerpt};
-use super::super::query::{LIST, NoParameters, OwnedPageOf, Parameters};
+use super::super::query::{LIST, OwnedPageOf, Parameters};
 use super::super::turns;
+use super::super::waits::{self, Missed, Patience};
 
 /// What a client is told as Reason String.
 const REASON_STRING: &str = "disconnected through the control API";
@@ -73,8 +77,12 @@ struct Client {
 
 #[derive(Serialize)]
 struct LastEnd {
-    /// `client`, `library`, `network`, `broker` or `operator`.
+    /// `client`, `library`, `network`, `broker`, `operator` or `policy`.
     by: &'static str,
+    /// What kind of end it was, as `disconnect` or `taken_over`.
+    cause: &'static str,
+    /// The Reason Code of the DISCONNECT that ended it.
+    code: Option<u8>,
     reason: String,
     ago_s: u64,
 }
@@ -99,12 +107,27 @@ struct ClientDetail {
     granted_qos: BTreeMap<String, u8>,
 }
 
+/// What a wait comes to.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shown {
+    Client(Box<ClientDetail>),
+    /// It has no session any more.
+    Gone {
+        client_id: String,
+        connected: bool,
+        last_end: Option<LastEnd>,
+    },
+}
+
 #[derive(Serialize)]
 pub(super) struct Disconnected {
     client_id: String,
     /// Whether there was a connection to end.
     disconnected: bool,
     reason: u8,
+    /// Whether the session was ended, too.
+    session_ended: bool,
 }
 
 /// A page of the sessions, by client identifier.
@@ -129,27 +152,86 @@ fn name(session: &Arc<Session>) -> &str {
 pub(super) async fn show(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
-    _: NoParameters,
+    patience: Patience,
+    uri: Uri,
 ) -> Result<Response, ApiError> {
     let Path(id) = id?;
+    let parameters = Parameters::parse(&uri, &["wait", "connected"])?;
+    let wanted = parameters.flag("connected")?;
+    let wait = waits::asked(&parameters)?;
+    let missed = match wait {
+        None => {
+            waits::refuse_conditions(&parameters, &["connected"])?;
+            None
+        }
+        Some(within) => wait_for(&api, &patience, &id, wanted.unwrap_or(true), within).await?,
+    };
     let engine = api.engine;
     let job = move || {
-        let session = engine.broker.find(&id);
-        let client = session.and_then(|session| session.snapshot(SHOWN, engine.clock.now().now));
-        let client = ClientDetail::from(client.ok_or_else(|| unknown(&id))?);
-        Answer::of(&client, engine.broker.budget())
+        let (broker, now) = (&engine.broker, engine.clock.now().now);
+        let session = broker.find(&id);
+        let client = session.and_then(|session| session.snapshot(SHOWN, now));
+        if client.is_none() && wait.is_none() {
+            return Err(unknown(&id));
+        }
+        // Whoever waited for an end is told how it came, whether or not the client is back.
+        let last_end = (wanted == Some(false)).then(|| broker.end_of(&id));
+        let last_end = last_end.flatten();
+        let last_end =
+            last_end.map(|end| LastEnd::new(&end, now.saturating_duration_since(end.at)));
+        let shown = match client.map(ClientDetail::from) {
+            Some(mut detail) => {
+                detail.client.last_end = last_end.or(detail.client.last_end);
+                Shown::Client(Box::new(detail))
+            }
+            None => Shown::Gone {
+                client_id: id,
+                connected: false,
+                last_end,
+            },
+        };
+        Answer::of_wait(missed.as_ref(), &shown, broker.budget())
     };
     api.jobs.run(job).await?
 }
 
-/// Ends a client's connection with DISCONNECT; its session goes on as after any lost connection.
+/// Waits until a client is connected, or was, or until the connection that it has is no more.
+async fn wait_for(
+    api: &Api,
+    patience: &Patience,
+    id: &str,
+    wanted: bool,
+    within: Duration,
+) -> Result<Option<Missed>, ApiError> {
+    let what = match wanted {
+        true => "not connected",
+        false => "not disconnected",
+    };
+    let subjects = [Subject::Clients];
+    let mut first = None;
+    waits::until(
+        api,
+        patience,
+        within,
+        what,
+        &subjects,
+        |broker| match wanted {
+            true => broker.has_connected(id, &mut first),
+            false => broker.has_disconnected(id, &mut first),
+        },
+    )
+    .await
+}
+
+/// Ends a client's connection with DISCONNECT; its session goes on as after any lost connection, or ends too.
 pub(super) async fn disconnect(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<Disconnected>, ApiError> {
     let Path(id) = id?;
-    let parameters = Parameters::parse(&uri, &["reason"])?;
+    let parameters = Parameters::parse(&uri, &["reason", "session"])?;
+    let with_session = parameters.flag("session")?.unwrap_or(false);
     let engine = &api.engine;
     let reason = match parameters.text("reason") {
         Some(text) => parse_reason(text)?,
@@ -160,13 +242,18 @@ pub(super) async fn disconnect(
         reason,
         text: REASON_STRING,
     };
-    let disconnected = turns::disconnect(engine, &session, cause, Removal::default()).await;
+    let removal = Removal {
+        with_session,
+        ..Removal::default()
+    };
+    let disconnected = turns::disconnect(engine, &session, cause, removal).await;
     let disconnected = disconnected.ok_or_else(|| unknown(&id))?;
-    tracing::info!(client_id = &*excerpt(&id), %reason, disconnected, "disconnected through the control API");
+    tracing::info!(client_id = &*excerpt(&id), %reason, disconnected, with_session, "disconnected through the control API");
     Ok(Json(Disconnected {
         client_id: id,
         disconnected,
         reason: reason as u8,
+        session_ended: with_session,
     }))
 }
 
@@ -197,6 +284,18 @@ fn parse_reason(text: &str) -> Result<ReasonCode, ApiError> {
                 ),
             )
         })
+}
+
+impl LastEnd {
+    fn new(end: &broker::LastEnd, ago: Duration) -> Self {
+        Self {
+            by: end.by.name(),
+            cause: end.cause,
+            code: end.code.map(|code| code as u8),
+            reason: (*end.reason).to_owned(),
+            ago_s: ago.as_secs(),
+        }
+    }
 }
 
 impl From<ClientSnapshot> for ClientDetail {
@@ -232,11 +331,7 @@ impl From<ClientSnapshot> for Client {
             subscriptions_total: client.subscriptions_total,
             tls: facts.and_then(|facts| facts.tls.as_deref()).map(Tls::from),
             principal: client.principal.name().map(str::to_owned),
-            last_end: client.last_end.map(|(end, ago)| LastEnd {
-                by: end.by.name(),
-                reason: end.reason.into(),
-                ago_s: ago.as_secs(),
-            }),
+            last_end: (client.last_end).map(|(end, ago)| LastEnd::new(&end, ago)),
             subscriptions: client
                 .subscriptions
                 .into_iter()

@@ -1,17 +1,21 @@
-//! `GET /v1/groups`: shared groups with their cursor, members and queue.
+//! `/v1/groups`: shared groups with their cursor, members and queue.
 
-use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::broker::{GroupSnapshot, GroupsOf, MemberSnapshot, PartBounds};
+use crate::broker::{
+    Broker, GroupCounts, GroupHead, GroupSnapshot, GroupsOf, MemberSnapshot, PartBounds, Subject,
+};
 use crate::topic::Filter;
 
 use super::super::Api;
 use super::super::answer::Answer;
-use super::super::error::ApiError;
+use super::super::error::{ApiError, excerpt};
 use super::super::query::Parameters;
+use super::super::waits::{self, Patience};
 
 /// Members of one group in an answer: publishers to the group wait while they are looked at.
 const MEMBERS: PartBounds = PartBounds {
@@ -63,6 +67,147 @@ pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, A
         Answer::list("groups", entries, found.total, engine.broker.budget())
     };
     api.jobs.run(job).await?
+}
+
+/// One group, with more than fits a list.
+#[derive(Serialize)]
+struct GroupDetail {
+    share: String,
+    filter: String,
+    cursor: usize,
+    members: Vec<MemberDetail>,
+    members_total: usize,
+    queued: usize,
+    dropped: u64,
+    /// `None`: nothing waits.
+    head: Option<Head>,
+}
+
+#[derive(Serialize)]
+struct MemberDetail {
+    #[serde(flatten)]
+    member: Member,
+    /// The Receive Maximum of its connection.
+    window: Option<usize>,
+    /// What of it is taken by whatever it subscribes to.
+    window_taken: usize,
+}
+
+/// The message that waits and goes out first.
+#[derive(Serialize)]
+struct Head {
+    /// Counts the messages of the group.
+    number: u64,
+    topic: String,
+    qos: u8,
+    payload_size: usize,
+    /// A member had it and did not acknowledge it.
+    returned: bool,
+}
+
+/// The group of a share name and a filter, at once or when it has so many members and so much waits in it.
+pub(super) async fn show(
+    State(api): State<Api>,
+    names: Result<Path<(String, String)>, PathRejection>,
+    patience: Patience,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let Path((share, filter)) = names?;
+    let parameters = Parameters::parse(&uri, &["members", "queued", "wait"])?;
+    let wanted = Wanted {
+        members: parameters.number("members", usize::MAX)?,
+        queued: parameters.number("queued", usize::MAX)?,
+    };
+    let wait = waits::asked(&parameters)?;
+    let missed = match wait {
+        None => {
+            waits::refuse_conditions(&parameters, &["members", "queued"])?;
+            None
+        }
+        Some(within) => {
+            let subjects = [Subject::Subscriptions, Subject::GroupQueues];
+            let is_so = |broker: &Broker| wanted.is(broker.group_counts(&share, &filter));
+            let what = wanted.missed();
+            waits::until(&api, &patience, within, &what, &subjects, is_so).await?
+        }
+    };
+    let engine = api.engine;
+    let job = move || {
+        let group = engine.broker.group(&share, &filter);
+        if group.is_none() && wait.is_none() {
+            let (share, filter) = (excerpt(&share), excerpt(&filter));
+            let error = format!("no group '$share/{share}/{filter}'");
+            return Err(ApiError::not_found(error).at("filter"));
+        }
+        let head = group.as_ref().and_then(|group| group.head());
+        let group = group.map(|group| group.snapshot(MEMBERS));
+        let group = group.unwrap_or_else(|| GroupSnapshot::none(share, filter));
+        let detail = GroupDetail::new(group, head);
+        Answer::of_wait(missed.as_ref(), &detail, engine.broker.budget())
+    };
+    api.jobs.run(job).await?
+}
+
+/// What a group is waited for to have.
+struct Wanted {
+    /// Exactly so many; `None`: any.
+    members: Option<usize>,
+    /// At least so many messages, or none at all for 0.
+    queued: Option<usize>,
+}
+
+impl Wanted {
+    /// What there is not.
+    fn missed(&self) -> String {
+        let members = match self.members {
+            Some(members) => format!("{members} members"),
+            None => "a member".to_owned(),
+        };
+        match self.queued {
+            Some(queued) => format!("no group with {members} and {queued} messages that wait"),
+            None => format!("no group with {members}"),
+        }
+    }
+
+    /// A group that is not there has no members, and nothing else that could be asked for.
+    fn is(&self, group: GroupCounts) -> bool {
+        let has_members = match self.members {
+            Some(wanted) => group.members == wanted,
+            None => group.members > 0,
+        };
+        let has_queued = match self.queued {
+            Some(0) => group.queued == 0,
+            Some(wanted) => group.queued >= wanted,
+            None => true,
+        };
+        has_members && has_queued
+    }
+}
+
+impl GroupDetail {
+    fn new(group: GroupSnapshot, head: Option<GroupHead>) -> Self {
+        let members = group.members.into_iter().map(|member| MemberDetail {
+            window: member.window,
+            window_taken: member.window_taken,
+            member: member.into(),
+        });
+        Self {
+            share: group.share,
+            filter: group.filter,
+            cursor: group.cursor,
+            members: members.collect(),
+            members_total: group.members_total,
+            queued: group.queued,
+            dropped: group.dropped,
+            head: head.map(|head| Head {
+                number: head.number,
+                topic: head.message.topic().to_owned(),
+                qos: head.message.qos().bits(),
+                payload_size: head.message.payload().len(),
+                returned: head.is_returned,
+            }),
+        }
+    }
 }
 
 /// The filter and share name of `$share/NAME/FILTER`, as a client subscribes to it; anything else is

@@ -1,5 +1,8 @@
 //! `/v1/journal`: what went over the connections lately.
 
+use std::fmt::Display;
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
@@ -14,10 +17,16 @@ use time::format_description::well_known::Rfc3339;
 use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow, RowKind};
 
 use super::super::Api;
+use super::super::answer::Answer;
 use super::super::body::JsonBody;
 use super::super::error::{ApiError, excerpt};
 use super::super::query::{NoParameters, Parameters};
-use super::packets::{Code, DirectionName, TypeName, show, timed_out};
+use super::super::waits::{self, Missed, Patience};
+use super::packets::{Code, DirectionName, TypeName, show};
+
+/// Rows that a request waits for at most, and how long it waits unless it says otherwise.
+const MOST: usize = 1000;
+const WITHIN: Duration = Duration::from_secs(5);
 
 /// What a query may ask for.
 const QUERY: [&str; 12] = [
@@ -61,14 +70,15 @@ impl Asked {
         own.qos = read(parameters, "qos", |text| {
             text.parse().ok().filter(|qos| *qos < 3)
         })?;
-        own.dup = read(parameters, "dup", |text| text.parse().ok())?;
+        own.dup = parameters.flag("dup")?;
         own.packet_id = read(parameters, "packet_id", |text| text.parse().ok())?;
         query.event = parameters.owned("event");
-        query.connection = parameters.number("connection")?;
+        let number = |name| parameters.number(name, usize::MAX);
+        query.connection = number("connection")?.map(|number| number as u64);
         Ok(Self {
             query,
-            since: parameters.number("since")?,
-            with_bytes: read(parameters, "raw", |text| text.parse().ok())?.unwrap_or(false),
+            since: number("since")?.map(|number| number as u64),
+            with_bytes: parameters.flag("raw")?.unwrap_or(false),
         })
     }
 
@@ -149,59 +159,75 @@ pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, A
     let parameters = Parameters::parse(&uri, &known)?;
     let asked = Asked::of(&parameters)?;
     let limit = parameters.limit()?;
-    let tap = api.engine.broker.tap();
-    let rows = tap.rows(&asked.query, asked.since.unwrap_or(0), limit, &api.calendar);
-    let shown = rows.iter().map(|row| asked.show(row));
-    match parameters.text("format") {
-        None | Some("json") => Ok(Json(json!({
-            "on": tap.has_journal(),
-            "last": tap.last_row(),
-            "rows": shown.collect::<Vec<_>>(),
-        }))
-        .into_response()),
-        Some("jsonl") => {
-            let lines: String = shown.map(|row| format!("{row}\n")).collect();
-            Ok(([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response())
-        }
-        Some("pcapng") => {
-            let bytes = crate::tap::pcapng::write(&rows);
-            Ok(([(header::CONTENT_TYPE, "application/x-pcapng")], bytes).into_response())
-        }
-        Some(_) => Err(ApiError::invalid(
-            "format",
-            "is none of json, jsonl, pcapng",
-        )),
+    let format = parameters.text("format").unwrap_or("json").to_owned();
+    if !["json", "jsonl", "pcapng"].contains(&format.as_str()) {
+        let error = "is none of json, jsonl, pcapng";
+        return Err(ApiError::invalid("format", error));
     }
+    let (engine, calendar) = (api.engine.clone(), api.calendar);
+    let job = move || {
+        let tap = engine.broker.tap();
+        let since = asked.since.unwrap_or(0);
+        let rows = tap.rows(&asked.query, since, limit, &calendar);
+        let shown = rows.iter().map(|row| asked.show(row));
+        match format.as_str() {
+            "jsonl" => {
+                let lines: String = shown.map(|row| format!("{row}\n")).collect();
+                Ok(([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response())
+            }
+            "pcapng" => {
+                let bytes = crate::tap::pcapng::write(&rows);
+                Ok(([(header::CONTENT_TYPE, "application/x-pcapng")], bytes).into_response())
+            }
+            _ => {
+                let more: [(_, &dyn Display); 2] =
+                    [("on", &tap.has_journal()), ("last", &tap.last_row())];
+                Answer::list_of_wait(None, "rows", shown, &more, engine.broker.budget())
+            }
+        }
+    };
+    api.jobs.run(job).await?
 }
 
 /// The first `count` rows behind `since`, or from now on, as soon as they are there. With `count=0` there
 /// is to be none within the time: 409 with the first one, as soon as it is there.
-pub(super) async fn wait(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn wait(
+    State(api): State<Api>,
+    patience: Patience,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     let known = [&QUERY[..], &["since", "count", "timeout"]].concat();
     let parameters = Parameters::parse(&uri, &known)?;
     let asked = Asked::of(&parameters)?;
+    let count = parameters.number("count", MOST)?.unwrap_or(1);
+    let within = waits::time(&parameters, "timeout")?.unwrap_or(WITHIN);
     let tap = api.engine.broker.tap();
     if !tap.has_journal() {
         let error = "the journal is off: PUT {\"on\":true} to /v1/journal, or start with --journal";
         return Err(ApiError::new(StatusCode::CONFLICT, error));
     }
     let since = asked.since.unwrap_or_else(|| tap.last_row());
-    let count = parameters.count("count")?.unwrap_or(1).min(1000);
-    let timeout = parameters
-        .wait("timeout")?
-        .unwrap_or(super::super::query::WAIT);
     let rows = tap.wait_for_rows(&asked.query, since, count.max(1), &api.calendar);
-    let came = api.waits(Some(timeout), rows).await;
-    let shown = |rows: &[JournalRow]| json!({ "rows": rows.iter().map(|row| asked.show(row)).collect::<Vec<_>>() });
-    Ok(match (came, count) {
-        (Some(rows), 0) => (StatusCode::CONFLICT, Json(shown(&rows))).into_response(),
-        (Some(rows), _) => Json(shown(&rows)).into_response(),
-        (None, 0) => Json(shown(&[])).into_response(),
-        (None, _) => {
-            let there = tap.rows(&asked.query, since, count, &api.calendar);
-            timed_out(shown(&there)).into_response()
+    let what = format!("there are not {count} such rows");
+    let came = waits::for_future(&api, &patience, within, &what, rows).await?;
+    let answer = |missed: Option<&Missed>, rows: &[JournalRow]| {
+        let shown = rows.iter().map(|row| asked.show(row));
+        let more: [(_, &dyn Display); 1] = [("last", &tap.last_row())];
+        Answer::list_of_wait(missed, "rows", shown, &more, api.engine.broker.budget())
+    };
+    match (came, count) {
+        (Ok(rows), 0) => {
+            let mut found = answer(None, &rows)?;
+            *found.status_mut() = StatusCode::CONFLICT;
+            Ok(found)
         }
-    })
+        (Ok(rows), _) => answer(None, &rows),
+        (Err(_), 0) => answer(None, &[]),
+        (Err(missed), _) => {
+            let there = tap.rows(&asked.query, since, count, &api.calendar);
+            answer(Some(&missed), &there)
+        }
+    }
 }
 
 #[derive(Deserialize)]

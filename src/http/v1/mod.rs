@@ -4,9 +4,13 @@
 mod certificates;
 mod clients;
 mod clock;
+mod deadlines;
 mod groups;
 mod journal;
+mod message;
+mod messages;
 mod openapi;
+mod operator;
 mod packets;
 #[cfg(feature = "aws")]
 mod policy;
@@ -18,6 +22,7 @@ mod registry;
 mod retained;
 mod rules;
 mod stats;
+mod subscriptions;
 mod topics;
 
 use axum::Router;
@@ -39,8 +44,14 @@ pub(super) fn router() -> Router<Api> {
             get(clients::show).delete(clients::disconnect),
         )
         .route("/groups", get(groups::list))
+        .route("/groups/{share}/{filter}", get(groups::show))
+        .route("/subscriptions", get(subscriptions::list))
+        .route("/messages", get(messages::capture))
+        .route("/deadlines", get(deadlines::list))
+        .route("/reset", post(operator::reset))
+        .route("/outage", post(operator::outage))
         .route("/topics", get(topics::list))
-        .route("/retained", get(retained::list))
+        .route("/retained", get(retained::list).delete(retained::delete))
         .route("/clock", get(clock::show))
         .route("/clock/advance", post(clock::advance))
         .route("/publish", post(publish::publish))

@@ -1,6 +1,5 @@
 //! Packets in JSON: as the journal shows them, and as rules are given them.
 
-use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -398,9 +397,4 @@ pub(super) fn injected(
         )),
         (None, None) => Err(ApiError::invalid(at, "no packet and no packet_base64")),
     }
-}
-
-/// The time for which a request waited is over; this is what there was.
-pub(super) fn timed_out(found: Value) -> (StatusCode, axum::Json<Value>) {
-    (StatusCode::REQUEST_TIMEOUT, axum::Json(found))
 }

@@ -14,11 +14,13 @@ use crate::tap::rule::{Action, Changes, Direction, Match, Rule, When};
 use crate::tap::rules::{HeldInfo, RuleError, RuleInfo};
 
 use super::super::Api;
+use super::super::answer::Answer;
 use super::super::body::JsonBody;
 use super::super::error::ApiError;
 use super::super::query::{NoParameters, Parameters};
+use super::super::waits::{self, Patience};
 use super::packets::{
-    Code, DirectionName, PacketBody, TypeName, injected, payload, read_properties, show, timed_out,
+    Code, DirectionName, PacketBody, TypeName, injected, payload, read_properties, show,
 };
 
 /// A rule as it is given.
@@ -320,21 +322,26 @@ fn no_rule(key: &str) -> ApiError {
 pub(super) async fn show_one(
     State(api): State<Api>,
     Path(key): Path<String>,
+    patience: Patience,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let parameters = Parameters::parse(&uri, &["hits", "wait"])?;
     let tap = api.engine.broker.tap();
-    let wait = parameters.wait("wait")?;
-    let hits = parameters
-        .number("hits")?
-        .unwrap_or(u64::from(wait.is_some()));
-    let came = api.waits(wait, tap.wait_for_hits(&key, hits)).await;
-    let found = came.unwrap_or_else(|| tap.rule(&key));
+    let wait = waits::asked(&parameters)?;
+    let hits = parameters.number("hits", usize::MAX)?.unwrap_or(1) as u64;
+    let (found, missed) = match wait {
+        None => (tap.rule(&key), None),
+        Some(within) => {
+            let what = format!("the rule has not acted {hits} times");
+            let hit = tap.wait_for_hits(&key, hits);
+            match waits::for_future(&api, &patience, within, &what, hit).await? {
+                Ok(found) => (found, None),
+                Err(missed) => (tap.rule(&key), Some(missed)),
+            }
+        }
+    };
     let found = found.ok_or_else(|| no_rule(&key))?;
-    Ok(match wait {
-        Some(_) if found.hits < hits => timed_out(info(&found)).into_response(),
-        _ => Json(info(&found)).into_response(),
-    })
+    Answer::of_wait(missed.as_ref(), &info(&found), api.engine.broker.budget())
 }
 
 pub(super) async fn remove(
@@ -354,20 +361,35 @@ pub(super) async fn clear(State(api): State<Api>, _: NoParameters) -> Json<Value
 }
 
 /// With `count`, once so many are held.
-pub(super) async fn held(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn held(
+    State(api): State<Api>,
+    patience: Patience,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     let parameters = Parameters::parse(&uri, &["count", "wait"])?;
     let tap = api.engine.broker.tap();
-    let wait = parameters.wait("wait")?;
-    let count = parameters
-        .count("count")?
-        .unwrap_or(usize::from(wait.is_some()));
-    let came = api.waits(wait, tap.wait_for_held(count)).await;
+    let wait = waits::asked(&parameters)?;
+    let count = parameters.number("count", usize::MAX)?.unwrap_or(1);
+    let missed = match wait {
+        None => None,
+        Some(within) => {
+            let what = format!("there are not {count} packets held");
+            let held = tap.wait_for_held(count);
+            let came = waits::for_future(&api, &patience, within, &what, held).await?;
+            came.err()
+        }
+    };
     let held = tap.held();
-    let shown = json!({ "held": held.iter().map(held_info).collect::<Vec<_>>() });
-    Ok(match came {
-        None if wait.is_some() && held.len() < count => timed_out(shown).into_response(),
-        _ => Json(shown).into_response(),
-    })
+    let total = held.len();
+    let entries = held.iter().map(held_info);
+    let budget = api.engine.broker.budget();
+    Answer::list_of_wait(
+        missed.as_ref(),
+        "held",
+        entries,
+        &[("total", &total)],
+        budget,
+    )
 }
 
 fn fields(bytes: &[u8], version: Version) -> Option<PacketFields> {
@@ -401,7 +423,7 @@ impl Meant {
     fn parse(uri: &Uri) -> Result<Self, ApiError> {
         let parameters = Parameters::parse(uri, &["n", "client", "rule"])?;
         Ok(Self {
-            count: parameters.count("n")?.unwrap_or(usize::MAX),
+            count: parameters.number("n", usize::MAX)?.unwrap_or(usize::MAX),
             client: parameters.owned("client"),
             rule: parameters.owned("rule"),
         })

@@ -1,0 +1,182 @@
+//! Captures: the next messages on a filter, kept for whoever asked for them. A capture is no client: it has
+//! no session, takes no turn in a group, and no publisher is told that somebody subscribes.
+//!
+//! Each is bounded by a number of messages and by what it holds; the messages are charged as those in queues.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::budget::Budget;
+use crate::message::publication::{Message, Publication};
+use crate::topic::{HashParent, matches};
+
+use super::watch::{Subject, Watch};
+
+/// Bytes of payloads that a capture keeps. Of what is longer, only the size is known.
+const PAYLOADS: usize = 1 << 20;
+
+/// Bytes of everything else that it keeps: with this, it is over.
+const HEADS: usize = 4 << 20;
+
+/// All captures.
+#[derive(Default)]
+pub(crate) struct Captures {
+    /// How many there are: all that a publish looks at while there are none.
+    count: AtomicUsize,
+    list: Mutex<Vec<Arc<Capture>>>,
+}
+
+/// The next messages on a filter.
+struct Capture {
+    filter: Box<str>,
+    parent: HashParent,
+    wanted: usize,
+    caught: Mutex<Caught>,
+}
+
+#[derive(Default)]
+struct Caught {
+    messages: Vec<Captured>,
+    /// Bytes of payloads.
+    payloads: usize,
+    /// Bytes of the rest.
+    heads: usize,
+    /// A message came for which there is no memory: those behind it would leave a gap.
+    is_cut: bool,
+}
+
+/// A message that was captured.
+#[derive(Clone)]
+pub(crate) struct Captured {
+    /// Without its payload where there was no room for that.
+    pub(crate) message: Message,
+    /// The bytes of a payload that is not there.
+    pub(crate) left_out: Option<usize>,
+}
+
+impl Captures {
+    /// Begins to capture the first `wanted` messages from now on whose topics match a valid filter.
+    pub(super) fn begin<'a>(
+        &'a self,
+        filter: &str,
+        wanted: usize,
+        parent: HashParent,
+        watch: &'a Watch,
+    ) -> Capturing<'a> {
+        let capture = Arc::new(Capture {
+            filter: filter.into(),
+            parent,
+            wanted,
+            caught: Mutex::default(),
+        });
+        self.list.lock().push(capture.clone());
+        self.count.fetch_add(1, Ordering::Relaxed);
+        watch.note(Subject::Subscriptions);
+        Capturing {
+            capture,
+            captures: self,
+            watch,
+        }
+    }
+
+    /// Whether anybody captures anything.
+    #[inline]
+    pub(super) fn are_any(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many there are on exactly this filter.
+    pub(super) fn count_on(&self, filter: &str) -> usize {
+        let list = self.list.lock();
+        list.iter().filter(|one| *one.filter == *filter).count()
+    }
+
+    /// Shows messages to one topic to all captures.
+    #[cold]
+    pub(super) fn offer(&self, run: &[Publication<'_>], budget: Budget, watch: &Watch) {
+        let Some(topic) = run.first().map(|first| first.topic) else {
+            return;
+        };
+        let list = self.list.lock();
+        let mut concerned = list
+            .iter()
+            .filter(|one| matches(&one.filter, topic, one.parent))
+            .peekable();
+        if concerned.peek().is_some() {
+            concerned.for_each(|one| one.take(run, budget));
+            watch.note(Subject::Captures);
+        }
+    }
+}
+
+impl Capture {
+    fn take(&self, run: &[Publication<'_>], budget: Budget) {
+        let mut caught = self.caught.lock();
+        for publication in run {
+            if caught.is_done(self.wanted) {
+                return;
+            }
+            caught.add(publication, budget);
+        }
+    }
+}
+
+impl Caught {
+    fn is_done(&self, wanted: usize) -> bool {
+        self.messages.len() >= wanted || self.heads >= HEADS || self.is_cut
+    }
+
+    fn add(&mut self, publication: &Publication<'_>, budget: Budget) {
+        let payload = publication.payload.len();
+        if !budget.admits_message(publication.size() - payload) {
+            self.is_cut = true;
+            return;
+        }
+        let fits = self.payloads + payload <= PAYLOADS && budget.admits_message(publication.size());
+        let captured = match fits {
+            true => Captured {
+                message: publication.message(budget).clone(),
+                left_out: None,
+            },
+            false => Captured {
+                message: publication.without_payload().message(budget).clone(),
+                left_out: Some(payload),
+            },
+        };
+        let kept = captured.message.payload().len();
+        self.payloads += kept;
+        self.heads += captured.message.footprint().saturating_sub(kept);
+        self.messages.push(captured);
+    }
+}
+
+/// A capture, until this is dropped.
+pub(crate) struct Capturing<'a> {
+    capture: Arc<Capture>,
+    captures: &'a Captures,
+    watch: &'a Watch,
+}
+
+impl Capturing<'_> {
+    /// Whether it has all that it was to have, or holds as much as it may.
+    pub(crate) fn is_done(&self) -> bool {
+        self.capture.caught.lock().is_done(self.capture.wanted)
+    }
+
+    /// What it has got so far, in order.
+    pub(crate) fn messages(&self) -> Vec<Captured> {
+        self.capture.caught.lock().messages.clone()
+    }
+}
+
+impl Drop for Capturing<'_> {
+    fn drop(&mut self) {
+        let mut list = self.captures.list.lock();
+        list.retain(|one| !Arc::ptr_eq(one, &self.capture));
+        drop(list);
+        self.captures.count.fetch_sub(1, Ordering::Relaxed);
+        self.watch.note(Subject::Subscriptions);
+    }
+}

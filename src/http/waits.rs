@@ -1,0 +1,229 @@
+//! Requests that wait for something in the broker. They end when it is so, when their time is up, when the
+//! client goes, or when the broker stops; nothing looks in between.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::broker::{Broker, Subject};
+use crate::config::parse_duration;
+use crate::engine::wait::{self, NotSeen};
+
+use super::Api;
+use super::activity::Activity;
+use super::error::{ApiError, excerpt};
+use super::query::Parameters;
+
+/// The longest wait.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Requests that wait at one time: half of the connections that one entrance has places for, so that there
+/// is always one for a request that does not.
+const AT_ONCE: usize = 128;
+
+/// The parameter that says how long to wait.
+const WAIT: &str = "wait";
+
+/// Those who wait.
+#[derive(Clone)]
+pub(super) struct Waits(Arc<Semaphore>);
+
+impl Waits {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
+/// What a request has to say to its connection before it waits, if it came on one.
+#[derive(Clone, Default)]
+pub(super) struct Patience(Option<Arc<Activity>>);
+
+impl Patience {
+    pub(super) fn of(activity: Arc<Activity>) -> Self {
+        Self(Some(activity))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Patience {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or_default())
+    }
+}
+
+/// How long a request is to wait; `None`: it asks for how things are.
+///
+/// # Errors
+///
+/// 400 if it is no time, or too long a one.
+pub(super) fn asked(parameters: &Parameters) -> Result<Option<Duration>, ApiError> {
+    time(parameters, WAIT)
+}
+
+/// The time that a parameter says.
+///
+/// # Errors
+///
+/// 400 if it is no time, or too long a one.
+pub(super) fn time(
+    parameters: &Parameters,
+    name: &'static str,
+) -> Result<Option<Duration>, ApiError> {
+    let Some(text) = parameters.text(name) else {
+        return Ok(None);
+    };
+    let invalid = |error| ApiError::invalid(name, error);
+    let within = parse_duration(text).ok_or_else(|| {
+        let error = format!("'{}' is no time, as 5s, 500ms or 5", excerpt(text));
+        invalid(error)
+    })?;
+    match within <= LONGEST {
+        true => Ok(Some(within)),
+        false => Err(invalid(format!(
+            "'{}' is longer than {LONGEST:?}",
+            excerpt(text)
+        ))),
+    }
+}
+
+/// The same for what can only be waited for.
+///
+/// # Errors
+///
+/// 400 if it is not there.
+pub(super) fn demanded(parameters: &Parameters) -> Result<Duration, ApiError> {
+    asked(parameters)?.ok_or_else(|| ApiError::invalid(WAIT, "missing parameter 'wait'"))
+}
+
+/// What says what to wait for has no meaning without a wait.
+///
+/// # Errors
+///
+/// 400 for the first of `names` that is there.
+pub(super) fn refuse_conditions(
+    parameters: &Parameters,
+    names: &[&'static str],
+) -> Result<(), ApiError> {
+    match names.iter().find(|name| parameters.text(name).is_some()) {
+        None => Ok(()),
+        Some(name) => {
+            let error = format!("'{name}' says what to wait for, and there is no 'wait'");
+            Err(ApiError::invalid(*name, error))
+        }
+    }
+}
+
+/// What a wait was for and did not come.
+pub(super) struct Missed(String);
+
+impl Missed {
+    fn within(what: &str, within: Duration) -> Self {
+        Self(format!("{what} within {within:?}"))
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The answer with what there is instead.
+    pub(super) fn mark(missed: Option<&Self>, mut answer: Response) -> Response {
+        if missed.is_some() {
+            *answer.status_mut() = StatusCode::REQUEST_TIMEOUT;
+        }
+        answer
+    }
+}
+
+/// Waits until `is_so`. Returns what was missed, if the time is up: `what` within that time.
+///
+/// # Errors
+///
+/// 503 while too many wait, and when the broker stops.
+pub(super) async fn until(
+    api: &Api,
+    patience: &Patience,
+    within: Duration,
+    what: &str,
+    subjects: &[Subject],
+    mut is_so: impl FnMut(&Broker) -> bool,
+) -> Result<Option<Missed>, ApiError> {
+    let _place = begin(api, patience, within)?;
+    let look = |broker: &Broker| is_so(broker).then_some(());
+    match wait::until(&api.engine, subjects, within, look).await {
+        Ok(()) => Ok(None),
+        Err(NotSeen::TimedOut) => Ok(Some(Missed::within(what, within))),
+        Err(NotSeen::Stopped) => Err(stopping()),
+    }
+}
+
+/// Waits for `future`, which is woken by what it waits for. Returns what was missed, if the time is up.
+///
+/// # Errors
+///
+/// 503 while too many wait, and when the broker stops.
+pub(super) async fn for_future<T>(
+    api: &Api,
+    patience: &Patience,
+    within: Duration,
+    what: &str,
+    future: impl Future<Output = T>,
+) -> Result<Result<T, Missed>, ApiError> {
+    let _place = begin(api, patience, within)?;
+    tokio::select! {
+        biased;
+        found = future => Ok(Ok(found)),
+        () = api.engine.stopping.cancelled() => Err(stopping()),
+        () = tokio::time::sleep(within) => Ok(Err(Missed::within(what, within))),
+    }
+}
+
+/// A place among those who wait, and the patience of the connection.
+fn begin<'a>(
+    api: &'a Api,
+    patience: &Patience,
+    within: Duration,
+) -> Result<SemaphorePermit<'a>, ApiError> {
+    let error = "too many requests wait already; try again";
+    let place = api.waits.0.try_acquire();
+    let place = place.map_err(|_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error))?;
+    if let Some(activity) = &patience.0 {
+        activity.grant(within);
+    }
+    Ok(place)
+}
+
+fn stopping() -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the broker is stopping")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(text: &str) -> Result<Option<Duration>, ApiError> {
+        let uri = format!("/?wait={text}").parse().expect("a URI");
+        asked(&Parameters::parse(&uri, &[WAIT]).expect("one parameter"))
+    }
+
+    #[test]
+    fn wait_is_a_time_up_to_a_minute() {
+        for (text, millis) in [("5s", 5000), ("500ms", 500), ("60", 60_000), ("1m", 60_000)] {
+            let expected = Some(Duration::from_millis(millis));
+            assert_eq!(wait(text).expect(text), expected);
+        }
+        for (text, error) in [
+            ("61s", "'61s' is longer than 60s"),
+            ("-1", "'-1' is no time, as 5s, 500ms or 5"),
+            ("soon", "'soon' is no time, as 5s, 500ms or 5"),
+        ] {
+            assert_eq!(wait(text).expect_err(text).text(), error);
+        }
+    }
+}
