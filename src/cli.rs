@@ -76,7 +76,8 @@ enum Command {
     #[cfg(feature = "aws")]
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Prints the variables that send the AWS CLI, boto3 and the SDKs to a running broker: eval "$(roundel env)"
+    /// Prints the variables that send the AWS CLI, boto3 and the SDKs to a running broker, or the tests of a client to one with
+    /// the same --preset: eval "$(roundel env)"
     #[cfg(feature = "aws")]
     Env(env::EnvArgs),
     /// Says how this machine is made to trust the CA, and what that means, or does it
@@ -93,6 +94,10 @@ struct ServeArgs {
     /// What the rest starts from: aws or standard [default: aws]
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
+    /// Listeners as the tests of a client expect them: aws-crt, paho-c, paho-python, aiomqtt, mqttjs or gmqtt; `roundel
+    /// env SUITE` prints the variables that they read
+    #[arg(long, value_name = "SUITE")]
+    preset: Option<String>,
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -236,6 +241,7 @@ impl ServeArgs {
         let die_with_parent = said(self.die_with_parent);
         for (key, value) in [
             ("profile", &self.profile),
+            ("preset", &self.preset),
             ("host", &self.host),
             ("mqtts_port", &self.mqtts_port),
             ("client_cert", &self.client_cert),

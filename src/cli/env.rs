@@ -1,9 +1,12 @@
-//! `roundel env`: variables that send the AWS CLI, boto3 and the SDKs to a running broker.
+//! `roundel env`: variables that send the AWS CLI, boto3 and the SDKs to a running broker, or the tests of a client to
+//! one with the preset for them.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use roundel::aws::registry::Holder;
+use roundel::config::{Preset, find_preset};
 use serde::Deserialize;
 
 use super::client::{Call, CallError, Client, HttpAddr};
@@ -29,11 +32,16 @@ const PROFILES: [&str; 2] = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
 
 #[derive(Debug, Args)]
 pub(crate) struct EnvArgs {
+    /// The suite of `serve --preset SUITE`, whose variables are printed instead, and what it expects that there is not
+    suite: Option<String>,
+    /// The folder in which such a suite finds its client's certificate, which is made if it is missing [default: certs]
+    #[arg(long, value_name = "DIR", requires = "suite")]
+    certs: Option<PathBuf>,
     /// Whose syntax to print
     #[arg(long, value_enum, default_value = "sh")]
     shell: Shell,
     /// Where the broker's control API listens [default: that of the broker with the registry in certs, or 127.0.0.1:9883]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", conflicts_with = "suite")]
     http: Option<HttpAddr>,
 }
 
@@ -59,10 +67,70 @@ pub(crate) fn run(args: &EnvArgs) -> Result<(), Failure> {
     super::environment()?
         .check_variables()
         .map_err(Failure::misuse)?;
+    if let Some(name) = &args.suite {
+        let preset = find_preset(name).map_err(Failure::misused)?;
+        return super::print(&suite_text(preset, args.certs.as_deref(), args.shell)?);
+    }
     let (addr, region) = find(args.http)?;
     let has = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let has_own = CREDENTIALS.iter().chain(&PROFILES).any(has);
     super::print(&text(addr, &region, has_own, args.shell))
+}
+
+/// The variables of a suite of tests, and in comments what is not as it expects.
+fn suite_text(preset: &Preset, certs: Option<&Path>, shell: Shell) -> Result<String, Failure> {
+    let name = preset.name;
+    let mut text = format!("# {}\n# roundel serve --preset {name}\n", preset.about);
+    for lack in preset.lacks {
+        let _ = writeln!(text, "# not there: {lack}");
+    }
+    let needs_files = preset
+        .variables
+        .iter()
+        .any(|(_, value)| value.starts_with('{'));
+    let files = match needs_files {
+        true => client_files(name, &super::certs_folder(certs))?,
+        false => ClientFiles::default(),
+    };
+    for (name, value) in preset.variables {
+        let value = match *value {
+            "{ca}" => &files.ca,
+            "{certificate}" => &files.certificate,
+            "{key}" => &files.key,
+            value => value,
+        };
+        let _ = writeln!(text, "{}", shell.line(name, value));
+    }
+    Ok(text)
+}
+
+/// The files of an authority and of a client's certificate, absolute.
+#[derive(Default)]
+struct ClientFiles {
+    ca: String,
+    certificate: String,
+    key: String,
+}
+
+/// Makes the certificate of a client, unless it is there.
+#[cfg(feature = "tls")]
+fn client_files(name: &str, certs: &Path) -> Result<ClientFiles, Failure> {
+    let certs = std::path::absolute(certs).unwrap_or_else(|_| certs.to_owned());
+    let authority = roundel::Authority::open(&certs).map_err(Failure::machine)?;
+    let issued = authority.issue_if_missing(name, roundel::KeyKind::Ecdsa, &certs);
+    let issued = issued.map_err(Failure::machine)?;
+    Ok(ClientFiles {
+        ca: authority.ca_file().display().to_string(),
+        certificate: issued.certificate.display().to_string(),
+        key: issued.private_key.display().to_string(),
+    })
+}
+
+#[cfg(not(feature = "tls"))]
+fn client_files(_: &str, _: &Path) -> Result<ClientFiles, Failure> {
+    Err(Failure::misused(
+        "this build lacks the feature tls".to_owned(),
+    ))
 }
 
 /// The broker that is meant, and its Region.

@@ -82,6 +82,11 @@ async fn serve(config: Config, program: &Program, workers: &Handle) -> Result<()
         .map_err(|error| Failure::refused(format!("the start broke off: {error}")))?
         .map_err(|error| no_start(&error, &config, program))?;
     warn_of_open_doors(&config, server.addrs());
+    if let Some(preset) = program.preset {
+        for lack in preset.lacks {
+            tracing::info!(preset = preset.name, "not there: {lack}");
+        }
+    }
     let page = match program.ready {
         Ready::Json => ready::json(&config, server.addrs(), server.ca_file()),
         Ready::Text => ready::text(&config, server.addrs(), server.ca_file(), &program_name()),

@@ -112,6 +112,13 @@ pub enum Origin {
         /// The key.
         key: String,
     },
+    /// A preset, where nobody else gave one.
+    Preset {
+        /// Its name.
+        name: &'static str,
+        /// The key.
+        key: String,
+    },
     /// A key of the file.
     File {
         /// Where.
@@ -135,6 +142,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default { key } => write!(f, "`{key}` (default)"),
+            Self::Preset { name, key } => write!(f, "`{key}` of the preset {name}"),
             Self::File { place, key } => write!(f, "{place}: `{key}`"),
             Self::Variable { name } => f.write_str(name),
             Self::Flag { name } => f.write_str(name),

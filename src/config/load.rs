@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::check;
 use super::error::{ConfigError, Origin, Place};
 use super::file::{self, File, Nearest};
+use super::preset::{self, Preset};
 use super::raw::SETTINGS;
 use super::value::{
     parse_address, parse_bad_tls, parse_name, parse_names, parse_optional_path, parse_path,
@@ -64,6 +65,8 @@ pub struct Program {
     pub log: Option<(String, Origin)>,
     /// The form of log messages.
     pub log_format: LogFormat,
+    /// The suite of tests whose listeners these are.
+    pub preset: Option<&'static Preset>,
     /// Who chose the ports of the listeners, by their names: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`,
     /// `http`, and those of [`BadTls`](super::BadTls) that there are.
     pub ports: BTreeMap<&'static str, Origin>,
@@ -216,6 +219,11 @@ impl Sources {
                 ),
             );
         }
+        let preset = said.read("preset", preset::parse)?.flatten();
+        let of_preset = preset.map(Preset::read).transpose()?;
+        if let (Some(preset), Some(file)) = (preset, &of_preset) {
+            said.add_preset(preset, file);
+        }
         let profile = said.read("profile", parse_word)?.unwrap_or(Profile::Aws);
         let mut config = match profile {
             Profile::Aws => Config {
@@ -224,10 +232,11 @@ impl Sources {
             },
             Profile::Standard => Config::standard(),
         };
-        if let Some(raw) = raw {
+        for raw in of_preset.map(|file| file.raw).into_iter().chain(raw) {
             raw.apply(&mut config);
         }
-        let program = apply_settings(&said, &mut config)?;
+        let mut program = apply_settings(&said, &mut config)?;
+        program.preset = preset;
         check::check(&mut config, &said)?;
         Ok(Loaded { config, program })
     }
@@ -272,6 +281,19 @@ pub(super) struct Said {
 }
 
 impl Said {
+    /// Adds what a preset says and nobody else does.
+    fn add_preset(&mut self, preset: &'static Preset, file: &File) {
+        for (&key, text) in &file.settings {
+            let origin = Origin::Preset {
+                name: preset.name,
+                key: key.to_owned(),
+            };
+            self.settings
+                .entry(key)
+                .or_insert_with(|| (text.clone(), origin));
+        }
+    }
+
     /// Who gave a value; `key` is that of a setting, or `table.key` of the file.
     pub(super) fn origin(&self, key: &str) -> Origin {
         match self.settings.get(key) {
@@ -507,6 +529,7 @@ mod tests {
     fn every_setting_reaches_its_place() {
         let values = [
             ("profile", "standard"),
+            ("preset", "off"),
             ("host", "::1"),
             ("mqtts_port", "1"),
             ("client_cert", "optional"),

@@ -9,6 +9,7 @@ mod check;
 mod error;
 mod file;
 mod load;
+mod preset;
 mod raw;
 mod value;
 
@@ -25,6 +26,8 @@ pub(crate) use self::value::parse_duration;
 // For the `roundel` program alone.
 #[doc(hidden)]
 pub use self::load::{LogFormat, Program, Ready};
+#[doc(hidden)]
+pub use self::preset::{Preset, find as find_preset};
 
 /// Everything that a [`Server`](crate::Server) can be told.
 ///

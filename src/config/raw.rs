@@ -15,6 +15,7 @@ use super::{AccessKey, AwsRules, Config, Lambda, Limits, Overflow, Overlapping, 
 /// `mqtts_port` here is `--mqtts-port`, `ROUNDEL_MQTTS_PORT` and `mqtts_port` or `mqtts-port`.
 pub(super) const SETTINGS: &[&str] = &[
     "profile",
+    "preset",
     "host",
     "mqtts_port",
     "client_cert",

@@ -225,7 +225,7 @@ impl Named for bool {
     const NAMES: &[(&str, Self)] = &[("true", true), ("false", false), ("1", true), ("0", false)];
 }
 
-const OFF: &str = "off";
+pub(super) const OFF: &str = "off";
 
 /// Reads one of the names of a choice.
 pub(super) fn parse_word<T: Named>(text: &str) -> Result<T, String> {

@@ -21,6 +21,8 @@ mod pki;
 #[cfg(feature = "aws")]
 mod policy;
 #[cfg(feature = "aws")]
+mod preset;
+#[cfg(feature = "aws")]
 mod registry;
 mod serve;
 mod stop;

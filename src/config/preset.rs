@@ -1,0 +1,205 @@
+//! What well-known suites of clients' tests expect of a broker: which listeners, and which variables say where.
+
+use super::error::ConfigError;
+use super::file::{self, File};
+use super::value::OFF;
+
+/// A suite.
+#[derive(Debug)]
+pub struct Preset {
+    /// Its name on the command line and in files.
+    pub name: &'static str,
+    /// What it is.
+    pub about: &'static str,
+    /// A configuration file, over the defaults and under whatever else is said.
+    pub(super) config: &'static str,
+    /// The variables that the suite reads. `{ca}`, `{certificate}` and `{key}` stand for files: of the
+    /// authority, and of a client that is named as the suite.
+    pub variables: &'static [(&'static str, &'static str)],
+    /// What the suite expects besides, and there is not.
+    pub lacks: &'static [&'static str],
+}
+
+/// All suites there are.
+pub(super) static PRESETS: [Preset; 6] = [
+    Preset {
+        name: "aws-crt",
+        about: "the Common Runtime of AWS, in Python, Java, JavaScript and C++",
+        config: "profile = 'standard'\n\
+                 mqtt_port = 1883\nmqtts_port = 8883\nws_port = 8080\nwss_port = 8081\nclient_cert = 'optional'",
+        variables: &[
+            ("AWS_TEST_MQTT5_DIRECT_MQTT_HOST", "localhost"),
+            ("AWS_TEST_MQTT5_DIRECT_MQTT_PORT", "1883"),
+            ("AWS_TEST_MQTT5_DIRECT_MQTT_TLS_HOST", "localhost"),
+            ("AWS_TEST_MQTT5_DIRECT_MQTT_TLS_PORT", "8883"),
+            ("AWS_TEST_MQTT5_WS_MQTT_HOST", "localhost"),
+            ("AWS_TEST_MQTT5_WS_MQTT_PORT", "8080"),
+            ("AWS_TEST_MQTT5_WS_MQTT_TLS_HOST", "localhost"),
+            ("AWS_TEST_MQTT5_WS_MQTT_TLS_PORT", "8081"),
+            ("AWS_TEST_MQTT5_CERTIFICATE_FILE", "{certificate}"),
+            ("AWS_TEST_MQTT5_KEY_FILE", "{key}"),
+            ("AWS_TEST_MQTT311_DIRECT_MQTT_HOST", "localhost"),
+            ("AWS_TEST_MQTT311_DIRECT_MQTT_PORT", "1883"),
+            ("AWS_TEST_MQTT311_DIRECT_MQTT_TLS_HOST", "localhost"),
+            ("AWS_TEST_MQTT311_DIRECT_MQTT_TLS_PORT", "8883"),
+            ("AWS_TEST_MQTT311_WS_MQTT_HOST", "localhost"),
+            ("AWS_TEST_MQTT311_WS_MQTT_PORT", "8080"),
+            ("AWS_TEST_MQTT311_WS_MQTT_TLS_HOST", "localhost"),
+            ("AWS_TEST_MQTT311_WS_MQTT_TLS_PORT", "8081"),
+            ("AWS_TEST_MQTT311_CERTIFICATE_FILE", "{certificate}"),
+            ("AWS_TEST_MQTT311_KEY_FILE", "{key}"),
+        ],
+        lacks: &[
+            "listeners with passwords beside those without (DIRECT_MQTT_BASIC_AUTH on 1884, WS_MQTT_BASIC_AUTH on 8090): their \
+             tests are skipped",
+            "an HTTP proxy (PROXY, 3128): its tests are skipped",
+            "an account of AWS IoT Core (IOT_CORE and what belongs to it): its tests are skipped; --profile aws is the service",
+        ],
+    },
+    Preset {
+        name: "paho-c",
+        about: "Eclipse Paho C: the tests that its CMake files run, with MQTT_TEST_BROKER",
+        config: "profile = 'standard'\n\
+                 mqtt_port = 1883\nmqtts_port = 18884\nws_port = 'off'\nclient_cert = 'optional'\n\
+                 [limits]\nreceive_maximum = 20",
+        variables: &[
+            ("MQTT_TEST_BROKER", "tcp://localhost:1883"),
+            ("MQTT_SSL_HOSTNAME", "localhost"),
+        ],
+        lacks: &[
+            "MQTT over WebSocket on the port of MQTT over TCP",
+            "the proxy that cuts a connection on request (MQTT_TEST_PROXY, 1884)",
+            "TLS on 18883 and 18885 to 18888, and any with a pre-shared key: 18884 takes clients with a certificate of --certs, and \
+             those without; with the keys of the suite, give --server-cert, --server-key and --client-ca",
+        ],
+    },
+    Preset {
+        name: "paho-python",
+        about: "the interoperability tests of Eclipse Paho, client_test.py and client_test5.py",
+        config: "profile = 'standard'\nmqtt_port = 1883\nmqtts_port = 'off'",
+        variables: &[],
+        lacks: &[
+            "a topic that nobody may subscribe to (test/nosubscribe)",
+            "what Paho Python's own tests bring themselves: sockets that expect exact bytes, and a broker in their process",
+        ],
+    },
+    Preset {
+        name: "aiomqtt",
+        about: "aiomqtt: what it expects of test.mosquitto.org",
+        config: "profile = 'standard'\n\
+                 mqtt_port = 1883\nmqtts_port = 8883\nws_port = 8080\nclient_cert = 'none'\nsan = ['test.mosquitto.org']\n\
+                 ws_allowed_origins = ['test.mosquitto.org']",
+        variables: &[("AIOMQTT_TEST_HOSTNAME", "localhost")],
+        lacks: &[
+            "a listener with passwords beside that without (1884)",
+            "user names that are refused where nobody needs one (test_aenter_state_reset_connack_negative)",
+            "the certificate in tests/mosquitto.org.crt: a copy of ca.pem of --certs takes its place",
+        ],
+    },
+    Preset {
+        name: "mqttjs",
+        about: "MQTT.js: its tests in browsers",
+        config: "profile = 'standard'\n\
+                 mqtt_port = 1883\nmqtts_port = 'off'\nws_port = 4000\nwss_port = 4443\nclient_cert = 'none'",
+        variables: &[],
+        lacks: &[
+            "what its tests in Node bring themselves: a server in their process that answers as each test has it",
+        ],
+    },
+    Preset {
+        name: "gmqtt",
+        about: "gmqtt: what it expects of a broker other than that of flespi.io",
+        config: "profile = 'standard'\nmqtt_port = 1883\nmqtts_port = 8883\nclient_cert = 'none'",
+        variables: &[
+            ("TOKEN", ""),
+            ("HOST", "127.0.0.1"),
+            ("PORT", "1883"),
+            ("SSL_CERT_FILE", "{ca}"),
+        ],
+        lacks: &["a topic that nobody may subscribe to (test/nosubscribe)"],
+    },
+];
+
+impl Preset {
+    /// What it says of the configuration.
+    pub(super) fn read(&self) -> Result<File, ConfigError> {
+        file::read(&format!("preset {}", self.name), self.config)
+    }
+}
+
+/// Reads the name of a suite, or `off`.
+pub(super) fn parse(text: &str) -> Result<Option<&'static Preset>, String> {
+    if text == OFF {
+        return Ok(None);
+    }
+    find(text).map(Some)
+}
+
+/// The suite of this name, or why there is none.
+///
+/// # Errors
+///
+/// The names that there are.
+pub fn find(name: &str) -> Result<&'static Preset, String> {
+    let found = PRESETS.iter().find(|preset| preset.name == name);
+    found.ok_or_else(|| {
+        let names: Vec<_> = PRESETS.iter().map(|preset| preset.name).collect();
+        format!("`{name}` is none of {}", names.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(all(feature = "tls", feature = "websocket"))]
+    use crate::config::Sources;
+
+    #[cfg(all(feature = "tls", feature = "websocket"))]
+    #[test]
+    fn every_suite_makes_a_configuration_and_its_variables_name_its_ports() {
+        for preset in &PRESETS {
+            let loaded = Sources::new().flag("preset", preset.name).load().unwrap();
+            let listeners = loaded.config.listeners;
+            let ports = [listeners.mqtt, listeners.mqtts, listeners.ws, listeners.wss];
+            for (name, value) in preset.variables {
+                let port = value.rsplit(':').next().and_then(|end| end.parse().ok());
+                assert!(
+                    port.is_none() || ports.contains(&port),
+                    "{}: {name}={value}",
+                    preset.name
+                );
+            }
+        }
+    }
+
+    #[cfg(all(feature = "tls", feature = "websocket"))]
+    #[test]
+    fn whatever_else_is_said_goes_before_a_suite() {
+        let load = |flags: &[(&str, &str)]| {
+            let flags = flags.iter();
+            let sources = flags.fold(Sources::new(), |s, (key, value)| s.flag(key, *value));
+            sources
+                .environment([("ROUNDEL_WS_PORT".to_owned(), "1".to_owned())])
+                .load()
+        };
+        let aiomqtt = ("preset", "aiomqtt");
+        let config = load(&[aiomqtt, ("mqtts_port", "2")]).unwrap().config;
+        let listeners = config.listeners;
+        assert_eq!(
+            (listeners.mqtt, listeners.mqtts, listeners.ws),
+            (Some(1883), Some(2), Some(1))
+        );
+        let error = load(&[aiomqtt, ("mqtts_port", "1883")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`mqtt_port` of the preset aiomqtt and --mqtts-port: both are to listen on port 1883"
+        );
+        let limits = load(&[("preset", "paho-c")]).unwrap().config.limits;
+        assert_eq!(limits.receive_maximum, 20);
+        let error = load(&[("preset", "paho")]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("--preset: `paho` is none of aws-crt, paho-c"),
+            "{error}"
+        );
+    }
+}
