@@ -62,6 +62,7 @@ impl Active {
         {
             return self.publish_run(broker, buf, first, &publish, at_once, context, dirty);
         }
+        Rows::begin(&mut self.rows, first.len);
         self.publish_single(broker, &publish, None, expiry, at_once, context, dirty)?;
         Ok(first.len)
     }
@@ -69,7 +70,6 @@ impl Active {
     fn decode_publish<'a>(&mut self, frame: &Frame<'a>) -> Result<Publish<'a>, Stop> {
         self.batch.packets += 1;
         self.batch.messages += 1;
-        Rows::begin(&mut self.rows, frame.len);
         Ok(codec::decode_publish(frame, self.version)?)
     }
 
@@ -343,7 +343,9 @@ impl Active {
         let is_alone = publish.retain || self.publish_rate.is_some() || at_once.is_required();
         let mut publication = plain_publication(publish, first, self.version);
         publication.at_once = at_once;
-        publication.row = Rows::current(&self.rows);
+        if self.rows.is_some() {
+            publication.row = Rows::take(&mut self.rows, first.len);
+        }
         run.push(publication);
         // As an iterator of one or none it is a call for each message.
         if let Some(id) = publish.packet_id {
@@ -377,8 +379,7 @@ impl Active {
             self.batch.messages += 1;
             let mut publication = plain_publication(&next, &frame, self.version);
             if self.rows.is_some() {
-                Rows::begin(&mut self.rows, frame.len);
-                publication.row = Rows::current(&self.rows);
+                publication.row = Rows::take(&mut self.rows, frame.len);
             }
             run.push(publication);
             if let Some(id) = next.packet_id {

@@ -38,8 +38,14 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// The row of a PUBLISH of `len` bytes, which is handled now.
+    #[cold]
+    pub(super) fn take(rows: &mut Option<Box<Self>>, len: usize) -> u64 {
+        Self::begin(rows, len);
+        Self::current(rows)
+    }
+
     /// A PUBLISH of `len` bytes is handled from now on.
-    #[inline]
     pub(super) fn begin(rows: &mut Option<Box<Self>>, len: usize) {
         if let Some(rows) = rows {
             rows.advance(len);
