@@ -117,7 +117,7 @@ struct ClientFiles {
 fn client_files(name: &str, certs: &Path) -> Result<ClientFiles, Failure> {
     let certs = std::path::absolute(certs).unwrap_or_else(|_| certs.to_owned());
     let authority = roundel::Authority::open(&certs).map_err(Failure::machine)?;
-    let issued = authority.issue_if_missing(name, roundel::KeyKind::Ecdsa, &certs);
+    let issued = authority.issue_if_missing(name, roundel::KeyKind::Rsa, &certs);
     let issued = issued.map_err(Failure::machine)?;
     Ok(ClientFiles {
         ca: authority.ca_file().display().to_string(),

@@ -24,27 +24,40 @@ pub struct Preset {
 pub(super) static PRESETS: [Preset; 6] = [
     Preset {
         name: "aws-crt",
-        about: "the Common Runtime of AWS, in Python, Java, JavaScript and C++",
-        config: "profile = 'standard'\n\
-                 mqtt_port = 1883\nmqtts_port = 8883\nws_port = 8080\nwss_port = 8081\nclient_cert = 'optional'",
+        about: "the Common Runtime of AWS, in Python, Java, JavaScript and C++; its tests trust the system's store: roundel trust --install",
+        config: "profile = 'aws'\nregistry = 'memory'\n\
+                 mqtt_port = 1883\nmqtts_port = 8883\nws_port = 8080\nwss_port = 8081\nclient_cert = 'optional'\n\
+                 [limits]\nresend_interval = '30s'\nresend_period = ['1h', '16m']",
+        // The tests take TLS and the certificate to whatever host has the name of IOT_CORE_HOST.
         variables: &[
-            ("AWS_TEST_MQTT5_DIRECT_MQTT_HOST", "localhost"),
+            ("AWS_TEST_MQTT5_IOT_CORE_HOST", "localhost"),
+            ("AWS_TEST_MQTT5_IOT_CORE_TLS13_HOST", "localhost"),
+            ("AWS_TEST_MQTT5_IOT_CORE_REGION", "us-east-1"),
+            ("AWS_TEST_MQTT5_IOT_CORE_RSA_CERT", "{certificate}"),
+            ("AWS_TEST_MQTT5_IOT_CORE_RSA_KEY", "{key}"),
+            ("AWS_TEST_MQTT5_DIRECT_MQTT_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT5_DIRECT_MQTT_PORT", "1883"),
-            ("AWS_TEST_MQTT5_DIRECT_MQTT_TLS_HOST", "localhost"),
+            ("AWS_TEST_MQTT5_DIRECT_MQTT_TLS_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT5_DIRECT_MQTT_TLS_PORT", "8883"),
-            ("AWS_TEST_MQTT5_WS_MQTT_HOST", "localhost"),
+            ("AWS_TEST_MQTT5_WS_MQTT_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT5_WS_MQTT_PORT", "8080"),
-            ("AWS_TEST_MQTT5_WS_MQTT_TLS_HOST", "localhost"),
+            ("AWS_TEST_MQTT5_WS_MQTT_TLS_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT5_WS_MQTT_TLS_PORT", "8081"),
             ("AWS_TEST_MQTT5_CERTIFICATE_FILE", "{certificate}"),
             ("AWS_TEST_MQTT5_KEY_FILE", "{key}"),
-            ("AWS_TEST_MQTT311_DIRECT_MQTT_HOST", "localhost"),
+            ("AWS_TEST_MQTT5_IOT_CERTIFICATE_PATH", "{certificate}"),
+            ("AWS_TEST_MQTT5_IOT_KEY_PATH", "{key}"),
+            ("AWS_TEST_MQTT311_IOT_CORE_HOST", "localhost"),
+            ("AWS_TEST_MQTT311_IOT_CORE_REGION", "us-east-1"),
+            ("AWS_TEST_MQTT311_IOT_CORE_RSA_CERT", "{certificate}"),
+            ("AWS_TEST_MQTT311_IOT_CORE_RSA_KEY", "{key}"),
+            ("AWS_TEST_MQTT311_DIRECT_MQTT_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT311_DIRECT_MQTT_PORT", "1883"),
-            ("AWS_TEST_MQTT311_DIRECT_MQTT_TLS_HOST", "localhost"),
+            ("AWS_TEST_MQTT311_DIRECT_MQTT_TLS_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT311_DIRECT_MQTT_TLS_PORT", "8883"),
-            ("AWS_TEST_MQTT311_WS_MQTT_HOST", "localhost"),
+            ("AWS_TEST_MQTT311_WS_MQTT_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT311_WS_MQTT_PORT", "8080"),
-            ("AWS_TEST_MQTT311_WS_MQTT_TLS_HOST", "localhost"),
+            ("AWS_TEST_MQTT311_WS_MQTT_TLS_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT311_WS_MQTT_TLS_PORT", "8081"),
             ("AWS_TEST_MQTT311_CERTIFICATE_FILE", "{certificate}"),
             ("AWS_TEST_MQTT311_KEY_FILE", "{key}"),
@@ -53,7 +66,8 @@ pub(super) static PRESETS: [Preset; 6] = [
             "listeners with passwords beside those without (DIRECT_MQTT_BASIC_AUTH on 1884, WS_MQTT_BASIC_AUTH on 8090): their \
              tests are skipped",
             "an HTTP proxy (PROXY, 3128): its tests are skipped",
-            "an account of AWS IoT Core (IOT_CORE and what belongs to it): its tests are skipped; --profile aws is the service",
+            "signed WebSockets, custom authorizers and ALPN on port 443 (ROLE_CREDENTIAL, COGNITO, X509, SIGNING_AUTHORIZER): \
+             --alpn-port, access_keys and authorizers can be added, and their tests are skipped otherwise",
         ],
     },
     Preset {

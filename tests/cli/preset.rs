@@ -37,7 +37,7 @@ fn variables_of_a_suite_are_for_a_shell_with_the_files_that_they_name() {
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     let (values, file) = said.trim_end().split_once('\n').unwrap();
-    assert_eq!(values, "8080 localhost");
+    assert_eq!(values, "8080 127.0.0.1");
     let file = Path::new(file);
     assert!(file.is_absolute() && file.ends_with("my certs/aws-crt.private.key"));
     assert!(file.exists());
