@@ -50,7 +50,7 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Every flag of serve is also an environment variable (ROUNDEL_MQTTS_PORT) and a key of the file
 (mqtts_port). Flags win over variables, and variables over the file. Other variables that start with
-ROUNDEL_ are errors, but for ROUNDEL_BIN and ROUNDEL_TEST_..., which are left to test programs.";
+ROUNDEL_ are errors, but for ROUNDEL_BIN, ROUNDEL_BINARY and ROUNDEL_TEST_..., which are left to test programs.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -118,7 +118,7 @@ impl Sources {
     ///
     /// Other names that start with `ROUNDEL_` are errors when it comes to [`load`](Self::load), but for
     /// `ROUNDEL_CONFIG`, which the caller reads, and those that are left to test programs:
-    /// `ROUNDEL_BIN` and all that start with `ROUNDEL_TEST_`.
+    /// `ROUNDEL_BIN`, `ROUNDEL_BINARY` and all that start with `ROUNDEL_TEST_`.
     #[must_use]
     pub fn environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         for (name, value) in variables {
@@ -444,7 +444,8 @@ const PREFIX: &str = "ROUNDEL_";
 
 /// Names that mean nothing here and are no mistakes.
 fn is_reserved(name: &str) -> bool {
-    matches!(name, "ROUNDEL_CONFIG" | "ROUNDEL_BIN") || name.starts_with("ROUNDEL_TEST_")
+    matches!(name, "ROUNDEL_CONFIG" | "ROUNDEL_BIN" | "ROUNDEL_BINARY")
+        || name.starts_with("ROUNDEL_TEST_")
 }
 
 fn variable_name(key: &str) -> String {
@@ -668,6 +669,7 @@ mod tests {
             "PATH",
             "ROUNDEL_CONFIG",
             "ROUNDEL_BIN",
+            "ROUNDEL_BINARY",
             "ROUNDEL_TEST_LOG",
         ];
         let variables = names.map(|name| (name.to_owned(), "x".to_owned()));

@@ -19,6 +19,7 @@
 //! | `authorizer` | custom authorizers as the AWS IoT Device SDK names them, with signed tokens and without |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `faults` | packet rules and the journal: what Paho does about faults, and what Wireshark makes of the capture |
+//! | `fixtures` | the packages of `fixtures/`, by their own tests |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
 //! | `matrix` | every client: QoS 0, 1, 2, shared, will, retained, resume, over every transport |
 
@@ -31,6 +32,7 @@ mod broker;
 mod doors;
 mod failover;
 mod faults;
+mod fixtures;
 mod matrix;
 mod mosquitto;
 mod process;
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         authorizer::trials(),
         failover::trials(),
         faults::trials(),
+        fixtures::trials(),
         bridge::trials(),
         matrix::trials(),
     ]
