@@ -95,17 +95,18 @@ impl Connected {
         let before = buffer.len();
         let appended = append(buffer, self.peer.version);
         if let Some(tap) = bounds.tap {
-            self.show_to(tap, before, row, bounds.now);
+            // The buffer is the one that was appended to: another call may give the next one.
+            show(
+                tap,
+                &self.facts,
+                &self.link,
+                buffer,
+                before,
+                row,
+                bounds.now,
+            );
         }
         appended
-    }
-
-    /// What was appended to the last buffer behind its first `before` bytes leaves as rules have it.
-    #[cold]
-    fn show_to(&mut self, tap: &Tap, before: usize, row: u64, now: Instant) {
-        if let Some(line) = self.facts.line(tap, now, || waker(&self.link)) {
-            line.send(tap, self.out.bytes().buffer(), before, row, now);
-        }
     }
 
     /// Appends a QoS 0 PUBLISH; `None` when it exceeds the client's Maximum Packet Size.
@@ -221,6 +222,22 @@ impl Connected {
             text: None,
         };
         self.append_with(0, bounds, |out, version| compose(out, version, &packet));
+    }
+}
+
+/// What was appended to a buffer behind its first `before` bytes leaves as rules have it.
+#[cold]
+fn show(
+    tap: &Tap,
+    facts: &ConnectionFacts,
+    link: &Arc<dyn Link>,
+    out: &mut Vec<u8>,
+    before: usize,
+    row: u64,
+    now: Instant,
+) {
+    if let Some(line) = facts.line(tap, now, || waker(link)) {
+        line.send(tap, out, before, row, now);
     }
 }
 
