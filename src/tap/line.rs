@@ -14,6 +14,7 @@ use crate::codec::{
 
 use super::Tap;
 use super::journal::{Deed, Entry};
+use super::room::{Kept, Room, Store};
 use super::rule::{Action, Changes, Direction, Injected, Seen, When};
 use super::rules::Verdict;
 
@@ -51,25 +52,29 @@ struct State {
 #[derive(Default)]
 struct Way {
     /// Packets that go on by themselves, past all rules.
-    ready: VecDeque<Vec<u8>>,
+    ready: VecDeque<Kept>,
     /// Packets that do so later.
-    delayed: Vec<(Instant, Vec<u8>)>,
+    delayed: Vec<(Instant, Kept)>,
     /// One that goes behind the next.
-    overtaken: Option<Vec<u8>>,
+    overtaken: Option<Kept>,
     /// Nothing goes this way any more.
     is_cut: bool,
     /// Topics for which an alias stands.
-    aliases: HashMap<u16, Arc<str>>,
+    aliases: HashMap<u16, (Arc<str>, Room)>,
     /// PUBLISH packets of this direction that are not acknowledged, by their identifiers.
     open: HashMap<u16, Exchange>,
 }
 
-#[derive(Clone)]
 struct Exchange {
     topic: Option<Arc<str>>,
     /// Its row in the journal.
     row: u64,
+    #[expect(dead_code, reason = "it counts for as long as it is there")]
+    room: Room,
 }
+
+/// Bytes that are counted for an exchange or an alias besides its topic.
+const ENTRY: usize = 96;
 
 /// How a connection is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,11 +219,10 @@ impl Line {
             let ready = std::mem::take(&mut way.ready);
             let next = way.delayed.iter().map(|(at, _)| *at).min();
             orders.next = orders.next.into_iter().chain(next).min();
-            for packet in ready {
-                tap.let_go(packet.len());
+            for Kept { bytes: packet, .. } in &ready {
                 if !state.way(direction).is_cut {
-                    state.note_arrival(direction, &packet, &self.noter(tap, now));
-                    bytes.extend_from_slice(&packet);
+                    state.note_arrival(direction, packet, &self.noter(tap, now));
+                    bytes.extend_from_slice(packet);
                 }
             }
         }
@@ -226,16 +230,17 @@ impl Line {
     }
 
     /// Adds a packet that goes on past all rules. Whether there is room for it.
-    fn push(&self, tap: &Tap, direction: Direction, packet: Vec<u8>) -> bool {
-        let has_room = tap.hold_bytes(packet.len());
-        if has_room {
-            self.release(direction, packet);
+    fn push(&self, tap: &Tap, direction: Direction, packet: &[u8]) -> bool {
+        let kept = tap.store.keep(packet);
+        let has_room = kept.is_some();
+        if let Some(kept) = kept {
+            self.release(direction, kept);
         }
         has_room
     }
 
-    /// Adds one for which the bytes are counted already.
-    pub(super) fn release(&self, direction: Direction, packet: Vec<u8>) {
+    /// Adds one that was kept.
+    pub(super) fn release(&self, direction: Direction, packet: Kept) {
         self.state.lock().way(direction).ready.push_back(packet);
         self.wake();
     }
@@ -244,28 +249,23 @@ impl Line {
     pub(crate) fn inject(&self, tap: &Tap, direction: Direction, packet: &Injected) -> bool {
         let version = self.state.lock().version;
         let bytes = write(packet, version, None);
-        bytes.is_some_and(|bytes| self.push(tap, direction, bytes))
+        bytes.is_some_and(|bytes| self.push(tap, direction, &bytes))
     }
 
     /// Everything that a rule has left here ends: what was to arrive later is lost.
     #[cfg(feature = "http")]
-    pub(super) fn forget(&self, tap: &Tap) {
-        let mut state = self.state.lock();
-        // Who has had no CONNECT yet is none of those who were put out.
-        state.is_over = state.client.is_some();
-        state.deaf_by = None;
-        for way in &mut state.ways {
-            let delayed = way.delayed.drain(..).map(|(_, packet)| packet);
-            for packet in way
-                .ready
-                .drain(..)
-                .chain(delayed)
-                .chain(way.overtaken.take())
-            {
-                tap.let_go(packet.len());
+    pub(super) fn forget(&self) {
+        {
+            let mut state = self.state.lock();
+            // Who has had no CONNECT yet is none of those who were put out.
+            state.is_over = state.client.is_some();
+            state.deaf_by = None;
+            for way in &mut state.ways {
+                way.ready.clear();
+                way.delayed.clear();
+                way.overtaken = None;
             }
         }
-        drop(state);
         self.wake();
     }
 
@@ -329,7 +329,7 @@ impl Line {
         if tap.prints.load(Ordering::Relaxed) {
             log(&seen, &glance, frame.len, verdict.as_ref());
         }
-        state.keep_book(direction, frame, &glance, topic, row);
+        state.keep_book(&tap.store, direction, frame, &glance, topic, row);
         match verdict {
             None => state.arrive(direction, frame.bytes, row, out),
             Some(verdict) => {
@@ -363,9 +363,9 @@ impl Line {
                 tap.hold(self, direction, bytes, whose, verdict);
             }
             Action::Delay(time) => {
-                if tap.hold_bytes(bytes.len()) {
+                if let Some(kept) = tap.store.keep(bytes) {
                     let at = noter.now + (*time).min(FARTHEST_DELAY);
-                    state.way(direction).delayed.push((at, bytes.to_vec()));
+                    state.way(direction).delayed.push((at, kept));
                 }
             }
             Action::Duplicate => {
@@ -373,10 +373,13 @@ impl Line {
                 state.arrive_changed(direction, bytes, verdict, noter, out);
             }
             Action::Reorder => {
-                if state.way(direction).overtaken.is_some() || !tap.hold_bytes(bytes.len()) {
-                    state.arrive(direction, bytes, noter.row, out);
-                } else {
-                    state.way(direction).overtaken = Some(bytes.to_vec());
+                let kept = match &state.way(direction).overtaken {
+                    Some(_) => None,
+                    None => tap.store.keep(bytes),
+                };
+                match kept {
+                    Some(kept) => state.way(direction).overtaken = Some(kept),
+                    None => state.arrive(direction, bytes, noter.row, out),
                 }
             }
             Action::Corrupt { offset, bits } => {
@@ -408,10 +411,9 @@ impl Line {
             }
             Action::Answer(packet) => {
                 let id = Glance::at(frame, state.version).packet_id;
-                if let Some(answer) = write(packet, state.version, id)
-                    && tap.hold_bytes(answer.len())
-                {
-                    state.way(Direction::Out).ready.push_back(answer);
+                let answer = write(packet, state.version, id);
+                if let Some(kept) = answer.and_then(|answer| tap.store.keep(&answer)) {
+                    state.way(Direction::Out).ready.push_back(kept);
                 }
             }
             Action::Close(when) => state.end(Ending::Close, *when, direction, bytes, noter, out),
@@ -473,7 +475,8 @@ impl State {
         match (packet_type, glance.topic) {
             (PacketType::Publish, Some("")) => {
                 let alias = glance.topic_alias?;
-                self.way(direction).aliases.get(&alias).cloned()
+                let known = self.way(direction).aliases.get(&alias);
+                known.map(|(topic, _)| topic.clone())
             }
             (PacketType::Publish, topic) => topic.map(Arc::from),
             _ => {
@@ -518,52 +521,45 @@ impl State {
         open.get(&packet_id?).map(|exchange| exchange.row)
     }
 
-    /// Remembers what later packets refer to.
+    /// Remembers what later packets refer to, as far as there is room.
     fn keep_book(
         &mut self,
+        store: &Store,
         direction: Direction,
         frame: &Frame<'_>,
         glance: &Glance<'_>,
         topic: Option<Arc<str>>,
         row: u64,
     ) {
+        let other = match direction {
+            Direction::In => Direction::Out,
+            Direction::Out => Direction::In,
+        };
+        let room = || store.room(ENTRY + topic.as_deref().map_or(0, str::len));
+        if let (Some(alias), Some(topic)) = (glance.topic_alias, &topic)
+            && let Some(room) = room()
+        {
+            let aliases = &mut self.way(direction).aliases;
+            aliases.insert(alias, (topic.clone(), room));
+        }
+        let Some(id) = glance.packet_id else {
+            return;
+        };
+        let fails = glance.reason.is_some_and(|reason| reason >= 0x80);
         match frame.packet_type {
-            PacketType::Publish => {
-                if let (Some(alias), Some(topic)) = (glance.topic_alias, &topic) {
-                    self.way(direction).aliases.insert(alias, topic.clone());
-                }
-                if let Some(id) = glance.packet_id {
-                    self.way(direction).open.insert(id, Exchange { topic, row });
+            PacketType::Publish | PacketType::Subscribe | PacketType::Unsubscribe => {
+                if let Some(room) = room() {
+                    let exchange = Exchange { topic, row, room };
+                    self.way(direction).open.insert(id, exchange);
                 }
             }
-            PacketType::Subscribe | PacketType::Unsubscribe => {
-                if let Some(id) = glance.packet_id {
-                    let topic = None;
-                    self.way(direction).open.insert(id, Exchange { topic, row });
-                }
-            }
-            PacketType::Puback | PacketType::Pubcomp => {
-                let of = match direction {
-                    Direction::In => Direction::Out,
-                    Direction::Out => Direction::In,
-                };
-                if let Some(id) = glance.packet_id {
-                    self.way(of).open.remove(&id);
-                }
-            }
-            PacketType::Pubrec if glance.reason.is_some_and(|reason| reason >= 0x80) => {
-                let of = match direction {
-                    Direction::In => Direction::Out,
-                    Direction::Out => Direction::In,
-                };
-                if let Some(id) = glance.packet_id {
-                    self.way(of).open.remove(&id);
-                }
-            }
-            PacketType::Suback | PacketType::Unsuback => {
-                if let Some(id) = glance.packet_id {
-                    self.way(Direction::In).open.remove(&id);
-                }
+            PacketType::Pubrec if !fails => {}
+            PacketType::Puback
+            | PacketType::Pubrec
+            | PacketType::Pubcomp
+            | PacketType::Suback
+            | PacketType::Unsuback => {
+                self.way(other).open.remove(&id);
             }
             _ => {}
         }

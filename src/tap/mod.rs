@@ -12,11 +12,12 @@ pub(crate) mod journal;
 pub(crate) mod line;
 #[cfg(feature = "http")]
 pub(crate) mod pcapng;
+mod room;
 pub(crate) mod rule;
 pub(crate) mod rules;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -28,11 +29,9 @@ use crate::time::Calendar;
 use bell::Bell;
 use journal::{Entry, Journal, JournalBounds, JournalQuery, JournalRow};
 use line::{Line, Wake};
+use room::{Kept, Store};
 use rule::{Direction, Rule, Seen};
 use rules::{HeldInfo, Judged, RuleError, RuleInfo, Rules, Verdict};
-
-/// Bytes of packets that rules may hold at a time; what is beyond that is lost, as in a network that is full.
-const MOST_HELD: usize = 64 * 1024 * 1024;
 
 /// The rules and the journal of one broker.
 #[derive(Default)]
@@ -40,8 +39,8 @@ pub(crate) struct Tap {
     /// There is something to look at packets for.
     is_active: AtomicBool,
     rules: Mutex<Rules>,
-    /// Bytes of packets that are held or under way.
-    held: AtomicUsize,
+    /// Packets that are held or under way, and what is remembered of exchanges.
+    store: Store,
     journal: Journal,
     /// Each packet has a line in the log.
     prints: AtomicBool,
@@ -118,20 +117,6 @@ impl Tap {
         }
     }
 
-    /// Counts bytes that are held; whether there is room for them.
-    fn hold_bytes(&self, bytes: usize) -> bool {
-        let held = self.held.fetch_add(bytes, Ordering::Relaxed);
-        let has_room = held + bytes <= MOST_HELD;
-        if !has_room {
-            self.let_go(bytes);
-        }
-        has_room
-    }
-
-    fn let_go(&self, bytes: usize) {
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
     fn hold(
         &self,
         line: &Arc<Line>,
@@ -140,9 +125,9 @@ impl Tap {
         whose: (Option<Arc<str>>, Version),
         verdict: &Verdict,
     ) {
-        if self.hold_bytes(bytes.len()) {
+        if let Some(kept) = self.store.keep(bytes) {
             let mut rules = self.rules.lock();
-            rules.hold(line, direction, bytes, whose, verdict);
+            rules.hold(line, direction, kept, whose, verdict);
             drop(rules);
             self.hits.ring();
         }
@@ -230,10 +215,10 @@ impl Tap {
     ) -> usize {
         let taken = self.take_held(count, is_meant);
         let released = taken.len();
-        for (line, direction, bytes) in taken {
-            match line.upgrade() {
-                Some(line) => line.release(direction, bytes),
-                None => self.let_go(bytes.len()),
+        for (line, direction, kept) in taken {
+            // Where the connection has ended it is lost.
+            if let Some(line) = line.upgrade() {
+                line.release(direction, kept);
             }
         }
         released
@@ -245,18 +230,14 @@ impl Tap {
         count: usize,
         is_meant: impl Fn(&str, Option<&str>) -> bool,
     ) -> usize {
-        let taken = self.take_held(count, is_meant);
-        for (_, _, bytes) in &taken {
-            self.let_go(bytes.len());
-        }
-        taken.len()
+        self.take_held(count, is_meant).len()
     }
 
     fn take_held(
         &self,
         count: usize,
         is_meant: impl Fn(&str, Option<&str>) -> bool,
-    ) -> Vec<(Weak<Line>, Direction, Vec<u8>)> {
+    ) -> Vec<(Weak<Line>, Direction, Kept)> {
         let mut rules = self.rules.lock();
         let taken = rules.take_held(count, is_meant);
         self.settle(&rules);
@@ -269,7 +250,7 @@ impl Tap {
         self.clear_rules();
         self.discard(usize::MAX, |_, _| true);
         for line in self.lines() {
-            line.forget(self);
+            line.forget();
         }
         self.journal.clear();
     }

@@ -8,6 +8,7 @@ use crate::chance::SplitMix;
 use crate::codec::Version;
 
 use super::line::Line;
+use super::room::Kept;
 use super::rule::{Action, Direction, Match, Rule, Seen};
 
 /// Rules that there may be at a time.
@@ -84,7 +85,7 @@ struct Held {
     client: Option<Arc<str>>,
     version: Version,
     direction: Direction,
-    bytes: Vec<u8>,
+    kept: Kept,
 }
 
 /// A packet that a rule holds, as others see it.
@@ -207,7 +208,7 @@ impl Rules {
         &mut self,
         line: &Arc<Line>,
         direction: Direction,
-        bytes: &[u8],
+        kept: Kept,
         (client, version): (Option<Arc<str>>, Version),
         verdict: &Verdict,
     ) {
@@ -220,7 +221,7 @@ impl Rules {
             client,
             version,
             direction,
-            bytes: bytes.to_vec(),
+            kept,
         });
     }
 
@@ -229,13 +230,13 @@ impl Rules {
         &mut self,
         count: usize,
         is_meant: impl Fn(&str, Option<&str>) -> bool,
-    ) -> Vec<(Weak<Line>, Direction, Vec<u8>)> {
+    ) -> Vec<(Weak<Line>, Direction, Kept)> {
         let mut taken = Vec::new();
         let mut kept = VecDeque::new();
         for held in self.held.drain(..) {
             let is_his = taken.len() < count && is_meant(&held.rule, held.client.as_deref());
             match is_his {
-                true => taken.push((held.line, held.direction, held.bytes)),
+                true => taken.push((held.line, held.direction, held.kept)),
                 false => kept.push_back(held),
             }
         }
@@ -251,7 +252,7 @@ impl Rules {
             connection: held.number,
             version: held.version,
             direction: held.direction,
-            bytes: held.bytes.clone(),
+            bytes: held.kept.bytes.clone(),
         });
         infos.collect()
     }
