@@ -151,7 +151,8 @@ impl Rules {
             matches: rule.matches,
             action: Arc::new(rule.action),
             times: rule.times,
-            until: rule.expires_after.map(|time| now + time),
+            // A time that no clock reaches never comes.
+            until: rule.expires_after.and_then(|time| now.checked_add(time)),
             random: SplitMix::new(rule.seed),
             seen: 0,
             hits: 0,

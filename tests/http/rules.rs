@@ -501,6 +501,10 @@ fn rule_that_expires_is_gone() {
     client.send(PINGREQ);
     assert_eq!(client.next_packet(), Packet::Pingresp);
     assert_eq!(api.get("/v1/rules").json(), json!({ "rules": [] }));
+    let rule =
+        json!({ "name": "for ever", "do": "drop", "expires_after_seconds": 1e19, "times": 0 });
+    set(&api, &rule);
+    assert_eq!(api.get("/v1/rules/for%20ever").json()["spent"], true);
 }
 
 #[test]
