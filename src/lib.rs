@@ -80,12 +80,14 @@ pub use codec::{
 };
 pub use config::Config;
 pub use engine::timekeeper::AdvanceError;
-pub use local::{Message, Refused, Subscription};
+pub use local::{Message, Reached, Refused, Subscription};
 #[cfg(feature = "tls")]
 pub use net::ca::{Authority, CaCertificate, CertError, Issued, IssuedPem, KeyKind};
 #[cfg(feature = "tls")]
 pub use net::tls::TlsError;
 pub use server::{Addrs, BrokerClock, ConnectionEnd, Handle, Server, StartError, WaitError};
+#[cfg(feature = "http")]
+pub use server::{ClientInfo, GroupInfo, MemberInfo};
 
 /// Packet rules: what is to go wrong on the way between clients and the broker. They are set by
 /// [`Handle::rules`].

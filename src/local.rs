@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -42,6 +43,21 @@ pub struct Message {
     pub correlation_data: Option<Bytes>,
     /// User Properties in the publisher's order.
     pub user_properties: Vec<(String, String)>,
+    /// How long it is worth delivering, in seconds, of which a part counts as one; of a message that was
+    /// received, what is left of that.
+    pub expiry: Option<Duration>,
+    /// Whether the payload is said to be UTF-8.
+    pub is_utf8: bool,
+}
+
+/// Whom a message reached that this program published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reached {
+    /// Clients and subscriptions of this program with a plain filter that matches.
+    pub subscribers: usize,
+    /// Shared groups that match; one member of each gets it.
+    pub groups: usize,
 }
 
 impl Message {
@@ -57,7 +73,53 @@ impl Message {
             response_topic: None,
             correlation_data: None,
             user_properties: Vec::new(),
+            expiry: None,
+            is_utf8: false,
         }
+    }
+
+    /// The same message with a Message Expiry Interval.
+    #[must_use]
+    pub fn with_expiry(self, expiry: Duration) -> Self {
+        Self {
+            expiry: Some(expiry),
+            ..self
+        }
+    }
+
+    /// The same message with a payload that is said to be UTF-8.
+    #[must_use]
+    pub fn as_utf8(self) -> Self {
+        Self {
+            is_utf8: true,
+            ..self
+        }
+    }
+
+    /// The same message with a Content Type.
+    #[must_use]
+    pub fn with_content_type(self, content_type: impl Into<String>) -> Self {
+        Self {
+            content_type: Some(content_type.into()),
+            ..self
+        }
+    }
+
+    /// The same message with a Response Topic, and Correlation Data for the response.
+    #[must_use]
+    pub fn with_response(self, topic: impl Into<String>, correlation_data: Option<Bytes>) -> Self {
+        Self {
+            response_topic: Some(topic.into()),
+            correlation_data,
+            ..self
+        }
+    }
+
+    /// The same message with a further User Property.
+    #[must_use]
+    pub fn with_user_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.user_properties.push((name.into(), value.into()));
+        self
     }
 
     /// The same message at another QoS.
@@ -76,7 +138,7 @@ impl Message {
     }
 
     /// Publishes the message on behalf of nobody.
-    pub(crate) fn publish(&self, engine: &Engine) -> Result<(), Refused> {
+    pub(crate) fn publish(&self, engine: &Engine) -> Result<Reached, Refused> {
         let broker = &engine.broker;
         let context = broker.context(engine.clock.now());
         let mut dirty = Dirty::default();
@@ -90,7 +152,12 @@ impl Message {
                 response_topic: self.response_topic.as_deref(),
                 correlation_data: self.correlation_data.as_deref(),
                 user_properties: &self.user_properties,
-                ..MessageProperties::default()
+                // What is longer than the property can say never expires as far as anybody will know.
+                message_expiry: self.expiry.map(|time| {
+                    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+                    u32::try_from(seconds).unwrap_or(u32::MAX)
+                }),
+                payload_format_is_utf8: self.is_utf8.then_some(true),
             },
         };
         let mut publishing = broker.publish_message(&message, &context, &mut dirty)?;
@@ -99,8 +166,11 @@ impl Message {
             dirty.begin_turn();
         }
         broker.flush_all(&context, dirty);
-        publishing.reach(&broker.config().limits)?;
-        Ok(())
+        let reach = publishing.reach(&broker.config().limits)?;
+        Ok(Reached {
+            subscribers: reach.subscribers,
+            groups: reach.groups,
+        })
     }
 }
 
@@ -349,6 +419,10 @@ fn arrived(publish: &codec::Publish<'_>) -> Arrived {
                 .iter()
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
+            expiry: properties
+                .message_expiry
+                .map(|seconds| Duration::from_secs(seconds.into())),
+            is_utf8: properties.payload_format_is_utf8,
         },
     }
 }

@@ -6,6 +6,8 @@ mod journal;
 #[cfg(feature = "aws")]
 mod registry;
 mod rules;
+#[cfg(feature = "http")]
+mod views;
 mod waits;
 
 use std::collections::BTreeMap;
@@ -36,6 +38,8 @@ pub use self::clock::BrokerClock;
 pub use self::handle::Handle;
 pub use self::journal::Journal;
 pub use self::rules::Rules;
+#[cfg(feature = "http")]
+pub use self::views::{ClientInfo, GroupInfo, MemberInfo};
 pub use self::waits::{ConnectionEnd, WaitError};
 
 /// Handshakes that may wait for their next step; half of them from one address.

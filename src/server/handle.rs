@@ -10,7 +10,7 @@ use crate::aws::{authority::Authority, registry::Registry};
 use crate::broker::Dirty;
 use crate::codec::QoS;
 use crate::engine::Engine;
-use crate::local::{Message, Refused, Subscription};
+use crate::local::{Message, Reached, Refused, Subscription};
 use crate::net::Shared;
 #[cfg(feature = "tls")]
 use crate::net::ca::{CertError, IssuedPem, KeyKind, Signer};
@@ -164,12 +164,12 @@ impl Handle {
         }
     }
 
-    /// Publishes a message in this process, under the rules that hold for clients.
+    /// Publishes a message in this process, under the rules that hold for clients. Returns whom it reached.
     ///
     /// # Errors
     ///
     /// What a client would be told: a topic that is not valid or not allowed, a limit.
-    pub fn publish(&self, message: &Message) -> Result<(), Refused> {
+    pub fn publish(&self, message: &Message) -> Result<Reached, Refused> {
         message.publish(&self.shared.engine)
     }
 

@@ -14,6 +14,7 @@ mod groups;
 mod guard;
 mod health;
 mod journal;
+mod library;
 mod lists;
 mod messages;
 mod openapi;
