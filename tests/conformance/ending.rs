@@ -81,7 +81,8 @@ fn parts_of_a_packet_do_not_restart_the_keep_alive() {
     both(|version| {
         let (mut client, _) = open(version, &Connect::new(fresh("slow")).keep_alive(1));
         let before = Instant::now();
-        for byte in Publish::new(fresh("slow"), "x".repeat(30)).encode(version) {
+        // Half a minute of it, on a machine that is busy with something else.
+        for byte in Publish::new(fresh("slow"), "x".repeat(300)).encode(version) {
             client.try_send(vec![byte]);
             match client.next_within(Duration::from_millis(100)) {
                 None => {}

@@ -3,6 +3,8 @@
 import datetime
 import json
 import queue
+from urllib.parse import quote
+from urllib.request import urlopen
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -15,9 +17,11 @@ USER_PROPERTIES = [{"deviceName": "alpha"}, {"deviceCnt": "45"}]
 
 
 class Peer:
-    """An MQTT 5 client, connected until the end of the block."""
+    """An MQTT 5 client, connected until the end of the block, for the broker too."""
 
     def __init__(self, aws, client_id, session_s=0):
+        wait = f"wait={DEADLINE_S}s&connected=false"
+        self.until_gone = f"{aws.endpoint}/v1/clients/{quote(client_id, safe='')}?{wait}"
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)
         self.messages, self.events = queue.Queue(), queue.Queue()
         self.client.on_message = lambda _client, _data, message: self.messages.put(message)
@@ -35,6 +39,7 @@ class Peer:
     def __exit__(self, *_):
         self.client.disconnect()
         self.client.loop_stop()
+        urlopen(self.until_gone).close()
 
     def expect(self, event):
         check("event", self.events.get(timeout=DEADLINE_S), event)
