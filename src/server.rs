@@ -1,8 +1,13 @@
 //! A broker with its listeners, started and stopped from code.
 
 mod clock;
+#[cfg(feature = "http")]
+mod counters;
+mod expect;
 mod handle;
 mod journal;
+#[cfg(feature = "http")]
+mod messages;
 #[cfg(feature = "aws")]
 mod registry;
 mod rules;
@@ -35,6 +40,9 @@ use crate::net::{Notices, Passwords, Shared, Tasks, listener};
 use crate::time::Clock;
 
 pub use self::clock::BrokerClock;
+#[cfg(feature = "http")]
+pub use self::counters::{Deadline, Stats};
+pub use self::expect::{ClientExpectation, GroupExpectation};
 pub use self::handle::Handle;
 pub use self::journal::Journal;
 pub use self::rules::Rules;

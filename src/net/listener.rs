@@ -32,7 +32,7 @@ use super::tls;
 use super::tls_link::{self, Ending, NoHandshake};
 #[cfg(feature = "websocket")]
 use super::ws;
-use super::{Shared, tcp};
+use super::{Connection, Shared, memory, tcp};
 
 /// Connections that the kernel keeps ready for us.
 pub(super) const BACKLOG: i32 = 4096;
@@ -221,6 +221,27 @@ pub(super) fn take_unix(shared: &Arc<Shared>, stream: UnixStream, pid: Option<i3
     }
 }
 
+/// Connects a client of this process.
+///
+/// # Errors
+///
+/// `ConnectionRefused` where there is no place for it, and where no connections are taken any more.
+pub(crate) fn connect(shared: &Arc<Shared>) -> io::Result<Connection> {
+    let refused = |text| io::Error::new(io::ErrorKind::ConnectionRefused, text);
+    if shared.engine.stopping.is_cancelled() {
+        return Err(refused("the broker has stopped"));
+    }
+    let place = place(shared, &Kind::Mqtt, memory::NAME, &PeerAddr::Memory);
+    let place = place.ok_or_else(|| refused("the broker takes no further connection now"))?;
+    let since = shared.engine.clock.now().live;
+    let (connection, inbound, link) = memory::pair();
+    let facts = ConnectionFacts::new(memory::NAME, PeerAddr::Memory, None);
+    shared
+        .tasks
+        .spawn(drive_at(place, inbound, Arc::new(link), facts, since));
+    Ok(connection)
+}
+
 /// A place for a connection; one that there is none for, or that comes in an outage, is counted and logged.
 fn place(
     shared: &Arc<Shared>,
@@ -406,7 +427,6 @@ async fn enter(
 }
 
 /// Drives a connection at its place.
-#[cfg(any(feature = "doors", unix))]
 fn drive_at<I: Inbound, S: Socket>(
     place: Place,
     inbound: I,

@@ -15,6 +15,7 @@ pub(crate) mod pcapng;
 mod room;
 pub(crate) mod rule;
 pub(crate) mod rules;
+mod shown;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

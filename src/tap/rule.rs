@@ -1,10 +1,11 @@
 //! Packet rules: which packets they are for, and what is done with those.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::codec::{PacketFields, PacketType, PropertyName, PropertyValue};
+use crate::codec::{PacketFields, PacketType, PropertyName, PropertyValue, QoS};
 use crate::topic::{HashParent, matches};
 
 /// Which way a packet goes, as the broker sees it.
@@ -98,11 +99,98 @@ impl Match {
         Self { topic, ..self }
     }
 
+    /// PUBLISH packets of this QoS.
+    #[must_use]
+    pub fn qos(self, qos: QoS) -> Self {
+        let qos = Some(qos.bits());
+        Self { qos, ..self }
+    }
+
+    /// PUBLISH packets with this DUP.
+    #[must_use]
+    pub fn dup(self, dup: bool) -> Self {
+        let dup = Some(dup);
+        Self { dup, ..self }
+    }
+
+    /// PUBLISH packets with this RETAIN.
+    #[must_use]
+    pub fn retain(self, retain: bool) -> Self {
+        let retain = Some(retain);
+        Self { retain, ..self }
+    }
+
+    /// Those with this Packet Identifier.
+    #[must_use]
+    pub fn packet_id(self, packet_id: u16) -> Self {
+        let packet_id = Some(packet_id);
+        Self { packet_id, ..self }
+    }
+
+    /// Those with this Reason Code.
+    #[must_use]
+    pub fn reason(self, reason: u8) -> Self {
+        let reason = Some(reason);
+        Self { reason, ..self }
+    }
+
+    /// Those of clients that came by this listener.
+    #[must_use]
+    pub fn listener(self, listener: impl Into<String>) -> Self {
+        let listener = Some(listener.into());
+        Self { listener, ..self }
+    }
+
     /// The one of this number, from 1 on.
     #[must_use]
     pub fn nth(self, nth: u64) -> Self {
         let nth = Some(nth);
         Self { nth, ..self }
+    }
+
+    /// Every so-manieth, from 1 on.
+    #[must_use]
+    pub fn every(self, every: u64) -> Self {
+        let every = Some(every);
+        Self { every, ..self }
+    }
+
+    /// So many of them, from 0 to 1, drawn from the rule's seed.
+    #[must_use]
+    pub fn probability(self, probability: f64) -> Self {
+        let probability = Some(probability);
+        Self {
+            probability,
+            ..self
+        }
+    }
+}
+
+/// In words: `PUBLISH, topic cars/+, qos 1`.
+impl fmt::Display for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.packet_type {
+            Some(packet_type) => write!(f, "{packet_type}")?,
+            None => f.write_str("a packet")?,
+        }
+        let mut field = |name: &str, value: Option<&dyn fmt::Display>| match value {
+            Some(value) => write!(f, ", {name} {value}"),
+            None => Ok(()),
+        };
+        fn shown(value: &Option<impl fmt::Display>) -> Option<&dyn fmt::Display> {
+            value.as_ref().map(|value| value as &dyn fmt::Display)
+        }
+        field("topic", shown(&self.topic))?;
+        field("qos", shown(&self.qos))?;
+        field("dup", shown(&self.dup))?;
+        field("retain", shown(&self.retain))?;
+        field("id", shown(&self.packet_id))?;
+        let reason = self.reason.map(|reason| format!("{reason:#04x}"));
+        field("reason", shown(&reason))?;
+        field("listener", shown(&self.listener))?;
+        field("nth", shown(&self.nth))?;
+        field("every", shown(&self.every))?;
+        field("probability", shown(&self.probability))
     }
 }
 

@@ -13,6 +13,7 @@ mod data_plane;
 mod groups;
 mod guard;
 mod health;
+mod in_memory;
 mod journal;
 mod library;
 mod lists;
