@@ -144,7 +144,6 @@ pub use server::{
     Addrs, BrokerClock, ClientExpectation, ConnectionEnd, GroupExpectation, Handle, Server,
     StartError, WaitError,
 };
-#[cfg(feature = "http")]
 pub use server::{ClientInfo, Deadline, GroupInfo, MemberInfo, Stats};
 
 /// Packet rules: what is to go wrong on the way between clients and the broker. They are set by

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-#[cfg(feature = "http")]
 use std::time::Instant;
 
 use atomic_waker::AtomicWaker;
@@ -21,7 +20,6 @@ use crate::codec::{
     ReasonCode, Sender, Split, Version,
 };
 use crate::engine::Engine;
-#[cfg(feature = "http")]
 use crate::message::publication::{self, remaining_expiry};
 use crate::protocol::violation::Violation;
 
@@ -146,7 +144,6 @@ impl Message {
     }
 
     /// A message that the broker has, as it was published; of its expiry, what is left.
-    #[cfg(feature = "http")]
     pub(crate) fn of(message: &publication::Message, now: Instant) -> Self {
         let payload = Bytes::from(message.payload().to_vec());
         let bare = Self {
@@ -229,7 +226,6 @@ pub struct Refused {
 
 impl Refused {
     /// A filter that cannot be used.
-    #[cfg(feature = "http")]
     pub(crate) fn filter(text: String) -> Self {
         Self {
             reason: ReasonCode::TopicFilterInvalid,

@@ -209,9 +209,7 @@ pub(super) fn disconnect_reason(cause: &Cause, version: Version) -> &'static str
         Cause::TakenOver => "DUPLICATE_CLIENTID",
         Cause::QueueFull => "THROTTLED",
         Cause::Stopping => "SERVER_INITIATED_DISCONNECT",
-        #[cfg(any(feature = "http", test, fuzzing))]
         Cause::Kicked { .. } => "API_INITIATED_DISCONNECT",
-        #[cfg(feature = "http")]
         Cause::Outage => "CONNECTION_LOST",
     }
 }

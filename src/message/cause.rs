@@ -17,7 +17,6 @@ pub(crate) enum Initiator {
     /// The broker, by its rules.
     Broker,
     /// Whoever asked for it from outside.
-    #[cfg(any(feature = "http", test, fuzzing))]
     Operator,
     /// What the registry says of its principal.
     #[cfg(feature = "aws")]
@@ -32,7 +31,6 @@ impl Initiator {
             Self::Library => "library",
             Self::Network => "network",
             Self::Broker => "broker",
-            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Operator => "operator",
             #[cfg(feature = "aws")]
             Self::Policy => "policy",
@@ -83,13 +81,11 @@ pub(crate) enum Cause {
     #[cfg(feature = "aws")]
     WebSocketExpired,
     /// Somebody outside wanted it, with these words.
-    #[cfg(any(feature = "http", test, fuzzing))]
     Kicked {
         reason: ReasonCode,
         text: &'static str,
     },
     /// Somebody outside wanted all connections to be lost.
-    #[cfg(feature = "http")]
     Outage,
 }
 
@@ -112,9 +108,7 @@ impl Cause {
             | Self::Stopping => Initiator::Broker,
             #[cfg(feature = "aws")]
             Self::WebSocketExpired => Initiator::Broker,
-            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { .. } => Initiator::Operator,
-            #[cfg(feature = "http")]
             Self::Outage => Initiator::Operator,
             #[cfg(feature = "aws")]
             Self::Forbidden(_) | Self::AuthorizationExpired => Initiator::Policy,
@@ -141,9 +135,7 @@ impl Cause {
             Self::AuthorizationExpired => "authorization_expired",
             #[cfg(feature = "aws")]
             Self::WebSocketExpired => "websocket_expired",
-            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { .. } => "kicked",
-            #[cfg(feature = "http")]
             Self::Outage => "outage",
         }
     }
@@ -162,11 +154,9 @@ impl Cause {
             Self::Disconnect { .. } | Self::Dropped | Self::Lost(_) | Self::Stalled => None,
             #[cfg(feature = "websocket")]
             Self::WebSocketClose(_) => None,
-            #[cfg(feature = "http")]
             Self::Outage => None,
             Self::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout),
             Self::Refused { reason, .. } => Some(*reason),
-            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { reason, .. } => Some(*reason),
             #[cfg(feature = "aws")]
             Self::Forbidden(_) | Self::AuthorizationExpired => Some(ReasonCode::NotAuthorized),
@@ -188,7 +178,6 @@ impl Cause {
             #[cfg(feature = "aws")]
             Self::AuthorizationExpired => EXPIRED,
             Self::Refused { text, .. } => text,
-            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { text, .. } => text,
             _ => return None,
         };
@@ -245,11 +234,8 @@ impl fmt::Display for Cause {
             Self::TakenOver => f.write_str("taken over by another connection"),
             Self::QueueFull => f.write_str("session queue is full"),
             Self::Stopping => f.write_str("the broker is stopping"),
-            #[cfg(feature = "http")]
             Self::Outage => f.write_str("lost in an outage"),
-            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { reason, text: "" } => write!(f, "{reason}"),
-            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { reason, text } => write!(f, "{text} ({reason})"),
         }
     }

@@ -249,7 +249,6 @@ fn place(
     listener: &'static str,
     peer: &dyn Display,
 ) -> Option<Place> {
-    #[cfg(feature = "http")]
     if shared.engine.broker.has_outage() {
         shared.engine.broker.count_refused();
         tracing::debug!(%peer, listener, "refused: an outage");

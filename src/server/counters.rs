@@ -100,7 +100,7 @@ impl From<broker::Deadline> for Deadline {
     }
 }
 
-/// What it counts, with the feature `http`. Both look at every session; where there are very many, they belong on a
+/// What it counts. Both look at every session; where there are very many, they belong on a
 /// thread that may block.
 impl Handle {
     /// The counters.

@@ -11,7 +11,7 @@ use super::{Handle, WaitError};
 /// Retained messages at a time.
 const PAGE: usize = 1000;
 
-/// Messages, with the feature `http`.
+/// Messages.
 ///
 /// ```
 /// use std::time::Duration;

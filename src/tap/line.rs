@@ -253,7 +253,6 @@ impl Line {
     }
 
     /// Everything that a rule has left here ends: what was to arrive later is lost.
-    #[cfg(feature = "http")]
     pub(super) fn forget(&self) {
         {
             let mut state = self.state.lock();

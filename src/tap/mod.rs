@@ -246,7 +246,6 @@ impl Tap {
     }
 
     /// Rules, what they hold and the rows of the journal are gone.
-    #[cfg(feature = "http")]
     pub(crate) fn reset(&self) {
         self.clear_rules();
         self.discard(usize::MAX, |_, _| true);
