@@ -100,5 +100,8 @@ pub mod rules {
 /// The journal: what went over the connections lately. It is read by [`Handle::journal`].
 pub mod journal {
     pub use crate::server::Journal;
-    pub use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow, PacketRow, RowKind};
+    pub use crate::tap::journal::{
+        JournalBounds, JournalQuery, JournalRow, PacketRow, RowEnd, RowKind,
+    };
+    pub use crate::tap::tls::{HandshakeCause, HandshakeFailure, TlsAlert, TlsInfo};
 }
