@@ -93,7 +93,9 @@ pub use server::{ClientInfo, GroupInfo, MemberInfo};
 /// [`Handle::rules`].
 pub mod rules {
     pub use crate::server::Rules;
-    pub use crate::tap::rule::{Action, Changes, Direction, Injected, Match, Rule, When};
+    pub use crate::tap::rule::{
+        Action, Changes, Direction, Injected, Match, Rule, ServerDisconnect, When,
+    };
     pub use crate::tap::rules::{HeldInfo, RuleError, RuleInfo};
 }
 
