@@ -150,12 +150,17 @@ pub use server::{ClientInfo, Deadline, GroupInfo, MemberInfo, Stats};
 /// [`Handle::rules`].
 pub mod rules {
     pub use crate::server::Rules;
-    pub use crate::tap::rule::{Action, Changes, Direction, Injected, Match, Rule, When};
+    pub use crate::tap::rule::{
+        Action, Changes, Direction, Injected, Match, Rule, ServerDisconnect, When,
+    };
     pub use crate::tap::rules::{HeldInfo, RuleError, RuleInfo};
 }
 
 /// The journal: what went over the connections lately. It is read by [`Handle::journal`].
 pub mod journal {
     pub use crate::server::Journal;
-    pub use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow, PacketRow, RowKind};
+    pub use crate::tap::journal::{
+        JournalBounds, JournalQuery, JournalRow, PacketRow, RowEnd, RowKind,
+    };
+    pub use crate::tap::tls::{HandshakeCause, HandshakeFailure, TlsAlert, TlsInfo};
 }

@@ -208,7 +208,7 @@ pub(super) fn disconnect_reason(cause: &Cause, version: Version) -> &'static str
         Cause::WebSocketExpired => "WEBSOCKET_TTL_EXPIRATION",
         Cause::TakenOver => "DUPLICATE_CLIENTID",
         Cause::QueueFull => "THROTTLED",
-        Cause::Stopping => "SERVER_INITIATED_DISCONNECT",
+        Cause::Stopping | Cause::PacketRule(_) => "SERVER_INITIATED_DISCONNECT",
         Cause::Kicked { .. } => "API_INITIATED_DISCONNECT",
         Cause::Outage => "CONNECTION_LOST",
     }

@@ -71,6 +71,8 @@ pub(crate) enum Cause {
     QueueFull,
     /// The broker stops.
     Stopping,
+    /// A packet rule has the broker end it, with this Reason Code. The rule has composed its DISCONNECT.
+    PacketRule(u8),
     /// Its principal may have no connection any more, for this reason.
     #[cfg(feature = "aws")]
     Forbidden(&'static str),
@@ -105,7 +107,8 @@ impl Cause {
             | Self::Refused { .. }
             | Self::TakenOver
             | Self::QueueFull
-            | Self::Stopping => Initiator::Broker,
+            | Self::Stopping
+            | Self::PacketRule(_) => Initiator::Broker,
             #[cfg(feature = "aws")]
             Self::WebSocketExpired => Initiator::Broker,
             Self::Kicked { .. } => Initiator::Operator,
@@ -129,6 +132,7 @@ impl Cause {
             Self::TakenOver => "taken_over",
             Self::QueueFull => "queue_full",
             Self::Stopping => "stopping",
+            Self::PacketRule(_) => "packet_rule",
             #[cfg(feature = "aws")]
             Self::Forbidden(_) => "forbidden",
             #[cfg(feature = "aws")]
@@ -144,6 +148,7 @@ impl Cause {
     pub(crate) fn code(&self) -> Option<ReasonCode> {
         match self {
             Self::Disconnect { reason, .. } => Some(*reason),
+            Self::PacketRule(reason) => ReasonCode::from_u8(*reason),
             other => other.reason(),
         }
     }
@@ -151,7 +156,11 @@ impl Cause {
     /// The reason of the DISCONNECT that the client gets; `None` where it gets none.
     pub(crate) fn reason(&self) -> Option<ReasonCode> {
         match self {
-            Self::Disconnect { .. } | Self::Dropped | Self::Lost(_) | Self::Stalled => None,
+            Self::Disconnect { .. }
+            | Self::Dropped
+            | Self::Lost(_)
+            | Self::Stalled
+            | Self::PacketRule(_) => None,
             #[cfg(feature = "websocket")]
             Self::WebSocketClose(_) => None,
             Self::Outage => None,
@@ -234,6 +243,7 @@ impl fmt::Display for Cause {
             Self::TakenOver => f.write_str("taken over by another connection"),
             Self::QueueFull => f.write_str("session queue is full"),
             Self::Stopping => f.write_str("the broker is stopping"),
+            Self::PacketRule(reason) => write!(f, "disconnected by a packet rule ({reason:#04x})"),
             Self::Outage => f.write_str("lost in an outage"),
             Self::Kicked { reason, text: "" } => write!(f, "{reason}"),
             Self::Kicked { reason, text } => write!(f, "{text} ({reason})"),

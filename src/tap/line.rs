@@ -40,6 +40,8 @@ struct State {
     /// By [`Direction`].
     ways: [Way; 2],
     ending: Option<Ending>,
+    /// The broker's DISCONNECT, if it ends with one, and what the journal says of it.
+    last_words: Option<(Vec<u8>, Deed)>,
     /// The rule for which nothing is read.
     deaf_by: Option<u64>,
     /// What is left of it concerns nobody: the broker was reset.
@@ -85,6 +87,8 @@ pub(crate) enum Ending {
     Reset,
     /// Only the broker's side.
     Half,
+    /// By the broker, which says so with this reason where the version lets it.
+    Disconnect(u8),
 }
 
 /// What the owner of a connection has to do for the tap.
@@ -127,6 +131,7 @@ impl Line {
                 version: Version::V311,
                 ways: [Way::default(), Way::default()],
                 ending: None,
+                last_words: None,
                 deaf_by: None,
                 is_over: false,
                 admitted: Vec::new(),
@@ -225,6 +230,11 @@ impl Line {
                     bytes.extend_from_slice(packet);
                 }
             }
+        }
+        if let Some((packet, deed)) = state.last_words.take() {
+            let noter = self.noter(tap, now);
+            noter.note(&state, Direction::Out, &packet, Some(deed), |_| {});
+            orders.outbound.extend(packet);
         }
         orders
     }
@@ -417,6 +427,18 @@ impl Line {
             }
             Action::Close(when) => state.end(Ending::Close, *when, direction, bytes, noter, out),
             Action::Reset(when) => state.end(Ending::Reset, *when, direction, bytes, noter, out),
+            Action::Disconnect(own) => {
+                if own.when == When::After {
+                    state.arrive(direction, bytes, noter.row, out);
+                }
+                // What it had sent before arrives.
+                state.way(Direction::In).is_cut = true;
+                state.way(Direction::Out).is_cut |= direction == Direction::Out;
+                state.ending = Some(Ending::Disconnect(own.reason));
+                let packet = own.bytes(state.version);
+                state.last_words =
+                    packet.map(|packet| (packet, Deed::made(verdict, Direction::Out)));
+            }
             Action::HalfClose(when) => state.end(Ending::Half, *when, direction, bytes, noter, out),
             Action::StopReading => {
                 state.arrive(direction, bytes, noter.row, out);

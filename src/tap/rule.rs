@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::codec::{PacketFields, PacketType, PropertyName, PropertyValue, QoS};
+use crate::codec::{PacketFields, PacketType, PropertyName, PropertyValue, QoS, Version};
 use crate::topic::{HashParent, matches};
 
 /// Which way a packet goes, as the broker sees it.
@@ -235,6 +235,8 @@ pub enum Action {
     Close(When),
     /// The same by a TCP reset.
     Reset(When),
+    /// The broker ends the connection, and says why in MQTT 5. Its will is published, its session stays.
+    Disconnect(Box<ServerDisconnect>),
     /// The broker's side of the connection is closed: the client reads to the end and may go on sending.
     HalfClose(When),
     /// Nothing more is read from the connection for as long as there is the rule.
@@ -258,6 +260,7 @@ impl Action {
             Self::Answer(_) => "answer",
             Self::Close(_) => "close",
             Self::Reset(_) => "reset",
+            Self::Disconnect(_) => "disconnect",
             Self::HalfClose(_) => "half_close",
             Self::StopReading => "stop_reading",
         }
@@ -270,6 +273,7 @@ impl Action {
         match self {
             Self::Duplicate | Self::Inject { .. } | Self::StopReading => true,
             Self::Close(when) | Self::Reset(when) | Self::HalfClose(when) => *when == When::After,
+            Self::Disconnect(own) => own.when == When::After,
             Self::Hold
             | Self::Drop
             | Self::Delay(_)
@@ -290,6 +294,57 @@ pub enum When {
     Before,
     /// The packet arrives, and nothing behind it.
     After,
+}
+
+/// The DISCONNECT of a broker that ends a connection. MQTT 3.1.1 has none: the connection just ends there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerDisconnect {
+    /// The Reason Code, whether or not a server may send it.
+    pub reason: u8,
+    /// Properties, such as a Reason String, a Server Reference and User Properties.
+    pub properties: Vec<(PropertyName, PropertyValue)>,
+    /// Instead of the packet, or once it has arrived.
+    pub when: When,
+}
+
+impl ServerDisconnect {
+    /// One with this Reason Code, instead of the packet.
+    #[must_use]
+    pub fn new(reason: u8) -> Self {
+        Self {
+            reason,
+            properties: Vec::new(),
+            when: When::Before,
+        }
+    }
+
+    /// Once the packet has arrived.
+    #[must_use]
+    pub fn after(self) -> Self {
+        let when = When::After;
+        Self { when, ..self }
+    }
+
+    /// With a property besides.
+    #[must_use]
+    pub fn with_property(mut self, name: PropertyName, value: PropertyValue) -> Self {
+        self.properties.push((name, value));
+        self
+    }
+
+    /// Its bytes; `None` where the version has none.
+    pub(super) fn bytes(&self, version: Version) -> Option<Vec<u8>> {
+        if version == Version::V311 {
+            return None;
+        }
+        let mut packet = PacketFields::new(PacketType::Disconnect);
+        packet.reason = Some(self.reason);
+        for (name, value) in &self.properties {
+            packet.set_property(*name, value.clone());
+        }
+        packet.write(version)
+    }
 }
 
 /// A packet that nobody sent.

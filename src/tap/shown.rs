@@ -13,7 +13,7 @@ impl fmt::Display for JournalRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let client = self.client.as_deref().unwrap_or(&self.peer);
         match &self.what {
-            RowKind::Event { name, text } => {
+            RowKind::Event { name, text, .. } => {
                 write!(f, "{:>5} {client} {name}", self.number)?;
                 match text.is_empty() {
                     true => Ok(()),
