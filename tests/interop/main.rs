@@ -17,6 +17,7 @@
 //! | `bad_tls` | TLS listeners with a fault, and what Python's `ssl` and the AWS Common Runtime say of each |
 //! | `unix_socket` | mosquitto's programs and Paho Python over a Unix socket |
 //! | `authorizer` | custom authorizers as the AWS IoT Device SDK names them, with signed tokens and without |
+//! | `chaos` | rules, outages and clients of five libraries at random: what the broker has promised holds |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `faults` | packet rules and the journal: what Paho does about faults, and what Wireshark makes of the capture |
 //! | `fixtures` | the packages of `fixtures/`, by their own tests |
@@ -29,6 +30,7 @@ mod bad_tls;
 mod blog;
 mod bridge;
 mod broker;
+mod chaos;
 mod doors;
 mod failover;
 mod faults;
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         bad_tls::trials(),
         unix_socket::trials(),
         authorizer::trials(),
+        chaos::trials(),
         failover::trials(),
         faults::trials(),
         fixtures::trials(),
