@@ -44,6 +44,10 @@ const ROUNDS: u64 = 3;
 /// Rules that there are at a time.
 const RULES: usize = 10;
 
+/// Each thread of the broker holds back changes of what it counts, up to 10 KiB. What it leaks comes again with
+/// every reset.
+const SLACK: u64 = 40 * 1024;
+
 /// How long something takes that is sure to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -123,7 +127,7 @@ struct Run {
     /// Counts rules and messages.
     count: u64,
     /// What the broker holds while nothing happens.
-    level: Value,
+    level: u64,
     begun: Instant,
     /// Clients that had to be made anew, by library.
     revived: BTreeMap<String, u64>,
@@ -143,7 +147,8 @@ impl Run {
             "/v1/journal",
             r#"{"on": true, "rows": 500000, "bytes": 536870912}"#,
         );
-        let level = api.get("/v1/stats")["memory_bytes"].clone();
+        let level = api.get("/v1/stats")["memory_bytes"].as_u64();
+        let level = level.expect("a number");
         let mut run = Self {
             seed,
             dice: Rng::with_seed(seed),
@@ -231,7 +236,15 @@ impl Run {
 /// What goes wrong.
 impl Run {
     fn step(&mut self) {
-        match self.dice.u8(..100) {
+        let roll = self.dice.u8(..100);
+        let roll = match env::var("ROUNDEL_CHAOS_WITHOUT") {
+            Ok(without) if without.split(',').any(|range| {
+                let (from, to) = range.split_once('-').unwrap();
+                (from.parse::<u8>().unwrap()..to.parse().unwrap()).contains(&roll)
+            }) => 0,
+            _ => roll,
+        };
+        match roll {
             0..40 => self.publish(),
             40..68 => self.add_rule(),
             68..71 => self.remove_rule(),
@@ -572,11 +585,6 @@ impl Run {
         for key in zeros {
             assert_eq!(stats[key], 0, "seed {}: {key} in {stats:#}", self.seed);
         }
-        assert_eq!(
-            stats["memory_bytes"], self.level,
-            "seed {}: {stats:#}",
-            self.seed
-        );
         for (path, list) in [
             ("/v1/clients", "clients"),
             ("/v1/retained", "retained"),
@@ -589,6 +597,11 @@ impl Run {
         ] {
             let answer = self.api.get(path);
             assert_eq!(answer[list], json!([]), "seed {}: {path}", self.seed);
+        }
+        let held = stats["memory_bytes"].as_u64().unwrap_or(u64::MAX);
+        if held > self.level + SLACK {
+            let what = format!("{held} bytes are held, {} at first: {stats:#}", self.level);
+            self.fail(&what);
         }
         self.ledger.forget();
         self.fleet.listen();
@@ -624,6 +637,7 @@ impl Run {
         );
         println!("  rules acted: {:?}", figures.hits);
         println!("  excused: {:?}", figures.excused);
+        println!("  acknowledged by a client, and kept quiet: {:?}", figures.kept_quiet);
         println!("  made anew: {:?}", self.revived);
         println!("  {MOSQUITTO_PUB} and libraries said: {:#?}", self.fleet.notes);
     }

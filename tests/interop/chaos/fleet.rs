@@ -57,6 +57,8 @@ pub(super) struct Known {
     /// CONNACKs and SUBACKs so far.
     pub(super) ups: u64,
     pub(super) subacks: u64,
+    /// How often it was stopped.
+    gone: u64,
     /// It was told to stay away.
     pub(super) is_away: bool,
     /// Topics and payloads that it got.
@@ -65,7 +67,7 @@ pub(super) struct Known {
 
 /// All clients.
 pub(super) struct Fleet {
-    port: u16,
+    pub(super) port: u16,
     workers: BTreeMap<&'static str, Process>,
     rumqttc: BTreeMap<&'static str, UnboundedSender<Order>>,
     runtime: runtime::Runtime,
@@ -248,6 +250,12 @@ impl Fleet {
                 library => self.command(library, &format!("stop {name}")),
             }
         }
+        let before: BTreeMap<_, _> = self.known.iter().map(|(name, own)| (*name, own.gone)).collect();
+        let are_gone = self.until(Duration::from_secs(20), |known| {
+            let is_gone = |name: &&str| library(name) == "mosquitto" || known[*name].gone > before[*name];
+            NAMES.iter().all(is_gone)
+        });
+        assert!(are_gone, "workers take no commands");
     }
 
     fn command(&mut self, library: &str, line: &str) {
@@ -315,6 +323,7 @@ impl Fleet {
         match event {
             "up" => known.ups += 1,
             "suback" => known.subacks += 1,
+            "gone" => known.gone += 1,
             "got" => {
                 let topic = words.next().unwrap_or("").to_owned();
                 let text = words.nth(1).unwrap_or("").to_owned();
@@ -349,7 +358,7 @@ async fn rumqttc(
     options.set_connect_timeout(Duration::from_secs(2));
     let (client, events) = AsyncClient::builder(options).capacity(100_000).build();
     let (cut, cuts) = unbounded_channel();
-    let pump = tokio::spawn(pump(name, events, cuts, tell));
+    let pump = tokio::spawn(pump(name, events, cuts, tell.clone()));
     while let Some(order) = orders.recv().await {
         // What a library refuses to take shows in what it does.
         match order {
@@ -370,6 +379,9 @@ async fn rumqttc(
         }
     }
     pump.abort();
+    // It ends by that.
+    let _ = pump.await;
+    let _ = tell.send((0, format!("gone {name}")));
 }
 
 async fn pump(

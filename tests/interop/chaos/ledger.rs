@@ -22,8 +22,7 @@ pub(super) struct Ledger {
     messages: BTreeMap<Key, Message>,
     turns: Vec<Turns>,
     pub(super) wrong: Vec<String>,
-    /// Hand-overs of what a connection had, which has to have ended: the row of that may come behind it.
-    suspects: Vec<(u64, String)>,
+    suspects: Vec<Suspect>,
     pub(super) figures: Figures,
     /// The last rows, for a report.
     number: u64,
@@ -47,12 +46,25 @@ pub(super) struct Figures {
     pub(super) hits: BTreeMap<String, u64>,
 }
 
+/// A hand-over that is wrong unless one of these connections was ending: the row of that is written behind the
+/// hand-overs that come of it.
+struct Suspect {
+    row: u64,
+    connections: Vec<u64>,
+    what: String,
+}
+
+/// So many rows behind.
+const BEHIND: u64 = 100;
+
 #[derive(Default)]
 struct Session {
     /// Granted QoS and the row of the SUBACK, by filter.
     granted: BTreeMap<String, (u64, u64)>,
     /// Exchanges that are open towards the client.
     open: HashMap<u64, Key>,
+    /// Messages that the client has acknowledged by itself.
+    acknowledged: HashSet<Key>,
     /// Identifiers that a rule has used: client and broker may understand them differently.
     spoiled: HashSet<u64>,
     /// Why a message may not have reached the program behind the client.
@@ -260,7 +272,10 @@ impl Ledger {
                 if let Some(known) = self.connections.get_mut(&connection) {
                     known.has_ended = true;
                 }
-                self.suspects.retain(|(own, _)| *own != connection);
+                let number = self.number;
+                self.suspects.retain(|own| {
+                    own.row + BEHIND < number || !own.connections.contains(&connection)
+                });
                 if library(client) == "mosquitto" {
                     // Its program may be another one next, without a memory.
                     self.doubt_open(client, "the program ended in the middle of an exchange");
@@ -327,6 +342,10 @@ impl Ledger {
                     self.spoil(row.client, id);
                 }
                 let reason = row.packet["reason"].as_u64().unwrap_or(0);
+                if !row.is_artificial() && reason < 0x80 {
+                    let session = self.session(row.client);
+                    session.acknowledged.extend(session.open.get(&id).cloned());
+                }
                 if kind != "PUBREC" || reason >= 0x80 {
                     self.session(row.client).open.remove(&id);
                 }
@@ -502,7 +521,11 @@ impl Ledger {
                 if former.is_acknowledged {
                     self.wrong.push(format!("{what}, and has acknowledged it"));
                 } else if !is_gone {
-                    self.suspects.push((former.connection, what));
+                    self.suspects.push(Suspect {
+                        row: row.number,
+                        connections: vec![former.connection],
+                        what,
+                    });
                 }
             }
         }
@@ -533,14 +556,20 @@ impl Ledger {
         self.figures.turns += 1;
         let is_exact = round.len() == members && round.iter().all(|name| turns.present.contains_key(*name));
         if !is_exact {
-            self.wrong.push(format!(
-                "row {}: turns of group {}: {:?} of {:?}",
-                row.number,
-                turns.share,
-                turns.order,
-                turns.present.keys()
-            ));
+            let passed = turns.present.iter().filter(|(name, _)| !round.contains(name));
+            let suspect = Suspect {
+                row: row.number,
+                connections: passed.map(|(_, connection)| *connection).collect(),
+                what: format!(
+                    "row {}: turns of group {}: {:?} of {:?}",
+                    row.number,
+                    turns.share,
+                    turns.order,
+                    turns.present.keys()
+                ),
+            };
             turns.order.clear();
+            self.suspects.push(suspect);
         }
     }
 
@@ -592,9 +621,10 @@ impl Ledger {
             }
         }
         let suspects = std::mem::take(&mut self.suspects);
-        self.wrong.extend(suspects.into_iter().map(|(_, what)| what));
+        self.wrong.extend(suspects.into_iter().map(|own| own.what));
         for session in self.sessions.values_mut() {
             session.excuses.clear();
+            session.acknowledged.clear();
             session.doubt = None;
         }
         self.connections.retain(|_, own| !own.has_ended);
@@ -622,14 +652,15 @@ impl Ledger {
             *self.figures.excused.entry(why.to_owned()).or_default() += 1;
             return;
         }
-        let sent: Vec<_> = message.sent.iter().map(String::as_str).collect();
-        let was_sent = clients.iter().any(|client| sent.contains(client));
-        if was_sent {
-            let libraries = clients.iter().filter(|client| sent.contains(client));
-            for client in libraries {
-                *self.figures.kept_quiet.entry(library(client).to_owned()).or_default() += 1;
-            }
+        let quiet = clients.iter().find(|client| {
+            let session = self.sessions.get(**client);
+            session.is_some_and(|own| own.acknowledged.contains(key))
+        });
+        if let Some(client) = quiet {
+            *self.figures.kept_quiet.entry(library(client).to_owned()).or_default() += 1;
+            return;
         }
+        let sent: Vec<_> = message.sent.iter().map(String::as_str).collect();
         self.wrong.push(format!(
             "{key:?} was acknowledged and has not reached {clients:?}; it was sent to {sent:?}"
         ));

@@ -41,9 +41,20 @@ function open(id, clean) {
   return client;
 }
 
+function forget(id) {
+  const client = CLIENTS.get(id);
+  if (client) {
+    client.removeAllListeners('message');
+    client.removeAllListeners('connect');
+    client.stream.destroy();
+    client.end(true);
+    CLIENTS.delete(id);
+  }
+}
+
 const COMMANDS = {
   open(id, clean) {
-    COMMANDS.stop(id);
+    forget(id);
     CLIENTS.set(id, open(id, clean));
   },
   sub(id, qos, ...filters) {
@@ -62,14 +73,8 @@ const COMMANDS = {
   leave: (id) => CLIENTS.get(id).end(false, { reasonCode: 0 }),
   back: (id) => CLIENTS.get(id).reconnect(),
   stop(id) {
-    const client = CLIENTS.get(id);
-    if (client) {
-      client.removeAllListeners('message');
-      client.removeAllListeners('connect');
-      client.stream.destroy();
-      client.end(true);
-      CLIENTS.delete(id);
-    }
+    forget(id);
+    say('gone', id);
   },
 };
 

@@ -17,6 +17,7 @@ Standard output, one event per line:
     suback ID                     SUBACK grants
     got ID TOPIC QOS TEXT         a message
     acked ID TEXT                 the exchange of a message is complete
+    gone ID                       the client was stopped
     note ID WORDS                 something that the library said of itself
 """
 
@@ -122,8 +123,9 @@ class Paho:
     def stop(self):
         """Ends the socket for good."""
         self._client.on_disconnect = self._client.on_message = None
-        self._client.reconnect_delay_set(1000, 1000)
         self.cut()
+        # The thread would connect again, also from between two attempts.
+        self._client.disconnect()
 
 
 class AwsCrt:
@@ -205,7 +207,9 @@ class AwsCrt:
 
     def stop(self):
         """Closes the socket for good."""
+        self._stopped.clear()
         self._client.stop()
+        self._stopped.wait(2)
 
 
 CLIENTS = {}
@@ -217,7 +221,9 @@ def carry_out(command, name, *rest):
         former = CLIENTS.pop(name, None)
         if former is not None:
             former.stop()
-        if command == "open":
+        if command == "stop":
+            say("gone", name)
+        else:
             CLIENTS[name] = {"paho": Paho, "awscrt": AwsCrt}[ARGS.library](name, rest[0] == "1")
         return
     client = CLIENTS[name]
