@@ -85,10 +85,20 @@ impl Broker {
         let mut command = Command::new(binary());
         without_settings(&mut command);
         command.args(["serve", "--profile", "standard", "--ready", "json"]);
-        command.args(["--mqtt-port", "0", "--http-port", "0", "--mqtts-port", "off"]);
+        command.args([
+            "--mqtt-port",
+            "0",
+            "--http-port",
+            "0",
+            "--mqtts-port",
+            "off",
+        ]);
         command.args(["--die-with-parent", "--journal", "--log", "info"]);
         command.arg("--certs").arg(folder.path());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log);
         let mut child = command.spawn().expect("the broker starts");
         let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let line = lines.next().and_then(Result::ok).expect("the ready line");
@@ -97,7 +107,9 @@ impl Broker {
             let address = ready["listeners"][name].as_str();
             address.expect("the listener is on").to_owned()
         };
-        let port = address("mqtt").rsplit_once(':').map(|(_, port)| port.parse());
+        let port = address("mqtt")
+            .rsplit_once(':')
+            .map(|(_, port)| port.parse());
         let port = port.and_then(Result::ok).expect("a port");
         (Self { child, folder }, port, address("http"))
     }
@@ -238,10 +250,14 @@ impl Run {
     fn step(&mut self) {
         let roll = self.dice.u8(..100);
         let roll = match env::var("ROUNDEL_CHAOS_WITHOUT") {
-            Ok(without) if without.split(',').any(|range| {
-                let (from, to) = range.split_once('-').unwrap();
-                (from.parse::<u8>().unwrap()..to.parse().unwrap()).contains(&roll)
-            }) => 0,
+            Ok(without)
+                if without.split(',').any(|range| {
+                    let (from, to) = range.split_once('-').unwrap();
+                    (from.parse::<u8>().unwrap()..to.parse().unwrap()).contains(&roll)
+                }) =>
+            {
+                0
+            }
             _ => roll,
         };
         match roll {
@@ -304,7 +320,8 @@ impl Run {
         let spent = rules.iter().filter(|rule| rule["spent"] == true);
         let surplus = rules.iter().take(rules.len().saturating_sub(RULES));
         for rule in spent.chain(surplus) {
-            self.api.call("DELETE", &format!("/v1/rules/{}", rule["id"]), "");
+            self.api
+                .call("DELETE", &format!("/v1/rules/{}", rule["id"]), "");
         }
     }
 
@@ -320,7 +337,11 @@ impl Run {
     }
 
     fn let_go(&mut self) {
-        let what = if self.dice.u8(..3) > 0 { "release" } else { "discard" };
+        let what = if self.dice.u8(..3) > 0 {
+            "release"
+        } else {
+            "discard"
+        };
         let n = self.dice.u8(1..6);
         self.note(format!("{what} {n}"));
         self.api.json("POST", &format!("/v1/held/{what}?n={n}"), "");
@@ -378,7 +399,11 @@ impl Run {
     fn settle(&mut self) {
         self.note("settle");
         self.api.json("DELETE", "/v1/rules", "");
-        let what = if self.dice.bool() { "release" } else { "discard" };
+        let what = if self.dice.bool() {
+            "release"
+        } else {
+            "discard"
+        };
         self.api.json("POST", &format!("/v1/held/{what}"), "");
         self.read_journal();
         let misled = self.ledger.misled();
@@ -424,9 +449,16 @@ impl Run {
                 self.ledger.doubt(name, "the client was made anew");
                 self.fleet.open(name, false);
             }
-            let ups = if attempt == 0 { ups } else { self.fleet.known[name].ups };
+            let ups = if attempt == 0 {
+                ups
+            } else {
+                self.fleet.known[name].ups
+            };
             if library(name) == "mosquitto" {
-                let filter = fleet::filters(name).pop().unwrap_or_default().replace('/', "%2F");
+                let filter = fleet::filters(name)
+                    .pop()
+                    .unwrap_or_default()
+                    .replace('/', "%2F");
                 let filter = filter.replace('#', "%23").replace('$', "%24");
                 let path = format!("/v1/subscriptions?client={name}&filter={filter}&wait=5s");
                 if self.api.call("GET", &path, "").0 == 200 {
@@ -439,7 +471,10 @@ impl Run {
             }
             let subacks = self.fleet.known[name].subacks;
             self.fleet.subscribe(name);
-            if self.fleet.until(RETURN, |known| known[name].subacks > subacks) {
+            if self
+                .fleet
+                .until(RETURN, |known| known[name].subacks > subacks)
+            {
                 return;
             }
         }
@@ -466,7 +501,8 @@ impl Run {
         for attempt in 0..3 {
             let is_there = self.fleet.until(PATIENCE / 4, |known| {
                 let all = known.values();
-                all.into_iter().all(|own| marks.iter().all(|mark| own.got.contains(mark)))
+                all.into_iter()
+                    .all(|own| marks.iter().all(|mark| own.got.contains(mark)))
             });
             if is_there {
                 return;
@@ -489,7 +525,9 @@ impl Run {
             // Who does not publish or does not read any more is made anew, and says it again.
             let silent = marks.clone();
             for (name, (topic, text)) in NAMES.iter().zip(silent) {
-                let has_none = missing.iter().any(|(own, all)| own == name && all.len() > 2);
+                let has_none = missing
+                    .iter()
+                    .any(|(own, all)| own == name && all.len() > 2);
                 let is_unheard = missing
                     .iter()
                     .filter(|(_, all)| all.contains(&(topic.clone(), text.clone())))
@@ -536,7 +574,8 @@ impl Run {
             let members = group["members"].as_array().map_or(0, Vec::len);
             let present = NAMES.iter().filter(|name| {
                 let full = GROUPS.iter().filter(|(own, _, _)| *own == share);
-                full.into_iter().any(|(_, _, number)| name.ends_with(number))
+                full.into_iter()
+                    .any(|(_, _, number)| name.ends_with(number))
             });
             assert_eq!(members, present.count(), "{group:#}");
         }
@@ -554,7 +593,10 @@ impl Run {
             for line in text.lines() {
                 let row: Value = serde_json::from_str(line).expect("JSON");
                 let number = row["number"].as_u64().expect("a number");
-                assert!(number == self.read + 1 || self.read == 0, "rows are missing");
+                assert!(
+                    number == self.read + 1 || self.read == 0,
+                    "rows are missing"
+                );
                 self.read = number;
                 self.ledger.read(&row);
                 self.kept.push(line.to_owned());
@@ -574,13 +616,25 @@ impl Run {
                 let clients = self.api.get("/v1/clients?limit=100");
                 self.fail(&format!("somebody does not go: {clients:#}"));
             }
-            self.api.call("GET", "/v1/journal/wait?event=disconnected&timeout=50ms", "");
+            self.api.call(
+                "GET",
+                "/v1/journal/wait?event=disconnected&timeout=50ms",
+                "",
+            );
         }
         self.api.json("POST", "/v1/reset", "");
         let stats = self.api.get("/v1/stats");
         let zeros = [
-            "clients_connected", "sessions", "subscriptions", "groups", "retained", "queued",
-            "in_flight", "group_queued", "packets_received", "messages_dropped",
+            "clients_connected",
+            "sessions",
+            "subscriptions",
+            "groups",
+            "retained",
+            "queued",
+            "in_flight",
+            "group_queued",
+            "packets_received",
+            "messages_dropped",
         ];
         for key in zeros {
             assert_eq!(stats[key], 0, "seed {}: {key} in {stats:#}", self.seed);
@@ -612,7 +666,9 @@ impl Run {
         let (status, text) = self.api.call("GET", "/healthz", "");
         assert_eq!(status, 200, "{text}");
         let log = self.broker.log();
-        let bad = log.lines().find(|line| line.contains("ERROR") || line.contains("panicked"));
+        let bad = log
+            .lines()
+            .find(|line| line.contains("ERROR") || line.contains("panicked"));
         if let Some(line) = bad {
             self.fail(&format!("the broker logged: {line}"));
         }
@@ -637,8 +693,14 @@ impl Run {
         );
         println!("  rules acted: {:?}", figures.hits);
         println!("  excused: {:?}", figures.excused);
-        println!("  acknowledged by a client, and kept quiet: {:?}", figures.kept_quiet);
+        println!(
+            "  acknowledged by a client, and kept quiet: {:?}",
+            figures.kept_quiet
+        );
         println!("  made anew: {:?}", self.revived);
-        println!("  {MOSQUITTO_PUB} and libraries said: {:#?}", self.fleet.notes);
+        println!(
+            "  {MOSQUITTO_PUB} and libraries said: {:#?}",
+            self.fleet.notes
+        );
     }
 }

@@ -20,6 +20,7 @@
 //! | `chaos` | rules, outages and clients of five libraries at random: what the broker has promised holds |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `faults` | packet rules and the journal: what Paho does about faults, and what Wireshark makes of the capture |
+//! | `rumqttc_faults` | rumqttc under each packet rule, in both protocol versions |
 //! | `fixtures` | the packages of `fixtures/`, by their own tests |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
 //! | `matrix` | every client: QoS 0, 1, 2, shared, will, retained, resume, over every transport |
@@ -40,6 +41,7 @@ mod mosquitto;
 mod process;
 mod report;
 mod rumqttc;
+mod rumqttc_faults;
 mod script;
 mod sdk;
 mod sdk_page;
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         chaos::trials(),
         failover::trials(),
         faults::trials(),
+        rumqttc_faults::trials(),
         fixtures::trials(),
         bridge::trials(),
         matrix::trials(),

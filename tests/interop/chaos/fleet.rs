@@ -9,8 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rumqttc_v5::{
-    AsyncClient, ConnectReturnCode, Event, EventLoop, MqttOptions,
-    Packet, PublishOptions, QoS,
+    AsyncClient, ConnectReturnCode, Event, EventLoop, MqttOptions, Packet, PublishOptions, QoS,
 };
 use tokio::runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -23,7 +22,14 @@ const KEEP_ALIVE: u16 = 3;
 
 /// Who is in the run. Those of one number are in the same groups.
 pub(super) const NAMES: [&str; 9] = [
-    "paho-0", "awscrt-0", "mqttjs-0", "rumqttc-0", "mosquitto-0", "paho-1", "awscrt-1", "mqttjs-1",
+    "paho-0",
+    "awscrt-0",
+    "mqttjs-0",
+    "rumqttc-0",
+    "mosquitto-0",
+    "paho-1",
+    "awscrt-1",
+    "mqttjs-1",
     "rumqttc-1",
 ];
 
@@ -32,13 +38,18 @@ pub(super) const MOSQUITTO_PUB: &str = "mosquitto-pub";
 pub(super) const MOSQUITTO_TOPIC: &str = "p/mosquitto";
 
 /// Shared groups: name, filter, and the number of their members.
-pub(super) const GROUPS: [(&str, &str, &str); 3] =
-    [("a", "ga/#", "-0"), ("b", "gb/#", "-1"), ("c", "gb/#", "-0")];
+pub(super) const GROUPS: [(&str, &str, &str); 3] = [
+    ("a", "ga/#", "-0"),
+    ("b", "gb/#", "-1"),
+    ("c", "gb/#", "-0"),
+];
 
 /// What a client subscribes to, at QoS 2 if it has that.
 pub(super) fn filters(name: &str) -> Vec<String> {
     let mut filters = vec!["p/#".to_owned(), "m/#".to_owned()];
-    let groups = GROUPS.iter().filter(|(_, _, number)| name.ends_with(number));
+    let groups = GROUPS
+        .iter()
+        .filter(|(_, _, number)| name.ends_with(number));
     filters.extend(groups.map(|(share, filter, _)| format!("$share/{share}/{filter}")));
     if name.ends_with("-1") {
         filters.extend(["keep/#".to_owned(), "will/#".to_owned()]);
@@ -205,7 +216,10 @@ impl Fleet {
             }
             library => {
                 let retain = u8::from(retain);
-                self.command(library, &format!("pub {name} {topic} {qos} {retain} {text}"));
+                self.command(
+                    library,
+                    &format!("pub {name} {topic} {qos} {retain} {text}"),
+                );
             }
         }
     }
@@ -250,9 +264,14 @@ impl Fleet {
                 library => self.command(library, &format!("stop {name}")),
             }
         }
-        let before: BTreeMap<_, _> = self.known.iter().map(|(name, own)| (*name, own.gone)).collect();
+        let before: BTreeMap<_, _> = self
+            .known
+            .iter()
+            .map(|(name, own)| (*name, own.gone))
+            .collect();
         let are_gone = self.until(Duration::from_secs(20), |known| {
-            let is_gone = |name: &&str| library(name) == "mosquitto" || known[*name].gone > before[*name];
+            let is_gone =
+                |name: &&str| library(name) == "mosquitto" || known[*name].gone > before[*name];
             NAMES.iter().all(is_gone)
         });
         assert!(are_gone, "workers take no commands");

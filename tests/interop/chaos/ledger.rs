@@ -23,6 +23,8 @@ pub(super) struct Ledger {
     turns: Vec<Turns>,
     pub(super) wrong: Vec<String>,
     suspects: Vec<Suspect>,
+    /// Messages of groups that went with the session of a member.
+    given_up: HashSet<Key>,
     pub(super) figures: Figures,
     /// The last rows, for a report.
     number: u64,
@@ -63,6 +65,8 @@ struct Session {
     granted: BTreeMap<String, (u64, u64)>,
     /// Exchanges that are open towards the client.
     open: HashMap<u64, Key>,
+    /// Those of them that were sent at QoS 2.
+    exact: HashSet<Key>,
     /// Messages that the client has acknowledged by itself.
     acknowledged: HashSet<Key>,
     /// Identifiers that a rule has used: client and broker may understand them differently.
@@ -81,6 +85,8 @@ struct Connection {
     /// The broker may read, or the client may have read, what nobody sent.
     is_garbled_in: bool,
     is_garbled_out: bool,
+    /// It got something that its client did not send, which may have ended it: what follows may not be looked at.
+    is_doubtful: bool,
     /// A rule is ending it: what goes on has no rows.
     is_cut: bool,
     has_ended: bool,
@@ -161,10 +167,7 @@ impl Row<'_> {
     /// It is no packet, or only a part of one.
     fn is_garbled(&self) -> bool {
         let fields = self.packet.as_object().map_or(0, serde_json::Map::len);
-        let is_bare = matches!(
-            self.kind(),
-            "PINGREQ" | "PINGRESP" | "DISCONNECT" | "AUTH"
-        );
+        let is_bare = matches!(self.kind(), "PINGREQ" | "PINGRESP" | "DISCONNECT" | "AUTH");
         (fields < 2 && !is_bare) || self.action.starts_with("truncate")
     }
 }
@@ -260,9 +263,10 @@ impl Ledger {
         match event {
             "connected" => {
                 for turns in &mut self.turns {
-                    let is_member = self.sessions.get(client).is_some_and(|session| {
-                        session.granted.contains_key(&turns.full_filter())
-                    });
+                    let is_member = self
+                        .sessions
+                        .get(client)
+                        .is_some_and(|session| session.granted.contains_key(&turns.full_filter()));
                     if is_member {
                         turns.present.insert(client.to_owned(), connection);
                     }
@@ -309,6 +313,7 @@ impl Ledger {
             self.connection(row).is_garbled_in = true;
             return self.doubt_open(row.client, "the broker read garbled bytes");
         }
+        self.connection(row).is_doubtful |= row.is_artificial();
         match row.kind() {
             "CONNECT" => {
                 let maximum = row.packet["properties"]["receive_maximum"].as_u64();
@@ -336,6 +341,8 @@ impl Ledger {
                     known.subscribes.insert(id, is_own.then_some(filters));
                 }
             }
+            // What a client sends behind it is not for anybody.
+            "DISCONNECT" => self.connection(row).has_ended = true,
             kind @ ("PUBACK" | "PUBREC" | "PUBCOMP") => {
                 let Some(id) = row.id() else { return };
                 if row.is_artificial() {
@@ -349,7 +356,8 @@ impl Ledger {
                 if kind != "PUBREC" || reason >= 0x80 {
                     self.session(row.client).open.remove(&id);
                 }
-                if kind != "PUBCOMP" && !row.is_artificial() {
+                let known = self.connection(row);
+                if kind != "PUBCOMP" && !(known.is_doubtful || known.is_garbled_in) {
                     self.acknowledge(row, id);
                 }
             }
@@ -380,7 +388,10 @@ impl Ledger {
             }
         }
         let text = row.packet["payload"].as_str().unwrap_or("").to_owned();
-        (topic.replace([' ', '\n'], "_"), text.replace([' ', '\n'], "_"))
+        (
+            topic.replace([' ', '\n'], "_"),
+            text.replace([' ', '\n'], "_"),
+        )
     }
 
     /// An identifier was in a packet that was not the other side's: what is under it is not certain.
@@ -411,6 +422,11 @@ impl Ledger {
                 self.connection(row).is_resumed = !is_new;
                 let session = self.session(row.client);
                 if is_new {
+                    // MQTT-4.8.2-5: what a member had at QoS 2 ends with its session.
+                    let open: HashSet<_> = session.open.values().cloned().collect();
+                    let given_up: Vec<_> = open.intersection(&session.exact).cloned().collect();
+                    self.given_up.extend(given_up);
+                    let session = self.session(row.client);
                     *session = Session {
                         doubt: session.doubt,
                         ..Session::default()
@@ -450,7 +466,10 @@ impl Ledger {
             // What of it holds is not known.
             return self.session(row.client).granted.clear();
         };
-        let reasons = row.packet["reasons"].as_array().cloned().unwrap_or_default();
+        let reasons = row.packet["reasons"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         for (filter, reason) in filters.into_iter().zip(reasons) {
             let qos = reason.as_u64().unwrap_or(0x80);
             let session = self.session(row.client);
@@ -487,6 +506,9 @@ impl Ledger {
                 session.excuses.entry(key.clone()).or_insert(why);
             }
             session.open.insert(id, key.clone());
+            if row.packet["qos"] == 2 {
+                session.exact.insert(key.clone());
+            }
         }
         let message = self.messages.entry(key.clone()).or_default();
         message.sent.insert(row.client.to_owned());
@@ -536,12 +558,12 @@ impl Ledger {
         // A member that may be full, or of which the journal does not know everything, may be passed by.
         let is_uncertain = |(name, connection): (&String, &u64)| {
             let known = self.connections.get(connection);
-            let open = self.sessions.get(name).map_or(0, |own| own.open.len() as u64);
+            let open = self
+                .sessions
+                .get(name)
+                .map_or(0, |own| own.open.len() as u64);
             known.is_none_or(|own| {
-                own.is_cut
-                    || own.is_garbled_in
-                    || !own.is_plain
-                    || open >= own.receive_maximum / 2
+                own.is_cut || own.is_garbled_in || !own.is_plain || open >= own.receive_maximum / 2
             })
         };
         if turns.present.iter().any(is_uncertain) {
@@ -554,9 +576,13 @@ impl Ledger {
             return;
         }
         self.figures.turns += 1;
-        let is_exact = round.len() == members && round.iter().all(|name| turns.present.contains_key(*name));
+        let is_exact =
+            round.len() == members && round.iter().all(|name| turns.present.contains_key(*name));
         if !is_exact {
-            let passed = turns.present.iter().filter(|(name, _)| !round.contains(name));
+            let passed = turns
+                .present
+                .iter()
+                .filter(|(name, _)| !round.contains(name));
             let suspect = Suspect {
                 row: row.number,
                 connections: passed.map(|(_, connection)| *connection).collect(),
@@ -599,7 +625,8 @@ impl Ledger {
             for client in NAMES {
                 let session = self.sessions.get(client);
                 let granted = session.and_then(|own| own.granted.get(&format!("{name}/#")));
-                let is_owed = granted.is_some_and(|(qos, since)| *qos > 0 && *since < message.first);
+                let is_owed =
+                    granted.is_some_and(|(qos, since)| *qos > 0 && *since < message.first);
                 if is_owed {
                     self.figures.owed += 1;
                     self.look(&key, &message, &[client], known);
@@ -615,7 +642,11 @@ impl Ledger {
                 let is_for_group = filter.starts_with(&name) && !name.is_empty();
                 if is_for_group && NAMES.iter().any(|client| is_member(&client)) {
                     self.figures.owed += 1;
-                    let all: Vec<_> = NAMES.iter().filter(|own| own.ends_with(number)).copied().collect();
+                    let all: Vec<_> = NAMES
+                        .iter()
+                        .filter(|own| own.ends_with(number))
+                        .copied()
+                        .collect();
                     self.look(&key, &message, &all, known);
                 }
             }
@@ -625,12 +656,14 @@ impl Ledger {
         for session in self.sessions.values_mut() {
             session.excuses.clear();
             session.acknowledged.clear();
+            session.exact.clear();
             session.doubt = None;
         }
         self.connections.retain(|_, own| !own.has_ended);
         for turns in &mut self.turns {
             turns.holders.clear();
         }
+        self.given_up.clear();
     }
 
     /// One of the clients has to have it.
@@ -648,7 +681,9 @@ impl Ledger {
             let session = self.sessions.get(*client)?;
             session.excuses.get(key).copied().or(session.doubt)
         });
-        if let Some(why) = excuses.into_iter().next() {
+        let is_given_up = clients.len() > 1 && self.given_up.contains(key);
+        let end = is_given_up.then_some("its member's session ended");
+        if let Some(why) = excuses.chain(end).next() {
             *self.figures.excused.entry(why.to_owned()).or_default() += 1;
             return;
         }
@@ -657,7 +692,11 @@ impl Ledger {
             session.is_some_and(|own| own.acknowledged.contains(key))
         });
         if let Some(client) = quiet {
-            *self.figures.kept_quiet.entry(library(client).to_owned()).or_default() += 1;
+            *self
+                .figures
+                .kept_quiet
+                .entry(library(client).to_owned())
+                .or_default() += 1;
             return;
         }
         let sent: Vec<_> = message.sent.iter().map(String::as_str).collect();

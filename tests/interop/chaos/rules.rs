@@ -7,13 +7,38 @@ use super::fleet::NAMES;
 
 /// Every action, as `do` has it.
 pub(super) const ACTIONS: [&str; 15] = [
-    "hold", "drop", "delay", "duplicate", "reorder", "corrupt", "truncate", "replace", "inject",
-    "answer", "close", "reset", "half_close", "stop_reading", "mute_pings",
+    "hold",
+    "drop",
+    "delay",
+    "duplicate",
+    "reorder",
+    "corrupt",
+    "truncate",
+    "replace",
+    "inject",
+    "answer",
+    "close",
+    "reset",
+    "half_close",
+    "stop_reading",
+    "mute_pings",
 ];
 
 const TYPES: [&str; 14] = [
-    "CONNECT", "CONNACK", "PUBLISH", "PUBLISH", "PUBLISH", "PUBACK", "PUBACK", "PUBREC", "PUBREL",
-    "PUBCOMP", "SUBSCRIBE", "SUBACK", "PINGREQ", "PINGRESP",
+    "CONNECT",
+    "CONNACK",
+    "PUBLISH",
+    "PUBLISH",
+    "PUBLISH",
+    "PUBACK",
+    "PUBACK",
+    "PUBREC",
+    "PUBREL",
+    "PUBCOMP",
+    "SUBSCRIBE",
+    "SUBACK",
+    "PINGREQ",
+    "PINGRESP",
 ];
 
 fn pick<'a>(dice: &mut Rng, all: &[&'a str]) -> &'a str {
@@ -34,7 +59,17 @@ pub(super) fn rule(dice: &mut Rng, number: u64) -> Value {
     match action {
         "mute_pings" => packet_type = "",
         "answer" => {
-            packet_type = pick(dice, &["PUBLISH", "PUBLISH", "SUBSCRIBE", "PINGREQ", "CONNECT", "PUBREL"]);
+            packet_type = pick(
+                dice,
+                &[
+                    "PUBLISH",
+                    "PUBLISH",
+                    "SUBSCRIBE",
+                    "PINGREQ",
+                    "CONNECT",
+                    "PUBREL",
+                ],
+            );
             matches["direction"] = json!("in");
         }
         _ if is_so(dice, 10) => packet_type = "",
@@ -57,7 +92,10 @@ pub(super) fn rule(dice: &mut Rng, number: u64) -> Value {
     if is_so(dice, 40) {
         matches["client"] = match dice.u8(..3) {
             0 => json!(pick(dice, &NAMES)),
-            1 => json!(pick(dice, &["paho-*", "awscrt-?", "mqttjs-*", "rumqttc-?", "mosquitto-*"])),
+            1 => json!(pick(
+                dice,
+                &["paho-*", "awscrt-?", "mqttjs-*", "rumqttc-?", "mosquitto-*"]
+            )),
             _ => json!(pick(dice, &["*-0", "*-1"])),
         };
     }
@@ -180,7 +218,11 @@ fn base64(bytes: &[u8]) -> String {
         }
         for at in 0..4 {
             let digit = DIGITS[(bits >> (18 - 6 * at) & 63) as usize];
-            text.push(if at <= part.len() { char::from(digit) } else { '=' });
+            text.push(if at <= part.len() {
+                char::from(digit)
+            } else {
+                '='
+            });
         }
     }
     text
