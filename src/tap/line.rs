@@ -379,7 +379,11 @@ impl Line {
                 };
                 match kept {
                     Some(kept) => state.way(direction).overtaken = Some(kept),
-                    None => state.arrive(direction, bytes, noter.row, out),
+                    // One at a time is overtaken: this one goes on, and a row has to say so.
+                    None => {
+                        let row = noter.note_let_go(state, direction, bytes);
+                        state.arrive(direction, bytes, row, out);
+                    }
                 }
             }
             Action::Corrupt { offset, bits } => {
@@ -596,8 +600,7 @@ impl State {
     }
 
     fn note_arrival(&mut self, direction: Direction, bytes: &[u8], noter: &Noter<'_>) {
-        let deed = Deed::released(direction);
-        let row = noter.note(self, direction, bytes, Some(deed), |_| {});
+        let row = noter.note_let_go(self, direction, bytes);
         self.admit(direction, bytes, row);
     }
 
@@ -653,6 +656,12 @@ impl Noter<'_> {
             fill(&mut entry);
             entry
         })
+    }
+
+    /// Writes a row for a packet that goes on after all.
+    fn note_let_go(&self, state: &State, direction: Direction, bytes: &[u8]) -> u64 {
+        let deed = Deed::released(direction);
+        self.note(state, direction, bytes, Some(deed), |_| {})
     }
 
     /// Writes a row for a packet that a rule has made.

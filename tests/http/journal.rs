@@ -196,6 +196,30 @@ fn deliveries_are_linked_to_what_they_came_of() {
     assert_eq!(column(&acks, "/answers"), numbers[..2]);
 }
 
+/// One packet at a time is overtaken. What a rule wants to have overtaken besides goes on at once, and the
+/// journal has it on the wire, in the order of the wire.
+#[test]
+fn packets_that_are_reordered_are_on_the_wire_once_each() {
+    let api = api();
+    let mut sub = api.connect("sub");
+    sub.subscribe("t", 0);
+    let rule = json!({
+        "match": { "type": "PUBLISH", "direction": "out", "client": "sub" },
+        "do": "reorder",
+    });
+    api.post("/v1/rules", &rule.to_string()).json_with(201);
+    let mut publisher = api.connect("pub");
+    for payload in ["one", "two", "three", "four"] {
+        publisher.publish("t", payload, 0);
+    }
+    let received = sub.receive_texts(4);
+    let found = wait(&api, "type=PUBLISH&client=sub", 8);
+    let on_wire: Vec<_> = found.iter().filter(|row| row["on_wire"] == true).collect();
+    let payloads = on_wire.iter().map(|row| row["packet"]["payload"].as_str());
+    let payloads: Vec<_> = payloads.flatten().collect();
+    assert_eq!(payloads, received);
+}
+
 #[test]
 fn wait_ends_when_it_is_true_and_absence_when_it_is_not() {
     let api = api();
