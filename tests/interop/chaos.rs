@@ -408,8 +408,8 @@ impl Run {
         self.read_journal();
         let misled = self.ledger.misled();
         self.fleet.listen();
+        let ups = NAMES.map(|name| self.fleet.known[name].ups);
         for name in NAMES {
-            let ups = self.fleet.known[name].ups;
             if misled.contains(&name) {
                 // It takes its session for another one. What it has of that is gone with it.
                 let path = format!("/v1/clients/{name}?session=true");
@@ -423,6 +423,8 @@ impl Run {
                 let path = format!("/v1/clients/{name}");
                 self.api.call("DELETE", &path, "");
             }
+        }
+        for (name, ups) in NAMES.into_iter().zip(ups) {
             self.come_back(name, ups);
         }
         self.mark();

@@ -71,6 +71,9 @@ struct Session {
     acknowledged: HashSet<Key>,
     /// Identifiers that a rule has used: client and broker may understand them differently.
     spoiled: HashSet<u64>,
+    /// Identifiers under which the broker may have a message of QoS 2 that is not the client's: it takes the
+    /// client's for the same one.
+    foreign: HashSet<u64>,
     /// Why a message may not have reached the program behind the client.
     excuses: BTreeMap<Key, &'static str>,
     /// Why that is so for all of this round.
@@ -305,6 +308,15 @@ impl Ledger {
     }
 
     fn from_client(&mut self, row: &Row<'_>) {
+        if row.packet["qos"] == 2
+            && let Some(id) = row.id()
+        {
+            let is_garbled = self.connection(row).is_garbled_in;
+            let is_changed = matches!(row.did, "corrupt" | "truncate" | "replace");
+            if is_garbled || is_changed || row.is_artificial() {
+                self.session(row.client).foreign.insert(id);
+            }
+        }
         // Nothing is done with what is read behind the end.
         if !row.passes() || self.connection(row).has_ended {
             return;
@@ -447,10 +459,19 @@ impl Ledger {
                 let Some(key) = key.filter(|_| !known.is_garbled_in && !is_refused) else {
                     return;
                 };
+                let foreign = &self.session(row.client).foreign;
+                if row.kind() == "PUBREC" && row.id().is_some_and(|id| foreign.contains(&id)) {
+                    return;
+                }
                 let message = self.messages.entry(key).or_default();
                 if !message.is_promised && message.first > 0 {
                     message.is_promised = true;
                     self.figures.promised += 1;
+                }
+            }
+            "PUBCOMP" => {
+                if let Some(id) = row.id() {
+                    self.session(row.client).foreign.remove(&id);
                 }
             }
             "PUBLISH" => self.published(row),
