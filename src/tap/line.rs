@@ -322,6 +322,16 @@ impl Line {
         let verdict = tap.judge(&seen, now);
         let mut noter = self.noter(tap, now);
         noter.cause = cause;
+        if let Some(verdict) = &verdict
+            && let Action::Inject {
+                packet,
+                before: true,
+            } = &*verdict.action
+        {
+            // It goes first, and so does its row.
+            let injected = write(packet, state.version, None).unwrap_or_default();
+            state.arrive_changed(direction, &injected, verdict, &noter, out);
+        }
         let deed = verdict.as_ref().map(|verdict| Deed::of(verdict, direction));
         let row = noter.note(&state, direction, frame.bytes, deed, |entry| {
             entry.answers = state.answered(direction, frame.packet_type, glance.packet_id);
@@ -403,15 +413,12 @@ impl Line {
                 let changed = changed.as_deref().unwrap_or(bytes);
                 state.arrive_changed(direction, changed, verdict, noter, out);
             }
-            Action::Inject { packet, before } => {
+            // What goes before it has gone.
+            Action::Inject { before: true, .. } => state.arrive(direction, bytes, noter.row, out),
+            Action::Inject { packet, .. } => {
                 let injected = write(packet, state.version, None).unwrap_or_default();
-                if !before {
-                    state.arrive(direction, bytes, noter.row, out);
-                }
+                state.arrive(direction, bytes, noter.row, out);
                 state.arrive_changed(direction, &injected, verdict, noter, out);
-                if *before {
-                    state.arrive(direction, bytes, noter.row, out);
-                }
             }
             Action::Answer(packet) => {
                 let id = Glance::at(frame, state.version).packet_id;

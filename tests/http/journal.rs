@@ -196,6 +196,33 @@ fn deliveries_are_linked_to_what_they_came_of() {
     assert_eq!(column(&acks, "/answers"), numbers[..2]);
 }
 
+/// Rows, and what Wireshark makes of them, are in the order of the wire.
+#[test]
+fn packet_that_is_injected_before_another_has_its_row_before_it() {
+    let api = api();
+    let mut client = api.connect("a");
+    for (when, order) in [
+        ("before", ["PUBLISH", "PINGRESP"]),
+        ("after", ["PINGRESP", "PUBLISH"]),
+    ] {
+        let since = api.get("/v1/journal?limit=0").json()["last"].clone();
+        let rule = json!({
+            "match": { "type": "PINGRESP" },
+            "do": "inject",
+            "when": when,
+            "packet": { "type": "PUBLISH", "topic": "t", "payload": when },
+            "times": 1,
+        });
+        api.post("/v1/rules", &rule.to_string()).json_with(201);
+        client.send(PINGREQ);
+        let received = [client.next_packet(), client.next_packet()];
+        let is_first = matches!(received[0], Packet::Publish(_));
+        assert_eq!(is_first, when == "before", "{received:?}");
+        let found = rows(&api, &format!("client=a&direction=out&since={since}"));
+        assert_eq!(column(&found, "/packet/type"), order);
+    }
+}
+
 /// One packet at a time is overtaken. What a rule wants to have overtaken besides goes on at once, and the
 /// journal has it on the wire, in the order of the wire.
 #[test]
