@@ -331,6 +331,16 @@ impl Line {
         let verdict = tap.judge(&seen, now);
         let mut noter = self.noter(tap, now);
         noter.cause = cause;
+        if let Some(verdict) = &verdict
+            && let Action::Inject {
+                packet,
+                before: true,
+            } = &*verdict.action
+        {
+            // It goes first, and so does its row.
+            let injected = write(packet, state.version, None).unwrap_or_default();
+            state.arrive_changed(direction, &injected, verdict, &noter, out);
+        }
         let deed = verdict.as_ref().map(|verdict| Deed::of(verdict, direction));
         let row = noter.note(&state, direction, frame.bytes, deed, |entry| {
             entry.answers = state.answered(direction, frame.packet_type, glance.packet_id);
@@ -388,7 +398,11 @@ impl Line {
                 };
                 match kept {
                     Some(kept) => state.way(direction).overtaken = Some(kept),
-                    None => state.arrive(direction, bytes, noter.row, out),
+                    // One at a time is overtaken: this one goes on, and a row has to say so.
+                    None => {
+                        let row = noter.note_let_go(state, direction, bytes);
+                        state.arrive(direction, bytes, row, out);
+                    }
                 }
             }
             Action::Corrupt { offset, bits } => {
@@ -408,15 +422,12 @@ impl Line {
                 let changed = changed.as_deref().unwrap_or(bytes);
                 state.arrive_changed(direction, changed, verdict, noter, out);
             }
-            Action::Inject { packet, before } => {
+            // What goes before it has gone.
+            Action::Inject { before: true, .. } => state.arrive(direction, bytes, noter.row, out),
+            Action::Inject { packet, .. } => {
                 let injected = write(packet, state.version, None).unwrap_or_default();
-                if !before {
-                    state.arrive(direction, bytes, noter.row, out);
-                }
+                state.arrive(direction, bytes, noter.row, out);
                 state.arrive_changed(direction, &injected, verdict, noter, out);
-                if *before {
-                    state.arrive(direction, bytes, noter.row, out);
-                }
             }
             Action::Answer(packet) => {
                 let id = Glance::at(frame, state.version).packet_id;
@@ -617,8 +628,7 @@ impl State {
     }
 
     fn note_arrival(&mut self, direction: Direction, bytes: &[u8], noter: &Noter<'_>) {
-        let deed = Deed::released(direction);
-        let row = noter.note(self, direction, bytes, Some(deed), |_| {});
+        let row = noter.note_let_go(self, direction, bytes);
         self.admit(direction, bytes, row);
     }
 
@@ -674,6 +684,12 @@ impl Noter<'_> {
             fill(&mut entry);
             entry
         })
+    }
+
+    /// Writes a row for a packet that goes on after all.
+    fn note_let_go(&self, state: &State, direction: Direction, bytes: &[u8]) -> u64 {
+        let deed = Deed::released(direction);
+        self.note(state, direction, bytes, Some(deed), |_| {})
     }
 
     /// Writes a row for a packet that a rule has made.
