@@ -495,6 +495,27 @@ pub struct JournalRow {
     pub what: RowKind,
 }
 
+impl JournalRow {
+    /// The fields of its packet; `None` for an event, and where the packet cannot be read or only its beginning was
+    /// kept.
+    #[must_use]
+    pub fn packet(&self) -> Option<PacketFields> {
+        match &self.what {
+            RowKind::Packet(row) => row.packet(),
+            RowKind::Event { .. } => None,
+        }
+    }
+
+    /// The name of its event, such as `connected`; `None` for a packet.
+    #[must_use]
+    pub fn event(&self) -> Option<&'static str> {
+        match &self.what {
+            RowKind::Packet(_) => None,
+            RowKind::Event { name, .. } => Some(name),
+        }
+    }
+}
+
 /// What a row tells of.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -502,6 +523,7 @@ pub enum RowKind {
     /// A packet.
     Packet(PacketRow),
     /// Something that happened to the connection.
+    #[non_exhaustive]
     Event {
         /// `connected`, `disconnected`, `refused`, `subscribed`, `unsubscribed`, `handshake_failed`.
         name: &'static str,

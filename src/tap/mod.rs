@@ -10,7 +10,6 @@
 mod bell;
 pub(crate) mod journal;
 pub(crate) mod line;
-#[cfg(feature = "http")]
 pub(crate) mod pcapng;
 mod room;
 pub(crate) mod rule;

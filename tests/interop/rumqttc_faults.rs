@@ -89,7 +89,7 @@ impl Stand {
         let query = JournalQuery::from(matches.clone());
         match self.journal.wait(&query, 0, count, STEP).await {
             Ok(rows) => rows.into_iter().filter_map(packet).collect(),
-            Err(found) => panic!("{} of {count} {matches:?}\n{}", found.len(), self.tail()),
+            Err(error) => panic!("{error}\n{}", self.tail()),
         }
     }
 
@@ -130,7 +130,7 @@ impl Stand {
     fn tail(&self) -> String {
         let rows = self.journal.rows(&JournalQuery::default(), 0, 1000);
         let lines = rows.iter().map(|row| match &row.what {
-            RowKind::Event { name, text } => format!("{} {name} {text}", row.number),
+            RowKind::Event { name, text, .. } => format!("{} {name} {text}", row.number),
             RowKind::Packet(own) => format!(
                 "{} {} {:?} {:?} {:?}",
                 row.number,
