@@ -46,6 +46,7 @@ const ACTIONS = {
       else tell(id, 'subscribed', reason(granted[0]?.qos));
     });
   },
+  nothing() {},
   close(id) {
     clients.get(id).end(true);
   },

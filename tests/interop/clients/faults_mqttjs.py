@@ -56,6 +56,9 @@ class MqttJs(fault_cases.Peer):
     def subscribe(self, topic_filter, qos):
         NODE.do(self._id, "subscribe", topic_filter, qos)
 
+    def catch_up(self):
+        NODE.do(self._id, "nothing")
+
     def close(self):
         NODE.do(self._id, "close")
 
