@@ -24,6 +24,8 @@ pub(super) struct Tapped {
     pub(super) stops_reading: bool,
     /// The connection ends by a reset.
     pub(super) resets: bool,
+    /// The broker's side of it ends once everything has left.
+    half_closes: bool,
     /// Rules and the journal have seen its last words.
     pub(super) is_shown: bool,
 }
@@ -98,7 +100,7 @@ impl Turn {
     }
 
     /// Does what rules have left to do.
-    pub(super) fn obey(&mut self, broker: &Broker, context: &Context<'_>, io: &mut impl Io) {
+    pub(super) fn obey(&mut self, broker: &Broker, context: &Context<'_>) {
         let Some(line) = self.connection.facts.open_line().filter(|_| self.is_open()) else {
             return;
         };
@@ -121,7 +123,7 @@ impl Turn {
         self.tapped.stops_reading = orders.stops_reading;
         match orders.ending {
             None => {}
-            Some(Ending::Half) => io.shut_down(),
+            Some(Ending::Half) => self.tapped.half_closes = true,
             Some(Ending::Reset) => {
                 self.tapped.resets = true;
                 let cause = Cause::Lost("reset by a packet rule".into());
@@ -135,6 +137,40 @@ impl Turn {
                 self.depart(broker, Cause::PacketRule(reason), context);
             }
         }
+    }
+}
+
+impl Turn {
+    /// Ends the broker's side where a rule says so, once what was composed before has left. Returns whether
+    /// that is to be tried again in the next turn.
+    #[inline]
+    pub(super) fn half_close(
+        &mut self,
+        broker: &Broker,
+        context: &Context<'_>,
+        io: &mut impl Io,
+    ) -> bool {
+        self.tapped.half_closes && self.is_open() && self.try_to_half_close(broker, context, io)
+    }
+
+    #[cold]
+    fn try_to_half_close(
+        &mut self,
+        broker: &Broker,
+        context: &Context<'_>,
+        io: &mut impl Io,
+    ) -> bool {
+        if let Some(session) = self.connection.session().cloned() {
+            broker.flush(&session, context, &mut self.dirty);
+            let state = broker.output_state(&session);
+            if (state.waiting || state.full) && !state.broken {
+                // The socket says when it has room; somebody else who is in the middle of a write does not.
+                return !state.full;
+            }
+        }
+        self.tapped.half_closes = false;
+        io.half_close();
+        false
     }
 }
 
