@@ -78,6 +78,42 @@ impl Broker {
     }
 }
 
+#[cfg(feature = "websocket")]
+impl Broker {
+    /// Writes that a connection ends before MQTT begins on it: the broker refuses it, or it is closed.
+    pub(crate) fn note_no_mqtt(
+        &self,
+        facts: &ConnectionFacts,
+        end: NoMqtt,
+        text: impl FnOnce() -> String,
+        now: Instant,
+    ) {
+        let (name, by, cause) = match end {
+            NoMqtt::Refused(cause) => ("refused", Initiator::Broker, cause),
+            NoMqtt::Lost => ("closed_before_connect", Initiator::Network, "lost"),
+        };
+        let what = || Happened {
+            name,
+            text: text(),
+            end: Some(RowEnd::new(by.name(), cause, None)),
+            tls: facts.tls.as_deref().map(TlsInfo::from),
+            failure: None,
+        };
+        self.tap
+            .note_early_end(facts.listener, &facts.peer, what, now);
+    }
+}
+
+/// How a connection ends on which MQTT does not begin.
+#[cfg(feature = "websocket")]
+#[derive(Clone, Copy)]
+pub(crate) enum NoMqtt {
+    /// By the broker, for a cause of this name.
+    Refused(&'static str),
+    /// It was closed, or broke.
+    Lost,
+}
+
 /// An event as the journal has it.
 fn happened(what: &What<'_>, facts: Option<&ConnectionFacts>) -> Happened {
     let end = match what {

@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use crate::broker::{Broker, Context, Dirty, waker};
 use crate::codec::Version;
-use crate::message::cause::Cause;
+use crate::message::cause::{Cause, Initiator};
 use crate::tap::Tap;
+use crate::tap::journal::{Happened, RowEnd};
 use crate::tap::line::{Ending, Line};
+use crate::tap::tls::TlsInfo;
 
 use super::input::Bytes;
 use super::machine::{Connection, Phase};
@@ -195,6 +197,51 @@ impl Connection {
             && let Some(line) = self.line(tap, context)
         {
             line.send(tap, out, before, 0, context.now);
+        }
+    }
+
+    /// Writes that the connection is refused before there is a client.
+    pub(super) fn note_refusal(
+        &self,
+        text: &str,
+        cause: &'static str,
+        code: Option<u8>,
+        context: &Context<'_>,
+    ) {
+        if let Some(tap) = context.tap {
+            let end = RowEnd::new(Initiator::Broker.name(), cause, code);
+            self.note_before_session(tap, "refused", text, end, context);
+        }
+    }
+
+    /// Writes that it ends before there is a client.
+    pub(super) fn note_early_end(&self, cause: &Cause, context: &Context<'_>) {
+        if let Some(tap) = context.tap {
+            let code = cause.code().map(|code| code as u8);
+            let end = RowEnd::new(cause.initiator().name(), cause.name(), code);
+            let text = cause.to_string();
+            self.note_before_session(tap, "closed_before_connect", &text, end, context);
+        }
+    }
+
+    #[cold]
+    fn note_before_session(
+        &self,
+        tap: &Tap,
+        name: &'static str,
+        text: &str,
+        end: RowEnd,
+        context: &Context<'_>,
+    ) {
+        if let Some(line) = self.line(tap, context) {
+            let what = || Happened {
+                name,
+                text: text.to_owned(),
+                end: Some(end),
+                tls: self.facts.tls.as_deref().map(TlsInfo::from),
+                failure: None,
+            };
+            tap.note_event(line, "", Version::V311, what, context.now);
         }
     }
 

@@ -176,7 +176,7 @@ impl Entry {
     }
 
     /// Of a connection that never came so far as to have packets.
-    #[cfg(feature = "tls")]
+    #[cfg(any(feature = "tls", feature = "websocket"))]
     pub(super) fn without_packets(
         connection: u64,
         listener: &'static str,
@@ -503,13 +503,14 @@ pub enum RowKind {
     Packet(PacketRow),
     /// Something that happened to the connection.
     Event {
-        /// `connected`, `disconnected`, `refused`, `subscribed`, `unsubscribed`, `handshake_failed`.
+        /// `connected`, `disconnected`, `refused`, `subscribed`, `unsubscribed`, `handshake_failed`,
+        /// `closed_before_connect`.
         name: &'static str,
         /// The same in words, with its cause.
         text: String,
-        /// Of `disconnected` and `refused`: who ended the connection, and why.
+        /// Of `disconnected`, `refused` and `closed_before_connect`: who ended the connection, and why.
         end: Option<RowEnd>,
-        /// What is known of its TLS, of `connected`, `refused` and `handshake_failed`. `None` without TLS.
+        /// What is known of its TLS, but for `disconnected`, `subscribed` and `unsubscribed`. `None` without TLS.
         tls: Option<Box<TlsInfo>>,
         /// Of `handshake_failed`: why there was no TLS.
         failure: Option<Box<HandshakeFailure>>,

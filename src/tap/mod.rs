@@ -344,7 +344,7 @@ impl Tap {
     }
 
     /// Writes what happened to a connection before there could be packets.
-    #[cfg(feature = "tls")]
+    #[cfg(any(feature = "tls", feature = "websocket"))]
     pub(crate) fn note_early_end(
         &self,
         listener: &'static str,

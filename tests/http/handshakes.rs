@@ -308,6 +308,19 @@ fn handshakes_at_the_doors_are_shown() {
     let row = stand.failure_of(own);
     assert_alert(&row, "not_tls", "out", "decode_error", 50);
     assert_eq!(row["listener"], "https");
+    // Behind the handshake it is neither MQTT nor HTTP.
+    let (socket, own) = dial(addrs.alpn.expect("it is on"));
+    let name = "localhost".try_into().expect("a name");
+    let config = Arc::new(stand.client(&[&TLS13], true));
+    let tls = ClientConnection::new(config, name).expect("a client");
+    let mut stream = rustls::StreamOwned::new(tls, socket);
+    stream.write_all(&[0xff; 9]).expect("the broker reads");
+    let row = stand.row_of("refused", own);
+    assert_eq!(
+        (&row["cause"], &row["by"]),
+        (&json!("protocol"), &json!("broker"))
+    );
+    assert_eq!(row["tls"]["common_name"], "thing-1");
 }
 
 #[test]
