@@ -224,6 +224,8 @@ fn versions_that_do_not_meet_are_shown() {
         let address = stand.api.server().addrs().bad_tls[&kind];
         let row = stand.failure_of(attempt(address, stand.client(&[version], true)));
         assert_alert(&row, "alert_sent", "out", "protocol_version", 70);
+        let words = "no version of TLS that the client offers is spoken here";
+        assert_eq!(row["text"], words);
         assert_eq!(row["tls"]["versions_offered"], json!([name]));
         assert_eq!(row["tls"]["version"], Value::Null);
     }
