@@ -1,7 +1,7 @@
 //! Packet rules and the journal, as far as they are about sessions: what happens to clients is written down,
 //! and packets are sent to a client by its name.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -78,9 +78,27 @@ impl Broker {
     }
 }
 
-#[cfg(feature = "websocket")]
 impl Broker {
+    /// Writes that a connection is closed as soon as it was accepted.
+    pub(crate) fn note_closed_at_once(
+        &self,
+        listener: &'static str,
+        peer: &dyn Display,
+        cause: &'static str,
+        text: impl FnOnce() -> String,
+        now: Instant,
+    ) {
+        let what = || Happened {
+            name: "refused",
+            text: text(),
+            end: Some(RowEnd::new(Initiator::Broker.name(), cause, None)),
+            ..Happened::default()
+        };
+        self.tap.note_early_end(listener, peer, what, now);
+    }
+
     /// Writes that a connection ends before MQTT begins on it: the broker refuses it, or it is closed.
+    #[cfg(feature = "websocket")]
     pub(crate) fn note_no_mqtt(
         &self,
         facts: &ConnectionFacts,

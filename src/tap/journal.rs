@@ -176,7 +176,6 @@ impl Entry {
     }
 
     /// Of a connection that never came so far as to have packets.
-    #[cfg(any(feature = "tls", feature = "websocket"))]
     pub(super) fn without_packets(
         connection: u64,
         listener: &'static str,
@@ -524,8 +523,9 @@ pub struct RowEnd {
     /// `client`, `library` (the program that the broker runs in), `network` (nobody said so), `broker`,
     /// `operator` or `policy`.
     pub by: &'static str,
-    /// `disconnect`, `lost`, `taken_over`, `kicked`, `keep_alive_timeout`, `refused` and others, as
-    /// `last_end.cause` over HTTP.
+    /// `disconnect`, `lost`, `taken_over`, `kicked`, `keep_alive_timeout`, `packet_rule` and others, as
+    /// `last_end.cause` over HTTP. Of `refused` it is `refused` where a CONNECT was, else `timeout`, `no_connect`,
+    /// `upgrade`, `protocol`, `no_place`, `outage` or `stopping`.
     pub cause: &'static str,
     /// The Reason Code of the DISCONNECT that ended it, from either side, or of the CONNACK that refused it.
     pub code: Option<u8>,

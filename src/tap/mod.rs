@@ -344,7 +344,6 @@ impl Tap {
     }
 
     /// Writes what happened to a connection before there could be packets.
-    #[cfg(any(feature = "tls", feature = "websocket"))]
     pub(crate) fn note_early_end(
         &self,
         listener: &'static str,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::Api,
-    support::{Connect, Encode, PINGREQ, Packet, Publish, Version, Will},
+    support::{Client, Connect, Encode, PINGREQ, Packet, Publish, Version, Will},
 };
 
 fn api() -> Api {
@@ -355,6 +355,31 @@ fn connection_without_a_client_has_a_row_that_says_why() {
         );
     }
     assert_eq!(rows(&api, "event=disconnected"), [] as [Value; 0]);
+}
+
+#[test]
+fn connection_that_has_no_place_has_a_row() {
+    let api = Api::start_with(|config| {
+        config.journal = true;
+        config.limits.connections = 1;
+    });
+    let first = api.connect("a");
+    let mut second = Client::dial(api.mqtt(), Version::V5);
+    second.expect_closed();
+    let row = &wait(&api, "event=refused", 1)[0];
+    let peer = second.local_address().to_string();
+    assert_eq!(row["peer"], peer);
+    assert_eq!(row["cause"], "no_place");
+    assert_eq!(
+        row["text"],
+        "too many connections, `limits.connections` is 1"
+    );
+    assert_eq!(api.post("/v1/outage", r#"{"seconds": 60}"#).status, 200);
+    wait(&api, "event=disconnected&client=a", 1);
+    drop(first);
+    let mut third = Client::dial(api.mqtt(), Version::V5);
+    third.expect_closed();
+    assert_eq!(wait(&api, "event=refused", 2)[1]["cause"], "outage");
 }
 
 /// How long after an event the answer comes.
