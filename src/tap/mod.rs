@@ -343,7 +343,6 @@ impl Tap {
     }
 
     /// Writes what happened to a connection before there could be packets.
-    #[cfg(feature = "tls")]
     pub(crate) fn note_early_end(
         &self,
         listener: &'static str,
