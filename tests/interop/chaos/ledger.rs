@@ -251,8 +251,8 @@ impl Ledger {
             client.clone_into(&mut known.client);
         }
         match row.is_in {
-            true => self.from_client(&row),
-            false => self.to_client(&row),
+            true => self.read_from_client(&row),
+            false => self.read_to_client(&row),
         }
         if matches!(row.did, "close" | "reset" | "half_close") {
             if let Some(known) = self.connections.get_mut(&connection) {
@@ -307,7 +307,7 @@ impl Ledger {
         }
     }
 
-    fn from_client(&mut self, row: &Row<'_>) {
+    fn read_from_client(&mut self, row: &Row<'_>) {
         if row.packet["qos"] == 2
             && let Some(id) = row.id()
         {
@@ -424,7 +424,7 @@ impl Ledger {
         }
     }
 
-    fn to_client(&mut self, row: &Row<'_>) {
+    fn read_to_client(&mut self, row: &Row<'_>) {
         if row.is_artificial() {
             return self.made_for_client(row);
         }
