@@ -368,8 +368,10 @@ impl Ledger {
                 if kind != "PUBREC" || reason >= 0x80 {
                     self.session(row.client).open.remove(&id);
                 }
+                let is_spoiled = self.session(row.client).spoiled.contains(&id);
                 let known = self.connection(row);
-                if kind != "PUBCOMP" && !(known.is_doubtful || known.is_garbled_in) {
+                let is_clear = !(known.is_doubtful || known.is_garbled_in || known.is_garbled_out);
+                if kind != "PUBCOMP" && is_clear && !is_spoiled {
                     self.acknowledge(row, id);
                 }
             }
