@@ -52,7 +52,7 @@ const SLACK: u64 = 40 * 1024;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a client may take to come back before it is made anew.
-const RETURN: Duration = Duration::from_secs(2);
+const RETURN: Duration = Duration::from_millis(1500);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![trial("chaos::promises_of_the_broker_hold", chaos)]
