@@ -20,6 +20,7 @@
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `faults` | packet rules and the journal: what Paho does about faults, and what Wireshark makes of the capture |
 //! | `fixtures` | the packages of `fixtures/`, by their own tests |
+//! | `testing_page` | the programs of `docs/testing.md` in Python, JavaScript and for the shell |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
 //! | `matrix` | every client: QoS 0, 1, 2, shared, will, retained, resume, over every transport |
 
@@ -44,6 +45,7 @@ mod sdk_page;
 mod signed;
 #[path = "../support/store.rs"]
 mod store;
+mod testing_page;
 mod unix_socket;
 mod walkthrough;
 
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         failover::trials(),
         faults::trials(),
         fixtures::trials(),
+        testing_page::trials(),
         bridge::trials(),
         matrix::trials(),
     ]
