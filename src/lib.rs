@@ -102,3 +102,8 @@ pub mod journal {
     pub use crate::server::Journal;
     pub use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow, PacketRow, RowKind};
 }
+
+// The programs of the cookbook.
+#[cfg(all(doctest, feature = "doors"))]
+#[doc = include_str!("../docs/testing.md")]
+mod testing_page {}

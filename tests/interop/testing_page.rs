@@ -20,7 +20,7 @@ use crate::trial;
 const PAGE: &str = include_str!("../../docs/testing.md");
 
 /// Languages of a recipe, in their order, as its blocks name them.
-const LANGUAGES: [&str; 3] = ["python", "js", "sh"];
+const LANGUAGES: [&str; 4] = ["rust", "python", "js", "sh"];
 
 /// Recipes that there have to be.
 const RECIPES: usize = 25;
