@@ -359,7 +359,6 @@ impl Connection {
                     dirty,
                 )
             }
-            #[cfg(feature = "http")]
             Err(NotAttached::Unreachable) => {
                 self.reject_unread(broker, "an outage");
                 Flow::End

@@ -456,7 +456,6 @@ impl Connection {
                 self.reject_unread(broker, "the broker is stopping");
                 Flow::End
             }
-            #[cfg(feature = "http")]
             Phase::Connecting { .. } if broker.has_outage() => {
                 self.reject_unread(broker, "an outage");
                 Flow::End

@@ -122,13 +122,17 @@ impl Turn {
         match orders.ending {
             None => {}
             Some(Ending::Half) => io.shut_down(),
-            Some(ending) => {
-                self.tapped.resets = ending == Ending::Reset;
-                let cause = match ending {
-                    Ending::Reset => "reset by a packet rule",
-                    Ending::Close | Ending::Half => "closed by a packet rule",
-                };
-                self.depart(broker, Cause::Lost(cause.into()), context);
+            Some(Ending::Reset) => {
+                self.tapped.resets = true;
+                let cause = Cause::Lost("reset by a packet rule".into());
+                self.depart(broker, cause, context);
+            }
+            Some(Ending::Close) => {
+                let cause = Cause::Lost("closed by a packet rule".into());
+                self.depart(broker, cause, context);
+            }
+            Some(Ending::Disconnect(reason)) => {
+                self.depart(broker, Cause::PacketRule(reason), context);
             }
         }
     }

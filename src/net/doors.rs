@@ -7,12 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustls::ServerConfig;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::broker::ConnectionFacts;
 
 use super::Shared;
+use super::tls::watched::Watched;
 
 /// What the door for everything speaks, the best first.
 pub(crate) const ALPN: [&str; 4] = [MQTT_CERTIFIED, "mqtt", HTTP_CERTIFIED, "http/1.1"];
@@ -27,7 +27,7 @@ pub(crate) const HTTP_CERTIFIED: &str = "x-amzn-http-ca";
 const CONNECT: u8 = 0x10;
 
 /// What comes through a door once TLS is up.
-pub(crate) type Stream = TlsStream<TcpStream>;
+pub(crate) type Stream = TlsStream<Watched>;
 
 /// A port of the service.
 pub(crate) struct Door {

@@ -5,9 +5,11 @@ use std::mem::MaybeUninit;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
+use tokio::io::ReadBuf;
 
 use crate::broker::{Link, Signal, Written};
 use crate::client::Input;
+use crate::message::cause::Cause;
 
 /// A link as its owner sees it.
 pub(super) trait Socket: Link + 'static {
@@ -53,6 +55,18 @@ pub(super) fn reset(socket: &SockRef<'_>) {
     if !is_reset {
         // A socket that knows no reset just ends. The peer may have gone already: nobody is left to tell.
         let _ = socket.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// What a read from a stream with nothing in between came to, which put into `buf` what it found.
+pub(super) fn plain_input(read: Poll<io::Result<()>>, buf: &ReadBuf<'_>) -> Input {
+    match read {
+        Poll::Pending => Input::Nothing,
+        Poll::Ready(Ok(())) if buf.filled().is_empty() => {
+            Input::Closed(Cause::Lost("connection closed by the client".into()))
+        }
+        Poll::Ready(Ok(())) => Input::plain(buf.filled().len()),
+        Poll::Ready(Err(error)) => Input::Closed(Cause::Lost(describe(&error).into())),
     }
 }
 

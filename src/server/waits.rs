@@ -225,7 +225,7 @@ impl Handle {
     }
 
     /// Waits until `look` finds something.
-    async fn wait<T>(
+    pub(super) async fn wait<T>(
         &self,
         within: Duration,
         subjects: &[Subject],

@@ -196,6 +196,57 @@ fn deliveries_are_linked_to_what_they_came_of() {
     assert_eq!(column(&acks, "/answers"), numbers[..2]);
 }
 
+/// Rows, and what Wireshark makes of them, are in the order of the wire.
+#[test]
+fn packet_that_is_injected_before_another_has_its_row_before_it() {
+    let api = api();
+    let mut client = api.connect("a");
+    for (when, order) in [
+        ("before", ["PUBLISH", "PINGRESP"]),
+        ("after", ["PINGRESP", "PUBLISH"]),
+    ] {
+        let since = api.get("/v1/journal?limit=0").json()["last"].clone();
+        let rule = json!({
+            "match": { "type": "PINGRESP" },
+            "do": "inject",
+            "when": when,
+            "packet": { "type": "PUBLISH", "topic": "t", "payload": when },
+            "times": 1,
+        });
+        api.post("/v1/rules", &rule.to_string()).json_with(201);
+        client.send(PINGREQ);
+        let received = [client.next_packet(), client.next_packet()];
+        let is_first = matches!(received[0], Packet::Publish(_));
+        assert_eq!(is_first, when == "before", "{received:?}");
+        let found = rows(&api, &format!("client=a&direction=out&since={since}"));
+        assert_eq!(column(&found, "/packet/type"), order);
+    }
+}
+
+/// One packet at a time is overtaken. What a rule wants to have overtaken besides goes on at once, and the
+/// journal has it on the wire, in the order of the wire.
+#[test]
+fn packets_that_are_reordered_are_on_the_wire_once_each() {
+    let api = api();
+    let mut sub = api.connect("sub");
+    sub.subscribe("t", 0);
+    let rule = json!({
+        "match": { "type": "PUBLISH", "direction": "out", "client": "sub" },
+        "do": "reorder",
+    });
+    api.post("/v1/rules", &rule.to_string()).json_with(201);
+    let mut publisher = api.connect("pub");
+    for payload in ["one", "two", "three", "four"] {
+        publisher.publish("t", payload, 0);
+    }
+    let received = sub.receive_texts(4);
+    let found = wait(&api, "type=PUBLISH&client=sub", 8);
+    let on_wire: Vec<_> = found.iter().filter(|row| row["on_wire"] == true).collect();
+    let payloads = on_wire.iter().map(|row| row["packet"]["payload"].as_str());
+    let payloads: Vec<_> = payloads.flatten().collect();
+    assert_eq!(payloads, received);
+}
+
 #[test]
 fn wait_ends_when_it_is_true_and_absence_when_it_is_not() {
     let api = api();

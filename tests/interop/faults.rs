@@ -1,6 +1,7 @@
 //! Packet rules and the journal, with clients and tools that other people wrote.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use libtest_mimic::Trial;
@@ -15,6 +16,10 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("faults::what_paho_does_about_them", paho),
         trial("faults::wireshark_reads_the_journal", wireshark),
+        trial(
+            "faults::wireshark_reads_what_the_packages_capture",
+            captures_of_packages,
+        ),
     ]
 }
 
@@ -85,3 +90,46 @@ fn wireshark() {
     let expected = ["1||||1", "2||||1", "3|a/b|name||1", "4||||1", "14||||1"];
     assert_eq!(lines, expected);
 }
+
+/// A capture of more rows than one answer of the broker has is one stream of MQTT all through.
+fn captures_of_packages() {
+    const COUNT: usize = 1200;
+    let broker = Broker::start_with(Profile::Standard, &["--journal".as_ref()]);
+    let mut publish = Command::new("mosquitto_pub");
+    publish.args(["-h", "localhost", "-V", "5", "-i", "shark", "-t", "a/b"]);
+    publish.args(["-p", &broker.port(Transport::Tcp).to_string()]);
+    publish.args(["-q", "1", "-m", "hello"]);
+    publish.args(["--repeat", &COUNT.to_string()]);
+    Process::start("mosquitto_pub", &mut publish).finish();
+
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut in_python = python();
+    in_python.env("PYTHONPATH", fixtures.join("python/src"));
+    in_python.args(["-c", IN_PYTHON]);
+    let mut in_node = Command::new("node");
+    let index = fixtures.join("node/index.js");
+    in_node
+        .args(["--input-type=module", "-e", IN_NODE])
+        .arg(index);
+    for (name, mut command) in [("python", in_python), ("node", in_node)] {
+        let capture = folder.path().join(name);
+        command.arg(broker.http()).arg(&capture);
+        Process::start(name, &mut command).finish();
+        let mut shark = Command::new("tshark");
+        shark.arg("-r").arg(&capture);
+        shark.args(["-T", "fields", "-o", "tcp.check_checksum:TRUE"]);
+        shark.args(["-Y", "mqtt.msgtype == 3 && mqtt.topic == \"a/b\""]);
+        shark.args(["-e", "tcp.checksum.status"]);
+        let lines = Process::start("tshark", &mut shark).finish();
+        assert_eq!(lines, vec!["1"; COUNT], "{name}");
+    }
+}
+
+const IN_PYTHON: &str = "import roundel, sys
+open(sys.argv[2], 'wb').write(roundel.Api(sys.argv[1]).pcapng())";
+
+const IN_NODE: &str = "import { writeFileSync } from 'node:fs';
+const [, index, http, file] = process.argv;
+const { Api } = await import(index);
+writeFileSync(file, await new Api(http).pcapng());";
