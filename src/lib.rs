@@ -164,3 +164,8 @@ pub mod journal {
     };
     pub use crate::tap::tls::{HandshakeCause, HandshakeFailure, TlsAlert, TlsInfo};
 }
+
+// The programs of the cookbook.
+#[cfg(all(doctest, feature = "doors"))]
+#[doc = include_str!("../docs/testing.md")]
+mod testing_page {}

@@ -22,6 +22,7 @@
 //! | `faults` | packet rules and the journal: what Paho does about faults, and what Wireshark makes of the capture |
 //! | `rumqttc_faults` | rumqttc under each packet rule, in both protocol versions |
 //! | `fixtures` | the packages of `fixtures/`, by their own tests |
+//! | `testing_page` | the programs of `docs/testing.md` in Python, JavaScript and for the shell |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
 //! | `matrix` | every client: QoS 0, 1, 2, shared, will, retained, resume, over every transport |
 
@@ -48,6 +49,7 @@ mod sdk_page;
 mod signed;
 #[path = "../support/store.rs"]
 mod store;
+mod testing_page;
 mod unix_socket;
 mod walkthrough;
 
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         faults::trials(),
         rumqttc_faults::trials(),
         fixtures::trials(),
+        testing_page::trials(),
         bridge::trials(),
         matrix::trials(),
     ]
