@@ -490,21 +490,22 @@ impl Connection {
         self.alarm = Some(broker.wake_at(at, &self.link));
     }
 
-    /// What came of the timers that fired is done. Until then they stand for it, whatever took their
-    /// place.
-    pub(crate) fn settle_timers(&mut self, broker: &Broker, moment: Moment) {
-        let now = moment.live;
-        let release = self.release.take_if(|timer| timer.is_due(moment.now));
-        self.done_with.extend(release);
-        for timer in [
-            &mut self.timer,
-            &mut self.stall_watch,
-            &mut self.alarm,
-            #[cfg(feature = "aws")]
-            &mut self.lease_timer,
-        ] {
-            self.done_with
-                .extend(timer.take_if(|timer| timer.is_due(now)));
+    /// What came of the timers is done that were due when the owner was woken last, if it was. Until then they
+    /// stand for it, whatever took their place.
+    pub(crate) fn settle_timers(&mut self, broker: &Broker, woken_at: Option<Moment>) {
+        if let Some(Moment { now, live }) = woken_at {
+            let release = self.release.take_if(|timer| timer.is_due(now));
+            self.done_with.extend(release);
+            for timer in [
+                &mut self.timer,
+                &mut self.stall_watch,
+                &mut self.alarm,
+                #[cfg(feature = "aws")]
+                &mut self.lease_timer,
+            ] {
+                self.done_with
+                    .extend(timer.take_if(|timer| timer.is_due(live)));
+            }
         }
         for timer in self.done_with.drain(..) {
             broker.cancel_timer(timer);

@@ -165,6 +165,8 @@ pub(crate) struct Turn {
     starved: Option<Starved>,
     /// The signal was set and is to be seen to.
     woken: bool,
+    /// When it was seen to last, until timers are settled.
+    seen_to_at: Option<Moment>,
     /// Reading waits until unsent answers have left.
     stalled: bool,
     /// Reading waits until fewer requests are unanswered.
@@ -254,6 +256,7 @@ impl Turn {
             pending: Pending::new(broker.charge(Kind::Packets)),
             starved: None,
             woken: false,
+            seen_to_at: None,
             stalled: false,
             held: false,
             paused_until: None,
@@ -280,15 +283,22 @@ impl Turn {
     pub(crate) fn run(
         &mut self,
         broker: &Broker,
-        now: impl Into<Moment>,
+        clock: impl FnOnce() -> Moment,
         scratch: &mut [u8],
         io: &mut impl Io,
     ) -> Next {
-        let now = now.into();
+        self.look_for_signal(io);
+        // Not before that: by this time, a timer whose signal was found is due.
+        let now = clock();
         for part in Part::ALL {
             self.carry_out(part, broker, now, scratch, io);
         }
         self.next(broker, now)
+    }
+
+    /// Looks whether the signal was set.
+    pub(crate) fn look_for_signal(&mut self, io: &mut impl Io) {
+        self.woken |= io.take_signal();
     }
 
     /// Others had their turn. This one is over after `share` steps, [`STEPS_PER_TURN`] at most.
@@ -306,12 +316,12 @@ impl Turn {
         scratch: &mut [u8],
         io: &mut impl Io,
     ) {
-        let context = &broker.context(now);
+        let moment = now.into();
+        let context = &broker.context(moment);
         let now = context.live;
         match part {
             Part::Input => {
                 self.dirty.begin_turn();
-                self.woken |= io.take_signal();
                 self.pass = Pass::Idle;
                 self.reads = self.may_read(now);
                 if self.connection.is_publishing() {
@@ -327,6 +337,7 @@ impl Turn {
             // Input may never end, so what else there is to do does not wait for that.
             Part::Signals => {
                 if self.is_open() && std::mem::take(&mut self.woken) {
+                    self.seen_to_at = Some(moment);
                     self.handle_wake(broker, context);
                     self.obey(broker, context);
                     self.pass = self.pass.max(Pass::More);
@@ -368,7 +379,12 @@ impl Turn {
         let now = moment.live;
         let is_done = matches!(self.stage, Stage::Done);
         if self.pass == Pass::Idle || is_done {
-            self.connection.settle_timers(broker, moment);
+            // A timer whose signal is still to come is due, and nothing has come of it.
+            let seen_to_at = match self.is_open() {
+                true => self.seen_to_at.take(),
+                false => Some(moment),
+            };
+            self.connection.settle_timers(broker, seen_to_at);
         }
         if is_done {
             return Next::Done;

@@ -119,8 +119,8 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
                 if buffer.is_empty() {
                     buffer.resize(READ_SIZE, 0);
                 }
-                let now = shared.engine.clock.now();
-                self.turn.run(&shared.engine.broker, now, buffer, &mut io)
+                let clock = || shared.engine.clock.now();
+                self.turn.run(&shared.engine.broker, clock, buffer, &mut io)
             });
             // Nobody waits for the word any more.
             if !self.turn.is_open() {

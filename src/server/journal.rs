@@ -27,7 +27,8 @@ use super::waits::for_future;
 /// journal.switch(true);
 /// // ... the client under test connects ...
 /// let connects = JournalQuery::of(PacketType::Connect);
-/// journal.wait_for_none(&connects, 0, Duration::from_millis(10)).await?;
+/// let none = journal.wait_for_none(&connects, 0, Duration::from_millis(10)).await;
+/// assert!(none.is_ok(), "nobody has connected");
 /// # Ok(())
 /// # }
 /// ```

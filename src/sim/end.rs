@@ -83,6 +83,7 @@ impl End {
         self.awaits_input &= self.uplink.is_empty() && !self.is_closed;
         self.awaits_room &= !self.wire.has_room();
         turn.begin(share);
+        turn.look_for_signal(self);
     }
 
     /// One part of the turn.

@@ -779,3 +779,32 @@ fn client_that_is_held_and_leaves_is_seen_to_once_it_is_eased() {
     assert_eq!(answered, 150);
     assert!(stand.clients[client].0.is_done());
 }
+
+/// MQTT-3.1.2-22 (MQTT 5), MQTT-3.1.2-24 (3.1.1). A turn that comes between the time of a timer and its signal leaves
+/// the timer alone.
+#[test]
+fn keep_alive_holds_although_a_turn_comes_before_the_signal_of_its_timer() {
+    let mut stand = Stand::new(|_| {});
+    let client = stand.open(usize::MAX);
+    let mut connect = Vec::new();
+    text(&mut connect, "MQTT");
+    connect.extend([4, 2, 0, 10]);
+    text(&mut connect, "silent");
+    stand.send(client, &packet(0x10, &connect));
+    stand.run();
+    // Heard late in the interval, and then in just the moment at which the timer is due.
+    for seconds in [14, 1] {
+        stand.now += Duration::from_secs(seconds);
+        stand.send(client, &packet(0xc0, &[]));
+        stand.run();
+    }
+    // A byte of a packet is not heard, and does nothing but bring a turn.
+    for _ in 0..20 {
+        stand.now += Duration::from_millis(750);
+        stand.send(client, &[0x30]);
+        stand.run();
+        stand.keep_time();
+        stand.run();
+    }
+    assert!(stand.clients[client].0.is_done(), "it is silent for 15 s");
+}

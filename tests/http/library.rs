@@ -1,8 +1,9 @@
 //! What HTTP can do, from Rust.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use roundel::{Message, QoS, ReasonCode};
+use roundel::config::Listeners;
+use roundel::{Config, Message, QoS, ReasonCode, Server};
 
 use crate::{
     api::Api,
@@ -101,4 +102,54 @@ fn long_lists_of_clients_are_whole() {
     let found = api.server().clients();
     assert_eq!(found.len(), clients.len());
     assert!(found.is_sorted_by_key(|client| client.client_id.clone()));
+}
+
+/// Figures of `benches/README.md`: `cargo test --release --all-features --test http -- --ignored hundred_brokers
+/// --nocapture`.
+#[test]
+#[ignore = "prints figures"]
+fn hundred_brokers_run_in_one_process() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let mut in_memory = Config::standard();
+    in_memory.listeners = Listeners::none();
+    let mut plain = Config::standard().ephemeral();
+    plain.listeners.mqtts = None;
+    let kinds = [
+        ("no listener", in_memory),
+        ("MQTT and HTTP", plain),
+        ("MQTT, TLS and HTTP", Config::standard().ephemeral()),
+    ];
+    for (name, config) in kinds {
+        let (before, begun) = (resident(), Instant::now());
+        let brokers: Vec<_> = (0..100)
+            .map(|_| {
+                runtime
+                    .block_on(Server::start(config.clone()))
+                    .expect("free ports")
+            })
+            .collect();
+        let (started, after) = (begun.elapsed(), resident());
+        for broker in &brokers {
+            broker.publish(&Message::new("t", "x")).expect("a topic");
+        }
+        let begun = Instant::now();
+        for broker in brokers {
+            runtime.block_on(broker.stop());
+        }
+        println!(
+            "{name}: 100 started in {started:?}, {} KiB each, stopped in {:?}",
+            after.saturating_sub(before) / 100,
+            begun.elapsed()
+        );
+    }
+}
+
+/// KiB of memory that the process has.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let words = line.and_then(|line| line.split_whitespace().nth(1));
+    words
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_default()
 }

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 #[cfg(all(feature = "aws", feature = "http"))]
 use ::pem::{EncodeConfig, LineEnding, Pem, encode_config};
+use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SanType,
@@ -44,11 +45,17 @@ pub(super) const SERVER_VALIDITY: Duration = Duration::days(824);
 /// Largest Common Name (RFC 5280, `ub-common-name`).
 const COMMON_NAME_MAX: usize = 64;
 
-/// A new authority, which may sign leaf certificates only, and within limits if it has some.
+/// A new authority, which may sign leaf certificates only, and within limits if it has some. Its name is its own: a
+/// client that trusts another authority of this kind says that it does not know this one, and not that the signature
+/// is wrong.
 pub(super) fn authority(
     limits: Option<&Limits>,
 ) -> Result<(IssuedPem, Issuer<'static, KeyPair>), CertError> {
-    authority_named("Roundel development CA", limits)
+    let key = key_pair(KeyKind::Ecdsa)?;
+    let digest = digest(&SHA256, key.public_key_raw());
+    let start = digest.as_ref().iter().take(4);
+    let own: String = start.map(|byte| format!("{byte:02x}")).collect();
+    authority_with(key, &format!("Roundel development CA {own}"), limits)
 }
 
 /// The same with another Common Name.
@@ -56,11 +63,18 @@ pub(super) fn authority_named(
     name: &str,
     limits: Option<&Limits>,
 ) -> Result<(IssuedPem, Issuer<'static, KeyPair>), CertError> {
+    authority_with(key_pair(KeyKind::Ecdsa)?, name, limits)
+}
+
+fn authority_with(
+    key: KeyPair,
+    name: &str,
+    limits: Option<&Limits>,
+) -> Result<(IssuedPem, Issuer<'static, KeyPair>), CertError> {
     let mut params = params(name, far_end());
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.name_constraints = limits.map(Limits::extension);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let key = key_pair(KeyKind::Ecdsa)?;
     let pem = in_pem(&params.self_signed(&key)?, &key);
     Ok((pem, Issuer::new(params, key)))
 }
