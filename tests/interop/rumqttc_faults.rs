@@ -130,7 +130,7 @@ impl Stand {
     fn tail(&self) -> String {
         let rows = self.journal.rows(&JournalQuery::default(), 0, 1000);
         let lines = rows.iter().map(|row| match &row.what {
-            RowKind::Event { name, text } => format!("{} {name} {text}", row.number),
+            RowKind::Event { name, text, .. } => format!("{} {name} {text}", row.number),
             RowKind::Packet(own) => format!(
                 "{} {} {:?} {:?} {:?}",
                 row.number,
