@@ -114,6 +114,8 @@ pub(crate) use snapshot::{Page, SubscriptionOf, SubscriptionsOf, TopicSnapshot};
 #[cfg(test)]
 pub(crate) use stats::Stats;
 pub(crate) use subscribe::{Due, Request};
+#[cfg(feature = "websocket")]
+pub(crate) use tapping::NoMqtt;
 pub(crate) use turn::{Context, Dirty, Later, SHORT_TURN, STEPS_PER_TURN};
 pub(crate) use watch::Subject;
 

@@ -1,7 +1,7 @@
 //! Packet rules and the journal, as far as they are about sessions: what happens to clients is written down,
 //! and packets are sent to a client by its name.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -76,6 +76,60 @@ impl Broker {
                 .note_event(line, client_id, version, what, context.now);
         }
     }
+}
+
+impl Broker {
+    /// Writes that a connection is closed as soon as it was accepted.
+    pub(crate) fn note_closed_at_once(
+        &self,
+        listener: &'static str,
+        peer: &dyn Display,
+        cause: &'static str,
+        text: impl FnOnce() -> String,
+        now: Instant,
+    ) {
+        let what = || Happened {
+            name: "refused",
+            text: text(),
+            end: Some(RowEnd::new(Initiator::Broker.name(), cause, None)),
+            ..Happened::default()
+        };
+        self.tap.note_early_end(listener, peer, what, now);
+    }
+
+    /// Writes that a connection ends before MQTT begins on it: the broker refuses it, or it is closed.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn note_no_mqtt(
+        &self,
+        facts: &ConnectionFacts,
+        end: NoMqtt,
+        text: impl FnOnce() -> String,
+        now: Instant,
+    ) {
+        let (name, by, cause) = match end {
+            NoMqtt::Refused(cause) => ("refused", Initiator::Broker, cause),
+            NoMqtt::Lost => ("closed_before_connect", Initiator::Network, "lost"),
+        };
+        let what = || Happened {
+            name,
+            text: text(),
+            end: Some(RowEnd::new(by.name(), cause, None)),
+            tls: facts.tls.as_deref().map(TlsInfo::from),
+            failure: None,
+        };
+        self.tap
+            .note_early_end(facts.listener, &facts.peer, what, now);
+    }
+}
+
+/// How a connection ends on which MQTT does not begin.
+#[cfg(feature = "websocket")]
+#[derive(Clone, Copy)]
+pub(crate) enum NoMqtt {
+    /// By the broker, for a cause of this name.
+    Refused(&'static str),
+    /// It was closed, or broke.
+    Lost,
 }
 
 /// An event as the journal has it.

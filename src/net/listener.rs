@@ -258,8 +258,14 @@ fn place(
     listener: &'static str,
     peer: &dyn Display,
 ) -> Option<Place> {
+    let note = |cause, text: &dyn Display| {
+        let now = shared.engine.clock.now().now;
+        let broker = &shared.engine.broker;
+        broker.note_closed_at_once(listener, peer, cause, || text.to_string(), now);
+    };
     if shared.engine.broker.has_outage() {
         shared.engine.broker.count_refused();
+        note("outage", &"an outage");
         tracing::debug!(%peer, listener, "refused: an outage");
         return None;
     }
@@ -268,6 +274,7 @@ fn place(
         Err(refused) => refused,
     };
     shared.engine.broker.count_refused();
+    note("no_place", &refused);
     if let Some(earlier) = shared.notices.no_place.due(shared.engine.clock.now().live) {
         tracing::warn!(%peer, listener, earlier, "refused: {refused}");
     }

@@ -26,6 +26,11 @@ pub(super) trait Socket: Link + 'static {
     /// the end of what was sent.
     fn shut_down(&self);
 
+    /// The same where the peer goes on: nothing is waited for.
+    fn half_close(&self) {
+        self.shut_down();
+    }
+
     /// Resets the connection. Nothing can be read or written any more.
     fn reset(&self);
 }

@@ -24,7 +24,8 @@ use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientV
 use rustls::sign::CertifiedKey;
 use rustls::{
     AlertDescription, CertificateError, CipherSuite, InvalidMessage, KeyLog, NoKeyLog,
-    RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion, version,
+    PeerIncompatible, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
+    version,
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -370,6 +371,14 @@ pub(crate) fn in_plain_words(error: io::Error) -> io::Error {
         rustls::Error::General(text) if text == "no server certificate chain resolved" => {
             "the client names no server (SNI), or one that is not in the server's certificate"
                 .to_owned()
+        }
+        rustls::Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::SupportedVersionsExtensionRequired,
+        ) => "no version of TLS that the client offers is spoken here".to_owned(),
+        rustls::Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => {
+            "no cipher suite that the client offers is spoken here".to_owned()
         }
         rustls::Error::NoApplicationProtocol => {
             "no protocol that the client offers (ALPN) is spoken here".to_owned()

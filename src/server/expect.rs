@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::tap::journal::{JournalQuery, JournalRow};
 use crate::tap::rule::Match;
 
-use super::{ConnectionEnd, Handle, WaitError};
+use super::{ConnectionEnd, Handle, Journal, WaitError};
 
 /// How long an expectation has, unless it says otherwise.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -123,18 +123,13 @@ impl Expectation {
         }
     }
 
-    /// Waits for packets of which all this is so; those that there are if they are too few.
-    async fn packets(
-        &self,
-        matches: Match,
-        count: usize,
-    ) -> Result<Vec<JournalRow>, Vec<JournalRow>> {
+    /// The journal, which has to be on.
+    fn journal(&self) -> Journal {
         let journal = self.handle.journal();
         if !journal.is_on() {
             self.fail("packets are expected");
         }
-        let query = JournalQuery::from(matches);
-        journal.wait(&query, self.since, count, self.within).await
+        journal
     }
 }
 
@@ -221,23 +216,27 @@ impl ClientExpectation {
     async fn one(&self, packet: Match, verb: &str) -> JournalRow {
         let packet = packet.client(self.client.clone());
         let wanted = self.wanted(verb, &packet);
-        let found = self.to_be.packets(packet, 1).await;
-        match found.ok().and_then(|rows| rows.into_iter().next()) {
-            Some(row) => row,
-            None => {
-                let within = self.to_be.within;
-                self.to_be
-                    .fail(&format!("{wanted}, but did not within {within:?}"))
-            }
+        let (query, to_be) = (packet.into(), &self.to_be);
+        let waited = to_be
+            .journal()
+            .wait(&query, to_be.since, 1, to_be.within)
+            .await;
+        match waited.map(|rows| rows.into_iter().next()) {
+            Ok(Some(row)) => row,
+            _ => to_be.fail(&format!("{wanted}, but did not within {:?}", to_be.within)),
         }
     }
 
     async fn none(&self, packet: Match, verb: &str) {
         let packet = packet.client(self.client.clone());
         let wanted = self.wanted(verb, &packet);
-        if let Ok([row, ..]) = self.to_be.packets(packet, 1).await.as_deref() {
-            self.to_be
-                .fail(&format!("{wanted}, but there is row {row}"));
+        let (query, to_be) = (packet.into(), &self.to_be);
+        let journal = to_be.journal();
+        if let Err(row) = journal
+            .wait_for_none(&query, to_be.since, to_be.within)
+            .await
+        {
+            to_be.fail(&format!("{wanted}, but there is row {row}"));
         }
     }
 

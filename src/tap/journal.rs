@@ -176,7 +176,6 @@ impl Entry {
     }
 
     /// Of a connection that never came so far as to have packets.
-    #[cfg(feature = "tls")]
     pub(super) fn without_packets(
         connection: u64,
         listener: &'static str,
@@ -495,6 +494,27 @@ pub struct JournalRow {
     pub what: RowKind,
 }
 
+impl JournalRow {
+    /// The fields of its packet; `None` for an event, and where the packet cannot be read or only its beginning was
+    /// kept.
+    #[must_use]
+    pub fn packet(&self) -> Option<PacketFields> {
+        match &self.what {
+            RowKind::Packet(row) => row.packet(),
+            RowKind::Event { .. } => None,
+        }
+    }
+
+    /// The name of its event, such as `connected`; `None` for a packet.
+    #[must_use]
+    pub fn event(&self) -> Option<&'static str> {
+        match &self.what {
+            RowKind::Packet(_) => None,
+            RowKind::Event { name, .. } => Some(name),
+        }
+    }
+}
+
 /// What a row tells of.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -502,14 +522,16 @@ pub enum RowKind {
     /// A packet.
     Packet(PacketRow),
     /// Something that happened to the connection.
+    #[non_exhaustive]
     Event {
-        /// `connected`, `disconnected`, `refused`, `subscribed`, `unsubscribed`, `handshake_failed`.
+        /// `connected`, `disconnected`, `refused`, `subscribed`, `unsubscribed`, `handshake_failed`,
+        /// `closed_before_connect`.
         name: &'static str,
         /// The same in words, with its cause.
         text: String,
-        /// Of `disconnected` and `refused`: who ended the connection, and why.
+        /// Of `disconnected`, `refused` and `closed_before_connect`: who ended the connection, and why.
         end: Option<RowEnd>,
-        /// What is known of its TLS, of `connected`, `refused` and `handshake_failed`. `None` without TLS.
+        /// What is known of its TLS, but for `disconnected`, `subscribed` and `unsubscribed`. `None` without TLS.
         tls: Option<Box<TlsInfo>>,
         /// Of `handshake_failed`: why there was no TLS.
         failure: Option<Box<HandshakeFailure>>,
@@ -523,8 +545,9 @@ pub struct RowEnd {
     /// `client`, `library` (the program that the broker runs in), `network` (nobody said so), `broker`,
     /// `operator` or `policy`.
     pub by: &'static str,
-    /// `disconnect`, `lost`, `taken_over`, `kicked`, `keep_alive_timeout`, `refused` and others, as
-    /// `last_end.cause` over HTTP.
+    /// `disconnect`, `lost`, `taken_over`, `kicked`, `keep_alive_timeout`, `packet_rule` and others, as
+    /// `last_end.cause` over HTTP. Of `refused` it is `refused` where a CONNECT was, else `timeout`, `no_connect`,
+    /// `upgrade`, `protocol`, `no_place`, `outage` or `stopping`.
     pub cause: &'static str,
     /// The Reason Code of the DISCONNECT that ended it, from either side, or of the CONNACK that refused it.
     pub code: Option<u8>,

@@ -231,6 +231,10 @@ impl Line {
                 }
             }
         }
+        if orders.ending == Some(Ending::Half) {
+            // Nothing can be written any more.
+            state.way(Direction::Out).is_cut = true;
+        }
         if let Some((packet, deed)) = state.last_words.take() {
             let noter = self.noter(tap, now);
             noter.note(&state, Direction::Out, &packet, Some(deed), |_| {});

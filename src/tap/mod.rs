@@ -10,7 +10,6 @@
 mod bell;
 pub(crate) mod journal;
 pub(crate) mod line;
-#[cfg(feature = "http")]
 pub(crate) mod pcapng;
 mod room;
 pub(crate) mod rule;
@@ -344,7 +343,6 @@ impl Tap {
     }
 
     /// Writes what happened to a connection before there could be packets.
-    #[cfg(feature = "tls")]
     pub(crate) fn note_early_end(
         &self,
         listener: &'static str,

@@ -328,8 +328,8 @@ impl ServerDisconnect {
 
     /// With a property besides.
     #[must_use]
-    pub fn with_property(mut self, name: PropertyName, value: PropertyValue) -> Self {
-        self.properties.push((name, value));
+    pub fn property(mut self, name: PropertyName, value: impl Into<PropertyValue>) -> Self {
+        self.properties.push((name, value.into()));
         self
     }
 
@@ -432,11 +432,11 @@ pub struct Rule {
 impl Rule {
     /// A rule that does this with every packet of which `matches` is so.
     #[must_use]
-    pub fn new(matches: Match, action: Action) -> Self {
+    pub fn new(matches: Match, action: impl Into<Action>) -> Self {
         Self {
             name: None,
             matches,
-            action,
+            action: action.into(),
             times: None,
             expires_after: None,
             seed: 0,
@@ -455,6 +455,96 @@ impl Rule {
     pub fn times(mut self, times: u64) -> Self {
         self.times = Some(times);
         self
+    }
+
+    /// Has it go after so long, by the broker's clock.
+    #[must_use]
+    pub fn expires_after(mut self, time: Duration) -> Self {
+        self.expires_after = Some(time);
+        self
+    }
+
+    /// Sets what decides with [`Match::probability`]: the same seed decides alike.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+}
+
+impl Changes {
+    /// Another Reason Code; in SUBACK and UNSUBACK, all of them.
+    #[must_use]
+    pub fn reason(mut self, reason: u8) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// Another Session Present.
+    #[must_use]
+    pub fn session_present(mut self, is_present: bool) -> Self {
+        self.session_present = Some(is_present);
+        self
+    }
+
+    /// Another Packet Identifier.
+    #[must_use]
+    pub fn packet_id(mut self, packet_id: u16) -> Self {
+        self.packet_id = Some(packet_id);
+        self
+    }
+
+    /// Another payload of a PUBLISH.
+    #[must_use]
+    pub fn payload(mut self, payload: impl Into<Bytes>) -> Self {
+        self.payload = Some(payload.into());
+        self
+    }
+
+    /// Another topic of a PUBLISH.
+    #[must_use]
+    pub fn topic(mut self, topic: impl Into<String>) -> Self {
+        self.topic = Some(topic.into());
+        self
+    }
+
+    /// Another DUP of a PUBLISH.
+    #[must_use]
+    pub fn dup(mut self, dup: bool) -> Self {
+        self.dup = Some(dup);
+        self
+    }
+
+    /// A property with this value.
+    #[must_use]
+    pub fn property(mut self, name: PropertyName, value: impl Into<PropertyValue>) -> Self {
+        self.properties.push((name, Some(value.into())));
+        self
+    }
+
+    /// Without this property.
+    #[must_use]
+    pub fn without_property(mut self, name: PropertyName) -> Self {
+        self.properties.push((name, None));
+        self
+    }
+}
+
+impl From<Changes> for Action {
+    fn from(changes: Changes) -> Self {
+        Self::Replace(Box::new(changes))
+    }
+}
+
+impl From<ServerDisconnect> for Action {
+    fn from(disconnect: ServerDisconnect) -> Self {
+        Self::Disconnect(Box::new(disconnect))
+    }
+}
+
+impl From<PacketFields> for Injected {
+    fn from(packet: PacketFields) -> Self {
+        Self::Fields(Box::new(packet))
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::codec::PacketFields;
 
-use super::journal::{JournalRow, PacketRow, RowKind};
+use super::journal::{JournalQuery, JournalRow, PacketRow, RowKind};
 use super::rule::Direction;
 
 /// `12 car1 -> PUBLISH cars/1 qos 1 id 7, 23 bytes [lost: drop]`: from the client, with its number, its identifiers,
@@ -44,6 +44,20 @@ impl fmt::Display for PacketRow {
         match (&self.rule, self.deed) {
             (Some(rule), Some(deed)) => write!(f, " [{rule}: {deed}]"),
             _ => Ok(()),
+        }
+    }
+}
+
+/// In words: `PUBLISH, topic cars/+, qos 1`, or `connected`.
+impl fmt::Display for JournalQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.event {
+            Some(event) => write!(f, "'{event}'")?,
+            None => write!(f, "{}", self.matches)?,
+        }
+        match &self.matches.client {
+            Some(client) => write!(f, " of client '{client}'"),
+            None => Ok(()),
         }
     }
 }

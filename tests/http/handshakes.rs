@@ -224,6 +224,8 @@ fn versions_that_do_not_meet_are_shown() {
         let address = stand.api.server().addrs().bad_tls[&kind];
         let row = stand.failure_of(attempt(address, stand.client(&[version], true)));
         assert_alert(&row, "alert_sent", "out", "protocol_version", 70);
+        let words = "no version of TLS that the client offers is spoken here";
+        assert_eq!(row["text"], words);
         assert_eq!(row["tls"]["versions_offered"], json!([name]));
         assert_eq!(row["tls"]["version"], Value::Null);
     }
@@ -308,6 +310,19 @@ fn handshakes_at_the_doors_are_shown() {
     let row = stand.failure_of(own);
     assert_alert(&row, "not_tls", "out", "decode_error", 50);
     assert_eq!(row["listener"], "https");
+    // Behind the handshake it is neither MQTT nor HTTP.
+    let (socket, own) = dial(addrs.alpn.expect("it is on"));
+    let name = "localhost".try_into().expect("a name");
+    let config = Arc::new(stand.client(&[&TLS13], true));
+    let tls = ClientConnection::new(config, name).expect("a client");
+    let mut stream = rustls::StreamOwned::new(tls, socket);
+    stream.write_all(&[0xff; 9]).expect("the broker reads");
+    let row = stand.row_of("refused", own);
+    assert_eq!(
+        (&row["cause"], &row["by"]),
+        (&json!("protocol"), &json!("broker"))
+    );
+    assert_eq!(row["tls"]["common_name"], "thing-1");
 }
 
 #[test]

@@ -5,8 +5,11 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use roundel::config::Listeners;
-use roundel::rules::{Action, Match, Rule, When};
-use roundel::{Config, Connection, Handle, Message, PacketType, QoS, Server};
+use roundel::journal::JournalQuery;
+use roundel::rules::{Action, Changes, Direction, Match, Rule, When};
+use roundel::{
+    Config, Connection, Handle, Message, PacketFields, PacketType, PropertyName, QoS, Server,
+};
 use rumqttc_v5::{AsyncClient, Event, EventLoop, Incoming, MqttOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -153,6 +156,89 @@ async fn rules_do_to_it_what_they_do_to_a_socket() {
     let mut answer = [0; 2];
     held.read_exact(&mut answer).await.expect("PINGRESP");
     assert_eq!(answer, pingresp);
+}
+
+#[tokio::test]
+async fn rules_are_written_in_rust_as_over_http() {
+    let server = server().await;
+    let (rules, journal) = (server.rules(), server.journal());
+    journal.switch(true);
+    let error = rules
+        .wait_for_hits("none", 1, LATER)
+        .await
+        .expect_err("no rule");
+    assert_eq!(error.to_string(), "there is no packet rule 'none'");
+    let changes = Changes::default()
+        .session_present(true)
+        .property(PropertyName::RECEIVE_MAXIMUM, 1)
+        .property(PropertyName::REASON_STRING, "mind")
+        .without_property(PropertyName::TOPIC_ALIAS_MAXIMUM);
+    let connack = Match::of(PacketType::Connack)
+        .client("a*")
+        .reason(0)
+        .listener("memory");
+    let rule = Rule::new(connack, changes).named("modest").times(1);
+    rules.add(rule).expect("a rule");
+    let mut client = client(&server, "a1", 0).await;
+    rules
+        .wait_for_hits("modest", 1, LATER)
+        .await
+        .expect("it has acted");
+    let error = rules.wait_for_hits("modest", 2, Duration::ZERO).await;
+    let error = error.expect_err("it acts once").to_string();
+    assert!(
+        error.ends_with("but not within 0ns: it has 1 times"),
+        "{error}"
+    );
+
+    let packet = PacketFields::new(PacketType::Publish)
+        .with_message("t", "x", 1)
+        .with_packet_id(7)
+        .with_property(PropertyName::USER_PROPERTY, ("name", "value"));
+    assert!(
+        server
+            .rules()
+            .inject("a1", Direction::Out, &packet.clone().into())
+    );
+    let mut bytes = vec![0; 23];
+    client.read_exact(&mut bytes).await.expect("the PUBLISH");
+    assert_eq!(
+        bytes,
+        b"\x32\x15\0\x01t\0\x07\x0e\x26\0\x04name\0\x05valuex"[..]
+    );
+
+    let publishes = JournalQuery::of(PacketType::Publish);
+    let row = journal
+        .wait(&publishes, 0, 1, LATER)
+        .await
+        .expect("it is there")
+        .remove(0);
+    assert_eq!(row.packet(), Some(packet));
+    let error = journal
+        .wait_for_none(&publishes, 0, LATER)
+        .await
+        .expect_err("one is");
+    assert_eq!(*error, row);
+    let error = journal
+        .wait(&publishes, 0, 2, Duration::ZERO)
+        .await
+        .expect_err("one is");
+    assert!(
+        error
+            .to_string()
+            .contains("2 rows of the journal are to be PUBLISH, but not"),
+        "{error}"
+    );
+    assert!(error.to_string().contains(&row.to_string()), "{error}");
+    let connected = JournalQuery::event("connected");
+    let rows = journal.rows(&connected, 0, 10);
+    assert_eq!(rows.len(), 1);
+    assert_eq!(
+        (rows[0].event(), rows[0].packet()),
+        (Some("connected"), None)
+    );
+    let capture = journal.pcapng(&JournalQuery::default(), 0, 100);
+    assert_eq!(capture[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
 }
 
 #[tokio::test]

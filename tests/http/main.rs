@@ -28,4 +28,6 @@ mod registry;
 mod rules;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(all(feature = "tls", feature = "websocket"))]
+mod transports;
 mod waits;

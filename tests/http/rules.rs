@@ -467,16 +467,11 @@ fn broker_disconnects_in_the_place_of_what_it_would_send() {
         .read_to_end(&mut bytes)
         .expect("the end");
     assert_eq!(bytes, [0xe0, 1, 255]);
-    let rust = roundel::rules::ServerDisconnect::new(0x8b)
+    let disconnect = roundel::rules::ServerDisconnect::new(0x8b)
         .after()
-        .with_property(
-            roundel::PropertyName::parse("reason_string").expect("there is one"),
-            roundel::PropertyValue::Text("bye".into()),
-        );
-    let rule = roundel::rules::Rule::new(
-        roundel::rules::Match::of(roundel::PacketType::Pingreq),
-        roundel::rules::Action::Disconnect(Box::new(rust)),
-    );
+        .property(roundel::PropertyName::REASON_STRING, "bye");
+    let pings = roundel::rules::Match::of(roundel::PacketType::Pingreq);
+    let rule = roundel::rules::Rule::new(pings, disconnect);
     api.server().rules().add(rule).expect("a rule");
     let mut client = api.connect("c");
     client.send(PINGREQ);

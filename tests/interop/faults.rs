@@ -1,20 +1,29 @@
 //! Packet rules and the journal, with clients and tools that other people wrote.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use libtest_mimic::Trial;
 use tempfile::TempDir;
 
-use crate::broker::{Broker, Profile, Transport, file, python};
+use crate::broker::{Broker, Profile, Transport, binary, file, python};
 use crate::process::Process;
 use crate::script::{self, assert_passed};
 use crate::trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        trial("faults::what_paho_does_about_them", paho),
+        trial("faults::controls_of_esp_mqtt", controls_of_esp_mqtt),
+        trial("faults::what_paho_does_about_them", || {
+            what_it_does("faults_paho.py", 53);
+        }),
+        trial("faults::what_awscrt_does_about_them", || {
+            what_it_does("faults_awscrt.py", 47);
+        }),
+        trial("faults::what_mqttjs_does_about_them", || {
+            what_it_does("faults_mqttjs.py", 53);
+        }),
         trial("faults::wireshark_reads_the_journal", wireshark),
         trial(
             "faults::wireshark_reads_what_the_packages_capture",
@@ -23,23 +32,34 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-fn paho() {
+fn controls_of_esp_mqtt() {
     let broker = Broker::start_with(Profile::Standard, &["--journal".as_ref()]);
     let mut command = python();
     command.arg(file("clients").join("faults.py"));
     command.args(["--http", &broker.http()]);
     command.args(["--port", &broker.port(Transport::Tcp).to_string()]);
-    let cases = [
-        "controls_of_esp_mqtt",
-        "properties_of_connack",
-        "puback_that_is_lost",
-        "connection_that_is_reset",
-        "pingresp_that_never_comes",
-        "answers_that_refuse",
-        "message_that_comes_twice",
-    ];
+    let cases = ["controls_of_esp_mqtt", "properties_of_connack"];
     let outcomes = script::outcomes("paho", &mut command);
     assert_passed(&outcomes, &cases, &broker);
+}
+
+/// Runs so many cases with the client library of a program, which starts its own broker.
+fn what_it_does(program: &str, cases: usize) {
+    let mut command = python();
+    command.arg(file("clients").join(program));
+    command.env("PYTHONPATH", fixtures().join("python/src"));
+    command.env("ROUNDEL_BINARY", binary());
+    let outcomes = script::outcomes(program, &mut command);
+    let wrong: Vec<_> = outcomes
+        .iter()
+        .filter_map(|outcome| Some(format!("{}: {}", outcome.case, outcome.error.as_ref()?)))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    assert_eq!(outcomes.len(), cases);
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
 /// What was exchanged over TLS is MQTT in the capture, in its order.
@@ -102,13 +122,12 @@ fn captures_of_packages() {
     publish.args(["--repeat", &COUNT.to_string()]);
     Process::start("mosquitto_pub", &mut publish).finish();
 
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let folder = TempDir::new().expect("a temporary folder");
     let mut in_python = python();
-    in_python.env("PYTHONPATH", fixtures.join("python/src"));
+    in_python.env("PYTHONPATH", fixtures().join("python/src"));
     in_python.args(["-c", IN_PYTHON]);
     let mut in_node = Command::new("node");
-    let index = fixtures.join("node/index.js");
+    let index = fixtures().join("node/index.js");
     in_node
         .args(["--input-type=module", "-e", IN_NODE])
         .arg(index);

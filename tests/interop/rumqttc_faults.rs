@@ -89,7 +89,7 @@ impl Stand {
         let query = JournalQuery::from(matches.clone());
         match self.journal.wait(&query, 0, count, STEP).await {
             Ok(rows) => rows.into_iter().filter_map(packet).collect(),
-            Err(found) => panic!("{} of {count} {matches:?}\n{}", found.len(), self.tail()),
+            Err(error) => panic!("{error}\n{}", self.tail()),
         }
     }
 

@@ -292,6 +292,8 @@ pub(crate) fn noting<T>(seen: Option<&Mutex<Seen>>, step: impl FnOnce() -> T) ->
     let Some(seen) = seen else {
         return step();
     };
+    // Of a step that never came to its end.
+    SHOWN.take();
     IS_WATCHED.set(true);
     let made = step();
     IS_WATCHED.set(false);

@@ -78,7 +78,7 @@ pub(super) struct Known {
 
 /// All clients.
 pub(super) struct Fleet {
-    pub(super) port: u16,
+    port: u16,
     workers: BTreeMap<&'static str, Process>,
     rumqttc: BTreeMap<&'static str, UnboundedSender<Order>>,
     runtime: runtime::Runtime,

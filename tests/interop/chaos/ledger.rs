@@ -26,8 +26,6 @@ pub(super) struct Ledger {
     /// Messages of groups that went with the session of a member.
     given_up: HashSet<Key>,
     pub(super) figures: Figures,
-    /// The last rows, for a report.
-    number: u64,
 }
 
 /// What a run came to.
@@ -48,16 +46,13 @@ pub(super) struct Figures {
     pub(super) hits: BTreeMap<String, u64>,
 }
 
-/// A hand-over that is wrong unless one of these connections was ending: the row of that is written behind the
-/// hand-overs that come of it.
+/// A hand-over that is wrong unless one of these connections ended at this moment: the row of that is written
+/// behind the hand-overs that come of it.
 struct Suspect {
-    row: u64,
+    at: String,
     connections: Vec<u64>,
     what: String,
 }
-
-/// So many rows behind.
-const BEHIND: u64 = 100;
 
 #[derive(Default)]
 struct Session {
@@ -134,6 +129,7 @@ struct Holder {
 /// A row that is about a packet.
 struct Row<'a> {
     number: u64,
+    at: &'a str,
     connection: u64,
     client: &'a str,
     is_in: bool,
@@ -224,16 +220,17 @@ impl Ledger {
     /// Reads a row of the journal.
     pub(super) fn read(&mut self, row: &Value) {
         let number = row["number"].as_u64().expect("a row has a number");
-        self.number = number;
         self.figures.rows += 1;
         let connection = row["connection"].as_u64().expect("a row has a connection");
         let client = row["client"].as_str().unwrap_or("");
         if let Some(event) = row["event"].as_str() {
-            return self.event(event, connection, client);
+            let at = row["at"].as_str().unwrap_or("");
+            return self.event(event, at, connection, client);
         }
         let rule = row["rule"].as_str().unwrap_or("");
         let row = Row {
             number,
+            at: row["at"].as_str().unwrap_or(""),
             connection,
             client,
             is_in: row["direction"] == "in",
@@ -251,8 +248,8 @@ impl Ledger {
             client.clone_into(&mut known.client);
         }
         match row.is_in {
-            true => self.from_client(&row),
-            false => self.to_client(&row),
+            true => self.read_from_client(&row),
+            false => self.read_to_client(&row),
         }
         if matches!(row.did, "close" | "reset" | "half_close") {
             if let Some(known) = self.connections.get_mut(&connection) {
@@ -262,7 +259,7 @@ impl Ledger {
         }
     }
 
-    fn event(&mut self, event: &str, connection: u64, client: &str) {
+    fn event(&mut self, event: &str, at: &str, connection: u64, client: &str) {
         match event {
             "connected" => {
                 for turns in &mut self.turns {
@@ -279,10 +276,8 @@ impl Ledger {
                 if let Some(known) = self.connections.get_mut(&connection) {
                     known.has_ended = true;
                 }
-                let number = self.number;
-                self.suspects.retain(|own| {
-                    own.row + BEHIND < number || !own.connections.contains(&connection)
-                });
+                self.suspects
+                    .retain(|own| own.at != at || !own.connections.contains(&connection));
                 if library(client) == "mosquitto" {
                     // Its program may be another one next, without a memory.
                     self.doubt_open(client, "the program ended in the middle of an exchange");
@@ -307,7 +302,7 @@ impl Ledger {
         }
     }
 
-    fn from_client(&mut self, row: &Row<'_>) {
+    fn read_from_client(&mut self, row: &Row<'_>) {
         if row.packet["qos"] == 2
             && let Some(id) = row.id()
         {
@@ -368,8 +363,10 @@ impl Ledger {
                 if kind != "PUBREC" || reason >= 0x80 {
                     self.session(row.client).open.remove(&id);
                 }
+                let is_spoiled = self.session(row.client).spoiled.contains(&id);
                 let known = self.connection(row);
-                if kind != "PUBCOMP" && !(known.is_doubtful || known.is_garbled_in) {
+                let is_clear = !(known.is_doubtful || known.is_garbled_in || known.is_garbled_out);
+                if kind != "PUBCOMP" && is_clear && !is_spoiled {
                     self.acknowledge(row, id);
                 }
             }
@@ -424,7 +421,7 @@ impl Ledger {
         }
     }
 
-    fn to_client(&mut self, row: &Row<'_>) {
+    fn read_to_client(&mut self, row: &Row<'_>) {
         if row.is_artificial() {
             return self.made_for_client(row);
         }
@@ -436,7 +433,10 @@ impl Ledger {
                 if is_new {
                     // MQTT-4.8.2-5: what a member had at QoS 2 ends with its session.
                     let open: HashSet<_> = session.open.values().cloned().collect();
-                    let given_up: Vec<_> = open.intersection(&session.exact).cloned().collect();
+                    let mut given_up: Vec<_> = open.intersection(&session.exact).cloned().collect();
+                    // So does what is known of the others.
+                    given_up.extend(session.excuses.keys().cloned());
+                    given_up.extend(session.acknowledged.iter().cloned());
                     self.given_up.extend(given_up);
                     let session = self.session(row.client);
                     *session = Session {
@@ -463,8 +463,10 @@ impl Ledger {
                 if row.kind() == "PUBREC" && row.id().is_some_and(|id| foreign.contains(&id)) {
                     return;
                 }
+                // One whose bytes were changed to no text is not told as it is.
+                let is_text = !key.1.is_empty();
                 let message = self.messages.entry(key).or_default();
-                if !message.is_promised && message.first > 0 {
+                if !message.is_promised && message.first > 0 && is_text {
                     message.is_promised = true;
                     self.figures.promised += 1;
                 }
@@ -565,7 +567,7 @@ impl Ledger {
                     self.wrong.push(format!("{what}, and has acknowledged it"));
                 } else if !is_gone {
                     self.suspects.push(Suspect {
-                        row: row.number,
+                        at: row.at.to_owned(),
                         connections: vec![former.connection],
                         what,
                     });
@@ -605,7 +607,7 @@ impl Ledger {
                 .iter()
                 .filter(|(name, _)| !round.contains(name));
             let suspect = Suspect {
-                row: row.number,
+                at: row.at.to_owned(),
                 connections: passed.map(|(_, connection)| *connection).collect(),
                 what: format!(
                     "row {}: turns of group {}: {:?} of {:?}",

@@ -127,6 +127,9 @@ class Paho:
         # The thread would connect again, also from between two attempts.
         self._client.disconnect()
 
+    def wait(self):
+        """The socket is closed already."""
+
 
 class AwsCrt:
     """An `awscrt.mqtt5.Client`. It has no QoS 2."""
@@ -209,7 +212,10 @@ class AwsCrt:
         """Closes the socket for good."""
         self._stopped.clear()
         self._client.stop()
-        self._stopped.wait(2)
+
+    def wait(self):
+        """Waits until it is closed. Without CONNACK that takes as long as one may take."""
+        self._stopped.wait(5)
 
 
 CLIENTS = {}
@@ -222,6 +228,8 @@ def carry_out(command, name, *rest):
         if former is not None:
             former.stop()
         if command == "stop":
+            if former is not None:
+                former.wait()
             say("gone", name)
         else:
             CLIENTS[name] = {"paho": Paho, "awscrt": AwsCrt}[ARGS.library](name, rest[0] == "1")
