@@ -192,6 +192,7 @@ fn command(language: &str, folder: &TempDir) -> (&'static str, Command) {
         .arg(name)
         .current_dir(folder)
         .env("PATH", format!("{}:{path}", folder.join("bin").display()))
+        .env("TMPDIR", folder)
         .env("PYTHONPATH", root.join("fixtures/python/src"))
         .env("PYTHONDONTWRITEBYTECODE", "1");
     (name, command)
