@@ -18,10 +18,64 @@
 //! let mut orders = server.subscribe("$share/workers/orders/+", QoS::AtLeastOnce)?;
 //! server.publish(&Message::new("orders/1", "two coffees").with_qos(QoS::AtLeastOnce))?;
 //! assert_eq!(orders.next().await.map(|order| order.topic), Some("orders/1".into()));
-//!
-//! // What happens after a time happens at once: sessions and messages expire, wills are published.
-//! server.clock().advance(Duration::from_secs(3600)).await?;
 //! server.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A fault
+//!
+//! What goes wrong between a client and its broker can be made to go wrong, by packet [`rules`]. Here the client is
+//! [rumqttc](https://docs.rs/rumqttc-v5-next), connected without a socket ([`Handle::connect`]), and its PUBACK is lost.
+//!
+//! ```
+//! use roundel::rules::{Action, Match, Rule};
+//! use roundel::{Config, PacketType, ReasonCode, Server};
+//! use rumqttc_v5::{AsyncClient, MqttOptions, PublishOptions, QoS, SessionMode};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::start(Config::standard().ephemeral()).await?;
+//! server.journal().switch(true);
+//! let puback = Match::of(PacketType::Puback).to_clients().client("car1");
+//! server.rules().add(Rule::new(puback, Action::Drop).named("lost").times(1))?;
+//!
+//! let mut options = MqttOptions::new("car1", "in-memory");
+//! options.set_session_mode(SessionMode::Persistent);
+//! let broker = server.handle();
+//! options.set_socket_connector(move |_, _| std::future::ready(broker.connect()));
+//! let (client, mut events) = AsyncClient::builder(options).capacity(10).build();
+//! let driving = tokio::spawn(async move { loop { let _ = events.poll().await; } });
+//!
+//! let car = server.expect("car1");
+//! client.publish("cars/1", "on", PublishOptions::new(QoS::AtLeastOnce)).await?;
+//! car.to_send(Match::of(PacketType::Publish).dup(false)).await;
+//! server.disconnect("car1", ReasonCode::ServerBusy).await;
+//! // It connects again, and sends again what was not acknowledged (MQTT-4.4.0-1).
+//! car.to_send(Match::of(PacketType::Publish).dup(true)).await;
+//! # driving.abort();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A clock
+//!
+//! What happens after a time happens at once: sessions and messages expire, delayed wills are published. With
+//! [`tokio::time::pause`] and clients that are connected in memory, timers of connections need no time either.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use roundel::{Config, Message, Server};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::start(Config::standard().ephemeral()).await?;
+//! let hour = Duration::from_secs(3600);
+//! server.publish(&Message::new("cars/1/state", "on").retained().with_expiry(hour))?;
+//! assert_eq!(server.retained(Some("cars/#"))?.len(), 1);
+//! server.clock().advance(hour).await?;
+//! assert_eq!(server.retained(Some("cars/#"))?, []);
 //! # Ok(())
 //! # }
 //! ```
@@ -81,24 +135,37 @@ pub use codec::{
 pub use config::Config;
 pub use engine::timekeeper::AdvanceError;
 pub use local::{Message, Reached, Refused, Subscription};
+pub use net::Connection;
 #[cfg(feature = "tls")]
 pub use net::ca::{Authority, CaCertificate, CertError, Issued, IssuedPem, KeyKind};
 #[cfg(feature = "tls")]
 pub use net::tls::TlsError;
-pub use server::{Addrs, BrokerClock, ConnectionEnd, Handle, Server, StartError, WaitError};
-#[cfg(feature = "http")]
-pub use server::{ClientInfo, GroupInfo, MemberInfo};
+pub use server::{
+    Addrs, BrokerClock, ClientExpectation, ConnectionEnd, GroupExpectation, Handle, Server,
+    StartError, WaitError,
+};
+pub use server::{ClientInfo, Deadline, GroupInfo, MemberInfo, Stats};
 
 /// Packet rules: what is to go wrong on the way between clients and the broker. They are set by
 /// [`Handle::rules`].
 pub mod rules {
     pub use crate::server::Rules;
-    pub use crate::tap::rule::{Action, Changes, Direction, Injected, Match, Rule, When};
+    pub use crate::tap::rule::{
+        Action, Changes, Direction, Injected, Match, Rule, ServerDisconnect, When,
+    };
     pub use crate::tap::rules::{HeldInfo, RuleError, RuleInfo};
 }
 
 /// The journal: what went over the connections lately. It is read by [`Handle::journal`].
 pub mod journal {
     pub use crate::server::Journal;
-    pub use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow, PacketRow, RowKind};
+    pub use crate::tap::journal::{
+        JournalBounds, JournalQuery, JournalRow, PacketRow, RowEnd, RowKind,
+    };
+    pub use crate::tap::tls::{HandshakeCause, HandshakeFailure, TlsAlert, TlsInfo};
 }
+
+// The programs of the cookbook.
+#[cfg(all(doctest, feature = "doors"))]
+#[doc = include_str!("../docs/testing.md")]
+mod testing_page {}

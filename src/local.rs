@@ -1,20 +1,26 @@
 //! Publishing and subscribing in the same process.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::IoSlice;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use std::time::Instant;
 
+use atomic_waker::AtomicWaker;
 use bytes::Bytes;
+use futures_core::Stream;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use crate::broker::{Dirty, Link, LocalSession, Mailbox, OutsideMessage, Written};
 use crate::codec::{
-    self, DecodeError, Frame, MessageProperties, Packet, PacketId, QoS, ReasonCode, Sender, Split,
-    Version,
+    self, DecodeError, Frame, MessageProperties, Packet, PacketId, PublishProperties, QoS,
+    ReasonCode, Sender, Split, Version,
 };
 use crate::engine::Engine;
+use crate::message::publication::{self, remaining_expiry};
 use crate::protocol::violation::Violation;
 
 /// Messages that wait for the program; more stay in the broker, bounded as for any client.
@@ -137,6 +143,39 @@ impl Message {
         }
     }
 
+    /// A message that the broker has, as it was published; of its expiry, what is left.
+    pub(crate) fn of(message: &publication::Message, now: Instant) -> Self {
+        let payload = Bytes::from(message.payload().to_vec());
+        let bare = Self {
+            qos: message.qos(),
+            retain: message.retain(),
+            expiry: remaining_expiry(message.expires_at(), now).map(seconds),
+            ..Self::new(message.topic(), payload)
+        };
+        match PublishProperties::parse(message.properties()) {
+            Ok(properties) => bare.with_properties(&properties),
+            // What is kept was read before.
+            Err(_) => bare,
+        }
+    }
+
+    /// The same message with the properties of a packet but the Message Expiry Interval.
+    fn with_properties(self, properties: &PublishProperties<'_>) -> Self {
+        let owned = |text: &str| text.to_owned();
+        Self {
+            content_type: properties.content_type.map(owned),
+            response_topic: properties.response_topic.map(owned),
+            correlation_data: properties.correlation_data.map(Bytes::copy_from_slice),
+            user_properties: properties
+                .user_properties()
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            is_utf8: properties.payload_format_is_utf8,
+            ..self
+        }
+    }
+
     /// Publishes the message on behalf of nobody.
     pub(crate) fn publish(&self, engine: &Engine) -> Result<Reached, Refused> {
         let broker = &engine.broker;
@@ -185,6 +224,16 @@ pub struct Refused {
     pub text: String,
 }
 
+impl Refused {
+    /// A filter that cannot be used.
+    pub(crate) fn filter(text: String) -> Self {
+        Self {
+            reason: ReasonCode::TopicFilterInvalid,
+            text,
+        }
+    }
+}
+
 impl From<Violation> for Refused {
     fn from(violation: Violation) -> Self {
         Self {
@@ -197,7 +246,7 @@ impl From<Violation> for Refused {
 /// A subscription in the same process. Dropping it unsubscribes.
 ///
 /// A message of QoS 1 or 2 counts as acknowledged once [`next`](Self::next) returned it: a shared
-/// group hands what was not taken to its other members.
+/// group hands what was not taken to its other members. It is a [`Stream`] of messages, too.
 pub struct Subscription {
     engine: Arc<Engine>,
     inbox: Arc<Inbox>,
@@ -232,16 +281,19 @@ impl Subscription {
     ///
     /// Cancel-safe: a message is taken only when it is returned.
     pub async fn next(&mut self) -> Option<Message> {
-        let inbox = self.inbox.clone();
-        loop {
-            if let Some(message) = self.take() {
-                return Some(message);
-            }
-            if inbox.mailbox.is_retired() || self.is_broken() {
-                return None;
-            }
-            // A notification that came since the look is kept for this wait.
-            inbox.notify.notified().await;
+        poll_fn(|cx| self.poll_message(cx)).await
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        if let Some(message) = self.take() {
+            return Poll::Ready(Some(message));
+        }
+        self.inbox.waker.register(cx.waker());
+        // From here on nothing comes unnoticed.
+        match self.take() {
+            Some(message) => Poll::Ready(Some(message)),
+            None if self.inbox.mailbox.is_retired() || self.is_broken() => Poll::Ready(None),
+            None => Poll::Pending,
         }
     }
 
@@ -277,6 +329,14 @@ impl Subscription {
     }
 }
 
+impl Stream for Subscription {
+    type Item = Message;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.get_mut().poll_message(cx)
+    }
+}
+
 impl Drop for Subscription {
     fn drop(&mut self) {
         let broker = &self.engine.broker;
@@ -296,7 +356,7 @@ struct Arrived {
 #[derive(Default)]
 struct Inbox {
     waiting: Mutex<Waiting>,
-    notify: Notify,
+    waker: AtomicWaker,
     mailbox: Mailbox,
 }
 
@@ -388,12 +448,12 @@ impl Link for Inbox {
             }
         }
         drop(waiting);
-        self.notify.notify_one();
+        self.waker.wake();
         Written::Bytes(taken)
     }
 
     fn wake(&self) {
-        self.notify.notify_one();
+        self.waker.wake();
     }
 
     fn mailbox(&self) -> &Mailbox {
@@ -402,29 +462,20 @@ impl Link for Inbox {
 }
 
 fn arrived(publish: &codec::Publish<'_>) -> Arrived {
-    let properties = &publish.properties;
-    let owned = |text: &str| text.to_owned();
+    let message = Message::new(publish.topic, Bytes::copy_from_slice(publish.payload));
     Arrived {
         id: publish.packet_id,
         message: Message {
-            topic: publish.topic.to_owned(),
-            payload: Bytes::copy_from_slice(publish.payload),
             qos: publish.qos,
             retain: publish.retain,
-            content_type: properties.content_type.map(owned),
-            response_topic: properties.response_topic.map(owned),
-            correlation_data: properties.correlation_data.map(Bytes::copy_from_slice),
-            user_properties: properties
-                .user_properties()
-                .iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-            expiry: properties
-                .message_expiry
-                .map(|seconds| Duration::from_secs(seconds.into())),
-            is_utf8: properties.payload_format_is_utf8,
+            expiry: publish.properties.message_expiry.map(seconds),
+            ..message.with_properties(&publish.properties)
         },
     }
+}
+
+fn seconds(expiry: u32) -> Duration {
+    Duration::from_secs(expiry.into())
 }
 
 #[cfg(test)]

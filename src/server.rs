@@ -1,12 +1,14 @@
 //! A broker with its listeners, started and stopped from code.
 
 mod clock;
+mod counters;
+mod expect;
 mod handle;
 mod journal;
+mod messages;
 #[cfg(feature = "aws")]
 mod registry;
 mod rules;
-#[cfg(feature = "http")]
 mod views;
 mod waits;
 
@@ -35,10 +37,11 @@ use crate::net::{Notices, Passwords, Shared, Tasks, listener};
 use crate::time::Clock;
 
 pub use self::clock::BrokerClock;
+pub use self::counters::{Deadline, Stats};
+pub use self::expect::{ClientExpectation, GroupExpectation};
 pub use self::handle::Handle;
 pub use self::journal::Journal;
 pub use self::rules::Rules;
-#[cfg(feature = "http")]
 pub use self::views::{ClientInfo, GroupInfo, MemberInfo};
 pub use self::waits::{ConnectionEnd, WaitError};
 

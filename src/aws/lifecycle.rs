@@ -208,10 +208,8 @@ pub(super) fn disconnect_reason(cause: &Cause, version: Version) -> &'static str
         Cause::WebSocketExpired => "WEBSOCKET_TTL_EXPIRATION",
         Cause::TakenOver => "DUPLICATE_CLIENTID",
         Cause::QueueFull => "THROTTLED",
-        Cause::Stopping => "SERVER_INITIATED_DISCONNECT",
-        #[cfg(any(feature = "http", test, fuzzing))]
+        Cause::Stopping | Cause::PacketRule(_) => "SERVER_INITIATED_DISCONNECT",
         Cause::Kicked { .. } => "API_INITIATED_DISCONNECT",
-        #[cfg(feature = "http")]
         Cause::Outage => "CONNECTION_LOST",
     }
 }

@@ -53,6 +53,10 @@ pub(crate) struct Captured {
     /// Without its payload where there was no room for that.
     pub(crate) message: Message,
     /// The bytes of a payload that is not there.
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(dead_code, reason = "programs are told that it is empty then")
+    )]
     pub(crate) left_out: Option<usize>,
 }
 
@@ -88,6 +92,7 @@ impl Captures {
     }
 
     /// How many there are on exactly this filter.
+    #[cfg(feature = "http")]
     pub(super) fn count_on(&self, filter: &str) -> usize {
         let list = self.list.lock();
         list.iter().filter(|one| *one.filter == *filter).count()

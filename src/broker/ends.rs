@@ -36,7 +36,6 @@ impl Ends {
         found.map(|(_, end)| end.clone())
     }
 
-    #[cfg(feature = "http")]
     pub(super) fn clear(&self) {
         self.0.lock().clear();
     }

@@ -262,14 +262,11 @@ pub(crate) struct TlsFacts {
     #[cfg(feature = "aws")]
     pub(crate) certificate: Option<Box<[u8]>>,
     /// The server name that the client asked for.
-    #[cfg(any(feature = "http", feature = "aws"))]
     pub(crate) sni: Option<String>,
-    #[cfg(feature = "http")]
     pub(crate) details: TlsDetails,
 }
 
-/// What the HTTP API shows of a TLS handshake besides.
-#[cfg(feature = "http")]
+/// What the HTTP API and the journal show of a TLS handshake besides.
 #[derive(Clone, Debug)]
 pub(crate) struct TlsDetails {
     /// `TLSv1.2` or `TLSv1.3`.

@@ -77,7 +77,6 @@ pub(crate) enum Takeover {
 }
 
 /// What goes with a connection that is ended from outside.
-#[cfg(feature = "http")]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Removal {
     /// The session goes, too.
@@ -91,7 +90,6 @@ pub(crate) struct Removal {
 pub(crate) enum NotAttached {
     Refused(ReasonCode),
     /// There is an outage: it gets no answer at all.
-    #[cfg(feature = "http")]
     Unreachable,
     /// Another connection has it and was told; the link is woken when it is free.
     Awaited,
@@ -106,19 +104,9 @@ pub(crate) struct Attached {
 
 /// Something that is due.
 pub(super) enum Timer {
-    SessionExpiry {
-        session: Weak<Session>,
-        epoch: u64,
-    },
-    Will {
-        session: Weak<Session>,
-        epoch: u64,
-    },
-    Resend {
-        session: Weak<Session>,
-        epoch: u64,
-    },
-    #[cfg(feature = "http")]
+    SessionExpiry { session: Weak<Session>, epoch: u64 },
+    Will { session: Weak<Session>, epoch: u64 },
+    Resend { session: Weak<Session>, epoch: u64 },
     EndOfOutage,
 }
 
@@ -144,7 +132,6 @@ impl Broker {
                 self.forget(&session);
                 continue;
             }
-            #[cfg(feature = "http")]
             if self.is_cut_off(&request.facts) {
                 self.leave_unused(&session, &mut slot);
                 return Err(NotAttached::Unreachable);
@@ -199,7 +186,6 @@ impl Broker {
     }
 
     /// A session that was found or made is not to be had. One that is new, and that nobody waits for, goes.
-    #[cfg(feature = "http")]
     fn leave_unused(&self, session: &Arc<Session>, slot: &mut Slot) {
         if slot.state == State::New && slot.heirs.is_empty() {
             slot.state = State::Ended;
@@ -331,7 +317,6 @@ impl Broker {
 
     /// Ends a client's connection from outside, and so much of its session as `removal` says. Returns
     /// whether it had a connection; `None` if there is no session.
-    #[cfg(feature = "http")]
     pub(crate) fn remove(
         &self,
         session: &Arc<Session>,
@@ -575,7 +560,6 @@ impl Broker {
                 };
                 self.resend(&session, *epoch, context, dirty);
             }
-            #[cfg(feature = "http")]
             Timer::EndOfOutage => self.see_outage_end(context.now),
         }
     }

@@ -59,7 +59,6 @@ impl Broker {
             .map_err(|error| match error {
                 NotAttached::Refused(reason) => refused(reason),
                 NotAttached::Awaited => refused(ReasonCode::ServerBusy),
-                #[cfg(feature = "http")]
                 NotAttached::Unreachable => refused(ReasonCode::ServerUnavailable),
             })?;
         let local = LocalSession {

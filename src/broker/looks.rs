@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::topic::Filter;
 
 use super::Broker;
-#[cfg(feature = "http")]
 use super::captures::Capturing;
 use super::session::{ConnectionKey, LastEnd, State};
 use super::share::Group;
@@ -121,7 +120,6 @@ impl Broker {
     }
 }
 
-#[cfg(feature = "http")]
 impl Broker {
     /// Begins to capture the first `wanted` messages on a valid filter from now on.
     pub(crate) fn capture(&self, filter: &str, wanted: usize) -> Capturing<'_> {
@@ -129,6 +127,7 @@ impl Broker {
         self.captures.begin(filter, wanted, parent, &self.watch)
     }
 
+    #[cfg(feature = "http")]
     /// How many captures there are on exactly this filter.
     pub(crate) fn captures_on(&self, filter: &str) -> usize {
         self.captures.count_on(filter)

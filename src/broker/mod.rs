@@ -10,9 +10,7 @@
 
 pub(crate) mod access;
 mod bounds;
-#[cfg(feature = "http")]
 mod captures;
-#[cfg(feature = "http")]
 mod deadlines;
 mod deliver;
 mod discard;
@@ -31,10 +29,8 @@ mod lifecycle;
 mod local;
 mod looks;
 mod ordered;
-#[cfg(feature = "http")]
 mod outage;
 mod outbox;
-#[cfg(feature = "http")]
 mod part_bounds;
 mod random;
 mod replay;
@@ -44,7 +40,10 @@ mod routing;
 mod schedule;
 mod session;
 mod share;
-#[cfg(feature = "http")]
+#[cfg_attr(
+    not(feature = "http"),
+    expect(dead_code, reason = "the HTTP API shows more of it")
+)]
 mod snapshot;
 mod stats;
 mod subscribe;
@@ -71,7 +70,6 @@ use crate::tap::Tap;
 use crate::time::Moment;
 use crate::topic::{HashParent, Hashing};
 
-#[cfg(feature = "http")]
 pub(crate) use deadlines::Deadline;
 #[cfg(all(feature = "http", feature = "aws"))]
 pub(crate) use deliver::direct::NotSent;
@@ -80,14 +78,11 @@ pub(crate) use deliver::outside::OutsideMessage;
 #[cfg(feature = "http")]
 pub(crate) use deliver::outside::Publishing;
 pub(crate) use deliver::{Origin, Published, Run, Sent};
-#[cfg(feature = "http")]
-pub(crate) use facts::TlsDetails;
-#[cfg(any(feature = "tls", feature = "http"))]
-pub(crate) use facts::TlsFacts;
 #[cfg(feature = "aws")]
 pub(crate) use facts::Upgrade;
 pub(crate) use facts::{ConnectionFacts, PeerAddr, TrafficTotals};
-#[cfg(feature = "http")]
+#[cfg(any(feature = "tls", feature = "http"))]
+pub(crate) use facts::{TlsDetails, TlsFacts};
 pub(crate) use lifecycle::Removal;
 pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
 pub(crate) use local::LocalSession;
@@ -99,7 +94,6 @@ pub(crate) use outbox::link::{Farewell, Link, Mailbox, Written, waker};
 pub(crate) use outbox::signal::Signal;
 pub(crate) use outbox::writer::Outcome;
 pub(crate) use outbox::{Acknowledged, Outbox, OutputState, Peer, pool};
-#[cfg(feature = "http")]
 pub(crate) use part_bounds::PartBounds;
 pub(crate) use random::Randomness;
 #[cfg(all(feature = "http", feature = "aws"))]
@@ -110,16 +104,18 @@ pub(crate) use routing::RouteCache;
 pub(crate) use schedule::{Alarm, TimerKey};
 pub(crate) use session::{LastEnd, ReceivedIds, Session};
 #[cfg(feature = "http")]
-pub(crate) use share::{GroupHead, GroupSnapshot, MemberSnapshot};
+pub(crate) use share::GroupHead;
+pub(crate) use share::{GroupSnapshot, MemberSnapshot};
 #[cfg(all(feature = "http", feature = "aws"))]
 pub(crate) use snapshot::SubscriptionSnapshot;
+pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Overview, PageOf};
 #[cfg(feature = "http")]
-pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Overview, Page, PageOf, TopicSnapshot};
-#[cfg(feature = "http")]
-pub(crate) use snapshot::{SubscriptionOf, SubscriptionsOf};
+pub(crate) use snapshot::{Page, SubscriptionOf, SubscriptionsOf, TopicSnapshot};
 #[cfg(test)]
 pub(crate) use stats::Stats;
 pub(crate) use subscribe::{Due, Request};
+#[cfg(feature = "websocket")]
+pub(crate) use tapping::NoMqtt;
 pub(crate) use turn::{Context, Dirty, Later, SHORT_TURN, STEPS_PER_TURN};
 pub(crate) use watch::Subject;
 
@@ -188,9 +184,7 @@ pub(crate) struct Broker {
     budget: budget::Owned,
     randomness: Randomness,
     watch: Watch,
-    #[cfg(feature = "http")]
     captures: captures::Captures,
-    #[cfg(feature = "http")]
     outage: outage::Outage,
     /// Of sessions that are no more.
     ends: Ends,
@@ -237,9 +231,7 @@ impl Broker {
             sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
             randomness,
             watch: Watch::default(),
-            #[cfg(feature = "http")]
             captures: captures::Captures::default(),
-            #[cfg(feature = "http")]
             outage: outage::Outage::default(),
             ends: Ends::default(),
             connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),
@@ -422,7 +414,6 @@ impl Broker {
     /// Removes retained messages whose topics match `filter`, a valid one, or all, as many as the turn allows
     /// of those that were stored up to number `last` ([`last_retained`](Self::last_retained)). Returns how
     /// many, and whether there may be more.
-    #[cfg(feature = "http")]
     pub(crate) fn delete_retained(
         &self,
         filter: Option<&str>,
@@ -443,14 +434,12 @@ impl Broker {
     }
 
     /// The number of the message that was retained last.
-    #[cfg(feature = "http")]
     pub(crate) fn last_retained(&self) -> u64 {
         self.retained.last_number()
     }
 
     /// Sets all counters to zero, and forgets how connections ended and how often clients did what is limited
     /// in time.
-    #[cfg(feature = "http")]
     pub(crate) fn reset_counters(&self) {
         let Counters {
             connections_opened,

@@ -81,6 +81,7 @@ impl Broker {
     }
 
     /// How long the outage lasts from now on, if there is one.
+    #[cfg(feature = "http")]
     pub(crate) fn outage_left(&self, now: Instant) -> Option<Duration> {
         let kept = self.outage.end.lock();
         kept.map(|(end, _)| end.saturating_duration_since(now))

@@ -145,7 +145,6 @@ impl Retained {
     }
 }
 
-#[cfg(feature = "http")]
 impl Retained {
     /// Steps through the topics while the store is locked: about 0.2 ms.
     const SLICE: usize = 2_000;

@@ -43,7 +43,6 @@ pub(super) struct Schedule<T> {
 }
 
 /// What is due first, in order.
-#[cfg(feature = "http")]
 pub(super) struct Firsts<R> {
     /// On the broker's time.
     pub(super) timers: Vec<(Instant, R)>,
@@ -224,7 +223,6 @@ impl<T> Schedule<T> {
     }
 
     /// What is due first: at most so many timers, and as many owners.
-    #[cfg(feature = "http")]
     pub(super) fn firsts<R>(&self, limit: usize, mut see: impl FnMut(&T) -> R) -> Firsts<R> {
         let timers = self.timers.lock();
         let map = timers.map.iter().take(limit);

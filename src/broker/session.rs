@@ -136,10 +136,6 @@ pub(crate) struct LastEnd {
     pub(crate) code: Option<ReasonCode>,
     /// In words.
     pub(crate) reason: Box<str>,
-    #[cfg_attr(
-        not(feature = "http"),
-        expect(dead_code, reason = "only the API tells of it")
-    )]
     pub(crate) at: Instant,
 }
 

@@ -1,15 +1,19 @@
 //! Packet rules and the journal, as far as they are about sessions: what happens to clients is written down,
 //! and packets are sent to a client by its name.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::message::cause::Initiator;
+use crate::tap::journal::{Happened, RowEnd};
 use crate::tap::line::Line;
 use crate::tap::rule::{Direction, Injected};
+use crate::tap::tls::TlsInfo;
 
 use super::Broker;
 use super::events::{Client, What};
+use super::facts::{ConnectionFacts, TlsFacts};
 use super::outbox::link::waker;
 use super::session::{Session, Slot};
 use super::turn::Context;
@@ -56,9 +60,9 @@ impl Broker {
         let line = line.or_else(|| self.line_of(session, slot, context.now));
         if let Some(line) = line {
             let (client_id, version) = (session.client_id(), slot.version);
-            let (name, text) = (name_of(what), || in_words(what));
+            let what = || happened(what, facts.map(|facts| &**facts));
             self.tap
-                .note_event(&line, client_id, version, name, text, context.now);
+                .note_event(&line, client_id, version, what, context.now);
         }
     }
 
@@ -66,15 +70,104 @@ impl Broker {
     #[cold]
     pub(super) fn note_refusal(&self, client: Client<'_>, what: &What<'_>, context: &Context<'_>) {
         if let Some(line) = client.facts.open_line() {
-            let (name, text) = (name_of(what), || in_words(what));
-            self.tap.note_event(
-                line,
-                client.client_id,
-                client.version,
-                name,
-                text,
-                context.now,
-            );
+            let (client_id, version) = (client.client_id, client.version);
+            let what = || happened(what, Some(client.facts));
+            self.tap
+                .note_event(line, client_id, version, what, context.now);
+        }
+    }
+}
+
+impl Broker {
+    /// Writes that a connection is closed as soon as it was accepted.
+    pub(crate) fn note_closed_at_once(
+        &self,
+        listener: &'static str,
+        peer: &dyn Display,
+        cause: &'static str,
+        text: impl FnOnce() -> String,
+        now: Instant,
+    ) {
+        let what = || Happened {
+            name: "refused",
+            text: text(),
+            end: Some(RowEnd::new(Initiator::Broker.name(), cause, None)),
+            ..Happened::default()
+        };
+        self.tap.note_early_end(listener, peer, what, now);
+    }
+
+    /// Writes that a connection ends before MQTT begins on it: the broker refuses it, or it is closed.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn note_no_mqtt(
+        &self,
+        facts: &ConnectionFacts,
+        end: NoMqtt,
+        text: impl FnOnce() -> String,
+        now: Instant,
+    ) {
+        let (name, by, cause) = match end {
+            NoMqtt::Refused(cause) => ("refused", Initiator::Broker, cause),
+            NoMqtt::Lost => ("closed_before_connect", Initiator::Network, "lost"),
+        };
+        let what = || Happened {
+            name,
+            text: text(),
+            end: Some(RowEnd::new(by.name(), cause, None)),
+            tls: facts.tls.as_deref().map(TlsInfo::from),
+            failure: None,
+        };
+        self.tap
+            .note_early_end(facts.listener, &facts.peer, what, now);
+    }
+}
+
+/// How a connection ends on which MQTT does not begin.
+#[cfg(feature = "websocket")]
+#[derive(Clone, Copy)]
+pub(crate) enum NoMqtt {
+    /// By the broker, for a cause of this name.
+    Refused(&'static str),
+    /// It was closed, or broke.
+    Lost,
+}
+
+/// An event as the journal has it.
+fn happened(what: &What<'_>, facts: Option<&ConnectionFacts>) -> Happened {
+    let end = match what {
+        What::Detached(cause) => {
+            let code = cause.code().map(|code| code as u8);
+            Some(RowEnd::new(cause.initiator().name(), cause.name(), code))
+        }
+        What::Refused(violation) => {
+            let code = Some(violation.reason as u8);
+            Some(RowEnd::new(Initiator::Broker.name(), "refused", code))
+        }
+        What::Attached | What::Subscribed(_) | What::Unsubscribed(_) => None,
+    };
+    let tls = match what {
+        What::Attached | What::Refused(_) => facts.and_then(|facts| facts.tls.as_deref()),
+        What::Detached(_) | What::Subscribed(_) | What::Unsubscribed(_) => None,
+    };
+    Happened {
+        name: name_of(what),
+        text: in_words(what),
+        end,
+        tls: tls.map(TlsInfo::from),
+        failure: None,
+    }
+}
+
+impl From<&TlsFacts> for TlsInfo {
+    fn from(facts: &TlsFacts) -> Self {
+        let details = &facts.details;
+        Self {
+            version: Some(details.version),
+            cipher: Some(details.cipher.clone()),
+            sni: facts.sni.clone(),
+            alpn: details.alpn.clone(),
+            certificate_id: facts.certificate_id.clone(),
+            common_name: details.common_name.clone(),
         }
     }
 }

@@ -23,7 +23,6 @@ pub(crate) enum Subject {
     /// Messages come to wait in a group, and wait no more.
     GroupQueues,
     /// A capture has got messages.
-    #[cfg(feature = "http")]
     Captures,
 }
 
@@ -33,7 +32,6 @@ pub(crate) struct Watch {
     clients: Board,
     subscriptions: Board,
     group_queues: Board,
-    #[cfg(feature = "http")]
     captures: Board,
 }
 
@@ -60,7 +58,6 @@ impl Watch {
             Subject::Clients => &self.clients,
             Subject::Subscriptions => &self.subscriptions,
             Subject::GroupQueues => &self.group_queues,
-            #[cfg(feature = "http")]
             Subject::Captures => &self.captures,
         }
     }

@@ -57,11 +57,11 @@ impl Connection {
                 };
             }
             Err(Unwelcome::Unread(text)) => {
-                self.reject_unread(broker, &text);
+                self.reject_unread(broker, ("no_connect", &text), context);
                 return Received::end(buf.len());
             }
             Err(Unwelcome::Undecoded(error)) => {
-                self.reject_undecoded(broker, &error);
+                self.reject_undecoded(broker, &error, context);
                 return Received::end(buf.len());
             }
         };
@@ -359,9 +359,8 @@ impl Connection {
                     dirty,
                 )
             }
-            #[cfg(feature = "http")]
             Err(NotAttached::Unreachable) => {
-                self.reject_unread(broker, "an outage");
+                self.reject_unread(broker, ("outage", "an outage"), context);
                 Flow::End
             }
             Err(NotAttached::Awaited) => {

@@ -453,16 +453,15 @@ impl Connection {
         }
         match &self.phase {
             Phase::Connecting { .. } if broker.is_stopping() => {
-                self.reject_unread(broker, "the broker is stopping");
+                self.reject_unread(broker, ("stopping", "the broker is stopping"), context);
                 Flow::End
             }
-            #[cfg(feature = "http")]
             Phase::Connecting { .. } if broker.has_outage() => {
-                self.reject_unread(broker, "an outage");
+                self.reject_unread(broker, ("outage", "an outage"), context);
                 Flow::End
             }
             Phase::Connecting { deadline } if *deadline <= context.live => {
-                self.reject_unread(broker, "no CONNECT in time");
+                self.reject_unread(broker, ("timeout", "no CONNECT in time"), context);
                 Flow::End
             }
             Phase::Active(active)

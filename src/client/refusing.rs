@@ -39,15 +39,28 @@ impl<'a> From<&'a Accepted> for Applicant<'a> {
 
 impl Connection {
     /// Before a client is known there is nobody to answer.
-    pub(super) fn reject_unread(&mut self, broker: &Broker, text: &str) {
+    pub(super) fn reject_unread(
+        &mut self,
+        broker: &Broker,
+        (cause, text): (&'static str, &str),
+        context: &Context<'_>,
+    ) {
         tracing::debug!(peer = %self.facts.peer, listener = self.facts.listener, "refused: {text}");
+        self.note_refusal(text, cause, None, context);
         self.retire(broker, Version::V311, Vec::new());
     }
 
     /// A CONNECT that cannot be decoded, or whose version is not served (MQTT-3.1.2-1, -2,
     /// MQTT-3.1.4-1; MQTT 3.1.1: MQTT-3.1.2-2).
-    pub(super) fn reject_undecoded(&mut self, broker: &Broker, error: &ConnectError) {
+    pub(super) fn reject_undecoded(
+        &mut self,
+        broker: &Broker,
+        error: &ConnectError,
+        context: &Context<'_>,
+    ) {
         tracing::info!(peer = %self.facts.peer, listener = self.facts.listener, "refused: {error}");
+        let code = Some(error.reason() as u8);
+        self.note_refusal(&error.to_string(), "refused", code, context);
         let version = error.version().filter(|version| match error {
             ConnectError::UnsupportedVersion { .. } => true,
             // MQTT 3.1.1 has no return code for a malformed packet: it closes.
@@ -159,6 +172,7 @@ impl Connection {
                 reason = %cause,
                 "ended before CONNECT"
             );
+            self.note_early_end(&cause, context);
             // Nobody to say farewell to; the owner still waits for the word that it is over.
             self.retire(broker, Version::V311, Vec::new());
         }

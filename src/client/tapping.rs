@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use crate::broker::{Broker, Context, Dirty, waker};
 use crate::codec::Version;
-use crate::message::cause::Cause;
+use crate::message::cause::{Cause, Initiator};
 use crate::tap::Tap;
+use crate::tap::journal::{Happened, RowEnd};
 use crate::tap::line::{Ending, Line};
+use crate::tap::tls::TlsInfo;
 
 use super::input::Bytes;
 use super::machine::{Connection, Phase};
@@ -24,6 +26,8 @@ pub(super) struct Tapped {
     pub(super) stops_reading: bool,
     /// The connection ends by a reset.
     pub(super) resets: bool,
+    /// The broker's side of it ends once everything has left.
+    half_closes: bool,
     /// Rules and the journal have seen its last words.
     pub(super) is_shown: bool,
 }
@@ -98,7 +102,7 @@ impl Turn {
     }
 
     /// Does what rules have left to do.
-    pub(super) fn obey(&mut self, broker: &Broker, context: &Context<'_>, io: &mut impl Io) {
+    pub(super) fn obey(&mut self, broker: &Broker, context: &Context<'_>) {
         let Some(line) = self.connection.facts.open_line().filter(|_| self.is_open()) else {
             return;
         };
@@ -121,16 +125,54 @@ impl Turn {
         self.tapped.stops_reading = orders.stops_reading;
         match orders.ending {
             None => {}
-            Some(Ending::Half) => io.shut_down(),
-            Some(ending) => {
-                self.tapped.resets = ending == Ending::Reset;
-                let cause = match ending {
-                    Ending::Reset => "reset by a packet rule",
-                    Ending::Close | Ending::Half => "closed by a packet rule",
-                };
-                self.depart(broker, Cause::Lost(cause.into()), context);
+            Some(Ending::Half) => self.tapped.half_closes = true,
+            Some(Ending::Reset) => {
+                self.tapped.resets = true;
+                let cause = Cause::Lost("reset by a packet rule".into());
+                self.depart(broker, cause, context);
+            }
+            Some(Ending::Close) => {
+                let cause = Cause::Lost("closed by a packet rule".into());
+                self.depart(broker, cause, context);
+            }
+            Some(Ending::Disconnect(reason)) => {
+                self.depart(broker, Cause::PacketRule(reason), context);
             }
         }
+    }
+}
+
+impl Turn {
+    /// Ends the broker's side where a rule says so, once what was composed before has left. Returns whether
+    /// that is to be tried again in the next turn.
+    #[inline]
+    pub(super) fn half_close(
+        &mut self,
+        broker: &Broker,
+        context: &Context<'_>,
+        io: &mut impl Io,
+    ) -> bool {
+        self.tapped.half_closes && self.is_open() && self.try_to_half_close(broker, context, io)
+    }
+
+    #[cold]
+    fn try_to_half_close(
+        &mut self,
+        broker: &Broker,
+        context: &Context<'_>,
+        io: &mut impl Io,
+    ) -> bool {
+        if let Some(session) = self.connection.session().cloned() {
+            broker.flush(&session, context, &mut self.dirty);
+            let state = broker.output_state(&session);
+            if (state.waiting || state.full) && !state.broken {
+                // The socket says when it has room; somebody else who is in the middle of a write does not.
+                return !state.full;
+            }
+        }
+        self.tapped.half_closes = false;
+        io.half_close();
+        false
     }
 }
 
@@ -155,6 +197,51 @@ impl Connection {
             && let Some(line) = self.line(tap, context)
         {
             line.send(tap, out, before, 0, context.now);
+        }
+    }
+
+    /// Writes that the connection is refused before there is a client.
+    pub(super) fn note_refusal(
+        &self,
+        text: &str,
+        cause: &'static str,
+        code: Option<u8>,
+        context: &Context<'_>,
+    ) {
+        if let Some(tap) = context.tap {
+            let end = RowEnd::new(Initiator::Broker.name(), cause, code);
+            self.note_before_session(tap, "refused", text, end, context);
+        }
+    }
+
+    /// Writes that it ends before there is a client.
+    pub(super) fn note_early_end(&self, cause: &Cause, context: &Context<'_>) {
+        if let Some(tap) = context.tap {
+            let code = cause.code().map(|code| code as u8);
+            let end = RowEnd::new(cause.initiator().name(), cause.name(), code);
+            let text = cause.to_string();
+            self.note_before_session(tap, "closed_before_connect", &text, end, context);
+        }
+    }
+
+    #[cold]
+    fn note_before_session(
+        &self,
+        tap: &Tap,
+        name: &'static str,
+        text: &str,
+        end: RowEnd,
+        context: &Context<'_>,
+    ) {
+        if let Some(line) = self.line(tap, context) {
+            let what = || Happened {
+                name,
+                text: text.to_owned(),
+                end: Some(end),
+                tls: self.facts.tls.as_deref().map(TlsInfo::from),
+                failure: None,
+            };
+            tap.note_event(line, "", Version::V311, what, context.now);
         }
     }
 

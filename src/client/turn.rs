@@ -104,6 +104,11 @@ pub(crate) trait Io {
     /// Ends the outbound direction, so that the client reads to the end of what was sent.
     fn shut_down(&mut self);
 
+    /// The same where the client may go on and is heard: nobody waits for its own last words.
+    fn half_close(&mut self) {
+        self.shut_down();
+    }
+
     /// Has the end of the connection be a reset.
     fn reset(&mut self);
 }
@@ -323,7 +328,7 @@ impl Turn {
             Part::Signals => {
                 if self.is_open() && std::mem::take(&mut self.woken) {
                     self.handle_wake(broker, context);
-                    self.obey(broker, context, io);
+                    self.obey(broker, context);
                     self.pass = self.pass.max(Pass::More);
                 }
                 if self.is_open() && self.pass == Pass::Idle && self.broken {
@@ -341,6 +346,9 @@ impl Turn {
                 #[cfg(test)]
                 let writes = writes.min(self.writes);
                 if !broker.flush_due(writes, context, &mut self.dirty) {
+                    self.pass = Pass::Enough;
+                }
+                if self.half_close(broker, context, io) {
                     self.pass = Pass::Enough;
                 }
                 self.spent += PASS_STEPS + self.dirty.steps();

@@ -102,6 +102,65 @@ pub struct PropertyField {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PropertyName(pub(super) Property);
 
+/// Every property of the standard (section 2.2.2.2).
+impl PropertyName {
+    /// Payload Format Indicator.
+    pub const PAYLOAD_FORMAT_INDICATOR: Self = Self(Property::PayloadFormatIndicator);
+    /// Message Expiry Interval.
+    pub const MESSAGE_EXPIRY_INTERVAL: Self = Self(Property::MessageExpiryInterval);
+    /// Content Type.
+    pub const CONTENT_TYPE: Self = Self(Property::ContentType);
+    /// Response Topic.
+    pub const RESPONSE_TOPIC: Self = Self(Property::ResponseTopic);
+    /// Correlation Data.
+    pub const CORRELATION_DATA: Self = Self(Property::CorrelationData);
+    /// Subscription Identifier.
+    pub const SUBSCRIPTION_IDENTIFIER: Self = Self(Property::SubscriptionIdentifier);
+    /// Session Expiry Interval.
+    pub const SESSION_EXPIRY_INTERVAL: Self = Self(Property::SessionExpiryInterval);
+    /// Assigned Client Identifier.
+    pub const ASSIGNED_CLIENT_IDENTIFIER: Self = Self(Property::AssignedClientIdentifier);
+    /// Server Keep Alive.
+    pub const SERVER_KEEP_ALIVE: Self = Self(Property::ServerKeepAlive);
+    /// Authentication Method.
+    pub const AUTHENTICATION_METHOD: Self = Self(Property::AuthenticationMethod);
+    /// Authentication Data.
+    pub const AUTHENTICATION_DATA: Self = Self(Property::AuthenticationData);
+    /// Request Problem Information.
+    pub const REQUEST_PROBLEM_INFORMATION: Self = Self(Property::RequestProblemInformation);
+    /// Will Delay Interval.
+    pub const WILL_DELAY_INTERVAL: Self = Self(Property::WillDelayInterval);
+    /// Request Response Information.
+    pub const REQUEST_RESPONSE_INFORMATION: Self = Self(Property::RequestResponseInformation);
+    /// Response Information.
+    pub const RESPONSE_INFORMATION: Self = Self(Property::ResponseInformation);
+    /// Server Reference.
+    pub const SERVER_REFERENCE: Self = Self(Property::ServerReference);
+    /// Reason String.
+    pub const REASON_STRING: Self = Self(Property::ReasonString);
+    /// Receive Maximum.
+    pub const RECEIVE_MAXIMUM: Self = Self(Property::ReceiveMaximum);
+    /// Topic Alias Maximum.
+    pub const TOPIC_ALIAS_MAXIMUM: Self = Self(Property::TopicAliasMaximum);
+    /// Topic Alias.
+    pub const TOPIC_ALIAS: Self = Self(Property::TopicAlias);
+    /// Maximum QoS.
+    pub const MAXIMUM_QOS: Self = Self(Property::MaximumQoS);
+    /// Retain Available.
+    pub const RETAIN_AVAILABLE: Self = Self(Property::RetainAvailable);
+    /// User Property.
+    pub const USER_PROPERTY: Self = Self(Property::UserProperty);
+    /// Maximum Packet Size.
+    pub const MAXIMUM_PACKET_SIZE: Self = Self(Property::MaximumPacketSize);
+    /// Wildcard Subscription Available.
+    pub const WILDCARD_SUBSCRIPTION_AVAILABLE: Self = Self(Property::WildcardSubscriptionAvailable);
+    /// Subscription Identifier Available.
+    pub const SUBSCRIPTION_IDENTIFIER_AVAILABLE: Self =
+        Self(Property::SubscriptionIdentifierAvailable);
+    /// Shared Subscription Available.
+    pub const SHARED_SUBSCRIPTION_AVAILABLE: Self = Self(Property::SharedSubscriptionAvailable);
+}
+
 impl PropertyName {
     /// The property of this name, such as `receive_maximum`; `None` if there is no such property.
     #[must_use]
@@ -244,6 +303,41 @@ impl Packet {
             connect: None,
             properties: Vec::new(),
         }
+    }
+
+    /// The same packet with this Packet Identifier.
+    #[must_use]
+    pub fn with_packet_id(mut self, packet_id: u16) -> Self {
+        self.packet_id = Some(packet_id);
+        self
+    }
+
+    /// The same packet with this Reason Code.
+    #[must_use]
+    pub fn with_reason(mut self, reason: u8) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// The same packet with this topic, payload and QoS.
+    #[must_use]
+    pub fn with_message(
+        mut self,
+        topic: impl Into<String>,
+        payload: impl Into<Bytes>,
+        qos: u8,
+    ) -> Self {
+        self.topic = Some(topic.into());
+        self.payload = payload.into();
+        self.qos = qos;
+        self
+    }
+
+    /// The same packet with a property, in place of those of its name; a User Property is added to them.
+    #[must_use]
+    pub fn with_property(mut self, name: PropertyName, value: impl Into<PropertyValue>) -> Self {
+        self.set_property(name, value.into());
+        self
     }
 
     /// Sets the property, in place of those of its name; a User Property is added to them.

@@ -71,7 +71,6 @@ impl<'a> Payload<'a> {
     }
 
     /// A copy in one piece.
-    #[cfg(any(feature = "http", feature = "aws", test))]
     pub(crate) fn to_vec(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.len());
         self.append_to(&mut bytes);

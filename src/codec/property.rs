@@ -157,6 +157,30 @@ pub enum PropertyValue {
     Pair(String, String),
 }
 
+impl From<u32> for PropertyValue {
+    fn from(number: u32) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<&str> for PropertyValue {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<Bytes> for PropertyValue {
+    fn from(data: Bytes) -> Self {
+        Self::Binary(data)
+    }
+}
+
+impl From<(&str, &str)> for PropertyValue {
+    fn from((name, value): (&str, &str)) -> Self {
+        Self::Pair(name.to_owned(), value.to_owned())
+    }
+}
+
 /// Reads the value of a property, whatever packet it is in.
 pub(super) fn read_value(
     cursor: &mut Cursor<'_>,

@@ -1,6 +1,5 @@
 //! A broker with its clock: what everything asynchronous works on.
 
-#[cfg(feature = "http")]
 pub(crate) mod operator;
 pub(crate) mod timekeeper;
 mod turns;

@@ -38,12 +38,12 @@ async fn serve(
         }
     };
     // Without it a client counts as reading a little longer.
-    let _ = SockRef::from(stream.get_ref().0).set_send_buffer_size(SEND_BUFFER);
+    let _ = SockRef::from(stream.get_ref().0.socket()).set_send_buffer_size(SEND_BUFFER);
     match connection.serve(Bytes::new(), stream, facts).await {
         Ended::Closed => None,
         // With a reset, as on the API's own port.
         Ended::Unread(stream) => {
-            let socket = stream.get_ref().0;
+            let socket = stream.get_ref().0.socket();
             let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
             None
         }

@@ -17,7 +17,6 @@ pub(crate) enum Initiator {
     /// The broker, by its rules.
     Broker,
     /// Whoever asked for it from outside.
-    #[cfg(any(feature = "http", test, fuzzing))]
     Operator,
     /// What the registry says of its principal.
     #[cfg(feature = "aws")]
@@ -32,7 +31,6 @@ impl Initiator {
             Self::Library => "library",
             Self::Network => "network",
             Self::Broker => "broker",
-            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Operator => "operator",
             #[cfg(feature = "aws")]
             Self::Policy => "policy",
@@ -73,6 +71,8 @@ pub(crate) enum Cause {
     QueueFull,
     /// The broker stops.
     Stopping,
+    /// A packet rule has the broker end it, with this Reason Code. The rule has composed its DISCONNECT.
+    PacketRule(u8),
     /// Its principal may have no connection any more, for this reason.
     #[cfg(feature = "aws")]
     Forbidden(&'static str),
@@ -83,13 +83,11 @@ pub(crate) enum Cause {
     #[cfg(feature = "aws")]
     WebSocketExpired,
     /// Somebody outside wanted it, with these words.
-    #[cfg(any(feature = "http", test, fuzzing))]
     Kicked {
         reason: ReasonCode,
         text: &'static str,
     },
     /// Somebody outside wanted all connections to be lost.
-    #[cfg(feature = "http")]
     Outage,
 }
 
@@ -109,12 +107,11 @@ impl Cause {
             | Self::Refused { .. }
             | Self::TakenOver
             | Self::QueueFull
-            | Self::Stopping => Initiator::Broker,
+            | Self::Stopping
+            | Self::PacketRule(_) => Initiator::Broker,
             #[cfg(feature = "aws")]
             Self::WebSocketExpired => Initiator::Broker,
-            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { .. } => Initiator::Operator,
-            #[cfg(feature = "http")]
             Self::Outage => Initiator::Operator,
             #[cfg(feature = "aws")]
             Self::Forbidden(_) | Self::AuthorizationExpired => Initiator::Policy,
@@ -135,15 +132,14 @@ impl Cause {
             Self::TakenOver => "taken_over",
             Self::QueueFull => "queue_full",
             Self::Stopping => "stopping",
+            Self::PacketRule(_) => "packet_rule",
             #[cfg(feature = "aws")]
             Self::Forbidden(_) => "forbidden",
             #[cfg(feature = "aws")]
             Self::AuthorizationExpired => "authorization_expired",
             #[cfg(feature = "aws")]
             Self::WebSocketExpired => "websocket_expired",
-            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { .. } => "kicked",
-            #[cfg(feature = "http")]
             Self::Outage => "outage",
         }
     }
@@ -152,6 +148,7 @@ impl Cause {
     pub(crate) fn code(&self) -> Option<ReasonCode> {
         match self {
             Self::Disconnect { reason, .. } => Some(*reason),
+            Self::PacketRule(reason) => ReasonCode::from_u8(*reason),
             other => other.reason(),
         }
     }
@@ -159,14 +156,16 @@ impl Cause {
     /// The reason of the DISCONNECT that the client gets; `None` where it gets none.
     pub(crate) fn reason(&self) -> Option<ReasonCode> {
         match self {
-            Self::Disconnect { .. } | Self::Dropped | Self::Lost(_) | Self::Stalled => None,
+            Self::Disconnect { .. }
+            | Self::Dropped
+            | Self::Lost(_)
+            | Self::Stalled
+            | Self::PacketRule(_) => None,
             #[cfg(feature = "websocket")]
             Self::WebSocketClose(_) => None,
-            #[cfg(feature = "http")]
             Self::Outage => None,
             Self::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout),
             Self::Refused { reason, .. } => Some(*reason),
-            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { reason, .. } => Some(*reason),
             #[cfg(feature = "aws")]
             Self::Forbidden(_) | Self::AuthorizationExpired => Some(ReasonCode::NotAuthorized),
@@ -188,7 +187,6 @@ impl Cause {
             #[cfg(feature = "aws")]
             Self::AuthorizationExpired => EXPIRED,
             Self::Refused { text, .. } => text,
-            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { text, .. } => text,
             _ => return None,
         };
@@ -245,11 +243,9 @@ impl fmt::Display for Cause {
             Self::TakenOver => f.write_str("taken over by another connection"),
             Self::QueueFull => f.write_str("session queue is full"),
             Self::Stopping => f.write_str("the broker is stopping"),
-            #[cfg(feature = "http")]
+            Self::PacketRule(reason) => write!(f, "disconnected by a packet rule ({reason:#04x})"),
             Self::Outage => f.write_str("lost in an outage"),
-            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { reason, text: "" } => write!(f, "{reason}"),
-            #[cfg(any(feature = "http", test, fuzzing))]
             Self::Kicked { reason, text } => write!(f, "{text} ({reason})"),
         }
     }

@@ -126,7 +126,6 @@ impl<'a> Publication<'a> {
     }
 
     /// The same with nothing in it, for those who need not know what was.
-    #[cfg(feature = "http")]
     pub(crate) fn without_payload(&self) -> Self {
         Self {
             properties: self.properties,

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustls::ServerConfig;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use crate::broker::ConnectionFacts;
+use crate::broker::{ConnectionFacts, NoMqtt};
 
 use super::Shared;
+use super::tls::watched::Watched;
 
 /// What the door for everything speaks, the best first.
 pub(crate) const ALPN: [&str; 4] = [MQTT_CERTIFIED, "mqtt", HTTP_CERTIFIED, "http/1.1"];
@@ -27,7 +27,7 @@ pub(crate) const HTTP_CERTIFIED: &str = "x-amzn-http-ca";
 const CONNECT: u8 = 0x10;
 
 /// What comes through a door once TLS is up.
-pub(crate) type Stream = TlsStream<TcpStream>;
+pub(crate) type Stream = TlsStream<Watched>;
 
 /// A port of the service.
 pub(crate) struct Door {
@@ -81,16 +81,21 @@ pub(super) async fn open(
         spoken = finding_out => spoken,
         () = shared.engine.stopping.cancelled() => return None,
     };
-    let reason = match spoken {
+    let (reason, end) = match spoken {
         Ok(Spoken::Mqtt) => return Some(Opened::Mqtt(stream)),
         Ok(Spoken::Http) => {
             let switched = door.web.serve(stream, facts).await;
             return switched.map(|(read, stream)| Opened::WebSocket(read, stream));
         }
-        Ok(Spoken::Refused(reason)) => reason,
-        Ok(Spoken::Nothing) => "closed by the client before its first byte",
-        Err(_) => "nothing came in time",
+        Ok(Spoken::Refused(reason)) => (reason, NoMqtt::Refused("protocol")),
+        Ok(Spoken::Nothing) => ("closed by the client before its first byte", NoMqtt::Lost),
+        Err(_) => ("nothing came in time", NoMqtt::Refused("timeout")),
     };
+    let now = shared.engine.clock.now().now;
+    shared
+        .engine
+        .broker
+        .note_no_mqtt(facts, end, || reason.to_owned(), now);
     shared.engine.broker.count_refused();
     let (peer, listener) = (facts.peer, facts.listener);
     tracing::info!(%peer, listener, reason, "connection closed before its protocol began");

@@ -186,6 +186,10 @@ impl<I: Inbound, S: Socket> Io for Ends<'_, '_, I, S> {
         self.socket.shut_down();
     }
 
+    fn half_close(&mut self) {
+        self.socket.half_close();
+    }
+
     fn reset(&mut self) {
         self.socket.reset();
     }

@@ -20,6 +20,10 @@ use crate::broker::{ConnectionFacts, PeerAddr};
 use crate::budget::{Charge, Kind as Held};
 #[cfg(feature = "tls")]
 use crate::config::BadTls;
+#[cfg(feature = "tls")]
+use crate::tap::journal::Happened;
+#[cfg(feature = "tls")]
+use crate::tap::tls::HandshakeCause;
 
 #[cfg(feature = "doors")]
 use super::doors::{self, Door, Opened};
@@ -29,10 +33,15 @@ use super::socket::{Inbound, Socket};
 #[cfg(all(feature = "websocket", feature = "tls"))]
 use super::tls;
 #[cfg(feature = "tls")]
+use super::tls::{
+    in_plain_words,
+    watched::{self, Seen, Watched},
+};
+#[cfg(feature = "tls")]
 use super::tls_link::{self, Ending, NoHandshake};
 #[cfg(feature = "websocket")]
 use super::ws;
-use super::{Shared, tcp};
+use super::{Connection, Shared, memory, tcp};
 
 /// Connections that the kernel keeps ready for us.
 pub(super) const BACKLOG: i32 = 4096;
@@ -221,6 +230,27 @@ pub(super) fn take_unix(shared: &Arc<Shared>, stream: UnixStream, pid: Option<i3
     }
 }
 
+/// Connects a client of this process.
+///
+/// # Errors
+///
+/// `ConnectionRefused` where there is no place for it, and where no connections are taken any more.
+pub(crate) fn connect(shared: &Arc<Shared>) -> io::Result<Connection> {
+    let refused = |text| io::Error::new(io::ErrorKind::ConnectionRefused, text);
+    if shared.engine.stopping.is_cancelled() {
+        return Err(refused("the broker has stopped"));
+    }
+    let place = place(shared, &Kind::Mqtt, memory::NAME, &PeerAddr::Memory);
+    let place = place.ok_or_else(|| refused("the broker takes no further connection now"))?;
+    let since = shared.engine.clock.now().live;
+    let (connection, inbound, link) = memory::pair();
+    let facts = ConnectionFacts::new(memory::NAME, PeerAddr::Memory, None);
+    shared
+        .tasks
+        .spawn(drive_at(place, inbound, Arc::new(link), facts, since));
+    Ok(connection)
+}
+
 /// A place for a connection; one that there is none for, or that comes in an outage, is counted and logged.
 fn place(
     shared: &Arc<Shared>,
@@ -228,9 +258,14 @@ fn place(
     listener: &'static str,
     peer: &dyn Display,
 ) -> Option<Place> {
-    #[cfg(feature = "http")]
+    let note = |cause, text: &dyn Display| {
+        let now = shared.engine.clock.now().now;
+        let broker = &shared.engine.broker;
+        broker.note_closed_at_once(listener, peer, cause, || text.to_string(), now);
+    };
     if shared.engine.broker.has_outage() {
         shared.engine.broker.count_refused();
+        note("outage", &"an outage");
         tracing::debug!(%peer, listener, "refused: an outage");
         return None;
     }
@@ -239,6 +274,7 @@ fn place(
         Err(refused) => refused,
     };
     shared.engine.broker.count_refused();
+    note("no_place", &refused);
     if let Some(earlier) = shared.notices.no_place.due(shared.engine.clock.now().live) {
         tracing::warn!(%peer, listener, earlier, "refused: {refused}");
     }
@@ -406,7 +442,6 @@ async fn enter(
 }
 
 /// Drives a connection at its place.
-#[cfg(any(feature = "doors", unix))]
 fn drive_at<I: Inbound, S: Socket>(
     place: Place,
     inbound: I,
@@ -440,30 +475,61 @@ async fn shake_hands(
     peer: SocketAddr,
     listener: &'static str,
     config: Arc<rustls::ServerConfig>,
-) -> Option<TlsStream<TcpStream>> {
+) -> Option<TlsStream<Watched>> {
     let limit = shared.engine.broker.config().tls.handshake_timeout;
     let gate = &shared.handshakes;
     let clock = &shared.engine.clock;
-    let made = tls_link::shake_hands(stream, config, gate, peer.ip().into(), limit, clock).await;
+    let seen = Seen::begin(shared.engine.broker.tap());
+    let source = peer.ip().into();
+    let made =
+        tls_link::shake_hands(stream, seen.as_ref(), config, gate, source, limit, clock).await;
     let refusal = match made {
         Ok(stream) => return Some(stream),
         Err(refusal) => refusal,
     };
     shared.engine.broker.count_refused();
-    match refusal {
+    let seen = seen.as_deref();
+    let instead = watched::sent_instead(seen);
+    let (cause, alert, text) = match refusal {
         NoHandshake::Failed(error) => {
+            let (cause, alert) = watched::cause_of(&error, seen);
+            let error = in_plain_words(error);
             tracing::info!(%peer, listener, "TLS handshake failed: {error}");
+            let text = match instead.filter(|_| cause == HandshakeCause::NotTls) {
+                Some(instead) => format!("the client sends {instead}"),
+                None => error.to_string(),
+            };
+            (cause, alert, text)
         }
         NoHandshake::Slow => {
-            tracing::info!(%peer, listener, "TLS handshake took longer than {limit:?}");
+            let text = format!("TLS handshake took longer than {limit:?}");
+            tracing::info!(%peer, listener, "{text}");
+            let text = match instead {
+                Some(instead) => format!("{text}; the client has sent {instead}"),
+                None => text,
+            };
+            (HandshakeCause::Timeout, None, text)
         }
         NoHandshake::Crowded => {
-            if let Some(earlier) = shared.notices.crowded.due(shared.engine.clock.now().live) {
-                let text = "refused: too many TLS handshakes wait";
+            let text = "refused: too many TLS handshakes wait";
+            if let Some(earlier) = shared.notices.crowded.due(clock.now().live) {
                 tracing::warn!(%peer, listener, earlier, "{text}");
             }
+            (HandshakeCause::Crowded, None, text.to_owned())
         }
-    }
+    };
+    let what = || {
+        let (info, failure) = watched::failure(seen, cause, alert);
+        Happened {
+            name: "handshake_failed",
+            text,
+            end: None,
+            tls: Some(info),
+            failure: Some(failure),
+        }
+    };
+    let tap = shared.engine.broker.tap();
+    tap.note_early_end(listener, &peer, what, clock.now().now);
     None
 }
 

@@ -16,6 +16,7 @@ mod gate;
 #[cfg(any(feature = "http", feature = "websocket"))]
 pub(crate) mod http1;
 pub(crate) mod listener;
+mod memory;
 mod passwords;
 mod seldom;
 mod shared;
@@ -41,6 +42,7 @@ pub(crate) use enrolments::gate as enrolment_gate;
 pub(crate) use functions::Functions;
 #[cfg(any(feature = "tls", feature = "aws"))]
 pub(crate) use gate::Gate;
+pub use memory::Connection;
 pub(crate) use passwords::Passwords;
 #[cfg(feature = "http")]
 pub(crate) use seldom::Seldom;

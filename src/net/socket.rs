@@ -5,9 +5,11 @@ use std::mem::MaybeUninit;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
+use tokio::io::ReadBuf;
 
 use crate::broker::{Link, Signal, Written};
 use crate::client::Input;
+use crate::message::cause::Cause;
 
 /// A link as its owner sees it.
 pub(super) trait Socket: Link + 'static {
@@ -23,6 +25,11 @@ pub(super) trait Socket: Link + 'static {
     /// Says the transport's own last words and ends the outbound direction, so that the peer reads to
     /// the end of what was sent.
     fn shut_down(&self);
+
+    /// The same where the peer goes on: nothing is waited for.
+    fn half_close(&self) {
+        self.shut_down();
+    }
 
     /// Resets the connection. Nothing can be read or written any more.
     fn reset(&self);
@@ -53,6 +60,18 @@ pub(super) fn reset(socket: &SockRef<'_>) {
     if !is_reset {
         // A socket that knows no reset just ends. The peer may have gone already: nobody is left to tell.
         let _ = socket.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// What a read from a stream with nothing in between came to, which put into `buf` what it found.
+pub(super) fn plain_input(read: Poll<io::Result<()>>, buf: &ReadBuf<'_>) -> Input {
+    match read {
+        Poll::Pending => Input::Nothing,
+        Poll::Ready(Ok(())) if buf.filled().is_empty() => {
+            Input::Closed(Cause::Lost("connection closed by the client".into()))
+        }
+        Poll::Ready(Ok(())) => Input::plain(buf.filled().len()),
+        Poll::Ready(Err(error)) => Input::Closed(Cause::Lost(describe(&error).into())),
     }
 }
 

@@ -12,9 +12,8 @@ use tokio::net::unix;
 
 use crate::broker::{Link, Mailbox, Signal, Written};
 use crate::client::Input;
-use crate::message::cause::Cause;
 
-use super::socket::{Inbound, Socket, describe, has_input, reset, written};
+use super::socket::{Inbound, Socket, has_input, plain_input, reset, written};
 
 /// A stream of the system.
 pub(super) trait Stream {
@@ -129,13 +128,7 @@ impl<W: WriteHalf> Socket for TcpLink<W> {
 impl<R: AsyncRead + Unpin + Send + 'static> Inbound for TcpInbound<R> {
     fn read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Input {
         let mut buf = ReadBuf::new(buf);
-        match Pin::new(&mut self.0).poll_read(cx, &mut buf) {
-            Poll::Pending => Input::Nothing,
-            Poll::Ready(Ok(())) if buf.filled().is_empty() => {
-                Input::Closed(Cause::Lost("connection closed by the client".into()))
-            }
-            Poll::Ready(Ok(())) => Input::plain(buf.filled().len()),
-            Poll::Ready(Err(error)) => Input::Closed(Cause::Lost(describe(&error).into())),
-        }
+        let read = Pin::new(&mut self.0).poll_read(cx, &mut buf);
+        plain_input(read, &buf)
     }
 }

@@ -9,13 +9,13 @@ mod key_log;
 mod named;
 #[cfg(feature = "aws")]
 mod registered;
+pub(crate) mod watched;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-#[cfg(feature = "http")]
 use rustls::ProtocolVersion;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,8 +23,9 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    AlertDescription, CertificateError, KeyLog, NoKeyLog, RootCertStore, ServerConfig,
-    ServerConnection, SupportedProtocolVersion, version,
+    AlertDescription, CertificateError, CipherSuite, InvalidMessage, KeyLog, NoKeyLog,
+    PeerIncompatible, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
+    version,
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -32,16 +33,15 @@ use super::ca::{CertError, Ephemeral, Files, pem};
 use crate::auth::hex;
 #[cfg(feature = "aws")]
 use crate::aws::registry::Registry;
-#[cfg(feature = "http")]
-use crate::broker::TlsDetails;
-use crate::broker::TlsFacts;
 use crate::broker::access::Access;
+use crate::broker::{TlsDetails, TlsFacts};
 use crate::config::{AwsRules, BadTls, ClientCert};
 
 use self::key_log::KeyLogFile;
 use self::named::Named;
 #[cfg(feature = "aws")]
 use self::registered::Registered;
+use self::watched::Noting;
 
 /// Why the TLS listeners cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -198,7 +198,7 @@ impl Certificates {
             .with_protocol_versions(versions)
             .map_err(cannot_set_up)?;
         let builder = match verifier {
-            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            Some(verifier) => builder.with_client_cert_verifier(Arc::new(Noting(verifier))),
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(Arc::new(own));
@@ -274,14 +274,11 @@ pub(super) fn facts(connection: &ServerConnection, access: Option<&dyn Access>) 
             .as_ref()
             .filter(|(der, _)| access.is_some_and(|access| access.may_enrol(der)))
             .map(|(der, _)| der.to_vec().into()),
-        #[cfg(any(feature = "http", feature = "aws"))]
         sni: connection.server_name().map(str::to_owned),
-        #[cfg(feature = "http")]
         details: details(connection, certificate.as_ref().map(|found| &found.1)),
     }
 }
 
-#[cfg(feature = "http")]
 fn details(connection: &ServerConnection, certificate: Option<&X509Certificate<'_>>) -> TlsDetails {
     TlsDetails {
         alpn: connection
@@ -294,16 +291,22 @@ fn details(connection: &ServerConnection, certificate: Option<&X509Certificate<'
         },
         cipher: connection
             .negotiated_cipher_suite()
-            .map_or_else(String::new, |suite| {
-                // rustls marks the suites of TLS 1.3, IANA does not.
-                let name = suite.suite().as_str().unwrap_or("unknown");
-                name.replacen("TLS13_", "TLS_", 1)
-            }),
-        common_name: certificate.and_then(|certificate| {
-            let mut names = certificate.subject().iter_common_name();
-            names.find_map(|name| name.as_str().ok()).map(str::to_owned)
-        }),
+            .map_or_else(String::new, |suite| cipher_name(suite.suite())),
+        common_name: certificate.and_then(common_name),
     }
+}
+
+/// The name of a cipher suite in IANA's spelling.
+fn cipher_name(suite: CipherSuite) -> String {
+    // rustls marks the suites of TLS 1.3, IANA does not.
+    let name = suite.as_str().unwrap_or("unknown");
+    name.replacen("TLS13_", "TLS_", 1)
+}
+
+/// The first Common Name of a certificate's subject.
+fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
+    let mut names = certificate.subject().iter_common_name();
+    names.find_map(|name| name.as_str().ok()).map(str::to_owned)
 }
 
 /// SHA-256 of a certificate in lower-case hexadecimal.
@@ -353,6 +356,10 @@ fn unusable(error: rustls::Error, files: &Files) -> TlsError {
 
 /// Why a handshake failed, in words that tell what to change.
 pub(crate) fn in_plain_words(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        let words = "the client closed the connection in the middle of it";
+        return io::Error::new(error.kind(), words);
+    }
     let Some(cause) = error
         .get_ref()
         .and_then(|cause| cause.downcast_ref::<rustls::Error>())
@@ -364,6 +371,20 @@ pub(crate) fn in_plain_words(error: io::Error) -> io::Error {
         rustls::Error::General(text) if text == "no server certificate chain resolved" => {
             "the client names no server (SNI), or one that is not in the server's certificate"
                 .to_owned()
+        }
+        rustls::Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled
+            | PeerIncompatible::SupportedVersionsExtensionRequired,
+        ) => "no version of TLS that the client offers is spoken here".to_owned(),
+        rustls::Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => {
+            "no cipher suite that the client offers is spoken here".to_owned()
+        }
+        rustls::Error::NoApplicationProtocol => {
+            "no protocol that the client offers (ALPN) is spoken here".to_owned()
+        }
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "what the client sends is no TLS".to_owned()
         }
         rustls::Error::NoCertificatesPresented => "the client shows no certificate".to_owned(),
         rustls::Error::InvalidCertificate(error) => {
@@ -470,7 +491,6 @@ mod tests {
     }
 
     /// Of a client that asked for `localhost` and showed the certificate of `thing-1`.
-    #[cfg(feature = "http")]
     fn check_details(details: &TlsDetails, version: ProtocolVersion) {
         let expected = match version {
             ProtocolVersion::TLSv1_2 => "TLSv1.2",
@@ -522,11 +542,8 @@ mod tests {
                 assert_eq!(server.protocol_version(), Some(version.version));
                 let facts = facts(&server, None);
                 assert_eq!(facts.certificate_id, Some(pem.certificate_id));
-                #[cfg(feature = "http")]
-                {
-                    check_details(&facts.details, version.version);
-                    assert_eq!(facts.sni.as_deref(), Some("localhost"));
-                }
+                check_details(&facts.details, version.version);
+                assert_eq!(facts.sni.as_deref(), Some("localhost"));
             }
         }
     }

@@ -31,6 +31,7 @@ use crate::time::Clock;
 use super::gate::Gate;
 use super::socket::{Inbound, Socket, describe, has_input, reset};
 use super::tls;
+use super::tls::watched::{Seen, Watched, noting};
 
 /// Ciphertext read in one go, at most.
 const CIPHERTEXT: usize = 30 * 1024;
@@ -81,19 +82,22 @@ pub(super) enum NoHandshake {
 }
 
 /// Makes the handshake with a client at `source`, who may take so long as `limit` for what it has to
-/// send.
+/// send. What goes over the socket is noted in `seen`, if there is somebody to look at it.
 ///
 /// A step of it is cryptography and takes up to some milliseconds. Steps are made behind `gate`, and
 /// whoever made one stays inside until the other tasks of the worker had their turn: they wait for one
 /// step and not for as many as there are clients. Time before the gate is not the client's.
 pub(super) async fn shake_hands(
     stream: TcpStream,
+    seen: Option<&Arc<Mutex<Seen>>>,
     config: Arc<ServerConfig>,
     gate: &Gate,
     source: Source,
     limit: Duration,
     clock: &Clock,
-) -> Result<TlsStream<TcpStream>, NoHandshake> {
+) -> Result<TlsStream<Watched>, NoHandshake> {
+    let stream = Watched::new(stream, seen.cloned());
+    let seen = seen.map(|seen| &**seen);
     let mut handshake = pin!(TlsAcceptor::from(config).accept(stream));
     let bell = Arc::new(Bell::default());
     let waker = Waker::from(bell.clone());
@@ -101,11 +105,15 @@ pub(super) async fn shake_hands(
     loop {
         let inside = gate.enter(source).await;
         let inside = inside.map_err(|_| NoHandshake::Crowded)?;
-        let step = handshake.as_mut().poll(&mut Context::from_waker(&waker));
+        let step = noting(seen, || {
+            handshake.as_mut().poll(&mut Context::from_waker(&waker))
+        });
         tokio::task::yield_now().await;
         drop(inside);
         if let Poll::Ready(made) = step {
-            return made.map_err(|error| NoHandshake::Failed(tls::in_plain_words(error)));
+            let mut stream = made.map_err(NoHandshake::Failed)?;
+            stream.get_mut().0.forget();
+            return Ok(stream);
         }
         let since = clock.now().live;
         let rang = clock.timeout(left, bell.rang()).await;
@@ -136,11 +144,12 @@ impl Wake for Bell {
 
 /// Takes socket and TLS state apart.
 pub(super) fn take_apart(
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Watched>,
     access: Option<&dyn Access>,
     ending: Ending,
 ) -> (TlsInbound, Arc<TlsLink>, TlsFacts) {
     let (stream, mut state) = stream.into_inner();
+    let stream = stream.into_socket();
     state.set_buffer_limit(Some(PENDING_CIPHERTEXT));
     let facts = tls::facts(&state, access);
     // The last flight of the handshake may have brought the end with it.
@@ -426,8 +435,16 @@ mod tests {
             let (gate, turns) = (gate.clone(), turns.clone());
             handshakes.spawn(async move {
                 let limit = Duration::from_secs(60);
-                let made =
-                    shake_hands(server, config(), &gate, source(), limit, &Clock::default()).await;
+                let made = shake_hands(
+                    server,
+                    None,
+                    config(),
+                    &gate,
+                    source(),
+                    limit,
+                    &Clock::default(),
+                )
+                .await;
                 assert!(matches!(made, Err(NoHandshake::Failed(_))));
                 turns.load(Ordering::Relaxed)
             });
@@ -450,7 +467,16 @@ mod tests {
         let (_client, server) = pair(&listener).await;
         let (gate, start) = (Gate::new(1, 100), Instant::now());
         let limit = Duration::from_secs(10);
-        let made = shake_hands(server, config(), &gate, source(), limit, &Clock::default()).await;
+        let made = shake_hands(
+            server,
+            None,
+            config(),
+            &gate,
+            source(),
+            limit,
+            &Clock::default(),
+        )
+        .await;
         assert!(matches!(made, Err(NoHandshake::Slow)));
         let took = start.elapsed();
         assert!(took >= limit && took < limit + Duration::from_millis(100));

@@ -11,9 +11,9 @@ use crate::broker::Dirty;
 use crate::codec::QoS;
 use crate::engine::Engine;
 use crate::local::{Message, Reached, Refused, Subscription};
-use crate::net::Shared;
 #[cfg(feature = "tls")]
 use crate::net::ca::{CertError, IssuedPem, KeyKind, Signer};
+use crate::net::{Connection, Shared, listener};
 
 use super::{Addrs, BrokerClock, Journal, Rules};
 
@@ -31,6 +31,8 @@ const KILL_LIMIT: Duration = Duration::from_millis(300);
 #[derive(Clone)]
 pub struct Handle {
     pub(super) shared: Arc<Shared>,
+    /// Where its tasks run.
+    runtime: tokio::runtime::Handle,
     addrs: Addrs,
     #[cfg(feature = "aws")]
     authority: Option<Arc<Authority>>,
@@ -59,6 +61,7 @@ impl std::fmt::Debug for Handle {
 }
 
 impl Handle {
+    /// A handle on a broker whose tasks run where this is called.
     pub(super) fn new(
         shared: Arc<Shared>,
         addrs: Addrs,
@@ -67,6 +70,7 @@ impl Handle {
     ) -> Self {
         Self {
             shared,
+            runtime: tokio::runtime::Handle::current(),
             addrs,
             #[cfg(feature = "aws")]
             authority,
@@ -180,6 +184,41 @@ impl Handle {
     /// A filter that is not valid or not allowed, or a limit that is reached.
     pub fn subscribe(&self, filter: &str, qos: QoS) -> Result<Subscription, Refused> {
         Subscription::open(self.shared.engine.clone(), filter, qos)
+    }
+
+    /// Connects a client that runs in this process, without a socket: what this returns is handed to a client library
+    /// that takes any stream. For the broker it is a connection of the listener `memory`, with all that there is to
+    /// one: CONNECT, Keep Alive, limits, packet rules, journal. It needs no certificate and no TLS.
+    ///
+    /// With [`tokio::time::pause`] no time passes in a test but that which it waits for: then Tokio's time is the
+    /// broker's, too.
+    ///
+    /// ```
+    /// use roundel::{Config, Server, config::Listeners};
+    /// use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut config = Config::standard().ephemeral();
+    /// config.listeners = Listeners::none();
+    /// let server = Server::start(config).await?;
+    /// let mut connection = server.connect()?;
+    /// connection.write_all(b"\x10\x0f\0\x04MQTT\x05\x02\0\0\0\0\x02me").await?;
+    /// let mut connack = [0; 4];
+    /// connection.read_exact(&mut connack).await?;
+    /// assert_eq!((connack[0], connack[3]), (0x20, 0), "it is accepted");
+    /// assert_eq!(server.client("me").and_then(|client| client.listener), Some("memory"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionRefused`](std::io::ErrorKind::ConnectionRefused) where a listener would close a connection at once:
+    /// in an outage, beyond `limits.connections` and `limits.memory`; and when the broker has stopped.
+    pub fn connect(&self) -> std::io::Result<Connection> {
+        let _runtime = self.runtime.enter();
+        listener::connect(&self.shared)
     }
 
     /// The packet rules, which have things go wrong on the way between clients and the broker.

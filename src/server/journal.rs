@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow};
+use crate::tap::pcapng;
 use crate::time::Calendar;
+
+use super::WaitError;
+use super::waits::for_future;
 
 /// What went over the connections of a broker lately: packets in both directions, and what became of the
 /// connections. It is off until it is switched on, and costs nothing then.
@@ -23,8 +27,7 @@ use crate::time::Calendar;
 /// journal.switch(true);
 /// // ... the client under test connects ...
 /// let connects = JournalQuery::of(PacketType::Connect);
-/// let found = journal.wait(&connects, 0, 1, Duration::from_millis(10)).await;
-/// assert_eq!(found, Err(vec![]), "nobody has connected");
+/// journal.wait_for_none(&connects, 0, Duration::from_millis(10)).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -92,19 +95,56 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// Those that there are when the time is over.
+    /// The time is up, or the broker stops.
     pub async fn wait(
         &self,
         query: &JournalQuery,
         since: u64,
         count: usize,
-        timeout: Duration,
-    ) -> Result<Vec<JournalRow>, Vec<JournalRow>> {
+        within: Duration,
+    ) -> Result<Vec<JournalRow>, WaitError> {
         let tap = self.engine.broker.tap();
-        let waiting = tap.wait_for_rows(query, since, count, &self.calendar);
-        match tokio::time::timeout(timeout, waiting).await {
-            Ok(rows) => Ok(rows),
-            Err(_) => Err(self.rows(query, since, count)),
+        for_future(
+            &self.engine,
+            within,
+            tap.wait_for_rows(query, since, count, &self.calendar),
+            || format!("{count} rows of the journal are to be {query}"),
+            || match &*self.rows(query, since, count) {
+                [] if !self.is_on() => "it is off".to_owned(),
+                [] => "none is".to_owned(),
+                rows => {
+                    let lines: Vec<_> = rows.iter().map(JournalRow::to_string).collect();
+                    format!("there are\n{}", lines.join("\n"))
+                }
+            },
+        )
+        .await
+    }
+
+    /// Waits for so long, while there is to be no such row behind the number `since`.
+    ///
+    /// # Errors
+    ///
+    /// The first such row, as soon as there is one.
+    pub async fn wait_for_none(
+        &self,
+        query: &JournalQuery,
+        since: u64,
+        within: Duration,
+    ) -> Result<(), Box<JournalRow>> {
+        match self.wait(query, since, 1, within).await {
+            Ok(rows) => rows
+                .into_iter()
+                .next()
+                .map_or(Ok(()), |row| Err(row.into())),
+            Err(_) => Ok(()),
         }
+    }
+
+    /// What was on the wire of up to `limit` rows behind the number `since`, as a capture file (pcapng) that Wireshark
+    /// and tshark open: without TLS and WebSocket, at port 1883, at which they look for MQTT.
+    #[must_use]
+    pub fn pcapng(&self, query: &JournalQuery, since: u64, limit: usize) -> Vec<u8> {
+        pcapng::write(&self.rows(query, since, limit))
     }
 }

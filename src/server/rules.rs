@@ -7,6 +7,9 @@ use crate::engine::Engine;
 use crate::tap::rule::{Direction, Injected, Rule};
 use crate::tap::rules::{HeldInfo, RuleError, RuleInfo};
 
+use super::WaitError;
+use super::waits::for_future;
+
 /// The packet rules of a broker, and the packets that they hold.
 ///
 /// ```
@@ -23,8 +26,11 @@ use crate::tap::rules::{HeldInfo, RuleError, RuleInfo};
 /// let lost = Match::of(PacketType::Puback).to_clients();
 /// rules.add(Rule::new(lost, Action::Drop).named("lost").times(1))?;
 /// // ... the client under test publishes ...
-/// let hit = rules.wait_for_hits("lost", 1, Duration::from_millis(10)).await;
-/// assert!(hit.is_err(), "nobody has published");
+/// let error = rules.wait_for_hits("lost", 1, Duration::from_millis(10)).await.unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "packet rule 'lost' is to act 1 times in all, but not within 10ms: it has 0 times"
+/// );
 /// # Ok(())
 /// # }
 /// ```
@@ -76,19 +82,27 @@ impl Rules {
     ///
     /// # Errors
     ///
-    /// How the rule stands when the time is over; `None` if there is no such rule.
+    /// The time is up, the broker stops, or there is no such rule.
     pub async fn wait_for_hits(
         &self,
         key: &str,
         hits: u64,
-        timeout: Duration,
-    ) -> Result<RuleInfo, Option<RuleInfo>> {
+        within: Duration,
+    ) -> Result<RuleInfo, WaitError> {
         let tap = self.engine.broker.tap();
-        match tokio::time::timeout(timeout, tap.wait_for_hits(key, hits)).await {
-            Ok(Some(rule)) => Ok(rule),
-            Ok(None) => Err(None),
-            Err(_) => Err(tap.rule(key)),
-        }
+        let found = for_future(
+            &self.engine,
+            within,
+            tap.wait_for_hits(key, hits),
+            || format!("packet rule '{key}' is to act {hits} times in all"),
+            || match tap.rule(key) {
+                Some(rule) => format!("it has {} times", rule.hits),
+                None => "it is gone".to_owned(),
+            },
+        );
+        found.await?.ok_or_else(|| WaitError::NoRule {
+            key: key.to_owned(),
+        })
     }
 
     /// The packets that are held, oldest first.
@@ -101,17 +115,21 @@ impl Rules {
     ///
     /// # Errors
     ///
-    /// Those that are held when the time is over.
+    /// The time is up, or the broker stops.
     pub async fn wait_for_held(
         &self,
         count: usize,
-        timeout: Duration,
-    ) -> Result<Vec<HeldInfo>, Vec<HeldInfo>> {
-        let waiting = self.engine.broker.tap().wait_for_held(count);
-        match tokio::time::timeout(timeout, waiting).await {
-            Ok(()) => Ok(self.held()),
-            Err(_) => Err(self.held()),
-        }
+        within: Duration,
+    ) -> Result<Vec<HeldInfo>, WaitError> {
+        for_future(
+            &self.engine,
+            within,
+            self.engine.broker.tap().wait_for_held(count),
+            || format!("{count} packets are to be held"),
+            || format!("{} are", self.held().len()),
+        )
+        .await?;
+        Ok(self.held())
     }
 
     /// Lets the oldest `count` of them go on. Returns how many went.

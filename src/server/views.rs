@@ -11,7 +11,7 @@ use crate::codec::{QoS, ReasonCode, Version};
 use crate::engine::operator;
 use crate::message::cause::Cause;
 
-use super::Handle;
+use super::{ConnectionEnd, Handle};
 
 /// Subscriptions of a client, and members of a group, that one look has; whoever changes them waits meanwhile.
 const SHOWN: PartBounds = PartBounds {
@@ -51,6 +51,10 @@ pub struct ClientInfo {
     pub messages_sent: u64,
     /// Messages that it did not get, for want of room or for their size.
     pub dropped: u64,
+    /// How its last connection ended, while there is none.
+    pub last_end: Option<ConnectionEnd>,
+    /// For how long it has had its connection, by the broker's clock.
+    pub connected_for: Option<Duration>,
 }
 
 /// A shared group.
@@ -93,6 +97,10 @@ pub struct MemberInfo {
     pub delivered: u64,
     /// How many of them another member had before.
     pub redelivered: u64,
+    /// The Receive Maximum of its connection.
+    pub window: Option<usize>,
+    /// What of it is taken, by this group, others, and plain subscriptions.
+    pub window_taken: usize,
 }
 
 impl From<ClientSnapshot> for ClientInfo {
@@ -114,6 +122,8 @@ impl From<ClientSnapshot> for ClientInfo {
             queued: client.queued,
             messages_sent: client.messages_sent,
             dropped: client.dropped,
+            last_end: client.last_end.map(|(end, _)| end.into()),
+            connected_for: client.connected_for,
         }
     }
 }
@@ -139,11 +149,13 @@ impl From<MemberSnapshot> for MemberInfo {
             in_flight: member.in_flight,
             delivered: member.delivered,
             redelivered: member.redelivered,
+            window: member.window,
+            window_taken: member.window_taken,
         }
     }
 }
 
-/// What there is, and what an operator does, with the feature `http`. The lists look at every session or group;
+/// What there is, and what an operator does. The lists look at every session or group;
 /// where there are very many, they belong on a thread that may block.
 ///
 /// ```

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::broker::{self, Broker, GroupCounts, Subject};
 use crate::codec::ReasonCode;
+use crate::engine::Engine;
 use crate::engine::wait::{self, NotSeen};
 
 use super::Handle;
@@ -52,6 +53,32 @@ pub enum WaitError {
     /// The broker is stopping.
     #[error("the broker is stopping")]
     Stopped,
+    /// There is no packet rule of this name or number.
+    #[error("there is no packet rule '{key}'")]
+    NoRule {
+        /// What was asked for.
+        key: String,
+    },
+}
+
+/// Waits for `future`, which is woken by what it waits for.
+pub(super) async fn for_future<T>(
+    engine: &Engine,
+    within: Duration,
+    future: impl Future<Output = T>,
+    wanted: impl FnOnce() -> String,
+    found: impl FnOnce() -> String,
+) -> Result<T, WaitError> {
+    tokio::select! {
+        biased;
+        done = future => Ok(done),
+        () = engine.stopping.cancelled() => Err(WaitError::Stopped),
+        () = tokio::time::sleep(within) => Err(WaitError::TimedOut {
+            wanted: wanted(),
+            within,
+            found: found(),
+        }),
+    }
 }
 
 /// Waits, each of which ends the moment that it is so, at once where it is so already. The time is that of
@@ -225,7 +252,7 @@ impl Handle {
     }
 
     /// Waits until `look` finds something.
-    async fn wait<T>(
+    pub(super) async fn wait<T>(
         &self,
         within: Duration,
         subjects: &[Subject],

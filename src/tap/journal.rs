@@ -17,6 +17,7 @@ use super::bell::Bell;
 use super::line::Line;
 use super::rule::{Direction, Match, Seen};
 use super::rules::Verdict;
+use super::tls::{HandshakeFailure, TlsInfo};
 
 /// Bytes that are kept of a packet.
 const KEPT: usize = 64 * 1024;
@@ -96,10 +97,17 @@ enum Kept {
         len: usize,
         deed: Option<Deed>,
     },
-    Event {
-        name: &'static str,
-        text: String,
-    },
+    Event(Box<Happened>),
+}
+
+/// What happened to a connection.
+#[derive(Default)]
+pub(crate) struct Happened {
+    pub(crate) name: &'static str,
+    pub(crate) text: String,
+    pub(crate) end: Option<RowEnd>,
+    pub(crate) tls: Option<TlsInfo>,
+    pub(crate) failure: Option<HandshakeFailure>,
 }
 
 /// What a rule did with a packet.
@@ -162,10 +170,31 @@ impl Entry {
         line: &Line,
         client: Option<Arc<str>>,
         version: Version,
-        name: &'static str,
-        text: String,
+        what: Happened,
     ) -> Self {
-        Self::new(line, client, version, Kept::Event { name, text })
+        Self::new(line, client, version, Kept::Event(Box::new(what)))
+    }
+
+    /// Of a connection that never came so far as to have packets.
+    pub(super) fn without_packets(
+        connection: u64,
+        listener: &'static str,
+        peer: String,
+        now: Instant,
+        what: Happened,
+    ) -> Self {
+        Self {
+            number: 0,
+            at: now,
+            connection,
+            listener,
+            peer: peer.into(),
+            client: None,
+            version: Version::V311,
+            what: Kept::Event(Box::new(what)),
+            answers: None,
+            caused_by: 0,
+        }
     }
 
     fn new(line: &Line, client: Option<Arc<str>>, version: Version, what: Kept) -> Self {
@@ -193,7 +222,11 @@ impl Entry {
     fn size(&self) -> usize {
         ROW + match &self.what {
             Kept::Packet { bytes, .. } => bytes.len(),
-            Kept::Event { text, .. } => text.len(),
+            Kept::Event(what) => {
+                let tls = what.tls.as_ref().map_or(0, TlsInfo::size);
+                let failure = what.failure.as_ref().map_or(0, HandshakeFailure::size);
+                what.text.len() + tls + failure
+            }
         }
     }
 }
@@ -340,8 +373,8 @@ impl JournalQuery {
             return false;
         }
         match &entry.what {
-            Kept::Event { name, .. } => {
-                let is_named = self.event.as_deref().is_none_or(|own| own == *name);
+            Kept::Event(what) => {
+                let is_named = self.event.as_deref().is_none_or(|own| own == what.name);
                 let only_whom = Match {
                     client: self.matches.client.clone(),
                     listener: self.matches.listener.clone(),
@@ -386,7 +419,7 @@ impl Entry {
         let glance = glance.unwrap_or_default();
         let direction = match &self.what {
             Kept::Packet { direction, .. } => *direction,
-            Kept::Event { .. } => Direction::In,
+            Kept::Event(_) => Direction::In,
         };
         Seen {
             packet_type: frame.map_or(PacketType::Auth, |frame| frame.packet_type),
@@ -402,9 +435,12 @@ impl Entry {
 
     fn row(&self, calendar: &Calendar) -> JournalRow {
         let what = match &self.what {
-            Kept::Event { name, text } => RowKind::Event {
-                name,
-                text: text.clone(),
+            Kept::Event(what) => RowKind::Event {
+                name: what.name,
+                text: what.text.clone(),
+                end: what.end.clone(),
+                tls: what.tls.clone().map(Box::new),
+                failure: what.failure.clone().map(Box::new),
             },
             Kept::Packet {
                 direction,
@@ -458,6 +494,27 @@ pub struct JournalRow {
     pub what: RowKind,
 }
 
+impl JournalRow {
+    /// The fields of its packet; `None` for an event, and where the packet cannot be read or only its beginning was
+    /// kept.
+    #[must_use]
+    pub fn packet(&self) -> Option<PacketFields> {
+        match &self.what {
+            RowKind::Packet(row) => row.packet(),
+            RowKind::Event { .. } => None,
+        }
+    }
+
+    /// The name of its event, such as `connected`; `None` for a packet.
+    #[must_use]
+    pub fn event(&self) -> Option<&'static str> {
+        match &self.what {
+            RowKind::Packet(_) => None,
+            RowKind::Event { name, .. } => Some(name),
+        }
+    }
+}
+
 /// What a row tells of.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -465,12 +522,41 @@ pub enum RowKind {
     /// A packet.
     Packet(PacketRow),
     /// Something that happened to the connection.
+    #[non_exhaustive]
     Event {
-        /// `connected`, `disconnected`, `refused`, `subscribed`, `unsubscribed`.
+        /// `connected`, `disconnected`, `refused`, `subscribed`, `unsubscribed`, `handshake_failed`,
+        /// `closed_before_connect`.
         name: &'static str,
         /// The same in words, with its cause.
         text: String,
+        /// Of `disconnected`, `refused` and `closed_before_connect`: who ended the connection, and why.
+        end: Option<RowEnd>,
+        /// What is known of its TLS, but for `disconnected`, `subscribed` and `unsubscribed`. `None` without TLS.
+        tls: Option<Box<TlsInfo>>,
+        /// Of `handshake_failed`: why there was no TLS.
+        failure: Option<Box<HandshakeFailure>>,
     },
+}
+
+/// Who ended a connection, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RowEnd {
+    /// `client`, `library` (the program that the broker runs in), `network` (nobody said so), `broker`,
+    /// `operator` or `policy`.
+    pub by: &'static str,
+    /// `disconnect`, `lost`, `taken_over`, `kicked`, `keep_alive_timeout`, `packet_rule` and others, as
+    /// `last_end.cause` over HTTP. Of `refused` it is `refused` where a CONNECT was, else `timeout`, `no_connect`,
+    /// `upgrade`, `protocol`, `no_place`, `outage` or `stopping`.
+    pub cause: &'static str,
+    /// The Reason Code of the DISCONNECT that ended it, from either side, or of the CONNACK that refused it.
+    pub code: Option<u8>,
+}
+
+impl RowEnd {
+    pub(crate) fn new(by: &'static str, cause: &'static str, code: Option<u8>) -> Self {
+        Self { by, cause, code }
+    }
 }
 
 /// A packet in the journal.

@@ -40,6 +40,8 @@ struct State {
     /// By [`Direction`].
     ways: [Way; 2],
     ending: Option<Ending>,
+    /// The broker's DISCONNECT, if it ends with one, and what the journal says of it.
+    last_words: Option<(Vec<u8>, Deed)>,
     /// The rule for which nothing is read.
     deaf_by: Option<u64>,
     /// What is left of it concerns nobody: the broker was reset.
@@ -85,6 +87,8 @@ pub(crate) enum Ending {
     Reset,
     /// Only the broker's side.
     Half,
+    /// By the broker, which says so with this reason where the version lets it.
+    Disconnect(u8),
 }
 
 /// What the owner of a connection has to do for the tap.
@@ -127,6 +131,7 @@ impl Line {
                 version: Version::V311,
                 ways: [Way::default(), Way::default()],
                 ending: None,
+                last_words: None,
                 deaf_by: None,
                 is_over: false,
                 admitted: Vec::new(),
@@ -226,6 +231,15 @@ impl Line {
                 }
             }
         }
+        if orders.ending == Some(Ending::Half) {
+            // Nothing can be written any more.
+            state.way(Direction::Out).is_cut = true;
+        }
+        if let Some((packet, deed)) = state.last_words.take() {
+            let noter = self.noter(tap, now);
+            noter.note(&state, Direction::Out, &packet, Some(deed), |_| {});
+            orders.outbound.extend(packet);
+        }
         orders
     }
 
@@ -253,7 +267,6 @@ impl Line {
     }
 
     /// Everything that a rule has left here ends: what was to arrive later is lost.
-    #[cfg(feature = "http")]
     pub(super) fn forget(&self) {
         {
             let mut state = self.state.lock();
@@ -322,6 +335,16 @@ impl Line {
         let verdict = tap.judge(&seen, now);
         let mut noter = self.noter(tap, now);
         noter.cause = cause;
+        if let Some(verdict) = &verdict
+            && let Action::Inject {
+                packet,
+                before: true,
+            } = &*verdict.action
+        {
+            // It goes first, and so does its row.
+            let injected = write(packet, state.version, None).unwrap_or_default();
+            state.arrive_changed(direction, &injected, verdict, &noter, out);
+        }
         let deed = verdict.as_ref().map(|verdict| Deed::of(verdict, direction));
         let row = noter.note(&state, direction, frame.bytes, deed, |entry| {
             entry.answers = state.answered(direction, frame.packet_type, glance.packet_id);
@@ -379,7 +402,11 @@ impl Line {
                 };
                 match kept {
                     Some(kept) => state.way(direction).overtaken = Some(kept),
-                    None => state.arrive(direction, bytes, noter.row, out),
+                    // One at a time is overtaken: this one goes on, and a row has to say so.
+                    None => {
+                        let row = noter.note_let_go(state, direction, bytes);
+                        state.arrive(direction, bytes, row, out);
+                    }
                 }
             }
             Action::Corrupt { offset, bits } => {
@@ -399,15 +426,12 @@ impl Line {
                 let changed = changed.as_deref().unwrap_or(bytes);
                 state.arrive_changed(direction, changed, verdict, noter, out);
             }
-            Action::Inject { packet, before } => {
+            // What goes before it has gone.
+            Action::Inject { before: true, .. } => state.arrive(direction, bytes, noter.row, out),
+            Action::Inject { packet, .. } => {
                 let injected = write(packet, state.version, None).unwrap_or_default();
-                if !before {
-                    state.arrive(direction, bytes, noter.row, out);
-                }
+                state.arrive(direction, bytes, noter.row, out);
                 state.arrive_changed(direction, &injected, verdict, noter, out);
-                if *before {
-                    state.arrive(direction, bytes, noter.row, out);
-                }
             }
             Action::Answer(packet) => {
                 let id = Glance::at(frame, state.version).packet_id;
@@ -418,6 +442,18 @@ impl Line {
             }
             Action::Close(when) => state.end(Ending::Close, *when, direction, bytes, noter, out),
             Action::Reset(when) => state.end(Ending::Reset, *when, direction, bytes, noter, out),
+            Action::Disconnect(own) => {
+                if own.when == When::After {
+                    state.arrive(direction, bytes, noter.row, out);
+                }
+                // What it had sent before arrives.
+                state.way(Direction::In).is_cut = true;
+                state.way(Direction::Out).is_cut |= direction == Direction::Out;
+                state.ending = Some(Ending::Disconnect(own.reason));
+                let packet = own.bytes(state.version);
+                state.last_words =
+                    packet.map(|packet| (packet, Deed::made(verdict, Direction::Out)));
+            }
             Action::HalfClose(when) => state.end(Ending::Half, *when, direction, bytes, noter, out),
             Action::StopReading => {
                 state.arrive(direction, bytes, noter.row, out);
@@ -596,8 +632,7 @@ impl State {
     }
 
     fn note_arrival(&mut self, direction: Direction, bytes: &[u8], noter: &Noter<'_>) {
-        let deed = Deed::released(direction);
-        let row = noter.note(self, direction, bytes, Some(deed), |_| {});
+        let row = noter.note_let_go(self, direction, bytes);
         self.admit(direction, bytes, row);
     }
 
@@ -653,6 +688,12 @@ impl Noter<'_> {
             fill(&mut entry);
             entry
         })
+    }
+
+    /// Writes a row for a packet that goes on after all.
+    fn note_let_go(&self, state: &State, direction: Direction, bytes: &[u8]) -> u64 {
+        let deed = Deed::released(direction);
+        self.note(state, direction, bytes, Some(deed), |_| {})
     }
 
     /// Writes a row for a packet that a rule has made.

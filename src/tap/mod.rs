@@ -10,11 +10,12 @@
 mod bell;
 pub(crate) mod journal;
 pub(crate) mod line;
-#[cfg(feature = "http")]
 pub(crate) mod pcapng;
 mod room;
 pub(crate) mod rule;
 pub(crate) mod rules;
+mod shown;
+pub(crate) mod tls;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,8 +28,10 @@ use crate::codec::Version;
 use crate::time::Calendar;
 
 use bell::Bell;
-use journal::{Entry, Journal, JournalBounds, JournalQuery, JournalRow};
+use journal::{Entry, Happened, Journal, JournalBounds, JournalQuery, JournalRow};
 use line::{Line, Wake};
+#[cfg(feature = "tls")]
+pub(crate) use room::Room;
 use room::{Kept, Store};
 use rule::{Direction, Rule, Seen};
 use rules::{HeldInfo, Judged, RuleError, RuleInfo, Rules, Verdict};
@@ -84,7 +87,7 @@ impl Tap {
         now: Instant,
         wake: Wake,
     ) -> Arc<Line> {
-        let number = self.last_line.fetch_add(1, Ordering::Relaxed) + 1;
+        let number = self.next_number();
         let line = Arc::new(Line::new(number, listener, peer, now, wake));
         let mut lines = self.lines.lock();
         if lines.len().is_power_of_two() {
@@ -92,6 +95,11 @@ impl Tap {
         }
         lines.insert(number, Arc::downgrade(&line));
         line
+    }
+
+    /// What tells a connection from all others.
+    fn next_number(&self) -> u64 {
+        self.last_line.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn lines(&self) -> Vec<Arc<Line>> {
@@ -245,7 +253,6 @@ impl Tap {
     }
 
     /// Rules, what they hold and the rows of the journal are gone.
-    #[cfg(feature = "http")]
     pub(crate) fn reset(&self) {
         self.clear_rules();
         self.discard(usize::MAX, |_, _| true);
@@ -326,13 +333,32 @@ impl Tap {
         line: &Line,
         client: &str,
         version: Version,
-        name: &'static str,
-        text: impl FnOnce() -> String,
+        what: impl FnOnce() -> Happened,
         now: Instant,
     ) {
         self.journal.note(now, || {
             let client = (!client.is_empty()).then(|| client.into());
-            Entry::event(line, client, version, name, text())
+            Entry::event(line, client, version, what())
         });
+    }
+
+    /// Writes what happened to a connection before there could be packets.
+    pub(crate) fn note_early_end(
+        &self,
+        listener: &'static str,
+        peer: &dyn std::fmt::Display,
+        what: impl FnOnce() -> Happened,
+        now: Instant,
+    ) {
+        self.journal.note(now, || {
+            let connection = self.next_number();
+            Entry::without_packets(connection, listener, peer.to_string(), now, what())
+        });
+    }
+
+    /// Room for what is looked at of a handshake; `None` where the journal is off, or too much is kept already.
+    #[cfg(feature = "tls")]
+    pub(crate) fn room_for_handshake(&self, bytes: usize) -> Option<Room> {
+        self.has_journal().then(|| self.store.room(bytes)).flatten()
     }
 }

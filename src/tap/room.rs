@@ -11,7 +11,7 @@ const MOST: usize = 64 * 1024 * 1024;
 pub(super) struct Store(Arc<AtomicUsize>);
 
 /// So many bytes of it, for as long as it lives.
-pub(super) struct Room {
+pub(crate) struct Room {
     store: Arc<AtomicUsize>,
     bytes: usize,
 }

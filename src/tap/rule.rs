@@ -1,10 +1,11 @@
 //! Packet rules: which packets they are for, and what is done with those.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::codec::{PacketFields, PacketType, PropertyName, PropertyValue};
+use crate::codec::{PacketFields, PacketType, PropertyName, PropertyValue, QoS, Version};
 use crate::topic::{HashParent, matches};
 
 /// Which way a packet goes, as the broker sees it.
@@ -98,11 +99,98 @@ impl Match {
         Self { topic, ..self }
     }
 
+    /// PUBLISH packets of this QoS.
+    #[must_use]
+    pub fn qos(self, qos: QoS) -> Self {
+        let qos = Some(qos.bits());
+        Self { qos, ..self }
+    }
+
+    /// PUBLISH packets with this DUP.
+    #[must_use]
+    pub fn dup(self, dup: bool) -> Self {
+        let dup = Some(dup);
+        Self { dup, ..self }
+    }
+
+    /// PUBLISH packets with this RETAIN.
+    #[must_use]
+    pub fn retain(self, retain: bool) -> Self {
+        let retain = Some(retain);
+        Self { retain, ..self }
+    }
+
+    /// Those with this Packet Identifier.
+    #[must_use]
+    pub fn packet_id(self, packet_id: u16) -> Self {
+        let packet_id = Some(packet_id);
+        Self { packet_id, ..self }
+    }
+
+    /// Those with this Reason Code.
+    #[must_use]
+    pub fn reason(self, reason: u8) -> Self {
+        let reason = Some(reason);
+        Self { reason, ..self }
+    }
+
+    /// Those of clients that came by this listener.
+    #[must_use]
+    pub fn listener(self, listener: impl Into<String>) -> Self {
+        let listener = Some(listener.into());
+        Self { listener, ..self }
+    }
+
     /// The one of this number, from 1 on.
     #[must_use]
     pub fn nth(self, nth: u64) -> Self {
         let nth = Some(nth);
         Self { nth, ..self }
+    }
+
+    /// Every so-manieth, from 1 on.
+    #[must_use]
+    pub fn every(self, every: u64) -> Self {
+        let every = Some(every);
+        Self { every, ..self }
+    }
+
+    /// So many of them, from 0 to 1, drawn from the rule's seed.
+    #[must_use]
+    pub fn probability(self, probability: f64) -> Self {
+        let probability = Some(probability);
+        Self {
+            probability,
+            ..self
+        }
+    }
+}
+
+/// In words: `PUBLISH, topic cars/+, qos 1`.
+impl fmt::Display for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.packet_type {
+            Some(packet_type) => write!(f, "{packet_type}")?,
+            None => f.write_str("a packet")?,
+        }
+        let mut field = |name: &str, value: Option<&dyn fmt::Display>| match value {
+            Some(value) => write!(f, ", {name} {value}"),
+            None => Ok(()),
+        };
+        fn shown(value: &Option<impl fmt::Display>) -> Option<&dyn fmt::Display> {
+            value.as_ref().map(|value| value as &dyn fmt::Display)
+        }
+        field("topic", shown(&self.topic))?;
+        field("qos", shown(&self.qos))?;
+        field("dup", shown(&self.dup))?;
+        field("retain", shown(&self.retain))?;
+        field("id", shown(&self.packet_id))?;
+        let reason = self.reason.map(|reason| format!("{reason:#04x}"));
+        field("reason", shown(&reason))?;
+        field("listener", shown(&self.listener))?;
+        field("nth", shown(&self.nth))?;
+        field("every", shown(&self.every))?;
+        field("probability", shown(&self.probability))
     }
 }
 
@@ -147,6 +235,8 @@ pub enum Action {
     Close(When),
     /// The same by a TCP reset.
     Reset(When),
+    /// The broker ends the connection, and says why in MQTT 5. Its will is published, its session stays.
+    Disconnect(Box<ServerDisconnect>),
     /// The broker's side of the connection is closed: the client reads to the end and may go on sending.
     HalfClose(When),
     /// Nothing more is read from the connection for as long as there is the rule.
@@ -170,6 +260,7 @@ impl Action {
             Self::Answer(_) => "answer",
             Self::Close(_) => "close",
             Self::Reset(_) => "reset",
+            Self::Disconnect(_) => "disconnect",
             Self::HalfClose(_) => "half_close",
             Self::StopReading => "stop_reading",
         }
@@ -182,6 +273,7 @@ impl Action {
         match self {
             Self::Duplicate | Self::Inject { .. } | Self::StopReading => true,
             Self::Close(when) | Self::Reset(when) | Self::HalfClose(when) => *when == When::After,
+            Self::Disconnect(own) => own.when == When::After,
             Self::Hold
             | Self::Drop
             | Self::Delay(_)
@@ -202,6 +294,57 @@ pub enum When {
     Before,
     /// The packet arrives, and nothing behind it.
     After,
+}
+
+/// The DISCONNECT of a broker that ends a connection. MQTT 3.1.1 has none: the connection just ends there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerDisconnect {
+    /// The Reason Code, whether or not a server may send it.
+    pub reason: u8,
+    /// Properties, such as a Reason String, a Server Reference and User Properties.
+    pub properties: Vec<(PropertyName, PropertyValue)>,
+    /// Instead of the packet, or once it has arrived.
+    pub when: When,
+}
+
+impl ServerDisconnect {
+    /// One with this Reason Code, instead of the packet.
+    #[must_use]
+    pub fn new(reason: u8) -> Self {
+        Self {
+            reason,
+            properties: Vec::new(),
+            when: When::Before,
+        }
+    }
+
+    /// Once the packet has arrived.
+    #[must_use]
+    pub fn after(self) -> Self {
+        let when = When::After;
+        Self { when, ..self }
+    }
+
+    /// With a property besides.
+    #[must_use]
+    pub fn property(mut self, name: PropertyName, value: impl Into<PropertyValue>) -> Self {
+        self.properties.push((name, value.into()));
+        self
+    }
+
+    /// Its bytes; `None` where the version has none.
+    pub(super) fn bytes(&self, version: Version) -> Option<Vec<u8>> {
+        if version == Version::V311 {
+            return None;
+        }
+        let mut packet = PacketFields::new(PacketType::Disconnect);
+        packet.reason = Some(self.reason);
+        for (name, value) in &self.properties {
+            packet.set_property(*name, value.clone());
+        }
+        packet.write(version)
+    }
 }
 
 /// A packet that nobody sent.
@@ -289,11 +432,11 @@ pub struct Rule {
 impl Rule {
     /// A rule that does this with every packet of which `matches` is so.
     #[must_use]
-    pub fn new(matches: Match, action: Action) -> Self {
+    pub fn new(matches: Match, action: impl Into<Action>) -> Self {
         Self {
             name: None,
             matches,
-            action,
+            action: action.into(),
             times: None,
             expires_after: None,
             seed: 0,
@@ -312,6 +455,96 @@ impl Rule {
     pub fn times(mut self, times: u64) -> Self {
         self.times = Some(times);
         self
+    }
+
+    /// Has it go after so long, by the broker's clock.
+    #[must_use]
+    pub fn expires_after(mut self, time: Duration) -> Self {
+        self.expires_after = Some(time);
+        self
+    }
+
+    /// Sets what decides with [`Match::probability`]: the same seed decides alike.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+}
+
+impl Changes {
+    /// Another Reason Code; in SUBACK and UNSUBACK, all of them.
+    #[must_use]
+    pub fn reason(mut self, reason: u8) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// Another Session Present.
+    #[must_use]
+    pub fn session_present(mut self, is_present: bool) -> Self {
+        self.session_present = Some(is_present);
+        self
+    }
+
+    /// Another Packet Identifier.
+    #[must_use]
+    pub fn packet_id(mut self, packet_id: u16) -> Self {
+        self.packet_id = Some(packet_id);
+        self
+    }
+
+    /// Another payload of a PUBLISH.
+    #[must_use]
+    pub fn payload(mut self, payload: impl Into<Bytes>) -> Self {
+        self.payload = Some(payload.into());
+        self
+    }
+
+    /// Another topic of a PUBLISH.
+    #[must_use]
+    pub fn topic(mut self, topic: impl Into<String>) -> Self {
+        self.topic = Some(topic.into());
+        self
+    }
+
+    /// Another DUP of a PUBLISH.
+    #[must_use]
+    pub fn dup(mut self, dup: bool) -> Self {
+        self.dup = Some(dup);
+        self
+    }
+
+    /// A property with this value.
+    #[must_use]
+    pub fn property(mut self, name: PropertyName, value: impl Into<PropertyValue>) -> Self {
+        self.properties.push((name, Some(value.into())));
+        self
+    }
+
+    /// Without this property.
+    #[must_use]
+    pub fn without_property(mut self, name: PropertyName) -> Self {
+        self.properties.push((name, None));
+        self
+    }
+}
+
+impl From<Changes> for Action {
+    fn from(changes: Changes) -> Self {
+        Self::Replace(Box::new(changes))
+    }
+}
+
+impl From<ServerDisconnect> for Action {
+    fn from(disconnect: ServerDisconnect) -> Self {
+        Self::Disconnect(Box::new(disconnect))
+    }
+}
+
+impl From<PacketFields> for Injected {
+    fn from(packet: PacketFields) -> Self {
+        Self::Fields(Box::new(packet))
     }
 }
 

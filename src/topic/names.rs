@@ -175,7 +175,6 @@ impl<T: Named> Names<T> {
 
     /// Goes on with a walk through all topics, as [`visit_matches_from`](Self::visit_matches_from)
     /// does for those of a filter.
-    #[cfg(any(feature = "http", test))]
     pub fn visit_from<'s>(
         &'s self,
         position: &mut Position,

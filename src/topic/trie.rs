@@ -50,7 +50,6 @@ impl<T> Trie<T> {
     }
 
     /// The number of filters.
-    #[cfg(any(feature = "http", test, fuzzing, feature = "internals"))]
     pub fn len(&self) -> usize {
         self.exact.len() + self.wild.len()
     }

@@ -29,9 +29,9 @@ struct Bad {
 
 fn bad_clients(hello: &[u8]) -> [Bad; 7] {
     const SLOW: &str = "TLS handshake took longer than 3s";
-    const NO_TLS: &str =
-        "TLS handshake failed: received corrupt message of type InvalidContentType";
-    const NO_END: &str = "TLS handshake failed: tls handshake eof";
+    const NO_TLS: &str = "TLS handshake failed: what the client sends is no TLS";
+    const NO_END: &str =
+        "TLS handshake failed: the client closed the connection in the middle of it";
     let half = &hello[..hello.len() / 2];
     let bad = |bytes: &[u8], leaves, reason| Bad {
         bytes: bytes.to_vec(),

@@ -1,5 +1,7 @@
 //! `/v1/journal`: what went over the connections, and what came of what.
 
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::Api,
-    support::{Connect, PINGREQ, Packet, Publish, Version, Will},
+    support::{Client, Connect, Encode, PINGREQ, Packet, Publish, Version, Will},
 };
 
 fn api() -> Api {
@@ -196,6 +198,57 @@ fn deliveries_are_linked_to_what_they_came_of() {
     assert_eq!(column(&acks, "/answers"), numbers[..2]);
 }
 
+/// Rows, and what Wireshark makes of them, are in the order of the wire.
+#[test]
+fn packet_that_is_injected_before_another_has_its_row_before_it() {
+    let api = api();
+    let mut client = api.connect("a");
+    for (when, order) in [
+        ("before", ["PUBLISH", "PINGRESP"]),
+        ("after", ["PINGRESP", "PUBLISH"]),
+    ] {
+        let since = api.get("/v1/journal?limit=0").json()["last"].clone();
+        let rule = json!({
+            "match": { "type": "PINGRESP" },
+            "do": "inject",
+            "when": when,
+            "packet": { "type": "PUBLISH", "topic": "t", "payload": when },
+            "times": 1,
+        });
+        api.post("/v1/rules", &rule.to_string()).json_with(201);
+        client.send(PINGREQ);
+        let received = [client.next_packet(), client.next_packet()];
+        let is_first = matches!(received[0], Packet::Publish(_));
+        assert_eq!(is_first, when == "before", "{received:?}");
+        let found = rows(&api, &format!("client=a&direction=out&since={since}"));
+        assert_eq!(column(&found, "/packet/type"), order);
+    }
+}
+
+/// One packet at a time is overtaken. What a rule wants to have overtaken besides goes on at once, and the
+/// journal has it on the wire, in the order of the wire.
+#[test]
+fn packets_that_are_reordered_are_on_the_wire_once_each() {
+    let api = api();
+    let mut sub = api.connect("sub");
+    sub.subscribe("t", 0);
+    let rule = json!({
+        "match": { "type": "PUBLISH", "direction": "out", "client": "sub" },
+        "do": "reorder",
+    });
+    api.post("/v1/rules", &rule.to_string()).json_with(201);
+    let mut publisher = api.connect("pub");
+    for payload in ["one", "two", "three", "four"] {
+        publisher.publish("t", payload, 0);
+    }
+    let received = sub.receive_texts(4);
+    let found = wait(&api, "type=PUBLISH&client=sub", 8);
+    let on_wire: Vec<_> = found.iter().filter(|row| row["on_wire"] == true).collect();
+    let payloads = on_wire.iter().map(|row| row["packet"]["payload"].as_str());
+    let payloads: Vec<_> = payloads.flatten().collect();
+    assert_eq!(payloads, received);
+}
+
 #[test]
 fn wait_ends_when_it_is_true_and_absence_when_it_is_not() {
     let api = api();
@@ -236,6 +289,148 @@ fn wait_ends_when_it_is_true_and_absence_when_it_is_not() {
         api.get(&format!("/v1/journal/wait?{query}"))
             .expect_error(400, Some(field));
     }
+}
+
+/// What came of connections that never had a client.
+#[test]
+fn connection_without_a_client_has_a_row_that_says_why() {
+    let api = Api::start_with(|config| {
+        config.journal = true;
+        config.limits.connect_timeout = Duration::from_millis(300);
+        #[cfg(feature = "websocket")]
+        {
+            config.listeners.ws = Some(0);
+        }
+    });
+    let begin = |address: SocketAddr, bytes: &[u8], leaves: bool| {
+        let mut stream = TcpStream::connect(address).expect("the broker accepts");
+        stream.write_all(bytes).expect("the broker reads");
+        if leaves {
+            stream.shutdown(Shutdown::Write).expect("it is open");
+        }
+        stream
+    };
+    let mut all = Vec::new();
+    let mut malformed = Connect::new("a").encode(Version::V5);
+    // The reserved flag, MQTT-3.1.2-3.
+    malformed[9] |= 1;
+    for (bytes, leaves, event, by, cause, code) in [
+        (
+            &malformed[..],
+            false,
+            "refused",
+            "broker",
+            "refused",
+            0x81.into(),
+        ),
+        (
+            b"\xc0\0",
+            false,
+            "refused",
+            "broker",
+            "no_connect",
+            Value::Null,
+        ),
+        (
+            b"GET / HTTP/1.1\r\n\r\n",
+            false,
+            "refused",
+            "broker",
+            "no_connect",
+            Value::Null,
+        ),
+        (b"", false, "refused", "broker", "timeout", Value::Null),
+        (
+            &malformed[..5],
+            false,
+            "refused",
+            "broker",
+            "timeout",
+            Value::Null,
+        ),
+        (
+            b"",
+            true,
+            "closed_before_connect",
+            "network",
+            "lost",
+            Value::Null,
+        ),
+        (
+            &malformed[..5],
+            true,
+            "closed_before_connect",
+            "network",
+            "lost",
+            Value::Null,
+        ),
+    ] {
+        let stream = begin(api.mqtt(), bytes, leaves);
+        all.push((stream, "mqtt", event, json!([by, cause, code])));
+    }
+    #[cfg(feature = "websocket")]
+    {
+        let ws = api.server().addrs().ws.expect("it is on");
+        let request = b"GET /mqtt HTTP/1.1\r\nHost: a\r\n\r\n";
+        for (bytes, leaves, event, by, cause) in [
+            (&request[..], false, "refused", "broker", "upgrade"),
+            (b"\x10\x20\0\x04MQTT", false, "refused", "broker", "upgrade"),
+            (
+                &request[..9],
+                true,
+                "closed_before_connect",
+                "network",
+                "lost",
+            ),
+            (b"", true, "closed_before_connect", "network", "lost"),
+            (b"", false, "refused", "broker", "timeout"),
+        ] {
+            let stream = begin(ws, bytes, leaves);
+            all.push((stream, "ws", event, json!([by, cause, null])));
+        }
+    }
+    for (stream, listener, event, end) in all {
+        let peer = stream.local_addr().expect("an address").to_string();
+        let row = (1..)
+            .find_map(|count| {
+                let found = wait(&api, &format!("event={event}&listener={listener}"), count);
+                found.into_iter().find(|row| row["peer"] == *peer)
+            })
+            .expect("a row");
+        let found = json!([row["by"], row["cause"], row["code"]]);
+        assert_eq!(found, end, "{row}");
+        assert_eq!(row["client"], Value::Null);
+        assert!(
+            row["text"].as_str().is_some_and(|text| text.len() > 5),
+            "{row}"
+        );
+    }
+    assert_eq!(rows(&api, "event=disconnected"), [] as [Value; 0]);
+}
+
+#[test]
+fn connection_that_has_no_place_has_a_row() {
+    let api = Api::start_with(|config| {
+        config.journal = true;
+        config.limits.connections = 1;
+    });
+    let first = api.connect("a");
+    let mut second = Client::dial(api.mqtt(), Version::V5);
+    second.expect_closed();
+    let row = &wait(&api, "event=refused", 1)[0];
+    let peer = second.local_address().to_string();
+    assert_eq!(row["peer"], peer);
+    assert_eq!(row["cause"], "no_place");
+    assert_eq!(
+        row["text"],
+        "too many connections, `limits.connections` is 1"
+    );
+    assert_eq!(api.post("/v1/outage", r#"{"seconds": 60}"#).status, 200);
+    wait(&api, "event=disconnected&client=a", 1);
+    drop(first);
+    let mut third = Client::dial(api.mqtt(), Version::V5);
+    third.expect_closed();
+    assert_eq!(wait(&api, "event=refused", 2)[1]["cause"], "outage");
 }
 
 /// How long after an event the answer comes.

@@ -12,7 +12,10 @@ mod connections;
 mod data_plane;
 mod groups;
 mod guard;
+#[cfg(feature = "tls")]
+mod handshakes;
 mod health;
+mod in_memory;
 mod journal;
 mod library;
 mod lists;
@@ -25,4 +28,6 @@ mod registry;
 mod rules;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(all(feature = "tls", feature = "websocket"))]
+mod transports;
 mod waits;

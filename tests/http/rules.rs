@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::{
     api::Api,
     support::{
-        Client, Connect, Encode, PINGREQ, Packet, Publish, RECEIVE_MAXIMUM, Subscribe,
-        TOPIC_ALIAS_MAXIMUM, Version, Will, eventually,
+        Client, Connect, Encode, PINGREQ, Packet, Publish, REASON_STRING, RECEIVE_MAXIMUM,
+        SERVER_REFERENCE, Subscribe, TOPIC_ALIAS_MAXIMUM, Version, Will, eventually,
     },
 };
 
@@ -344,6 +344,142 @@ fn connection_is_closed_before_or_after_a_packet() {
     }
 }
 
+/// The broker ends it itself: it says why in MQTT 5, publishes the will, and keeps the session.
+#[test]
+fn broker_disconnects_before_or_after_a_packet_for_the_reason_of_a_rule() {
+    let api = Api::start_with(|config| config.journal = true);
+    let mut sub = reader(&api, "sub");
+    for (version, name) in [(Version::V5, "new"), (Version::V3, "old")] {
+        for (when, reason) in [("before", 0x9c), ("after", 0x8b)] {
+            let will = Will::new("t/will", when);
+            let connect = Connect::new(name).durable().will(will);
+            let mut client = api.open(version, &connect);
+            set(
+                &api,
+                &json!({
+                    "name": "ended",
+                    "match": { "type": "PUBLISH", "direction": "in", "client": name, "topic": "t/1" },
+                    "do": "disconnect",
+                    "reason": reason,
+                    "when": when,
+                    "properties": {
+                        "reason_string": "go away",
+                        "server_reference": "other:1883",
+                        "user_property": [["a", "1"], ["a", "2"]],
+                    },
+                    "times": 1,
+                }),
+            );
+            // What comes before is answered, what comes behind is lost.
+            let mut packets = Publish::new("t/0", "first").qos(1, 1).encode(version);
+            packets.extend(Publish::new("t/1", "x").qos(1, 2).encode(version));
+            packets.extend(Publish::new("t/2", "lost").qos(1, 3).encode(version));
+            client.send(packets);
+            client.expect_puback(1);
+            assert_eq!(sub.receive_texts(1), ["first"]);
+            if when == "after" {
+                client.expect_puback(2);
+                assert_eq!(sub.receive_texts(1), ["x"]);
+            }
+            match version {
+                Version::V3 => client.expect_closed(),
+                Version::V5 => {
+                    let props = client.expect_disconnect(reason);
+                    assert_eq!(props.text(REASON_STRING).as_deref(), Some("go away"));
+                    let reference = props.text(SERVER_REFERENCE);
+                    assert_eq!(reference.as_deref(), Some("other:1883"));
+                    assert_eq!(props.user_properties().len(), 2);
+                }
+            }
+            assert_eq!(sub.receive_texts(1), [when], "the will");
+            let known = api.get(&format!("/v1/clients/{name}")).json();
+            assert_eq!(known["connected"], false);
+            let end = &known["last_end"];
+            assert_eq!(
+                json!([end["by"], end["cause"], end["code"]]),
+                json!(["broker", "packet_rule", reason])
+            );
+        }
+    }
+    let target = "/v1/journal?type=DISCONNECT&direction=out";
+    let rows = api.get(target).json()["rows"].clone();
+    let rows = rows.as_array().expect("rows");
+    assert_eq!(rows.len(), 2, "of MQTT 5: {rows:?}");
+    for row in rows {
+        assert_eq!(row["client"], "new");
+        assert_eq!(
+            (&row["rule"], &row["did"]),
+            (&json!("ended"), &json!("made"))
+        );
+        assert_eq!(row["on_wire"], true);
+    }
+    let info = api.get("/v1/rules").json();
+    assert_eq!(info["rules"][0]["do"], "disconnect");
+}
+
+#[test]
+fn broker_disconnects_in_the_place_of_what_it_would_send() {
+    let api = Api::start();
+    let connect = || Connect::new("a").durable();
+    let mut client = api.open(Version::V5, &connect());
+    client.subscribe("t", 1);
+    set(
+        &api,
+        &json!({ "match": { "type": "PUBLISH", "direction": "out" }, "do": "disconnect", "times": 1 }),
+    );
+    api.connect("pub").publish("t", "x", 1);
+    // As with DELETE, for a reason of the operator.
+    client.expect_disconnect(0x98);
+    let mut client = api.open(Version::V5, &connect().resume());
+    let again = client.expect_publish();
+    assert!(again.dup, "the broker had sent it");
+    client.acknowledge(&again);
+    // Behind CONNACK, and in its place.
+    for when in ["after", "before"] {
+        set(
+            &api,
+            &json!({ "match": { "type": "CONNACK" }, "do": "disconnect", "reason": "0x89", "when": when, "times": 1 }),
+        );
+        let mut client = Client::dial(api.mqtt(), Version::V5);
+        client.send_connect(&Connect::new("b"));
+        if when == "after" {
+            assert_eq!(client.expect_connack().1, 0);
+            client.expect_disconnect(0x89);
+        } else {
+            let mut bytes = Vec::new();
+            client
+                .into_stream()
+                .read_to_end(&mut bytes)
+                .expect("the end");
+            assert_eq!(bytes, [0xe0, 1, 0x89]);
+        }
+    }
+    // In the place of CONNECT there is nobody yet.
+    set(
+        &api,
+        &json!({ "match": { "type": "CONNECT" }, "do": "disconnect", "reason": 255, "times": 1 }),
+    );
+    let mut client = Client::dial(api.mqtt(), Version::V5);
+    client.send_connect(&Connect::new("b"));
+    let mut bytes = Vec::new();
+    client
+        .into_stream()
+        .read_to_end(&mut bytes)
+        .expect("the end");
+    assert_eq!(bytes, [0xe0, 1, 255]);
+    let disconnect = roundel::rules::ServerDisconnect::new(0x8b)
+        .after()
+        .property(roundel::PropertyName::REASON_STRING, "bye");
+    let pings = roundel::rules::Match::of(roundel::PacketType::Pingreq);
+    let rule = roundel::rules::Rule::new(pings, disconnect);
+    api.server().rules().add(rule).expect("a rule");
+    let mut client = api.connect("c");
+    client.send(PINGREQ);
+    assert_eq!(client.next_packet(), Packet::Pingresp);
+    let props = client.expect_disconnect(0x8b);
+    assert_eq!(props.text(REASON_STRING).as_deref(), Some("bye"));
+}
+
 #[test]
 fn connection_is_reset_or_closed_on_one_side_or_not_read() {
     let api = Api::start();
@@ -569,6 +705,13 @@ fn what_is_wrong_with_a_rule_is_named() {
             "match.direction",
         ),
         (json!({ "do": "close", "when": "later" }), "when"),
+        (json!({ "do": "close", "reason": 0 }), "reason"),
+        (json!({ "do": "drop", "properties": {} }), "properties"),
+        (json!({ "do": "disconnect", "reason": 256 }), "reason"),
+        (
+            json!({ "do": "disconnect", "properties": { "reason_string": 1 } }),
+            "properties.reason_string",
+        ),
         (
             json!({ "do": "mute_pings", "match": { "type": "PINGREQ" } }),
             "match.type",

@@ -28,16 +28,21 @@ const KINDS: [(&str, &str); 10] = [
 
 fn python_and_crt() {
     let wanted = KINDS.map(|(kind, _)| format!("{kind}=0")).join(",");
-    let broker = Broker::start_with(Profile::Standard, &["--bad-tls", &wanted].map(OsStr::new));
+    let flags = ["--journal", "--bad-tls", &wanted];
+    let broker = Broker::start_with(Profile::Standard, &flags.map(OsStr::new));
     let identity = broker.issue("device");
     let mut command = python();
     command.arg(file("clients").join("bad_tls.py"));
     command.arg("--ca").arg(&identity.ca);
     command.arg("--cert").arg(&identity.cert);
     command.arg("--key").arg(&identity.key);
+    command.arg("--http").arg(broker.http());
     for (kind, _) in KINDS {
         command.arg(format!("{kind}={}", broker.port_with_fault(kind)));
     }
     let outcomes = script::outcomes("bad_tls", &mut command);
-    assert_passed(&outcomes, &KINDS.map(|(_, case)| case), &broker);
+    let mut cases = KINDS.map(|(_, case)| case).to_vec();
+    // And what the broker says of all of them.
+    cases.push("journal");
+    assert_passed(&outcomes, &cases, &broker);
 }

@@ -17,9 +17,12 @@
 //! | `bad_tls` | TLS listeners with a fault, and what Python's `ssl` and the AWS Common Runtime say of each |
 //! | `unix_socket` | mosquitto's programs and Paho Python over a Unix socket |
 //! | `authorizer` | custom authorizers as the AWS IoT Device SDK names them, with signed tokens and without |
+//! | `chaos` | rules, outages and clients of five libraries at random: what the broker has promised holds |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `faults` | packet rules and the journal: what Paho does about faults, and what Wireshark makes of the capture |
+//! | `rumqttc_faults` | rumqttc under each packet rule, in both protocol versions |
 //! | `fixtures` | the packages of `fixtures/`, by their own tests |
+//! | `testing_page` | the programs of `docs/testing.md` in Python, JavaScript and for the shell |
 //! | `bridge` | mosquitto as a bridge: both versions, both profiles, either side restarted |
 //! | `matrix` | every client: QoS 0, 1, 2, shared, will, retained, resume, over every transport |
 
@@ -29,6 +32,7 @@ mod bad_tls;
 mod blog;
 mod bridge;
 mod broker;
+mod chaos;
 mod doors;
 mod failover;
 mod faults;
@@ -38,12 +42,14 @@ mod mosquitto;
 mod process;
 mod report;
 mod rumqttc;
+mod rumqttc_faults;
 mod script;
 mod sdk;
 mod sdk_page;
 mod signed;
 #[path = "../support/store.rs"]
 mod store;
+mod testing_page;
 mod unix_socket;
 mod walkthrough;
 
@@ -73,9 +79,12 @@ fn main() -> ExitCode {
         bad_tls::trials(),
         unix_socket::trials(),
         authorizer::trials(),
+        chaos::trials(),
         failover::trials(),
         faults::trials(),
+        rumqttc_faults::trials(),
         fixtures::trials(),
+        testing_page::trials(),
         bridge::trials(),
         matrix::trials(),
     ]

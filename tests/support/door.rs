@@ -106,7 +106,7 @@ pub(crate) fn trust(certs: &Path) -> Arc<ClientConfig> {
 
 /// Makes the handshake of TLS. Its state is set up by the first write or read otherwise, which a test
 /// of what is in one segment could not tell apart.
-fn handshake(mut stream: TcpStream, certs: &Path) -> Tls {
+pub(crate) fn handshake(mut stream: TcpStream, certs: &Path) -> Tls {
     let name = "localhost".try_into().expect("a name");
     let mut tls = ClientConnection::new(trust(certs), name).expect("a client");
     while tls.is_handshaking() {
@@ -115,7 +115,7 @@ fn handshake(mut stream: TcpStream, certs: &Path) -> Tls {
     StreamOwned::new(tls, stream)
 }
 
-type Tls = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 impl Carrier for Tls {
     fn socket(&self) -> &TcpStream {
@@ -124,8 +124,8 @@ impl Carrier for Tls {
 }
 
 /// MQTT in WebSocket frames: each write is a frame of its own.
-pub(crate) struct Frames {
-    stream: TcpStream,
+pub(crate) struct Frames<S = TcpStream> {
+    stream: S,
     /// What came and is no complete frame.
     raw: Vec<u8>,
     /// Payload that was not read yet.
@@ -133,24 +133,20 @@ pub(crate) struct Frames {
     is_closed: bool,
 }
 
-impl Frames {
+impl<S: Carrier> Frames<S> {
     /// Asks for the upgrade, which has to be granted.
-    pub(crate) fn upgrade(stream: TcpStream) -> Self {
+    pub(crate) fn upgrade(stream: S) -> Self {
         Self::try_upgrade(stream).expect("an upgrade")
     }
 
     /// Asks for the upgrade, and reads the head of the answer byte by byte: frames follow it.
-    pub(crate) fn try_upgrade(stream: TcpStream) -> io::Result<Self> {
+    pub(crate) fn try_upgrade(stream: S) -> io::Result<Self> {
         Self::try_upgrade_with(stream, "/mqtt", "")
     }
 
     /// The same with another target, and with headers, each of which ends its line.
-    pub(crate) fn try_upgrade_with(
-        mut stream: TcpStream,
-        target: &str,
-        headers: &str,
-    ) -> io::Result<Self> {
-        let host: SocketAddr = stream.peer_addr()?;
+    pub(crate) fn try_upgrade_with(mut stream: S, target: &str, headers: &str) -> io::Result<Self> {
+        let host: SocketAddr = stream.socket().peer_addr()?;
         let request = format!(
             "GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\
@@ -185,7 +181,7 @@ impl Frames {
     }
 }
 
-impl Read for Frames {
+impl<S: Carrier> Read for Frames<S> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         while self.payload.is_empty() && !self.is_closed {
             let mut chunk = [0; 16 * 1024];
@@ -203,7 +199,7 @@ impl Read for Frames {
     }
 }
 
-impl Write for Frames {
+impl<S: Carrier> Write for Frames<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.stream.write_all(&masked_frame(BINARY, bytes, true))?;
         Ok(bytes.len())
@@ -214,9 +210,9 @@ impl Write for Frames {
     }
 }
 
-impl Carrier for Frames {
+impl<S: Carrier> Carrier for Frames<S> {
     fn socket(&self) -> &TcpStream {
-        &self.stream
+        self.stream.socket()
     }
 }
 

@@ -34,7 +34,7 @@ mod wire;
 pub(crate) use broker::{Log, TestBroker, aws_broker, broker, clocked};
 pub(crate) use client::{Carrier, Client, DEADLINE};
 #[cfg(all(feature = "tls", feature = "websocket"))]
-pub(crate) use door::{Door, Frames, masked_frame, take_frame, trust};
+pub(crate) use door::{Door, Frames, Tls, handshake, masked_frame, take_frame, trust};
 pub(crate) use packet::{
     Ack, Auth, Connect, Disconnect, Encode, PINGREQ, Publish, Subscribe, Unsubscribe, Version,
     Will, binary, frame, puback, pubcomp, pubrec, pubrel, utf8, varint,

@@ -387,7 +387,6 @@ impl Broker {
         }
         let is_refused = at_once.is_some_and(AtOnce::is_refused);
         let published = Published::new(reach, lacks_room, is_refused);
-        #[cfg(feature = "http")]
         if self.captures.are_any() && published != Published::Refused {
             (self.captures).offer(run.publications, context.budget, &self.watch);
         }

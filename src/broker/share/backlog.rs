@@ -70,7 +70,6 @@ impl Backlog {
     }
 
     /// The message that waits with the lowest number, and that number.
-    #[cfg(feature = "http")]
     pub(super) fn oldest(&self) -> Option<(u64, &Waiting)> {
         let firsts = [self.line.first(), self.blocked_from(0)];
         firsts

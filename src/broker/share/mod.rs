@@ -20,7 +20,10 @@ mod bits;
 mod members;
 mod pick;
 mod ring;
-#[cfg(feature = "http")]
+#[cfg_attr(
+    not(feature = "http"),
+    expect(dead_code, reason = "the HTTP API shows more of it")
+)]
 mod snapshot;
 mod waiting;
 
@@ -46,7 +49,8 @@ use backlog::{Backlog, Looked, Returned};
 use members::Member;
 use ring::Ring;
 #[cfg(feature = "http")]
-pub(crate) use snapshot::{GroupHead, GroupSnapshot, MemberSnapshot};
+pub(crate) use snapshot::GroupHead;
+pub(crate) use snapshot::{GroupSnapshot, MemberSnapshot};
 
 /// The pair of ShareName and TopicFilter, for as long as it has a member (MQTT-4.8.2-1, AWS-SHARE-04).
 pub(crate) struct Group {

@@ -125,7 +125,6 @@ impl Ring {
     }
 
     /// Where the turn is, as an index among the members.
-    #[cfg(any(feature = "http", test))]
     pub(super) fn turn(&self) -> usize {
         let in_front = self.slots.iter().take(self.cursor);
         in_front.filter(|slot| slot.is_some()).count()
@@ -154,7 +153,6 @@ impl Ring {
         self.cursor = if next < self.slots.len() { next } else { 0 };
     }
 
-    #[cfg(any(feature = "http", test))]
     pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
         self.slots.iter().flatten()
     }

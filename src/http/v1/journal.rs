@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow, RowKind};
+use crate::tap::tls::{HandshakeFailure, TlsAlert, TlsInfo};
 
 use super::super::Api;
 use super::super::answer::Answer;
@@ -118,9 +119,27 @@ fn row_of(row: &JournalRow, with_bytes: bool) -> Map<String, Value> {
     put("peer", row.peer.as_str().into());
     put("client", row.client.as_deref().into());
     match &row.what {
-        RowKind::Event { name, text } => {
+        RowKind::Event {
+            name,
+            text,
+            end,
+            tls,
+            failure,
+        } => {
             put("event", (*name).into());
             put("text", text.as_str().into());
+            if let Some(end) = end {
+                put("by", end.by.into());
+                put("cause", end.cause.into());
+                put("code", end.code.into());
+            }
+            if let Some(failure) = failure {
+                put("cause", failure.cause.name().into());
+                put("alert", failure.alert.map(alert_of).into());
+            }
+            if let Some(tls) = tls {
+                put("tls", tls_of(tls, failure.as_deref()).into());
+            }
         }
         RowKind::Packet(packet) => {
             put("direction", packet.direction.name().into());
@@ -149,6 +168,32 @@ fn row_of(row: &JournalRow, with_bytes: bool) -> Map<String, Value> {
                 put("raw_base64", STANDARD.encode(&packet.bytes).into());
             }
         }
+    }
+    shown
+}
+
+fn alert_of(alert: TlsAlert) -> Value {
+    json!({ "direction": alert.direction.name(), "name": alert.name(), "code": alert.code })
+}
+
+/// What is known of TLS, as `/v1/clients` has it, and what was offered where nothing was agreed on.
+fn tls_of(tls: &TlsInfo, failure: Option<&HandshakeFailure>) -> Map<String, Value> {
+    let mut shown = Map::new();
+    let mut put = |name: &str, value: Value| {
+        shown.insert(name.to_owned(), value);
+    };
+    put("version", tls.version.into());
+    put("cipher", tls.cipher.as_deref().into());
+    put("sni", tls.sni.as_deref().into());
+    put("alpn", tls.alpn.as_deref().into());
+    put("certificate_id", tls.certificate_id.as_deref().into());
+    put("common_name", tls.common_name.as_deref().into());
+    if let Some(failure) = failure {
+        put("alpn_offered", failure.alpn_offered.as_slice().into());
+        put(
+            "versions_offered",
+            failure.versions_offered.as_slice().into(),
+        );
     }
     shown
 }

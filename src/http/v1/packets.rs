@@ -203,7 +203,7 @@ impl PacketBody {
     }
 
     fn read_properties(&self, at: &str) -> Result<Vec<(PropertyName, PropertyValue)>, ApiError> {
-        let given = read_properties(&self.properties, at)?;
+        let given = read_properties(&self.properties, &format!("{at}.properties"))?;
         let values = given
             .into_iter()
             .filter_map(|(name, value)| Some((name, value?)));
@@ -235,14 +235,14 @@ fn from_base64(text: &str, field: &str) -> Result<Bytes, ApiError> {
     decoded.map(Bytes::from).map_err(invalid)
 }
 
-/// Properties with their values, or with null for those that are to go.
+/// Properties with their values, or with null for those that are to go; `at` is where they stand.
 pub(super) fn read_properties(
     given: &Map<String, Value>,
     at: &str,
 ) -> Result<Vec<(PropertyName, Option<PropertyValue>)>, ApiError> {
     let mut read = Vec::new();
     for (key, value) in given {
-        let field = format!("{at}.properties.{}", excerpt(key));
+        let field = format!("{at}.{}", excerpt(key));
         let Some(name) = PropertyName::parse(key) else {
             return Err(ApiError::invalid(
                 field,

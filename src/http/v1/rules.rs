@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::codec::{MAX_PACKET_SIZE, PacketFields, PacketType, Split, Version, split};
-use crate::tap::rule::{Action, Changes, Direction, Match, Rule, When};
+use crate::codec::{MAX_PACKET_SIZE, PacketFields, PacketType, ReasonCode, Split, Version, split};
+use crate::tap::rule::{Action, Changes, Direction, Match, Rule, ServerDisconnect, When};
 use crate::tap::rules::{HeldInfo, RuleError, RuleInfo};
 
 use super::super::Api;
@@ -48,8 +48,11 @@ struct RuleBody {
     /// For `inject` and `answer`.
     packet: Option<PacketBody>,
     packet_base64: Option<String>,
-    /// For `inject`, `close`, `reset` and `half_close`: `before` or `after`.
+    /// For `inject`, `close`, `reset`, `disconnect` and `half_close`: `before` or `after`.
     when: Option<String>,
+    /// For `disconnect`.
+    reason: Option<Code>,
+    properties: Option<Map<String, Value>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -126,7 +129,7 @@ impl ChangesBody {
                 self.payload_base64.as_deref(),
                 "set",
             )?,
-            properties: read_properties(&self.properties, "set")?,
+            properties: read_properties(&self.properties, "set.properties")?,
         })
     }
 }
@@ -190,12 +193,13 @@ impl RuleBody {
             "answer" => Action::Answer(self.take_packet()?),
             "close" => Action::Close(self.take_when()?.unwrap_or_default()),
             "reset" => Action::Reset(self.take_when()?.unwrap_or_default()),
+            "disconnect" => Action::Disconnect(Box::new(self.take_disconnect()?)),
             "half_close" => Action::HalfClose(self.take_when()?.unwrap_or_default()),
             "stop_reading" => Action::StopReading,
             other => {
                 let error = format!(
                     "'{}' is none of hold, drop, delay, duplicate, reorder, corrupt, truncate, replace, inject, \
-                     answer, close, reset, half_close, stop_reading, mute_pings",
+                     answer, close, reset, disconnect, half_close, stop_reading, mute_pings",
                     super::super::error::excerpt(other)
                 );
                 return Err(ApiError::invalid("do", error));
@@ -206,6 +210,19 @@ impl RuleBody {
     fn take_packet(&mut self) -> Result<crate::tap::rule::Injected, ApiError> {
         let (packet, base64) = (self.packet.take(), self.packet_base64.take());
         injected(packet.as_ref(), base64.as_deref(), "packet")
+    }
+
+    fn take_disconnect(&mut self) -> Result<ServerDisconnect, ApiError> {
+        let reason = self.reason.take().map(|Code(code)| code);
+        let reason = reason.unwrap_or(ReasonCode::AdministrativeAction as u8);
+        let mut own = ServerDisconnect::new(reason);
+        own.when = self.take_when()?.unwrap_or_default();
+        if let Some(properties) = self.properties.take() {
+            for (name, value) in read_properties(&properties, "properties")? {
+                own.properties.extend(value.map(|value| (name, value)));
+            }
+        }
+        Ok(own)
     }
 
     fn take_when(&mut self) -> Result<Option<When>, ApiError> {
@@ -228,6 +245,8 @@ impl RuleBody {
             ("packet", self.packet.is_some()),
             ("packet_base64", self.packet_base64.is_some()),
             ("when", self.when.is_some()),
+            ("reason", self.reason.is_some()),
+            ("properties", self.properties.is_some()),
         ];
         match left.into_iter().find(|(_, is_there)| *is_there) {
             Some((field, _)) => {

@@ -188,6 +188,12 @@ impl<L: Socket> Socket for WsLink<L> {
         }
     }
 
+    /// Sends a Close frame, and ends the outbound direction below at once.
+    fn half_close(&self) {
+        self.shut_down();
+        self.inner.half_close();
+    }
+
     fn reset(&self) {
         self.inner.reset();
     }

@@ -15,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::auth::origin;
 #[cfg(feature = "aws")]
 use crate::aws::authorizer::headers_of;
-use crate::broker::ConnectionFacts;
 #[cfg(feature = "aws")]
 use crate::broker::{Broker, Upgrade};
+use crate::broker::{ConnectionFacts, NoMqtt};
 #[cfg(feature = "aws")]
 use crate::budget::Kind;
 use crate::config::{Config, Profile};
@@ -70,14 +70,30 @@ where
         outcome = exchange => outcome,
         () = engine.stopping.cancelled() => return None,
     };
-    let reason = match outcome {
+    let (reason, end) = match outcome {
         Ok(Ok(switched)) => return Some(switched),
         Ok(Err(Failure::Refused)) => return None,
-        Ok(Err(Failure::Broken(error))) => describe(&error),
-        Ok(Err(Failure::Silent)) => "closed by the client before its request".to_owned(),
-        Err(_) => format!("no request within {limit:?}"),
+        Ok(Err(Failure::Broken(error))) => {
+            let end = match error.is_incomplete_message() {
+                true => NoMqtt::Lost,
+                false => NoMqtt::Refused("upgrade"),
+            };
+            (describe(&error), end)
+        }
+        Ok(Err(Failure::Silent)) => (
+            "closed by the client before its request".to_owned(),
+            NoMqtt::Lost,
+        ),
+        Err(_) => (
+            format!("no request within {limit:?}"),
+            NoMqtt::Refused("timeout"),
+        ),
     };
     engine.broker.count_refused();
+    let now = engine.clock.now().now;
+    engine
+        .broker
+        .note_no_mqtt(facts, end, || reason.clone(), now);
     let (peer, listener) = (facts.peer, facts.listener);
     tracing::info!(%peer, listener, reason, "no upgrade");
     None
@@ -145,6 +161,11 @@ pub(crate) fn answer<B>(
             // As Debug text, which no line break leaves.
             let sent = refusal.sent.as_deref();
             tracing::info!(%peer, listener, status, sent, reason = refusal.text, "upgrade refused");
+            let text = || format!("{} (HTTP {status})", refusal.text);
+            let end = NoMqtt::Refused("upgrade");
+            engine
+                .broker
+                .note_no_mqtt(facts, end, text, engine.clock.now().now);
             refusal.response()
         }
     }

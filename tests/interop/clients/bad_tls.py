@@ -5,9 +5,12 @@ handshake succeeded. Prints one JSON object per case and line, as the clients of
 """
 
 import argparse
+import json
 import socket
 import ssl
+import urllib.request
 import uuid
+from collections import Counter
 from concurrent.futures import Future
 
 from awscrt import io, mqtt5
@@ -19,6 +22,7 @@ PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--ca", required=True)
 PARSER.add_argument("--cert", required=True)
 PARSER.add_argument("--key", required=True)
+PARSER.add_argument("--http", required=True)
 PARSER.add_argument("ports", nargs="+", metavar="KIND=PORT")
 ARGS = PARSER.parse_args()
 PORTS = {kind: int(port) for kind, port in (item.split("=") for item in ARGS.ports)}
@@ -195,6 +199,34 @@ def no_close_notify():
     check("the Common Runtime", crt("no-close-notify"), None)
 
 
+# What Python's `ssl` has told of each certificate that it does not trust. The Common Runtime tells nothing, and keeps
+# the connection until the broker's patience is at an end.
+TOLD = {
+    "expired": "certificate_expired",
+    "not-yet-valid": "bad_certificate",
+    "wrong-host": "bad_certificate",
+    "unknown-ca": "unknown_ca",
+    "self-signed": "unknown_ca",
+}
+
+
+def journal():
+    """What the broker says of all these handshakes."""
+    with urllib.request.urlopen(f"{ARGS.http}/v1/journal?event=handshake_failed&limit=1000", timeout=DEADLINE_S) as answer:
+        rows = json.load(answer)["rows"]
+    wanted = Counter()
+    for kind, alert in TOLD.items():
+        wanted[kind, "alert_received", alert] = 1
+        wanted[kind, "timeout", None] = 1
+    wanted["tls1.2-only", "alert_sent", "protocol_version"] = 1
+    wanted["tls1.3-only", "alert_sent", "protocol_version"] = 1
+    wanted["reject-client", "alert_sent", "certificate_revoked"] = 3
+    seen = Counter(
+        (row["listener"].removeprefix("bad-tls:"), row["cause"], row["alert"] and row["alert"]["name"]) for row in rows)
+    check("rows", seen, wanted)
+    check("server names", {row["tls"]["sni"] for row in rows}, {"localhost"})
+
+
 sdk.report_and_exit([
     expired,
     not_yet_valid,
@@ -206,4 +238,5 @@ sdk.report_and_exit([
     tls13_only,
     reject_client,
     no_close_notify,
+    journal,
 ])
