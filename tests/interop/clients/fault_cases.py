@@ -366,6 +366,17 @@ reset_before = _lost_with_publish(lambda match: match.reset("before", times=1))
 half_closed = _lost_with_publish(lambda match: match.half_close("before", times=1))
 
 
+def disconnected_before(case):
+    """A server that moves its clients does not know of the last PUBLISH."""
+    peer = case.connected()
+    match = case.on("PUBLISH")
+    match.disconnect(0x9C, properties={"server_reference": "elsewhere"}, times=1)
+    peer.publish(case.topic, "x", 1)
+    peer.until("connected", 2)
+    peer.until("published")
+    case.now()
+
+
 def closed_before_connack(case):
     case.on("CONNACK").close("before", times=1)
     peer = case.open()
