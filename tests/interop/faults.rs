@@ -16,13 +16,13 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("faults::controls_of_esp_mqtt", controls_of_esp_mqtt),
         trial("faults::what_paho_does_about_them", || {
-            what_it_does("faults_paho.py", 53);
+            what_it_does("faults_paho.py", 54);
         }),
         trial("faults::what_awscrt_does_about_them", || {
-            what_it_does("faults_awscrt.py", 47);
+            what_it_does("faults_awscrt.py", 48);
         }),
         trial("faults::what_mqttjs_does_about_them", || {
-            what_it_does("faults_mqttjs.py", 53);
+            what_it_does("faults_mqttjs.py", 54);
         }),
         trial("faults::wireshark_reads_the_journal", wireshark),
         trial(

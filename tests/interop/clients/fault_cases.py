@@ -26,7 +26,8 @@ from concurrent.futures import ThreadPoolExecutor
 from cases import report
 from roundel import Broker, RoundelError
 
-# How long a client is told to wait where a case needs it to lose patience, in seconds: a machine that is busy is no fault.
+# How long a client is told to wait where a case needs it to lose patience, in seconds. A shorter time would find fault
+# with a machine that is busy.
 SHORT_S = 2
 
 # The payload and the Packet Identifier of a message that no table shows.
@@ -43,9 +44,12 @@ PATIENCE_S = 20
 
 
 class Peer:
-    """A client and what its library told. `open(client_id, broker, keepalive, patience, clean)` of a subclass connects it,
-    to a new session or, unless `clean`, with whatever it needs to find that again; `patience` is how long it waits for
-    CONNACK. `publish` and `subscribe` return when the library was told."""
+    """A client and what its library told.
+
+    `open(client_id, broker, keepalive, patience, clean)` of a subclass connects it, to a new session or, unless `clean`,
+    with whatever it needs to find that again; `patience` is how long it waits for CONNACK. `publish` and `subscribe`
+    return when the library was told.
+    """
 
     # Whether it tries again when CONNACK refuses it, and whether it closes a connection on which it can read no more.
     comes_again = closes_what_it_cannot_read = True
@@ -75,7 +79,7 @@ class Peer:
             self._shown = max(self._shown, places()[count - 1] + 1)
 
     def catch_up(self):
-        """Waits until everything is noted that the library has told. For libraries of this process there is nothing to do."""
+        """Waits until everything is noted that the library has told; in this process it is."""
 
     def all(self):
         """Shows all that was told up to now."""
@@ -360,6 +364,17 @@ closed_before = _lost_with_publish(lambda match: match.close("before", times=1))
 closed_after = _lost_with_publish(lambda match: match.close("after", times=1))
 reset_before = _lost_with_publish(lambda match: match.reset("before", times=1))
 half_closed = _lost_with_publish(lambda match: match.half_close("before", times=1))
+
+
+def disconnected_before(case):
+    """A server that moves its clients does not know of the last PUBLISH."""
+    peer = case.connected()
+    match = case.on("PUBLISH")
+    match.disconnect(0x9C, properties={"server_reference": "elsewhere"}, times=1)
+    peer.publish(case.topic, "x", 1)
+    peer.until("connected", 2)
+    peer.until("published")
+    case.now()
 
 
 def closed_before_connack(case):
@@ -691,7 +706,8 @@ def outage(case):
 
 CASES = {
     name: function for name, function in list(globals().items())
-    if inspect.isfunction(function) and not name.startswith("_") and list(inspect.signature(function).parameters) == ["case"]
+    if inspect.isfunction(function) and not name.startswith("_")
+    and list(inspect.signature(function).parameters) == ["case"]
 }
 
 ALONE = ["outage"]

@@ -147,6 +147,11 @@ EXPECTED = {
         "CONNACK session_present PUBACK a",
         "connected, disconnected IO_SOCKET_CLOSED, connected with session, published",
     ),
+    "disconnected_before": (
+        "PUBLISH a [disconnect] CONNECT PUBLISH a dup",
+        "DISCONNECT 0x9c [made] CONNACK session_present PUBACK a",
+        "connected, disconnected 0x9c MQTT5_DISCONNECT_RECEIVED, connected with session, published",
+    ),
     "closed_before_connack": (
         "CONNECT",
         "CONNACK [close] CONNACK",

@@ -160,6 +160,11 @@ EXPECTED = {
         "CONNACK session_present PUBACK a",
         "connected, disconnected, published, connected with session",
     ),
+    "disconnected_before": (
+        "PUBLISH a [disconnect] CONNECT PUBLISH a",
+        "DISCONNECT 0x9c [made] CONNACK session_present PUBACK a",
+        "connected, got DISCONNECT 0x9c, disconnected, published, connected with session",
+    ),
     "closed_before_connack": (
         "CONNECT",
         "CONNACK [close] CONNACK session_present",
