@@ -523,7 +523,8 @@ impl Packet {
         let is_short = self.reason.is_none() && self.properties.is_empty();
         if version == Version::V5 && !is_short {
             out.push(self.reason.unwrap_or_default());
-            if !self.properties.is_empty() {
+            // Of AUTH, both are left out or none (section 3.15.2.1).
+            if !self.properties.is_empty() || self.packet_type == PacketType::Auth {
                 self.write_properties(out, version);
             }
         }

@@ -70,8 +70,21 @@ impl Answer {
         kind: &'static str,
         budget: Budget,
     ) -> Result<Response, ApiError> {
+        Self::filled(kind, budget, |answer| io::Write::write_all(answer, bytes))
+    }
+
+    /// An answer of this kind that `fill` writes.
+    ///
+    /// # Errors
+    ///
+    /// 503 while there is no room for it.
+    pub(super) fn filled(
+        kind: &'static str,
+        budget: Budget,
+        fill: impl FnOnce(&mut Self) -> io::Result<()>,
+    ) -> Result<Response, ApiError> {
         let mut answer = Self::new(budget);
-        io::Write::write_all(&mut answer, bytes).map_err(|_| no_room(Full))?;
+        fill(&mut answer).map_err(|_| no_room(Full))?;
         let mut response = answer.finish();
         let kind = HeaderValue::from_static(kind);
         response.headers_mut().insert(CONTENT_TYPE, kind);

@@ -417,12 +417,12 @@ fn certificate_words(error: &CertificateError) -> String {
                 .to_owned()
         }
         CertificateError::UnknownIssuer => {
-            "no authority that is trusted here issued it".to_owned()
+            "no authority that is trusted here issued it: perhaps one of another folder did, or one \
+             from before its folder was made anew"
+                .to_owned()
         }
         CertificateError::BadSignature => {
-            "no authority that is trusted here issued it, but another of the same name: perhaps one \
-             of another folder, or one from before its folder was made anew"
-                .to_owned()
+            "no authority that is trusted here issued it, but another of the same name".to_owned()
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "it is not for this purpose (Extended Key Usage): a client's needs clientAuth, a server's \
@@ -739,7 +739,7 @@ mod tests {
         };
         for (identity, words) in [
             (None, "shows no certificate"),
-            (Some(&foreign), "another of the same name"),
+            (Some(&foreign), "perhaps one of another folder did"),
             (Some(&of_server), "clientAuth"),
         ] {
             let said = refusal(

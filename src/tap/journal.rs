@@ -375,19 +375,25 @@ impl JournalQuery {
         match &entry.what {
             Kept::Event(what) => {
                 let is_named = self.event.as_deref().is_none_or(|own| own == what.name);
-                let only_whom = Match {
-                    client: self.matches.client.clone(),
-                    listener: self.matches.listener.clone(),
-                    ..Match::default()
-                };
-                is_named && self.matches == only_whom && only_whom.is_met(&entry.seen(None))
+                is_named && self.matches.direction.is_none() && self.is_met_by_whom(entry)
             }
             Kept::Packet { .. } if self.event.is_some() => false,
             Kept::Packet { bytes, .. } => match frame_of(bytes) {
                 Some(frame) => self.matches.is_met(&entry.seen(Some(&frame))),
-                None => self.matches == Match::default(),
+                None => self.is_met_by_whom(entry),
             },
         }
+    }
+
+    /// Whether nothing of the packet is asked for but whose it is and which way it goes, and that is so.
+    fn is_met_by_whom(&self, entry: &Entry) -> bool {
+        let only_whom = Match {
+            client: self.matches.client.clone(),
+            listener: self.matches.listener.clone(),
+            direction: self.matches.direction,
+            ..Match::default()
+        };
+        self.matches == only_whom && only_whom.is_met(&entry.seen(None))
     }
 }
 

@@ -31,35 +31,55 @@ struct Stream {
     next: [u32; 2],
 }
 
-/// The capture file.
+/// A capture file that is being written.
+#[derive(Default)]
+pub(crate) struct Capture {
+    streams: HashMap<u64, Stream>,
+}
+
+/// The capture file of these rows.
 pub(crate) fn write(rows: &[JournalRow]) -> Vec<u8> {
     let mut out = Vec::new();
-    block(&mut out, SECTION, |body| {
+    begin(&mut out);
+    Capture::default().go_on(&mut out, rows);
+    out
+}
+
+/// Writes what stands in front of all rows.
+pub(crate) fn begin(out: &mut Vec<u8>) {
+    block(out, SECTION, |body| {
         body.extend(0x1a2b_3c4d_u32.to_le_bytes());
         body.extend([1, 0, 0, 0]);
         // The length of the section is not said.
         body.extend(u64::MAX.to_le_bytes());
     });
-    block(&mut out, INTERFACE, |body| {
+    block(out, INTERFACE, |body| {
         body.extend(LINKTYPE_RAW.to_le_bytes());
         body.extend([0; 2]);
         // No packet is cut.
         body.extend([0; 4]);
     });
-    let mut streams = HashMap::new();
-    for row in rows {
-        let RowKind::Packet(packet) = &row.what else {
-            continue;
-        };
-        if packet.is_on_wire {
-            let stream = streams.entry(row.connection).or_insert_with(|| Stream {
-                client: address(row),
-                next: [1, 1],
-            });
-            segments(&mut out, row, packet, stream);
+}
+
+impl Capture {
+    /// Writes further rows.
+    pub(crate) fn go_on(&mut self, out: &mut Vec<u8>, rows: &[JournalRow]) {
+        for row in rows {
+            let RowKind::Packet(packet) = &row.what else {
+                continue;
+            };
+            if packet.is_on_wire {
+                let stream = self
+                    .streams
+                    .entry(row.connection)
+                    .or_insert_with(|| Stream {
+                        client: address(row),
+                        next: [1, 1],
+                    });
+                segments(out, row, packet, stream);
+            }
         }
     }
-    out
 }
 
 fn address(row: &JournalRow) -> SocketAddrV4 {

@@ -1,12 +1,13 @@
 //! `/v1/journal`: what went over the connections lately.
 
 use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -14,8 +15,11 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::engine::Engine;
 use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow, RowKind};
+use crate::tap::pcapng::{self, Capture};
 use crate::tap::tls::{HandshakeFailure, TlsAlert, TlsInfo};
+use crate::time::Calendar;
 
 use super::super::Api;
 use super::super::answer::Answer;
@@ -198,40 +202,84 @@ fn tls_of(tls: &TlsInfo, failure: Option<&HandshakeFailure>) -> Map<String, Valu
     shown
 }
 
-/// Rows that are there.
+/// Rows that are there: a page of them, or as a file all that there are when it is asked for.
 pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
     let known = [&QUERY[..], &["since", "limit", "format"]].concat();
     let parameters = Parameters::parse(&uri, &known)?;
     let asked = Asked::of(&parameters)?;
-    let limit = parameters.limit()?;
-    let format = parameters.text("format").unwrap_or("json").to_owned();
-    if !["json", "jsonl", "pcapng"].contains(&format.as_str()) {
-        let error = "is none of json, jsonl, pcapng";
-        return Err(ApiError::invalid("format", error));
-    }
+    let whole = || parameters.number("limit", JournalBounds::MOST.rows);
     let (engine, calendar) = (api.engine.clone(), api.calendar);
-    let job = move || {
-        let tap = engine.broker.tap();
-        let since = asked.since.unwrap_or(0);
-        let rows = tap.rows(&asked.query, since, limit, &calendar);
-        let shown = rows.iter().map(|row| asked.show(row));
-        match format.as_str() {
-            "jsonl" => {
-                let lines: String = shown.map(|row| format!("{row}\n")).collect();
-                Ok(([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response())
-            }
-            "pcapng" => {
-                let bytes = crate::tap::pcapng::write(&rows);
-                Ok(([(header::CONTENT_TYPE, "application/x-pcapng")], bytes).into_response())
-            }
-            _ => {
+    let since = asked.since.unwrap_or(0);
+    match parameters.text("format").unwrap_or("json") {
+        "json" => {
+            let limit = parameters.limit()?;
+            let job = move || {
+                let tap = engine.broker.tap();
+                let rows = tap.rows(&asked.query, since, limit, &calendar);
+                let shown = rows.iter().map(|row| asked.show(row));
                 let more: [(_, &dyn Display); 2] =
                     [("on", &tap.has_journal()), ("last", &tap.last_row())];
                 Answer::list_of_wait(None, "rows", shown, &more, engine.broker.budget())
-            }
+            };
+            api.jobs.run(job).await?
         }
-    };
-    api.jobs.run(job).await?
+        "jsonl" => {
+            let limit = whole()?.unwrap_or(usize::MAX);
+            let job = move || {
+                Answer::filled("application/jsonl", engine.broker.budget(), |out| {
+                    each_page(&engine, &asked.query, since, limit, &calendar, |rows| {
+                        let mut rows = rows.iter();
+                        rows.try_for_each(|row| writeln!(out, "{}", asked.show(row)))
+                    })
+                })
+            };
+            api.jobs.run(job).await?
+        }
+        "pcapng" => {
+            let limit = whole()?.unwrap_or(usize::MAX);
+            let job = move || {
+                let kind = "application/x-pcapng";
+                Answer::filled(kind, engine.broker.budget(), |out| {
+                    let (mut capture, mut part) = (Capture::default(), Vec::new());
+                    pcapng::begin(&mut part);
+                    out.write_all(&part)?;
+                    each_page(&engine, &asked.query, since, limit, &calendar, |rows| {
+                        part.clear();
+                        capture.go_on(&mut part, rows);
+                        out.write_all(&part)
+                    })
+                })
+            };
+            api.jobs.run(job).await?
+        }
+        _ => {
+            let error = "is none of json, jsonl, pcapng";
+            Err(ApiError::invalid("format", error))
+        }
+    }
+}
+
+/// Has `take` see up to `limit` rows behind `since`, a page at a time, of those that there are now.
+fn each_page(
+    engine: &Engine,
+    query: &JournalQuery,
+    since: u64,
+    limit: usize,
+    calendar: &Calendar,
+    mut take: impl FnMut(&[JournalRow]) -> io::Result<()>,
+) -> io::Result<()> {
+    let tap = engine.broker.tap();
+    let (mut since, mut left, until) = (since, limit, tap.last_row());
+    loop {
+        let mut rows = tap.rows(query, since, left.min(MOST), calendar);
+        rows.truncate(rows.partition_point(|row| row.number <= until));
+        let Some(last) = rows.last() else {
+            return Ok(());
+        };
+        since = last.number;
+        left -= rows.len();
+        take(&rows)?;
+    }
 }
 
 /// The first `count` rows behind `since`, or from now on, as soon as they are there. With `count=0` there
