@@ -437,6 +437,9 @@ impl Run {
                 self.note(format!("{name} is made anew"));
                 *self.revived.entry(library(name).to_owned()).or_default() += 1;
                 self.ledger.doubt(name, "the client was made anew");
+                if attempt == 2 {
+                    self.restart(name);
+                }
                 self.fleet.open(name, false);
             }
             let ups = if attempt == 0 {
@@ -473,6 +476,19 @@ impl Run {
         let notes = std::mem::take(&mut self.fleet.notes);
         self.read_journal();
         self.fail(&format!("{name} does not come back: {seen:?}, {notes:#?}"));
+    }
+
+    /// Starts the process of a client anew, if it has one.
+    fn restart(&mut self, name: &'static str) {
+        let own = library(name);
+        self.note(format!("the process of {own} is started anew"));
+        *self.revived.entry(format!("process of {own}")).or_default() += 1;
+        for name in NAMES {
+            if library(name) == own {
+                self.ledger.doubt(name, "the client was made anew");
+            }
+        }
+        self.fleet.restart(own);
     }
 
     /// Everybody sends a message that everybody gets.
