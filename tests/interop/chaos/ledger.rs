@@ -69,6 +69,9 @@ struct Session {
     /// Identifiers under which the broker may have a message of QoS 2 that is not the client's: it takes the
     /// client's for the same one.
     foreign: HashSet<u64>,
+    /// Messages of QoS 2 that the broker has and the client has not released. Where a rule keeps PUBREL from it,
+    /// the next message under the identifier is taken for the same one.
+    unreleased: HashMap<u64, Key>,
     /// Why a message may not have reached the program behind the client.
     excuses: BTreeMap<Key, &'static str>,
     /// Why that is so for all of this round.
@@ -335,6 +338,10 @@ impl Ledger {
                     message.first = row.number;
                 }
                 if let Some(id) = row.id() {
+                    if row.packet["qos"] == 2 {
+                        let unreleased = &mut self.session(row.client).unreleased;
+                        unreleased.entry(id).or_insert_with(|| key.clone());
+                    }
                     self.connection(row).arrivals.insert(id, key);
                 }
             }
@@ -346,6 +353,11 @@ impl Ledger {
                 if let Some(id) = row.id() {
                     let known = self.connection(row);
                     known.subscribes.insert(id, is_own.then_some(filters));
+                }
+            }
+            "PUBREL" => {
+                if let Some(id) = row.id() {
+                    self.session(row.client).unreleased.remove(&id);
                 }
             }
             // What a client sends behind it is not for anybody.
@@ -459,8 +471,11 @@ impl Ledger {
                 let Some(key) = key.filter(|_| !known.is_garbled_in && !is_refused) else {
                     return;
                 };
-                let foreign = &self.session(row.client).foreign;
-                if row.kind() == "PUBREC" && row.id().is_some_and(|id| foreign.contains(&id)) {
+                let session = self.session(row.client);
+                let is_another = |id: u64| {
+                    session.foreign.contains(&id) || session.unreleased.get(&id) != Some(&key)
+                };
+                if row.kind() == "PUBREC" && row.id().is_some_and(is_another) {
                     return;
                 }
                 // One whose bytes were changed to no text is not told as it is.
