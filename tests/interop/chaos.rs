@@ -529,17 +529,12 @@ impl Run {
             }
             self.note(format!("missing marks {missing:?}"));
             // Who does not publish or does not read any more is made anew, and says it again.
-            let silent = marks.clone();
-            for (name, (topic, text)) in NAMES.iter().zip(silent) {
-                let has_none = missing
-                    .iter()
-                    .any(|(own, all)| own == name && all.len() > 2);
-                let is_unheard = missing
-                    .iter()
-                    .filter(|(_, all)| all.contains(&(topic.clone(), text.clone())))
-                    .count()
-                    > 2;
-                if has_none || is_unheard {
+            for (name, (topic, text)) in NAMES.iter().zip(&marks) {
+                let is_deaf = missing.iter().any(|(own, _)| own == name);
+                let is_missed = |all: &[(String, String)]| all.iter().any(|own| own.1 == *text);
+                let deaf = missing.iter().filter(|(_, all)| is_missed(all)).count();
+                // Whom many do not hear may not have sent it.
+                if is_deaf || deaf > 2 {
                     let path = format!("/v1/clients/{name}");
                     self.api.call("DELETE", &path, "");
                     *self.revived.entry(library(name).to_owned()).or_default() += 1;
@@ -550,8 +545,8 @@ impl Run {
                         self.fleet.open_publisher();
                     }
                 }
-                if is_unheard {
-                    self.fleet.publish(name, &topic, 1, false, &text);
+                if deaf > 0 {
+                    self.fleet.publish(name, topic, 1, false, text);
                 }
             }
         }
