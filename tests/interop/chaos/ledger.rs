@@ -58,6 +58,8 @@ struct Suspect {
 struct Session {
     /// Granted QoS and the row of the SUBACK, by filter.
     granted: BTreeMap<String, (u64, u64)>,
+    /// It has subscribed to what a rule has made of its SUBSCRIBE.
+    is_unclear: bool,
     /// Exchanges that are open towards the client.
     open: HashMap<u64, Key>,
     /// Those of them that were sent at QoS 2.
@@ -502,7 +504,9 @@ impl Ledger {
         let filters = row.id().and_then(|id| known.subscribes.remove(&id));
         let Some(Some(filters)) = filters.filter(|_| !is_garbled) else {
             // What of it holds is not known.
-            return self.session(row.client).granted.clear();
+            let session = self.session(row.client);
+            session.is_unclear = true;
+            return session.granted.clear();
         };
         let reasons = row.packet["reasons"]
             .as_array()
@@ -604,7 +608,13 @@ impl Ledger {
                 own.is_cut || own.is_garbled_in || !own.is_plain || open >= own.receive_maximum / 2
             })
         };
-        if turns.present.iter().any(is_uncertain) {
+        let is_unclear =
+            |(name, own): (&String, &Session)| own.is_unclear && name.ends_with(turns.number);
+        let is_known = turns.present.contains_key(row.client);
+        if !is_known
+            || turns.present.iter().any(is_uncertain)
+            || self.sessions.iter().any(is_unclear)
+        {
             return turns.order.clear();
         }
         let members = turns.present.len();
