@@ -39,7 +39,7 @@ use ledger::Ledger;
 
 /// Steps of a round, and rounds between resets.
 const ROUND: u64 = 100;
-const ROUNDS: u64 = 3;
+const ROUNDS: u64 = 4;
 
 /// Rules that there are at a time.
 const RULES: usize = 10;

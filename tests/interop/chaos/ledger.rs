@@ -647,8 +647,9 @@ impl Ledger {
         }
     }
 
-    /// A client gets what the broker did not send.
+    /// A client gets what the broker did not send. What it answers may end the connection.
     fn made_for_client(&mut self, row: &Row<'_>) {
+        self.connection(row).is_doubtful = true;
         if row.is_garbled() {
             self.connection(row).is_garbled_out = true;
             return self.doubt_open(row.client, "the client read garbled bytes");
