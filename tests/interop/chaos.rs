@@ -415,6 +415,7 @@ impl Run {
         for (name, ups) in NAMES.into_iter().zip(ups) {
             self.come_back(name, ups);
         }
+        self.end_strangers();
         self.mark();
         self.drain();
         self.read_journal();
@@ -428,6 +429,20 @@ impl Run {
         let keep = self.steps.len().saturating_sub(300);
         self.steps.drain(..keep);
         self.kept.clear();
+    }
+
+    /// A CONNECT whose bytes were changed may have made a session under another name.
+    fn end_strangers(&mut self) {
+        let clients = self.api.get("/v1/clients?limit=100");
+        let names = clients["clients"].as_array().into_iter().flatten();
+        let names = names.filter_map(|client| client["client_id"].as_str());
+        for name in names {
+            if name != MOSQUITTO_PUB && !NAMES.contains(&name) {
+                let encoded: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+                let path = format!("/v1/clients/{encoded}?session=true");
+                self.api.call("DELETE", &path, "");
+            }
+        }
     }
 
     /// Waits until a client is connected and subscribed, and makes it anew if it is not in time.
