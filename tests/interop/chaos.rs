@@ -39,7 +39,7 @@ use ledger::Ledger;
 
 /// Steps of a round, and rounds between resets.
 const ROUND: u64 = 100;
-const ROUNDS: u64 = 3;
+const ROUNDS: u64 = 4;
 
 /// Rules that there are at a time.
 const RULES: usize = 10;
@@ -415,6 +415,7 @@ impl Run {
         for (name, ups) in NAMES.into_iter().zip(ups) {
             self.come_back(name, ups);
         }
+        self.end_strangers();
         self.mark();
         self.drain();
         self.read_journal();
@@ -430,6 +431,20 @@ impl Run {
         self.kept.clear();
     }
 
+    /// A CONNECT whose bytes were changed may have made a session under another name.
+    fn end_strangers(&mut self) {
+        let clients = self.api.get("/v1/clients?limit=100");
+        let names = clients["clients"].as_array().into_iter().flatten();
+        let names = names.filter_map(|client| client["client_id"].as_str());
+        for name in names {
+            if name != MOSQUITTO_PUB && !NAMES.contains(&name) {
+                let encoded: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+                let path = format!("/v1/clients/{encoded}?session=true");
+                self.api.call("DELETE", &path, "");
+            }
+        }
+    }
+
     /// Waits until a client is connected and subscribed, and makes it anew if it is not in time.
     fn come_back(&mut self, name: &'static str, ups: u64) {
         for attempt in 0..4 {
@@ -437,6 +452,9 @@ impl Run {
                 self.note(format!("{name} is made anew"));
                 *self.revived.entry(library(name).to_owned()).or_default() += 1;
                 self.ledger.doubt(name, "the client was made anew");
+                if attempt == 2 {
+                    self.restart(name);
+                }
                 self.fleet.open(name, false);
             }
             let ups = if attempt == 0 {
@@ -473,6 +491,19 @@ impl Run {
         let notes = std::mem::take(&mut self.fleet.notes);
         self.read_journal();
         self.fail(&format!("{name} does not come back: {seen:?}, {notes:#?}"));
+    }
+
+    /// Starts the process of a client anew, if it has one.
+    fn restart(&mut self, name: &'static str) {
+        let own = library(name);
+        self.note(format!("the process of {own} is started anew"));
+        *self.revived.entry(format!("process of {own}")).or_default() += 1;
+        for name in NAMES {
+            if library(name) == own {
+                self.ledger.doubt(name, "the client was made anew");
+            }
+        }
+        self.fleet.restart(own);
     }
 
     /// Everybody sends a message that everybody gets.
@@ -513,17 +544,12 @@ impl Run {
             }
             self.note(format!("missing marks {missing:?}"));
             // Who does not publish or does not read any more is made anew, and says it again.
-            let silent = marks.clone();
-            for (name, (topic, text)) in NAMES.iter().zip(silent) {
-                let has_none = missing
-                    .iter()
-                    .any(|(own, all)| own == name && all.len() > 2);
-                let is_unheard = missing
-                    .iter()
-                    .filter(|(_, all)| all.contains(&(topic.clone(), text.clone())))
-                    .count()
-                    > 2;
-                if has_none || is_unheard {
+            for (name, (topic, text)) in NAMES.iter().zip(&marks) {
+                let is_deaf = missing.iter().any(|(own, _)| own == name);
+                let is_missed = |all: &[(String, String)]| all.iter().any(|own| own.1 == *text);
+                let deaf = missing.iter().filter(|(_, all)| is_missed(all)).count();
+                // Whom many do not hear may not have sent it.
+                if is_deaf || deaf > 2 {
                     let path = format!("/v1/clients/{name}");
                     self.api.call("DELETE", &path, "");
                     *self.revived.entry(library(name).to_owned()).or_default() += 1;
@@ -534,8 +560,8 @@ impl Run {
                         self.fleet.open_publisher();
                     }
                 }
-                if is_unheard {
-                    self.fleet.publish(name, &topic, 1, false, &text);
+                if deaf > 0 {
+                    self.fleet.publish(name, topic, 1, false, text);
                 }
             }
         }

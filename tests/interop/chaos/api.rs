@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -10,23 +10,33 @@ use serde_json::Value;
 pub(super) struct Api {
     address: String,
     stream: BufReader<TcpStream>,
+    used: Instant,
 }
+
+/// The broker closes connections that are idle for longer than this.
+const IDLE: Duration = Duration::from_secs(3);
 
 impl Api {
     /// Connects to `host:port`.
     pub(super) fn new(address: &str) -> Self {
-        let stream = TcpStream::connect(address).expect("the control API listens");
-        stream.set_nodelay(true).expect("an option of every socket");
-        let timeout = Some(Duration::from_secs(60));
-        stream.set_read_timeout(timeout).expect("a time");
         Self {
             address: address.to_owned(),
-            stream: BufReader::new(stream),
+            stream: connect(address),
+            used: Instant::now(),
         }
     }
 
     /// A call; its status and what was answered.
     pub(super) fn call(&mut self, method: &str, path: &str, body: &str) -> (u16, String) {
+        if self.used.elapsed() > IDLE {
+            self.stream = connect(&self.address);
+        }
+        let answer = self.exchange(method, path, body);
+        self.used = Instant::now();
+        answer
+    }
+
+    fn exchange(&mut self, method: &str, path: &str, body: &str) -> (u16, String) {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.address,
@@ -90,4 +100,12 @@ impl Api {
             .read_exact(&mut bytes[from..])
             .expect("the whole answer");
     }
+}
+
+fn connect(address: &str) -> BufReader<TcpStream> {
+    let stream = TcpStream::connect(address).expect("the control API listens");
+    stream.set_nodelay(true).expect("an option of every socket");
+    let timeout = Some(Duration::from_secs(60));
+    stream.set_read_timeout(timeout).expect("a time");
+    BufReader::new(stream)
 }

@@ -101,24 +101,11 @@ impl Fleet {
             .enable_all()
             .build()
             .expect("a runtime");
-        let mut workers = BTreeMap::new();
-        for library in ["paho", "awscrt", "mqttjs"] {
-            let mut command = if library == "mqttjs" {
-                let mut command = Command::new("node");
-                command.arg(file("clients/chaos.mjs"));
-                command
-            } else {
-                let mut command = python();
-                command.arg(file("clients/chaos.py"));
-                command.args(["--library", library]);
-                command
-            };
-            command.args(["--port", &port.to_string()]);
-            command.args(["--keep-alive", &KEEP_ALIVE.to_string()]);
-            let mut process = Process::start(library, &mut command);
-            process.forward(0, tell.clone());
-            workers.insert(library, process);
-        }
+        let workers = ["paho", "awscrt", "mqttjs"].map(|library| {
+            let worker = worker(library, port, &tell);
+            (library, worker)
+        });
+        let workers = BTreeMap::from(workers);
         Self {
             port,
             workers,
@@ -148,6 +135,15 @@ impl Fleet {
             }
             "mosquitto" => self.start_mosquitto(name),
             library => self.command(library, &format!("open {name} {clean}")),
+        }
+    }
+
+    /// Starts the process of a library anew, with all its clients: a library may take its process down.
+    pub(super) fn restart(&mut self, own: &'static str) {
+        if let Some(process) = self.workers.get_mut(own) {
+            *process = worker(own, self.port, &self.tell);
+            let names = NAMES.iter().filter(|name| library(name) == own);
+            names.for_each(|name| self.open(name, false));
         }
     }
 
@@ -351,6 +347,25 @@ impl Fleet {
             _ => {}
         }
     }
+}
+
+/// The process that has the clients of a library.
+fn worker(library: &str, port: u16, tell: &Sender<(usize, String)>) -> Process {
+    let mut command = if library == "mqttjs" {
+        let mut command = Command::new("node");
+        command.arg(file("clients/chaos.mjs"));
+        command
+    } else {
+        let mut command = python();
+        command.arg(file("clients/chaos.py"));
+        command.args(["--library", library]);
+        command
+    };
+    command.args(["--port", &port.to_string()]);
+    command.args(["--keep-alive", &KEEP_ALIVE.to_string()]);
+    let mut process = Process::start(library, &mut command);
+    process.forward(0, tell.clone());
+    process
 }
 
 /// What a client of rumqttc is told.

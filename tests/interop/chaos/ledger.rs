@@ -58,6 +58,8 @@ struct Suspect {
 struct Session {
     /// Granted QoS and the row of the SUBACK, by filter.
     granted: BTreeMap<String, (u64, u64)>,
+    /// It has subscribed to what a rule has made of its SUBSCRIBE.
+    is_unclear: bool,
     /// Exchanges that are open towards the client.
     open: HashMap<u64, Key>,
     /// Those of them that were sent at QoS 2.
@@ -69,6 +71,9 @@ struct Session {
     /// Identifiers under which the broker may have a message of QoS 2 that is not the client's: it takes the
     /// client's for the same one.
     foreign: HashSet<u64>,
+    /// Messages of QoS 2 that the broker has and the client has not released. Where a rule keeps PUBREL from it,
+    /// the next message under the identifier is taken for the same one.
+    unreleased: HashMap<u64, Key>,
     /// Why a message may not have reached the program behind the client.
     excuses: BTreeMap<Key, &'static str>,
     /// Why that is so for all of this round.
@@ -335,6 +340,10 @@ impl Ledger {
                     message.first = row.number;
                 }
                 if let Some(id) = row.id() {
+                    if row.packet["qos"] == 2 {
+                        let unreleased = &mut self.session(row.client).unreleased;
+                        unreleased.entry(id).or_insert_with(|| key.clone());
+                    }
                     self.connection(row).arrivals.insert(id, key);
                 }
             }
@@ -346,6 +355,11 @@ impl Ledger {
                 if let Some(id) = row.id() {
                     let known = self.connection(row);
                     known.subscribes.insert(id, is_own.then_some(filters));
+                }
+            }
+            "PUBREL" => {
+                if let Some(id) = row.id() {
+                    self.session(row.client).unreleased.remove(&id);
                 }
             }
             // What a client sends behind it is not for anybody.
@@ -459,8 +473,11 @@ impl Ledger {
                 let Some(key) = key.filter(|_| !known.is_garbled_in && !is_refused) else {
                     return;
                 };
-                let foreign = &self.session(row.client).foreign;
-                if row.kind() == "PUBREC" && row.id().is_some_and(|id| foreign.contains(&id)) {
+                let session = self.session(row.client);
+                let is_another = |id: u64| {
+                    session.foreign.contains(&id) || session.unreleased.get(&id) != Some(&key)
+                };
+                if row.kind() == "PUBREC" && row.id().is_some_and(is_another) {
                     return;
                 }
                 // One whose bytes were changed to no text is not told as it is.
@@ -487,7 +504,9 @@ impl Ledger {
         let filters = row.id().and_then(|id| known.subscribes.remove(&id));
         let Some(Some(filters)) = filters.filter(|_| !is_garbled) else {
             // What of it holds is not known.
-            return self.session(row.client).granted.clear();
+            let session = self.session(row.client);
+            session.is_unclear = true;
+            return session.granted.clear();
         };
         let reasons = row.packet["reasons"]
             .as_array()
@@ -589,7 +608,13 @@ impl Ledger {
                 own.is_cut || own.is_garbled_in || !own.is_plain || open >= own.receive_maximum / 2
             })
         };
-        if turns.present.iter().any(is_uncertain) {
+        let is_unclear =
+            |(name, own): (&String, &Session)| own.is_unclear && name.ends_with(turns.number);
+        let is_known = turns.present.contains_key(row.client);
+        if !is_known
+            || turns.present.iter().any(is_uncertain)
+            || self.sessions.iter().any(is_unclear)
+        {
             return turns.order.clear();
         }
         let members = turns.present.len();
@@ -622,8 +647,9 @@ impl Ledger {
         }
     }
 
-    /// A client gets what the broker did not send.
+    /// A client gets what the broker did not send. What it answers may end the connection.
     fn made_for_client(&mut self, row: &Row<'_>) {
+        self.connection(row).is_doubtful = true;
         if row.is_garbled() {
             self.connection(row).is_garbled_out = true;
             return self.doubt_open(row.client, "the client read garbled bytes");

@@ -124,8 +124,9 @@ class Paho:
         """Ends the socket for good."""
         self._client.on_disconnect = self._client.on_message = None
         self.cut()
-        # The thread would connect again, also from between two attempts.
+        # The thread would connect again, also from between two attempts and out of one.
         self._client.disconnect()
+        threading.Thread(target=self._client.loop_stop, daemon=True).start()
 
     def wait(self):
         """The socket is closed already."""
