@@ -166,6 +166,6 @@ pub mod journal {
 }
 
 // The programs of the cookbook.
-#[cfg(all(doctest, feature = "doors"))]
+#[cfg(all(doctest, feature = "tls"))]
 #[doc = include_str!("../docs/testing.md")]
 mod testing_page {}

@@ -169,6 +169,12 @@ impl From<&str> for PropertyValue {
     }
 }
 
+impl From<String> for PropertyValue {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
 impl From<Bytes> for PropertyValue {
     fn from(data: Bytes) -> Self {
         Self::Binary(data)

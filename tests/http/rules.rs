@@ -266,7 +266,7 @@ fn packets_are_duplicated_reordered_delayed_and_injected() {
     });
     assert_eq!(api.post("/v1/inject", &to_broker.to_string()).status, 200);
     assert_eq!(sub.receive_texts(1), ["nobody"]);
-    let to_client = json!({ "client": "sub", "direction": "out", "packet_base64": "0AA=" });
+    let to_client = json!({ "client": "sub", "packet_base64": "0AA=" });
     assert_eq!(api.post("/v1/inject", &to_client.to_string()).status, 200);
     assert_eq!(sub.next_packet(), Packet::Pingresp);
     let nobody = json!({ "client": "nobody", "direction": "out", "packet_base64": "0AA=" });
@@ -281,7 +281,7 @@ fn client_is_answered_instead_of_the_broker() {
     set(
         &api,
         &json!({
-            "match": { "type": "SUBSCRIBE", "direction": "in" },
+            "match": { "type": "SUBSCRIBE" },
             "do": "answer",
             "packet": { "type": "SUBACK", "reasons": [0x87] },
             "times": 1,
@@ -701,7 +701,9 @@ fn what_is_wrong_with_a_rule_is_named() {
             "packet_base64",
         ),
         (
-            json!({ "do": "answer", "packet": { "type": "PUBACK" } }),
+            json!({
+                "do": "answer", "match": { "direction": "out" }, "packet": { "type": "PUBACK" },
+            }),
             "match.direction",
         ),
         (json!({ "do": "close", "when": "later" }), "when"),

@@ -157,6 +157,12 @@ impl RuleBody {
             true => Action::Drop,
             false => self.take_action()?,
         };
+        if matches!(action, Action::Answer(_)) {
+            // There is nobody else who could be answered.
+            self.matches
+                .direction
+                .get_or_insert(DirectionName(Direction::In));
+        }
         self.refuse_what_is_left()?;
         let mut rule = Rule::new(self.matches.matches(), action);
         rule.name = self.name;
@@ -474,7 +480,8 @@ pub(super) async fn discard(State(api): State<Api>, uri: Uri) -> Result<Json<Val
 #[serde(deny_unknown_fields)]
 struct InjectBody {
     client: String,
-    direction: DirectionName,
+    /// To the client, unless it says otherwise.
+    direction: Option<DirectionName>,
     packet: Option<PacketBody>,
     packet_base64: Option<String>,
 }
@@ -491,7 +498,9 @@ pub(super) async fn inject(
         body.packet_base64.as_deref(),
         "packet",
     )?;
-    let DirectionName(direction) = body.direction;
+    let direction = body
+        .direction
+        .map_or(Direction::Out, |DirectionName(own)| own);
     let engine = &api.engine;
     match engine
         .broker
