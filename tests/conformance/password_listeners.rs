@@ -37,7 +37,6 @@ fn reason(mut client: Client, connect: &Connect) -> u8 {
     client.expect_connack().1
 }
 
-/// 5:MQTT-3.1.4-2
 /// The right password is let in there, and nothing else is: not a wrong one, not a name alone, not nobody.
 #[test]
 fn only_users_get_in_at_a_listener_with_passwords() {
