@@ -138,6 +138,9 @@ struct ServeArgs {
     /// self-signed, large-chain, tls1.2-only, tls1.3-only, reject-client or no-close-notify; may be repeated
     #[arg(long, value_name = "KIND=PORT", value_parser = NonEmptyStringValueParser::new())]
     bad_tls: Vec<String>,
+    /// A listener that asks [[users]] for their passwords, beside others that then do not: mqtt or ws; may be repeated
+    #[arg(long, value_name = "KIND=PORT", value_parser = NonEmptyStringValueParser::new())]
+    password_listener: Vec<String>,
     /// MQTT over a Unix socket, for processes of the same user [default: off]
     #[arg(long, value_name = "PATH")]
     unix_socket: Option<String>,
@@ -236,6 +239,7 @@ impl ServeArgs {
         }
         let joined = |values: &[String]| (!values.is_empty()).then(|| values.join(","));
         let (san, bad_tls) = (joined(&self.san), joined(&self.bad_tls));
+        let password_listener = joined(&self.password_listener);
         let said = |flag: bool| flag.then(|| "true".to_owned());
         let (journal, packets) = (said(self.journal), said(self.packets));
         let die_with_parent = said(self.die_with_parent);
@@ -254,6 +258,7 @@ impl ServeArgs {
             ("http_port", &self.http_port),
             ("http_host", &self.http_host),
             ("bad_tls", &bad_tls),
+            ("password_listener", &password_listener),
             ("unix_socket", &self.unix_socket),
             ("certs", &self.certs),
             ("server_cert", &self.server_cert),

@@ -69,6 +69,10 @@ pub struct Addrs {
     pub http: Option<SocketAddr>,
     /// MQTT over TLS with something wrong about it.
     pub bad_tls: BTreeMap<BadTls, SocketAddr>,
+    /// MQTT over TCP, for users with passwords.
+    pub mqtt_password: Option<SocketAddr>,
+    /// MQTT over WebSocket, for users with passwords.
+    pub ws_password: Option<SocketAddr>,
     /// MQTT over a Unix socket; absolute.
     pub unix_socket: Option<PathBuf>,
 }
@@ -80,7 +84,7 @@ pub enum StartError {
     /// The address of a listener cannot be had.
     #[error("cannot listen on {addr} for {listener}: {source}")]
     Bind {
-        /// `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http`, or the name of a [`BadTls`] listener.
+        /// `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http`, `mqtt-password`, `ws-password`, or the name of a [`BadTls`] listener.
         listener: &'static str,
         /// What was asked for.
         addr: SocketAddr,
@@ -96,7 +100,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// A listener needs a feature of the crate that was left out.
-    #[error("--{listener}-port needs the crate's feature `{feature}`")]
+    #[error("the listener {listener} needs the crate's feature `{feature}`")]
     Feature {
         /// The listener.
         listener: &'static str,
@@ -518,6 +522,8 @@ struct Listeners {
     https: Option<TcpListener>,
     http: Option<TcpListener>,
     bad_tls: BTreeMap<BadTls, TcpListener>,
+    mqtt_password: Option<TcpListener>,
+    ws_password: Option<TcpListener>,
     #[cfg(unix)]
     unix_socket: Option<unix::UnixSocket>,
 }
@@ -577,6 +583,13 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
         https: bind("https", wanted.host, wanted.https, doors)?,
         http: bind("http", wanted.http_host, wanted.http, http)?,
         bad_tls,
+        mqtt_password: bind("mqtt-password", wanted.host, wanted.mqtt_password, tls)?,
+        ws_password: bind(
+            "ws-password",
+            wanted.host,
+            wanted.ws_password,
+            tls.or(websocket),
+        )?,
         #[cfg(unix)]
         unix_socket,
     })
@@ -602,6 +615,8 @@ impl Listeners {
             https: addr(&self.https),
             http: addr(&self.http),
             bad_tls: self.bad_tls.iter().filter_map(bad_addr).collect(),
+            mqtt_password: addr(&self.mqtt_password),
+            ws_password: addr(&self.ws_password),
             #[cfg(unix)]
             unix_socket: self
                 .unix_socket
@@ -638,6 +653,7 @@ impl Listeners {
             }
         };
         serve(self.mqtt, Some(listener::Kind::Mqtt));
+        serve(self.mqtt_password, Some(listener::Kind::MqttPassword));
         #[cfg(unix)]
         if let Some(socket) = self.unix_socket {
             shared.tasks.spawn(unix::accept(shared.clone(), socket));
@@ -654,7 +670,10 @@ impl Listeners {
             serve(Some(listener), kind);
         }
         #[cfg(feature = "websocket")]
-        serve(self.ws, Some(listener::Kind::Ws));
+        {
+            serve(self.ws, Some(listener::Kind::Ws));
+            serve(self.ws_password, Some(listener::Kind::WsPassword));
+        }
         #[cfg(all(feature = "websocket", feature = "tls"))]
         serve(
             self.wss,

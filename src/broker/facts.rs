@@ -21,7 +21,8 @@ pub(super) const LOCAL: &str = "local";
 /// Facts of one connection, for logs and the HTTP API.
 #[derive(Debug)]
 pub(crate) struct ConnectionFacts {
-    /// The listener: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http`, `unix`, `bad-tls:` and a fault, or `local`.
+    /// The listener: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http`, `unix`, `bad-tls:` and a fault,
+    /// `mqtt-password`, `ws-password`, or `local`.
     pub(crate) listener: &'static str,
     pub(crate) peer: PeerAddr,
     pub(crate) tls: Option<Box<TlsFacts>>,
@@ -31,6 +32,8 @@ pub(crate) struct ConnectionFacts {
         expect(dead_code, reason = "only the service's API tells of it")
     )]
     pub(crate) local: Option<SocketAddr>,
+    /// The listener is one of those for users with passwords.
+    pub(crate) wants_password: bool,
     /// WebSocket carries it.
     #[cfg(feature = "aws")]
     pub(crate) is_websocket: bool,
@@ -55,6 +58,7 @@ impl ConnectionFacts {
             peer,
             tls: tls.map(Box::new),
             local: None,
+            wants_password: false,
             #[cfg(feature = "aws")]
             is_websocket: false,
             #[cfg(feature = "aws")]
@@ -117,6 +121,14 @@ impl ConnectionFacts {
     /// The same, if it was ever looked at.
     pub(crate) fn open_line(&self) -> Option<&Arc<Line>> {
         self.line.get()
+    }
+
+    /// The same at a listener for users with passwords.
+    pub(crate) fn for_users(self) -> Self {
+        Self {
+            wants_password: true,
+            ..self
+        }
     }
 
     /// The same on a socket with this address.

@@ -29,6 +29,8 @@ pub(crate) fn json(config: &Config, addrs: &Addrs, ca_file: Option<&Path>) -> St
             https: addrs.https,
             http: addrs.http,
             bad_tls: bad_tls(addrs),
+            mqtt_password: addrs.mqtt_password,
+            ws_password: addrs.ws_password,
             unix_socket: addrs
                 .unix_socket
                 .as_ref()
@@ -62,6 +64,10 @@ struct Listeners {
     http: Option<SocketAddr>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     bad_tls: BTreeMap<&'static str, SocketAddr>,
+    #[serde(rename = "mqtt-password", skip_serializing_if = "Option::is_none")]
+    mqtt_password: Option<SocketAddr>,
+    #[serde(rename = "ws-password", skip_serializing_if = "Option::is_none")]
+    ws_password: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unix_socket: Option<String>,
 }
@@ -97,6 +103,16 @@ pub(crate) fn text(
         ),
         ("https", addrs.https, "HTTPS of AWS IoT Core for devices"),
         ("http", addrs.http, control),
+        (
+            "mqtt",
+            addrs.mqtt_password,
+            "MQTT, for users with passwords",
+        ),
+        (
+            "ws",
+            addrs.ws_password,
+            "MQTT over WebSocket, for users with passwords",
+        ),
     ] {
         if let Some(address) = address {
             let address = address.to_string();
@@ -137,18 +153,24 @@ fn service_example(config: &Config, addrs: &Addrs) -> Option<String> {
 /// Commands for the simplest listener there is; none where only browsers can connect.
 fn examples(config: &Config, addrs: &Addrs, ca_file: Option<&Path>, program: &str) -> Vec<String> {
     let mut lines = Vec::new();
+    // With listeners for users beside them, the others ask nobody.
+    let mut is_open = addrs.mqtt_password.is_some() || addrs.ws_password.is_some();
     let to = match (addrs.mqtt, addrs.mqtts, ca_file) {
         (Some(address), ..) => to(address),
         (None, Some(address), Some(ca_file)) => {
             lines.extend(make_certificate(config, program));
             to(address) + &tls_flags(config, ca_file)
         }
-        _ => match &addrs.unix_socket {
-            Some(path) => format!("--unix {}", shell_word(&path.display().to_string())),
-            None => return lines,
+        _ => match (&addrs.unix_socket, addrs.mqtt_password) {
+            (Some(path), _) => format!("--unix {}", shell_word(&path.display().to_string())),
+            (None, Some(address)) => {
+                is_open = false;
+                to(address)
+            }
+            (None, None) => return lines,
         },
     };
-    let user = match config.users.first() {
+    let user = match config.users.first().filter(|_| !is_open) {
         Some(user) => format!(" -u {} -P PASSWORD", shell_word(&user.name)),
         None => String::new(),
     };
@@ -258,6 +280,31 @@ mod tests {
             page.contains("127.0.0.1:1            MQTT over TLS with a fault: expired"),
             "{page}"
         );
+    }
+
+    #[test]
+    fn listeners_with_passwords_are_told_of_and_only_their_examples_have_a_user() {
+        let mut config = Config::standard();
+        config.users.push(User {
+            name: "rw".into(),
+            password_hash: String::new(),
+        });
+        let mut addrs = Addrs::default();
+        addrs.mqtt = at("127.0.0.1:1883");
+        addrs.mqtt_password = at("127.0.0.1:1884");
+        addrs.ws_password = at("127.0.0.1:8090");
+        let line = json(&config, &addrs, None);
+        let both =
+            r#""http":null,"mqtt-password":"127.0.0.1:1884","ws-password":"127.0.0.1:8090"}"#;
+        assert!(line.contains(both), "{line}");
+        let page = text(&config, &addrs, None, "roundel");
+        assert!(page.contains("mosquitto_sub -p 1883 -t"), "{page}");
+        let row = "  ws     127.0.0.1:8090         MQTT over WebSocket, for users with passwords\n";
+        assert!(page.contains(row), "{page}");
+        addrs.mqtt = None;
+        let page = text(&config, &addrs, None, "roundel");
+        let command = "mosquitto_sub -p 1884 -u rw -P PASSWORD -t";
+        assert!(page.contains(command), "{page}");
     }
 
     #[test]

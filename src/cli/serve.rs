@@ -111,9 +111,17 @@ fn warn_of_open_doors(config: &Config, addrs: &Addrs) {
     let (host, http_host) = (config.listeners.host, config.listeners.http_host);
     let is_open = |host: IpAddr| !host.to_canonical().is_loopback();
     let takes_mqtt = !addrs.bad_tls.is_empty()
-        || [addrs.mqtt, addrs.mqtts, addrs.ws, addrs.wss, addrs.alpn]
-            .iter()
-            .any(Option::is_some);
+        || [
+            addrs.mqtt,
+            addrs.mqtts,
+            addrs.ws,
+            addrs.wss,
+            addrs.alpn,
+            addrs.mqtt_password,
+            addrs.ws_password,
+        ]
+        .iter()
+        .any(Option::is_some);
     if takes_mqtt && is_open(host) {
         tracing::warn!(%host, "MQTT clients of other machines can connect (--host)");
     }

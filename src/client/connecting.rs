@@ -88,7 +88,7 @@ impl Connection {
                 };
                 self.reject(broker, &applicant, &violation, context, dirty)
             }
-            Ok(mut accepted) if broker.config().users.is_empty() => {
+            Ok(mut accepted) if !self.asks_for_password(broker) => {
                 accepted.principal = self.holder();
                 #[cfg(feature = "aws")]
                 if accepted.principal == Principal::Anonymous
@@ -112,6 +112,16 @@ impl Connection {
             consumed: len,
             needed: 0,
             flow,
+        }
+    }
+
+    /// Whether the client has to be one of the users: at the listeners that are for them, and at all where there are
+    /// no such listeners.
+    fn asks_for_password(&self, broker: &Broker) -> bool {
+        let config = broker.config();
+        match config.listeners.separate_users() {
+            true => self.facts.wants_password,
+            false => !config.users.is_empty(),
         }
     }
 

@@ -116,9 +116,13 @@ impl Connection {
         broker.tell_of_refusal(client, violation, context, dirty);
         let mut bytes = Vec::new();
         let text = broker.reason_string("CONNACK", &violation.text);
-        // A client that is told of a version tries another one, so that is never kept from it.
-        let closes = broker.config().aws.close_on_refusal_v3
-            && violation.reason != ReasonCode::UnsupportedProtocolVersion;
+        // A client that is told of a version tries another one, so that is never kept from it. Passwords of users
+        // are none of the service's, and refused as the standard has it.
+        let is_ever_told = matches!(
+            violation.reason,
+            ReasonCode::UnsupportedProtocolVersion | ReasonCode::BadUserNameOrPassword
+        );
+        let closes = broker.config().aws.close_on_refusal_v3 && !is_ever_told;
         let silent = version == Version::V311 && (closes || !has_return_code(violation.reason));
         if is_told && !silent {
             let (text, reason) = (

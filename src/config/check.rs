@@ -84,6 +84,18 @@ fn leave_out_what_is_not_built(config: &mut Config, said: &Said) -> Result<(), C
         ("bad_tls", !listeners.bad_tls.is_empty(), tls, lacks_tls),
         ("keylog", config.tls.keylog.is_some(), tls, lacks_tls),
         (
+            "password_listener",
+            listeners.separate_users(),
+            tls,
+            "this build lacks the feature tls, which checks passwords",
+        ),
+        (
+            "password_listener",
+            listeners.ws_password.is_some(),
+            websocket,
+            "this build lacks the feature websocket",
+        ),
+        (
             "unix_socket",
             listeners.unix_socket.is_some(),
             cfg!(unix),
@@ -110,6 +122,8 @@ fn check_listeners(config: &Config, said: &Said) -> Result<(), ConfigError> {
         ("alpn_port", listeners.host, listeners.alpn),
         ("https_port", listeners.host, listeners.https),
         ("http_port", listeners.http_host, listeners.http),
+        ("password_listener", listeners.host, listeners.mqtt_password),
+        ("password_listener", listeners.host, listeners.ws_password),
     ];
     let bad_tls = listeners.bad_tls.values();
     all.extend(bad_tls.map(|port| ("bad_tls", listeners.host, Some(*port))));
@@ -343,22 +357,20 @@ fn check_limits(limits: &Limits, said: &Said) -> Result<(), ConfigError> {
 }
 
 fn check_users(config: &Config, said: &Said) -> Result<(), ConfigError> {
-    if config.users.is_empty() {
-        return Ok(());
-    }
-    if config.profile == Profile::Aws {
-        let reason = "user names are for profile `standard`".to_owned();
-        return Err(conflict(said, "users", "profile", reason));
-    }
     let listeners = &config.listeners;
-    for (key, port) in [
-        ("alpn_port", listeners.alpn),
-        ("https_port", listeners.https),
-    ] {
-        if port.is_some() {
-            let reason = "callers over HTTPS have no user names".to_owned();
-            return Err(conflict(said, "users", key, reason));
-        }
+    if config.users.is_empty() {
+        return match listeners.separate_users() {
+            false => Ok(()),
+            true => Err(ConfigError::Value {
+                origin: said.origin("password_listener"),
+                reason:
+                    "nobody gets in there without `[[users]]`: `roundel passwd NAME` prints one"
+                        .to_owned(),
+            }),
+        };
+    }
+    if !listeners.separate_users() {
+        check_users_of_all_listeners(config, said)?;
     }
     for (index, user) in config.users.iter().enumerate() {
         let origin = said.origin(&format!("users.{index}"));
@@ -379,6 +391,27 @@ fn check_users(config: &Config, said: &Said) -> Result<(), ConfigError> {
             let (first, second) = (format!("users.{earlier}"), format!("users.{index}"));
             let reason = format!("both are named `{}`", user.name);
             return Err(conflict(said, &first, &second, reason));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses users where some listener knows clients by something else.
+fn check_users_of_all_listeners(config: &Config, said: &Said) -> Result<(), ConfigError> {
+    if config.profile == Profile::Aws {
+        let reason =
+            "user names are for profile `standard`, or for listeners of `password_listener`";
+        return Err(conflict(said, "users", "profile", reason.to_owned()));
+    }
+    let listeners = &config.listeners;
+    for (key, port) in [
+        ("alpn_port", listeners.alpn),
+        ("https_port", listeners.https),
+    ] {
+        if port.is_some() {
+            let reason = "callers over HTTPS have no user names, unless only listeners of `password_listener` ask for \
+                          them";
+            return Err(conflict(said, "users", key, reason.to_owned()));
         }
     }
     Ok(())
@@ -667,6 +700,12 @@ mod tests {
             for key in ["alpn_port", "https_port"] {
                 let message = error(&format!("{key} = 0\n{}", user("anna", HASH)));
                 assert!(message.contains(&format!("`{key}`")), "{message}");
+                let listener = "password_listener = ['mqtt=0']";
+                let text = format!(
+                    "profile = 'standard'\n{listener}\n{key} = 0\n{}",
+                    user("anna", HASH)
+                );
+                Config::from_toml_str(&text).unwrap();
             }
         }
 

@@ -15,8 +15,8 @@ use super::file::{self, File, Nearest};
 use super::preset::{self, Preset};
 use super::raw::SETTINGS;
 use super::value::{
-    parse_address, parse_bad_tls, parse_name, parse_names, parse_optional_path, parse_path,
-    parse_port, parse_registry, parse_scale, parse_word,
+    PasswordListener, parse_address, parse_listeners, parse_name, parse_names, parse_optional_path,
+    parse_path, parse_port, parse_registry, parse_scale, parse_word,
 };
 use super::{Config, Profile, RegistryPlace};
 
@@ -68,7 +68,7 @@ pub struct Program {
     /// The suite of tests whose listeners these are.
     pub preset: Option<&'static Preset>,
     /// Who chose the ports of the listeners, by their names: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`,
-    /// `http`, and those of [`BadTls`](super::BadTls) that there are.
+    /// `http`, `mqtt-password`, `ws-password`, and those of [`BadTls`](super::BadTls) that there are.
     pub ports: BTreeMap<&'static str, Origin>,
 }
 
@@ -158,8 +158,8 @@ impl Sources {
         })
     }
 
-    /// Adds a flag by its key, `mqtts_port` for `--mqtts-port`. One that may be repeated (`san`, `bad_tls`)
-    /// takes several values, or one with commas. A key that is no setting is passed over.
+    /// Adds a flag by its key, `mqtts_port` for `--mqtts-port`. One that may be repeated (`san`, `bad_tls`,
+    /// `password_listener`) takes several values, or one with commas. A key that is no setting is passed over.
     #[must_use]
     pub fn flag(mut self, key: &str, value: impl Into<String>) -> Self {
         if let Some(key) = SETTINGS.iter().find(|setting| **setting == key) {
@@ -232,11 +232,17 @@ impl Sources {
             },
             Profile::Standard => Config::standard(),
         };
+        let has_users_of_preset =
+            of_preset.is_some() && raw.as_ref().is_none_or(|raw| raw.users.is_none());
         for raw in of_preset.map(|file| file.raw).into_iter().chain(raw) {
             raw.apply(&mut config);
         }
         let mut program = apply_settings(&said, &mut config)?;
         program.preset = preset;
+        // The users of a suite are for its listeners, and ask nobody for a password elsewhere.
+        if has_users_of_preset && !config.listeners.separate_users() {
+            config.users.clear();
+        }
         check::check(&mut config, &said)?;
         Ok(Loaded { config, program })
     }
@@ -359,7 +365,12 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("https_port", &mut listeners.https, parse_port)?;
     said.set("http_port", &mut listeners.http, parse_port)?;
     said.set("http_host", &mut listeners.http_host, parse_address)?;
-    said.set("bad_tls", &mut listeners.bad_tls, parse_bad_tls)?;
+    said.set("bad_tls", &mut listeners.bad_tls, parse_listeners)?;
+    let with_passwords = said.read("password_listener", parse_listeners::<PasswordListener>)?;
+    if let Some(ports) = with_passwords {
+        listeners.mqtt_password = ports.get(&PasswordListener::Mqtt).copied();
+        listeners.ws_password = ports.get(&PasswordListener::Ws).copied();
+    }
     let unix_socket = &mut listeners.unix_socket;
     said.set("unix_socket", unix_socket, parse_optional_path)?;
     said.set("certs", &mut config.tls.certs, parse_path)?;
@@ -389,6 +400,9 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     let bad_tls = config.listeners.bad_tls.keys();
     let bad_tls = bad_tls.map(|kind| (kind.listener(), said.origin("bad_tls")));
     program.ports.extend(bad_tls);
+    let with_passwords = ["mqtt-password", "ws-password"];
+    let with_passwords = with_passwords.map(|name| (name, said.origin("password_listener")));
+    program.ports.extend(with_passwords);
     Ok(program)
 }
 
@@ -483,6 +497,9 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "tls")]
+    const HASH: &str = "$7$101$c2FsdA==$YWJjZGVmZ2hpamtsbW5vcA==";
+
     fn error(file: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> String {
         sources(file, variables, flags).unwrap_err().to_string()
     }
@@ -543,6 +560,7 @@ mod tests {
             ("http_port", "5"),
             ("http_host", "127.0.0.2"),
             ("bad_tls", ""),
+            ("password_listener", "mqtt=8,ws=9"),
             ("unix_socket", "/run/mqtt"),
             ("certs", "certs"),
             ("server_cert", "/server.pem"),
@@ -566,7 +584,8 @@ mod tests {
                 .iter()
                 .all(|key| values.iter().any(|(name, _)| name == key))
         );
-        let Loaded { config, program } = sources("", &[], &values).unwrap();
+        let users = format!("[[users]]\nname = 'ann'\npassword_hash = '{HASH}'");
+        let Loaded { config, program } = sources(&users, &[], &values).unwrap();
         assert_eq!(config.profile, Profile::Standard);
         assert_eq!(config.listeners.host.to_string(), "::1");
         assert_eq!(config.listeners.mqtts, Some(1));
@@ -576,6 +595,8 @@ mod tests {
         assert_eq!(config.listeners.alpn, Some(6));
         assert_eq!(config.listeners.https, Some(7));
         assert_eq!(config.listeners.http, Some(5));
+        assert_eq!(config.listeners.mqtt_password, Some(8));
+        assert_eq!(config.listeners.ws_password, Some(9));
         assert_eq!(config.tls.client_cert, ClientCert::Optional);
         assert_eq!(config.listeners.http_host.to_string(), "127.0.0.2");
         let path = |text| Some(PathBuf::from(text));
@@ -639,6 +660,51 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[cfg(all(feature = "tls", feature = "websocket"))]
+    #[test]
+    fn listeners_with_passwords_need_users_and_ports_of_their_own() {
+        let users = format!("[[users]]\nname = 'ann'\npassword_hash = '{HASH}'");
+        let file = format!("password-listener = ['mqtt=1884', 'ws=0']\n{users}");
+        let loaded = sources(&file, &[], &[]).unwrap();
+        let listeners = loaded.config.listeners;
+        let ports = (listeners.mqtt_password, listeners.ws_password);
+        assert_eq!(ports, (Some(1884), Some(0)));
+        let origin = loaded.program.ports["ws-password"].to_string();
+        assert_eq!(origin, "r.toml:1: `password_listener`");
+        // A flag takes the place of what the file says, and brings no other kind with it.
+        let flag = [("password_listener", "ws=8090")];
+        let listeners = sources(&file, &[], &flag).unwrap().config.listeners;
+        let ports = (listeners.mqtt_password, listeners.ws_password);
+        assert_eq!(ports, (None, Some(8090)));
+        // They alone are listeners enough.
+        let alone = format!("mqtts_port = 'off'\n{file}");
+        sources(&alone, &[], &[]).unwrap();
+
+        let variable = ("ROUNDEL_PASSWORD_LISTENER", "mqtt=0");
+        let message = error("", &[variable], &[]);
+        assert!(
+            message.starts_with("ROUNDEL_PASSWORD_LISTENER: ") && message.contains("[[users]]"),
+            "{message}"
+        );
+        for (value, words) in [
+            ("mqtt", "`mqtt` is not of the form KIND=PORT"),
+            ("mqtts=0", "`mqtts` is none of mqtt, ws"),
+            ("ws=off", "`off` is no port (0 to 65535)"),
+            ("ws=1,ws=2", "`ws` is there twice"),
+            ("ws=7,mqtt=7", "both are to listen on port 7"),
+            ("mqtt=8883", "`mqtts_port` (default)"),
+        ] {
+            let message = error(&users, &[], &[("password_listener", value)]);
+            assert!(
+                message.contains("--password-listener") && message.contains(words),
+                "{message}"
+            );
+        }
+        let message = error(&users, &[], &[("password_listener", "off")]);
+        assert!(message.contains("`profile`"), "{message}");
+        assert!(message.contains("`password_listener`"), "{message}");
     }
 
     #[test]

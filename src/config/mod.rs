@@ -154,6 +154,11 @@ pub struct Listeners {
     /// MQTT over TLS with something wrong about it, each kind on a port of its own. They ask clients for
     /// certificates as [`Tls::client_cert`] says.
     pub bad_tls: BTreeMap<BadTls, u16>,
+    /// MQTT over TCP for whoever is one of [`users`](Config::users). Where there is this listener or
+    /// [`ws_password`](Self::ws_password), users are asked for their passwords there, and every other listener is open.
+    pub mqtt_password: Option<u16>,
+    /// The same over WebSocket, with the paths of [`ws`](Self::ws).
+    pub ws_password: Option<u16>,
     /// MQTT over a Unix socket at this path, where only processes of this one's user can connect. One that was left
     /// behind there is replaced, and it is removed when the broker stops. Not on Windows.
     pub unix_socket: Option<PathBuf>,
@@ -702,6 +707,8 @@ impl Config {
             alpn: port(listeners.alpn).filter(|_| cfg!(feature = "doors")),
             https: port(listeners.https).filter(|_| cfg!(feature = "doors")),
             unix_socket: listeners.unix_socket,
+            mqtt_password: port(listeners.mqtt_password),
+            ws_password: port(listeners.ws_password),
             bad_tls: listeners
                 .bad_tls
                 .into_keys()
@@ -732,7 +739,14 @@ impl Listeners {
             https: None,
             http: None,
             bad_tls: BTreeMap::new(),
+            mqtt_password: None,
+            ws_password: None,
             unix_socket: None,
         }
+    }
+
+    /// Whether some of them are for users, and all others open.
+    pub(crate) fn separate_users(&self) -> bool {
+        self.mqtt_password.is_some() || self.ws_password.is_some()
     }
 }

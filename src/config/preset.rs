@@ -27,7 +27,10 @@ pub(super) static PRESETS: [Preset; 6] = [
         about: "the Common Runtime of AWS, in Python, Java, JavaScript and C++; its tests trust the system's store: roundel trust --install",
         config: "profile = 'aws'\nregistry = 'memory'\n\
                  mqtt_port = 1883\nmqtts_port = 8883\nws_port = 8080\nwss_port = 8081\nclient_cert = 'optional'\n\
-                 [limits]\nresend_interval = '30s'\nresend_period = ['1h', '16m']",
+                 password_listener = ['mqtt=1884', 'ws=8090']\n\
+                 [limits]\nresend_interval = '30s'\nresend_period = ['1h', '16m']\n\
+                 [[users]]\nname = 'rw'\npassword_hash = \
+                 '$pbkdf2-sha256$i=20000$QVAhVbk9T3QE8ek2w+pSkA$DjeqtMDwXc5+xty+lvs7Dxib+l/ojt8NspJ+xc18yq4'",
         // The tests take TLS and the certificate to whatever host has the name of IOT_CORE_HOST.
         variables: &[
             ("AWS_TEST_MQTT5_IOT_CORE_HOST", "localhost"),
@@ -37,12 +40,18 @@ pub(super) static PRESETS: [Preset; 6] = [
             ("AWS_TEST_MQTT5_IOT_CORE_RSA_KEY", "{key}"),
             ("AWS_TEST_MQTT5_DIRECT_MQTT_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT5_DIRECT_MQTT_PORT", "1883"),
+            ("AWS_TEST_MQTT5_DIRECT_MQTT_BASIC_AUTH_HOST", "127.0.0.1"),
+            ("AWS_TEST_MQTT5_DIRECT_MQTT_BASIC_AUTH_PORT", "1884"),
             ("AWS_TEST_MQTT5_DIRECT_MQTT_TLS_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT5_DIRECT_MQTT_TLS_PORT", "8883"),
             ("AWS_TEST_MQTT5_WS_MQTT_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT5_WS_MQTT_PORT", "8080"),
+            ("AWS_TEST_MQTT5_WS_MQTT_BASIC_AUTH_HOST", "127.0.0.1"),
+            ("AWS_TEST_MQTT5_WS_MQTT_BASIC_AUTH_PORT", "8090"),
             ("AWS_TEST_MQTT5_WS_MQTT_TLS_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT5_WS_MQTT_TLS_PORT", "8081"),
+            ("AWS_TEST_MQTT5_BASIC_AUTH_USERNAME", "rw"),
+            ("AWS_TEST_MQTT5_BASIC_AUTH_PASSWORD", "rw"),
             ("AWS_TEST_MQTT5_CERTIFICATE_FILE", "{certificate}"),
             ("AWS_TEST_MQTT5_KEY_FILE", "{key}"),
             ("AWS_TEST_MQTT5_IOT_CERTIFICATE_PATH", "{certificate}"),
@@ -53,18 +62,22 @@ pub(super) static PRESETS: [Preset; 6] = [
             ("AWS_TEST_MQTT311_IOT_CORE_RSA_KEY", "{key}"),
             ("AWS_TEST_MQTT311_DIRECT_MQTT_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT311_DIRECT_MQTT_PORT", "1883"),
+            ("AWS_TEST_MQTT311_DIRECT_MQTT_BASIC_AUTH_HOST", "127.0.0.1"),
+            ("AWS_TEST_MQTT311_DIRECT_MQTT_BASIC_AUTH_PORT", "1884"),
             ("AWS_TEST_MQTT311_DIRECT_MQTT_TLS_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT311_DIRECT_MQTT_TLS_PORT", "8883"),
             ("AWS_TEST_MQTT311_WS_MQTT_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT311_WS_MQTT_PORT", "8080"),
+            ("AWS_TEST_MQTT311_WS_MQTT_BASIC_AUTH_HOST", "127.0.0.1"),
+            ("AWS_TEST_MQTT311_WS_MQTT_BASIC_AUTH_PORT", "8090"),
             ("AWS_TEST_MQTT311_WS_MQTT_TLS_HOST", "127.0.0.1"),
             ("AWS_TEST_MQTT311_WS_MQTT_TLS_PORT", "8081"),
+            ("AWS_TEST_MQTT311_BASIC_AUTH_USERNAME", "rw"),
+            ("AWS_TEST_MQTT311_BASIC_AUTH_PASSWORD", "rw"),
             ("AWS_TEST_MQTT311_CERTIFICATE_FILE", "{certificate}"),
             ("AWS_TEST_MQTT311_KEY_FILE", "{key}"),
         ],
         lacks: &[
-            "listeners with passwords beside those without (DIRECT_MQTT_BASIC_AUTH on 1884, WS_MQTT_BASIC_AUTH on 8090): their \
-             tests are skipped",
             "an HTTP proxy (PROXY, 3128): its tests are skipped",
             "signed WebSockets, custom authorizers and ALPN on port 443 (ROLE_CREDENTIAL, COGNITO, X509, SIGNING_AUTHORIZER): \
              --alpn-port, access_keys and authorizers can be added, and their tests are skipped otherwise",
@@ -102,10 +115,11 @@ pub(super) static PRESETS: [Preset; 6] = [
         about: "aiomqtt: what it expects of test.mosquitto.org",
         config: "profile = 'standard'\n\
                  mqtt_port = 1883\nmqtts_port = 8883\nws_port = 8080\nclient_cert = 'none'\nsan = ['test.mosquitto.org']\n\
-                 ws_allowed_origins = ['test.mosquitto.org']",
+                 ws_allowed_origins = ['test.mosquitto.org']\npassword_listener = ['mqtt=1884']\n\
+                 [[users]]\nname = 'rw'\npassword_hash = \
+                 '$pbkdf2-sha256$i=20000$9GUkdQ7ZNiuVvb8EdEAQ+g$YyLD1xqQTdsLD3ybPtCUjOs5W15SOlOT0q0a2a0wdMQ'",
         variables: &[("AIOMQTT_TEST_HOSTNAME", "localhost")],
         lacks: &[
-            "a listener with passwords beside that without (1884)",
             "user names that are refused where nobody needs one (test_aenter_state_reset_connack_negative)",
             "the certificate in tests/mosquitto.org.crt: a copy of ca.pem of --certs takes its place",
         ],
@@ -174,7 +188,14 @@ mod tests {
         for preset in &PRESETS {
             let loaded = Sources::new().flag("preset", preset.name).load().unwrap();
             let listeners = loaded.config.listeners;
-            let ports = [listeners.mqtt, listeners.mqtts, listeners.ws, listeners.wss];
+            let ports = [
+                listeners.mqtt,
+                listeners.mqtts,
+                listeners.ws,
+                listeners.wss,
+                listeners.mqtt_password,
+                listeners.ws_password,
+            ];
             for (name, value) in preset.variables {
                 let port = value.rsplit(':').next().and_then(|end| end.parse().ok());
                 assert!(
@@ -184,6 +205,36 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[cfg(all(feature = "tls", feature = "websocket"))]
+    #[test]
+    fn users_of_a_suite_have_the_passwords_that_it_sends() {
+        use crate::auth::password::PasswordHash;
+
+        for (suite, password) in [("aws-crt", "rw"), ("aiomqtt", "readwrite")] {
+            let loaded = Sources::new().flag("preset", suite).load().unwrap();
+            let hash = &loaded.config.users[0].password_hash;
+            let hash = hash.parse::<PasswordHash>().unwrap();
+            assert!(hash.verify(password.as_bytes()), "{suite}");
+        }
+    }
+
+    #[cfg(all(feature = "tls", feature = "websocket"))]
+    #[test]
+    fn a_file_beside_a_suite_keeps_its_users_unless_it_has_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("r.toml");
+        let users = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            let sources = Sources::new().file(&file).flag("preset", "aws-crt");
+            let users = sources.load().unwrap().config.users.into_iter();
+            users.map(|user| user.name).collect::<Vec<_>>()
+        };
+        assert_eq!(users("http_port = 'off'"), ["rw"]);
+        let own =
+            "[[users]]\nname = 'ann'\npassword_hash = '$7$101$c2FsdA==$YWJjZGVmZ2hpamtsbW5vcA=='";
+        assert_eq!(users(own), ["ann"]);
     }
 
     #[cfg(all(feature = "tls", feature = "websocket"))]
@@ -208,6 +259,14 @@ mod tests {
             error.to_string(),
             "`mqtt_port` of the preset aiomqtt and --mqtts-port: both are to listen on port 1883"
         );
+        // The users of a suite are for its listeners with passwords, and go with them.
+        let users = |flags: &[(&str, &str)]| {
+            let users = load(flags).unwrap().config.users.into_iter();
+            users.map(|user| user.name).collect::<Vec<_>>()
+        };
+        assert_eq!(users(&[aiomqtt]), ["rw"]);
+        assert!(users(&[aiomqtt, ("password_listener", "off")]).is_empty());
+        assert!(users(&[("preset", "aws-crt"), ("password_listener", "off")]).is_empty());
         let limits = load(&[("preset", "paho-c")]).unwrap().config.limits;
         assert_eq!(limits.receive_maximum, 20);
         let error = load(&[("preset", "paho")]).unwrap_err().to_string();

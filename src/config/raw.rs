@@ -28,6 +28,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "http_port",
     "http_host",
     "bad_tls",
+    "password_listener",
     "unix_socket",
     "certs",
     "server_cert",
@@ -218,12 +219,15 @@ impl RawFile {
         }
         self.limits.unwrap_or_default().apply(&mut config.limits);
         self.aws.unwrap_or_default().apply(&mut config.aws);
-        let users = self.users.unwrap_or_default();
-        config.users = users.into_iter().map(RawUser::resolve).collect();
-        let keys = self.access_keys.unwrap_or_default().into_iter();
-        config.access_keys = keys.map(RawAccessKey::resolve).collect();
-        let lambda = self.lambda.unwrap_or_default().into_iter();
-        config.lambda = lambda.map(RawLambda::resolve).collect();
+        if let Some(users) = self.users {
+            config.users = users.into_iter().map(RawUser::resolve).collect();
+        }
+        if let Some(keys) = self.access_keys {
+            config.access_keys = keys.into_iter().map(RawAccessKey::resolve).collect();
+        }
+        if let Some(lambda) = self.lambda {
+            config.lambda = lambda.into_iter().map(RawLambda::resolve).collect();
+        }
     }
 }
 

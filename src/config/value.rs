@@ -10,9 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::time::SCALE_MAX;
 
-use super::{
-    BadTls, ClientCert, Overflow, Overlapping, PolicyMode, Profile, RegistryPlace, ShareStrategy,
-};
+use super::{ClientCert, Overflow, Overlapping, PolicyMode, Profile, RegistryPlace, ShareStrategy};
 
 /// What a value in the file becomes in the configuration.
 pub(super) trait Resolve {
@@ -221,6 +219,17 @@ impl Named for Overflow {
     ];
 }
 
+/// What a listener with passwords speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum PasswordListener {
+    Mqtt,
+    Ws,
+}
+
+impl Named for PasswordListener {
+    const NAMES: &[(&str, Self)] = &[("mqtt", Self::Mqtt), ("ws", Self::Ws)];
+}
+
 impl Named for bool {
     const NAMES: &[(&str, Self)] = &[("true", true), ("false", false), ("1", true), ("0", false)];
 }
@@ -246,8 +255,8 @@ pub(super) fn parse_port(text: &str) -> Result<Option<u16>, String> {
         .map_err(|_| format!("`{text}` is neither a port (0 to 65535) nor `off`"))
 }
 
-/// Reads listeners with faults, as `expired=8884,self-signed=0`, or `off`.
-pub(super) fn parse_bad_tls(text: &str) -> Result<BTreeMap<BadTls, u16>, String> {
+/// Reads listeners by their kinds, each of them once, as `expired=8884,self-signed=0`, or `off`.
+pub(super) fn parse_listeners<K: Named + Ord>(text: &str) -> Result<BTreeMap<K, u16>, String> {
     let mut listeners = BTreeMap::new();
     let items = text.split(',').map(str::trim);
     for item in items.filter(|item| !item.is_empty() && *item != OFF) {

@@ -73,6 +73,8 @@ const UPGRADE: usize = 24 * 1024;
 #[derive(Clone)]
 pub(crate) enum Kind {
     Mqtt,
+    /// The same, for users with passwords.
+    MqttPassword,
     #[cfg(feature = "tls")]
     Mqtts(Arc<rustls::ServerConfig>),
     /// The same with something wrong about it.
@@ -80,6 +82,9 @@ pub(crate) enum Kind {
     BadTls(BadTls, Arc<rustls::ServerConfig>),
     #[cfg(feature = "websocket")]
     Ws,
+    /// The same, for users with passwords.
+    #[cfg(feature = "websocket")]
+    WsPassword,
     #[cfg(all(feature = "websocket", feature = "tls"))]
     Wss(Arc<rustls::ServerConfig>),
     /// Several of these, and HTTP.
@@ -91,12 +96,15 @@ impl Kind {
     fn name(&self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
+            Self::MqttPassword => "mqtt-password",
             #[cfg(feature = "tls")]
             Self::Mqtts(_) => "mqtts",
             #[cfg(feature = "tls")]
             Self::BadTls(kind, _) => kind.listener(),
             #[cfg(feature = "websocket")]
             Self::Ws => "ws",
+            #[cfg(feature = "websocket")]
+            Self::WsPassword => "ws-password",
             #[cfg(all(feature = "websocket", feature = "tls"))]
             Self::Wss(_) => "wss",
             #[cfg(feature = "doors")]
@@ -104,14 +112,24 @@ impl Kind {
         }
     }
 
+    /// Whether it is for users, beside others that are open.
+    fn wants_password(&self) -> bool {
+        match self {
+            Self::MqttPassword => true,
+            #[cfg(feature = "websocket")]
+            Self::WsPassword => true,
+            _ => false,
+        }
+    }
+
     /// Bytes to account for until MQTT begins.
     fn opening_bytes(&self) -> usize {
         match self {
-            Self::Mqtt => PLAIN,
+            Self::Mqtt | Self::MqttPassword => PLAIN,
             #[cfg(feature = "tls")]
             Self::Mqtts(_) | Self::BadTls(..) => PLAIN + TLS + HANDSHAKE,
             #[cfg(feature = "websocket")]
-            Self::Ws => PLAIN + WEBSOCKET + UPGRADE,
+            Self::Ws | Self::WsPassword => PLAIN + WEBSOCKET + UPGRADE,
             #[cfg(all(feature = "websocket", feature = "tls"))]
             Self::Wss(_) => PLAIN + TLS + WEBSOCKET + HANDSHAKE.max(UPGRADE),
             // What HTTP needs besides, the upgrade included, is charged by who answers it.
@@ -123,11 +141,11 @@ impl Kind {
     /// Bytes to account for from then on.
     fn open_bytes(&self) -> usize {
         match self {
-            Self::Mqtt => PLAIN,
+            Self::Mqtt | Self::MqttPassword => PLAIN,
             #[cfg(feature = "tls")]
             Self::Mqtts(_) | Self::BadTls(..) => PLAIN + TLS,
             #[cfg(feature = "websocket")]
-            Self::Ws => PLAIN + WEBSOCKET,
+            Self::Ws | Self::WsPassword => PLAIN + WEBSOCKET,
             #[cfg(all(feature = "websocket", feature = "tls"))]
             Self::Wss(_) => PLAIN + TLS + WEBSOCKET,
             #[cfg(feature = "doors")]
@@ -343,10 +361,18 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
         Kind::BadTls(BadTls::NoCloseNotify, _) => Ending::Cut,
         _ => Ending::Told,
     };
+    let wants_password = kind.wants_password();
+    let plain_facts = || {
+        let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None).at(local);
+        match wants_password {
+            true => facts.for_users(),
+            false => facts,
+        }
+    };
     match kind {
-        Kind::Mqtt => {
+        Kind::Mqtt | Kind::MqttPassword => {
             let (inbound, link) = tcp::split(stream);
-            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None).at(local);
+            let facts = plain_facts();
             let _place = place.begin_mqtt();
             drive(shared, inbound, Arc::new(link), facts, since).await;
         }
@@ -363,8 +389,8 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             drive(shared, inbound, link, facts, shared.engine.clock.now().live).await;
         }
         #[cfg(feature = "websocket")]
-        Kind::Ws => {
-            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None).at(local);
+        Kind::Ws | Kind::WsPassword => {
+            let facts = plain_facts();
             let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
             let Some((front, stream)) = upgrade.await else {
                 return;

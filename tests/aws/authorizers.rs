@@ -14,8 +14,8 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use roundel::aws::registry::{AuthorizerUpdate, NewAuthorizer};
-use roundel::config::{ClientCert, Lambda};
-use roundel::{Config, IssuedPem};
+use roundel::config::{ClientCert, Lambda, User};
+use roundel::{Config, IssuedPem, PasswordHash};
 use serde_json::{Value, json};
 
 use crate::doors::{exchange, request};
@@ -328,6 +328,39 @@ fn over_tls_a_client_with_a_certificate_needs_no_authorizer() {
     assert_eq!(*tls, json!({"serverName": "localhost"}));
     assert_eq!(event["protocolData"]["mqtt"]["clientId"], "other");
     assert!(function.events.try_recv().is_err(), "it was asked once");
+}
+
+/// There the password is the only word, whomever the client names in its user name.
+#[test]
+fn at_a_listener_with_passwords_no_authorizer_is_asked() {
+    both(|version| {
+        let function = Function::start(granting(json!([everything()])));
+        let stand = stand_with(&function, |config| {
+            config.listeners.mqtt_password = Some(0);
+            config.users.push(User {
+                name: "ann".to_owned(),
+                password_hash: PasswordHash::new(b"secret", b"sixteen bytes ok").to_string(),
+            });
+        });
+        let address = stand.server.addrs().mqtt_password.expect("a listener");
+        let enter = |user: &str| {
+            let mut client = Client::dial(address, version);
+            client.send_connect(&Connect::new("car").user(user).password("secret"));
+            client.expect_connack().1
+        };
+        let refused = match version {
+            Version::V5 => 0x86,
+            Version::V3 => 4,
+        };
+        assert_eq!(enter(MINE), refused);
+        assert_eq!(enter("ann"), 0);
+        assert!(function.events.try_recv().is_err());
+        // The same function is asked beside it.
+        let mut client = dial(&stand, version);
+        client.send_connect(&Connect::new("car").user(MINE));
+        assert_eq!(client.expect_connack().1, 0);
+        function.event();
+    });
 }
 
 /// AWS-ENDP-07

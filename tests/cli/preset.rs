@@ -14,10 +14,11 @@ fn listeners_of_a_suite_are_open_and_each_port_may_be_another() {
         "--mqtt-port=0",
         "--mqtts-port=0",
         "--ws-port=0",
+        "--password-listener=mqtt=0",
     ];
     let broker = Broker::start(folder.path(), &flags);
     assert_eq!(broker.ready["profile"], "standard");
-    for listener in ["mqtt", "mqtts", "ws"] {
+    for listener in ["mqtt", "mqtts", "ws", "mqtt-password"] {
         assert!(broker.address(listener).starts_with("127.0.0.1:"));
     }
     assert!(broker.ready["listeners"]["wss"].is_null());

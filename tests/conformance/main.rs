@@ -18,6 +18,7 @@ mod malformed;
 #[cfg(feature = "http")]
 mod memory;
 mod own_topics;
+mod password_listeners;
 #[cfg(target_os = "linux")]
 mod passwords;
 mod publish;

@@ -140,11 +140,8 @@ impl TestBroker {
         if self.process.is_none() {
             return thread::sleep(time);
         }
-        let body = json!({ "seconds": time.as_secs_f64(), "keep_alive": keep_alive }).to_string();
-        let length = body.len();
-        let kind = "Content-Type: application/json\r\n";
-        let head = format!("{kind}Content-Length: {length}\r\n");
-        let answer = self.ask("POST /v1/clock/advance", &head, &body);
+        let body = json!({ "seconds": time.as_secs_f64(), "keep_alive": keep_alive });
+        let answer = self.post_json("/v1/clock/advance", &body);
         assert!(answer.contains("ahead_seconds"), "{answer}");
     }
 
@@ -157,6 +154,15 @@ impl TestBroker {
     pub(crate) fn post(&self, target: &str, body: &str) -> String {
         let head = format!("Content-Length: {}\r\n", body.len());
         self.ask(&format!("POST {target}"), &head, body)
+    }
+
+    /// The same with a body of JSON, declared as such.
+    pub(crate) fn post_json(&self, target: &str, body: &Value) -> String {
+        let body = body.to_string();
+        let length = body.len();
+        let kind = "Content-Type: application/json\r\n";
+        let head = format!("{kind}Content-Length: {length}\r\n");
+        self.ask(&format!("POST {target}"), &head, &body)
     }
 
     /// Has the control API delete something and returns the body of its answer.
