@@ -103,7 +103,9 @@ pub(super) static PRESETS: [Preset; 6] = [
     Preset {
         name: "paho-python",
         about: "the interoperability tests of Eclipse Paho, client_test.py and client_test5.py",
-        config: "profile = 'standard'\nmqtt_port = 1883\nmqtts_port = 'off'",
+        // What these tests ask of the broker's CONNACK, and a limit that they reach before long.
+        config: "profile = 'standard'\nmqtt_port = 1883\nmqtts_port = 'off'\n\
+                 [limits]\nreceive_maximum = 20\nkeep_alive = [1, 60]",
         variables: &[],
         lacks: &[
             "a topic that nobody may subscribe to (test/nosubscribe)",
