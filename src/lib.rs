@@ -61,7 +61,7 @@
 //! # A clock
 //!
 //! What happens after a time happens at once: sessions and messages expire, delayed wills are published. With
-//! [`tokio::time::pause`] and clients that are connected in memory, timers of connections need no time either.
+//! [`tokio::time::pause`](https://docs.rs/tokio/latest/tokio/time/fn.pause.html) and clients that are connected in memory, timers of connections need no time either.
 //!
 //! ```
 //! use std::time::Duration;

@@ -190,7 +190,7 @@ impl Handle {
     /// that takes any stream. For the broker it is a connection of the listener `memory`, with all that there is to
     /// one: CONNECT, Keep Alive, limits, packet rules, journal. It needs no certificate and no TLS.
     ///
-    /// With [`tokio::time::pause`] no time passes in a test but that which it waits for: then Tokio's time is the
+    /// With [`tokio::time::pause`](https://docs.rs/tokio/latest/tokio/time/fn.pause.html) no time passes in a test but that which it waits for: then Tokio's time is the
     /// broker's, too.
     ///
     /// ```
