@@ -3,6 +3,9 @@
 
 import { get, query } from './api.js';
 
+/** Packet rules are asked for with every so many events with counters. */
+const RULES = 5;
+
 /** Samples that are kept for the sparklines: a minute. */
 export const SAMPLES = 60;
 
@@ -10,11 +13,10 @@ export const state = {
   /** @type {any} `/v1/info` */ info: null,
   /** @type {any} the counters */ stats: null,
   /** @type {any[]} the counters with their rates, the last one last */ samples: [],
-  /** @type {any[]} */ rules: [],
+  /** @type {any[]} packet rules that are armed */ rules: [],
   /** @type {number | null} */ groups: null,
   /** @type {'connecting' | 'live' | 'paused' | 'lost'} */ link: 'connecting',
   /** when the last frame came, by `performance.now()` */ heard: 0,
-  /** why there is no stream @type {string} */ why: '',
 };
 
 /** @type {Set<(topic: string, data: any) => void>} */
@@ -33,6 +35,7 @@ let turns = null;
 let retry = 0;
 let attempt = 0;
 let instance = '';
+let heard = 0;
 
 /** Says whose turns are to be told; `null`: nobody's. @param {{ share: string, filter: string } | null} group */
 export function follow(group) {
@@ -90,15 +93,17 @@ function hear(topic, data) {
   if (topic === 'hello') {
     attempt = 0;
     state.link = 'live';
-    if (instance !== data.instance) {
-      const restarted = instance !== '';
-      instance = data.instance;
-      state.samples = [];
-      learn();
-      if (restarted) tell('restarted', null);
-    }
+    const restarted = instance !== '' && instance !== data.instance;
+    if (instance !== data.instance) state.samples = [];
+    if (instance !== data.instance || !state.info) learn();
+    instance = data.instance;
+    if (restarted) tell('restarted', null);
   }
-  if (topic === 'stats') take(data);
+  if (topic === 'stats') {
+    take(data);
+    if (heard % RULES === 0) lookAtRules();
+    heard += 1;
+  }
   if (topic === 'groups') state.groups = data.total;
   tell(topic, data);
 }
@@ -107,14 +112,16 @@ function tell(/** @type {string} */ topic, /** @type {any} */ data) {
   for (const listen of listeners) listen(topic, data);
 }
 
-/** Asks what does not change while the broker runs, and what rules there are. */
+/** Asks what does not change while the broker runs. What fails is asked again with the next stream. */
 async function learn() {
-  try {
-    state.info = await get('/v1/info');
-  } catch {
-    retry = window.setTimeout(learn, 1000);
-  }
+  state.info = await get('/v1/info').catch(() => null);
   tell('info', null);
+}
+
+/** Faults that are made on purpose are seen on every page. */
+async function lookAtRules() {
+  const found = await get('/v1/rules').catch(() => null);
+  if (found) state.rules = found.rules;
 }
 
 /** @param {any} stats */

@@ -3,7 +3,7 @@
 // connected to, the page is how to begin.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { get, path, Resource } from '../api.js';
+import { path, Resource } from '../api.js';
 import { on, SAMPLES, state } from '../store.js';
 import { commands, copyable } from '../parts/commands.js';
 import { mini } from '../parts/ring.js';
@@ -23,20 +23,12 @@ const LISTENERS = {
 /** @param {() => void} changed */
 export function open(changed) {
   const groups = new Resource(() => '/v1/groups?limit=12&members=24', changed);
-  /** @type {any[]} */ let rules = [];
   let language = localStorage.getItem('language') ?? 'mosquitto';
-  const ask = async () => {
-    if (document.hidden) return;
-    rules = (await get('/v1/rules').catch(() => ({}))).rules ?? [];
-    state.rules = rules;
-  };
   groups.refresh();
-  ask();
   const off = on((topic) => {
     if (topic === 'groups' || topic === 'restarted') groups.soon(500);
     changed();
   });
-  const timer = setInterval(ask, 5000);
 
   const choose = (/** @type {string} */ name) => {
     language = name;
@@ -48,7 +40,6 @@ export function open(changed) {
     title: 'Overview',
     close() {
       off();
-      clearInterval(timer);
       groups.close();
     },
     view() {
@@ -59,7 +50,7 @@ export function open(changed) {
         : html`<h1 class="hidden">Overview</h1>
             ${tiles()}
             <div class="columns">
-              <div>${attention(groups.value?.groups ?? [], rules)} ${circle(groups.value)}</div>
+              <div>${attention(groups.value?.groups ?? [])} ${circle(groups.value)}</div>
               <div>${listeners(info)} ${kept(stats)}</div>
             </div>
             <details class="panel">
@@ -139,9 +130,9 @@ function tiles() {
   </dl>`;
 }
 
-/** What needs somebody: each with a way to it. @param {any[]} groups @param {any[]} rules */
-function attention(groups, rules) {
-  const { stats } = state;
+/** What needs somebody: each with a way to it. @param {any[]} groups */
+function attention(groups) {
+  const { stats, rules } = state;
   const all = [];
   for (const one of groups) {
     const href = path('/console/groups', one.share, one.filter);

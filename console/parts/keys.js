@@ -30,13 +30,15 @@ export function listen(does) {
   document.addEventListener('keydown', (event) => {
     const target = /** @type {HTMLElement} */ (event.target);
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    // A dialog has its own Esc.
+    if (document.querySelector('dialog[open]')) return;
     const isField = target.matches('input, select, textarea');
     if (event.key === 'Escape') {
       if (isField && !target.closest('.ask')) target.blur();
       else does.back();
       return;
     }
-    if (isField || document.querySelector('dialog[open]')) return;
+    if (isField) return;
     if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
       if (move(event.key === 'ArrowDown' ? 1 : -1)) event.preventDefault();
       return;

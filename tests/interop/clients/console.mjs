@@ -3,10 +3,12 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import mqtt from 'mqtt';
 import { chromium } from 'playwright-core';
 
@@ -90,8 +92,18 @@ function assert(isSo, what) {
   if (!isSo) throw new Error(what);
 }
 
+/** All files together are small, also as a proxy would send them. */
+function assertSmall() {
+  const console_ = fileURLToPath(new URL('../../../console/', import.meta.url));
+  const files = readdirSync(console_, { recursive: true }).filter((path) => /\.(js|css|html|svg)$/.test(path));
+  const zipped = files.map((path) => gzipSync(readFileSync(join(console_, path))).length);
+  const all = zipped.reduce((sum, size) => sum + size, 0);
+  assert(files.length > 20 && all <= 60_000, `${files.length} files have ${all} bytes`);
+}
+
 /** A broker without clients: each page says what there is not and how it comes to be there. */
 async function empty(browser) {
+  assertSmall();
   const broker = await startBroker('aws', { mqtt: 'off', mqtts: 0 });
   const context = await browser.newContext();
   const { page, faults } = await openPage(context, { mayFail: (text) => /404 .*\/v1\/(groups|clients)\//.test(text) });
@@ -295,7 +307,10 @@ async function keys(browser) {
   await at('/console/clients/w1');
   await press('?');
   await page.getByRole('dialog').waitFor();
-  await press('Escape', 'Escape');
+  await press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'hidden' });
+  await at('/console/clients/w1');
+  await press('Escape');
   await at('/console/clients');
   // The focus is seen, and Tab reaches the content past the navigation.
   await page.goto(`${broker.http}/console/clients`);
