@@ -1,6 +1,8 @@
 //! What those look at who wait: short answers, each from behind the lock of what it is about, so that no
 //! change is missed (see [`watch`](super::watch)).
 
+#[cfg(feature = "http")]
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::topic::Filter;
@@ -125,6 +127,18 @@ impl Broker {
     pub(crate) fn capture(&self, filter: &str, wanted: usize) -> Capturing<'_> {
         let parent = self.retained.parent();
         self.captures.begin(filter, wanted, parent, &self.watch)
+    }
+
+    /// How many groups there are, and a number that is another one when any of them stands otherwise.
+    #[cfg(feature = "http")]
+    pub(crate) fn groups_mark(&self) -> (usize, u64) {
+        let (mut count, mut hasher) = (0, foldhash::fast::FixedState::default().build_hasher());
+        self.group_names.visit(None, |group| {
+            count += 1;
+            (&*group.share, &*group.filter, group.standing()).hash(&mut hasher);
+            true
+        });
+        (count, hasher.finish())
     }
 
     #[cfg(feature = "http")]

@@ -104,8 +104,10 @@ pub(crate) use routing::RouteCache;
 pub(crate) use schedule::{Alarm, TimerKey};
 pub(crate) use session::{LastEnd, ReceivedIds, Session};
 #[cfg(feature = "http")]
-pub(crate) use share::GroupHead;
+pub(crate) use share::{GroupHead, Seen, Standing, Step, Watching, What};
 pub(crate) use share::{GroupSnapshot, MemberSnapshot};
+#[cfg(feature = "http")]
+pub(crate) use snapshot::SessionDetails;
 #[cfg(all(feature = "http", feature = "aws"))]
 pub(crate) use snapshot::SubscriptionSnapshot;
 pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Overview, PageOf};
@@ -118,6 +120,8 @@ pub(crate) use subscribe::{Due, Request};
 pub(crate) use tapping::NoMqtt;
 pub(crate) use turn::{Context, Dirty, Later, SHORT_TURN, STEPS_PER_TURN};
 pub(crate) use watch::Subject;
+#[cfg(feature = "http")]
+pub(crate) use watch::Watcher;
 
 use access::Access;
 use bounds::Bounds;

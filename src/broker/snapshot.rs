@@ -90,6 +90,26 @@ pub(crate) struct ClientSnapshot {
     pub(crate) traffic: TrafficTotals,
 }
 
+/// What a session has besides.
+#[cfg(feature = "http")]
+pub(crate) struct SessionDetails {
+    /// The Keep Alive of its last CONNECT in seconds.
+    pub(crate) keep_alive: u16,
+    /// The Receive Maximum of its connection.
+    pub(crate) window: Option<usize>,
+    pub(crate) will: Option<WillSnapshot>,
+}
+
+/// A will, without its payload.
+#[cfg(feature = "http")]
+pub(crate) struct WillSnapshot {
+    pub(crate) topic: String,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) delay: Duration,
+    pub(crate) payload_size: usize,
+}
+
 /// The connection of a session, or its last one.
 #[cfg(feature = "aws")]
 pub(crate) struct ConnectionSnapshot {
@@ -277,11 +297,16 @@ impl<T: Keyed> PartialEq for ByKey<T> {
 impl<T: Keyed> Eq for ByKey<T> {}
 
 impl Broker {
-    /// A page of all sessions, by client identifier.
-    pub(crate) fn client_page(&self, page: &PageOf<'_>) -> Page<Arc<Session>> {
+    /// A page of all sessions, or of those with a connection, or without, by client identifier.
+    pub(crate) fn client_page(
+        &self,
+        page: &PageOf<'_>,
+        connected: Option<bool>,
+    ) -> Page<Arc<Session>> {
         let (mut first, mut total) = (First::new(page.limit), 0);
         for session in self.all_sessions() {
-            if page.is_asked_for(session.client_id()) {
+            let is_so = |wanted| (session.slot().state == State::Connected) == wanted;
+            if page.is_asked_for(session.client_id()) && connected.is_none_or(is_so) {
                 total += 1;
                 first.offer(session.client_id(), page, || session.clone());
             }
@@ -507,6 +532,24 @@ impl Session {
             messages_sent: outbox.sent.messages,
             dropped: outbox.sent.dropped,
         })
+    }
+
+    /// What else there is to know of it.
+    #[cfg(feature = "http")]
+    pub(crate) fn details(&self) -> SessionDetails {
+        let slot = self.slot();
+        let outbox = self.outbox();
+        SessionDetails {
+            keep_alive: slot.keep_alive,
+            window: (outbox.connected.as_ref()).map(|connected| connected.peer.window),
+            will: slot.will.as_ref().map(|will| WillSnapshot {
+                topic: will.topic.to_string(),
+                qos: will.qos,
+                retain: will.retain,
+                delay: will.delay,
+                payload_size: will.payload.len(),
+            }),
+        }
     }
 
     /// What the connection of a session is, or was; `None` if the session has ended or never began.

@@ -203,7 +203,12 @@ impl Broker {
                 }
             };
             // Groups end under this lock, so one that the trie holds has not ended.
-            match group.join(session, subscription, context.limits.group_members) {
+            match group.join(
+                session,
+                subscription,
+                context.limits.group_members,
+                context.now,
+            ) {
                 Ok(()) => Ok(group),
                 Err(JoinError::Full | JoinError::Ended) => Err(ReasonCode::QuotaExceeded),
             }

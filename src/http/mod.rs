@@ -19,6 +19,7 @@ mod arrival;
 #[cfg(feature = "aws")]
 mod aws;
 mod body;
+mod console;
 #[cfg(feature = "doors")]
 mod doors;
 mod error;
@@ -28,7 +29,9 @@ mod jobs;
 mod listener;
 mod metrics;
 mod query;
+mod sampler;
 mod serve;
+mod streams;
 mod turns;
 mod v1;
 mod waits;
@@ -36,7 +39,7 @@ mod waits;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::IntoResponse;
 use axum::routing::{any, get};
 
@@ -53,6 +56,7 @@ use crate::time::Calendar;
 use arrival::Entrance;
 use error::{ApiError, unknown_path, wrong_method};
 use jobs::{Jobs, SharedJob};
+use streams::Streams;
 use waits::Waits;
 
 pub(crate) use listener::listen;
@@ -70,6 +74,8 @@ pub(crate) struct Parts {
     pub(crate) turns: Arc<Turns>,
     /// The log line on listeners that cannot accept.
     pub(crate) cannot_accept: Arc<Seldom>,
+    /// Where the broker is.
+    pub(crate) place: Arc<Place>,
     /// What the service's own operations are about, if there is one.
     #[cfg(feature = "aws")]
     pub(crate) authority: Option<Arc<Authority>>,
@@ -87,6 +93,14 @@ pub(crate) struct Parts {
     pub(crate) signer: Option<Arc<crate::net::ca::Signer>>,
 }
 
+/// Where clients find the broker.
+#[derive(Default)]
+pub(crate) struct Place {
+    pub(crate) addrs: crate::server::Addrs,
+    /// What they trust.
+    pub(crate) ca_file: Option<std::path::PathBuf>,
+}
+
 /// What every handler works with.
 #[derive(Clone)]
 struct Api {
@@ -96,6 +110,10 @@ struct Api {
     jobs: Jobs,
     waits: Waits,
     overview: Arc<SharedJob<Overview>>,
+    streams: Arc<Streams>,
+    place: Arc<Place>,
+    /// Another one for each start of a broker, so that those who come back see that it is another.
+    instance: Arc<str>,
     /// For the dates of the journal.
     calendar: Calendar,
     #[cfg(feature = "aws")]
@@ -111,6 +129,9 @@ impl Api {
             jobs: Jobs::new(),
             waits: Waits::new(),
             overview: Arc::new(SharedJob::new()),
+            streams: Arc::default(),
+            place: parts.place.clone(),
+            instance: uuid::Uuid::new_v4().simple().to_string().into(),
             calendar: parts.engine.clock.calendar(),
             #[cfg(feature = "aws")]
             host: Arc::new(aws::Host::new(parts)),
@@ -139,13 +160,22 @@ fn router(api: Api, entrance: Entrance) -> Router {
     };
     let plain: guard::Refuse = |error, _| error.into_response();
     #[cfg(feature = "aws")]
-    let others = Router::new().fallback(aws::serve).layer(guard(aws::refuse));
+    let others = Router::new().fallback(aws::serve);
     #[cfg(not(feature = "aws"))]
-    let others = Router::new().fallback(unknown_path).layer(guard(plain));
+    let others = Router::new().fallback(unknown_path);
+    #[cfg(feature = "aws")]
+    let refuse: guard::Refuse = aws::refuse;
+    #[cfg(not(feature = "aws"))]
+    let refuse = plain;
     match entrance {
-        Entrance::Own => routes().layer(guard(plain)).merge(others),
+        Entrance::Own => {
+            let others = others.layer(from_fn(console::welcome));
+            let all = routes().layer(guard(plain));
+            let all = all.merge(others.layer(guard(refuse)));
+            all.layer(map_response(console::keep_kind))
+        }
         #[cfg(feature = "doors")]
-        Entrance::Door | Entrance::DeviceDoor => others,
+        Entrance::Door | Entrance::DeviceDoor => others.layer(guard(refuse)),
     }
     .with_state(api)
 }
@@ -159,6 +189,7 @@ fn routes() -> Router<Api> {
         .route("/metrics", get(metrics::scrape))
         .method_not_allowed_fallback(wrong_method)
         .nest("/v1", v1::router())
+        .merge(console::router())
         // The one path with the prefix that the fallback of a nested router misses.
         .route("/v1/", any(unknown_path))
 }
@@ -192,6 +223,7 @@ mod tests {
             tasks: shared.tasks.clone(),
             turns: shared.turns.clone(),
             cannot_accept: shared.notices.cannot_accept.clone(),
+            place: Arc::default(),
             #[cfg(feature = "aws")]
             authority: None,
             #[cfg(feature = "aws")]

@@ -48,6 +48,13 @@ impl Patience {
     pub(super) fn of(activity: Arc<Activity>) -> Self {
         Self(Some(activity))
     }
+
+    /// Allows the request so much time beyond what others have.
+    pub(super) fn grant(&self, time: Duration) {
+        if let Some(activity) = &self.0 {
+            activity.grant(time);
+        }
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Patience {
@@ -193,9 +200,7 @@ fn begin<'a>(
     let error = "too many requests wait already; try again";
     let place = api.waits.0.try_acquire();
     let place = place.map_err(|_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error))?;
-    if let Some(activity) = &patience.0 {
-        activity.grant(within);
-    }
+    patience.grant(within);
     Ok(place)
 }
 

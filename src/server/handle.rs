@@ -155,6 +155,10 @@ impl Handle {
             tasks: self.shared.tasks.clone(),
             turns: self.shared.turns.clone(),
             cannot_accept: self.shared.notices.cannot_accept.clone(),
+            place: Arc::new(crate::http::Place {
+                addrs: self.addrs.clone(),
+                ca_file: self.ca_file().map(Path::to_owned),
+            }),
             #[cfg(feature = "aws")]
             authority: self.authority.clone(),
             #[cfg(feature = "aws")]

@@ -180,11 +180,14 @@ impl Handle {
         let engine = &self.shared.engine;
         let (mut found, mut after) = (Vec::new(), None::<String>);
         loop {
-            let page = engine.broker.client_page(&PageOf {
-                after: after.as_deref(),
-                containing: None,
-                limit: PAGE,
-            });
+            let page = engine.broker.client_page(
+                &PageOf {
+                    after: after.as_deref(),
+                    containing: None,
+                    limit: PAGE,
+                },
+                None,
+            );
             let Some(last) = page.entries.last() else {
                 return found;
             };

@@ -7,7 +7,10 @@ use serde_json::json;
 
 use crate::{
     api::Api,
-    support::{Connect, PINGREQ, Packet, Publish, Version, eventually, session_expiry},
+    support::{
+        Connect, PINGREQ, Packet, Publish, Version, Will, eventually, receive_maximum,
+        session_expiry,
+    },
 };
 
 #[test]
@@ -230,4 +233,44 @@ fn session_tells_who_ended_its_last_connection_and_why() {
         last_end("silent"),
         pair("broker", "keep alive timeout (MQTT-3.1.2-22)")
     );
+}
+
+#[test]
+fn clients_are_chosen_by_whether_they_are_connected() {
+    let api = Api::start();
+    let _here = api.connect("here");
+    let away = api.open(Version::V5, &Connect::new("away").durable());
+    away.vanish();
+    api.get("/v1/clients/away?wait=5s&connected=false").json();
+    let found = |query: &str| {
+        let list = api.get(&format!("/v1/clients{query}")).json();
+        let all = list["clients"].as_array().expect("a list").clone();
+        assert_eq!(list["total"], all.len());
+        let ids = all
+            .iter()
+            .map(|one| one["client_id"].as_str().unwrap_or("?").to_owned());
+        ids.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(found(""), "away here");
+    assert_eq!(found("?connected=true"), "here");
+    assert_eq!(found("?connected=false"), "away");
+    assert_eq!(found("?connected=false&q=h"), "");
+    api.get("/v1/clients?connected=yes")
+        .expect_error(400, Some("connected"));
+}
+
+#[test]
+fn client_is_shown_with_its_keep_alive_its_window_and_its_will() {
+    let api = Api::start();
+    let will = Will::new("gone/a", "bye").qos(1);
+    let connect = Connect::new("a").keep_alive(30).will(will);
+    let _a = api.open(Version::V5, &connect.with(receive_maximum(7)));
+    let shown = api.get("/v1/clients/a").json();
+    assert_eq!(
+        (&shown["keep_alive_s"], &shown["window"]),
+        (&json!(30), &json!(7))
+    );
+    let will =
+        json!({"topic": "gone/a", "qos": 1, "retain": false, "delay_s": 0, "payload_size": 3});
+    assert_eq!(shown["will"], will);
 }

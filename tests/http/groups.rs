@@ -63,6 +63,32 @@ fn groups_are_chosen_by_share_name_and_filter() {
 }
 
 #[test]
+fn list_has_as_many_members_as_are_asked_for_and_says_how_many_there_are() {
+    let api = Api::start();
+    let mut clients = ["a", "b", "c"].map(|id| api.connect(id));
+    for client in &mut clients {
+        client.subscribe("$share/g/x", 1);
+    }
+    let mut away = api.open(Version::V5, &Connect::new("d").durable());
+    away.subscribe("$share/g/x", 1);
+    away.vanish();
+    api.get("/v1/clients/d?wait=5s&connected=false").json();
+    api.connect("publisher").publish("x", "1", 0);
+    for members in [0, 2] {
+        let list = api.get(&format!("/v1/groups?members={members}")).json();
+        let group = &list["groups"][0];
+        assert_eq!(group["members"].as_array().map(Vec::len), Some(members));
+        assert_eq!(group["members_total"], 4);
+        assert_eq!(group["members_connected"], 3);
+        assert_eq!(group["number"], 1);
+    }
+    let all = api.get("/v1/groups").json();
+    assert!(all["groups"][0].get("number").is_none(), "{all}");
+    api.get("/v1/groups?members=1001")
+        .expect_error(400, Some("members"));
+}
+
+#[test]
 fn topics_count_subscribers_and_groups() {
     let api = Api::start();
     let (mut a, mut b) = (api.connect("a"), api.connect("b"));

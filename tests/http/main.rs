@@ -8,8 +8,10 @@ mod api;
 mod clients;
 mod clock;
 mod connections;
+mod console;
 #[cfg(feature = "aws")]
 mod data_plane;
+mod events;
 mod groups;
 mod guard;
 #[cfg(feature = "tls")]

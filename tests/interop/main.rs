@@ -17,6 +17,7 @@
 //! | `bad_tls` | TLS listeners with a fault, and what Python's `ssl` and the AWS Common Runtime say of each |
 //! | `unix_socket` | mosquitto's programs and Paho Python over a Unix socket |
 //! | `authorizer` | custom authorizers as the AWS IoT Device SDK names them, with signed tokens and without |
+//! | `console` | the console in Chromium: its pages empty and filled, hostile names, keys, a broker that goes and comes |
 //! | `chaos` | rules, outages and clients of five libraries at random: what the broker has promised holds |
 //! | `failover` | QoS 1 messages of a group whose members die |
 //! | `faults` | packet rules and the journal: what Paho does about faults, and what Wireshark makes of the capture |
@@ -33,6 +34,7 @@ mod blog;
 mod bridge;
 mod broker;
 mod chaos;
+mod console;
 mod doors;
 mod failover;
 mod faults;
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
         unix_socket::trials(),
         authorizer::trials(),
         chaos::trials(),
+        console::trials(),
         failover::trials(),
         faults::trials(),
         rumqttc_faults::trials(),

@@ -25,11 +25,17 @@ mod ring;
     expect(dead_code, reason = "the HTTP API shows more of it")
 )]
 mod snapshot;
+#[cfg_attr(
+    not(feature = "http"),
+    expect(dead_code, reason = "it is watched over HTTP")
+)]
+mod trail;
 mod waiting;
 
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -47,10 +53,14 @@ use super::turn::{Context, Dirty, Drains, Later};
 
 use backlog::{Backlog, Looked, Returned};
 use members::Member;
+use pick::Pick;
 use ring::Ring;
 #[cfg(feature = "http")]
 pub(crate) use snapshot::GroupHead;
 pub(crate) use snapshot::{GroupSnapshot, MemberSnapshot};
+#[cfg(feature = "http")]
+pub(crate) use trail::{Seen, Standing, Step, Watching, What};
+use trail::{Trail, What as Happened};
 
 /// The pair of ShareName and TopicFilter, for as long as it has a member (MQTT-4.8.2-1, AWS-SHARE-04).
 pub(crate) struct Group {
@@ -82,6 +92,8 @@ struct State {
     held: u32,
     /// It is on the list of a turn, or of the timekeeper.
     is_listed: bool,
+    /// What it did last, while somebody watches.
+    trail: Option<Box<Trail>>,
 }
 
 /// Whether a call stopped before everything was done that could be done at once.
@@ -130,6 +142,9 @@ impl Group {
         dirty: &mut Dirty,
     ) {
         let mut state = self.state.lock();
+        if state.trail.is_some() {
+            return self.publish_watched(state, publications, context, dirty);
+        }
         let mut end = dirty.steps() + context.batch;
         for publication in publications {
             if dirty.steps() >= end {
@@ -148,6 +163,36 @@ impl Group {
         }
     }
 
+    /// The same while somebody watches the turn.
+    #[cold]
+    fn publish_watched<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+        publications: &[Publication<'_>],
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        let mut end = dirty.steps() + context.batch;
+        for publication in publications {
+            if dirty.steps() >= end {
+                drop(state);
+                state = self.state.lock();
+                end = dirty.steps() + context.batch;
+            }
+            if state.ring.is_empty() {
+                return;
+            }
+            let pick = state.publish(publication, self.strategy, context, dirty);
+            if pick == Pick::Taken {
+                let number = state.sequence;
+                state.note_pick(context.now, number, false);
+            }
+        }
+        if state.review.is_some() {
+            self.list(&mut state, context, dirty);
+        }
+    }
+
     /// Adds a member at the end of the ring. Fails when the group has ended or is full. What waits is
     /// handed out once the subscription was answered: the caller calls [`drain`](Self::drain) then.
     pub(super) fn join(
@@ -155,6 +200,7 @@ impl Group {
         session: &Arc<Session>,
         subscription: &Arc<Subscription>,
         limit: Option<usize>,
+        now: Instant,
     ) -> Result<(), JoinError> {
         let mut state = self.state.lock();
         if self.has_ended() {
@@ -178,6 +224,7 @@ impl Group {
             looked: Looked::default(),
             is_fresh: false,
         };
+        state.note(now, session, Happened::Join);
         state.ring.push(member, size);
         let slot = state.ring.find(session.id);
         slot.into_iter().for_each(|slot| state.begin_anew(slot));
@@ -220,6 +267,7 @@ impl Group {
         let mut state = self.state.lock();
         let slot = state.ring.find(session.id)?;
         let member = state.ring.remove(slot)?;
+        state.note(context.now, session, Happened::Leave);
         let ended = state.ring.is_empty();
         self.ended.store(ended, Ordering::Release);
         member.subscription.end();
@@ -284,7 +332,7 @@ impl Group {
         if let Some(slot) = state.ring.find(session.id)
             && !session.outbox().is_reachable()
         {
-            state.lose(slot);
+            state.lose(slot, context.now);
         }
         self.go_on(state, context, dirty);
     }
@@ -304,6 +352,9 @@ impl Group {
         if let Some(slot) = state.ring.find(session.id)
             && let Some(size) = state.reachable_size(slot)
         {
+            if !state.ring.is_present(slot) {
+                state.note(context.now, session, Happened::Back);
+            }
             state.ring.appear(slot, size);
             state.begin_anew(slot);
             if state.give_back(slot, session, context, dirty) == More::Yes {

@@ -1,5 +1,7 @@
 //! Who gets a message: the first from the cursor on that can take it, or it waits by rule 7.
 
+use std::time::Instant;
+
 use crate::codec::QoS;
 use crate::config::ShareStrategy;
 use crate::message::publication::Publication;
@@ -29,13 +31,14 @@ pub(super) enum Pick {
 }
 
 impl State {
+    #[inline(always)]
     pub(super) fn publish(
         &mut self,
         publication: &Publication<'_>,
         strategy: ShareStrategy,
         context: &Context<'_>,
         dirty: &mut Dirty,
-    ) {
+    ) -> Pick {
         self.sequence += 1;
         let sequence = self.sequence;
         let lasts = publication.qos > QoS::AtMostOnce;
@@ -48,6 +51,7 @@ impl State {
             Pick::NoRoom | Pick::Nobody if lasts => self.keep(publication, sequence, context),
             Pick::NoRoom | Pick::Nobody | Pick::TooLarge => self.drop_new(publication),
         }
+        pick
     }
 
     /// Offers a message around the ring, from the cursor on, until somebody takes it. Only ready
@@ -189,18 +193,18 @@ impl State {
             self.ring.advance_behind(slot);
             return result;
         }
-        self.note_refusal(slot, publication.qos, result);
+        self.note_refusal(slot, publication.qos, result, context.now);
         dirty.charge(1);
         result
     }
 
     #[cold]
-    pub(super) fn note_refusal(&mut self, slot: usize, qos: QoS, result: HandOver) {
+    pub(super) fn note_refusal(&mut self, slot: usize, qos: QoS, result: HandOver, now: Instant) {
         match result {
             HandOver::NoRoom | HandOver::TooLarge { has_room: false } => {
                 self.ring.refuse(slot, Kind::of(qos));
             }
-            HandOver::Absent => self.lose(slot),
+            HandOver::Absent => self.lose(slot, now),
             HandOver::Taken(_)
             | HandOver::NoMemory
             | HandOver::Denied
@@ -228,7 +232,7 @@ impl State {
                     break;
                 }
                 Some(Suits::TooLarge) => found = Pick::TooLarge,
-                Some(Suits::Absent) | None => self.lose(slot),
+                Some(Suits::Absent) | None => self.lose(slot, context.now),
             }
         }
         dirty.charge(passed / PASSED_IN_STEP);

@@ -146,6 +146,15 @@ impl Ring {
         }
     }
 
+    /// The member that had its turn last, right after it had it.
+    pub(super) fn last_served(&self) -> Option<&Member> {
+        let slot = match self.cursor {
+            0 => self.slots.len().checked_sub(1)?,
+            cursor => cursor - 1,
+        };
+        self.get(slot)
+    }
+
     /// The member in `slot` has had its turn.
     #[inline]
     pub(super) fn advance_behind(&mut self, slot: usize) {
@@ -155,6 +164,11 @@ impl Ring {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
         self.slots.iter().flatten()
+    }
+
+    /// The slots from `from` on.
+    pub(super) fn iter_from(&self, from: usize) -> impl Iterator<Item = &Option<Member>> {
+        self.slots.iter().skip(from)
     }
 
     #[inline]

@@ -1,5 +1,7 @@
 //! What waits in a group, and who takes it once there is room.
 
+use std::time::Instant;
+
 use crate::budget::{Charge, Kind as Account};
 use crate::config::ShareStrategy;
 use crate::message::publication::Publication;
@@ -150,6 +152,7 @@ impl State {
         match self.pick(&publication, number, redelivery, strategy, context, dirty) {
             Pick::Taken => {
                 self.backlog.take_first();
+                self.note_pick(context.now, number, redelivery);
             }
             Pick::TooLarge => {
                 self.backlog.take_first();
@@ -190,6 +193,7 @@ impl State {
         match self.offer(slot, &publication, number, redelivery, context, dirty) {
             HandOver::Taken(_) => {
                 self.backlog.take_blocked(number);
+                self.note_pick(context.now, number, redelivery);
             }
             HandOver::TooLarge { .. } | HandOver::Denied => {
                 let looked = self.backlog.looked(number);
@@ -225,8 +229,9 @@ impl State {
     }
 
     /// The member in `slot` has no connection.
-    pub(super) fn lose(&mut self, slot: usize) {
+    pub(super) fn lose(&mut self, slot: usize, now: Instant) {
         if self.ring.is_present(slot) {
+            self.note_away(slot, now);
             self.ring.disappear(slot);
             self.review_blocked();
         }
@@ -267,6 +272,8 @@ impl State {
                     ..returned
                 };
                 self.backlog.put_back(number, waiting.message, returned);
+            } else if let Some(trail) = &mut self.trail {
+                trail.pick(context.now, session, number, true);
             }
         }
         More::Yes

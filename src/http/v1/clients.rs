@@ -13,7 +13,8 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::broker::{
-    self, ClientSnapshot, PartBounds, Removal, Session, Subject, TlsDetails, TlsFacts,
+    self, ClientSnapshot, PartBounds, Removal, Session, SessionDetails, Subject, TlsDetails,
+    TlsFacts,
 };
 use crate::codec::{PacketType, ReasonCode};
 use crate::message::cause::Cause;
@@ -21,7 +22,7 @@ use crate::message::cause::Cause;
 use super::super::Api;
 use super::super::answer::Answer;
 use super::super::error::{ApiError, excerpt};
-use super::super::query::{LIST, OwnedPageOf, Parameters};
+use super::super::query::{OwnedPageOf, Parameters};
 use super::super::turns;
 use super::super::waits::{self, Missed, Patience};
 
@@ -105,6 +106,20 @@ struct ClientDetail {
     client: Client,
     /// By filter.
     granted_qos: BTreeMap<String, u8>,
+    /// Of its last CONNECT.
+    keep_alive_s: u16,
+    /// The Receive Maximum of its connection.
+    window: Option<usize>,
+    will: Option<Will>,
+}
+
+#[derive(Serialize)]
+struct Will {
+    topic: String,
+    qos: u8,
+    retain: bool,
+    delay_s: u64,
+    payload_size: usize,
 }
 
 /// What a wait comes to.
@@ -130,13 +145,14 @@ pub(super) struct Disconnected {
     session_ended: bool,
 }
 
-/// A page of the sessions, by client identifier.
+/// A page of the sessions, or of those with a connection, or without, by client identifier.
 pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
-    let page = Parameters::parse(&uri, &LIST)?.page()?;
+    let parameters = Parameters::parse(&uri, &["after", "limit", "q", "connected"])?;
+    let (page, connected) = (parameters.page()?, parameters.flag("connected")?);
     let engine = api.engine;
     let job = move || {
         let now = engine.clock.now().now;
-        let next_page = |page: &OwnedPageOf| engine.broker.client_page(&page.as_page());
+        let next_page = |page: &OwnedPageOf| engine.broker.client_page(&page.as_page(), connected);
         let found = next_page(&page);
         let show = |session: &Arc<Session>| session.snapshot(LISTED, now).map(Client::from);
         let clients = super::shown(found.entries, &page, next_page, name, show);
@@ -170,7 +186,10 @@ pub(super) async fn show(
     let job = move || {
         let (broker, now) = (&engine.broker, engine.clock.now().now);
         let session = broker.find(&id);
-        let client = session.and_then(|session| session.snapshot(SHOWN, now));
+        let client = session.and_then(|session| {
+            let client = session.snapshot(SHOWN, now)?;
+            Some(ClientDetail::new(client, session.details()))
+        });
         if client.is_none() && wait.is_none() {
             return Err(unknown(&id));
         }
@@ -179,7 +198,7 @@ pub(super) async fn show(
         let last_end = last_end.flatten();
         let last_end =
             last_end.map(|end| LastEnd::new(&end, now.saturating_duration_since(end.at)));
-        let shown = match client.map(ClientDetail::from) {
+        let shown = match client {
             Some(mut detail) => {
                 detail.client.last_end = last_end.or(detail.client.last_end);
                 Shown::Client(Box::new(detail))
@@ -298,14 +317,23 @@ impl LastEnd {
     }
 }
 
-impl From<ClientSnapshot> for ClientDetail {
-    fn from(client: ClientSnapshot) -> Self {
+impl ClientDetail {
+    fn new(client: ClientSnapshot, details: SessionDetails) -> Self {
         let granted = client
             .subscriptions
             .iter()
             .map(|granted| (granted.filter.clone(), granted.qos.bits()));
         Self {
             granted_qos: granted.collect(),
+            keep_alive_s: details.keep_alive,
+            window: details.window,
+            will: details.will.map(|will| Will {
+                topic: will.topic,
+                qos: will.qos.bits(),
+                retain: will.retain,
+                delay_s: will.delay.as_secs(),
+                payload_size: will.payload_size,
+            }),
             client: client.into(),
         }
     }

@@ -36,6 +36,12 @@ struct Group {
     members_total: Option<usize>,
     queued: usize,
     dropped: u64,
+    /// With `members_total`, where the request says how many members it wants.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members_connected: Option<usize>,
+    /// The number of its last message, as with `members_connected`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -49,9 +55,10 @@ struct Member {
 
 /// A page of the groups, or of those of one `share` name, one `filter`, or both.
 pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
-    let known = ["share", "filter", "after", "limit", "q"];
+    let known = ["share", "filter", "after", "limit", "q", "members"];
     let parameters = Parameters::parse(&uri, &known)?;
     let limit = parameters.limit()?;
+    let members = parameters.number("members", MEMBERS.count)?;
     let engine = api.engine;
     let job = move || {
         let groups = GroupsOf {
@@ -63,7 +70,19 @@ pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, A
         };
         let found = engine.broker.group_page(&groups);
         let entries = found.entries.iter();
-        let entries = entries.map(|group| Group::from(group.snapshot(MEMBERS)));
+        let entries = entries.map(|group| {
+            let Some(count) = members else {
+                return Group::from(group.snapshot(MEMBERS));
+            };
+            let bounds = PartBounds { count, ..MEMBERS };
+            let standing = group.standing();
+            Group {
+                members_total: Some(standing.members),
+                members_connected: Some(group.connected()),
+                number: Some(standing.number),
+                ..group.snapshot(bounds).into()
+            }
+        });
         Answer::list("groups", entries, found.total, engine.broker.budget())
     };
     api.jobs.run(job).await?
@@ -230,6 +249,8 @@ impl From<GroupSnapshot> for Group {
             members: group.members.into_iter().map(Member::from).collect(),
             queued: group.queued,
             dropped: group.dropped,
+            members_connected: None,
+            number: None,
         }
     }
 }

@@ -5,7 +5,9 @@ mod certificates;
 mod clients;
 mod clock;
 mod deadlines;
+mod events;
 mod groups;
+mod info;
 mod journal;
 mod message;
 mod messages;
@@ -34,10 +36,14 @@ use super::Api;
 use super::error::{unknown_path, wrong_method};
 use super::query::OwnedPageOf;
 
+pub(super) use stats::Stats;
+
 /// Every path below `/v1`, and the answer to any other.
 pub(super) fn router() -> Router<Api> {
     let router = Router::new()
         .route("/stats", get(stats::show))
+        .route("/info", get(info::show))
+        .route("/events", get(events::stream))
         .route("/clients", get(clients::list))
         .route(
             "/clients/{id}",

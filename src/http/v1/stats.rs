@@ -15,7 +15,7 @@ use super::super::error::ApiError;
 use super::super::query::NoParameters;
 
 #[derive(Serialize)]
-pub(super) struct Stats {
+pub(in crate::http) struct Stats {
     uptime_s: u64,
     clients_connected: usize,
     sessions: usize,
@@ -55,7 +55,7 @@ pub(super) async fn show(State(api): State<Api>, _: NoParameters) -> Result<Json
 }
 
 impl Stats {
-    fn new(overview: Overview, config: &Config) -> Self {
+    pub(in crate::http) fn new(overview: Overview, config: &Config) -> Self {
         let stats = overview.stats;
         Self {
             uptime_s: stats.uptime.as_secs(),
