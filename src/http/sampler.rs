@@ -81,7 +81,16 @@ struct ShownStep {
 }
 
 /// Tells the streams until there are none, or the broker stops.
-pub(super) async fn sample(api: Api, mut sampling: Sampling) {
+pub(super) async fn sample(api: Api, sampling: Sampling) {
+    tokio::select! {
+        biased;
+        () = api.engine.stopping.cancelled() => {}
+        () = tell(&api, sampling) => {}
+    }
+}
+
+/// Tells the streams until there are none.
+async fn tell(api: &Api, mut sampling: Sampling) {
     let began = Instant::now();
     let broker = &api.engine.broker;
     let mut watchers = [Subject::Clients, Subject::Subscriptions].map(|of| broker.watcher(of));
@@ -90,11 +99,7 @@ pub(super) async fn sample(api: Api, mut sampling: Sampling) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut tick, mut clients) = (0_u64, 0);
     loop {
-        let now = tokio::select! {
-            biased;
-            () = api.engine.stopping.cancelled() => return,
-            now = ticks.tick() => now,
-        };
+        let now = ticks.tick().await;
         let Some(streams) = sampling.streams() else {
             return;
         };

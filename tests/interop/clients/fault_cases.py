@@ -177,7 +177,8 @@ class Case:
         for row, following in zip(rows, [*rows[1:], {}]):
             if row.get("event") == "disconnected" and row["text"].startswith("by network: connection"):
                 sends.append("closes")
-            elif row.get("packet"):
+            elif row.get("packet") and (row["packet"]["type"] or row.get("did") != "made"):
+                # What a rule has made unreadable is told of by the row of what it was.
                 (sends if row["direction"] == "in" else gets).append(_shown(row, following, letters))
         told = [text for peer in self._peers for text in peer.told]
         for words, usual in ((sends, "CONNECT"), (gets, "CONNACK")):
@@ -197,7 +198,7 @@ def _shown(row, following, letters):
     is_own = (row["direction"] == "in") == (packet["type"] in OF_SENDER)
     if packet.get("packet_id") == PROBE_ID and not is_own:
         return ""
-    if did in CHANGES and following.get("did") == "made":
+    if did in CHANGES and following.get("did") == "made" and following["packet"]["type"]:
         # The next row has it as it arrives.
         return ""
     words = [packet["type"] or "?"]
