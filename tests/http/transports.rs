@@ -141,6 +141,10 @@ fn packets_are_dropped_held_replaced_and_injected_over_every_transport() {
         stand.set(&json!({ "match": matches("PUBACK"), "do": "hold", "times": 1 }));
         for id in 1..=3 {
             client.send(Publish::new("t", "x").qos(1, id));
+            // Those that are read together are all in front of what answers them.
+            let query = format!("type=PUBACK&listener={listener}&since=0&count={id}");
+            let query = format!("/v1/journal/wait?{query}&timeout=10s");
+            assert_eq!(stand.api.get(&query).status, 200, "{transport:?}");
         }
         assert_eq!(client.expect_puback(3), 0x10, "1 is lost, and 2 is held");
         let released = stand.api.post("/v1/held/release", "").json();
