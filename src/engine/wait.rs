@@ -46,9 +46,18 @@ pub(crate) async fn until<T>(
             .await;
         }
     };
+    for_future(engine, within, seen).await
+}
+
+/// Waits for `future`, which is woken by what it waits for, by the time of the machine.
+pub(crate) async fn for_future<T>(
+    engine: &Engine,
+    within: Duration,
+    future: impl Future<Output = T>,
+) -> Result<T, NotSeen> {
     tokio::select! {
         biased;
-        found = seen => Ok(found),
+        found = future => Ok(found),
         () = engine.stopping.cancelled() => Err(NotSeen::Stopped),
         () = tokio::time::sleep(within) => Err(NotSeen::TimedOut),
     }

@@ -183,11 +183,10 @@ pub(super) async fn for_future<T>(
     future: impl Future<Output = T>,
 ) -> Result<Result<T, Missed>, ApiError> {
     let _place = begin(api, patience, within)?;
-    tokio::select! {
-        biased;
-        found = future => Ok(Ok(found)),
-        () = api.engine.stopping.cancelled() => Err(stopping()),
-        () = tokio::time::sleep(within) => Ok(Err(Missed::within(what, within))),
+    match wait::for_future(&api.engine, within, future).await {
+        Ok(found) => Ok(Ok(found)),
+        Err(NotSeen::TimedOut) => Ok(Err(Missed::within(what, within))),
+        Err(NotSeen::Stopped) => Err(stopping()),
     }
 }
 

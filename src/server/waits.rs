@@ -61,6 +61,24 @@ pub enum WaitError {
     },
 }
 
+impl WaitError {
+    fn new(
+        not_seen: NotSeen,
+        wanted: impl FnOnce() -> String,
+        within: Duration,
+        found: impl FnOnce() -> String,
+    ) -> Self {
+        match not_seen {
+            NotSeen::Stopped => Self::Stopped,
+            NotSeen::TimedOut => Self::TimedOut {
+                wanted: wanted(),
+                within,
+                found: found(),
+            },
+        }
+    }
+}
+
 /// Waits for `future`, which is woken by what it waits for.
 pub(super) async fn for_future<T>(
     engine: &Engine,
@@ -69,16 +87,8 @@ pub(super) async fn for_future<T>(
     wanted: impl FnOnce() -> String,
     found: impl FnOnce() -> String,
 ) -> Result<T, WaitError> {
-    tokio::select! {
-        biased;
-        done = future => Ok(done),
-        () = engine.stopping.cancelled() => Err(WaitError::Stopped),
-        () = tokio::time::sleep(within) => Err(WaitError::TimedOut {
-            wanted: wanted(),
-            within,
-            found: found(),
-        }),
-    }
+    let waited = wait::for_future(engine, within, future).await;
+    waited.map_err(|not_seen| WaitError::new(not_seen, wanted, within, found))
 }
 
 /// Waits, each of which ends the moment that it is so, at once where it is so already. The time is that of
@@ -262,14 +272,8 @@ impl Handle {
     ) -> Result<T, WaitError> {
         let engine = &self.shared.engine;
         let waited = wait::until(engine, subjects, within, look).await;
-        waited.map_err(|not_seen| match not_seen {
-            NotSeen::Stopped => WaitError::Stopped,
-            NotSeen::TimedOut => WaitError::TimedOut {
-                wanted: wanted(),
-                within,
-                found: found(&engine.broker),
-            },
-        })
+        waited
+            .map_err(|not_seen| WaitError::new(not_seen, wanted, within, || found(&engine.broker)))
     }
 }
 
