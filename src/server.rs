@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use serde::{Serialize, Serializer};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -49,14 +50,15 @@ pub use self::waits::{ConnectionEnd, WaitError};
 #[cfg(feature = "tls")]
 const HANDSHAKES_WAITING: usize = 16_384;
 
-/// Where a server listens; `None` where it has no such listener.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Where a server listens; `None` where it has no such listener. It is written as `listeners` in the line of
+/// `--ready json` and in `/v1/info`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Addrs {
-    /// MQTT over TCP.
-    pub mqtt: Option<SocketAddr>,
     /// MQTT over TLS.
     pub mqtts: Option<SocketAddr>,
+    /// MQTT over TCP.
+    pub mqtt: Option<SocketAddr>,
     /// MQTT over WebSocket, path `/mqtt`; any path in the profile `standard`.
     pub ws: Option<SocketAddr>,
     /// MQTT over WebSocket over TLS, path `/mqtt`; any path in the profile `standard`.
@@ -68,13 +70,35 @@ pub struct Addrs {
     /// The HTTP control API.
     pub http: Option<SocketAddr>,
     /// MQTT over TLS with something wrong about it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", serialize_with = "by_name")]
     pub bad_tls: BTreeMap<BadTls, SocketAddr>,
     /// MQTT over TCP, for users with passwords.
+    #[serde(rename = "mqtt-password", skip_serializing_if = "Option::is_none")]
     pub mqtt_password: Option<SocketAddr>,
     /// MQTT over WebSocket, for users with passwords.
+    #[serde(rename = "ws-password", skip_serializing_if = "Option::is_none")]
     pub ws_password: Option<SocketAddr>,
     /// MQTT over a Unix socket; absolute.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
     pub unix_socket: Option<PathBuf>,
+}
+
+fn by_name<S: Serializer>(
+    addrs: &BTreeMap<BadTls, SocketAddr>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    // In the order of the names.
+    let names: BTreeMap<_, _> = addrs
+        .iter()
+        .map(|(kind, addr)| (kind.name(), addr))
+        .collect();
+    names.serialize(serializer)
+}
+
+fn shown<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_ref()
+        .map(|path| path.display().to_string())
+        .serialize(serializer)
 }
 
 /// Why a server did not start.

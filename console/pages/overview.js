@@ -13,7 +13,9 @@ import { bytes, group, number, plural, rate } from '../parts/text.js';
 const LISTENERS = {
   mqtt: 'MQTT',
   mqtts: 'MQTT over TLS',
+  'mqtt-password': 'MQTT, for users with passwords',
   ws: 'MQTT over WebSocket',
+  'ws-password': 'MQTT over WebSocket, for users with passwords',
   wss: 'MQTT over WebSocket, TLS',
   alpn: 'everything of the service, by ALPN',
   https: 'HTTPS for devices',
@@ -181,7 +183,7 @@ function circle(value) {
 /** @param {any} info */
 function listeners(info) {
   const all = Object.entries(LISTENERS).filter(([name]) => info.listeners[name]);
-  const bad = Object.entries(info.listeners.bad_tls);
+  const bad = Object.entries(info.listeners.bad_tls ?? {});
   return html`<section class="panel">
     <h2>Listeners</h2>
     <table class="facts">

@@ -20,22 +20,7 @@ pub(crate) fn json(config: &Config, addrs: &Addrs, ca_file: Option<&Path>) -> St
         pid: std::process::id(),
         version: VERSION,
         profile: config.profile.name(),
-        listeners: Listeners {
-            mqtts: addrs.mqtts,
-            mqtt: addrs.mqtt,
-            ws: addrs.ws,
-            wss: addrs.wss,
-            alpn: addrs.alpn,
-            https: addrs.https,
-            http: addrs.http,
-            bad_tls: bad_tls(addrs),
-            mqtt_password: addrs.mqtt_password,
-            ws_password: addrs.ws_password,
-            unix_socket: addrs
-                .unix_socket
-                .as_ref()
-                .map(|path| path.display().to_string()),
-        },
+        listeners: addrs,
         ca_file: ca_file.map(|path| path.display().to_string()),
     };
     let mut line = serde_json::to_string(&ready).expect("invariant: only strings and numbers");
@@ -44,32 +29,13 @@ pub(crate) fn json(config: &Config, addrs: &Addrs, ca_file: Option<&Path>) -> St
 }
 
 #[derive(Serialize)]
-struct Ready {
+struct Ready<'a> {
     event: &'static str,
     pid: u32,
     version: &'static str,
     profile: &'static str,
-    listeners: Listeners,
+    listeners: &'a Addrs,
     ca_file: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Listeners {
-    mqtts: Option<SocketAddr>,
-    mqtt: Option<SocketAddr>,
-    ws: Option<SocketAddr>,
-    wss: Option<SocketAddr>,
-    alpn: Option<SocketAddr>,
-    https: Option<SocketAddr>,
-    http: Option<SocketAddr>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    bad_tls: BTreeMap<&'static str, SocketAddr>,
-    #[serde(rename = "mqtt-password", skip_serializing_if = "Option::is_none")]
-    mqtt_password: Option<SocketAddr>,
-    #[serde(rename = "ws-password", skip_serializing_if = "Option::is_none")]
-    ws_password: Option<SocketAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unix_socket: Option<String>,
 }
 
 fn bad_tls(addrs: &Addrs) -> BTreeMap<&'static str, SocketAddr> {

@@ -95,3 +95,14 @@ fn files_of_the_console_come_with_what_keeps_others_out() {
     let answer = api.get("/v1/stats");
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
 }
+
+/// Where a broker listens is said once, in the shape of the line of `--ready json`.
+#[test]
+fn info_has_every_listener_that_there_is() {
+    let api = Api::start_with(|config| config.listeners.mqtt_password = Some(0));
+    let listeners = api.get("/v1/info").json()["listeners"].clone();
+    let own = api.server().addrs();
+    let address = own.mqtt_password.expect("it is on").to_string();
+    assert_eq!(listeners["mqtt-password"], address.as_str());
+    assert_eq!(listeners, serde_json::to_value(own).expect("addresses"));
+}
