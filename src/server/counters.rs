@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 use crate::broker;
 
 use super::Handle;
 
-/// Counters of the whole broker, and sums over what there is in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Counters of the whole broker, and sums over what there is in it. They are written as in `/v1/stats`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
     /// Since its start, by its clock.
+    #[serde(rename = "uptime_s", serialize_with = "whole_seconds")]
     pub uptime: Duration,
     /// Clients that have a connection.
     pub clients_connected: usize,
@@ -48,6 +51,10 @@ pub struct Stats {
     pub messages_dropped: u64,
     /// Messages that somebody did not get because they expired.
     pub messages_expired: u64,
+}
+
+fn whole_seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(time.as_secs())
 }
 
 impl From<broker::Overview> for Stats {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::broker::Overview;
 use crate::budget::Kind;
 use crate::config::Config;
+use crate::server;
 
 use super::super::Api;
 use super::super::error::ApiError;
@@ -16,27 +17,10 @@ use super::super::query::NoParameters;
 
 #[derive(Serialize)]
 pub(in crate::http) struct Stats {
-    uptime_s: u64,
-    clients_connected: usize,
-    sessions: usize,
-    subscriptions: usize,
-    groups: usize,
-    retained: usize,
-    queued: usize,
-    in_flight: usize,
-    group_queued: usize,
-    memory_bytes: usize,
-    /// What of it is held for what.
+    #[serde(flatten)]
+    counters: server::Stats,
+    /// What of the memory is held for what.
     memory_bytes_by_kind: BTreeMap<&'static str, usize>,
-    connections_opened: u64,
-    connections_refused: u64,
-    packets_received: u64,
-    bytes_received: u64,
-    messages_received: u64,
-    messages_sent: u64,
-    bytes_sent: u64,
-    messages_dropped: u64,
-    messages_expired: u64,
     aws: Service,
 }
 
@@ -56,32 +40,13 @@ pub(super) async fn show(State(api): State<Api>, _: NoParameters) -> Result<Json
 
 impl Stats {
     pub(in crate::http) fn new(overview: Overview, config: &Config) -> Self {
-        let stats = overview.stats;
         Self {
-            uptime_s: stats.uptime.as_secs(),
-            clients_connected: stats.clients_connected,
-            sessions: stats.sessions,
-            subscriptions: stats.subscriptions,
-            groups: stats.groups,
-            retained: stats.retained,
-            queued: stats.queued,
-            in_flight: stats.in_flight,
-            group_queued: stats.group_queued,
-            memory_bytes: overview.memory,
+            counters: overview.into(),
             memory_bytes_by_kind: Kind::ALL
                 .iter()
                 .map(|kind| kind.name())
                 .zip(overview.memory_by_kind)
                 .collect(),
-            connections_opened: overview.connections_opened,
-            connections_refused: overview.connections_refused,
-            packets_received: stats.packets_received,
-            bytes_received: stats.bytes_received,
-            messages_received: stats.messages_received,
-            messages_sent: stats.messages_sent,
-            bytes_sent: stats.bytes_sent,
-            messages_dropped: stats.dropped,
-            messages_expired: stats.expired,
             aws: Service {
                 account: config.aws.account.clone(),
                 region: config.aws.region.clone(),
