@@ -6,21 +6,22 @@ import { repeat } from '../vendor/lit-html/directives/repeat.js';
 import { path, query, Resource } from '../api.js';
 import { on, state } from '../store.js';
 import { commands, copyable } from '../parts/commands.js';
-import { failure, name, number, plural, time } from '../parts/text.js';
+import { choice, list } from '../parts/list.js';
+import { name, number, time } from '../parts/text.js';
 
 const LIMIT = 100;
-const STATES = /** @type {[string, string, string | null][]} */ ([
-  ['', 'All', null],
-  ['online', 'Online', 'true'],
-  ['away', 'Away', 'false'],
+const STATES = /** @type {[string, string][]} */ ([
+  ['', 'All'],
+  ['online', 'Online'],
+  ['away', 'Away'],
 ]);
 
 /** @param {() => void} changed @param {any} route */
 export function open(changed, route) {
-  const chosen = () => route.query.get('state') ?? '';
   const all = new Resource(() => {
-    const connected = STATES.find(([key]) => key === chosen())?.[2];
     const { query: asked } = route;
+    const state = asked.get('state');
+    const connected = state && String(state === 'online');
     return `/v1/clients${query({ limit: LIMIT, connected, q: asked.get('q'), after: asked.get('after') })}`;
   }, changed);
   all.refresh();
@@ -40,29 +41,19 @@ export function open(changed, route) {
     update() {
       all.refresh();
     },
-    view() {
-      const q = route.query.get('q') ?? '';
-      const found = all.value?.clients ?? [];
-      return html`<div class="head">
-          <h1>Clients</h1>
-          <p class="count">${all.value ? plural(all.value.total, 'client') : ''}</p>
-          <div class="tabs" role="group" aria-label="State">
-            ${STATES.map(
-              ([key, title]) => html`<button aria-pressed=${chosen() === key} @click=${() => route.set({ state: key, after: '' })}>${title}</button>`,
-            )}
-          </div>
-          <input
-            type="search"
-            aria-label="Filter: part of the client identifier"
-            placeholder="client identifier"
-            .value=${q}
-            @input=${(/** @type {any} */ event) => route.set({ q: event.target.value, after: '' })}
-          />
-        </div>
-        ${all.error ? failure(all.error) : nothing} ${all.loading ? html`<p class="note">Loading …</p>` : nothing}
-        ${all.value && !found.length ? empty(q, chosen()) : nothing} ${found.length ? table(found) : nothing}
-        ${pager(route, all.value?.total ?? 0, found)}`;
-    },
+    view: () =>
+      list(route, all, {
+        title: 'Clients',
+        one: 'client',
+        limit: LIMIT,
+        label: 'Filter: part of the client identifier',
+        placeholder: 'client identifier',
+        choice: choice(route, 'state', 'State', STATES),
+        rows: (value) => value.clients,
+        key: (last) => last.client_id,
+        table,
+        empty: () => empty(route.query.get('q') ?? '', route.query.get('state') ?? ''),
+      }),
   };
 }
 
@@ -104,16 +95,4 @@ function empty(q, chosen) {
     <p>No client is connected, and no session waits for one. This connects the first:</p>
     ${steps.slice(0, -1).flatMap(([, text]) => text.split('\n').slice(0, 1)).map(copyable)}
   </div>`;
-}
-
-/** @param {any} route @param {number} total @param {any[]} found */
-function pager(route, total, found) {
-  const after = route.query.get('after');
-  const more = found.length === LIMIT && total > LIMIT;
-  if (!after && !more) return nothing;
-  return html`<p class="pager">
-    ${after ? html`<a href=${route.href({ after: '' })}>First page</a>` : nothing}
-    ${more ? html`<a href=${route.href({ after: found.at(-1).client_id })}>Next page</a>` : nothing}
-    <span>${plural(found.length, 'client')} of ${number(total)} shown</span>
-  </p>`;
 }

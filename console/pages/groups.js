@@ -1,13 +1,14 @@
 // @ts-check
 // All shared groups.
 
-import { html, nothing } from '../vendor/lit-html/lit-html.js';
+import { html } from '../vendor/lit-html/lit-html.js';
 import { repeat } from '../vendor/lit-html/directives/repeat.js';
 import { path, query, Resource } from '../api.js';
 import { on, state } from '../store.js';
 import { copyable, commands } from '../parts/commands.js';
+import { list } from '../parts/list.js';
 import { mini } from '../parts/ring.js';
-import { failure, group, name, number, plural, rate } from '../parts/text.js';
+import { group, name, number, rate } from '../parts/text.js';
 
 const LIMIT = 50;
 
@@ -50,24 +51,18 @@ export function open(changed, route) {
     update() {
       all.refresh();
     },
-    view() {
-      const q = route.query.get('q') ?? '';
-      const found = all.value?.groups ?? [];
-      return html`<div class="head">
-          <h1>Groups</h1>
-          <p class="count">${all.value ? plural(all.value.total, 'group') : ''}</p>
-          <input
-            type="search"
-            aria-label="Filter: part of the share name or the filter"
-            placeholder="share name or filter"
-            .value=${q}
-            @input=${(/** @type {any} */ event) => route.set({ q: event.target.value, after: '' })}
-          />
-        </div>
-        ${all.error ? failure(all.error) : nothing} ${all.loading ? html`<p class="note">Loading …</p>` : nothing}
-        ${all.value && !found.length ? empty(q) : nothing} ${found.length ? table(found, rates) : nothing}
-        ${pager(route, all.value?.total ?? 0, found)}`;
-    },
+    view: () =>
+      list(route, all, {
+        title: 'Groups',
+        one: 'group',
+        limit: LIMIT,
+        label: 'Filter: part of the share name or the filter',
+        placeholder: 'share name or filter',
+        rows: (value) => value.groups,
+        key: (last) => `$share/${last.share}/${last.filter}`,
+        table: (found) => table(found, rates),
+        empty: () => empty(route.query.get('q') ?? ''),
+      }),
   };
 }
 
@@ -102,17 +97,4 @@ function empty(q) {
     <p>Nobody subscribes to a shared filter. A group is there once somebody subscribes to <code>$share/NAME/FILTER</code>:</p>
     ${steps.flatMap(([, text]) => text.split(/\n(?=mosquitto_sub)/)).map(copyable)}
   </div>`;
-}
-
-/** The way to the next page and back to the first. @param {any} route @param {number} total @param {any[]} found */
-function pager(route, total, found) {
-  const after = route.query.get('after');
-  const last = found.at(-1);
-  const more = found.length === LIMIT && total > LIMIT;
-  if (!after && !more) return nothing;
-  return html`<p class="pager">
-    ${after ? html`<a href=${route.href({ after: '' })}>First page</a>` : nothing}
-    ${more ? html`<a href=${route.href({ after: `$share/${last.share}/${last.filter}` })}>Next page</a>` : nothing}
-    <span>${plural(found.length, 'group')} of ${number(total)} shown</span>
-  </p>`;
 }

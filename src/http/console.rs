@@ -52,7 +52,7 @@ macro_rules! asset {
 static INDEX: Asset = asset!("index.html", HTML);
 
 /// All others, by their path in the folder; `every_file_of_the_console_is_served` compares.
-static ASSETS: [Asset; 22] = [
+static ASSETS: [Asset; 23] = [
     asset!("app.css", STYLE),
     asset!("app.js", SCRIPT),
     asset!("api.js", SCRIPT),
@@ -67,6 +67,7 @@ static ASSETS: [Asset; 22] = [
     asset!("parts/commands.js", SCRIPT),
     asset!("parts/help.js", SCRIPT),
     asset!("parts/keys.js", SCRIPT),
+    asset!("parts/list.js", SCRIPT),
     asset!("parts/ring.js", SCRIPT),
     asset!("parts/spark.js", SCRIPT),
     asset!("parts/strip.js", SCRIPT),

@@ -11,7 +11,7 @@ use crate::trial;
 
 /// Cases that the program reports.
 const CASES: [&str; 9] = [
-    "empty", "group", "clients", "hostile", "keys", "restart", "hidden", "axe", "stop",
+    "axe", "empty", "hidden", "hostile", "keys", "restart", "group", "clients", "stop",
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {

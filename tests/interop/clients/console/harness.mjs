@@ -1,0 +1,89 @@
+// What the cases of the console share: a broker of its own, a page that notes what it must not do, and waits.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import mqtt from 'mqtt';
+
+const [program, folder] = process.argv.slice(2);
+/** Milliseconds within which everything that is waited for has to come. */
+export const WITHIN = 8000;
+
+/** A broker of its own, and where it listens. */
+export async function startBroker(profile = 'standard', ports = {}) {
+  const cwd = mkdtempSync(join(folder, 'broker-'));
+  const own = Object.entries({ mqtt: 0, mqtts: 'off', http: 0, ...ports });
+  const flags = own.flatMap(([name, port]) => [`--${name}-port`, String(port)]);
+  const all = ['--ready', 'json', '--die-with-parent', '--profile', profile, ...flags];
+  const child = spawn(program, all, { cwd, stdio: ['pipe', 'pipe', 'ignore'] });
+  const lines = createInterface(child.stdout);
+  const [line] = await Promise.race([once(lines, 'line'), once(child, 'exit').then(() => [''])]);
+  if (!line) throw new Error(`the broker did not start: ${all.join(' ')}`);
+  const { listeners } = JSON.parse(line);
+  const port = (name) => Number(listeners[name]?.split(':').at(-1));
+  const http = `http://${listeners.http}`;
+  return {
+    http,
+    port,
+    cwd,
+    async stop(signal = 'SIGTERM') {
+      const ended = once(child, 'exit');
+      const began = performance.now();
+      child.kill(signal);
+      await ended;
+      return performance.now() - began;
+    },
+    connect(clientId, options = {}) {
+      const to = { host: '127.0.0.1', port: port('mqtt'), protocolVersion: 5, reconnectPeriod: 0, clientId };
+      return mqtt.connectAsync({ ...to, ...options });
+    },
+    async api(method, path) {
+      const answer = await fetch(http + path, { method });
+      return answer.json();
+    },
+  };
+}
+
+/** A page that notes what it must not do. */
+export async function openPage(context, { mayFail = () => false } = {}) {
+  const page = await context.newPage();
+  page.setDefaultTimeout(WITHIN);
+  const faults = [];
+  page.on('dialog', (dialog) => {
+    faults.push(`a dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  page.on('pageerror', (error) => faults.push(`an error: ${error.message}`));
+  page.on('console', (message) => {
+    const text = `${message.text()} ${message.location().url}`;
+    if (['error', 'warning'].includes(message.type()) && !mayFail(text)) faults.push(`on the console: ${text}`);
+  });
+  page.on('request', (request) => {
+    const { hostname, protocol } = new URL(request.url());
+    if (protocol !== 'data:' && hostname !== '127.0.0.1') faults.push(`a request to ${hostname}`);
+  });
+  return { page, faults };
+}
+
+/** Waits until it is so; says `what` was missed. */
+export async function until(what, isSo) {
+  const end = performance.now() + WITHIN;
+  let last;
+  for (;;) {
+    last = await isSo();
+    if (last === true) return;
+    if (performance.now() > end) throw new Error(`${what}: ${JSON.stringify(last)}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+export const text = (page, selector = 'main') => page.locator(selector).innerText();
+
+/** What is written in the hub of the ring. */
+export const hub = (page) => page.locator('.hub-number').textContent();
+
+export function assert(isSo, what) {
+  if (!isSo) throw new Error(what);
+}
