@@ -135,7 +135,7 @@ impl Access for Authority {
 
     fn is_authorized_by_others(&self, username: Option<&str>, facts: &ConnectionFacts) -> bool {
         let evidence = Evidence {
-            http: facts.upgrade.get().map(Http::from),
+            http: facts.upgrade.get().map(|upgrade| Http::from(&**upgrade)),
             mqtt: Some(Mqtt {
                 username,
                 password: None,

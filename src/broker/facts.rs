@@ -42,7 +42,7 @@ pub(crate) struct ConnectionFacts {
     pub(crate) access_key: OnceLock<Arc<str>>,
     /// What came with the upgrade to WebSocket, where an authorizer may want to see it.
     #[cfg(feature = "aws")]
-    pub(crate) upgrade: OnceLock<Upgrade>,
+    pub(crate) upgrade: OnceLock<Box<Upgrade>>,
     pub(crate) traffic: Traffic,
     /// Client Identifier and version, once it has its session.
     client: OnceLock<(Arc<str>, Version)>,

@@ -155,7 +155,7 @@ impl Connection {
             None => self.holder(),
         };
         self.phase = Phase::Asking(Box::new(accepted));
-        Flow::Ask(Inquiry::Credentials(credentials))
+        Flow::Ask(Inquiry::Credentials(Box::new(credentials)))
     }
 
     /// Refuses a client whom the broker cannot look into now.

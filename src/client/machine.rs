@@ -76,7 +76,7 @@ pub(crate) enum Flow {
 #[derive(Debug)]
 pub(crate) enum Inquiry {
     /// Whether these are right.
-    Credentials(Credentials),
+    Credentials(Box<Credentials>),
     /// The certificate of this connection is to be registered.
     #[cfg(feature = "aws")]
     Enrolment(Arc<ConnectionFacts>),

@@ -142,7 +142,7 @@ fn answer(shared: &Arc<Shared>, source: Source, inquiry: Inquiry) -> Answer {
     let shared = shared.clone();
     match inquiry {
         Inquiry::Credentials(credentials) => {
-            Box::pin(passwords::check(shared, source, credentials))
+            Box::pin(passwords::check(shared, source, *credentials))
         }
         #[cfg(feature = "aws")]
         Inquiry::Enrolment(facts) => Box::pin(enrolments::enrol(shared, source, facts)),

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
-#[cfg(feature = "doors")]
+#[cfg(any(feature = "tls", feature = "websocket"))]
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -228,10 +228,55 @@ fn is_transient(error: &io::Error) -> bool {
 }
 
 fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
-    if let Some(place) = place(shared, &kind, kind.name(), &peer) {
-        // A socket that fails here fails at its first read as well.
-        let _ = stream.set_nodelay(true);
-        shared.tasks.spawn(serve(place, stream, peer, kind));
+    let name = kind.name();
+    let Some(place) = place(shared, &kind, name, &peer) else {
+        return;
+    };
+    // A socket that fails here fails at its first read as well.
+    let _ = stream.set_nodelay(true);
+    let since = shared.engine.clock.now().live;
+    let plain_facts = |stream: &TcpStream| {
+        let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None);
+        let facts = facts.at(stream.local_addr().ok());
+        match kind.wants_password() {
+            true => facts.for_users(),
+            false => facts,
+        }
+    };
+    let tasks = &shared.tasks;
+    match &kind {
+        Kind::Mqtt | Kind::MqttPassword => {
+            let facts = plain_facts(&stream);
+            let (inbound, link) = tcp::split(stream);
+            let place = place.begin_mqtt();
+            tasks.spawn(drive_at(place, inbound, Arc::new(link), facts, since));
+        }
+        #[cfg(feature = "tls")]
+        Kind::Mqtts(config) | Kind::BadTls(_, config) => {
+            let ending = match kind {
+                Kind::BadTls(BadTls::NoCloseNotify, _) => Ending::Cut,
+                _ => Ending::Told,
+            };
+            let opening = open_tls(place, stream, peer, name, config.clone(), ending);
+            tasks.spawn(open_and_drive(Box::pin(opening)));
+        }
+        #[cfg(feature = "websocket")]
+        Kind::Ws | Kind::WsPassword => {
+            let facts = plain_facts(&stream);
+            tasks.spawn(open_and_drive(Box::pin(open_ws(
+                place, stream, facts, since,
+            ))));
+        }
+        #[cfg(all(feature = "websocket", feature = "tls"))]
+        Kind::Wss(config) => {
+            let opening = open_wss(place, stream, peer, name, config.clone());
+            tasks.spawn(open_and_drive(Box::pin(opening)));
+        }
+        #[cfg(feature = "doors")]
+        Kind::Door(door) => {
+            let opening = open_door(place, stream, peer, door.clone());
+            tasks.spawn(open_and_drive(Box::pin(opening)));
+        }
     }
 }
 
@@ -349,95 +394,79 @@ impl Drop for Place {
     }
 }
 
-/// Serves a connection. The future is kept as long as the connection, so what is large in it only
-/// for a while is boxed.
-async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
-    let shared = &place.shared.clone();
-    let name = kind.name();
-    let since = shared.engine.clock.now().live;
-    let local = stream.local_addr().ok();
-    #[cfg(feature = "tls")]
-    let ending = match &kind {
-        Kind::BadTls(BadTls::NoCloseNotify, _) => Ending::Cut,
-        _ => Ending::Told,
-    };
-    let wants_password = kind.wants_password();
-    let plain_facts = || {
-        let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), None).at(local);
-        match wants_password {
-            true => facts.for_users(),
-            false => facts,
-        }
-    };
-    match kind {
-        Kind::Mqtt | Kind::MqttPassword => {
-            let (inbound, link) = tcp::split(stream);
-            let facts = plain_facts();
-            let _place = place.begin_mqtt();
-            drive(shared, inbound, Arc::new(link), facts, since).await;
-        }
-        #[cfg(feature = "tls")]
-        Kind::Mqtts(config) | Kind::BadTls(_, config) => {
-            let handshake = Box::pin(shake_hands(shared, stream, peer, name, config));
-            let Some(stream) = handshake.await else {
-                return;
-            };
-            let access = shared.engine.broker.access();
-            let (inbound, link, tls) = tls_link::take_apart(stream, access, ending);
-            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
-            let _place = place.begin_mqtt();
-            drive(shared, inbound, link, facts, shared.engine.clock.now().live).await;
-        }
-        #[cfg(feature = "websocket")]
-        Kind::Ws | Kind::WsPassword => {
-            let facts = plain_facts();
-            let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
-            let Some((front, stream)) = upgrade.await else {
-                return;
-            };
-            let (inbound, link) = tcp::split(stream);
-            let (inbound, link) = ws::join(front, inbound, Arc::new(link));
-            let facts = facts.over_websocket();
-            let _place = place.begin_mqtt();
-            drive(shared, inbound, link, facts, since).await;
-        }
-        #[cfg(all(feature = "websocket", feature = "tls"))]
-        Kind::Wss(config) => {
-            let handshake = Box::pin(shake_hands(shared, stream, peer, name, config));
-            let Some(stream) = handshake.await else {
-                return;
-            };
-            let since = shared.engine.clock.now().live;
-            let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
-            let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
-            let upgrade = Box::pin(ws::upgrade(shared, stream, &facts));
-            let Some((front, stream)) = upgrade.await else {
-                return;
-            };
-            let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
-            let (inbound, link) = ws::join(front, inbound, link);
-            let facts = facts.over_websocket();
-            let _place = place.begin_mqtt();
-            drive(shared, inbound, link, facts, since).await;
-        }
-        #[cfg(feature = "doors")]
-        Kind::Door(door) => {
-            let entering = Box::pin(enter(place, stream, peer, door));
-            if let Some(driving) = entering.await {
-                driving.await;
-            }
-        }
+/// Drives a connection as long as it lives.
+#[cfg(any(feature = "tls", feature = "websocket"))]
+type Driving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Opens a connection, up to where MQTT begins, and drives it. What opens it is large, and gone by then; the
+/// task keeps what drives it, which is not.
+#[cfg(any(feature = "tls", feature = "websocket"))]
+async fn open_and_drive(opening: Pin<Box<dyn Future<Output = Option<Driving>> + Send>>) {
+    if let Some(driving) = opening.await {
+        driving.await;
     }
 }
 
-/// What drives a connection as long as it lives.
-#[cfg(feature = "doors")]
-type Driving = Pin<Box<dyn Future<Output = ()> + Send>>;
+#[cfg(feature = "tls")]
+async fn open_tls(
+    place: Place,
+    stream: TcpStream,
+    peer: SocketAddr,
+    name: &'static str,
+    config: Arc<rustls::ServerConfig>,
+    ending: Ending,
+) -> Option<Driving> {
+    let shared = place.shared.clone();
+    let local = stream.local_addr().ok();
+    let stream = shake_hands(&shared, stream, peer, name, config).await?;
+    let access = shared.engine.broker.access();
+    let (inbound, link, tls) = tls_link::take_apart(stream, access, ending);
+    let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
+    let since = shared.engine.clock.now().live;
+    let place = place.begin_mqtt();
+    Some(Box::pin(drive_at(place, inbound, link, facts, since)))
+}
 
-/// Lets a connection in through a door, up to where MQTT begins. This future is large; the one that comes of
-/// it is not.
+#[cfg(feature = "websocket")]
+async fn open_ws(
+    place: Place,
+    stream: TcpStream,
+    facts: ConnectionFacts,
+    since: Instant,
+) -> Option<Driving> {
+    let shared = place.shared.clone();
+    let (front, stream) = ws::upgrade(&shared, stream, &facts).await?;
+    let (inbound, link) = tcp::split(stream);
+    let (inbound, link) = ws::join(front, inbound, Arc::new(link));
+    let facts = facts.over_websocket();
+    let place = place.begin_mqtt();
+    Some(Box::pin(drive_at(place, inbound, link, facts, since)))
+}
+
+#[cfg(all(feature = "websocket", feature = "tls"))]
+async fn open_wss(
+    place: Place,
+    stream: TcpStream,
+    peer: SocketAddr,
+    name: &'static str,
+    config: Arc<rustls::ServerConfig>,
+) -> Option<Driving> {
+    let shared = place.shared.clone();
+    let local = stream.local_addr().ok();
+    let stream = shake_hands(&shared, stream, peer, name, config).await?;
+    let since = shared.engine.clock.now().live;
+    let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
+    let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
+    let (front, stream) = ws::upgrade(&shared, stream, &facts).await?;
+    let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
+    let (inbound, link) = ws::join(front, inbound, link);
+    let facts = facts.over_websocket();
+    let place = place.begin_mqtt();
+    Some(Box::pin(drive_at(place, inbound, link, facts, since)))
+}
+
 #[cfg(feature = "doors")]
-async fn enter(
+async fn open_door(
     place: Place,
     stream: TcpStream,
     peer: SocketAddr,
@@ -467,7 +496,8 @@ async fn enter(
     })
 }
 
-/// Drives a connection at its place.
+/// Drives a connection at its place, whose time until CONNECT runs since `since`. The driver is in a box, so
+/// that nothing of it is in the future of another kind.
 fn drive_at<I: Inbound, S: Socket>(
     place: Place,
     inbound: I,
@@ -475,23 +505,12 @@ fn drive_at<I: Inbound, S: Socket>(
     facts: ConnectionFacts,
     since: Instant,
 ) -> impl Future<Output = ()> + Send + use<I, S> {
-    let driving = drive(&place.shared, inbound, socket, facts, since);
+    let driver = Driver::new(place.shared.clone(), inbound, socket, facts, since);
+    let driving = driver.drive();
     async move {
         driving.await;
         drop(place);
     }
-}
-
-/// Drives a connection whose time until CONNECT runs since `since`. The driver is in a box, so that
-/// nothing of it is in the future of every other kind.
-fn drive<I: Inbound, S: Socket>(
-    shared: &Arc<Shared>,
-    inbound: I,
-    socket: Arc<S>,
-    facts: ConnectionFacts,
-    since: Instant,
-) -> impl Future<Output = ()> + Send + use<I, S> {
-    Driver::new(shared.clone(), inbound, socket, facts, since).drive()
 }
 
 #[cfg(feature = "tls")]

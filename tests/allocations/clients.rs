@@ -16,6 +16,11 @@ const PUBREC: u8 = 0x50;
 const PUBREL: u8 = 0x62;
 const PUBCOMP: u8 = 0x70;
 
+/// A connection with a session, which does nothing.
+pub(crate) fn idle(address: SocketAddr) -> TcpStream {
+    connect(address, Version::V5).into_stream()
+}
+
 /// A client that publishes the same messages again and again.
 pub(crate) struct Publisher {
     stream: TcpStream,

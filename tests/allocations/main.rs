@@ -97,7 +97,36 @@ fn main() {
             Trial::test(name, move || check(scenario, qos))
         })
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit();
+    let idle = Trial::test("an_idle_connection_holds_little", idle);
+    libtest_mimic::run(&arguments, trials.chain([idle]).collect()).exit();
+}
+
+/// Bytes that a connection over TCP asks the allocator for while it does nothing, with its session, its task and
+/// its place in all tables.
+const IDLE: usize = 3_500;
+
+/// What is only needed while a connection begins or ends is not kept for as long as it lives.
+fn idle() -> Result<(), Failed> {
+    const CONNECTIONS: usize = 128;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let server = runtime.block_on(Server::start(config()))?;
+    let address = server.addrs().mqtt.ok_or("no listener")?;
+    let mut connections = Vec::with_capacity(2 * CONNECTIONS);
+    let mut connect = || connections.extend((0..CONNECTIONS).map(|_| clients::idle(address)));
+    connect();
+    let region = Region::new(ALLOCATOR);
+    connect();
+    let change = region.change();
+    let each = (change.bytes_allocated - change.bytes_deallocated) / CONNECTIONS;
+    runtime.block_on(server.stop());
+    if each > IDLE {
+        return Err(format!("an idle connection holds {each} bytes").into());
+    }
+    println!("an idle connection holds {each} bytes");
+    Ok(())
 }
 
 fn check(scenario: Scenario, qos: u8) -> Result<(), Failed> {

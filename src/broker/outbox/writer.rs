@@ -286,8 +286,9 @@ pub(crate) struct Retired<B, W> {
     pub(crate) words: W,
 }
 
-/// Holds what a connection leaves until its owner takes it.
-pub(crate) struct Mailbox<B, W>(Mutex<Option<Retired<B, W>>>);
+/// Holds what a connection leaves until its owner takes it. It is boxed, because nothing is in there as long as
+/// the connection lives.
+pub(crate) struct Mailbox<B, W>(Mutex<Option<Box<Retired<B, W>>>>);
 
 impl<B: Bytes, W> Default for Mailbox<B, W> {
     fn default() -> Self {
@@ -300,7 +301,7 @@ impl<B: Bytes, W> Mailbox<B, W> {
     /// taken from, because a report that came in between would find neither; the owner is woken
     /// afterwards.
     pub(crate) fn retire(&self, writer: Writer<B>, words: W) {
-        *self.0.lock() = Some(Retired { writer, words });
+        *self.0.lock() = Some(Box::new(Retired { writer, words }));
     }
 
     /// A write that was under way when the connection retired has ended.
@@ -312,9 +313,9 @@ impl<B: Bytes, W> Mailbox<B, W> {
 
     /// What is left, once nobody else writes any more.
     pub(crate) fn take(&self) -> Option<Retired<B, W>> {
-        self.0
-            .lock()
-            .take_if(|retired| !retired.writer.is_writing())
+        let mut retired = self.0.lock();
+        let taken = retired.take_if(|retired| !retired.writer.is_writing());
+        taken.map(|retired| *retired)
     }
 
     /// Whether the session has left this connection.
@@ -324,7 +325,7 @@ impl<B: Bytes, W> Mailbox<B, W> {
 
     /// Looks at what is left.
     pub(crate) fn peek<R>(&self, look: impl FnOnce(&Retired<B, W>) -> R) -> Option<R> {
-        self.0.lock().as_ref().map(look)
+        self.0.lock().as_deref().map(look)
     }
 }
 

@@ -272,7 +272,7 @@ fn keep<B>(broker: &Broker, request: &Request<B>, facts: &ConnectionFacts) {
     if let Ok(upgrade) = Upgrade::new(headers, query, broker.charge(Kind::Connections))
         && access.looks_at(&upgrade)
     {
-        facts.upgrade.get_or_init(|| upgrade);
+        facts.upgrade.get_or_init(|| Box::new(upgrade));
     }
 }
 
