@@ -55,11 +55,12 @@ fn worker_runtime() -> tokio::runtime::Builder {
 
 /// Reads the filter of log messages.
 pub(crate) fn log_filter(program: &Program) -> Result<EnvFilter, Failure> {
-    let Some((filter, origin)) = &program.log else {
-        return Ok(EnvFilter::new("info"));
-    };
-    log::parse_filter(filter)
-        .map_err(|error| Failure::misused(format!("{origin}: `{filter}` is no filter: {error}")))
+    let said = program.log.as_ref();
+    let filter = said.map_or("info", |(filter, _)| filter);
+    log::parse_filter(filter).map_err(|error| {
+        let origin = said.map_or_else(String::new, |(_, origin)| format!("{origin}: "));
+        Failure::misused(format!("{origin}`{filter}` is no filter: {error}"))
+    })
 }
 
 async fn serve(config: Config, program: &Program, workers: &Handle) -> Result<(), Failure> {
@@ -181,6 +182,12 @@ fn hint_on_privilege(error: &StartError) -> Option<String> {
 fn start_logging(program: &Program) -> Result<Log, Failure> {
     let log = Log::install(log_filter(program)?, program.log_format)
         .map_err(|error| Failure::refused(format!("cannot start a thread: {error}")))?;
+    if program.log.is_none() && std::env::var_os("RUST_LOG").is_some_and(|said| !said.is_empty()) {
+        // Set for a program that is being tested, it would silence the broker.
+        tracing::info!(
+            "RUST_LOG is not looked at: --log, ROUNDEL_LOG or the key log says what is logged"
+        );
+    }
     // A panic is a line like any other, unless somebody looks for its backtrace.
     if std::env::var_os("RUST_BACKTRACE").is_none() {
         std::panic::set_hook(Box::new(|panic| {

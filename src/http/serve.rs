@@ -168,7 +168,11 @@ impl Connection {
                 }
             }
             Err(error) => {
-                tracing::debug!(listener, %peer, "connection ended: {error}");
+                let listeners = &self.engine.broker.config().listeners;
+                match self.activity.spoken().and_then(|it| it.at_http(listeners)) {
+                    Some(words) => tracing::info!(listener, %peer, "refused: {words}"),
+                    None => tracing::debug!(listener, %peer, "connection ended: {error}"),
+                }
                 Ended::Closed
             }
         }

@@ -34,8 +34,8 @@ use super::socket::{Inbound, Socket};
 use super::tls;
 #[cfg(feature = "tls")]
 use super::tls::{
-    in_plain_words,
-    watched::{self, Seen, Watched},
+    refusal::why_none,
+    watched::{self, Came, Seen, Watched},
 };
 #[cfg(feature = "tls")]
 use super::tls_link::{self, Ending, NoHandshake};
@@ -507,33 +507,27 @@ async fn shake_hands(
     let clock = &shared.engine.clock;
     let seen = Seen::begin(shared.engine.broker.tap());
     let source = peer.ip().into();
-    let made =
-        tls_link::shake_hands(stream, seen.as_ref(), config, gate, source, limit, clock).await;
+    let made = tls_link::shake_hands(stream, &seen, config, gate, source, limit, clock).await;
     let refusal = match made {
         Ok(stream) => return Some(stream),
         Err(refusal) => refusal,
     };
     shared.engine.broker.count_refused();
-    let seen = seen.as_deref();
-    let instead = watched::sent_instead(seen);
+    let came = watched::came(&seen);
     let (cause, alert, text) = match refusal {
         NoHandshake::Failed(error) => {
-            let (cause, alert) = watched::cause_of(&error, seen);
-            let error = in_plain_words(error);
-            tracing::info!(%peer, listener, "TLS handshake failed: {error}");
-            let text = match instead.filter(|_| cause == HandshakeCause::NotTls) {
-                Some(instead) => format!("the client sends {instead}"),
-                None => error.to_string(),
-            };
+            let (cause, alert) = watched::cause_of(&error, &seen);
+            let text = why_none(&error, came, listener, shared.engine.broker.config());
+            tracing::info!(%peer, listener, "TLS handshake failed: {text}");
             (cause, alert, text)
         }
         NoHandshake::Slow => {
-            let text = format!("TLS handshake took longer than {limit:?}");
-            tracing::info!(%peer, listener, "{text}");
-            let text = match instead {
-                Some(instead) => format!("{text}; the client has sent {instead}"),
-                None => text,
+            let text = match came {
+                Came::Nothing => "; the client has sent nothing",
+                _ => "",
             };
+            let text = format!("TLS handshake took longer than {limit:?}{text}");
+            tracing::info!(%peer, listener, "{text}");
             (HandshakeCause::Timeout, None, text)
         }
         NoHandshake::Crowded => {
@@ -545,7 +539,7 @@ async fn shake_hands(
         }
     };
     let what = || {
-        let (info, failure) = watched::failure(seen, cause, alert);
+        let (info, failure) = watched::failure(&seen, cause, alert);
         Happened {
             name: "handshake_failed",
             text,
