@@ -30,10 +30,9 @@ use super::doors::{self, Door, Opened};
 use super::driver::Driver;
 use super::seldom::Seldom;
 use super::socket::{Inbound, Socket};
-#[cfg(all(feature = "websocket", feature = "tls"))]
-use super::tls;
 #[cfg(feature = "tls")]
 use super::tls::{
+    self,
     refusal::why_none,
     watched::{self, Came, Seen, Watched},
 };
@@ -76,17 +75,17 @@ pub(crate) enum Kind {
     /// The same, for users with passwords.
     MqttPassword,
     #[cfg(feature = "tls")]
-    Mqtts(Arc<rustls::ServerConfig>),
+    Mqtts(Arc<tls::Current>),
     /// The same with something wrong about it.
     #[cfg(feature = "tls")]
-    BadTls(BadTls, Arc<rustls::ServerConfig>),
+    BadTls(BadTls, Arc<tls::Current>),
     #[cfg(feature = "websocket")]
     Ws,
     /// The same, for users with passwords.
     #[cfg(feature = "websocket")]
     WsPassword,
     #[cfg(all(feature = "websocket", feature = "tls"))]
-    Wss(Arc<rustls::ServerConfig>),
+    Wss(Arc<tls::Current>),
     /// Several of these, and HTTP.
     #[cfg(feature = "doors")]
     Door(Arc<Door>),
@@ -378,7 +377,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
         }
         #[cfg(feature = "tls")]
         Kind::Mqtts(config) | Kind::BadTls(_, config) => {
-            let handshake = Box::pin(shake_hands(shared, stream, peer, name, config));
+            let handshake = Box::pin(shake_hands(shared, stream, peer, name, config.get()));
             let Some(stream) = handshake.await else {
                 return;
             };
@@ -403,7 +402,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
         }
         #[cfg(all(feature = "websocket", feature = "tls"))]
         Kind::Wss(config) => {
-            let handshake = Box::pin(shake_hands(shared, stream, peer, name, config));
+            let handshake = Box::pin(shake_hands(shared, stream, peer, name, config.get()));
             let Some(stream) = handshake.await else {
                 return;
             };
@@ -445,7 +444,7 @@ async fn enter(
 ) -> Option<Driving> {
     let shared = place.shared.clone();
     let local = stream.local_addr().ok();
-    let stream = shake_hands(&shared, stream, peer, door.name, door.tls.clone()).await?;
+    let stream = shake_hands(&shared, stream, peer, door.name, door.tls.get()).await?;
     let since = shared.engine.clock.now().live;
     let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
     let facts = ConnectionFacts::new(door.name, PeerAddr::Ip(peer), Some(tls)).at(local);

@@ -17,6 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rustls::ProtocolVersion;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -67,7 +68,7 @@ pub enum TlsError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The file for the secrets of connections cannot be made or appended to.
-    #[error("--keylog: cannot write to `{}`", path.display())]
+    #[error("cannot write the key log `{}`", path.display())]
     KeyLog {
         /// The file.
         path: PathBuf,
@@ -95,6 +96,24 @@ pub(crate) struct Certificates {
     faulty: BTreeMap<BadTls, Named>,
     /// What gets the secrets of all connections.
     key_log: Arc<dyn KeyLog>,
+}
+
+/// The TLS of a listener as it is now: handshakes that begin have it, and connections keep what they began with.
+pub(crate) struct Current(RwLock<Arc<ServerConfig>>);
+
+impl Current {
+    pub(crate) fn new(config: Arc<ServerConfig>) -> Arc<Self> {
+        Arc::new(Self(RwLock::new(config)))
+    }
+
+    pub(crate) fn get(&self) -> Arc<ServerConfig> {
+        self.0.read().clone()
+    }
+
+    /// Takes over what another has.
+    pub(crate) fn take_over(&self, other: &Self) {
+        *self.0.write() = other.get();
+    }
 }
 
 /// What a listener asks of its clients.
