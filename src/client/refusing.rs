@@ -195,6 +195,7 @@ impl Connection {
             listener = self.facts.listener,
             protocol = active.version.level(),
             by = cause.initiator().name(),
+            rule = cause.rule(),
             reason = %cause,
             "disconnected"
         );
