@@ -281,7 +281,7 @@ mod tests {
                     .map(|(at, found)| &answers[at + found.len()..][..3])
                     .collect();
                 assert_eq!(statuses, ["200", "200", "404"], "{answers}");
-                assert!(answers.ends_with(r#"{"error":"no path '/nothing'"}"#));
+                assert!(answers.contains(r#"{"error":"no path '/nothing': "#));
             }
         }
     }
