@@ -6,7 +6,8 @@
 //!
 //! A message is charged once, in its allocation, however many queues it lies in. Holders whose size
 //! changes with every packet account in steps of [`STEP`]. So that the shared counters are not written
-//! for each message, a thread holds back up to [`HELD_BACK`] bytes of changes per kind. What is not
+//! for each message, a thread holds back up to [`HELD_BACK`] bytes of changes per kind, which only who wants to
+//! know exactly adds up ([`Budget::held_by`]). What is not
 //! charged at all is bounded by a constant per connection; `docs/architecture.md` lists both.
 
 use std::cell::RefCell;
@@ -108,11 +109,23 @@ thread_local! {
     static LOCAL: RefCell<Local> = const { RefCell::new(Local::new()) };
 }
 
-/// What a thread has changed and not yet written to the shared counters.
+/// What a thread has changed and not yet written to the shared counters, and of which account that is.
 struct Local {
-    account: Option<&'static Account>,
-    kinds: [isize; Kind::ALL.len()],
+    of: Option<(&'static Account, &'static HeldBack)>,
 }
+
+/// What one thread holds back: it alone writes it, and others may read it.
+#[derive(Default)]
+struct HeldBack {
+    /// Where the account is that it is of; 0 is none.
+    account: AtomicUsize,
+    kinds: [AtomicIsize; Kind::ALL.len()],
+}
+
+/// One for each thread that ever had to do with a budget, and those of threads that have ended, for others to take.
+/// None is ever freed, so there are as many as there were threads at once.
+static HELD_BACK_BY: Mutex<(Vec<&'static HeldBack>, Vec<&'static HeldBack>)> =
+    Mutex::new((Vec::new(), Vec::new()));
 
 impl Owned {
     /// A budget of `limit` bytes.
@@ -152,36 +165,45 @@ impl Drop for Owned {
 
 impl Local {
     const fn new() -> Self {
-        Self {
-            account: None,
-            kinds: [0; Kind::ALL.len()],
-        }
+        Self { of: None }
     }
 
     #[inline]
     fn change(&mut self, account: &'static Account, kind: Kind, by: isize) {
-        if !self
-            .account
-            .is_some_and(|known| std::ptr::eq(known, account))
-        {
-            self.settle();
-            self.account = Some(account);
+        let held = match self.of {
+            Some((known, held)) if std::ptr::eq(known, account) => held,
+            _ => self.begin(account),
+        };
+        // Nobody else writes it.
+        let place = &held.kinds[kind as usize];
+        let sum = place.load(Ordering::Relaxed) + by;
+        if sum.unsigned_abs() < HELD_BACK.unsigned_abs() {
+            place.store(sum, Ordering::Relaxed);
+        } else {
+            place.store(0, Ordering::Relaxed);
+            account.change(kind, sum);
         }
-        let held = &mut self.kinds[kind as usize];
-        *held += by;
-        if held.unsigned_abs() >= HELD_BACK.unsigned_abs() {
-            account.change(kind, std::mem::take(held));
-        }
+    }
+
+    /// Has what is held back be of another account from now on.
+    #[cold]
+    fn begin(&mut self, account: &'static Account) -> &'static HeldBack {
+        self.settle();
+        let held = self.of.take().map(|(_, held)| held);
+        let held = held.unwrap_or_else(HeldBack::take);
+        held.account.store(account.address(), Ordering::Relaxed);
+        self.of = Some((account, held));
+        held
     }
 
     /// Writes everything that is held back.
     #[cold]
     fn settle(&mut self) {
-        if let Some(account) = self.account.take() {
+        if let Some((account, held)) = self.of {
             for kind in Kind::ALL {
-                let held = std::mem::take(&mut self.kinds[kind as usize]);
-                if held != 0 {
-                    account.change(kind, held);
+                let sum = held.kinds[kind as usize].swap(0, Ordering::Relaxed);
+                if sum != 0 {
+                    account.change(kind, sum);
                 }
             }
         }
@@ -189,9 +211,11 @@ impl Local {
 
     /// What is held back for one kind, and in all.
     fn of(&self, account: &'static Account, kind: Kind) -> (isize, isize) {
-        match self.account {
-            Some(known) if std::ptr::eq(known, account) => {
-                (self.kinds[kind as usize], self.kinds.iter().sum())
+        match self.of {
+            Some((known, held)) if std::ptr::eq(known, account) => {
+                let kinds = held.kinds.iter();
+                let all = kinds.map(|kind| kind.load(Ordering::Relaxed)).sum();
+                (held.kinds[kind as usize].load(Ordering::Relaxed), all)
             }
             _ => (0, 0),
         }
@@ -201,10 +225,31 @@ impl Local {
 impl Drop for Local {
     fn drop(&mut self) {
         self.settle();
+        if let Some((_, held)) = self.of.take() {
+            held.account.store(0, Ordering::Relaxed);
+            HELD_BACK_BY.lock().1.push(held);
+        }
+    }
+}
+
+impl HeldBack {
+    /// One that no thread has.
+    fn take() -> &'static Self {
+        let (all, free) = &mut *HELD_BACK_BY.lock();
+        free.pop().unwrap_or_else(|| {
+            let new: &'static Self = Box::leak(Box::default());
+            all.push(new);
+            new
+        })
     }
 }
 
 impl Account {
+    /// What tells it from others.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     fn change(&self, kind: Kind, by: isize) {
         self.kinds[kind as usize].fetch_add(by, Ordering::Relaxed);
         self.total.fetch_add(by, Ordering::AcqRel);
@@ -296,6 +341,21 @@ impl Budget {
         if held_back.is_err() {
             self.0.change(kind, by);
         }
+    }
+
+    /// Bytes of one kind that are held, those included that other threads have not written down yet. All threads are
+    /// looked at, while they go on, so it is for those who want to show it.
+    pub(crate) fn held_by(&self, kind: Kind) -> usize {
+        let address = self.0.address();
+        let of_threads: isize = HELD_BACK_BY
+            .lock()
+            .0
+            .iter()
+            .filter(|held| held.account.load(Ordering::Relaxed) == address)
+            .map(|held| held.kinds[kind as usize].load(Ordering::Relaxed))
+            .sum();
+        let written = self.0.kinds[kind as usize].load(Ordering::Relaxed);
+        (written + of_threads).max(0).cast_unsigned()
     }
 
     /// Bytes of one kind that are held.
@@ -455,6 +515,33 @@ mod tests {
         charge.settle(STEP);
         drop(charge);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_threads_have_not_written_down_is_added_up_for_who_asks() {
+        let budget = Owned::new(LIMIT);
+        let shared = *budget;
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let (go, goes) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            shared.charge(Kind::Sessions, 100);
+            ready.send(()).unwrap();
+            goes.recv().unwrap();
+            shared.discharge(Kind::Sessions, 40);
+        });
+        is_ready.recv().unwrap();
+        budget.charge(Kind::Sessions, 7);
+        assert_eq!(budget.used_by(Kind::Sessions), 7, "as this thread sees it");
+        assert_eq!(budget.held_by(Kind::Sessions), 107);
+        assert_eq!(budget.held_by(Kind::Queues), 0);
+        go.send(()).unwrap();
+        thread.join().unwrap();
+        assert_eq!(budget.held_by(Kind::Sessions), 67);
+        // Of another broker.
+        let other = Owned::new(LIMIT);
+        assert_eq!(other.held_by(Kind::Sessions), 0);
+        budget.discharge(Kind::Sessions, 67);
+        assert_eq!(budget.held_by(Kind::Sessions), 0);
     }
 
     #[test]

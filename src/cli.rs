@@ -5,14 +5,17 @@
 
 #[cfg(feature = "tls")]
 mod cert;
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "http"))]
 mod client;
 #[cfg(feature = "aws")]
 mod env;
 #[cfg(feature = "aws")]
 mod explain;
 mod failure;
+#[cfg(feature = "http")]
+mod health;
 mod log;
+mod manual;
 #[cfg(feature = "tls")]
 mod passwd;
 #[cfg(feature = "aws")]
@@ -20,6 +23,7 @@ mod policy;
 mod ready;
 #[cfg(feature = "aws")]
 mod registry;
+mod reload;
 mod serve;
 #[cfg(feature = "tls")]
 mod trust;
@@ -32,14 +36,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use roundel::config::Sources;
 
 use self::failure::Failure;
 
 /// MQTT 5 and 3.1.1 broker for local use: a stand-in for AWS IoT Core.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, after_help = AFTER_HELP)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = manual::help())]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -47,15 +52,10 @@ struct Cli {
     serve: ServeArgs,
 }
 
-const AFTER_HELP: &str = "\
-Every flag of serve is also an environment variable (ROUNDEL_MQTTS_PORT) and a key of the file
-(mqtts_port). Flags win over variables, and variables over the file. Other variables that start with
-ROUNDEL_ are errors, but for ROUNDEL_BIN, ROUNDEL_BINARY and ROUNDEL_TEST_..., which are left to test programs.";
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the broker; what happens without a command, too
-    #[command(after_help = AFTER_HELP)]
+    #[command(after_help = manual::help())]
     Serve(Box<ServeArgs>),
     /// Issues client certificates and registers them: NAME.certificate.pem and NAME.private.key
     #[cfg(feature = "tls")]
@@ -87,6 +87,13 @@ enum Command {
     #[cfg(feature = "aws")]
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
+    /// Asks a broker whether it is ready: status 0 if so, 1 if not
+    #[cfg(feature = "http")]
+    Health(health::HealthArgs),
+    /// Prints a script with which a shell completes this command line
+    Completions(manual::CompletionsArgs),
+    /// Prints the manual page: roundel man | man -l -
+    Man,
 }
 
 #[derive(Debug, Args)]
@@ -168,6 +175,9 @@ struct ServeArgs {
     /// A document of things, certificates and policies to apply at the start
     #[arg(long, value_name = "FILE")]
     fleet: Option<String>,
+    /// Any key of the configuration file, such as limits.in_flight=20: a TOML value, or a word; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// How a shared group chooses: round-robin or random [default: round-robin]
     #[arg(long, value_name = "STRATEGY")]
     share_strategy: Option<String>,
@@ -219,6 +229,10 @@ pub(crate) fn run() -> ExitCode {
         Command::Policy(command) => policy::run(&command),
         #[cfg(feature = "aws")]
         Command::Registry(command) => registry::run(&command).map(done),
+        #[cfg(feature = "http")]
+        Command::Health(args) => health::run(&args).map(done),
+        Command::Completions(args) => manual::print_completions(&args, Cli::command()).map(done),
+        Command::Man => manual::print_page(Cli::command()).map(done),
     };
     match result {
         Ok(status) => status,
@@ -227,15 +241,20 @@ pub(crate) fn run() -> ExitCode {
 }
 
 impl ServeArgs {
+    /// The configuration file.
+    fn file(&self) -> Option<PathBuf> {
+        let said = self.config.clone();
+        said.or_else(|| path_variable("ROUNDEL_CONFIG"))
+    }
+
     /// Everything that was said: by the file, the environment and these flags.
     fn sources(&self) -> Result<Sources, Failure> {
         let mut sources = environment()?;
-        if let Some(file) = self
-            .config
-            .clone()
-            .or_else(|| path_variable("ROUNDEL_CONFIG"))
-        {
+        if let Some(file) = self.file() {
             sources = sources.file(file);
+        }
+        for pair in &self.set {
+            sources = sources.set(pair);
         }
         let joined = |values: &[String]| (!values.is_empty()).then(|| values.join(","));
         let (san, bad_tls) = (joined(&self.san), joined(&self.bad_tls));
@@ -314,13 +333,30 @@ fn check_config(file: PathBuf) -> Result<(), Failure> {
     ))
 }
 
-/// What the parser complains about, without the page of usage below it.
+/// What the parser complains about, with where the page of usage is instead of that page.
 fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    let complaint = text.split("\n\nUsage:").next().unwrap_or_default();
+    let (complaint, usage) = text.split_once("\n\nUsage:").unwrap_or((&text, ""));
+    let (complaint, _) = complaint
+        .split_once("\n\nFor more information")
+        .unwrap_or((complaint, ""));
     let words = complaint.trim_start_matches("error: ").split("\n\n");
     let words = words.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
-    words.collect::<Vec<_>>().join("; ")
+    let words = match error.kind() {
+        // What the parser has then is the page of the command, without a complaint.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing".to_owned(),
+        _ => words.collect::<Vec<_>>().join("; "),
+    };
+    // The command with those before it; what follows are its arguments.
+    let command = usage
+        .split_whitespace()
+        .take_while(|word| word.starts_with(|c: char| c.is_ascii_alphanumeric()));
+    let command: Vec<&str> = command.collect();
+    let command = match command.is_empty() {
+        true => "roundel".to_owned(),
+        false => command.join(" "),
+    };
+    format!("{words} ({command} --help says what there is)")
 }
 
 /// Writes to standard output at once.
@@ -367,8 +403,6 @@ fn shell_word(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -32,6 +32,8 @@ use crate::broker::{Broker, Randomness};
 use crate::config::ClientCert;
 use crate::config::{BadTls, Config};
 use crate::engine::{Engine, timekeeper};
+#[cfg(feature = "tls")]
+use crate::net::tls::Current;
 #[cfg(unix)]
 use crate::net::unix;
 use crate::net::{Notices, Passwords, Shared, Tasks, listener};
@@ -116,7 +118,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The Unix socket cannot be had.
-    #[error("cannot listen at `{}` (--unix-socket): {source}", path.display())]
+    #[error("cannot listen at the Unix socket `{}`: {source}", path.display())]
     UnixSocket {
         /// What was asked for.
         path: PathBuf,
@@ -137,11 +139,11 @@ pub enum StartError {
     Certificates(#[from] crate::CertError),
     /// The registry cannot be read.
     #[cfg(feature = "aws")]
-    #[error("--registry: {0}")]
+    #[error("the registry: {0}")]
     Registry(#[from] crate::aws::registry::StoreError),
     /// The fleet document cannot be applied.
     #[cfg(feature = "aws")]
-    #[error("--fleet: {0}")]
+    #[error("the fleet document: {0}")]
     Fleet(#[from] crate::aws::registry::fleet::FileError),
     /// TLS cannot be set up with them.
     #[cfg(feature = "tls")]
@@ -149,7 +151,7 @@ pub enum StartError {
     Tls(#[from] crate::TlsError),
     /// The certificate of a listener with a fault cannot be made.
     #[cfg(feature = "tls")]
-    #[error("--bad-tls {}: {source}", kind.name())]
+    #[error("cannot make the certificate of {}: {source}", kind.listener())]
     BadTls {
         /// The fault.
         kind: BadTls,
@@ -201,18 +203,7 @@ impl Server {
         let mut listeners = bind_all(&config)?;
         #[cfg(feature = "tls")]
         let tls = match listeners.need_tls() {
-            true => {
-                let mut tls = config.tls.clone();
-                // Clients that are told this name find it in the certificate.
-                tls.san.push(config.endpoint_name.clone());
-                let bad: Vec<_> = config.listeners.bad_tls.keys().copied().collect();
-                // Keys are made, and another process that makes them is waited for.
-                let prepared = tokio::task::spawn_blocking(move || certificates(&tls, &bad));
-                let prepared = prepared
-                    .await
-                    .unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))?;
-                Some(prepared)
-            }
+            true => Some(read_certificates(&config).await?),
             false => None,
         };
         let addrs = listeners.addrs();
@@ -237,18 +228,14 @@ impl Server {
         #[cfg(feature = "tls")]
         let tls = match tls {
             Some((certificates, trust)) => {
-                let mut certificates = certificates.under(&config.aws);
-                if let Some(file) = &config.tls.keylog {
-                    certificates = certificates.with_key_log(file)?;
-                }
-                #[cfg(feature = "aws")]
-                let certificates = match &registry {
-                    Some(registry) => certificates.with_registry(registry)?,
-                    None => certificates,
-                };
-                let client_cert = config.tls.client_cert;
-                let bad = config.listeners.bad_tls.keys();
-                Some(prepare_tls(&certificates, trust, client_cert, bad)?)
+                let prepared = prepare(
+                    certificates,
+                    trust,
+                    &config,
+                    #[cfg(feature = "aws")]
+                    registry.as_ref(),
+                )?;
+                Some(Arc::new(prepared))
             }
             None => None,
         };
@@ -274,7 +261,7 @@ impl Server {
             #[cfg(feature = "aws")]
             authority,
             #[cfg(feature = "tls")]
-            tls.as_ref().map(|tls| tls.trust.clone()),
+            tls.clone(),
         );
         #[cfg(feature = "http")]
         let http = listeners.need_http().then(|| {
@@ -299,7 +286,7 @@ impl Server {
         listeners.serve(
             &shared,
             #[cfg(feature = "tls")]
-            tls.as_ref(),
+            tls.as_deref(),
             #[cfg(feature = "doors")]
             http.as_ref(),
         );
@@ -419,14 +406,14 @@ fn handshake_steps() -> usize {
 /// What the TLS listeners work with, each with a configuration of its own.
 #[cfg(feature = "tls")]
 struct Prepared {
-    mqtts: Arc<rustls::ServerConfig>,
+    mqtts: Arc<Current>,
     #[cfg(feature = "websocket")]
-    wss: Arc<rustls::ServerConfig>,
+    wss: Arc<Current>,
     #[cfg(feature = "doors")]
-    alpn: Arc<rustls::ServerConfig>,
+    alpn: Arc<Current>,
     #[cfg(feature = "doors")]
-    https: Arc<rustls::ServerConfig>,
-    bad: BTreeMap<BadTls, Arc<rustls::ServerConfig>>,
+    https: Arc<Current>,
+    bad: BTreeMap<BadTls, Arc<Current>>,
     trust: handle::Trust,
 }
 
@@ -437,28 +424,51 @@ fn prepare_tls<'a>(
     client_cert: ClientCert,
     bad: impl Iterator<Item = &'a BadTls>,
 ) -> Result<Prepared, StartError> {
-    let bad = bad.map(|kind| Ok((*kind, certificates.bad_config(*kind, client_cert)?)));
+    let bad = bad.map(|kind| {
+        let config = certificates.bad_config(*kind, client_cert)?;
+        Ok((*kind, Current::new(config)))
+    });
+    let config = |terms| certificates.config(terms).map(Current::new);
     let terms = crate::net::tls::Terms {
         client_cert,
         alpn: &[],
     };
     Ok(Prepared {
-        mqtts: certificates.config(terms)?,
+        mqtts: config(terms)?,
         #[cfg(feature = "websocket")]
-        wss: certificates.config(terms)?,
+        wss: config(terms)?,
         #[cfg(feature = "doors")]
-        alpn: certificates.config(crate::net::tls::Terms {
+        alpn: config(crate::net::tls::Terms {
             client_cert: ClientCert::Optional,
             alpn: &crate::net::doors::ALPN,
         })?,
         #[cfg(feature = "doors")]
-        https: certificates.config(crate::net::tls::Terms {
+        https: config(crate::net::tls::Terms {
             client_cert: ClientCert::Required,
             alpn: &[],
         })?,
         bad: bad.collect::<Result<_, StartError>>()?,
         trust,
     })
+}
+
+#[cfg(feature = "tls")]
+impl Prepared {
+    /// Has every listener go on with the certificates of another, which was prepared for the same ones.
+    fn take_over(&self, other: &Self) {
+        self.mqtts.take_over(&other.mqtts);
+        #[cfg(feature = "websocket")]
+        self.wss.take_over(&other.wss);
+        #[cfg(feature = "doors")]
+        self.alpn.take_over(&other.alpn);
+        #[cfg(feature = "doors")]
+        self.https.take_over(&other.https);
+        for (kind, config) in &self.bad {
+            if let Some(other) = other.bad.get(kind) {
+                config.take_over(other);
+            }
+        }
+    }
 }
 
 #[cfg(feature = "doors")]
@@ -482,6 +492,44 @@ impl Prepared {
             web: http.device_door.clone(),
         }))
     }
+}
+
+/// Sets up every listener of TLS with these certificates.
+#[cfg(feature = "tls")]
+fn prepare(
+    certificates: crate::net::tls::Certificates,
+    trust: handle::Trust,
+    config: &Config,
+    #[cfg(feature = "aws")] registry: Option<&Arc<crate::aws::registry::Registry>>,
+) -> Result<Prepared, StartError> {
+    let mut certificates = certificates.under(&config.aws);
+    if let Some(file) = &config.tls.keylog {
+        certificates = certificates.with_key_log(file)?;
+    }
+    #[cfg(feature = "aws")]
+    let certificates = match registry {
+        Some(registry) => certificates.with_registry(registry)?,
+        None => certificates,
+    };
+    let client_cert = config.tls.client_cert;
+    let bad = config.listeners.bad_tls.keys();
+    prepare_tls(&certificates, trust, client_cert, bad)
+}
+
+/// Makes the certificates of a configuration, or reads them.
+#[cfg(feature = "tls")]
+async fn read_certificates(
+    config: &Config,
+) -> Result<(crate::net::tls::Certificates, handle::Trust), StartError> {
+    let mut tls = config.tls.clone();
+    // Clients that are told this name find it in the certificate.
+    tls.san.push(config.endpoint_name.clone());
+    let bad: Vec<_> = config.listeners.bad_tls.keys().copied().collect();
+    // Keys are made, and another process that makes them is waited for.
+    let prepared = tokio::task::spawn_blocking(move || certificates(&tls, &bad));
+    prepared
+        .await
+        .unwrap_or_else(|broken| std::panic::resume_unwind(broken.into_panic()))
 }
 
 /// Makes the certificates, or reads them, and makes those that have a fault.

@@ -14,6 +14,14 @@ pub(crate) fn is_local(authority: &str, allowed: &[String]) -> bool {
             .any(|allowed| allowed.eq_ignore_ascii_case(host))
 }
 
+/// Whether a request may be for `authority`: the same, or what Docker calls this machine inside of containers. A page
+/// cannot have that name: nobody can register one below `internal`.
+#[cfg(any(feature = "http", test))]
+pub(crate) fn is_local_host(authority: &str, allowed: &[String]) -> bool {
+    is_local(authority, allowed)
+        || host_of(authority).is_some_and(|host| host.eq_ignore_ascii_case("host.docker.internal"))
+}
+
 /// Whether a page of this `origin` is of this machine, whatever its port, or of an allowed host.
 pub(crate) fn is_local_origin(origin: &str, allowed: &[String]) -> bool {
     // The origin of a sandboxed page or a file is the word `null`, which has no authority.
@@ -113,6 +121,22 @@ mod tests {
         assert!(is_local("Broker.Test:80", &allowed));
         assert!(!is_local("x.broker.test", &allowed));
         assert!(is_local_origin("https://broker.test", &allowed));
+    }
+
+    #[test]
+    fn name_that_containers_have_for_this_machine_is_one_for_requests_and_none_for_pages() {
+        for host in ["host.docker.internal:9883", "Host.Docker.Internal"] {
+            assert!(is_local_host(host, &[]), "{host}");
+            assert!(!is_local(host, &[]), "{host}");
+        }
+        for host in [
+            "x.host.docker.internal",
+            "docker.internal",
+            "host.docker.internal.evil.test",
+        ] {
+            assert!(!is_local_host(host, &[]), "{host}");
+        }
+        assert!(!is_local_origin("http://host.docker.internal", &[]));
     }
 
     #[test]

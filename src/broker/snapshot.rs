@@ -484,12 +484,13 @@ impl Broker {
     /// Counters and memory. All sessions and groups are summed up for it.
     pub(crate) fn overview(&self, now: Instant) -> Overview {
         let counters = &self.counters;
+        let memory_by_kind = Kind::ALL.map(|kind| self.budget.held_by(kind));
         Overview {
             stats: self.stats(now),
             connections_opened: counters.connections_opened.load(Ordering::Relaxed),
             connections_refused: counters.connections_refused.load(Ordering::Relaxed),
-            memory: self.budget.used(),
-            memory_by_kind: Kind::ALL.map(|kind| self.budget.used_by(kind)),
+            memory: memory_by_kind.iter().sum(),
+            memory_by_kind,
         }
     }
 }

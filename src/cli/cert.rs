@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 #[cfg(feature = "aws")]
-use roundel::aws::registry::{CertificateStatus, Error, Registry};
+use roundel::aws::registry::{CertificateStatus, Error, Holder, Registry};
 use roundel::config::LogFormat;
 use roundel::{Authority, CertError, Issued, KeyKind};
 use tracing_subscriber::EnvFilter;
@@ -64,6 +64,7 @@ fn issue(args: &CertArgs) -> Result<(), Failure> {
         KeyKind::Ecdsa
     };
     let authority = Authority::open(&certs).map_err(Failure::machine)?;
+    let port = port(args);
     for name in &args.names {
         let issued = match args.if_missing {
             true => authority.issue_if_missing(name, kind, out),
@@ -77,7 +78,7 @@ fn issue(args: &CertArgs) -> Result<(), Failure> {
         let registered = register(args, &issued)?;
         #[cfg(not(feature = "aws"))]
         let registered = None;
-        super::print(&report(&certs.join("ca.pem"), &issued, registered))?;
+        super::print(&report(&certs.join("ca.pem"), &issued, registered, port))?;
     }
     Ok(())
 }
@@ -135,8 +136,45 @@ fn register_through(broker: &Client, pem: &str) -> Result<Added, registry::Troub
     serde_json::from_str(&answer).map_err(|error| registry::Trouble::Unreachable(error.to_string()))
 }
 
+/// Where MQTT over TLS is to be found: at the broker that has the registry, or at one that is started with the same
+/// variables.
+fn port(args: &CertArgs) -> u16 {
+    #[cfg(feature = "aws")]
+    if let Some(port) = running_port(args) {
+        return port;
+    }
+    #[cfg(not(feature = "aws"))]
+    let _ = args;
+    let sources = super::environment().ok();
+    let sources = sources.map(|sources| match super::path_variable("ROUNDEL_CONFIG") {
+        Some(file) => sources.file(file),
+        None => sources,
+    });
+    // What is wrong with them is told when a broker starts.
+    let loaded = sources.and_then(|sources| sources.load().ok());
+    let port = loaded.and_then(|loaded| loaded.config.listeners.mqtts);
+    port.filter(|port| *port != 0).unwrap_or(8883)
+}
+
+#[cfg(feature = "aws")]
+fn running_port(args: &CertArgs) -> Option<u16> {
+    let file = registry::file(args.registry.as_deref(), args.certs.as_deref())?;
+    let Holder { http, token } = Holder::of(&file)?;
+    let answer = Client::known(http?, token).call(&Call {
+        method: "GET",
+        target: "/v1/info",
+        accept: "application/json",
+        body: None,
+    });
+    let said: serde_json::Value = serde_json::from_str(&answer.ok()?).ok()?;
+    let addr = said.get("listeners")?.get("mqtts")?.as_str()?;
+    addr.parse::<std::net::SocketAddr>()
+        .ok()
+        .map(|addr| addr.port())
+}
+
 /// The paths, one to a line, where the certificate is registered, and then a command that uses it.
-fn report(ca_file: &Path, issued: &Issued, registered: Option<String>) -> String {
+fn report(ca_file: &Path, issued: &Issued, registered: Option<String>, port: u16) -> String {
     let mut text = String::new();
     for path in [&issued.certificate, &issued.private_key] {
         let _ = writeln!(text, "{}", path.display()); // a String takes whatever is written
@@ -147,7 +185,7 @@ fn report(ca_file: &Path, issued: &Issued, registered: Option<String>) -> String
     let quote = |path: &Path| shell_word(&path.display().to_string());
     let _ = writeln!(
         text,
-        "\nmosquitto_sub -p 8883 --cafile {} --cert {} --key {} -t '#' -v",
+        "\nmosquitto_sub -p {port} --cafile {} --cert {} --key {} -t '#' -v",
         quote(ca_file),
         quote(&issued.certificate),
         quote(&issued.private_key),

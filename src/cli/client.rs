@@ -66,6 +66,7 @@ pub(crate) struct Client {
     addr: SocketAddr,
     /// What the broker that is meant is known by.
     token: Option<String>,
+    limit: Duration,
 }
 
 /// A request.
@@ -117,13 +118,26 @@ impl From<io::Error> for CallError {
 impl Client {
     /// Whatever broker listens there.
     pub(crate) fn new(HttpAddr(addr): HttpAddr) -> Self {
-        Self { addr, token: None }
+        Self {
+            addr,
+            token: None,
+            limit: CALL_LIMIT,
+        }
+    }
+
+    /// With so much time for connection and answer.
+    #[cfg(feature = "http")]
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     /// The broker with this token, and no other.
+    #[cfg(feature = "aws")]
     pub(crate) fn known(addr: SocketAddr, token: String) -> Self {
-        let token = Some(token);
-        Self { addr, token }
+        Self {
+            token: Some(token),
+            ..Self::new(HttpAddr(addr))
+        }
     }
 
     /// What the broker answers with status 200.
@@ -142,8 +156,9 @@ impl Client {
     }
 
     fn exchange(&self, call: &Call<'_>) -> io::Result<(u16, String)> {
-        let deadline = Instant::now() + CALL_LIMIT;
-        let mut stream = TcpStream::connect_timeout(&self.addr, CONNECT_LIMIT)?;
+        let deadline = Instant::now() + self.limit;
+        let connecting = CONNECT_LIMIT.min(self.limit);
+        let mut stream = TcpStream::connect_timeout(&self.addr, connecting)?;
         stream.set_nodelay(true)?;
         let sent = write(&mut stream, self.head(call).as_bytes(), deadline);
         let body = call.body.unwrap_or_default();
@@ -187,8 +202,7 @@ fn left(deadline: Instant) -> io::Result<Duration> {
 }
 
 fn late() -> io::Error {
-    let reason = format!("there was no answer within {CALL_LIMIT:?}");
-    io::Error::new(io::ErrorKind::TimedOut, reason)
+    io::Error::new(io::ErrorKind::TimedOut, "there was no answer in time")
 }
 
 /// What a socket says when its time is over depends on the system.

@@ -43,10 +43,14 @@ impl Failure {
     }
 
     /// With what it is about in front.
-    #[cfg(all(feature = "aws", feature = "tls"))]
     pub(crate) fn about(mut self, what: &str) -> Self {
         self.message = format!("{what}: {}", self.message);
         self
+    }
+
+    /// What is wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     /// Says it, and turns into the exit status.

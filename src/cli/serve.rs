@@ -4,6 +4,8 @@ use std::io::Read as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use roundel::CertError;
 #[cfg(feature = "aws")]
 use roundel::aws::registry::fleet::FileError;
 #[cfg(feature = "aws")]
@@ -16,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::failure::Failure;
 use super::log::{self, Log};
+use super::reload::Reload;
 use super::{ServeArgs, print, ready};
 
 /// A start that is under way when a signal comes may finish what it writes, for so long.
@@ -33,7 +36,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(no_threads)?;
-    let result = own.block_on(serve(config, &program, workers.handle()));
+    let result = own.block_on(serve(config, &program, workers.handle(), args));
     own.shutdown_background();
     workers.shutdown_background();
     log.finish();
@@ -55,15 +58,23 @@ fn worker_runtime() -> tokio::runtime::Builder {
 
 /// Reads the filter of log messages.
 pub(crate) fn log_filter(program: &Program) -> Result<EnvFilter, Failure> {
-    let Some((filter, origin)) = &program.log else {
-        return Ok(EnvFilter::new("info"));
-    };
-    log::parse_filter(filter)
-        .map_err(|error| Failure::misused(format!("{origin}: `{filter}` is no filter: {error}")))
+    let said = program.log.as_ref();
+    let filter = said.map_or("info", |(filter, _)| filter);
+    log::parse_filter(filter).map_err(|error| {
+        let origin = said.map_or_else(String::new, |(_, origin)| format!("{origin}: "));
+        Failure::misused(format!("{origin}`{filter}` is no filter: {error}"))
+    })
 }
 
-async fn serve(config: Config, program: &Program, workers: &Handle) -> Result<(), Failure> {
+async fn serve(
+    config: Config,
+    program: &Program,
+    workers: &Handle,
+    args: &ServeArgs,
+) -> Result<(), Failure> {
     // First of all, so that a signal during the start is not lost.
+    let mut reload = Reload::watch(args)
+        .map_err(|error| Failure::refused(format!("cannot listen for signals: {error}")))?;
     let mut ends = Ends::watch(program.die_with_parent)
         .map_err(|error| Failure::refused(format!("cannot listen for signals: {error}")))?;
     let mut start = workers.spawn(Server::start(config.clone()));
@@ -93,10 +104,25 @@ async fn serve(config: Config, program: &Program, workers: &Handle) -> Result<()
     };
     // On another thread: nobody may read standard output.
     let printed = tokio::task::spawn_blocking(move || print(&page));
-    let end = tokio::select! {
-        biased;
-        Ok(Err(failure)) = printed => return Err(failure),
-        end = ends.next() => end,
+    let mut printed = Some(printed);
+    let end = loop {
+        let failed = async {
+            match &mut printed {
+                Some(printed) => printed.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            outcome = failed => {
+                printed = None;
+                if let Ok(Err(failure)) = outcome {
+                    return Err(failure);
+                }
+            }
+            end = ends.next() => break end,
+            () = reload.asked() => reload.run(args, &server, workers).await,
+        }
     };
     end.log();
     tokio::select! {
@@ -139,17 +165,36 @@ fn warn_of_open_doors(config: &Config, addrs: &Addrs) {
     expect(unused_variables, reason = "ports are the program's")
 )]
 fn no_start(error: &StartError, config: &Config, program: &Program) -> Failure {
+    let by = |failure: Failure, key: &str| match program.origins.get(key) {
+        None | Some(Origin::Default { .. }) => failure,
+        Some(origin) => failure.about(&origin.to_string()),
+    };
     let listener = match error {
         StartError::Bind { listener, .. } => listener,
         #[cfg(feature = "aws")]
         StartError::Fleet(FileError::Document { .. }) => {
-            return Failure::misused(error.to_string());
+            return by(Failure::misused(error.to_string()), "fleet");
         }
+        #[cfg(feature = "aws")]
+        StartError::Fleet(_) => return by(Failure::machine(error), "fleet"),
         #[cfg(feature = "aws")]
         StartError::Registry(_) if config.registry == RegistryPlace::Certs => {
             let hint = "the default place; --registry takes another, or `memory`";
             return Failure::machine(error).with_hint(hint);
         }
+        #[cfg(feature = "aws")]
+        StartError::Registry(_) => return by(Failure::machine(error), "registry"),
+        StartError::UnixSocket { .. } => return by(Failure::machine(error), "unix_socket"),
+        #[cfg(feature = "tls")]
+        StartError::BadTls { .. } => return by(Failure::machine(error), "bad_tls"),
+        #[cfg(feature = "tls")]
+        StartError::Tls(roundel::TlsError::KeyLog { .. }) => {
+            return by(Failure::machine(error), "keylog");
+        }
+        #[cfg(feature = "tls")]
+        StartError::Certificates(
+            CertError::NotCovered { .. } | CertError::NotPermitted { .. } | CertError::San { .. },
+        ) => return by(Failure::machine(error), "san"),
         error => return Failure::machine(error),
     };
     match program.ports.get(listener) {
@@ -181,6 +226,12 @@ fn hint_on_privilege(error: &StartError) -> Option<String> {
 fn start_logging(program: &Program) -> Result<Log, Failure> {
     let log = Log::install(log_filter(program)?, program.log_format)
         .map_err(|error| Failure::refused(format!("cannot start a thread: {error}")))?;
+    if program.log.is_none() && std::env::var_os("RUST_LOG").is_some_and(|said| !said.is_empty()) {
+        // Set for a program that is being tested, it would silence the broker.
+        tracing::info!(
+            "RUST_LOG is not looked at: --log, ROUNDEL_LOG or the key log says what is logged"
+        );
+    }
     // A panic is a line like any other, unless somebody looks for its backtrace.
     if std::env::var_os("RUST_BACKTRACE").is_none() {
         std::panic::set_hook(Box::new(|panic| {

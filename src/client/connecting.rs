@@ -20,6 +20,7 @@ use crate::protocol::alias::InboundAliases;
 use crate::protocol::handshake::{self, Accepted};
 use crate::protocol::rate::Rate;
 use crate::protocol::violation::Violation;
+use crate::protocol::wrong_door::Spoken;
 
 use super::answers::Answers;
 use super::frames;
@@ -57,6 +58,10 @@ impl Connection {
                 };
             }
             Err(Unwelcome::Unread(text)) => {
+                let spoken = Spoken::of(buf).filter(|spoken| *spoken != Spoken::Mqtt);
+                let text = spoken.map_or(text, |spoken| {
+                    spoken.at_mqtt(self.facts.tls.is_some(), &broker.config().listeners)
+                });
                 self.reject_unread(broker, ("no_connect", &text), context);
                 return Received::end(buf.len());
             }

@@ -45,7 +45,12 @@ impl Connection {
         (cause, text): (&'static str, &str),
         context: &Context<'_>,
     ) {
-        tracing::debug!(peer = %self.facts.peer, listener = self.facts.listener, "refused: {text}");
+        let (peer, listener) = (self.facts.peer, self.facts.listener);
+        match cause {
+            // What the client did, and not what the broker is at.
+            "no_connect" => tracing::info!(%peer, listener, "refused: {text}"),
+            _ => tracing::debug!(%peer, listener, "refused: {text}"),
+        }
         self.note_refusal(text, cause, None, context);
         self.retire(broker, Version::V311, Vec::new());
     }
@@ -190,6 +195,7 @@ impl Connection {
             listener = self.facts.listener,
             protocol = active.version.level(),
             by = cause.initiator().name(),
+            rule = cause.rule(),
             reason = %cause,
             "disconnected"
         );

@@ -91,15 +91,18 @@ pub enum ConfigError {
 /// A line of a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The file, as it was named.
+    /// The file, as it was named, or the flag whose value is read as a line of one: `--set mqtt_port`.
     pub file: String,
-    /// The line, counted from 1.
+    /// The line, counted from 1; 0 where there is no file.
     pub line: usize,
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}", self.file),
+        }
     }
 }
 

@@ -45,6 +45,70 @@ pub(super) fn read(name: &str, text: &str) -> Result<File, ConfigError> {
     })
 }
 
+/// Reads one key with its value, as `--set` has them: a TOML value, or a word that is none and means itself.
+pub(super) fn read_pair(pair: &str) -> Result<File, ConfigError> {
+    let name = pair.split_once('=').map_or(pair, |(key, _)| key).trim();
+    let name = format!("--set {name}");
+    let complain = |message: &str| ConfigError::Syntax {
+        place: Place {
+            file: name.clone(),
+            line: 0,
+        },
+        message: message.to_owned(),
+    };
+    let Some((key, value)) = pair.split_once('=') else {
+        return Err(complain("KEY=VALUE is wanted"));
+    };
+    let is_part = |part: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        !part.is_empty() && part.bytes().all(is_plain)
+    };
+    let key = key.trim();
+    if !key.split('.').all(is_part) {
+        return Err(complain(
+            "a key is wanted, such as mqtt_port or limits.in_flight",
+        ));
+    }
+    let read = |value: &str| {
+        let text = format!("{key} = {value}");
+        read(&name, &text).map(|mut file| {
+            file.lines.values_mut().for_each(|line| *line = 0);
+            file
+        })
+    };
+    let as_it_is = read(value);
+    // What begins as text, a list or a table is no word.
+    let is_word = !value.trim_start().starts_with(['"', '\'', '[', '{']);
+    match as_it_is {
+        Err(ConfigError::Syntax { .. }) if is_word => {
+            let word = toml::Value::String(value.trim().to_owned()).to_string();
+            let error = match read(&word) {
+                Ok(file) => return Ok(file),
+                // A number where another kind of value is wanted is told of as a number.
+                Err(_) if toml::from_str::<toml::Table>(&format!("v = {value}")).is_ok() => {
+                    read(value).err()
+                }
+                Err(error) => Some(error),
+            };
+            Err(error.map_or_else(|| complain("it cannot be read"), without_line))
+        }
+        Err(error) => Err(without_line(error)),
+        Ok(file) => Ok(file),
+    }
+}
+
+/// The same without the number of a line, as there is one line only.
+fn without_line(mut error: ConfigError) -> ConfigError {
+    if let ConfigError::Syntax { place, .. }
+    | ConfigError::UnknownKey { place, .. }
+    | ConfigError::DuplicateKey { place, .. }
+    | ConfigError::PlainPassword { place } = &mut error
+    {
+        place.line = 0;
+    }
+    error
+}
+
 /// Answers where an offset of the text is.
 struct Reader<'t> {
     name: &'t str,
@@ -344,6 +408,65 @@ mod tests {
                 "{message}"
             );
             assert!(!message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn pair_is_a_toml_value_or_a_word() {
+        for (pair, key, text) in [
+            ("mqtt_port=1884", "mqtt_port", "1884"),
+            ("mqtt-port = off", "mqtt_port", "off"),
+            ("san=['a', 'b']", "san", "a,b"),
+            ("die_with_parent=true", "die_with_parent", "true"),
+            ("host=::1", "host", "::1"),
+        ] {
+            let file = read_pair(pair).unwrap();
+            assert_eq!(
+                file.settings.get(key).map(String::as_str),
+                Some(text),
+                "{pair}"
+            );
+        }
+        let file = read_pair("limits.in_flight=20").unwrap();
+        assert_eq!(file.raw.limits.unwrap().in_flight, Some(20));
+        let region = |pair| read_pair(pair).unwrap().raw.aws.unwrap().region;
+        assert_eq!(region("aws.region=eu-west-1").as_deref(), Some("eu-west-1"));
+        let account = read_pair("aws.account=123456789012")
+            .unwrap()
+            .raw
+            .aws
+            .unwrap()
+            .account;
+        assert_eq!(account.as_deref(), Some("123456789012"));
+    }
+
+    #[test]
+    fn pair_that_cannot_be_taken_is_named_by_its_key() {
+        for (pair, message) in [
+            ("limits", "--set limits: KEY=VALUE is wanted"),
+            ("=1", "--set : a key is wanted"),
+            ("a b=1", "--set a b: a key is wanted"),
+            (
+                "limits.inflight=1",
+                "--set limits.inflight: unknown key `inflight`: did you mean `in_flight`?",
+            ),
+            (
+                "limits.in_flight=70000",
+                "--set limits.in_flight: `limits.in_flight`: ",
+            ),
+            (
+                "limits.in_flight=many",
+                "--set limits.in_flight: `limits.in_flight`: ",
+            ),
+            ("san=['a'", "--set san: "),
+            (
+                "users=[{name='a',password='secret'}]",
+                "--set users: `password` is not taken in the clear",
+            ),
+        ] {
+            let error = read_pair(pair).unwrap_err().to_string();
+            assert!(error.starts_with(message), "{error}");
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 

@@ -42,6 +42,8 @@ pub struct Sources {
     /// Variables that are none of ours and look as if they were.
     unknown: BTreeSet<String>,
     flags: BTreeMap<&'static str, String>,
+    /// Any keys of the file with their values, each as `KEY=VALUE`.
+    pairs: Vec<String>,
 }
 
 /// A configuration, and what it says about the program around the broker.
@@ -70,6 +72,8 @@ pub struct Program {
     /// Who chose the ports of the listeners, by their names: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`,
     /// `http`, `mqtt-password`, `ws-password`, and those of [`BadTls`](super::BadTls) that there are.
     pub ports: BTreeMap<&'static str, Origin>,
+    /// Who chose what else may be the matter with a start, by its key.
+    pub origins: BTreeMap<&'static str, Origin>,
 }
 
 /// What is printed on standard output once every listener accepts.
@@ -172,6 +176,15 @@ impl Sources {
         self
     }
 
+    /// Adds a key of the file with its value, as `--set KEY=VALUE` does: `limits.in_flight=20`. The value is one
+    /// of TOML, or a word that stands for itself. It goes before the file and variables; a key that is a flag as
+    /// well is given once, here or there.
+    #[must_use]
+    pub fn set(mut self, pair: impl Into<String>) -> Self {
+        self.pairs.push(pair.into());
+        self
+    }
+
     /// Reads, layers and checks everything.
     ///
     /// # Errors
@@ -185,17 +198,24 @@ impl Sources {
 
     /// `kept` is where profile `aws` has its registry unless a source says otherwise.
     fn layer(self, file: Option<File>, kept: RegistryPlace) -> Result<Loaded, ConfigError> {
-        let (raw, lines, settings, name) = match file {
-            Some(file) => (Some(file.raw), file.lines, file.settings, file.name),
-            None => Default::default(),
-        };
-        let mut said = Said {
-            file: name,
-            lines,
-            settings: BTreeMap::new(),
-        };
-        for (key, text) in settings {
-            said.settings.insert(key, (text, said.in_file(key)));
+        let mut said = Said::default();
+        let mut raws = Vec::new();
+        if let Some(file) = file {
+            for (key, line) in file.lines {
+                let place = Place {
+                    file: file.name.clone(),
+                    line,
+                };
+                let origin = Origin::File {
+                    place,
+                    key: key.clone(),
+                };
+                said.keys.insert(key, origin);
+            }
+            for (key, text) in file.settings {
+                said.settings.insert(key, (text, said.in_file(key)));
+            }
+            raws.push(file.raw);
         }
         for (key, text) in self.variables {
             said.settings.insert(
@@ -207,6 +227,26 @@ impl Sources {
                     },
                 ),
             );
+        }
+        for pair in &self.pairs {
+            let pair = file::read_pair(pair)?;
+            let origin = Origin::Flag { name: pair.name };
+            for key in pair.lines.into_keys() {
+                said.keys.insert(key, origin.clone());
+            }
+            for (key, text) in pair.settings {
+                if self.flags.contains_key(key) {
+                    return Err(ConfigError::Conflict {
+                        first: Box::new(Origin::Flag {
+                            name: flag_name(key),
+                        }),
+                        second: Box::new(origin),
+                        reason: "they say the same thing, and one of them has to go".to_owned(),
+                    });
+                }
+                said.settings.insert(key, (text, origin.clone()));
+            }
+            raws.push(pair.raw);
         }
         for (key, text) in self.flags {
             said.settings.insert(
@@ -232,9 +272,8 @@ impl Sources {
             },
             Profile::Standard => Config::standard(),
         };
-        let has_users_of_preset =
-            of_preset.is_some() && raw.as_ref().is_none_or(|raw| raw.users.is_none());
-        for raw in of_preset.map(|file| file.raw).into_iter().chain(raw) {
+        let has_users_of_preset = of_preset.is_some() && raws.iter().all(|raw| raw.users.is_none());
+        for raw in of_preset.map(|file| file.raw).into_iter().chain(raws) {
             raw.apply(&mut config);
         }
         let mut program = apply_settings(&said, &mut config)?;
@@ -280,9 +319,10 @@ impl Config {
 }
 
 /// What the sources said, and who said it.
+#[derive(Default)]
 pub(super) struct Said {
-    file: String,
-    lines: BTreeMap<String, usize>,
+    /// Who gave each key that the file may have, by `key` or `table.key`.
+    keys: BTreeMap<String, Origin>,
     settings: BTreeMap<&'static str, (String, Origin)>,
 }
 
@@ -314,16 +354,11 @@ impl Said {
     }
 
     fn in_file(&self, key: &str) -> Origin {
-        let key = key.to_owned();
-        match self.lines.get(&key) {
-            Some(&line) => Origin::File {
-                place: Place {
-                    file: self.file.clone(),
-                    line,
-                },
-                key,
+        match self.keys.get(key) {
+            Some(origin) => origin.clone(),
+            None => Origin::Default {
+                key: key.to_owned(),
             },
-            None => Origin::Default { key },
         }
     }
 
@@ -397,6 +432,15 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     program.ports = ["mqtt", "mqtts", "ws", "wss", "alpn", "https", "http"]
         .map(|listener| (listener, said.origin(&format!("{listener}_port"))))
         .into();
+    let keys = [
+        "unix_socket",
+        "registry",
+        "fleet",
+        "keylog",
+        "bad_tls",
+        "san",
+    ];
+    program.origins = keys.map(|key| (key, said.origin(key))).into();
     let bad_tls = config.listeners.bad_tls.keys();
     let bad_tls = bad_tls.map(|kind| (kind.listener(), said.origin("bad_tls")));
     program.ports.extend(bad_tls);
@@ -705,6 +749,38 @@ mod tests {
         let message = error(&users, &[], &[("password_listener", "off")]);
         assert!(message.contains("`profile`"), "{message}");
         assert!(message.contains("`password_listener`"), "{message}");
+    }
+
+    #[test]
+    fn pairs_win_over_file_and_variables_and_do_not_go_with_their_flag() {
+        let text = "profile = 'standard'\n[limits]\nin_flight = 1\nsessions = 7";
+        let sources = Sources::new()
+            .environment([("ROUNDEL_MQTT_PORT".to_owned(), "1".to_owned())])
+            .set("mqtt_port=2")
+            .set("limits.in_flight=20")
+            .set("limits.in_flight=21")
+            .set("http_allowed_hosts=['a.test']");
+        let layer = |sources: Sources| {
+            let file = file::read("r.toml", text)?;
+            sources.layer(Some(file), RegistryPlace::Off)
+        };
+        let loaded = layer(sources.clone()).unwrap();
+        assert_eq!(loaded.config.listeners.mqtt, Some(2));
+        assert_eq!(loaded.program.ports["mqtt"].to_string(), "--set mqtt_port");
+        assert_eq!(loaded.config.limits.in_flight, 21);
+        assert_eq!(loaded.config.limits.sessions, 7);
+        assert_eq!(loaded.config.http_allowed_hosts, ["a.test"]);
+        let error = layer(sources.clone().flag("mqtt_port", "3"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("--mqtt-port and --set mqtt_port: "),
+            "{error}"
+        );
+        let error = layer(sources.set("limits.connections=0"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("--set limits.connections: "), "{error}");
     }
 
     #[test]

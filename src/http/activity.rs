@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::protocol::wrong_door::Spoken;
 
 /// A request may take so many times the idle limit, from its head to the end of its answer, however
 /// busy the client is with it: a byte now and then is not enough to stay.
@@ -42,6 +44,8 @@ pub(super) struct Activity {
     state: Mutex<State>,
     idle_limit: Duration,
     give_way: Notify,
+    /// What the first bytes that came say is spoken.
+    spoken: OnceLock<Option<Spoken>>,
 }
 
 struct State {
@@ -93,7 +97,13 @@ impl Activity {
             }),
             idle_limit: idle_limit.min(LONGEST),
             give_way: Notify::new(),
+            spoken: OnceLock::new(),
         })
+    }
+
+    /// What the client speaks, if it said so with its first bytes.
+    pub(super) fn spoken(&self) -> Option<Spoken> {
+        self.spoken.get().copied().flatten()
     }
 
     /// Waits until the connection is to be closed.
@@ -311,7 +321,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
+        let came = buffer.filled().get(before..).unwrap_or_default();
+        if !came.is_empty() {
+            self.activity.spoken.get_or_init(|| Spoken::of(came));
             self.activity.has_moved();
         }
         Poll::Ready(Ok(()))

@@ -123,7 +123,10 @@ pub(super) async fn unknown_path(OriginalUri(uri): OriginalUri) -> ApiError {
 
 /// The error for a path that nothing has.
 pub(super) fn no_path(uri: &Uri) -> ApiError {
-    ApiError::not_found(format!("no path '{}'", excerpt(uri.path())))
+    let path = excerpt(uri.path());
+    ApiError::not_found(format!(
+        "no path '{path}': /v1/openapi.json has those that there are"
+    ))
 }
 
 /// The answer to a method that a path does not have.

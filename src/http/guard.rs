@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use crate::auth::origin::{is_local, is_local_origin};
+use crate::auth::origin::{is_local, is_local_host, is_local_origin};
 use crate::engine::Engine;
 
 use super::arrival::Entrance;
@@ -82,12 +82,11 @@ fn check_host(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> Result<(), 
     if !headers.contains_key(HOST) {
         return Err(ApiError::forbidden("no Host header"));
     }
-    check_header(headers, HOST, |value| is_local(value, allowed))?;
+    check_header(headers, HOST, |value| is_local_host(value, allowed))?;
     match uri.authority() {
-        Some(named) if !is_local(named.as_str(), allowed) => Err(ApiError::forbidden(format!(
-            "host '{}' is not allowed",
-            excerpt(named.as_str())
-        ))),
+        Some(named) if !is_local_host(named.as_str(), allowed) => Err(ApiError::forbidden(
+            format!("host '{}' is not allowed", excerpt(named.as_str())),
+        )),
         _ => Ok(()),
     }
 }

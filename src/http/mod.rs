@@ -255,11 +255,31 @@ mod tests {
         let both = routes().merge(other).with_state(Api::new(&parts()));
         let alone = router(Api::new(&parts()), Entrance::Own);
         for (method, path, error) in [
-            ("GET", "/v1", "no path '/v1'"),
-            ("GET", "/v1/", "no path '/v1/'"),
-            ("GET", "/v1//stats", "no path '/v1//stats'"),
-            ("GET", "/v1/things/a", "no path '/v1/things/a'"),
-            ("GET", "/v1/clients/a/b", "no path '/v1/clients/a/b'"),
+            (
+                "GET",
+                "/v1",
+                "no path '/v1': /v1/openapi.json has those that there are",
+            ),
+            (
+                "GET",
+                "/v1/",
+                "no path '/v1/': /v1/openapi.json has those that there are",
+            ),
+            (
+                "GET",
+                "/v1//stats",
+                "no path '/v1//stats': /v1/openapi.json has those that there are",
+            ),
+            (
+                "GET",
+                "/v1/things/a",
+                "no path '/v1/things/a': /v1/openapi.json has those that there are",
+            ),
+            (
+                "GET",
+                "/v1/clients/a/b",
+                "no path '/v1/clients/a/b': /v1/openapi.json has those that there are",
+            ),
             ("PUT", "/v1/stats", "PUT is not for '/v1/stats'"),
             ("PUT", "/healthz", "PUT is not for '/healthz'"),
         ] {

@@ -168,7 +168,11 @@ impl Connection {
                 }
             }
             Err(error) => {
-                tracing::debug!(listener, %peer, "connection ended: {error}");
+                let listeners = &self.engine.broker.config().listeners;
+                match self.activity.spoken().and_then(|it| it.at_http(listeners)) {
+                    Some(words) => tracing::info!(listener, %peer, "refused: {words}"),
+                    None => tracing::debug!(listener, %peer, "connection ended: {error}"),
+                }
                 Ended::Closed
             }
         }
@@ -277,7 +281,7 @@ mod tests {
                     .map(|(at, found)| &answers[at + found.len()..][..3])
                     .collect();
                 assert_eq!(statuses, ["200", "200", "404"], "{answers}");
-                assert!(answers.ends_with(r#"{"error":"no path '/nothing'"}"#));
+                assert!(answers.contains(r#"{"error":"no path '/nothing': "#));
             }
         }
     }

@@ -193,6 +193,21 @@ impl Cause {
         (!text.is_empty()).then_some(text)
     }
 
+    /// The statement, the behaviour of the service or the limit that it rests on, where it is one.
+    pub(crate) fn rule(&self) -> Option<&'static str> {
+        match self {
+            Self::KeepAliveTimeout => Some("MQTT-3.1.2-22"),
+            Self::Refused { rule, .. } => Some(rule),
+            #[cfg(feature = "aws")]
+            Self::Forbidden(_) => Some("AWS-ID-16"),
+            #[cfg(feature = "aws")]
+            Self::AuthorizationExpired => Some("AWS-AUTH-05"),
+            #[cfg(feature = "aws")]
+            Self::WebSocketExpired => Some("AWS-ENDP-15"),
+            _ => None,
+        }
+    }
+
     /// Whether the will is removed: the client left with reason 0x00 (MQTT-3.14.4-3).
     pub(crate) fn discards_will(&self) -> bool {
         matches!(

@@ -5,14 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustls::ServerConfig;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::server::TlsStream;
 
 use crate::broker::{ConnectionFacts, NoMqtt};
 
 use super::Shared;
-use super::tls::watched::Watched;
+use super::tls::{Current, watched::Watched};
 
 /// What the door for everything speaks, the best first.
 pub(crate) const ALPN: [&str; 4] = [MQTT_CERTIFIED, "mqtt", HTTP_CERTIFIED, "http/1.1"];
@@ -33,7 +32,7 @@ pub(crate) type Stream = TlsStream<Watched>;
 pub(crate) struct Door {
     /// The name of its listener.
     pub(crate) name: &'static str,
-    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) tls: Arc<Current>,
     /// MQTT comes here, too; otherwise it is HTTP whatever ALPN says.
     pub(crate) takes_mqtt: bool,
     pub(crate) web: Arc<dyn Web>,

@@ -30,12 +30,11 @@ use super::doors::{self, Door, Opened};
 use super::driver::Driver;
 use super::seldom::Seldom;
 use super::socket::{Inbound, Socket};
-#[cfg(all(feature = "websocket", feature = "tls"))]
-use super::tls;
 #[cfg(feature = "tls")]
 use super::tls::{
-    in_plain_words,
-    watched::{self, Seen, Watched},
+    self,
+    refusal::why_none,
+    watched::{self, Came, Seen, Watched},
 };
 #[cfg(feature = "tls")]
 use super::tls_link::{self, Ending, NoHandshake};
@@ -76,17 +75,17 @@ pub(crate) enum Kind {
     /// The same, for users with passwords.
     MqttPassword,
     #[cfg(feature = "tls")]
-    Mqtts(Arc<rustls::ServerConfig>),
+    Mqtts(Arc<tls::Current>),
     /// The same with something wrong about it.
     #[cfg(feature = "tls")]
-    BadTls(BadTls, Arc<rustls::ServerConfig>),
+    BadTls(BadTls, Arc<tls::Current>),
     #[cfg(feature = "websocket")]
     Ws,
     /// The same, for users with passwords.
     #[cfg(feature = "websocket")]
     WsPassword,
     #[cfg(all(feature = "websocket", feature = "tls"))]
-    Wss(Arc<rustls::ServerConfig>),
+    Wss(Arc<tls::Current>),
     /// Several of these, and HTTP.
     #[cfg(feature = "doors")]
     Door(Arc<Door>),
@@ -257,7 +256,7 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
                 Kind::BadTls(BadTls::NoCloseNotify, _) => Ending::Cut,
                 _ => Ending::Told,
             };
-            let opening = open_tls(place, stream, peer, name, config.clone(), ending);
+            let opening = open_tls(place, stream, peer, name, config.get(), ending);
             tasks.spawn(open_and_drive(Box::pin(opening)));
         }
         #[cfg(feature = "websocket")]
@@ -269,7 +268,7 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
         }
         #[cfg(all(feature = "websocket", feature = "tls"))]
         Kind::Wss(config) => {
-            let opening = open_wss(place, stream, peer, name, config.clone());
+            let opening = open_wss(place, stream, peer, name, config.get());
             tasks.spawn(open_and_drive(Box::pin(opening)));
         }
         #[cfg(feature = "doors")]
@@ -474,7 +473,7 @@ async fn open_door(
 ) -> Option<Driving> {
     let shared = place.shared.clone();
     let local = stream.local_addr().ok();
-    let stream = shake_hands(&shared, stream, peer, door.name, door.tls.clone()).await?;
+    let stream = shake_hands(&shared, stream, peer, door.name, door.tls.get()).await?;
     let since = shared.engine.clock.now().live;
     let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
     let facts = ConnectionFacts::new(door.name, PeerAddr::Ip(peer), Some(tls)).at(local);
@@ -526,33 +525,27 @@ async fn shake_hands(
     let clock = &shared.engine.clock;
     let seen = Seen::begin(shared.engine.broker.tap());
     let source = peer.ip().into();
-    let made =
-        tls_link::shake_hands(stream, seen.as_ref(), config, gate, source, limit, clock).await;
+    let made = tls_link::shake_hands(stream, &seen, config, gate, source, limit, clock).await;
     let refusal = match made {
         Ok(stream) => return Some(stream),
         Err(refusal) => refusal,
     };
     shared.engine.broker.count_refused();
-    let seen = seen.as_deref();
-    let instead = watched::sent_instead(seen);
+    let came = watched::came(&seen);
     let (cause, alert, text) = match refusal {
         NoHandshake::Failed(error) => {
-            let (cause, alert) = watched::cause_of(&error, seen);
-            let error = in_plain_words(error);
-            tracing::info!(%peer, listener, "TLS handshake failed: {error}");
-            let text = match instead.filter(|_| cause == HandshakeCause::NotTls) {
-                Some(instead) => format!("the client sends {instead}"),
-                None => error.to_string(),
-            };
+            let (cause, alert) = watched::cause_of(&error, &seen);
+            let text = why_none(&error, came, listener, shared.engine.broker.config());
+            tracing::info!(%peer, listener, "TLS handshake failed: {text}");
             (cause, alert, text)
         }
         NoHandshake::Slow => {
-            let text = format!("TLS handshake took longer than {limit:?}");
-            tracing::info!(%peer, listener, "{text}");
-            let text = match instead {
-                Some(instead) => format!("{text}; the client has sent {instead}"),
-                None => text,
+            let text = match came {
+                Came::Nothing => "; the client has sent nothing",
+                _ => "",
             };
+            let text = format!("TLS handshake took longer than {limit:?}{text}");
+            tracing::info!(%peer, listener, "{text}");
             (HandshakeCause::Timeout, None, text)
         }
         NoHandshake::Crowded => {
@@ -564,7 +557,7 @@ async fn shake_hands(
         }
     };
     let what = || {
-        let (info, failure) = watched::failure(seen, cause, alert);
+        let (info, failure) = watched::failure(&seen, cause, alert);
         Happened {
             name: "handshake_failed",
             text,

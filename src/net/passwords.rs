@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
 use crate::auth::Source;
@@ -31,6 +31,7 @@ const WAITING: usize = 1024;
 /// What checks of passwords share.
 pub(crate) struct Passwords {
     gate: Gate,
+    users: RwLock<Arc<[User]>>,
     failures: Mutex<Failures>,
     /// Chooses whose password is checked for a name that nobody has.
     names: RandomState,
@@ -41,10 +42,16 @@ impl Passwords {
     pub(crate) fn new(broker: &Broker) -> Self {
         Self {
             gate: Gate::new(checks_at_once(), WAITING),
+            users: RwLock::new(broker.config().users.clone().into()),
             failures: Mutex::new(Failures::new(broker.charge(Kind::Connections))),
             names: RandomState::new(),
             too_many: Seldom::default(),
         }
+    }
+
+    /// Has others from now on.
+    pub(crate) fn set_users(&self, users: Vec<User>) {
+        *self.users.write() = users.into();
     }
 
     /// Whether a CONNECT named a user of the list with the right password. Takes milliseconds of CPU
@@ -156,7 +163,8 @@ enum Checked {
 /// Checks on this thread, and takes note of failures even if the client does not wait for the word.
 fn judge(shared: &Shared, source: Source, credentials: &Credentials, _place: &Place) -> Checked {
     let passwords = &shared.passwords;
-    let is_valid = passwords.is_valid(&shared.engine.broker.config().users, credentials);
+    let users = passwords.users.read().clone();
+    let is_valid = passwords.is_valid(&users, credentials);
     let now = shared.engine.clock.now().live;
     let mut failures = passwords.failures.lock();
     if is_valid {

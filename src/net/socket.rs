@@ -79,6 +79,10 @@ pub(super) fn plain_input(read: Poll<io::Result<()>>, buf: &ReadBuf<'_>) -> Inpu
 pub(super) fn describe(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionReset => "connection reset by the client".to_owned(),
+        // Only TLS knows this end: another stream just ends.
+        io::ErrorKind::UnexpectedEof => {
+            "connection closed by the client without the end of TLS (close_notify)".to_owned()
+        }
         _ => error.to_string(),
     }
 }

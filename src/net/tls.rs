@@ -7,6 +7,7 @@
 mod bad;
 mod key_log;
 mod named;
+pub(crate) mod refusal;
 #[cfg(feature = "aws")]
 mod registered;
 pub(crate) mod watched;
@@ -16,6 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rustls::ProtocolVersion;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,9 +25,8 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    AlertDescription, CertificateError, CipherSuite, InvalidMessage, KeyLog, NoKeyLog,
-    PeerIncompatible, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
-    version,
+    CipherSuite, KeyLog, NoKeyLog, RootCertStore, ServerConfig, ServerConnection,
+    SupportedProtocolVersion, version,
 };
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -39,6 +40,7 @@ use crate::config::{AwsRules, BadTls, ClientCert};
 
 use self::key_log::KeyLogFile;
 use self::named::Named;
+use self::refusal::certificate_words;
 #[cfg(feature = "aws")]
 use self::registered::Registered;
 use self::watched::Noting;
@@ -66,7 +68,7 @@ pub enum TlsError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The file for the secrets of connections cannot be made or appended to.
-    #[error("--keylog: cannot write to `{}`", path.display())]
+    #[error("cannot write the key log `{}`", path.display())]
     KeyLog {
         /// The file.
         path: PathBuf,
@@ -94,6 +96,24 @@ pub(crate) struct Certificates {
     faulty: BTreeMap<BadTls, Named>,
     /// What gets the secrets of all connections.
     key_log: Arc<dyn KeyLog>,
+}
+
+/// The TLS of a listener as it is now: handshakes that begin have it, and connections keep what they began with.
+pub(crate) struct Current(RwLock<Arc<ServerConfig>>);
+
+impl Current {
+    pub(crate) fn new(config: Arc<ServerConfig>) -> Arc<Self> {
+        Arc::new(Self(RwLock::new(config)))
+    }
+
+    pub(crate) fn get(&self) -> Arc<ServerConfig> {
+        self.0.read().clone()
+    }
+
+    /// Takes over what another has.
+    pub(crate) fn take_over(&self, other: &Self) {
+        *self.0.write() = other.get();
+    }
 }
 
 /// What a listener asks of its clients.
@@ -354,90 +374,12 @@ fn unusable(error: rustls::Error, files: &Files) -> TlsError {
     }
 }
 
-/// Why a handshake failed, in words that tell what to change.
-pub(crate) fn in_plain_words(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::UnexpectedEof {
-        let words = "the client closed the connection in the middle of it";
-        return io::Error::new(error.kind(), words);
-    }
-    let Some(cause) = error
-        .get_ref()
-        .and_then(|cause| cause.downcast_ref::<rustls::Error>())
-    else {
-        return error;
-    };
-    let words = match cause {
-        // The only sign of it that the library gives: it was not to have the certificate.
-        rustls::Error::General(text) if text == "no server certificate chain resolved" => {
-            "the client names no server (SNI), or one that is not in the server's certificate"
-                .to_owned()
-        }
-        rustls::Error::PeerIncompatible(
-            PeerIncompatible::Tls12NotOffered
-            | PeerIncompatible::Tls12NotOfferedOrEnabled
-            | PeerIncompatible::SupportedVersionsExtensionRequired,
-        ) => "no version of TLS that the client offers is spoken here".to_owned(),
-        rustls::Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon) => {
-            "no cipher suite that the client offers is spoken here".to_owned()
-        }
-        rustls::Error::NoApplicationProtocol => {
-            "no protocol that the client offers (ALPN) is spoken here".to_owned()
-        }
-        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "what the client sends is no TLS".to_owned()
-        }
-        rustls::Error::NoCertificatesPresented => "the client shows no certificate".to_owned(),
-        rustls::Error::InvalidCertificate(error) => {
-            format!("the client's certificate: {}", certificate_words(error))
-        }
-        rustls::Error::AlertReceived(alert) => match alert {
-            AlertDescription::UnknownCA => {
-                "the client does not trust the authority of the server's certificate".to_owned()
-            }
-            AlertDescription::BadCertificate
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::UnsupportedCertificate => {
-                format!("the client refuses the server's certificate ({alert:?})")
-            }
-            _ => return error,
-        },
-        _ => return error,
-    };
-    io::Error::new(error.kind(), words)
-}
-
-/// What is wrong with a certificate.
-fn certificate_words(error: &CertificateError) -> String {
-    match error {
-        // The only sign of it that the library gives.
-        CertificateError::Other(other) if other.0.to_string() == "UnsupportedCertVersion" => {
-            "it is of X.509 version 1, and TLS takes version 3 only: issue it with an extension, as \
-             `openssl x509 -req -extfile FILE` does"
-                .to_owned()
-        }
-        CertificateError::UnknownIssuer => {
-            "no authority that is trusted here issued it: perhaps one of another folder did, or one \
-             from before its folder was made anew"
-                .to_owned()
-        }
-        CertificateError::BadSignature => {
-            "no authority that is trusted here issued it, but another of the same name".to_owned()
-        }
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "it is not for this purpose (Extended Key Usage): a client's needs clientAuth, a server's \
-             serverAuth"
-                .to_owned()
-        }
-        error => error.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rustls::{ClientConfig, ClientConnection, HandshakeKind};
     use tempfile::TempDir;
 
+    use super::watched::Came;
     use super::*;
     use crate::config::{self, Config};
     use crate::net::ca::{self, Authority, IssuedPem, KeyKind};
@@ -685,9 +627,7 @@ mod tests {
                 let client = client_config(&authority, &version::TLS13, None);
                 match handshake(&server, &Arc::new(client), name) {
                     Ok(_) => false,
-                    Err(error) => in_plain_words(io::Error::other(error))
-                        .to_string()
-                        .contains("(SNI)"),
+                    Err(error) => words(io::Error::other(error)).contains("(SNI)"),
                 }
             })
         };
@@ -696,10 +636,14 @@ mod tests {
         assert_eq!(refused(false, true), [false, false, true]);
     }
 
+    fn words(error: io::Error) -> String {
+        refusal::why_none(&error, Came::Answered, "mqtts", &Config::aws())
+    }
+
     /// What a server says of a client with this certificate.
     fn refusal(client: ClientConfig, server: &Arc<ServerConfig>) -> String {
         let error = handshake(server, &Arc::new(client), "localhost").unwrap_err();
-        in_plain_words(io::Error::new(io::ErrorKind::InvalidData, error)).to_string()
+        words(io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     /// `rcgen` makes version 3 only, so openssl made this one: `openssl x509 -req` without `-extfile`.

@@ -82,22 +82,21 @@ pub(super) enum NoHandshake {
 }
 
 /// Makes the handshake with a client at `source`, who may take so long as `limit` for what it has to
-/// send. What goes over the socket is noted in `seen`, if there is somebody to look at it.
+/// send. What goes over the socket is noted in `seen`.
 ///
 /// A step of it is cryptography and takes up to some milliseconds. Steps are made behind `gate`, and
 /// whoever made one stays inside until the other tasks of the worker had their turn: they wait for one
 /// step and not for as many as there are clients. Time before the gate is not the client's.
 pub(super) async fn shake_hands(
     stream: TcpStream,
-    seen: Option<&Arc<Mutex<Seen>>>,
+    seen: &Arc<Mutex<Seen>>,
     config: Arc<ServerConfig>,
     gate: &Gate,
     source: Source,
     limit: Duration,
     clock: &Clock,
 ) -> Result<TlsStream<Watched>, NoHandshake> {
-    let stream = Watched::new(stream, seen.cloned());
-    let seen = seen.map(|seen| &**seen);
+    let stream = Watched::new(stream, seen.clone());
     let mut handshake = pin!(TlsAcceptor::from(config).accept(stream));
     let bell = Arc::new(Bell::default());
     let waker = Waker::from(bell.clone());
@@ -437,7 +436,7 @@ mod tests {
                 let limit = Duration::from_secs(60);
                 let made = shake_hands(
                     server,
-                    None,
+                    &Seen::with(None),
                     config(),
                     &gate,
                     source(),
@@ -469,7 +468,7 @@ mod tests {
         let limit = Duration::from_secs(10);
         let made = shake_hands(
             server,
-            None,
+            &Seen::with(None),
             config(),
             &gate,
             source(),

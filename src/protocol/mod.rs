@@ -7,3 +7,4 @@ pub(crate) mod rate;
 pub(crate) mod reserved;
 pub(crate) mod rules;
 pub(crate) mod violation;
+pub(crate) mod wrong_door;

@@ -146,7 +146,7 @@ fn no_shadows(config: &Config) -> Option<&'static str> {
     } else if !config.aws.shadows {
         Some("aws.shadows is off")
     } else if config.registry == RegistryPlace::Off {
-        Some("shadows need a registry (--registry)")
+        Some("shadows need a registry, and this broker has none (`registry`)")
     } else {
         None
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::aws::{authority::Authority, registry::Registry};
 use crate::broker::Dirty;
 use crate::codec::QoS;
+use crate::config::User;
 use crate::engine::Engine;
 use crate::local::{Message, Reached, Refused, Subscription};
 #[cfg(feature = "tls")]
@@ -16,6 +17,8 @@ use crate::net::ca::{CertError, IssuedPem, KeyKind, Signer};
 use crate::net::{Connection, Shared, listener};
 
 use super::{Addrs, BrokerClock, Journal, Rules};
+#[cfg(feature = "tls")]
+use super::{Prepared, StartError};
 
 /// Connections have so long to read their DISCONNECT when the server stops.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
@@ -38,6 +41,8 @@ pub struct Handle {
     authority: Option<Arc<Authority>>,
     #[cfg(feature = "tls")]
     trust: Option<Trust>,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<Prepared>>,
 }
 
 /// What the certificates of the TLS listeners come from.
@@ -66,7 +71,7 @@ impl Handle {
         shared: Arc<Shared>,
         addrs: Addrs,
         #[cfg(feature = "aws")] authority: Option<Arc<Authority>>,
-        #[cfg(feature = "tls")] trust: Option<Trust>,
+        #[cfg(feature = "tls")] tls: Option<Arc<Prepared>>,
     ) -> Self {
         Self {
             shared,
@@ -75,7 +80,9 @@ impl Handle {
             #[cfg(feature = "aws")]
             authority,
             #[cfg(feature = "tls")]
-            trust,
+            trust: tls.as_ref().map(|tls| tls.trust.clone()),
+            #[cfg(feature = "tls")]
+            tls,
         }
     }
 
@@ -83,6 +90,44 @@ impl Handle {
     #[must_use]
     pub fn addrs(&self) -> &Addrs {
         &self.addrs
+    }
+
+    /// Reads the certificates of the listeners again, from the files that they were read from, and makes what is
+    /// missing, as at the start. Handshakes that begin from now on go by them; connections stay. Nothing happens
+    /// without TLS, and where certificates are in memory only.
+    ///
+    /// # Errors
+    ///
+    /// Those of a start. The listeners go on with what they have then.
+    #[cfg(feature = "tls")]
+    pub async fn reload_certificates(&self) -> Result<(), StartError> {
+        let config = self.shared.engine.broker.config();
+        let Some(tls) = self.tls.as_ref().filter(|_| !config.tls.in_memory) else {
+            return Ok(());
+        };
+        let (certificates, trust) = super::read_certificates(config).await?;
+        let prepared = super::prepare(
+            certificates,
+            trust,
+            config,
+            #[cfg(feature = "aws")]
+            self.registry(),
+        )?;
+        tls.take_over(&prepared);
+        Ok(())
+    }
+
+    /// Has these users in the place of those of the configuration: from now on CONNECT needs a name and a password
+    /// of theirs. Connections stay. Whether users are asked at all is as it was at the start: returns false, and
+    /// changes nothing, where there were none then, or where there are to be none any more.
+    #[must_use]
+    pub fn set_users(&self, users: Vec<User>) -> bool {
+        let had_some = !self.shared.engine.broker.config().users.is_empty();
+        let may = had_some && !users.is_empty();
+        if may {
+            self.shared.passwords.set_users(users);
+        }
+        may
     }
 
     /// Things, certificates and policies; `None` where the configuration says that there are none. What

@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
 
+use super::broker::Broker;
 use super::{roundel, run};
 
 /// As a TLS server does it: the chain, the validity, the purpose, and whether the key fits.
@@ -111,6 +112,30 @@ fn paths_and_a_command_to_copy_are_printed() {
          --key out/demo.private.key -t '#' -v"
     );
     assert!(folder.path().join(lines[0]).exists() && folder.path().join(lines[1]).exists());
+}
+
+#[test]
+fn command_to_copy_has_the_port_of_the_broker() {
+    let folder = tempfile::tempdir().unwrap();
+    let command_of = |name: &str, port: Option<&str>| {
+        let mut command = roundel(folder.path(), &["cert", name]);
+        if let Some(port) = port {
+            command.env("ROUNDEL_MQTTS_PORT", port);
+        }
+        let outcome = super::finish(&mut command);
+        outcome.assert_done();
+        outcome.stdout.lines().last().unwrap().to_owned()
+    };
+    let chosen = command_of("a", Some("8884"));
+    assert!(chosen.starts_with("mosquitto_sub -p 8884 "), "{chosen}");
+    let mut command = roundel(folder.path(), &["serve", "--ready", "json"]);
+    let broker = Broker::spawn(command.args(["--mqtts-port", "0", "--http-port", "0"]));
+    let (_, port) = broker.address("mqtts").rsplit_once(':').unwrap();
+    let running = command_of("b", None);
+    assert!(
+        running.starts_with(&format!("mosquitto_sub -p {port} ")),
+        "{running}"
+    );
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn secrets_of_every_listener_are_those_of_the_client_and_nobody_else_can_read_th
     broker.signal("-TERM");
     assert!(broker.wait().success());
     let said = fs::read_to_string(&log).unwrap();
-    assert!(said.contains("WARN") && said.contains("--keylog"), "{said}");
+    assert!(said.contains("WARN") && said.contains("`keylog`"), "{said}");
 
     // Another broker writes behind them.
     drop(Broker::start(

@@ -143,6 +143,62 @@ fn lines_of_json_read_back_whatever_peers_send() {
 }
 
 #[test]
+fn closure_names_its_rule_in_both_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut command = roundel(folder.path(), &["serve", "--ready", "json"]);
+    command.args(["--profile", "standard", "--http-port", "off"]);
+    command.args(["--mqtts-port", "off", "--mqtt-port", "0"]);
+    let broker = Broker::spawn(command.stderr(File::create(&log).unwrap()));
+    for level in [4, 5] {
+        let mut client = TcpStream::connect(broker.address("mqtt")).unwrap();
+        let limit = Some(Duration::from_secs(10));
+        client.set_read_timeout(limit).unwrap();
+        let bad = packet(0x30, &[&string("a/#")[..], b"\0"].concat());
+        client
+            .write_all(&[connect(level, "c"), bad].concat())
+            .unwrap();
+        client.read_to_end(&mut Vec::new()).unwrap();
+    }
+    broker.signal("-TERM");
+    assert_eq!(broker.wait().code(), Some(0));
+    let text = fs::read_to_string(log).unwrap();
+    for protocol in ["protocol=4", "protocol=5"] {
+        let line = text
+            .lines()
+            .find(|line| line.contains(" disconnected ") && line.contains(protocol))
+            .unwrap();
+        assert!(line.contains(" by=broker rule=MQTT-3.3.2-2 "), "{line}");
+    }
+}
+
+#[test]
+fn variable_of_other_programs_is_not_looked_at_and_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    for (flags, is_said) in [(&[][..], true), (&["--log", "info"][..], false)] {
+        let mut command = roundel(
+            folder.path(),
+            &["serve", "--die-with-parent", "--profile", "standard"],
+        );
+        command.args([
+            "--mqtts-port",
+            "off",
+            "--mqtt-port",
+            "0",
+            "--http-port",
+            "off",
+        ]);
+        let outcome = super::finish(command.args(flags).env("RUST_LOG", "my_tests=debug"));
+        assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+        assert_eq!(
+            outcome.stderr.contains("RUST_LOG is not looked at"),
+            is_said
+        );
+        assert!(outcome.stderr.contains("stopping"), "{}", outcome.stderr);
+    }
+}
+
+#[test]
 fn a_word_that_is_no_filter_is_named_by_who_gave_it() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), &["--log", "bananas"]).assert_failed(2, &["--log: ", "`bananas`", "info"]);

@@ -13,8 +13,10 @@ mod check_config;
 mod durability;
 #[cfg(feature = "aws")]
 mod env;
+mod health;
 mod key_log;
 mod log;
+mod manual;
 mod mqtt;
 mod passwd;
 mod pki;
@@ -24,6 +26,7 @@ mod policy;
 mod preset;
 #[cfg(feature = "aws")]
 mod registry;
+mod reload;
 mod serve;
 mod stop;
 #[path = "../support/store.rs"]

@@ -151,6 +151,35 @@ fn wrong_flags_and_variables_are_named() {
 }
 
 #[test]
+fn any_key_of_the_file_can_be_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--profile", "standard", "--mqtts-port", "off"];
+    let sets = ["--set", "mqtt_port=0", "--set", "limits.connections=1"];
+    let broker = Broker::start(folder.path(), &[flags, sets].concat());
+    let address = broker.address("mqtt");
+    let _first = TcpStream::connect(address).unwrap();
+    let mut second = TcpStream::connect(address).unwrap();
+    second
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    assert_eq!(second.read(&mut [0]).unwrap_or(0), 0, "there is no place");
+    for (line, words) in [
+        (
+            &["--set", "limits.inflight=1"][..],
+            &["--set limits.inflight", "in_flight"][..],
+        ),
+        (&["--set", "mqtt_port=x"], &["--set mqtt_port", "`x`"]),
+        (&["--set", "mqtt_port"], &["--set mqtt_port", "KEY=VALUE"]),
+        (
+            &["--mqtt-port", "1", "--set", "mqtt_port=2"],
+            &["--mqtt-port and --set mqtt_port"],
+        ),
+    ] {
+        run(folder.path(), line).assert_failed(2, words);
+    }
+}
+
+#[test]
 fn what_the_command_line_does_not_know_is_named_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     for (line, word) in [

@@ -65,6 +65,26 @@ fn the_end_of_the_parent_stops_it_only_when_asked_to() {
     assert_eq!(stays.child.try_wait().unwrap(), None);
 }
 
+#[test]
+fn it_says_why_it_ends_with_a_parent_that_gives_it_no_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = roundel(folder.path(), &["serve", "--die-with-parent"]);
+    command.args([
+        "--mqtts-port",
+        "off",
+        "--mqtt-port",
+        "0",
+        "--http-port",
+        "off",
+    ]);
+    command.args(["--profile", "standard"]);
+    // Standard input is /dev/null.
+    let outcome = super::finish(&mut command);
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    let words = "stopping reason=\"standard input closed (--die-with-parent)";
+    assert!(outcome.stderr.contains(words), "{}", outcome.stderr);
+}
+
 /// Something that keeps the workers busy; what it returns keeps it up.
 type Load = fn(&str) -> Vec<TcpStream>;
 

@@ -29,7 +29,8 @@ struct Bad {
 
 fn bad_clients(hello: &[u8]) -> [Bad; 7] {
     const SLOW: &str = "TLS handshake took longer than 3s";
-    const NO_TLS: &str = "TLS handshake failed: what the client sends is no TLS";
+    const MQTT: &str = "TLS handshake failed: the client sends an MQTT CONNECT without TLS: ";
+    const HTTP: &str = "TLS handshake failed: the client sends an HTTP request without TLS";
     const NO_END: &str =
         "TLS handshake failed: the client closed the connection in the middle of it";
     let half = &hello[..hello.len() / 2];
@@ -46,8 +47,8 @@ fn bad_clients(hello: &[u8]) -> [Bad; 7] {
         bad(half, false, SLOW),
         bad(hello, false, SLOW),
         bad(half, true, NO_END),
-        bad(&Connect::new("c").encode(Version::V5), false, NO_TLS),
-        bad(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", false, NO_TLS),
+        bad(&Connect::new("c").encode(Version::V5), false, MQTT),
+        bad(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", false, HTTP),
         bad(&broken, false, "TLS handshake failed: "),
     ]
 }

@@ -205,7 +205,11 @@ fn each_refusal_is_logged_with_its_reason() {
         &["no upgrade", "closed before message completed"],
     );
     let stream = send(address, "\x10\x0cMQTT on the wrong port\r\n\r\n");
-    expect_line(&log, &stream, &["no upgrade", "invalid HTTP method parsed"]);
+    expect_line(
+        &log,
+        &stream,
+        &["no upgrade", "the client speaks MQTT without WebSocket"],
+    );
     let metrics = broker.get("/metrics");
     let count = "\nroundel_connections_refused_total 5\n";
     assert!(metrics.contains(count), "{metrics}");

@@ -39,6 +39,8 @@ fn loopback_names_and_addresses_are_let_in_with_any_port() {
         "roundel.localhost:80",
         "127.0.0.2:9883",
         "[::1]:5",
+        // What Docker calls this machine.
+        "host.docker.internal:9883",
     ] {
         assert_eq!(
             api.send("GET", "/healthz", &[("Host", host)], "").status,
@@ -46,6 +48,18 @@ fn loopback_names_and_addresses_are_let_in_with_any_port() {
             "{host}"
         );
     }
+}
+
+#[test]
+fn path_that_is_none_leads_to_those_that_there_are() {
+    let api = Api::start();
+    for path in ["/", "/v1/nothing", "/nothing", "/console/assets/nothing"] {
+        let answer = api.get(path);
+        assert_eq!(answer.status, 404, "{path}");
+        let error = answer.json()["error"].to_string();
+        assert!(error.contains("/v1/openapi.json"), "{path}: {error}");
+    }
+    assert_eq!(api.get("/v1/openapi.json").status, 200);
 }
 
 #[test]

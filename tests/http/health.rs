@@ -46,6 +46,27 @@ fn stats_count_what_happened() {
     }
 }
 
+/// Workers write down what they count only now and then.
+#[test]
+fn memory_is_that_of_this_moment_and_never_none() {
+    let api = Api::start();
+    let held = |kind: &str| {
+        let stats = api.get("/v1/stats").json();
+        let kinds = stats["memory_bytes_by_kind"].as_object().expect("kinds");
+        let sum: u64 = kinds.values().filter_map(serde_json::Value::as_u64).sum();
+        assert_eq!(stats["memory_bytes"], sum);
+        assert!(sum > 0, "the request has a connection");
+        kinds[kind].as_u64().expect("a number")
+    };
+    assert_eq!(held("connections"), 0);
+    let client = api.connect("a");
+    // Less than a worker writes down.
+    let one = held("connections");
+    assert!((1_000..10_000).contains(&one), "{one}");
+    assert!(held("sessions") > 0);
+    drop(client);
+}
+
 #[test]
 fn stats_say_what_the_broker_is_to_programs_for_aws() {
     let api = Api::start();

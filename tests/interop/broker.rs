@@ -188,6 +188,12 @@ impl Broker {
         }
     }
 
+    /// Ends the broker and returns all that it logged.
+    #[track_caller]
+    pub(crate) fn stop_for_log(self) -> Vec<String> {
+        self.process.terminate_for_errors()
+    }
+
     /// What the broker logged, for a failure message.
     pub(crate) fn log(&self) -> String {
         self.process.transcript()

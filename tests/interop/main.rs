@@ -15,6 +15,7 @@
 //! | `signed` | signatures of boto3 and of the AWS Common Runtime, right and wrong ones |
 //! | `doors` | the SDK, boto3 and curl at the ports 443 and 8443 of the service |
 //! | `bad_tls` | TLS listeners with a fault, and what Python's `ssl` and the AWS Common Runtime say of each |
+//! | `wrong_door` | clients at the wrong listener, or with the wrong certificates: what the log says of each |
 //! | `unix_socket` | mosquitto's programs and Paho Python over a Unix socket |
 //! | `authorizer` | custom authorizers as the AWS IoT Device SDK names them, with signed tokens and without |
 //! | `console` | the console in Chromium: its pages empty and filled, hostile names, keys, a broker that goes and comes |
@@ -54,6 +55,7 @@ mod store;
 mod testing_page;
 mod unix_socket;
 mod walkthrough;
+mod wrong_door;
 
 use std::env;
 use std::process::ExitCode;
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         signed::trials(),
         doors::trials(),
         bad_tls::trials(),
+        wrong_door::trials(),
         unix_socket::trials(),
         authorizer::trials(),
         chaos::trials(),

@@ -145,6 +145,21 @@ impl Process {
         std::mem::take(&mut self.seen)
     }
 
+    /// Sends SIGTERM, waits for the end of the process and returns all lines of its standard error.
+    #[track_caller]
+    pub(crate) fn terminate_for_errors(mut self) -> Vec<String> {
+        self.signal("TERM");
+        self.wait();
+        std::mem::take(&mut self.errors)
+    }
+
+    /// Waits for the end of the process, however it ends.
+    #[track_caller]
+    pub(crate) fn end(mut self) {
+        self.close_input();
+        self.wait();
+    }
+
     /// Sends SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child

@@ -4,6 +4,10 @@ use tracing_subscriber::EnvFilter;
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
+/// Where the TLS library warns of each client that names an address where the name of a server belongs (SNI), as
+/// many do; what is wrong with a handshake is told by the one who makes it.
+const NOISE: &str = "rustls::msgs::handshake=off";
+
 /// Reads a filter: parts with commas between them, each a level or `target=level`.
 ///
 /// A bare target, which means all of its events, is taken for this crate's modules only: anywhere
@@ -22,6 +26,9 @@ pub(in crate::cli) fn parse(text: &str) -> Result<EnvFilter, String> {
             ));
         }
     }
+    // Whoever names the library gets all that it says.
+    let quiet = (!text.contains("rustls")).then_some(NOISE);
+    let parts: Vec<&str> = parts.into_iter().chain(quiet).collect();
     EnvFilter::try_new(parts.join(",")).map_err(|error| error.to_string())
 }
 

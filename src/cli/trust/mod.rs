@@ -52,7 +52,7 @@ fn act(args: &TrustArgs) -> Result<(), Failure> {
     if args.limited {
         let made = Authority::open_limited(&certs, &args.san);
         made.map_err(|error| match error {
-            CertError::San { .. } => Failure::misuse(error),
+            CertError::San { .. } => Failure::misuse(error).about("--san"),
             _ => Failure::machine(error),
         })?;
     }

@@ -146,7 +146,7 @@ impl Host {
 
     pub(super) fn required(&self) -> Result<&Arc<Registry>, Refusal> {
         self.registry()
-            .ok_or_else(|| Refusal::invalid("This broker has no registry (--registry)."))
+            .ok_or_else(|| Refusal::invalid("This broker has no registry (`registry` is off)."))
     }
 
     /// Changes the registry, and waits for the commit.

@@ -150,7 +150,7 @@ fn find(api: &Api, id: Uuid, request: &Request) -> Result<(Found, Proof), Box<Re
     }
     if operation.run.needs_registry() && api.host.registry().is_none() {
         let error = format!(
-            "{} needs a registry, and this broker has none (--registry).",
+            "{} needs a registry, and this broker has none (`registry` is off).",
             operation.name
         );
         return Err(Refusal::invalid(error).into_response().into());

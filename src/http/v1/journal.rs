@@ -296,7 +296,7 @@ pub(super) async fn wait(
     let within = waits::time(&parameters, "timeout")?.unwrap_or(WITHIN);
     let tap = api.engine.broker.tap();
     if !tap.has_journal() {
-        let error = "the journal is off: PUT {\"on\":true} to /v1/journal, or start with --journal";
+        let error = "the journal is off: PUT {\"on\":true} to /v1/journal, or start with `journal`";
         return Err(ApiError::new(StatusCode::CONFLICT, error));
     }
     let since = asked.since.unwrap_or_else(|| tap.last_row());

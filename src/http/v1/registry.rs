@@ -80,7 +80,7 @@ pub(super) fn check_meant(api: &Api, headers: &HeaderMap) -> Result<(), ApiError
 pub(super) fn required(api: &Api) -> Result<&Registry, ApiError> {
     let registry = api.host.registry().map(AsRef::as_ref);
     registry.ok_or_else(|| {
-        let error = "this broker has no registry (--registry)";
+        let error = "this broker has no registry (`registry` is off)";
         ApiError::new(StatusCode::CONFLICT, error)
     })
 }

@@ -80,7 +80,7 @@ pub enum CertError {
     },
     /// A server certificate that was made without a name that is asked for.
     #[error(
-        "`{}` is not valid for `{name}` (--san): remove it and its key to have both made anew",
+        "`{}` is not valid for `{name}` (`san`): remove it and its key to have both made anew",
         path.display()
     )]
     NotCovered {
@@ -91,7 +91,7 @@ pub enum CertError {
     },
     /// A name for the server certificate that the authority may not sign for.
     #[error(
-        "the authority is limited to other names than `{name}` (--san): one of another folder may have it"
+        "the authority is limited to other names than `{name}` (`san`): one of another folder may have it"
     )]
     NotPermitted {
         /// The name or address asked for.
@@ -107,7 +107,7 @@ pub enum CertError {
         path: PathBuf,
     },
     /// A name for the server certificate that is neither a host name nor an address.
-    #[error("`{name}` (--san) is neither a host name nor an IP address")]
+    #[error("`{name}` (`san`) is neither a host name nor an IP address")]
     San {
         /// The text given.
         name: String,

@@ -817,7 +817,7 @@ mod tests {
         let message = ensure(&tls_in(&folder, &["other.test"]))
             .unwrap_err()
             .to_string();
-        assert!(message.contains("`other.test` (--san)"), "{message}");
+        assert!(message.contains("`other.test` (`san`)"), "{message}");
         assert!(message.contains(SERVER_CERTIFICATE), "{message}");
     }
 

@@ -27,7 +27,7 @@ impl KeyLogFile {
         let file = options.open(path)?;
         tracing::warn!(
             path = %path.display(),
-            "whoever can read this file can read all that goes over TLS here (--keylog)"
+            "whoever can read this file can read all that goes over TLS here (`keylog`)"
         );
         Ok(Self {
             file,
@@ -43,7 +43,7 @@ impl KeyLog for KeyLogFile {
         if let Err(error) = written
             && !self.has_failed.swap(true, Ordering::Relaxed)
         {
-            tracing::error!("--keylog: secrets are missing from the file: {error}");
+            tracing::error!("secrets of TLS are missing from the key log: {error}");
         }
     }
 }

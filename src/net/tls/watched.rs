@@ -1,9 +1,9 @@
 //! What can be seen of a TLS handshake from outside, for the journal: the hellos, the certificate that the
-//! client showed, and the alert at its end.
+//! client showed, and the alert at its end. For the log it is the first bytes.
 //!
-//! The TLS library tells none of that of a handshake that failed. So the bytes are looked at on their way
-//! while the journal is on; what is encrypted, as alerts and certificates of TLS 1.3 are, is known from the
-//! error and from the verifier.
+//! The TLS library tells none of that of a handshake that failed. So the bytes are looked at on their way,
+//! the first few of them unless the journal is on; what is encrypted, as alerts and certificates of TLS 1.3
+//! are, is known from the error and from the verifier.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -15,14 +15,12 @@ use parking_lot::Mutex;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{
-    AlertDescription, DigitallySignedStruct, DistinguishedName, Error, InvalidMessage,
-    SignatureScheme,
-};
+use rustls::{AlertDescription, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use crate::protocol::wrong_door::Spoken;
 use crate::tap::tls::{HandshakeCause, HandshakeFailure, TlsAlert, TlsInfo};
 use crate::tap::{Room, Tap, rule::Direction};
 
@@ -34,6 +32,9 @@ const INBOUND: usize = 8 * 1024;
 /// Bytes that are kept towards the client: a ServerHello.
 const OUTBOUND: usize = 2 * 1024;
 
+/// Bytes that are kept from the client without a journal: what it speaks, or the version in its ClientHello.
+const FIRST: usize = 16;
+
 /// The type of records of handshakes.
 const HANDSHAKE: u8 = 22;
 
@@ -43,7 +44,7 @@ const ALERT: ([u8; 2], [u8; 3]) = ([21, 3], [0, 2, 2]);
 /// A socket of which what goes over it is seen.
 pub(crate) struct Watched {
     stream: TcpStream,
-    /// None: nobody looks.
+    /// None: the handshake is over.
     seen: Option<Arc<Mutex<Seen>>>,
 }
 
@@ -54,8 +55,11 @@ pub(crate) struct Seen {
     outbound: Vec<u8>,
     /// The last bytes towards the client.
     tail: [u8; 7],
+    /// The server has said something.
+    has_answered: bool,
     shown: Option<Shown>,
-    _room: Room,
+    /// For all that the journal wants; `None` where only the first bytes are kept.
+    room: Option<Room>,
 }
 
 /// A certificate that a client showed.
@@ -65,7 +69,8 @@ struct Shown {
 }
 
 impl Watched {
-    pub(crate) fn new(stream: TcpStream, seen: Option<Arc<Mutex<Seen>>>) -> Self {
+    pub(crate) fn new(stream: TcpStream, seen: Arc<Mutex<Seen>>) -> Self {
+        let seen = Some(seen);
         Self { stream, seen }
     }
 
@@ -94,7 +99,7 @@ impl AsyncRead for Watched {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Some(seen) = &self.seen {
             let came = buf.filled().get(before..).unwrap_or_default();
-            keep(&mut seen.lock().inbound, came, INBOUND);
+            seen.lock().came(came);
         }
         read
     }
@@ -150,20 +155,39 @@ fn keep(kept: &mut Vec<u8>, bytes: &[u8], most: usize) {
 }
 
 impl Seen {
-    /// What a handshake is looked at with, if the journal is on and there is room for it.
-    pub(crate) fn begin(tap: &Tap) -> Option<Arc<Mutex<Self>>> {
-        let room = tap.room_for_handshake(INBOUND + OUTBOUND)?;
-        Some(Arc::new(Mutex::new(Self {
+    /// What a handshake is looked at with: closely, if the journal is on and there is room for it.
+    pub(crate) fn begin(tap: &Tap) -> Arc<Mutex<Self>> {
+        Self::with(tap.room_for_handshake(INBOUND + OUTBOUND))
+    }
+
+    pub(crate) fn with(room: Option<Room>) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self {
             inbound: Vec::new(),
             outbound: Vec::new(),
             tail: [0; 7],
+            has_answered: false,
             shown: None,
-            _room: room,
-        })))
+            room,
+        }))
+    }
+
+    /// Whether the journal wants all that there is.
+    fn is_close(&self) -> bool {
+        self.room.is_some()
+    }
+
+    /// Bytes from the client.
+    fn came(&mut self, bytes: &[u8]) {
+        let most = if self.is_close() { INBOUND } else { FIRST };
+        keep(&mut self.inbound, bytes, most);
     }
 
     /// Bytes towards the client.
     fn went(&mut self, bytes: &[u8]) {
+        self.has_answered = true;
+        if !self.is_close() {
+            return;
+        }
         keep(&mut self.outbound, bytes, OUTBOUND);
         let last = bytes.len().saturating_sub(self.tail.len());
         for byte in bytes.get(last..).unwrap_or_default() {
@@ -185,12 +209,14 @@ impl Seen {
             .is_some_and(|first| *first != HANDSHAKE)
     }
 
-    /// What the client sent in the place of TLS, in words.
-    fn sent_instead(&self) -> &'static str {
+    /// The version at the head of its ClientHello, which is the best that a client speaks that knows nothing of
+    /// TLS 1.3.
+    fn legacy_version(&self) -> Option<u16> {
         match self.inbound.as_slice() {
-            [0x10, ..] => "an MQTT CONNECT without TLS",
-            [b'A'..=b'Z', b'A'..=b'Z', ..] => "an HTTP request without TLS, as it seems",
-            _ => "no TLS",
+            [HANDSHAKE, _, _, _, _, 1, _, _, _, major, minor, ..] => {
+                Some(u16::from_be_bytes([*major, *minor]))
+            }
+            _ => None,
         }
     }
 
@@ -214,15 +240,12 @@ impl Seen {
 
 /// What the journal has of a handshake that ended for `cause`, as far as it was seen.
 pub(crate) fn failure(
-    seen: Option<&Mutex<Seen>>,
+    seen: &Mutex<Seen>,
     cause: HandshakeCause,
     alert: Option<TlsAlert>,
 ) -> (TlsInfo, HandshakeFailure) {
     let mut failure = HandshakeFailure::new(cause);
     failure.alert = alert;
-    let Some(seen) = seen else {
-        return (TlsInfo::default(), failure);
-    };
     let (info, client) = seen.lock().info();
     failure.alpn_offered = client.alpn;
     failure.versions_offered = client.versions;
@@ -232,7 +255,7 @@ pub(crate) fn failure(
 /// What ended a handshake that failed with `error`, and the alert that went with it.
 pub(crate) fn cause_of(
     error: &io::Error,
-    seen: Option<&Mutex<Seen>>,
+    seen: &Mutex<Seen>,
 ) -> (HandshakeCause, Option<TlsAlert>) {
     let Some(error) = error.get_ref().and_then(|error| error.downcast_ref()) else {
         return (HandshakeCause::Closed, None);
@@ -241,19 +264,13 @@ pub(crate) fn cause_of(
         let alert = TlsAlert::new(Direction::In, u8::from(*alert));
         return (HandshakeCause::AlertReceived, Some(alert));
     }
-    let seen = seen.map(|seen| seen.lock());
-    let is_other = match &seen {
-        Some(seen) => seen.is_other() && matches!(error, Error::InvalidMessage(_)),
-        None => matches!(
-            error,
-            Error::InvalidMessage(InvalidMessage::InvalidContentType)
-        ),
-    };
+    let seen = seen.lock();
+    let is_other = seen.is_other() && matches!(error, Error::InvalidMessage(_));
     let cause = match is_other {
         true => HandshakeCause::NotTls,
         false => HandshakeCause::AlertSent,
     };
-    let sent = seen.and_then(|seen| seen.sent());
+    let sent = seen.sent();
     let code = sent.or_else(|| alert_of(error).map(u8::from));
     (cause, code.map(|code| TlsAlert::new(Direction::Out, code)))
 }
@@ -272,12 +289,35 @@ fn alert_of(error: &Error) -> Option<AlertDescription> {
     }
 }
 
-/// Words for what came in the place of a handshake, where something else did.
-pub(crate) fn sent_instead(seen: Option<&Mutex<Seen>>) -> Option<&'static str> {
-    let seen = seen?.lock();
-    match seen.inbound.is_empty() {
-        true => Some("nothing"),
-        false => seen.is_other().then(|| seen.sent_instead()),
+/// What came of a handshake, as far as it tells why there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    Nothing,
+    /// No TLS, but this.
+    Other(Option<Spoken>),
+    /// A client that knows no version from 1.2 on, but this one at best.
+    Old(&'static str),
+    /// What may be TLS as it should be.
+    Tls,
+    /// The same, and the client has seen the server's certificate.
+    Answered,
+}
+
+/// What came of a handshake.
+pub(crate) fn came(seen: &Mutex<Seen>) -> Came {
+    let seen = seen.lock();
+    if seen.inbound.is_empty() {
+        return Came::Nothing;
+    }
+    if seen.is_other() {
+        return Came::Other(Spoken::of(&seen.inbound));
+    }
+    match seen.legacy_version() {
+        Some(0x0302) => Came::Old("TLS 1.1"),
+        Some(0x0301) => Came::Old("TLS 1.0"),
+        Some(0x0300) => Came::Old("SSL 3"),
+        _ if seen.has_answered => Came::Answered,
+        _ => Came::Tls,
     }
 }
 
@@ -288,10 +328,10 @@ thread_local! {
 }
 
 /// Makes a step of a handshake, and notes the certificate that is verified in it.
-pub(crate) fn noting<T>(seen: Option<&Mutex<Seen>>, step: impl FnOnce() -> T) -> T {
-    let Some(seen) = seen else {
+pub(crate) fn noting<T>(seen: &Mutex<Seen>, step: impl FnOnce() -> T) -> T {
+    if !seen.lock().is_close() {
         return step();
-    };
+    }
     // Of a step that never came to its end.
     SHOWN.take();
     IS_WATCHED.set(true);
@@ -609,7 +649,7 @@ mod tests {
 
     #[test]
     fn alert_that_is_not_encrypted_is_seen() {
-        let seen = Seen::begin(&Tap::new(true, false)).expect("a journal");
+        let seen = Seen::begin(&Tap::new(true, false));
         let mut seen = seen.lock();
         assert_eq!(seen.sent(), None);
         seen.went(&[22, 3, 3, 0, 1, 0]);
@@ -619,7 +659,30 @@ mod tests {
         seen.went(&[0, 2, 2, 70]);
         assert_eq!(seen.sent(), Some(70));
         assert_eq!(TlsAlert::new(Direction::Out, 70).name(), "protocol_version");
-        assert!(Seen::begin(&Tap::new(false, false)).is_none());
+    }
+
+    #[test]
+    fn first_bytes_tell_what_came_without_a_journal() {
+        let seen = Seen::begin(&Tap::new(false, false));
+        assert_eq!(came(&seen), Came::Nothing);
+        let came_of = |bytes: &[u8]| {
+            let seen = Seen::begin(&Tap::new(false, false));
+            // In two reads.
+            let (first, rest) = bytes.split_at(bytes.len() / 2);
+            seen.lock().came(first);
+            seen.lock().came(rest);
+            assert!(seen.lock().inbound.len() <= FIRST);
+            came(&seen)
+        };
+        let mut hello = first_records();
+        assert_eq!(came_of(&hello), Came::Tls);
+        hello[10] = 1;
+        assert_eq!(came_of(&hello), Came::Old("TLS 1.0"));
+        assert_eq!(
+            came_of(b"\x10\x0c\0\x04MQTT"),
+            Came::Other(Some(Spoken::Mqtt))
+        );
+        assert_eq!(came_of(b"\0\0\0\0"), Came::Other(None));
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::future::{pending, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 
 use crate::auth::origin;
 #[cfg(feature = "aws")]
@@ -22,11 +22,13 @@ use crate::broker::{ConnectionFacts, NoMqtt};
 use crate::budget::Kind;
 use crate::config::{Config, Profile};
 use crate::engine::Engine;
+use crate::protocol::wrong_door::Spoken;
 #[cfg(feature = "aws")]
 use crate::time::{milliseconds, whole_seconds};
 
 use super::super::Shared;
 use super::super::http1::{self, Bounds, Ended};
+use super::super::socket;
 
 /// The path that the service has (AWS-ENDP-08).
 pub(crate) const PATH: &str = "/mqtt";
@@ -39,6 +41,9 @@ const VERSION: HeaderValue = HeaderValue::from_static("13");
 
 /// Bytes of a request's head, at most.
 const HEAD_SIZE: usize = 16 * 1024;
+
+/// Bytes that are read first, to see whether it is a request: most heads are not longer.
+const FRONT: usize = 512;
 
 /// Characters of what a client sent that a log line shows.
 const EXCERPT: usize = 100;
@@ -73,6 +78,7 @@ where
     let (reason, end) = match outcome {
         Ok(Ok(switched)) => return Some(switched),
         Ok(Err(Failure::Refused)) => return None,
+        Ok(Err(Failure::WrongDoor(words))) => (words, NoMqtt::Refused("upgrade")),
         Ok(Err(Failure::Broken(error))) => {
             let end = match error.is_incomplete_message() {
                 true => NoMqtt::Lost,
@@ -106,16 +112,26 @@ enum Failure {
     Broken(hyper::Error),
     /// No request came.
     Silent,
+    /// What came is no HTTP, but this, in words.
+    WrongDoor(String),
 }
 
 async fn exchange<S>(
     engine: &Engine,
-    stream: S,
+    mut stream: S,
     facts: &ConnectionFacts,
 ) -> Result<(Bytes, S), Failure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let mut front = BytesMut::with_capacity(FRONT);
+    // An end or an error comes again where HTTP is read.
+    let _ = stream.read_buf(&mut front).await;
+    let spoken = Spoken::of(&front);
+    let listeners = &engine.broker.config().listeners;
+    if let Some(words) = spoken.and_then(|it| it.at_websocket(facts.tls.is_some(), listeners)) {
+        return Err(Failure::WrongDoor(words));
+    }
     let was_refused = AtomicBool::new(false);
     let answer = |request: Request<Incoming>| {
         let response = answer(engine, &request, facts);
@@ -128,7 +144,7 @@ where
         head_timeout: None,
     };
     let never = pending::<Infallible>();
-    let served = http1::serve(Bytes::new(), stream, &bounds, answer, pending(), never).await;
+    let served = http1::serve(front.freeze(), stream, &bounds, answer, pending(), never).await;
     if was_refused.into_inner() {
         return Err(Failure::Refused);
     }
@@ -192,7 +208,9 @@ fn check<B>(config: &Config, request: &Request<B>) -> Result<HeaderValue, Refusa
         || !has_token(headers, &header::UPGRADE, "websocket")
         || !has_token(headers, &header::CONNECTION, "upgrade")
     {
-        return upgrade_required("this is a WebSocket endpoint");
+        return upgrade_required(
+            "this is a WebSocket endpoint, and the request does not ask for WebSocket",
+        );
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION) != Some(&VERSION) {
         return upgrade_required("the WebSocket version must be 13");
@@ -352,7 +370,11 @@ fn describe(error: &hyper::Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        text = format!("{text}: {cause}");
+        let cause_text = match cause.downcast_ref() {
+            Some(error) => socket::describe(error),
+            None => cause.to_string(),
+        };
+        text = format!("{text}: {cause_text}");
         source = cause.source();
     }
     text

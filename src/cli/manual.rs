@@ -1,0 +1,365 @@
+//! What flags alone do not say: environment, files, exit status and signals. It stands here once, for `--help` and for
+//! the manual page, which `roundel man` prints; and `roundel completions`.
+
+use std::io::{self, Write as _};
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Command, ValueHint};
+use clap_complete::Shell;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, italic, roman};
+
+use super::failure::Failure;
+
+/// A section: its name, and what there is to say about each thing in it.
+type Section = (&'static str, &'static [(&'static str, &'static str)]);
+
+const SECTIONS: [Section; 4] = [
+    (
+        "Environment",
+        &[
+            (
+                "ROUNDEL_...",
+                "every flag of serve: ROUNDEL_MQTTS_PORT is --mqtts-port, and mqtts_port in the file. Flags win over \
+                 variables, and variables over the file. An empty one says nothing, and a name that is none is an error",
+            ),
+            ("ROUNDEL_CONFIG", "the configuration file, as --config"),
+            (
+                "ROUNDEL_BIN, ROUNDEL_BINARY, ROUNDEL_TEST_...",
+                "left to test programs",
+            ),
+            (
+                "RUST_LOG",
+                "not looked at: ROUNDEL_LOG is, as it may be set for the program that starts the broker",
+            ),
+            (
+                "RUST_BACKTRACE",
+                "1: where the program was when it broke off, beside the line about it",
+            ),
+            (
+                "TOKIO_WORKER_THREADS",
+                "threads that serve connections, instead of one for every second core",
+            ),
+        ],
+    ),
+    (
+        "Files",
+        &[
+            (
+                "certs/ca.pem, certs/ca.key",
+                "the authority, made if it is missing; clients are given ca.pem",
+            ),
+            (
+                "certs/server.pem, certs/server.key",
+                "the server's certificate, made if it is missing",
+            ),
+            (
+                "certs/NAME.certificate.pem, certs/NAME.private.key",
+                "what `roundel cert NAME` makes for a client",
+            ),
+            (
+                "certs/registry.redb",
+                "things, certificates and policies; registry.redb.http beside it says where the broker that has it listens",
+            ),
+            (
+                "certs/.gitignore",
+                "made with the folder, so that private keys stay out of repositories",
+            ),
+        ],
+    ),
+    (
+        "Exit status",
+        &[
+            (
+                "0",
+                "done; of serve, after SIGINT, SIGTERM or the end of the parent",
+            ),
+            (
+                "1",
+                "the machine refused: a port that is taken, a key that cannot be read; of health, the broker is not ready; \
+                 of policy explain, the request is denied",
+            ),
+            ("2", "wrong flags, variables or configuration"),
+        ],
+    ),
+    (
+        "Signals",
+        &[
+            (
+                "SIGINT, SIGTERM",
+                "stop: clients are told, and the program ends within two seconds; a second one ends it at once",
+            ),
+            (
+                "SIGHUP",
+                "read certificates and [[users]] again, for connections from then on; what else has changed in the file \
+                 needs a restart, and the log names it",
+            ),
+        ],
+    ),
+];
+
+/// The sections as `--help` has them behind the flags.
+pub(super) fn help() -> String {
+    let mut text = String::new();
+    for (name, things) in SECTIONS {
+        text += &format!("\n{name}:\n");
+        for (thing, words) in things {
+            let words = wrapped(words);
+            // What is short has its words beside it.
+            text += &match thing.len() < INDENT - 2 {
+                true => format!("  {thing:width$}{}", words.trim_start(), width = INDENT - 2),
+                false => format!("  {thing}\n{words}"),
+            };
+        }
+    }
+    text.trim().to_owned()
+}
+
+/// Where the words about a thing begin.
+const INDENT: usize = 9;
+
+/// Words in lines that are indented below what they are about.
+fn wrapped(words: &str) -> String {
+    const WIDTH: usize = 100;
+    let (mut text, mut line) = (String::new(), String::new());
+    for word in words.split(' ') {
+        if !line.is_empty() && line.len() + word.len() > WIDTH {
+            text += &format!("{:INDENT$}{line}\n", "");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    text + &format!("{:INDENT$}{line}\n", "")
+}
+
+/// Prints the manual page in the format of troff.
+pub(super) fn print_page(command: Command) -> Result<(), Failure> {
+    let page = page(command).map_err(|error| Failure::refused(format!("no page: {error}")))?;
+    super::print(&page)
+}
+
+fn page(mut command: Command) -> io::Result<String> {
+    command.build();
+    let mut page = Vec::new();
+    let man = Man::new(command.clone()).manual("Roundel");
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]);
+    roff.text([
+        bold("roundel"),
+        roman(" ["),
+        bold("serve"),
+        roman("] ["),
+        italic("OPTION"),
+        roman("]..."),
+    ]);
+    roff.control("br", []);
+    roff.text([
+        bold("roundel"),
+        roman(" "),
+        italic("COMMAND"),
+        roman(" ["),
+        italic("ARGUMENT"),
+        roman("]..."),
+    ]);
+    roff.control("SH", ["DESCRIPTION"]);
+    for paragraph in DESCRIPTION {
+        roff.control("PP", []);
+        roff.text([roman(*paragraph)]);
+    }
+    roff.to_writer(&mut page)?;
+    man.render_options_section(&mut page)?;
+    let mut roff = Roff::new();
+    roff.control("SH", ["COMMANDS"]);
+    roff.to_writer(&mut page)?;
+    for each in command
+        .get_subcommands()
+        .filter(|each| each.get_name() != "serve")
+    {
+        render_command(each, &mut page)?;
+    }
+    let mut roff = Roff::new();
+    for (name, things) in SECTIONS {
+        roff.control("SH", [name.to_uppercase().as_str()]);
+        for (thing, words) in things {
+            roff.control("TP", []);
+            roff.text([bold(*thing)]);
+            roff.text([roman(*words)]);
+        }
+    }
+    roff.control("SH", ["VERSION"]);
+    roff.text([roman(command.get_version().unwrap_or_default())]);
+    roff.to_writer(&mut page)?;
+    String::from_utf8(page).map_err(io::Error::other)
+}
+
+const DESCRIPTION: &[&str] = &[
+    "Roundel is an MQTT 5.0 and 3.1.1 broker for your own machine and for tests: a stand-in for AWS IoT Core (profile \
+     aws, the default), or one that does what the standards say (profile standard). Without a command it serves.",
+    "Once every listener accepts, serve prints where, and commands to try; with --ready json it is one line for \
+     programs. Messages go to standard error, one to a line: time, level, message, then key=value, or JSON with \
+     --log-format json. What a client sends is quoted and escaped, and cut where it is long.",
+];
+
+/// A command and those below it, each with its usage and its flags.
+fn render_command(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
+    if name.split(' ').any(|word| word == "help") {
+        return Ok(());
+    }
+    let is_group = command.has_subcommands();
+    if !is_group {
+        let mut roff = Roff::new();
+        roff.control("SS", [name]);
+        let usage = command.clone().render_usage().to_string();
+        let usage = usage.trim_start_matches("Usage:").trim().to_owned();
+        roff.text([bold(usage)]);
+        roff.control("PP", []);
+        let about = command.get_about().map(ToString::to_string);
+        roff.text([roman(about.unwrap_or_default())]);
+        roff.to_writer(page)?;
+        let mut options = Vec::new();
+        Man::new(command.clone()).render_options_section(&mut options)?;
+        // They stand below the command, and not in a section of their own.
+        let options = String::from_utf8(options).map_err(io::Error::other)?;
+        for line in options.lines().filter(|line| *line != ".SH OPTIONS") {
+            writeln!(page, "{line}")?;
+        }
+    }
+    for each in command.get_subcommands() {
+        render_command(each, page)?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// Whose completions to print
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+/// Words that a flag of serve takes.
+const WORDS: [(&str, &[&str]); 8] = [
+    ("profile", &["aws", "standard"]),
+    (
+        "preset",
+        &[
+            "aws-crt",
+            "paho-c",
+            "paho-python",
+            "aiomqtt",
+            "mqttjs",
+            "gmqtt",
+        ],
+    ),
+    ("client_cert", &["required", "optional", "none"]),
+    ("share_strategy", &["round-robin", "random"]),
+    ("ready", &["json", "text"]),
+    ("log_format", &["text", "json"]),
+    ("log", &["error", "warn", "info", "debug", "trace", "off"]),
+    ("password_listener", &["mqtt=0", "ws=0"]),
+];
+
+/// Flags of serve that take a file, or a folder.
+const FILES: [(&str, ValueHint); 8] = [
+    ("certs", ValueHint::DirPath),
+    ("server_cert", ValueHint::FilePath),
+    ("server_key", ValueHint::FilePath),
+    ("client_ca", ValueHint::FilePath),
+    ("keylog", ValueHint::FilePath),
+    ("registry", ValueHint::FilePath),
+    ("fleet", ValueHint::FilePath),
+    ("unix_socket", ValueHint::FilePath),
+];
+
+/// Prints what a shell completes the command line with.
+pub(super) fn print_completions(args: &CompletionsArgs, command: Command) -> Result<(), Failure> {
+    let mut command = with_words(command).mut_subcommand("serve", with_words);
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, "roundel", &mut script);
+    super::print(&String::from_utf8_lossy(&script))
+}
+
+/// Flags whose values are read with the configuration, with what may stand there.
+fn with_words(command: Command) -> Command {
+    let command = WORDS.iter().fold(command, |command, (flag, words)| {
+        command.mut_arg(flag, |arg| {
+            arg.value_parser(PossibleValuesParser::new(*words))
+        })
+    });
+    FILES.iter().fold(command, |command, (flag, hint)| {
+        command.mut_arg(flag, |arg| arg.value_hint(*hint))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use roundel::config::Sources;
+
+    use super::super::Cli;
+    use super::*;
+
+    #[test]
+    fn page_has_every_flag_of_every_command_and_what_help_says_besides() {
+        let page = page(Cli::command()).unwrap();
+        let page = page
+            .replace("\\-", "-")
+            .replace("\\fB", "")
+            .replace("\\fR", "");
+        fn check(command: &Command, page: &str) {
+            for arg in command.get_arguments() {
+                if let Some(flag) = arg.get_long() {
+                    assert!(page.contains(&format!("--{flag}")), "--{flag}");
+                }
+            }
+            for each in command.get_subcommands() {
+                check(each, page);
+            }
+        }
+        let mut command = Cli::command();
+        command.build();
+        check(&command, &page);
+        let help = command.render_help().to_string();
+        for (name, things) in SECTIONS {
+            assert!(
+                page.contains(&format!(".SH {}", roff_words(&name.to_uppercase()))),
+                "{name}"
+            );
+            assert!(help.contains(&format!("{name}:\n")), "{name}");
+            for (thing, _) in things {
+                assert!(page.contains(thing) && help.contains(thing), "{thing}");
+            }
+        }
+    }
+
+    /// More than one word is quoted as an argument of a macro.
+    fn roff_words(name: &str) -> String {
+        match name.contains(' ') {
+            true => format!("\"{name}\""),
+            false => name.to_owned(),
+        }
+    }
+
+    #[test]
+    fn words_that_are_completed_are_taken() {
+        for (flag, words) in WORDS {
+            for word in words {
+                let users = flag == "password_listener";
+                let sources = Sources::new().flag("profile", "standard");
+                let loaded = match flag {
+                    "profile" | "preset" => Sources::new().flag(flag, *word).load(),
+                    _ => sources.flag(flag, *word).load(),
+                };
+                // Without users there is no such listener.
+                assert!(loaded.is_ok() || users, "{flag} {word}: {loaded:?}");
+            }
+        }
+        with_words(Cli::command()).debug_assert();
+    }
+}
