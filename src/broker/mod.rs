@@ -24,10 +24,12 @@ mod errand;
 )]
 pub(crate) mod events;
 mod facts;
+mod gate;
 mod group_names;
 mod lifecycle;
 mod local;
 mod looks;
+mod observers;
 mod ordered;
 mod outage;
 mod outbox;
@@ -188,7 +190,7 @@ pub(crate) struct Broker {
     budget: budget::Owned,
     randomness: Randomness,
     watch: Watch,
-    captures: captures::Captures,
+    observers: observers::Observers,
     outage: outage::Outage,
     /// Of sessions that are no more.
     ends: Ends,
@@ -235,7 +237,7 @@ impl Broker {
             sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
             randomness,
             watch: Watch::default(),
-            captures: captures::Captures::default(),
+            observers: observers::Observers::default(),
             outage: outage::Outage::default(),
             ends: Ends::default(),
             connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),

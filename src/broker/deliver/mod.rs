@@ -387,8 +387,8 @@ impl Broker {
         }
         let is_refused = at_once.is_some_and(AtOnce::is_refused);
         let published = Published::new(reach, lacks_room, is_refused);
-        if self.captures.are_any() && published != Published::Refused {
-            (self.captures).offer(run.publications, context.budget, &self.watch);
+        if self.observers.are_any() && published != Published::Refused {
+            self.observers.see(run.publications, context);
         }
         // Who subscribes to requests gets them before their answers. What is refused may come again.
         let service = service.filter(|_| published != Published::Refused);
