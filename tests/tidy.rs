@@ -175,7 +175,7 @@ fn circle(graph: &Graph) -> Option<Vec<&str>> {
 
 /// These know nothing of the broker that they are parts of, so that nothing leads from them around the
 /// graph of the modules. The others add to what it does, and `turn` hands it to work that was put off.
-const KNOW_NO_BROKER: [&str; 18] = [
+const KNOW_NO_BROKER: [&str; 19] = [
     "bounds",
     "captures",
     "discard",
@@ -183,6 +183,7 @@ const KNOW_NO_BROKER: [&str; 18] = [
     "facts",
     "gate",
     "group_names",
+    "last_values",
     "observers",
     "ordered",
     "outbox",
