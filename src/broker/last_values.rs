@@ -87,6 +87,7 @@ pub(crate) struct Glimpse {
 pub(crate) struct Kept {
     /// Since when messages are counted.
     pub(crate) since: Instant,
+    pub(crate) topics: usize,
     /// Topics that made room for others, or found none.
     pub(crate) dropped: u64,
 }
@@ -253,6 +254,7 @@ impl LastValues {
         let state = self.state.lock();
         state.table.as_ref().map(|table| Kept {
             since: table.since,
+            topics: table.topics.len(),
             dropped: table.dropped,
         })
     }

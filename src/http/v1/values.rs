@@ -167,10 +167,12 @@ fn answer_with<T: Serialize>(
     calendar: &Calendar,
 ) -> Result<Response, ApiError> {
     let kept = broker.values_kept();
+    let topics = kept.map_or(0, |kept| kept.topics);
     let dropped = kept.map_or(0, |kept| kept.dropped);
     let since = kept.map_or(0, |kept| at_ms(calendar, kept.since));
-    let numbers: [(_, &dyn Display); 3] = [
+    let numbers: [(_, &dyn Display); 4] = [
         ("total", &total),
+        ("topics", &topics),
         ("dropped", &dropped),
         ("since_ms", &since),
     ];
