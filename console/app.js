@@ -11,6 +11,7 @@ import { open as clients } from './pages/clients.js';
 import { open as group } from './pages/group.js';
 import { open as groups } from './pages/groups.js';
 import { open as overview } from './pages/overview.js';
+import { open as topics } from './pages/topics.js';
 
 /** @typedef {{ title: string, view: () => unknown, close: () => void, update?: () => void, tick?: () => void, pause?: () => boolean, cancel?: () => boolean, back?: string }} Page */
 
@@ -20,6 +21,7 @@ const PAGES = /** @type {[RegExp, (changed: () => void, route: any) => Page][]} 
   [/^\/console\/groups\/([^/]+)\/([^/]+)$/, group],
   [/^\/console\/clients$/, clients],
   [/^\/console\/clients\/([^/]+)$/, client],
+  [/^\/console\/topics(?:\/([^/]+))?$/, topics],
 ]);
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -42,6 +44,12 @@ function route(/** @type {string[]} */ parts) {
     parts,
     query,
     href,
+    /** Gives the page another address, with which it goes on. @param {string} to */
+    move(to) {
+      history.pushState(null, '', to);
+      address = to;
+      changed();
+    },
     /** Changes the query of the page without leaving it. @param {Record<string, string>} values */
     set(values) {
       history.replaceState(null, '', href(values));
@@ -69,7 +77,7 @@ function arrive() {
     const found = location.pathname.match(pattern);
     if (!found) continue;
     try {
-      page = open(changed, route(found.slice(1).map(decodeURIComponent)));
+      page = open(changed, route(found.slice(1).map((part) => decodeURIComponent(part ?? ''))));
     } catch (error) {
       if (!(error instanceof URIError)) throw error;
     }

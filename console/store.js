@@ -32,6 +32,7 @@ export function on(/** @type {(topic: string, data: any) => void} */ listen) {
 let source = null;
 /** @type {{ share: string, filter: string } | null} */
 let turns = null;
+let values = false;
 let retry = 0;
 let attempt = 0;
 let instance = '';
@@ -41,6 +42,13 @@ let heard = 0;
 export function follow(group) {
   if (turns?.share === group?.share && turns?.filter === group?.filter) return;
   turns = group;
+  if (source) connect();
+}
+
+/** Says whether new values of topics are to be told, which are kept as long as somebody is told. @param {boolean} are */
+export function followTopics(are) {
+  if (values === are) return;
+  values = are;
   if (source) connect();
 }
 
@@ -64,10 +72,10 @@ function disconnect() {
 
 function connect() {
   disconnect();
-  const topics = ['stats', 'clients', 'groups', ...(turns ? ['turns'] : [])];
+  const topics = ['stats', 'clients', 'groups', ...(turns ? ['turns'] : []), ...(values ? ['topics'] : [])];
   const opened = new EventSource(`/v1/events${query({ topics: topics.join(','), ...turns })}`);
   source = opened;
-  for (const topic of ['hello', 'stats', 'clients', 'groups', 'turns']) {
+  for (const topic of ['hello', 'stats', 'clients', 'groups', 'turns', 'topics']) {
     opened.addEventListener(topic, (event) => {
       if (opened === source) hear(topic, JSON.parse(event.data));
     });

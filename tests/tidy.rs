@@ -175,13 +175,16 @@ fn circle(graph: &Graph) -> Option<Vec<&str>> {
 
 /// These know nothing of the broker that they are parts of, so that nothing leads from them around the
 /// graph of the modules. The others add to what it does, and `turn` hands it to work that was put off.
-const KNOW_NO_BROKER: [&str; 16] = [
+const KNOW_NO_BROKER: [&str; 19] = [
     "bounds",
     "captures",
     "discard",
     "ends",
     "facts",
+    "gate",
     "group_names",
+    "last_values",
+    "observers",
     "ordered",
     "outbox",
     "part_bounds",

@@ -2,14 +2,16 @@
 // Keys. Single letters can be switched off: whoever speaks to a machine says more than one.
 
 /** @type {Record<string, string>} */
-const PAGES = { o: '/console/', g: '/console/groups', c: '/console/clients' };
+const PAGES = { o: '/console/', g: '/console/groups', c: '/console/clients', t: '/console/topics' };
 
 export const KEYS = [
   ['g o', 'Overview'],
   ['g g', 'Groups'],
   ['g c', 'Clients'],
+  ['g t', 'Topics'],
   ['/', 'Filter'],
   ['↓ ↑, j k', 'Next and previous row'],
+  ['→ ←', 'Open and close a level'],
   ['Enter', 'Open'],
   ['Esc', 'Back'],
   ['Space', 'Pause the picture'],

@@ -4,7 +4,6 @@
 //! Each is bounded by a number of messages and by what it holds; the messages are charged as those in queues.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -12,6 +11,7 @@ use crate::budget::Budget;
 use crate::message::publication::{Message, Publication};
 use crate::topic::{HashParent, matches};
 
+use super::gate::Gate;
 use super::watch::{Subject, Watch};
 
 /// Bytes of payloads that a capture keeps. Of what is longer, only the size is known.
@@ -22,9 +22,7 @@ const HEADS: usize = 4 << 20;
 
 /// All captures.
 #[derive(Default)]
-pub(crate) struct Captures {
-    /// How many there are: all that a publish looks at while there are none.
-    count: AtomicUsize,
+pub(super) struct Captures {
     list: Mutex<Vec<Arc<Capture>>>,
 }
 
@@ -67,6 +65,7 @@ impl Captures {
         filter: &str,
         wanted: usize,
         parent: HashParent,
+        gate: &'a Gate,
         watch: &'a Watch,
     ) -> Capturing<'a> {
         let capture = Arc::new(Capture {
@@ -76,19 +75,14 @@ impl Captures {
             caught: Mutex::default(),
         });
         self.list.lock().push(capture.clone());
-        self.count.fetch_add(1, Ordering::Relaxed);
+        gate.enter();
         watch.note(Subject::Subscriptions);
         Capturing {
             capture,
             captures: self,
+            gate,
             watch,
         }
-    }
-
-    /// Whether anybody captures anything.
-    #[inline]
-    pub(super) fn are_any(&self) -> bool {
-        self.count.load(Ordering::Relaxed) > 0
     }
 
     /// How many there are on exactly this filter.
@@ -99,7 +93,6 @@ impl Captures {
     }
 
     /// Shows messages to one topic to all captures.
-    #[cold]
     pub(super) fn offer(&self, run: &[Publication<'_>], budget: Budget, watch: &Watch) {
         let Some(topic) = run.first().map(|first| first.topic) else {
             return;
@@ -161,6 +154,7 @@ impl Caught {
 pub(crate) struct Capturing<'a> {
     capture: Arc<Capture>,
     captures: &'a Captures,
+    gate: &'a Gate,
     watch: &'a Watch,
 }
 
@@ -181,7 +175,7 @@ impl Drop for Capturing<'_> {
         let mut list = self.captures.list.lock();
         list.retain(|one| !Arc::ptr_eq(one, &self.capture));
         drop(list);
-        self.captures.count.fetch_sub(1, Ordering::Relaxed);
+        self.gate.leave();
         self.watch.note(Subject::Subscriptions);
     }
 }

@@ -28,6 +28,8 @@ pub(crate) enum DeadlineKind {
     Will,
     Resend,
     EndOfOutage,
+    #[cfg(feature = "http")]
+    EndOfTopicValues,
     /// A connection looks at its own timers: Keep Alive, the time to CONNECT, a socket that takes nothing. It
     /// is on the time of live connections.
     Connection,
@@ -40,6 +42,8 @@ impl DeadlineKind {
             Self::Will => "will",
             Self::Resend => "resend",
             Self::EndOfOutage => "end_of_outage",
+            #[cfg(feature = "http")]
+            Self::EndOfTopicValues => "end_of_topic_values",
             Self::Connection => "connection",
         }
     }
@@ -52,6 +56,8 @@ impl Timer {
             Self::Will { .. } => DeadlineKind::Will,
             Self::Resend { .. } => DeadlineKind::Resend,
             Self::EndOfOutage => DeadlineKind::EndOfOutage,
+            #[cfg(feature = "http")]
+            Self::EndOfTopicValues => DeadlineKind::EndOfTopicValues,
         }
     }
 
@@ -62,6 +68,8 @@ impl Timer {
             | Self::Will { session, epoch }
             | Self::Resend { session, epoch } => Some((session.clone(), *epoch)),
             Self::EndOfOutage => None,
+            #[cfg(feature = "http")]
+            Self::EndOfTopicValues => None,
         }
     }
 }

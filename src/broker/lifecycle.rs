@@ -104,10 +104,21 @@ pub(crate) struct Attached {
 
 /// Something that is due.
 pub(super) enum Timer {
-    SessionExpiry { session: Weak<Session>, epoch: u64 },
-    Will { session: Weak<Session>, epoch: u64 },
-    Resend { session: Weak<Session>, epoch: u64 },
+    SessionExpiry {
+        session: Weak<Session>,
+        epoch: u64,
+    },
+    Will {
+        session: Weak<Session>,
+        epoch: u64,
+    },
+    Resend {
+        session: Weak<Session>,
+        epoch: u64,
+    },
     EndOfOutage,
+    #[cfg(feature = "http")]
+    EndOfTopicValues,
 }
 
 impl Broker {
@@ -561,6 +572,8 @@ impl Broker {
                 self.resend(&session, *epoch, context, dirty);
             }
             Timer::EndOfOutage => self.see_outage_end(context.now),
+            #[cfg(feature = "http")]
+            Timer::EndOfTopicValues => self.see_lease_end(context.now),
         }
     }
 

@@ -126,7 +126,7 @@ impl Broker {
     /// Begins to capture the first `wanted` messages on a valid filter from now on.
     pub(crate) fn capture(&self, filter: &str, wanted: usize) -> Capturing<'_> {
         let parent = self.retained.parent();
-        self.captures.begin(filter, wanted, parent, &self.watch)
+        self.observers.capture(filter, wanted, parent, &self.watch)
     }
 
     /// How many groups there are, and a number that is another one when any of them stands otherwise.
@@ -144,6 +144,6 @@ impl Broker {
     #[cfg(feature = "http")]
     /// How many captures there are on exactly this filter.
     pub(crate) fn captures_on(&self, filter: &str) -> usize {
-        self.captures.count_on(filter)
+        self.observers.captures_on(filter)
     }
 }

@@ -24,10 +24,14 @@ mod errand;
 )]
 pub(crate) mod events;
 mod facts;
+mod gate;
 mod group_names;
+#[cfg(feature = "http")]
+mod last_values;
 mod lifecycle;
 mod local;
 mod looks;
+mod observers;
 mod ordered;
 mod outage;
 mod outbox;
@@ -49,6 +53,8 @@ mod stats;
 mod subscribe;
 mod sys;
 mod tapping;
+#[cfg(feature = "http")]
+mod topics;
 mod turn;
 mod watch;
 
@@ -83,6 +89,8 @@ pub(crate) use facts::Upgrade;
 pub(crate) use facts::{ConnectionFacts, PeerAddr, TrafficTotals};
 #[cfg(any(feature = "tls", feature = "http"))]
 pub(crate) use facts::{TlsDetails, TlsFacts};
+#[cfg(feature = "http")]
+pub(crate) use last_values::Value;
 pub(crate) use lifecycle::Removal;
 pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
 pub(crate) use local::LocalSession;
@@ -118,6 +126,8 @@ pub(crate) use stats::Stats;
 pub(crate) use subscribe::{Due, Request};
 #[cfg(feature = "websocket")]
 pub(crate) use tapping::NoMqtt;
+#[cfg(feature = "http")]
+pub(crate) use topics::ReceiverOf;
 pub(crate) use turn::{Context, Dirty, Later, SHORT_TURN, STEPS_PER_TURN};
 pub(crate) use watch::Subject;
 #[cfg(feature = "http")]
@@ -188,7 +198,10 @@ pub(crate) struct Broker {
     budget: budget::Owned,
     randomness: Randomness,
     watch: Watch,
-    captures: captures::Captures,
+    observers: observers::Observers,
+    /// Of the last values of topics.
+    #[cfg(feature = "http")]
+    lease: topics::Lease,
     outage: outage::Outage,
     /// Of sessions that are no more.
     ends: Ends,
@@ -235,7 +248,9 @@ impl Broker {
             sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
             randomness,
             watch: Watch::default(),
-            captures: captures::Captures::default(),
+            observers: observers::Observers::default(),
+            #[cfg(feature = "http")]
+            lease: topics::Lease::default(),
             outage: outage::Outage::default(),
             ends: Ends::default(),
             connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),
@@ -442,8 +457,8 @@ impl Broker {
         self.retained.last_number()
     }
 
-    /// Sets all counters to zero, and forgets how connections ended and how often clients did what is limited
-    /// in time.
+    /// Sets all counters to zero, and forgets how connections ended, the last values of topics, and how often
+    /// clients did what is limited in time.
     pub(crate) fn reset_counters(&self) {
         let Counters {
             connections_opened,
@@ -470,6 +485,8 @@ impl Broker {
             counter.store(0, Ordering::Relaxed);
         }
         self.ends.clear();
+        #[cfg(feature = "http")]
+        self.forget_values();
         *self.connect_rates.lock() = Rates::new(self.config.limits.connect_rate);
         *self.retained_rates.lock() = Rates::new(self.config.limits.retained_rate);
     }

@@ -37,8 +37,8 @@ pub(crate) struct Kept {
     number: u64,
     /// When it was stored.
     #[cfg_attr(
-        not(all(feature = "http", feature = "aws")),
-        expect(dead_code, reason = "only the service's API tells of it")
+        not(feature = "http"),
+        expect(dead_code, reason = "only the HTTP API tells of it")
     )]
     pub(crate) at: Instant,
 }
@@ -150,7 +150,7 @@ impl Retained {
     const SLICE: usize = 2_000;
 
     /// The message of a topic, unless it has expired.
-    #[cfg(feature = "aws")]
+    #[cfg(any(feature = "aws", feature = "http"))]
     pub(super) fn get(&self, topic: &str, bounds: &Bounds<'_>) -> Option<Kept> {
         let store = self.store.read();
         let kept = store.names.get(topic)?;

@@ -52,7 +52,7 @@ macro_rules! asset {
 static INDEX: Asset = asset!("index.html", HTML);
 
 /// All others, by their path in the folder; `every_file_of_the_console_is_served` compares.
-static ASSETS: [Asset; 23] = [
+static ASSETS: [Asset; 25] = [
     asset!("app.css", STYLE),
     asset!("app.js", SCRIPT),
     asset!("api.js", SCRIPT),
@@ -63,6 +63,7 @@ static ASSETS: [Asset; 23] = [
     asset!("pages/group.js", SCRIPT),
     asset!("pages/groups.js", SCRIPT),
     asset!("pages/overview.js", SCRIPT),
+    asset!("pages/topics.js", SCRIPT),
     asset!("parts/ask.js", SCRIPT),
     asset!("parts/commands.js", SCRIPT),
     asset!("parts/help.js", SCRIPT),
@@ -72,6 +73,7 @@ static ASSETS: [Asset; 23] = [
     asset!("parts/spark.js", SCRIPT),
     asset!("parts/strip.js", SCRIPT),
     asset!("parts/text.js", SCRIPT),
+    asset!("parts/value.js", SCRIPT),
     asset!("vendor/lit-html/directive-helpers.js", SCRIPT),
     asset!("vendor/lit-html/directive.js", SCRIPT),
     asset!("vendor/lit-html/directives/repeat.js", SCRIPT),

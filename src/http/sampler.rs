@@ -15,7 +15,7 @@ use crate::time::Calendar;
 
 use super::Api;
 use super::error::beginning;
-use super::streams::{FRAME, Sampling, Stream, Told, Topic, frame};
+use super::streams::{FRAME, Holding, Sampling, Stream, Told, Topic, frame};
 use super::v1::Stats;
 
 /// Between two looks.
@@ -167,9 +167,29 @@ fn look(engine: &Arc<Engine>, calendar: &Calendar, clients: u64, streams: &[Arc<
             };
             stream.tell(Topic::Groups, frame(Topic::Groups, &generation));
         }
+        if stream.wanted.topics {
+            tell_topics(engine, stream, &mut told);
+        }
         if let Some((share, filter)) = &stream.wanted.turns {
             tell_turns(engine, calendar, stream, &mut told, share, filter);
         }
+    }
+}
+
+/// Tells a stream that a topic has another value. The first time, values begin to be kept for it; they do again
+/// where somebody has dropped them.
+fn tell_topics(engine: &Arc<Engine>, stream: &Stream, told: &mut Told) {
+    match &told.holding {
+        None => told.holding = Some(Holding::new(engine)),
+        Some(_) => engine.broker.look_at_values(engine.clock.now().now),
+    }
+    let generation = engine.broker.values_generation();
+    if told.topics.replace(generation) != Some(generation) {
+        let generation = Generation {
+            generation,
+            total: None,
+        };
+        stream.tell(Topic::Topics, frame(Topic::Topics, &generation));
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::broker::{Standing, Watching};
 use crate::budget::{Budget, Charge, Kind};
+use crate::engine::Engine;
 
 /// Streams at one time, of the 256 connections that there may be.
 const STREAMS: usize = 16;
@@ -37,11 +38,12 @@ pub(super) enum Topic {
     Stats,
     Clients,
     Groups,
+    Topics,
     Turns,
 }
 
 /// As many as there are topics.
-const TOPICS: usize = 5;
+const TOPICS: usize = 6;
 
 impl Topic {
     pub(super) fn name(self) -> &'static str {
@@ -50,6 +52,7 @@ impl Topic {
             Self::Stats => "stats",
             Self::Clients => "clients",
             Self::Groups => "groups",
+            Self::Topics => "topics",
             Self::Turns => "turns",
         }
     }
@@ -61,6 +64,8 @@ pub(super) struct Wanted {
     pub(super) stats: bool,
     pub(super) clients: bool,
     pub(super) groups: bool,
+    /// The last values of topics.
+    pub(super) topics: bool,
     /// The turns of a group: its share name and filter.
     pub(super) turns: Option<(String, String)>,
 }
@@ -87,9 +92,28 @@ pub(super) struct Told {
     pub(super) stats: bool,
     pub(super) clients: Option<u64>,
     pub(super) groups: Option<(usize, u64)>,
+    pub(super) topics: Option<u64>,
+    /// Keeps the last values of topics.
+    pub(super) holding: Option<Holding>,
     /// `None` in it: there is no such group.
     pub(super) standing: Option<Option<Standing>>,
     pub(super) watching: Option<Watching>,
+}
+
+/// Keeps the last values of topics until this is dropped.
+pub(super) struct Holding(Arc<Engine>);
+
+impl Holding {
+    pub(super) fn new(engine: &Arc<Engine>) -> Self {
+        engine.broker.hold_values(engine.clock.now().now);
+        Self(engine.clone())
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        self.0.broker.release_values(self.0.clock.now().now);
+    }
 }
 
 impl Stream {

@@ -32,4 +32,5 @@ mod rules;
 mod tls;
 #[cfg(all(feature = "tls", feature = "websocket"))]
 mod transports;
+mod values;
 mod waits;

@@ -25,7 +25,7 @@ fn every_operation_of_the_document_exists() {
             assert!(exists, "{method} {path}: {answer:?}");
         }
     }
-    assert_eq!((paths.len(), count), (33, 42), "as many as the router has");
+    assert_eq!((paths.len(), count), (36, 45), "as many as the router has");
 }
 
 #[test]
@@ -107,6 +107,8 @@ fn entries_of_lists_have_the_properties_of_the_document() {
         ("/v1/groups", "groups", "Group"),
         ("/v1/topics", "topics", "Topic"),
         ("/v1/retained", "retained", "Retained"),
+        ("/v1/topics/values", "values", "TopicGlimpse"),
+        ("/v1/topics/levels", "levels", "TopicLevel"),
     ] {
         let schema = &document["components"]["schemas"][schema];
         let properties = schema["properties"].as_object().expect("properties");

@@ -303,12 +303,14 @@ pub(crate) enum Origin<'a> {
 }
 
 impl<'a> Origin<'a> {
-    /// The session that published it, for No Local (MQTT-3.8.3-3); 0 is nobody's.
-    fn publisher(&self) -> u64 {
+    /// The session that published it, for No Local (MQTT-3.8.3-3) among others; its number is not 0, which is
+    /// nobody's.
+    #[inline]
+    fn session(&self) -> Option<&'a Session> {
         match self {
-            Self::Client { session, .. } => session.id,
-            Self::Will { session } => session.id,
-            Self::Outside | Self::Own => 0,
+            Self::Client { session, .. } => Some(session),
+            Self::Will { session } => Some(session),
+            Self::Outside | Self::Own => None,
         }
     }
 
@@ -362,7 +364,8 @@ impl Broker {
         if !origin.may_publish(run, context.now) {
             return Sent::denied();
         }
-        let (publisher, author) = (origin.publisher(), origin.author());
+        let (from, author) = (origin.session(), origin.author());
+        let publisher = from.map_or(0, |session| session.id);
         let service = self.service.as_deref();
         let service = service.filter(|_| may_be_request(&origin, run));
         let mut lacks_room = false;
@@ -387,8 +390,8 @@ impl Broker {
         }
         let is_refused = at_once.is_some_and(AtOnce::is_refused);
         let published = Published::new(reach, lacks_room, is_refused);
-        if self.captures.are_any() && published != Published::Refused {
-            (self.captures).offer(run.publications, context.budget, &self.watch);
+        if self.observers.are_any() && published != Published::Refused {
+            self.observers.see(run.publications, from, context);
         }
         // Who subscribes to requests gets them before their answers. What is refused may come again.
         let service = service.filter(|_| published != Published::Refused);

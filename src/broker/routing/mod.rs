@@ -20,6 +20,8 @@ use smallvec::SmallVec;
 use crate::budget::Charge;
 use crate::config::Overlapping;
 use crate::message::subscription::{Options, Subscription};
+#[cfg(feature = "http")]
+use crate::topic::FilterFound;
 use crate::topic::{Changes, HashParent, Hashing, MatchPosition, Trie, Walk};
 
 use self::leaf::{Leaf, Target};
@@ -427,6 +429,27 @@ impl Gathering {
 }
 
 impl Routing {
+    /// Goes on with a walk through what the filters that match `topic` lead to, for one slice.
+    #[cfg(feature = "http")]
+    pub(super) fn visit_matches(
+        &self,
+        topic: &str,
+        position: &mut MatchPosition,
+        mut visit: impl FnMut(&Leaf, FilterFound<'_, Leaf>),
+    ) -> Walk {
+        let (tables, mut steps) = (self.tables(), SLICE);
+        let trie = &tables.trie;
+        trie.visit_matches_from(
+            position,
+            topic,
+            self.parent,
+            &mut steps,
+            &mut |leaf, filter| {
+                visit(leaf, filter);
+            },
+        )
+    }
+
     /// Goes on with a gathering for one slice: calls `found` with receivers. Returns the steps that it
     /// took, and whether there is more.
     pub(super) fn gather(

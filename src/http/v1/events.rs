@@ -74,10 +74,11 @@ fn wanted(parameters: &Parameters) -> Result<Wanted, ApiError> {
             "stats" => wanted.stats = true,
             "clients" => wanted.clients = true,
             "groups" => wanted.groups = true,
+            "topics" => wanted.topics = true,
             "turns" => wants_turns = true,
             _ => {
                 let error = format!(
-                    "'{}' is none of stats, clients, groups and turns",
+                    "'{}' is none of stats, clients, groups, topics and turns",
                     excerpt(topic)
                 );
                 return Err(ApiError::invalid("topics", error));

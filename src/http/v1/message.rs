@@ -38,7 +38,7 @@ struct LeftOut {
 
 /// Under the names that they are published under.
 #[derive(Default, Serialize)]
-struct Properties<'a> {
+pub(super) struct Properties<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_format_indicator: Option<u8>,
     /// What is left of it, in seconds.
@@ -74,7 +74,7 @@ impl<'a> Shown<'a> {
             topic: message.topic(),
             qos: message.qos().bits(),
             retain: message.retain(),
-            properties: Properties::of(message, now),
+            properties: Properties::of(message.properties(), message.expires_at(), now),
             payload_base64: shown.as_ref().map(|payload| STANDARD.encode(payload)),
             left_out: shown.is_none().then_some(LeftOut {
                 payload_left_out: true,
@@ -86,14 +86,15 @@ impl<'a> Shown<'a> {
 }
 
 impl<'a> Properties<'a> {
-    fn of(message: &'a Message, now: Instant) -> Self {
+    /// Of a section as messages keep it, without the interval, which runs out then.
+    pub(super) fn of(section: &'a [u8], expires_at: Option<Instant>, now: Instant) -> Self {
         // What is kept was read before.
-        let Ok(properties) = PublishProperties::parse(message.properties()) else {
+        let Ok(properties) = PublishProperties::parse(section) else {
             return Self::default();
         };
         Self {
             payload_format_indicator: properties.payload_format_is_utf8.then_some(1),
-            message_expiry_interval: remaining_expiry(message.expires_at(), now),
+            message_expiry_interval: remaining_expiry(expires_at, now),
             content_type: properties.content_type,
             response_topic: properties.response_topic,
             correlation_data: properties

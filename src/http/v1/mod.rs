@@ -26,6 +26,7 @@ mod rules;
 mod stats;
 mod subscriptions;
 mod topics;
+mod values;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -57,6 +58,9 @@ pub(super) fn router() -> Router<Api> {
         .route("/reset", post(operator::reset))
         .route("/outage", post(operator::outage))
         .route("/topics", get(topics::list))
+        .route("/topics/values", get(values::list))
+        .route("/topics/value", get(values::show))
+        .route("/topics/levels", get(values::levels))
         .route("/retained", get(retained::list).delete(retained::delete))
         .route("/clock", get(clock::show))
         .route("/clock/advance", post(clock::advance))

@@ -41,6 +41,8 @@ export async function empty(browser) {
   for (const [path, expected] of [
     ['groups', 'Nobody subscribes to a shared filter'],
     ['clients', 'No client is connected'],
+    ['topics', 'Choose a topic'],
+    ['topics/nothing%2Fthere', 'Nothing was published to it'],
     ['groups/g/x%2F%23', 'There is no such group now'],
     ['clients/nobody', 'There is no session of this client'],
     ['clients/%ff', 'No such page'],
@@ -68,6 +70,7 @@ export async function hostile(browser) {
   client.handleMessage = () => {};
   await client.subscribeAsync([`$share/${share}/${filter}`, `plain/${markup}\u200b`], { qos: 1 });
   const alike = await broker.connect('c\u0430r1');
+  await broker.api('GET', '/v1/topics/levels');
   await alike.publishAsync(`a/javascript:alert(4)/<b>/${markup}`, markup, { qos: 1 });
   for (const [path, parts] of [
     ['', ['<svg onlo']],
@@ -75,6 +78,7 @@ export async function hostile(browser) {
     [`groups/${encodeURIComponent(share)}/${encodeURIComponent(filter)}`, [share, '⟨U+202E⟩gnp.exe']],
     ['clients', ['⟨U+202E⟩gnp.exe', '≈']],
     [`clients/${encodeURIComponent(id)}`, ['<script>', '⟨U+202E⟩gnp.exe', '⟨U+200B⟩']],
+    [`topics/${encodeURIComponent(`a/javascript:alert(4)/<b>/${markup}`)}`, ['<b>', '<img src=x onerror=alert(1)>', 'c\u0430r1', 'svg onload']],
   ]) {
     await page.goto(`${broker.http}/console/${path}`);
     await until(`'${parts}' at /${path}`, async () => {
@@ -121,6 +125,14 @@ export async function keys(browser) {
   await page.keyboard.type('w1');
   await until('a filter', async () => new URL(page.url()).searchParams.get('q') === 'w1');
   await press('Escape', 'j', 'Enter');
+  await at('/console/clients/w1');
+  await press('g', 't');
+  await at('/console/topics');
+  await page.locator('[data-row]').first().waitFor();
+  await press('g', 'c');
+  await at('/console/clients');
+  await page.locator('[data-row]').waitFor();
+  await press('j', 'Enter');
   await at('/console/clients/w1');
   await press('?');
   await page.getByRole('dialog').waitFor();
@@ -177,10 +189,12 @@ export async function axe(browser) {
   const away = await broker.connect('w2', { clean: false, properties: { sessionExpiryInterval: 3600 } });
   await away.subscribeAsync(['$share/g/x/#', '$share/h/z'], { qos: 1 });
   await away.endAsync();
-  await member.publishAsync('x/1', 'x', { qos: 1 });
+  await broker.api('GET', '/v1/topics/levels');
+  await member.publishAsync('x/1', '{"n": 1}', { qos: 1, retain: true });
+  await member.publishAsync('x/1', '{"n": 2}', { qos: 1 });
   await member.publishAsync('z', 'x', { qos: 1 });
   const rules = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-  for (const path of ['', 'groups', 'groups/g/x%2F%23', 'clients', 'clients/w1']) {
+  for (const path of ['', 'groups', 'groups/g/x%2F%23', 'clients', 'clients/w1', 'topics/x%2F1']) {
     await page.goto(`${broker.http}/console/${path}`);
     await page.locator('main [data-row]').first().waitFor();
     await page.evaluate(rules);
