@@ -10,7 +10,10 @@ import { open as client } from './pages/client.js';
 import { open as clients } from './pages/clients.js';
 import { open as group } from './pages/group.js';
 import { open as groups } from './pages/groups.js';
+import { open as explain } from './pages/explain.js';
+import { open as identity, openOne as resource } from './pages/identity.js';
 import { open as overview } from './pages/overview.js';
+import { open as shadow } from './pages/shadow.js';
 
 /** @typedef {{ title: string, view: () => unknown, close: () => void, update?: () => void, tick?: () => void, pause?: () => boolean, cancel?: () => boolean, back?: string }} Page */
 
@@ -20,6 +23,11 @@ const PAGES = /** @type {[RegExp, (changed: () => void, route: any) => Page][]} 
   [/^\/console\/groups\/([^/]+)\/([^/]+)$/, group],
   [/^\/console\/clients$/, clients],
   [/^\/console\/clients\/([^/]+)$/, client],
+  [/^\/console\/identity$/, identity],
+  [/^\/console\/identity\/explain$/, explain],
+  [/^\/console\/identity\/([^/]+)\/([^/]+)$/, resource],
+  [/^\/console\/shadows$/, identity],
+  [/^\/console\/shadows\/([^/]+)\/?([^/]*)$/, shadow],
 ]);
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -126,6 +134,7 @@ function draw() {
   );
   document.body.classList.toggle('stale', link === 'lost');
   counts();
+  document.body.classList.toggle('registry', info?.has_registry ?? false);
   const noscript = element('page').querySelector('noscript');
   noscript?.remove();
   if (!stats && link === 'lost') {

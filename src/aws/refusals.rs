@@ -102,11 +102,21 @@ impl Refusals {
         kept.all.push_back(Refusal { number, ..new });
     }
 
-    /// Those of a client, or all: the last one first, so many at most; and how many there are.
-    pub(crate) fn list(&self, client_id: Option<&str>, limit: usize) -> (Vec<Refusal>, usize) {
+    /// Those of a client, or all, whose client identifier or resource contains `q`: the last one first, so many at
+    /// most; and how many there are.
+    pub(crate) fn list(
+        &self,
+        client_id: Option<&str>,
+        q: Option<&str>,
+        limit: usize,
+    ) -> (Vec<Refusal>, usize) {
         let kept = self.0.lock();
-        let of_client = |one: &&Refusal| client_id.is_none_or(|id| one.is_of(id));
-        let found = kept.all.iter().rev().filter(of_client);
+        let is_wanted = |one: &&Refusal| {
+            let id = one.source.client_id.as_deref().unwrap_or_default();
+            client_id.is_none_or(|id| one.is_of(id))
+                && q.is_none_or(|q| id.contains(q) || one.resource.contains(q))
+        };
+        let found = kept.all.iter().rev().filter(is_wanted);
         (found.clone().take(limit).cloned().collect(), found.count())
     }
 
@@ -216,7 +226,7 @@ mod tests {
             keep(&refusals, "a", &format!("t/{number}"), number);
             keep(&refusals, "b", "same", number);
         }
-        let (all, total) = refusals.list(None, 2);
+        let (all, total) = refusals.list(None, None, 2);
         assert_eq!((all.len(), total), (2, MOST));
         let first = &all[0];
         assert_eq!(
@@ -224,11 +234,11 @@ mod tests {
             ("same", 512, 0, 511)
         );
         assert_eq!((&*all[1].resource, all[1].count), ("t/511", 1));
-        assert_eq!(refusals.list(Some("b"), 10).1, 1);
-        assert_eq!(refusals.list(Some("c"), 10).1, 0);
+        assert_eq!(refusals.list(Some("b"), None, 10).1, 1);
+        assert_eq!(refusals.list(Some("c"), None, 10).1, 0);
         assert!(refusals.last_of("b").is_some() && refusals.last_of("c").is_none());
         refusals.clear();
-        assert_eq!(refusals.list(None, 10).1, 0);
+        assert_eq!(refusals.list(None, None, 10).1, 0);
     }
 
     #[test]
@@ -237,7 +247,7 @@ mod tests {
         let long = "é".repeat(60_000);
         keep(&refusals, &long, &long, 0);
         keep(&refusals, "a", "t", 0);
-        let (all, _) = refusals.list(None, 10);
+        let (all, _) = refusals.list(None, None, 10);
         assert!(all[0].is_whole && !all[1].is_whole);
         assert!(all[1].resource.len() <= TEXT && all[1].resource.ends_with('…'));
         assert!(

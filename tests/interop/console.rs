@@ -10,8 +10,18 @@ use crate::report;
 use crate::trial;
 
 /// Cases that the program reports.
-const CASES: [&str; 9] = [
-    "axe", "empty", "hidden", "hostile", "keys", "restart", "group", "clients", "stop",
+const CASES: [&str; 11] = [
+    "axe",
+    "empty",
+    "hidden",
+    "hostile",
+    "keys",
+    "restart",
+    "group",
+    "clients",
+    "certificates",
+    "identity",
+    "stop",
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use crate::auth::Principal;
 use crate::aws::authority::{self, Check, Client, Deed, Explanation};
@@ -58,7 +58,7 @@ struct Step {
     variables: BTreeMap<String, Option<String>>,
     /// Statements that almost allow what none allows.
     near_misses: Vec<NearMiss>,
-    would_be_allowed_by: Option<Value>,
+    would_be_allowed_by: Option<Statement>,
 }
 
 #[derive(Serialize)]
@@ -67,7 +67,28 @@ struct Decider {
     statement: usize,
     sid: Option<String>,
     /// The statement itself, if the policy is in the registry.
-    text: Option<Value>,
+    text: Option<Statement>,
+}
+
+/// A statement in the order in which people write one.
+struct Statement(Map<String, Value>);
+
+impl Serialize for Statement {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const ORDER: [&str; 7] = [
+            "Sid",
+            "Effect",
+            "Action",
+            "NotAction",
+            "Resource",
+            "NotResource",
+            "Condition",
+        ];
+        let members = ORDER
+            .into_iter()
+            .filter_map(|name| Some((name, self.0.get(name)?)));
+        serializer.collect_map(members)
+    }
 }
 
 #[derive(Serialize)]
@@ -275,9 +296,13 @@ impl Decider {
             let policy = registry.state().get_policy(&found.policy).ok()?;
             let version = policy.versions.get(&policy.default_version)?;
             let mut document: Value = serde_json::from_str(&version.document).ok()?;
-            match document.get_mut("Statement")?.take() {
-                Value::Array(mut all) => all.get_mut(found.statement).map(Value::take),
-                only => Some(only),
+            let statement = match document.get_mut("Statement")?.take() {
+                Value::Array(mut all) => all.get_mut(found.statement)?.take(),
+                only => only,
+            };
+            match statement {
+                Value::Object(members) => Some(Statement(members)),
+                _ => None,
             }
         });
         Self {
@@ -310,7 +335,9 @@ impl Step {
                 .collect(),
             lasting: check.is_lasting,
             variables: check.variables.into_iter().collect(),
-            would_be_allowed_by: grant.and_then(|grant| serde_json::from_str(&grant).ok()),
+            would_be_allowed_by: grant
+                .and_then(|grant| serde_json::from_str(&grant).ok())
+                .map(Statement),
         }
     }
 }

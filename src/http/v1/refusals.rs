@@ -42,11 +42,12 @@ struct Shown {
 
 /// The last ones, the latest first.
 pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
-    let parameters = Parameters::parse(&uri, &["client", "limit"])?;
+    let parameters = Parameters::parse(&uri, &["client", "limit", "q"])?;
     let limit = parameters.limit()?;
     super::registry::required(&api)?;
     let authority = api.host.authority();
-    let found = authority.map(|one| one.refusals().list(parameters.text("client"), limit));
+    let (client, q) = (parameters.text("client"), parameters.text("q"));
+    let found = authority.map(|one| one.refusals().list(client, q, limit));
     let (refusals, total) = found.unwrap_or_default();
     let shown = refusals.into_iter().map(Shown::from);
     Answer::list("refusals", shown, total, api.engine.broker.budget())
