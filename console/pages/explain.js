@@ -3,11 +3,10 @@
 
 import { html } from '../vendor/lit-html/lit-html.js';
 import { path, query } from '../api.js';
-import { copyable } from '../parts/commands.js';
 import { shown } from '../parts/list.js';
 import { name } from '../parts/text.js';
 import { pair } from './client.js';
-import { watched } from './identity.js';
+import { json, watched } from './identity.js';
 
 const ACTIONS = ['publish', 'subscribe', 'receive', 'connect'];
 const FIELDS = { client: 'Client', certificate: 'Certificate', resource: 'Resource' };
@@ -43,8 +42,6 @@ export function open(changed, route) {
   };
 }
 
-/** @param {any} value */
-const json = (value) => value && copyable(JSON.stringify(value, null, 2));
 /** @param {string} policy */
 const link = (policy) => html`<a href=${path('/console/identity/policies', policy)}>${name(policy)}</a> `;
 /** Where a statement stands, and what it says. @param {any} found */
@@ -55,7 +52,8 @@ const statement = ({ policy, statement, sid, text, why }) =>
 const answer = (one) => html`<p class="note ${one.allowed ? '' : 'bad'}" role="status"><strong>${one.allowed ? 'Allowed' : 'Denied'}</strong>${one.reason && `: ${one.reason}`}${one.policies.length ? html`. Policies: ${one.policies.map(link)}` : ''}</p>
   ${one.checks.map(
     (/** @type {any} */ check) => html`<section class="panel">
-      <p><strong>${check.action} ${name(check.resource, 80)}</strong>: ${check.verdict.replace('_', ' ')}</p>
+      <h2>${check.verdict.replace('_', ' ')}</h2>
+      <p><strong>${check.action} ${name(check.resource, 80)}</strong></p>
       ${check.decided_by && statement(check.decided_by)}
       ${check.would_be_allowed_by && html`<h3>The smallest statement that would allow it</h3>${json(check.would_be_allowed_by)}`}
       <h3>${Object.keys(check.variables).length ? 'Variables' : ''}</h3>

@@ -9,18 +9,21 @@ import { choice, list, shown } from '../parts/list.js';
 import { moment, name, number } from '../parts/text.js';
 import { pair } from './client.js';
 
+const IMPORT = 'roundel registry import fleet.toml';
 /** What makes the first of a kind; operations are the AWS CLI's. @type {Record<string, string>} */
 const FIRST = {
   things: 'iot create-thing --thing-name car1',
   certificates: 'roundel cert car1',
-  policies: 'iot create-policy --policy-name own --policy-document file://own.json',
-  'thing-groups': 'iot create-thing-group --thing-group-name cars',
-  authorizers: 'iot create-authorizer --authorizer-name mine --signing-disabled --authorizer-function-arn ARN',
+  policies: IMPORT,
+  'thing-groups': IMPORT,
+  authorizers: IMPORT,
   refusals: '',
   shadows: `iot-data update-thing-shadow --thing-name car1 --cli-binary-format raw-in-base64-out \\
   --payload '{"state": {"desired": {"light": "on"}}}' /dev/stdout`,
 };
-const REFUSAL = ['action', 'resource', 'client_id', 'principal', 'time', 'times', 'why'];
+/** Refusals that the broker keeps. */
+const ALL = 256;
+const REFUSAL = ['action', 'resource', 'client_id', 'principal', 'at_ms', 'count', 'why'];
 
 /** Asks again while somebody looks. @param {() => string} url @param {() => void} changed */
 export function watched(url, changed) {
@@ -36,8 +39,8 @@ export function open(changed, route) {
   const kind = () => (isShadows ? 'shadows' : route.query.get('kind') || 'things');
   const { asked, close } = watched(() => {
     const { q, after } = Object.fromEntries(route.query);
-    const start = kind() === 'refusals' || isShadows ? '/v1' : '/v1/identity';
-    return path(start, kind()) + query({ q, after });
+    if (kind() === 'refusals') return `/v1/refusals${query({ q, limit: ALL })}`;
+    return path(isShadows ? '/v1' : '/v1/identity', kind()) + query({ q, after });
   }, changed);
   const title = isShadows ? 'Shadows' : 'Identity';
   let last = kind();
@@ -53,15 +56,15 @@ export function open(changed, route) {
       list(route, asked, {
         title,
         one: 'row',
-        limit: 100,
+        limit: last === 'refusals' ? ALL : 100,
         label: 'Filter: part of the name',
-        placeholder: 'name',
+        placeholder: last === 'refusals' ? 'client or resource' : 'name',
         choice: isShadows
           ? nothing
           : html`${choice(route, 'kind', 'Kind', Object.keys(FIRST).slice(0, -1).map((one) => [one === 'things' ? '' : one, words(one)]))}
               <a href="/console/identity/explain">Explain …</a>`,
-        rows: (value) => value.refusals?.map(refusal) ?? Object.values(value)[0],
-        key: (row) => row.id ?? row.name ?? row.thing,
+        rows: (value) => /** @type {any} */ (Object.values(value)[0]),
+        key: (row) => (row.thing ? [row.thing, row.name ?? []].flat().join('/') : row.id ?? row.name),
         table: (rows) => table(last, rows),
         empty: () => (route.query.get('q') ? html`<p class="note">No name here has that in it.</p>` : empty(FIRST[last])),
       }),
@@ -72,6 +75,8 @@ export function open(changed, route) {
 const empty = (first) => html`<div class="note"><p>${first ? 'There is none yet. This makes the first:' : 'Nothing was refused.'}</p>
   ${first && state.info ? copyable(first.startsWith('iot') ? `${awsCli(state.info)} ${first}` : first) : nothing}</div>`;
 
+/** @param {any} value */
+export const json = (value) => value && copyable(JSON.stringify(value, null, 2));
 /** A local time with its day. @param {number} ms */
 export const date = (ms) => new Date(ms).toLocaleString('sv');
 /** @param {string} key */
@@ -80,14 +85,14 @@ export const words = (key) => key.replace('_ms', '').replace(/[_-]/g, ' ').repla
 /** A value as people read it. @param {string} key @param {any} value @param {number} [most] @returns {any} */
 function cell(key, value, most = 40) {
   if (value == null) return '–';
+  if (key === 'at_ms') return moment(value);
   if (key.endsWith('_ms')) return date(value);
   if (key === 'status') return html`<span class="state ${value === 'ACTIVE' ? 'online' : 'away'}">${words(value.toLowerCase())}</span>`;
+  // What it would take stands in the explanation.
+  if (key === 'why') value = value.replace(/ iot\w*:\w+ on .*/s, ' it');
   if (value === !!value) return value ? 'yes' : 'no';
   return typeof value === 'number' ? number(value) : name(value, most);
 }
-
-/** What is refused stands in columns of its own. @param {any} one */
-const refusal = (one) => ({ ...one, time: moment(one.at_ms).slice(0, 8), times: one.count, why: one.why.replace(/ iot\w*:\w+ on .*/s, ' it') });
 
 /** Where a row leads. @param {string} kind @param {any} row */
 const place = (kind, row) =>
@@ -113,7 +118,7 @@ function table(kind, rows) {
 export function openOne(changed, route) {
   const [kind, id] = route.parts;
   const { asked, close } = watched(() => path('/v1/identity', kind, id), changed);
-  const back = `/console/identity?kind=${kind}`;
+  const back = `/console/identity${query({ kind: kind.replace('things', '') })}`;
   const pairs = (/** @type {any} */ of) =>
     html`<dl class="pairs">${Object.keys(of).map((key) => pair(words(key), of[key] && typeof of[key] === 'object' ? null : cell(key, of[key], 200)))}</dl>`;
   return {
@@ -123,8 +128,9 @@ export function openOne(changed, route) {
     view: () => html`<div class="head"><p class="crumb"><a href=${back}>${words(kind)}</a></p><h1>${name(id, 64)}</h1></div>
       ${shown(asked, (one) => html`<div class="columns">
         <div>
-          <section class="panel">${pairs(one)} ${one.attributes && html`<h3>Attributes</h3>${pairs(one.attributes)}`}</section>
-          ${one.versions?.map((/** @type {any} */ { document, ...rest }) => html`<section class="panel">${pairs(rest)}<br />${copyable(JSON.stringify(JSON.parse(document), null, 2))}</section>`)}
+          <section class="panel">${pairs(one)} </section>
+          ${one.attributes && html`<section class="panel"><h2>Attributes</h2><dl class="pairs">${Object.keys(one.attributes).map((key) => pair(key, name(one.attributes[key], 200)))}</dl></section>`}
+          ${one.versions?.map((/** @type {any} */ { document, ...rest }) => html`<section class="panel">${pairs(rest)}<br />${json(JSON.parse(document))}</section>`)}
         </div>
         <div>${Object.keys(one).map((key) => one[key]?.total >= 0 ? links(id, key, one[key]) : nothing)}</div>
       </div>`)}`,

@@ -71,7 +71,7 @@ export async function identity(browser) {
   assert(new URL(page.url()).searchParams.get('resource') === 'guest/1', page.url());
   // The page follows the policies.
   const other = { Version: '2012-10-17', Statement: [{ Effect: 'Deny', Action: '*', Resource: '*', Sid: 'nothing' }] };
-  await broker.send('PUT', '/v1/registry', { policies: { guests: { document: other } } });
+  await broker.send('POST', '/policies/guests/version?setAsDefault=true', { policyDocument: JSON.stringify(other) });
   await page.getByText('explicit deny').waitFor();
   await page.locator('.note a', { hasText: 'guests' }).click();
   await page.getByRole('heading', { name: 'guests' }).waitFor();
