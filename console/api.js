@@ -55,7 +55,7 @@ export function query(values) {
  * request is on its way at a time.
  */
 export class Resource {
-  /** @param {() => string} url @param {() => void} changed called when there is something new */
+  /** @param {() => string} url empty: there is nothing to ask @param {() => void} changed called when there is something new */
   constructor(url, changed) {
     this.url = url;
     this.changed = changed;
@@ -72,7 +72,7 @@ export class Resource {
 
   /** Asks now, or once the answer to the last question has come. */
   async refresh() {
-    if (this.closed || document.hidden) return;
+    if (this.closed || document.hidden || !this.url()) return;
     if (this.busy) {
       this.again = true;
       return;

@@ -10,8 +10,11 @@ import { open as client } from './pages/client.js';
 import { open as clients } from './pages/clients.js';
 import { open as group } from './pages/group.js';
 import { open as groups } from './pages/groups.js';
+import { open as explain } from './pages/explain.js';
+import { open as identity, openOne as resource } from './pages/identity.js';
 import { open as overview } from './pages/overview.js';
 import { open as topics } from './pages/topics.js';
+import { open as shadow } from './pages/shadow.js';
 
 /** @typedef {{ title: string, view: () => unknown, close: () => void, update?: () => void, tick?: () => void, pause?: () => boolean, cancel?: () => boolean, back?: string }} Page */
 
@@ -22,6 +25,11 @@ const PAGES = /** @type {[RegExp, (changed: () => void, route: any) => Page][]} 
   [/^\/console\/clients$/, clients],
   [/^\/console\/clients\/([^/]+)$/, client],
   [/^\/console\/topics(?:\/([^/]+))?$/, topics],
+  [/^\/console\/identity$/, identity],
+  [/^\/console\/identity\/explain$/, explain],
+  [/^\/console\/identity\/([^/]+)\/([^/]+)$/, resource],
+  [/^\/console\/shadows$/, identity],
+  [/^\/console\/shadows\/([^/]+)\/?([^/]*)$/, shadow],
 ]);
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -134,6 +142,7 @@ function draw() {
   );
   document.body.classList.toggle('stale', link === 'lost');
   counts();
+  document.body.classList.toggle('registry', info?.has_registry ?? false);
   const noscript = element('page').querySelector('noscript');
   noscript?.remove();
   if (!stats && link === 'lost') {

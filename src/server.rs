@@ -350,7 +350,11 @@ pub(crate) fn share(
     let desk = authority.and_then(|authority| registry::desk(authority, &broker, &clock));
     #[cfg(feature = "aws")]
     let broker = match authority {
-        Some(authority) => broker.with_access(authority.clone()),
+        Some(authority) => {
+            #[cfg(feature = "http")]
+            let broker = broker.with_events(authority.clone());
+            broker.with_access(authority.clone())
+        }
         None => broker,
     };
     #[cfg(feature = "aws")]

@@ -3,7 +3,7 @@
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { path, query, remove, Resource } from '../api.js';
-import { on } from '../store.js';
+import { on, state } from '../store.js';
 import { Ask } from '../parts/ask.js';
 import { bytes, failure, group, name, number, plural, time } from '../parts/text.js';
 import { version } from './clients.js';
@@ -106,8 +106,8 @@ export function open(changed, route) {
   };
 }
 
-/** @param {string} title @param {any} value */
-const pair = (title, value) =>
+/** A line of facts; one without a value is none. @param {string} title @param {any} value */
+export const pair = (title, value) =>
   value === null || value === undefined || value === ''
     ? nothing
     : html`<div><dt>${title}</dt><dd>${value}</dd></div>`;
@@ -140,7 +140,7 @@ function connection(one) {
           <dl class="pairs">
             ${pair('version', tls.version)} ${pair('cipher', tls.cipher)} ${pair('server name', tls.sni === null ? null : name(tls.sni))}
             ${pair('ALPN', tls.alpn === null ? null : name(tls.alpn))} ${pair('common name', tls.common_name === null ? null : name(tls.common_name))}
-            ${pair('certificate', tls.certificate_id === null ? null : html`<code>${name(tls.certificate_id, 40)}</code>`)}
+            ${pair('certificate', tls.certificate_id === null ? null : html`<code>${state.info?.has_registry ? html`<a href=${path('/console/identity/certificates', tls.certificate_id)}>${name(tls.certificate_id, 40)}</a>` : name(tls.certificate_id, 40)}</code>`)}
           </dl>`
       : nothing}
   </section>`;

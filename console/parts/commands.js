@@ -16,6 +16,12 @@ function reach(address) {
   return { host: isHere ? 'localhost' : host, port: address.slice(at + 1) };
 }
 
+/** How the AWS CLI is told of this broker. @param {any} info */
+export function awsCli(info) {
+  const { host, port } = reach(info.listeners.http);
+  return `aws --endpoint-url http://${host}:${port}`;
+}
+
 /** How a broker is reached: plain where that is possible. @param {any} info */
 function way(info) {
   const { mqtt, mqtts } = info.listeners;
@@ -72,8 +78,7 @@ export function commands(info) {
     ['Rust', [...first, ['rumqttc and tokio, a member of the group', rust(to, info.has_users)]]],
   ]);
   if (info.has_registry && info.listeners.http) {
-    const http = reach(info.listeners.http);
-    const aws = `aws --endpoint-url http://${http.host}:${http.port}`;
+    const aws = awsCli(info);
     all.push([
       'AWS CLI',
       [

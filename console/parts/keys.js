@@ -2,13 +2,15 @@
 // Keys. Single letters can be switched off: whoever speaks to a machine says more than one.
 
 /** @type {Record<string, string>} */
-const PAGES = { o: '/console/', g: '/console/groups', c: '/console/clients', t: '/console/topics' };
+const PAGES = { o: '/console/', g: '/console/groups', c: '/console/clients', t: '/console/topics', i: '/console/identity', s: '/console/shadows' };
 
 export const KEYS = [
   ['g o', 'Overview'],
   ['g g', 'Groups'],
   ['g c', 'Clients'],
   ['g t', 'Topics'],
+  ['g i', 'Identity'],
+  ['g s', 'Shadows'],
   ['/', 'Filter'],
   ['↓ ↑, j k', 'Next and previous row'],
   ['→ ←', 'Open and close a level'],

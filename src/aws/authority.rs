@@ -11,6 +11,8 @@ mod connection;
 #[cfg(feature = "http")]
 mod explanation;
 mod grants;
+#[cfg(feature = "http")]
+mod refused;
 mod standing;
 
 use std::collections::HashMap;
@@ -30,6 +32,8 @@ use crate::time::{Calendar, milliseconds, whole_seconds};
 
 use super::authorizer::{self, Evidence, Http, Mqtt};
 use super::enrolment;
+#[cfg(feature = "http")]
+use super::refusals::{self, Refusals};
 use super::registry::{Means, PolicyFact, Registry, State};
 use super::subject::{Subject, barred};
 
@@ -40,7 +44,7 @@ use grants::{Bound, Grants, Who};
 #[cfg(feature = "http")]
 pub(crate) use calls::Asked;
 #[cfg(feature = "http")]
-pub(crate) use explanation::{Check, Client, Deed, Explanation};
+pub(crate) use explanation::{Check, Client, Decider, Deed, Explanation};
 
 /// What a connection that is bound takes besides what is known of its client.
 const BOUND: usize = 1024;
@@ -63,6 +67,8 @@ struct Inner {
     /// The names of the policies of access keys, by their ids.
     key_policies: HashMap<Arc<str>, Box<str>>,
     compiled: Mutex<Compiled>,
+    #[cfg(feature = "http")]
+    refusals: Refusals,
 }
 
 impl Authority {
@@ -85,6 +91,8 @@ impl Authority {
                 .filter_map(|key| Some((key.id.as_str().into(), key.policy.as_deref()?.into())))
                 .collect(),
             compiled: Mutex::default(),
+            #[cfg(feature = "http")]
+            refusals: Refusals::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -94,6 +102,12 @@ impl Authority {
     /// What it asks.
     pub(crate) fn registry(&self) -> &Arc<Registry> {
         &self.inner.registry
+    }
+
+    /// What was refused lately.
+    #[cfg(feature = "http")]
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.inner.refusals
     }
 }
 
@@ -118,7 +132,20 @@ impl Access for Authority {
             None => self.inner.grants(&who, None, claim.now),
         };
         let time = self.inner.seconds(claim.now);
-        grants.check_connect(&claim, time)?;
+        let checked = grants.check_connect(&claim, time);
+        #[cfg(feature = "http")]
+        if let Err(NotAdmitted::Refused { violation, .. }) = &checked {
+            let deed = refusals::Deed {
+                action: "connect",
+                resource: claim.client_id,
+                retain: claim.will.is_some_and(|will| will.retain),
+                persistent: claim.is_persistent,
+                will_topic: claim.will.map(|will| &*will.topic),
+                is_by_policy: true,
+            };
+            self.inner.note(&who, deed, &violation.text, claim.now);
+        }
+        checked?;
         Ok(Arc::new(Connection::new(
             self.inner.clone(),
             who,
@@ -169,6 +196,13 @@ impl Inner {
     /// Milliseconds since 1970.
     fn milliseconds(&self, now: Instant) -> u64 {
         milliseconds(self.calendar.date(now))
+    }
+
+    /// Keeps a refusal.
+    #[cfg(feature = "http")]
+    fn note(&self, who: &Who, deed: refusals::Deed<'_>, why: &str, now: Instant) {
+        let now = self.milliseconds(now);
+        (self.refusals).keep(&who.principal, &who.source, deed, why, now);
     }
 
     /// Seconds since 1970.

@@ -7,6 +7,8 @@ mod certificate;
 pub(crate) mod connectivity;
 mod enrolment;
 pub(crate) mod lifecycle;
+#[cfg(feature = "http")]
+pub(crate) mod refusals;
 pub mod registry;
 pub(crate) mod shadow;
 pub(crate) mod subject;

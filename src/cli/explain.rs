@@ -1,7 +1,7 @@
 //! `roundel policy explain --client`: what a running broker lets a client do, and why.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
@@ -93,7 +93,15 @@ struct Check {
     decided_by: Option<Decider>,
     lasting: bool,
     variables: BTreeMap<String, Option<String>>,
+    near_misses: Vec<NearMiss>,
     would_be_allowed_by: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct NearMiss {
+    #[serde(flatten)]
+    statement: Decider,
+    why: String,
 }
 
 #[derive(Deserialize)]
@@ -116,7 +124,7 @@ pub(crate) fn ask(
         body: None,
     };
     // Status 1 is a verdict.
-    let failed = |error: &dyn std::fmt::Display| {
+    let failed = |error: &dyn fmt::Display| {
         Failure::misused(format!(
             "--http: cannot ask the broker at {}: {error}",
             args.http
@@ -180,19 +188,8 @@ fn report(explained: &Explained) -> String {
         if !check.lasting {
             line("time", "at another time there may be another verdict");
         }
-        if let Some(Decider {
-            policy,
-            statement,
-            sid,
-        }) = &check.decided_by
-        {
-            let sid = sid
-                .as_ref()
-                .map_or(String::new(), |sid| format!(", Sid {sid}"));
-            line(
-                "decided by",
-                &format!("{policy}: Statement[{statement}]{sid}"),
-            );
+        if let Some(decider) = &check.decided_by {
+            line("decided by", &decider.to_string());
         }
         for (name, value) in &check.variables {
             match value {
@@ -200,11 +197,24 @@ fn report(explained: &Explained) -> String {
                 None => line("variable", &format!("{name} has no value")),
             }
         }
+        for NearMiss { statement, why } in &check.near_misses {
+            line("near miss", &format!("{statement}: {why}"));
+        }
         if let Some(grant) = &check.would_be_allowed_by {
             line("would be allowed by", &grant.to_string());
         }
     }
     text
+}
+
+impl fmt::Display for Decider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: Statement[{}]", self.policy, self.statement)?;
+        match &self.sid {
+            Some(sid) => write!(f, ", Sid {sid}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// That of the question that decided.

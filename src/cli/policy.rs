@@ -12,8 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use roundel::policy::{
-    Action, Attachment, Certificate, Context, Decision, Details, Document, Policies, Request,
-    Scope, Thing, Verdict, parse_time,
+    Action, Attachment, Certificate, Context, Decision, Details, Document, Place, Policies,
+    Request, Scope, Thing, Verdict, parse_time,
 };
 
 use super::explain::{self, AskArgs};
@@ -309,23 +309,20 @@ fn report(
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "{name}: {value}"); // a String takes whatever is written
     };
-    if !decision.is_lasting {
-        line("time", "at another time there may be another verdict");
-    }
-    if let Some(place) = decision.decided_by {
-        let file = args
-            .policies
-            .get(place.document)
-            .map(|file| file.display().to_string());
+    let statement_at = |place: Place| {
+        let file = args.policies.get(place.document);
+        let file = file.map_or(String::new(), |file| file.display().to_string());
         let sid = policies
             .statement(place)
             .and_then(|statement| statement.sid());
         let sid = sid.map_or(String::new(), |sid| format!(", Sid {sid}"));
-        let file = file.unwrap_or_default();
-        line(
-            "decided by",
-            &format!("{file}: Statement[{}]{sid}", place.statement),
-        );
+        format!("{file}: Statement[{}]{sid}", place.statement)
+    };
+    if !decision.is_lasting {
+        line("time", "at another time there may be another verdict");
+    }
+    if let Some(place) = decision.decided_by {
+        line("decided by", &statement_at(place));
     }
     for (name, value) in policies.variables(request) {
         match value {
@@ -334,6 +331,12 @@ fn report(
         }
     }
     if decision.verdict == Verdict::ImplicitDeny {
+        for miss in policies.near_misses(request) {
+            line(
+                "near miss",
+                &format!("{}: {}", statement_at(miss.place), miss.why),
+            );
+        }
         line("would be allowed by", &policies.smallest_grant(request));
     }
     text

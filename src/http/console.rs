@@ -52,7 +52,7 @@ macro_rules! asset {
 static INDEX: Asset = asset!("index.html", HTML);
 
 /// All others, by their path in the folder; `every_file_of_the_console_is_served` compares.
-static ASSETS: [Asset; 25] = [
+static ASSETS: [Asset; 28] = [
     asset!("app.css", STYLE),
     asset!("app.js", SCRIPT),
     asset!("api.js", SCRIPT),
@@ -60,10 +60,13 @@ static ASSETS: [Asset; 25] = [
     asset!("store.js", SCRIPT),
     asset!("pages/client.js", SCRIPT),
     asset!("pages/clients.js", SCRIPT),
+    asset!("pages/explain.js", SCRIPT),
     asset!("pages/group.js", SCRIPT),
     asset!("pages/groups.js", SCRIPT),
+    asset!("pages/identity.js", SCRIPT),
     asset!("pages/overview.js", SCRIPT),
     asset!("pages/topics.js", SCRIPT),
+    asset!("pages/shadow.js", SCRIPT),
     asset!("parts/ask.js", SCRIPT),
     asset!("parts/commands.js", SCRIPT),
     asset!("parts/help.js", SCRIPT),

@@ -20,6 +20,7 @@ use super::template::Template;
 #[derive(Debug)]
 pub struct Policies {
     documents: Vec<Arc<Document>>,
+    pub(super) scope: Scope,
     /// What every ARN begins with.
     prefix: String,
     allowing: Rules,
@@ -98,6 +99,7 @@ impl Policies {
     pub fn new(documents: impl IntoIterator<Item = Arc<Document>>, scope: &Scope) -> Self {
         let mut policies = Self {
             documents: documents.into_iter().collect(),
+            scope: scope.clone(),
             prefix: scope.prefix(),
             allowing: Rules::default(),
             denying: Rules::default(),
@@ -169,10 +171,7 @@ impl Policies {
     pub fn variables(&self, request: &Request<'_>) -> Vec<(String, Option<String>)> {
         let facts = self.facts(request);
         let mut found = BTreeMap::new();
-        let statements = self
-            .documents
-            .iter()
-            .flat_map(|document| document.statements());
+        let statements = self.all_statements().map(|(_, statement)| statement);
         for statement in statements.filter(|s| s.actions.contains(request.action)) {
             for key in statement.keys() {
                 let values = key.values(&facts);
@@ -184,7 +183,22 @@ impl Policies {
         found.into_iter().collect()
     }
 
-    fn facts<'a>(&'a self, request: &'a Request<'a>) -> Facts<'a> {
+    /// All of them, with their places.
+    pub(super) fn all_statements(&self) -> impl Iterator<Item = (Place, &Statement)> {
+        let documents = self.documents.iter().enumerate();
+        documents.flat_map(|(document, policy)| {
+            let statements = policy.statements().iter().enumerate();
+            statements.map(move |(statement, found)| {
+                let place = Place {
+                    document,
+                    statement,
+                };
+                (place, found)
+            })
+        })
+    }
+
+    pub(super) fn facts<'a>(&'a self, request: &'a Request<'a>) -> Facts<'a> {
         Facts {
             request,
             prefix: &self.prefix,

@@ -332,6 +332,7 @@ fn a_running_broker_says_what_becomes_of_a_request() {
     for line in [
         "verdict: implicit deny",
         "asked: iot:RetainPublish topic/car2/speed: implicit deny",
+        "near miss: own: Statement[1]: Resource arn:aws:iot:us-east-1:123456789012:topic/${iot:ClientId}/* does not fit",
         "would be allowed by: {",
     ] {
         let found = denied.stdout.lines().any(|said| said.starts_with(line));

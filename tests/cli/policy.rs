@@ -95,6 +95,8 @@ fn a_denied_request_is_explained() {
         &[
             "verdict: implicit deny",
             "variable: iot:Connection.Thing.ThingName has no value",
+            "near miss: own.json: Statement[1], Sid own: Resource arn:aws:iot:us-east-1:123456789012:topic/\
+             ${iot:Connection.Thing.ThingName}/* does not fit",
             "would be allowed by: {\"Effect\": \"Allow\", \"Action\": \"iot:Publish\", \"Resource\": \
              \"arn:aws:iot:us-east-1:123456789012:topic/car1/${*}\"}",
         ],

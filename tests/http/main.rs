@@ -17,6 +17,8 @@ mod guard;
 #[cfg(feature = "tls")]
 mod handshakes;
 mod health;
+#[cfg(all(feature = "aws", feature = "tls"))]
+mod identity;
 mod in_memory;
 mod journal;
 mod library;

@@ -10,8 +10,19 @@ use crate::report;
 use crate::trial;
 
 /// Cases that the program reports.
-const CASES: [&str; 10] = [
-    "axe", "empty", "hidden", "hostile", "keys", "restart", "group", "clients", "topics", "stop",
+const CASES: [&str; 12] = [
+    "axe",
+    "empty",
+    "hidden",
+    "hostile",
+    "keys",
+    "restart",
+    "group",
+    "clients",
+    "topics",
+    "certificates",
+    "identity",
+    "stop",
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {

@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use crate::auth::Principal;
+use crate::aws::refusals::Deed;
 use crate::broker::access::Authorization;
-use crate::policy::{Action, Attachment, Details};
+use crate::policy::{Action, Attachment, Context, Details};
 
 use super::Authority;
 use super::explanation::Client;
@@ -23,13 +25,35 @@ impl Authority {
     #[cfg(feature = "doors")]
     pub(crate) fn turned_away(&self, certificate_id: &str, now: Instant) -> Option<&'static str> {
         let who = Who {
-            principal: crate::auth::Principal::Certificate(certificate_id.into()),
-            source: crate::policy::Context::default(),
+            principal: Principal::Certificate(certificate_id.into()),
+            source: Context::default(),
         };
         match self.inner.grants(&who, None, now) {
             Grants::Nothing(why) => Some(why),
             Grants::Everything | Grants::Policies(_) => None,
         }
+    }
+
+    /// Keeps the refusal of a call: by the policies of whoever makes it, or because that is not known.
+    pub(crate) fn note_call(
+        &self,
+        principal: Option<&Principal>,
+        source: Context,
+        (action, resource): (&str, &str),
+        why: &str,
+        now: Instant,
+    ) {
+        let who = Who {
+            principal: principal.cloned().unwrap_or_default(),
+            source,
+        };
+        let deed = Deed {
+            action,
+            resource,
+            is_by_policy: principal.is_some(),
+            ..Deed::default()
+        };
+        self.inner.note(&who, deed, why, now);
     }
 
     /// Whether a caller may have all that is asked for, by what its authorizer says if one was asked.

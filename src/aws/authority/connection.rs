@@ -6,6 +6,8 @@ use std::time::Instant;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::auth::Principal;
+#[cfg(feature = "http")]
+use crate::aws::refusals::Deed;
 use crate::broker::access::{Authorization, Permissions};
 use crate::budget::Charge;
 use crate::codec::ReasonCode;
@@ -70,10 +72,42 @@ impl Connection {
             return false;
         };
         let ruling = bound.rule(question, topic, self.inner.seconds(now));
+        #[cfg(feature = "http")]
+        if !ruling.is_allowed {
+            self.note_not_received(bound, question, topic, now);
+        }
         if ruling.is_lasting {
             view.keep(question, topic, ruling.is_allowed);
         }
         ruling.is_allowed
+    }
+
+    /// Keeps the refusal of a delivery. One of a topic that was refused before is not asked about again, as long
+    /// as its verdict stands.
+    #[cfg(feature = "http")]
+    #[cold]
+    fn note_not_received(&self, bound: &Bound, question: Question<'_>, topic: &str, now: Instant) {
+        let time = self.inner.seconds(now);
+        let check = |resource: &str| bound.check(&bound.request(Action::Receive, resource, time));
+        let plain = check(&format!("topic/{topic}"));
+        let (resource, checked) = match question {
+            Question::Receive => (topic.to_owned(), plain),
+            Question::ReceiveShared(share) => {
+                let resource = format!("$share/{share}/{topic}");
+                let shared = check(&format!("topic/{resource}"));
+                (resource, plain.and(shared))
+            }
+            // Whoever publishes is told, and that is kept.
+            Question::Publish | Question::Retain => return,
+        };
+        let deed = Deed {
+            action: "receive",
+            resource: &resource,
+            ..Deed::of_policy()
+        };
+        let why = checked.err();
+        let why = why.as_deref().unwrap_or("not authorized");
+        self.inner.note(&self.who, deed, why, now);
     }
 
     /// What the policies say now, with the reason for a refusal.
@@ -105,14 +139,36 @@ impl Permissions for Connection {
         let check = |bound: &Bound, time| check_publish(bound, topic, retain, time);
         let refusal = self.check(RULE, now, check).err();
         // The policies may have changed in between.
-        refusal.unwrap_or_else(|| Violation::new(ReasonCode::NotAuthorized, RULE, "not authorized"))
+        let refusal = refusal
+            .unwrap_or_else(|| Violation::new(ReasonCode::NotAuthorized, RULE, "not authorized"));
+        #[cfg(feature = "http")]
+        {
+            let deed = Deed {
+                action: "publish",
+                resource: topic,
+                retain,
+                ..Deed::of_policy()
+            };
+            self.inner.note(&self.who, deed, &refusal.text, now);
+        }
+        refusal
     }
 
     fn check_subscribe(&self, filter: &str, now: Instant) -> Result<(), Violation> {
-        self.check("AWS-FAIL-04", now, |bound, time| {
+        let checked = self.check("AWS-FAIL-04", now, |bound, time| {
             let resource = format!("topicfilter/{filter}");
             bound.check(&bound.request(Action::Subscribe, &resource, time))
-        })
+        });
+        #[cfg(feature = "http")]
+        if let Err(refusal) = &checked {
+            let deed = Deed {
+                action: "subscribe",
+                resource: filter,
+                ..Deed::of_policy()
+            };
+            self.inner.note(&self.who, deed, &refusal.text, now);
+        }
+        checked
     }
 
     fn may_receive(&self, topic: &str, share: Option<&str>, now: Instant) -> bool {

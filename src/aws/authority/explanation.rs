@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::auth::Principal;
-use crate::policy::{Action, Context, Details, Verdict};
+use crate::policy::{Action, Attachment, Context, Details, Place, Verdict};
 
 use super::Authority;
 use super::grants::{Bound, Grants, Who};
@@ -33,6 +33,8 @@ pub(crate) enum Deed<'a> {
         topic: &'a str,
         share: Option<&'a str>,
     },
+    /// A call of the data plane, about what follows the account in an ARN.
+    Call { action: Action, resource: &'a str },
 }
 
 /// What becomes of a deed.
@@ -58,6 +60,8 @@ pub(crate) struct Check {
     pub(crate) is_lasting: bool,
     /// Variables and keys in statements about the action, with what they stand for.
     pub(crate) variables: Vec<(String, Option<String>)>,
+    /// For an implicit deny the statements that almost allow it, with what keeps them from that.
+    pub(crate) near_misses: Vec<(Decider, String)>,
     /// The smallest statement that would allow it, for an implicit deny: JSON.
     pub(crate) smallest_grant: Option<String>,
 }
@@ -77,11 +81,15 @@ impl Authority {
             principal: client.principal,
             source: client.source,
         };
-        let bound = match self.inner.grants(&who, None, now) {
+        let mut bound = match self.inner.grants(&who, None, now) {
             Grants::Everything => return Explanation::settled(true, "no policies hold for it"),
             Grants::Nothing(why) => return Explanation::settled(false, why),
             Grants::Policies(bound) => bound,
         };
+        if let Deed::Call { .. } = deed {
+            // AWS-ID-42
+            bound.context.thing = Attachment::Unknown;
+        }
         let time = self.inner.seconds(now);
         let questions = deed.questions().into_iter();
         let checks: Vec<_> = questions
@@ -137,6 +145,9 @@ impl<'a> Deed<'a> {
                 let resource = format!("topicfilter/{filter}");
                 vec![(Action::Subscribe, resource, Details::default())]
             }
+            Self::Call { action, resource } => {
+                vec![(action, resource.to_owned(), Details::default())]
+            }
             Self::Receive { topic, share } => {
                 let plain = Some(format!("topic/{topic}"));
                 let shared = share.map(|share| format!("topic/$share/{share}/{topic}"));
@@ -174,23 +185,31 @@ impl Bound {
         let mut request = self.request(action, &resource, time);
         request.details = details;
         let decision = self.policies.evaluate(&request);
-        let decided_by = decision.decided_by.map(|place| {
-            let statement = self.policies.statement(place);
-            Decider {
-                policy: self.names.get(place.document).cloned().unwrap_or_default(),
-                statement: place.statement,
-                sid: statement.and_then(|found| found.sid().map(str::to_owned)),
-            }
-        });
+        let decided_by = decision.decided_by.map(|place| self.decider(place));
         let is_grant_missing = decision.verdict == Verdict::ImplicitDeny;
+        let near_misses = match is_grant_missing {
+            true => self.policies.near_misses(&request),
+            false => Vec::new(),
+        };
+        let near_misses = near_misses.into_iter();
+        let near_misses = near_misses.map(|miss| (self.decider(miss.place), miss.why));
         Check {
             action,
             verdict: decision.verdict,
             decided_by,
             is_lasting: decision.is_lasting,
             variables: self.policies.variables(&request),
+            near_misses: near_misses.collect(),
             smallest_grant: is_grant_missing.then(|| self.policies.smallest_grant(&request)),
             resource,
+        }
+    }
+    fn decider(&self, place: Place) -> Decider {
+        let statement = self.policies.statement(place);
+        Decider {
+            policy: self.names.get(place.document).cloned().unwrap_or_default(),
+            statement: place.statement,
+            sid: statement.and_then(|found| found.sid().map(str::to_owned)),
         }
     }
 }

@@ -8,6 +8,9 @@ use crate::codec::ReasonCode;
 use crate::policy::{Action, Certificate, Context, Decision, Details, Policies, Request, Verdict};
 use crate::protocol::violation::Violation;
 
+/// The rule of a CONNECT that policies refuse.
+pub(super) const CONNECT_REFUSED: &str = "AWS-FAIL-01";
+
 /// Who has connected: what does not change while the connection lasts.
 pub(super) struct Who {
     pub(super) principal: Principal,
@@ -134,7 +137,7 @@ impl Grants {
 
 fn not_admitted(text: impl Into<std::borrow::Cow<'static, str>>, is_told: bool) -> NotAdmitted {
     NotAdmitted::Refused {
-        violation: Violation::new(ReasonCode::NotAuthorized, "AWS-FAIL-01", text),
+        violation: Violation::new(ReasonCode::NotAuthorized, CONNECT_REFUSED, text),
         is_told,
     }
 }

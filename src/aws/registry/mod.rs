@@ -10,6 +10,8 @@
 mod attachments;
 mod authorities;
 mod authorizers;
+#[cfg(feature = "http")]
+mod browse;
 mod certificates;
 mod error;
 mod events;
@@ -44,6 +46,8 @@ use crate::policy::Scope;
 
 pub use authorities::{CaUpdate, NewCa};
 pub use authorizers::{AuthorizerUpdate, NewAuthorizer};
+#[cfg(feature = "http")]
+pub(crate) use browse::Kind;
 pub use certificates::RegisterStatus;
 pub use error::Error;
 pub use groups::{GroupFilter, GroupUpdate, NewGroup};

@@ -62,12 +62,18 @@ impl State {
     }
 
     pub(super) fn targets_of(&self, policy: &str) -> Vec<String> {
+        let targets = self.resources_of(policy);
+        targets.map(|target| self.arn(target)).collect()
+    }
+
+    /// What a policy is attached to.
+    pub(super) fn resources_of(&self, policy: &str) -> impl Iterator<Item = &Resource> {
         let first = (policy.to_owned(), Resource::Thing(String::new()));
-        let targets = self
-            .targets
-            .range((Bound::Included(first), Bound::Unbounded));
-        let targets = targets.take_while(|(name, _)| name == policy);
-        targets.map(|(_, target)| self.arn(target)).collect()
+        let targets = (Bound::Included(first), Bound::Unbounded);
+        let targets = self.targets.range(targets);
+        targets
+            .take_while(move |(name, _)| name == policy)
+            .map(|(_, target)| target)
     }
 }
 

@@ -88,6 +88,35 @@ impl Serialize for Shadow {
     }
 }
 
+/// A shadow in a list.
+#[cfg(feature = "http")]
+#[derive(Serialize)]
+pub(crate) struct ShadowRow {
+    thing: String,
+    /// None for the classic one.
+    name: Option<String>,
+    version: u64,
+    /// Whether anything is desired that is not so reported.
+    has_delta: bool,
+    /// What it takes, in bytes.
+    size: usize,
+}
+
+#[cfg(feature = "http")]
+impl From<&Shadow> for ShadowRow {
+    fn from(shadow: &Shadow) -> Self {
+        let parts = shadow.id.split_once('/');
+        let (thing, name) = parts.map_or((&*shadow.id, None), |(thing, name)| (thing, Some(name)));
+        Self {
+            thing: thing.to_owned(),
+            name: name.map(str::to_owned),
+            version: shadow.document.version,
+            has_delta: shadow.document.has_delta(),
+            size: shadow.document.size(),
+        }
+    }
+}
+
 impl State {
     /// Bytes that all shadows take.
     pub(crate) fn shadow_bytes(&self) -> usize {
@@ -169,6 +198,40 @@ impl State {
     ) -> Result<Vec<u8>, shadow::Error> {
         let document = self.shadow(name)?;
         Ok(answer::got(document, token, now / 1000))
+    }
+
+    /// Shadows by thing and name: those behind `after` whose thing or name contains `q`, so many at most; with how
+    /// many there are before and behind that.
+    #[cfg(feature = "http")]
+    pub(crate) fn browse_shadows(
+        &self,
+        after: Option<&str>,
+        q: Option<&str>,
+        limit: usize,
+    ) -> (Vec<ShadowRow>, usize) {
+        let (mut rows, mut total) = (Vec::new(), 0);
+        for (id, shadow) in &self.shadows {
+            if shadow.deleted.is_some() || q.is_some_and(|q| !id.contains(q)) {
+                continue;
+            }
+            total += 1;
+            if rows.len() < limit && after.is_none_or(|after| **id > *after) {
+                rows.push(ShadowRow::from(&**shadow));
+            }
+        }
+        (rows, total)
+    }
+
+    /// The names of the shadows of a thing, the classic one as an empty name.
+    #[cfg(feature = "http")]
+    pub(super) fn shadows_of(&self, thing: &str) -> impl Iterator<Item = String> {
+        let classic = self.shadows.get(thing).into_iter();
+        let all = classic.chain(self.named_shadows(thing, None));
+        let all = all.filter(|shadow| shadow.deleted.is_none());
+        all.map(|shadow| match shadow.id.split_once('/') {
+            Some((_, name)) => name.to_owned(),
+            None => String::new(),
+        })
     }
 
     /// The records of the shadows of a thing that have names, behind one of them if that is given.

@@ -59,6 +59,12 @@ impl Document {
             .differing_from(&self.sections.reported)
     }
 
+    /// Whether anything is desired that is not so reported.
+    #[cfg(feature = "http")]
+    pub(crate) fn has_delta(&self) -> bool {
+        !self.delta().is_empty()
+    }
+
     /// The halves and their difference (AWS-SHADOW-06, -39).
     pub(super) fn with_delta(&self) -> Sections {
         Sections {

@@ -80,6 +80,9 @@ impl Host {
     pub(in crate::http) fn forget(&self) {
         self.connectivity.clear();
         self.refused_calls.clear();
+        if let Some(authority) = self.authority() {
+            authority.refusals().clear();
+        }
     }
 
     pub(in crate::http) fn registry(&self) -> Option<&Arc<Registry>> {
@@ -123,7 +126,7 @@ impl Host {
     }
 
     /// Milliseconds since 1970, by the broker's clock.
-    pub(super) fn now(&self) -> Timestamp {
+    pub(in crate::http) fn now(&self) -> Timestamp {
         milliseconds(self.engine.clock.date())
     }
 

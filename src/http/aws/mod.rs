@@ -104,7 +104,13 @@ async fn answer(api: &Api, id: Uuid, request: Request) -> Result<Response, Refus
     match find(api, id, &request) {
         Ok((found, proof)) => {
             let operation = found.operation;
+            let uri = request.uri().clone();
+            let arrival = request.extensions().get::<Arc<Arrival>>().cloned();
             let read = Call::read(id, found, proof, request, api).await;
+            if let Err(refusal) = &read {
+                let arrival = arrival.as_deref();
+                permission::note_unproven(&api.host, operation, uri.path(), arrival, refusal);
+            }
             let permitted = read.and_then(|call| {
                 permission::check(&api.host, operation, &call)?;
                 Ok(call)
@@ -143,7 +149,11 @@ fn find(api: &Api, id: Uuid, request: &Request) -> Result<(Found, Proof), Box<Re
         arrival.map(|arrival| &**arrival),
         operation,
     );
-    let proof = proof.map_err(|refusal| in_form_of(operation, refusal, id).into_response())?;
+    let proof = proof.map_err(|refusal| {
+        let arrival = arrival.map(|arrival| &**arrival);
+        permission::note_unproven(&api.host, operation, uri.path(), arrival, &refusal);
+        in_form_of(operation, refusal, id).into_response()
+    })?;
     if let Run::Refused = operation.run {
         let refusal = in_form_of(operation, not_answered(api, operation), id);
         return Err(refusal.into_response().into());

@@ -128,9 +128,15 @@ pub(super) fn check(host: &Host, operation: &Operation, call: &Call) -> Result<(
         source: call.arrival.as_deref().map(source).unwrap_or_default(),
     };
     let now = host.engine().clock.now().now;
-    let Err(reason) = authority.permit(caller, authorization, &asked(operation, call)?, now) else {
+    let asked = asked(operation, call)?;
+    let Err(reason) = authority.permit(caller, authorization, &asked, now) else {
         return Ok(());
     };
+    if let Some(asked) = asked.first() {
+        let source = call.arrival.as_deref().map(source).unwrap_or_default();
+        let deed = (asked.action.name(), asked.resource.as_str());
+        authority.note_call(Some(principal), source, deed, &reason, now);
+    }
     if let Some(arrival) = &call.arrival {
         let (listener, peer) = (arrival.entrance.listener(), arrival.peer);
         let principal = principal.name();
@@ -144,6 +150,23 @@ pub(super) fn check(host: &Host, operation: &Operation, call: &Call) -> Result<(
         );
     }
     Err(Refusal::forbidden(reason))
+}
+
+/// Keeps the refusal of a call that has not shown who makes it.
+pub(super) fn note_unproven(
+    host: &Host,
+    operation: &Operation,
+    path: &str,
+    arrival: Option<&Arrival>,
+    refusal: &Refusal,
+) {
+    if let (Some(authority), true) = (host.authority(), refusal.is_forbidden()) {
+        let (source, now) = (
+            arrival.map(source).unwrap_or_default(),
+            host.engine().clock.now().now,
+        );
+        authority.note_call(None, source, (operation.name, path), refusal.message(), now);
+    }
 }
 
 /// What policies see of where a call comes from.

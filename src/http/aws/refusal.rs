@@ -70,6 +70,15 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "ForbiddenException", message)
     }
 
+    /// Whether it is 403.
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.status == StatusCode::FORBIDDEN
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// 429, as the data planes have it (AWS-OPS-13).
     pub(super) fn throttled(message: impl Into<String>) -> Self {
         let name = "ThrottlingException";

@@ -7,6 +7,8 @@ mod clock;
 mod deadlines;
 mod events;
 mod groups;
+#[cfg(feature = "aws")]
+mod identity;
 mod info;
 mod journal;
 mod message;
@@ -18,11 +20,15 @@ mod packets;
 mod policy;
 mod publish;
 #[cfg(feature = "aws")]
+mod refusals;
+#[cfg(feature = "aws")]
 mod refused_calls;
 #[cfg(feature = "aws")]
 mod registry;
 mod retained;
 mod rules;
+#[cfg(feature = "aws")]
+mod shadows;
 mod stats;
 mod subscriptions;
 mod topics;
@@ -87,6 +93,12 @@ pub(super) fn router() -> Router<Api> {
     let router = router
         .route("/policy/explain", get(policy::explain))
         .route("/refused-calls", get(refused_calls::list))
+        .route("/refusals", get(refusals::list))
+        .route("/identity/{kind}", get(identity::list))
+        .route("/identity/{kind}/{name}", get(identity::show))
+        .route("/shadows", get(shadows::list))
+        .route("/shadows/{thing}", get(shadows::show_classic))
+        .route("/shadows/{thing}/{name}", get(shadows::show_named))
         .route(
             "/registry",
             get(registry::export)

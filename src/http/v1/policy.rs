@@ -5,22 +5,23 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use crate::auth::Principal;
-use crate::aws::authority::{Check, Client, Deed, Explanation};
+use crate::aws::authority::{self, Check, Client, Deed, Explanation};
 use crate::broker::{ClientSnapshot, PartBounds};
-use crate::policy::{Context, Verdict};
+use crate::policy::{Action, Context, Verdict};
 
 use super::super::Api;
 use super::super::answer::Answer;
 use super::super::error::{ApiError, excerpt};
 use super::super::query::Parameters;
 
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
     "client",
     "certificate",
+    "access_key",
     "action",
     "resource",
     "retain",
@@ -32,7 +33,8 @@ const NO_SUBSCRIPTIONS: PartBounds = PartBounds { count: 0, bytes: 0 };
 
 #[derive(Serialize)]
 struct Explained {
-    client: String,
+    /// None for a call that a client has nothing to do with.
+    client: Option<String>,
     /// A certificate's or an access key's id, or a user's name; `None`: nobody in particular.
     principal: Option<String>,
     allowed: bool,
@@ -54,7 +56,9 @@ struct Step {
     lasting: bool,
     /// `null` for what has no value.
     variables: BTreeMap<String, Option<String>>,
-    would_be_allowed_by: Option<Value>,
+    /// Statements that almost allow what none allows.
+    near_misses: Vec<NearMiss>,
+    would_be_allowed_by: Option<Statement>,
 }
 
 #[derive(Serialize)]
@@ -62,6 +66,36 @@ struct Decider {
     policy: String,
     statement: usize,
     sid: Option<String>,
+    /// The statement itself, if the policy is in the registry.
+    text: Option<Statement>,
+}
+
+/// A statement in the order in which people write one.
+struct Statement(Map<String, Value>);
+
+impl Serialize for Statement {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const ORDER: [&str; 7] = [
+            "Sid",
+            "Effect",
+            "Action",
+            "NotAction",
+            "Resource",
+            "NotResource",
+            "Condition",
+        ];
+        let members = ORDER
+            .into_iter()
+            .filter_map(|name| Some((name, self.0.get(name)?)));
+        serializer.collect_map(members)
+    }
+}
+
+#[derive(Serialize)]
+struct NearMiss {
+    #[serde(flatten)]
+    statement: Decider,
+    why: String,
 }
 
 /// What would become of something that a client does now.
@@ -78,42 +112,80 @@ pub(super) async fn explain(State(api): State<Api>, uri: Uri) -> Result<Response
 }
 
 fn look_into(api: &Api, parameters: &Parameters) -> Result<Explained, ApiError> {
-    let id = required(parameters, "client")?;
+    let id = parameters.text("client");
+    let named = named(parameters)?;
+    if named.is_none() || !is_call(parameters) {
+        required(parameters, "client")?;
+    }
+    let deed = deed(parameters, id.unwrap_or_default())?;
     let now = api.engine.clock.now().now;
-    let session = api.engine.broker.find(id);
+    let authority = api.host.authority();
+    let session = id.and_then(|id| api.engine.broker.find(id));
     let session = session.and_then(|session| session.snapshot(NO_SUBSCRIPTIONS, now));
-    let certificate = parameters.text("certificate");
-    // An ARN ends with the id.
-    let certificate = certificate.map(|text| text.rsplit('/').next().unwrap_or(text));
-    let principal = match (certificate, &session) {
-        (Some(given), _) => Principal::Certificate(given.into()),
-        (None, Some(session)) => session.principal.clone(),
-        (None, None) => {
+    let connected = session
+        .as_ref()
+        .map(|session| (session.principal.clone(), source(id, Some(session))));
+    let refused = id.and_then(|id| authority?.refusals().last_of(id));
+    let (principal, mut source) = match named {
+        None => connected.or(refused).ok_or_else(|| {
             let error = format!(
-                "client '{}' has no session: its certificate has to be named",
-                excerpt(id)
+                "client '{}' has no session, and nothing was refused to it lately: its certificate has to be named",
+                excerpt(id.unwrap_or_default())
             );
-            return Err(ApiError::not_found(error).at("certificate"));
+            ApiError::not_found(error).at("certificate")
+        })?,
+        Some(named) => {
+            let known = [connected, refused].into_iter().flatten();
+            let found = known.into_iter().find(|(principal, _)| *principal == named);
+            found.unwrap_or_else(|| (named, source(id, session.as_ref())))
         }
     };
+    if let Deed::Call { .. } = deed {
+        source.client_id = None;
+    }
     let client = Client {
         principal: principal.clone(),
-        source: source(id, session.as_ref()),
+        source,
     };
-    let deed = deed(parameters, id)?;
-    let explanation = match api.host.authority() {
+    let explanation = match authority {
         Some(authority) => authority.explain(client, deed, now),
         None => Explanation::settled(true, "this broker has no registry, and so no policies"),
     };
-    Ok(Explained::new(id, &principal, explanation))
+    Ok(Explained::new(api, id, &principal, explanation))
+}
+
+/// Whom the request names.
+fn named(parameters: &Parameters) -> Result<Option<Principal>, ApiError> {
+    match (
+        parameters.text("certificate"),
+        parameters.text("access_key"),
+    ) {
+        (Some(_), Some(_)) => {
+            let error = "certificate and access_key exclude each other";
+            Err(ApiError::invalid("access_key", error))
+        }
+        // An ARN ends with the id.
+        (Some(text), None) => {
+            let id = text.rsplit('/').next().unwrap_or(text);
+            Ok(Some(Principal::Certificate(id.into())))
+        }
+        (None, Some(id)) => Ok(Some(Principal::AccessKey(id.into()))),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Whether it is asked about a call of the data plane.
+fn is_call(parameters: &Parameters) -> bool {
+    let action = parameters.text("action");
+    action.is_some_and(|action| action.contains(':'))
 }
 
 /// Where the client comes from, as far as it is connected.
-fn source(id: &str, session: Option<&ClientSnapshot>) -> Context {
+fn source(id: Option<&str>, session: Option<&ClientSnapshot>) -> Context {
     let facts = session.and_then(|session| session.facts.as_ref());
     let tls = facts.and_then(|facts| facts.tls.as_ref());
     Context {
-        client_id: Some(id.to_owned()),
+        client_id: id.map(str::to_owned),
         source_ip: facts
             .and_then(|facts| facts.peer.socket_addr())
             .map(|peer| peer.ip()),
@@ -155,12 +227,30 @@ fn deed<'a>(parameters: &'a Parameters, client_id: &'a str) -> Result<Deed<'a>, 
             filter: required(parameters, "resource")?,
         }),
         "receive" => Ok(receive(required(parameters, "resource")?)),
-        other => {
-            let error = format!(
-                "'{}' is none of connect, publish, subscribe and receive",
-                excerpt(other)
-            );
-            Err(ApiError::invalid("action", error))
+        other => call(other, parameters),
+    }
+}
+
+/// A call of the data plane: an action of a policy, and what follows the account in an ARN.
+fn call<'a>(action: &str, parameters: &'a Parameters) -> Result<Deed<'a>, ApiError> {
+    let found: Option<Action> = action.parse().ok();
+    let found = found.filter(|_| action.contains(':')).ok_or_else(|| {
+        let error = format!(
+            "'{}' is none of connect, publish, subscribe and receive, nor an action as iot:GetThingShadow",
+            excerpt(action)
+        );
+        ApiError::invalid("action", error)
+    })?;
+    let (resource, wanted) = (required(parameters, "resource")?, found.resource_type());
+    let named = resource.split_once('/').map_or(resource, |(kind, _)| kind);
+    match named == wanted {
+        true => Ok(Deed::Call {
+            action: found,
+            resource,
+        }),
+        false => {
+            let error = format!("{found} is about `{wanted}`, not '{}'", excerpt(resource));
+            Err(ApiError::invalid("resource", error))
         }
     }
 }
@@ -181,21 +271,53 @@ fn receive(resource: &str) -> Deed<'_> {
 }
 
 impl Explained {
-    fn new(client: &str, principal: &Principal, explanation: Explanation) -> Self {
+    fn new(
+        api: &Api,
+        client: Option<&str>,
+        principal: &Principal,
+        explanation: Explanation,
+    ) -> Self {
         Self {
-            client: client.to_owned(),
+            client: client.map(str::to_owned),
             principal: principal.name().map(str::to_owned),
             allowed: explanation.is_allowed,
             reason: explanation.reason,
             policies: explanation.policies,
-            checks: explanation.checks.into_iter().map(Step::from).collect(),
+            checks: (explanation.checks.into_iter())
+                .map(|check| Step::new(api, check))
+                .collect(),
         }
     }
 }
 
-impl From<Check> for Step {
-    fn from(check: Check) -> Self {
+impl Decider {
+    fn new(api: &Api, found: authority::Decider) -> Self {
+        let text = api.host.registry().and_then(|registry| {
+            let policy = registry.state().get_policy(&found.policy).ok()?;
+            let version = policy.versions.get(&policy.default_version)?;
+            let mut document: Value = serde_json::from_str(&version.document).ok()?;
+            let statement = match document.get_mut("Statement")?.take() {
+                Value::Array(mut all) => all.get_mut(found.statement)?.take(),
+                only => only,
+            };
+            match statement {
+                Value::Object(members) => Some(Statement(members)),
+                _ => None,
+            }
+        });
+        Self {
+            policy: found.policy,
+            statement: found.statement,
+            sid: found.sid,
+            text,
+        }
+    }
+}
+
+impl Step {
+    fn new(api: &Api, check: Check) -> Self {
         let grant = check.smallest_grant;
+        let near = check.near_misses.into_iter();
         Self {
             action: check.action.name(),
             resource: check.resource,
@@ -204,14 +326,18 @@ impl From<Check> for Step {
                 Verdict::ExplicitDeny => "explicit_deny",
                 Verdict::ImplicitDeny => "implicit_deny",
             },
-            decided_by: check.decided_by.map(|decider| Decider {
-                policy: decider.policy,
-                statement: decider.statement,
-                sid: decider.sid,
-            }),
+            decided_by: check.decided_by.map(|found| Decider::new(api, found)),
+            near_misses: near
+                .map(|(found, why)| NearMiss {
+                    statement: Decider::new(api, found),
+                    why,
+                })
+                .collect(),
             lasting: check.is_lasting,
             variables: check.variables.into_iter().collect(),
-            would_be_allowed_by: grant.and_then(|grant| serde_json::from_str(&grant).ok()),
+            would_be_allowed_by: grant
+                .and_then(|grant| serde_json::from_str(&grant).ok())
+                .map(Statement),
         }
     }
 }

@@ -6,6 +6,7 @@ import * as clients from './console/clients.mjs';
 import * as frame from './console/frame.mjs';
 import * as groups from './console/groups.mjs';
 import * as topics from './console/topics.mjs';
+import { certificates, identity } from './console/identity.mjs';
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -43,7 +44,7 @@ async function runAll(cases, atOnce) {
 
 // Beside nothing else runs what is measured.
 const { stop, ...shared } = frame;
-const cases = { ...shared, ...groups, ...clients, ...topics };
+const cases = { ...shared, ...groups, ...clients, ...topics, certificates, identity };
 const only = process.env.ROUNDEL_TEST_CASE;
 if (only) {
   await runAll({ [only]: { ...cases, stop }[only] }, 1);

@@ -21,7 +21,7 @@ export async function empty(browser) {
   assertSmall();
   const broker = await startBroker('aws', { mqtt: 'off', mqtts: 0 });
   const context = await browser.newContext();
-  const { page, faults } = await openPage(context, { mayFail: (text) => /404 .*\/v1\/(groups|clients)\//.test(text) });
+  const { page, faults } = await openPage(context, { mayFail: (text) => /404 .*\/v1\/(groups|clients|identity|shadows)\//.test(text) });
   const welcome = await page.goto(`${broker.http}/`);
   assert(new URL(welcome.url()).pathname === '/console/', `taken to ${welcome.url()}`);
   await page.getByText('Nobody has connected yet').waitFor();
@@ -45,6 +45,15 @@ export async function empty(browser) {
     ['topics/nothing%2Fthere', 'Nothing was published to it'],
     ['groups/g/x%2F%23', 'There is no such group now'],
     ['clients/nobody', 'There is no session of this client'],
+    ['identity', 'iot create-thing --thing-name car1'],
+    ['identity?kind=certificates', 'roundel cert car1'],
+    ['identity?kind=policies', 'roundel registry import'],
+    ['identity?kind=refusals', 'Nothing was refused'],
+    ['identity?q=x', 'No name here has that in it'],
+    ['identity/things/nobody', 'nobody'],
+    ['identity/explain', 'the answer is what decides'],
+    ['shadows', 'iot-data update-thing-shadow'],
+    ['shadows/nobody', 'No shadow exists'],
     ['clients/%ff', 'No such page'],
     ['nothing', 'No such page'],
   ]) {
@@ -99,7 +108,7 @@ export async function hostile(browser) {
 
 /** Everything by keys. */
 export async function keys(browser) {
-  const broker = await startBroker();
+  const broker = await startBroker('aws', { mqtt: 0 });
   const context = await browser.newContext();
   const { page, faults } = await openPage(context);
   const member = await broker.connect('w1');
@@ -118,6 +127,10 @@ export async function keys(browser) {
   await page.getByText('The picture is paused').waitFor();
   await press('Space', 'Escape');
   await at('/console/groups');
+  await press('g', 'i');
+  await at('/console/identity');
+  await press('g', 's');
+  await at('/console/shadows');
   await press('g', 'c');
   await at('/console/clients');
   await page.locator('[data-row]').waitFor();

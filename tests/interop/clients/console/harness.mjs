@@ -2,7 +2,8 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import mqtt from 'mqtt';
@@ -12,11 +13,15 @@ const [program, folder] = process.argv.slice(2);
 export const WITHIN = 8000;
 
 /** A broker of its own, and where it listens. */
-export async function startBroker(profile = 'standard', ports = {}) {
+export async function startBroker(profile = 'standard', ports = {}, config = '') {
   const cwd = mkdtempSync(join(folder, 'broker-'));
   const own = Object.entries({ mqtt: 0, mqtts: 'off', http: 0, ...ports });
   const flags = own.flatMap(([name, port]) => [`--${name}-port`, String(port)]);
   const all = ['--ready', 'json', '--die-with-parent', '--profile', profile, ...flags];
+  if (config) {
+    writeFileSync(join(cwd, 'own.toml'), config);
+    all.push('--config', 'own.toml');
+  }
   const child = spawn(program, all, { cwd, stdio: ['pipe', 'pipe', 'ignore'] });
   const lines = createInterface(child.stdout);
   const [line] = await Promise.race([once(lines, 'line'), once(child, 'exit').then(() => [''])]);
@@ -77,6 +82,18 @@ export async function until(what, isSo) {
     if (performance.now() > end) throw new Error(`${what}: ${JSON.stringify(last)}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** What axe finds on a page that is open, in both themes; its context has to bypass the CSP. */
+export async function violationsOf(page) {
+  await page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
+  const found = [];
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    const { violations } = await page.evaluate(() => globalThis.axe.run());
+    found.push(...violations.map(({ id, nodes }) => `${colorScheme} ${page.url()}: ${id}: ${nodes[0].html}`));
+  }
+  return found;
 }
 
 export const text = (page, selector = 'main') => page.locator(selector).innerText();
