@@ -10,7 +10,10 @@ import { open as client } from './pages/client.js';
 import { open as clients } from './pages/clients.js';
 import { open as group } from './pages/group.js';
 import { open as groups } from './pages/groups.js';
+import { open as message } from './pages/message.js';
+import { open as messages } from './pages/messages.js';
 import { open as overview } from './pages/overview.js';
+import { open as test } from './pages/test.js';
 
 /** @typedef {{ title: string, view: () => unknown, close: () => void, update?: () => void, tick?: () => void, pause?: () => boolean, cancel?: () => boolean, back?: string }} Page */
 
@@ -20,6 +23,9 @@ const PAGES = /** @type {[RegExp, (changed: () => void, route: any) => Page][]} 
   [/^\/console\/groups\/([^/]+)\/([^/]+)$/, group],
   [/^\/console\/clients$/, clients],
   [/^\/console\/clients\/([^/]+)$/, client],
+  [/^\/console\/messages$/, messages],
+  [/^\/console\/messages\/([^/]+)$/, message],
+  [/^\/console\/test$/, test],
 ]);
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));

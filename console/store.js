@@ -32,6 +32,8 @@ export function on(/** @type {(topic: string, data: any) => void} */ listen) {
 let source = null;
 /** @type {{ share: string, filter: string } | null} */
 let turns = null;
+/** @type {string[]} */
+let wanted = [];
 let retry = 0;
 let attempt = 0;
 let instance = '';
@@ -42,6 +44,16 @@ export function follow(group) {
   if (turns?.share === group?.share && turns?.filter === group?.filter) return;
   turns = group;
   if (source) connect();
+}
+
+/** Has the stream tell a further topic, until the function that it returns is called. @param {string} topic */
+export function want(topic) {
+  wanted = [topic];
+  if (source) connect();
+  return () => {
+    wanted = [];
+    if (source) connect();
+  };
 }
 
 /** Begins, and stops for as long as the page is hidden. */
@@ -64,10 +76,10 @@ function disconnect() {
 
 function connect() {
   disconnect();
-  const topics = ['stats', 'clients', 'groups', ...(turns ? ['turns'] : [])];
+  const topics = ['stats', 'clients', 'groups', ...wanted, ...(turns ? ['turns'] : [])];
   const opened = new EventSource(`/v1/events${query({ topics: topics.join(','), ...turns })}`);
   source = opened;
-  for (const topic of ['hello', 'stats', 'clients', 'groups', 'turns']) {
+  for (const topic of ['hello', 'stats', 'clients', 'groups', 'turns', 'journal']) {
     opened.addEventListener(topic, (event) => {
       if (opened === source) hear(topic, JSON.parse(event.data));
     });

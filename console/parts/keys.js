@@ -2,12 +2,14 @@
 // Keys. Single letters can be switched off: whoever speaks to a machine says more than one.
 
 /** @type {Record<string, string>} */
-const PAGES = { o: '/console/', g: '/console/groups', c: '/console/clients' };
+const PAGES = { o: '/console/', g: '/console/groups', c: '/console/clients', m: '/console/messages', p: '/console/test' };
 
 export const KEYS = [
   ['g o', 'Overview'],
   ['g g', 'Groups'],
   ['g c', 'Clients'],
+  ['g m', 'Messages'],
+  ['g p', 'Test client'],
   ['/', 'Filter'],
   ['↓ ↑, j k', 'Next and previous row'],
   ['Enter', 'Open'],

@@ -28,7 +28,7 @@ pub(super) const FRAME: usize = 64 * 1024;
 
 /// A frame that says nothing: its client sees that the connection stands, and the connection that its client
 /// reads.
-const NOTHING: Bytes = Bytes::from_static(b":\n\n");
+pub(super) const NOTHING: Bytes = Bytes::from_static(b":\n\n");
 
 /// What a stream is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +38,11 @@ pub(super) enum Topic {
     Clients,
     Groups,
     Turns,
+    Journal,
 }
 
 /// As many as there are topics.
-const TOPICS: usize = 5;
+const TOPICS: usize = 6;
 
 impl Topic {
     pub(super) fn name(self) -> &'static str {
@@ -51,6 +52,7 @@ impl Topic {
             Self::Clients => "clients",
             Self::Groups => "groups",
             Self::Turns => "turns",
+            Self::Journal => "journal",
         }
     }
 }
@@ -61,6 +63,7 @@ pub(super) struct Wanted {
     pub(super) stats: bool,
     pub(super) clients: bool,
     pub(super) groups: bool,
+    pub(super) journal: bool,
     /// The turns of a group: its share name and filter.
     pub(super) turns: Option<(String, String)>,
 }
@@ -90,6 +93,8 @@ pub(super) struct Told {
     /// `None` in it: there is no such group.
     pub(super) standing: Option<Option<Standing>>,
     pub(super) watching: Option<Watching>,
+    /// Whether the journal is on, and its last row.
+    pub(super) journal: Option<(bool, u64)>,
 }
 
 impl Stream {
@@ -139,7 +144,12 @@ impl Stream {
 
 /// A frame: an event of this name, with a JSON value.
 pub(super) fn frame(topic: Topic, data: &impl Serialize) -> Bytes {
-    let mut text = format!("event: {}\ndata: ", topic.name()).into_bytes();
+    named(topic.name(), data)
+}
+
+/// The same with a name of its own.
+pub(super) fn named(event: &str, data: &impl Serialize) -> Bytes {
+    let mut text = format!("event: {event}\ndata: ").into_bytes();
     // Keys are strings, and writing to memory succeeds. JSON has no line breaks.
     if serde_json::to_writer(&mut text, data).is_err() {
         return NOTHING;

@@ -9,6 +9,7 @@ mod events;
 mod groups;
 mod info;
 mod journal;
+mod matching;
 mod message;
 mod messages;
 mod openapi;
@@ -24,6 +25,7 @@ mod registry;
 mod retained;
 mod rules;
 mod stats;
+mod subscribe;
 mod subscriptions;
 mod topics;
 
@@ -52,6 +54,11 @@ pub(super) fn router() -> Router<Api> {
         .route("/groups", get(groups::list))
         .route("/groups/{share}/{filter}", get(groups::show))
         .route("/subscriptions", get(subscriptions::list))
+        .route("/subscribe", get(subscribe::stream))
+        .route(
+            "/subscribe/{client_id}",
+            post(subscribe::add).delete(subscribe::remove),
+        )
         .route("/messages", get(messages::capture))
         .route("/deadlines", get(deadlines::list))
         .route("/reset", post(operator::reset))
@@ -77,6 +84,7 @@ pub(super) fn router() -> Router<Api> {
                 .delete(journal::clear),
         )
         .route("/journal/wait", get(journal::wait))
+        .route("/journal/{number}", get(journal::show_one))
         .route("/openapi.json", get(openapi::show))
         .fallback(unknown_path);
     #[cfg(feature = "aws")]
