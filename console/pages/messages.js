@@ -118,7 +118,7 @@ export function open(changed, route) {
       const fresh = rows.findIndex((row) => row === list[0]);
       return html`<div class="head">
           <h1>Messages</h1> <p class="count">${pace()}</p>
-          ${fresh && list.length ? html`<span class="chip">${fresh < 0 ? `${KEPT}+` : fresh} new ↑</span>` : nothing}
+          ${fresh && list.length ? html`<button @click=${() => changed((held = null))}>${fresh < 0 ? `${KEPT}+` : fresh} new ↑</button>` : nothing}
           <input type="search" class="line" aria-label="Filter: key:value with blanks between, - in front says what not" placeholder="topic:cars/# client:car1 -type:pingreq" .value=${line()}
             @input=${(/** @type {any} */ event) => route.set({ f: event.target.value })} />
           <a download="roundel.pcapng" href=${url({ format: 'pcapng' })}>pcapng</a> <a download="roundel.jsonl" href=${url({ format: 'jsonl' })}>JSON Lines</a>

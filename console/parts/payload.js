@@ -17,7 +17,8 @@ function written(bytes, view) {
   try {
     if (view === 'hex') throw 0;
     let text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-    if (!view && /^\s*[{[]/.test(text)) {
+    // What has room in a line stays in one.
+    if (!view && text.length > 90 && /^\s*[{[]/.test(text)) {
       try {
         text = JSON.stringify(JSON.parse(text), null, 1);
       } catch {}
@@ -40,5 +41,5 @@ export const dump = (bytes, mark, secret) =>
         const at = line * 16 + place;
         return html`<i data-at=${at} class=${mark(at)}>${show(secret(at) ? 42 : byte)}</i>`;
       });
-    return html`<div><b>${(line * 16).toString(16).padStart(4, '0')}</b><span>${cells(hex)}</span><span>${cells(ascii)}</span></div>`;
+    return html`<div><code>${(line * 16).toString(16).padStart(4, '0')}</code><span>${cells(hex)}</span><span>${cells(ascii)}</span></div>`;
   });

@@ -5,6 +5,7 @@ import { chromium } from 'playwright-core';
 import * as clients from './console/clients.mjs';
 import * as frame from './console/frame.mjs';
 import * as groups from './console/groups.mjs';
+import * as messages from './console/messages.mjs';
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -42,7 +43,7 @@ async function runAll(cases, atOnce) {
 
 // Beside nothing else runs what is measured.
 const { stop, ...shared } = frame;
-const cases = { ...shared, ...groups, ...clients };
+const cases = { ...shared, ...groups, ...clients, ...messages };
 const only = process.env.ROUNDEL_TEST_CASE;
 if (only) {
   await runAll({ [only]: { ...cases, stop }[only] }, 1);

@@ -12,11 +12,11 @@ const [program, folder] = process.argv.slice(2);
 export const WITHIN = 8000;
 
 /** A broker of its own, and where it listens. */
-export async function startBroker(profile = 'standard', ports = {}) {
+export async function startBroker(profile = 'standard', ports = {}, more = []) {
   const cwd = mkdtempSync(join(folder, 'broker-'));
   const own = Object.entries({ mqtt: 0, mqtts: 'off', http: 0, ...ports });
   const flags = own.flatMap(([name, port]) => [`--${name}-port`, String(port)]);
-  const all = ['--ready', 'json', '--die-with-parent', '--profile', profile, ...flags];
+  const all = ['--ready', 'json', '--die-with-parent', '--profile', profile, ...flags, ...more];
   const child = spawn(program, all, { cwd, stdio: ['pipe', 'pipe', 'ignore'] });
   const lines = createInterface(child.stdout);
   const [line] = await Promise.race([once(lines, 'line'), once(child, 'exit').then(() => [''])]);
