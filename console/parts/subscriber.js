@@ -1,23 +1,19 @@
 // @ts-check
 // The client of this tab: one stream with all that it subscribes to. It lives on while other pages are looked
-// at, also while nobody does.
+// at, and while nobody does.
 
 import { ApiError, path, post, query, remove } from '../api.js';
 
 /** Messages that are kept of a subscription. */
 const KEPT = 100;
 
-/** @typedef {{ id: number, filter: string, qos: number, count: number, messages: any[] }} Subscribed */
-
 export const client = {
   /** its identifier, while it has a stream */ id: '',
-  /** @type {Subscribed[]} */ all: [],
+  /** @type {{ id: number, filter: string, count: number, messages: any[] }[]} */ all: [],
   /** messages that came too fast for the stream */ skipped: 0,
   changed: () => {},
 };
-
-/** @type {AbortController | null} */
-let stream = null;
+let stream = new AbortController();
 
 /** @param {any} wanted filter and options */
 export async function subscribe(wanted) {
@@ -25,19 +21,22 @@ export async function subscribe(wanted) {
   const url = `/v1/subscribe${query(wanted)}`;
   stream = new AbortController();
   const answer = await fetch(url, { signal: stream.signal, cache: 'no-store' });
-  if (!answer.ok || !answer.body) throw new ApiError((await answer.json()).error, `GET ${url}`, answer.status);
+  if (!answer.body || !answer.ok) throw new ApiError((await answer.json()).error, `GET ${url}`, answer.status);
   read(answer.body.pipeThrough(new TextDecoderStream()).getReader());
 }
 
-/** Ends a subscription, and with the last one the client. @param {Subscribed} one */
+/** Ends a subscription, and with the last one the client. @param {any} one */
 export async function end(one) {
   client.all = client.all.filter((other) => other !== one);
-  if (!client.all.length) stream?.abort();
-  else if (client.id) await remove(path('/v1/subscribe', client.id) + query({ filter: one.filter }));
+  if (!client.all.length) {
+    stream.abort();
+    client.id = '';
+  } else if (client.id) await remove(path('/v1/subscribe', client.id) + query({ filter: one.filter }));
 }
 
 /** @param {ReadableStreamDefaultReader<string>} reader */
 async function read(reader) {
+  const own = stream;
   let rest = '';
   try {
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
@@ -52,13 +51,13 @@ async function read(reader) {
   } catch {
     // It was ended, or the broker is gone.
   }
-  client.id = '';
+  if (own === stream) client.id = '';
   client.changed();
 }
 
 /** @param {string} event @param {any} data */
 function hear(event, data) {
-  if (event === 'hello') Object.assign(client, { id: data.client_id, skipped: 0 });
+  if (event === 'hello') [client.id, client.skipped] = [data.client_id, 0];
   if (event === 'subscribed') add(data);
   if (event === 'skipped') client.skipped += data.count;
   if (event !== 'message') return;
@@ -71,5 +70,4 @@ function hear(event, data) {
 /** @param {any} one */
 function add(one) {
   client.all = [...client.all.filter(({ filter }) => filter !== one.filter), { ...one, count: 0, messages: [] }];
-  client.changed();
 }

@@ -78,7 +78,7 @@ export async function messages(browser) {
   await field.fill('type:connect client:w1');
   await until('one row', async () => (await page.locator('tbody tr').count()) === 1 || text(page));
   await page.locator('[data-row]').click();
-  await page.locator('.packet li', { hasText: 'Password' }).waitFor();
+  await page.locator('.packet li', { hasText: /^Password/ }).waitFor();
   const dump = await text(page, '.dump');
   assert(!dump.includes('very-secret') && !/76\s*65\s*72\s*79/.test(dump), dump);
 
@@ -118,7 +118,7 @@ export async function messagesFlood(browser) {
   assert(asked.length <= seconds * 4 + 2, `${asked.length} questions in ${seconds} s`);
   await until('the last row', async () => {
     const { last } = await broker.api('GET', '/v1/journal?limit=0');
-    return (await text(page, 'tbody tr:first-child td:first-child')).trim() === String(last) || last;
+    return (await text(page, 'tbody tr:first-child td:first-child')).trim() === `#${last}` || last;
   });
   const shown = await page.locator('tbody tr').count();
   assert(shown <= 500, `${shown} rows`);
