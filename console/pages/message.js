@@ -2,12 +2,12 @@
 // One row of the journal: its fields beside its bytes, and what it is linked with.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { Resource } from '../api.js';
+import { path, Resource } from '../api.js';
 import { on, want } from '../store.js';
 import { choice, shown } from '../parts/list.js';
 import { dump, payload, unpacked, VIEWS } from '../parts/payload.js';
 import { brief, found } from '../parts/rows.js';
-import { bytes as size, name, number } from '../parts/text.js';
+import { bytes as size, group, name, number } from '../parts/text.js';
 
 /** @param {() => void} changed @param {any} route */
 export function open(changed, route) {
@@ -67,7 +67,7 @@ export function open(changed, route) {
 
 /** @param {any} one */
 function links(one) {
-  const { cause, answers, answered_by, deliveries, deliveries_total: total } = one.links;
+  const { cause, answers, answered_by, deliveries, deliveries_total: total, groups } = one.links;
   /** @param {string} title @param {any[]} rows */
   const list = (title, rows) =>
     rows[0] ? html`<h3>${title}</h3><ul class="links">${rows.map(brief).map(({ link, what, whom, when }) => html`<li>${link} ${what} ${whom} ${when}</li>`)}</ul>` : nothing;
@@ -75,6 +75,7 @@ function links(one) {
   return html`<section class="panel"><h2>What it belongs to</h2>
     ${list('Caused by', [cause])} ${list('Answers', [answers])} ${list('Answered by', answered_by)}
     ${list(`Delivered: ${number(total)}${total > deliveries.length ? `, the first ${deliveries.length}` : ''}`, deliveries)}
+    ${groups[0] ? html`<h3>Groups of this client with this topic</h3><ul>${groups.map((/** @type {any} */ { share, filter }) => html`<li><a href=${path('/console/groups', share, filter)}>${group(share, filter, 30)}</a></li>`)}</ul>` : nothing}
     <h3>Look for</h3><ul>${Object.entries(all).map(([key, value]) => (value ? html`<li><a href=${found(key, value)}>this ${key}</a></li>` : nothing))}</ul>
   </section>`;
 }

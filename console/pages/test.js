@@ -13,7 +13,7 @@ import { bytes, failure, moment, name, number, plural } from '../parts/text.js';
 const utf8 = (/** @type {string} */ text) => new TextEncoder().encode(text);
 const TEXTS = ['content_type', 'response_topic', 'correlation_data', 'message_expiry_interval'];
 /** `a_key` as it is read. @param {string} key */
-const titled = (key) => key.replaceAll('_', ' ');
+const titled = (key) => (key === 'qos' ? 'QoS' : key[0].toUpperCase() + key.slice(1).replaceAll('_', ' '));
 
 /** The message that a form describes. @param {any} form */
 function described(form) {
@@ -22,7 +22,7 @@ function described(form) {
   const { correlation_data: data, message_expiry_interval: expiry } = properties;
   if (data) properties.correlation_data = btoa(String.fromCharCode(...utf8(data)));
   if (expiry) properties.message_expiry_interval = Number(expiry);
-  if (form.is_utf8.checked) properties.payload_format_indicator = 1;
+  if (form.payload_is_utf8.checked) properties.payload_format_indicator = 1;
   const pairs = form.user_properties.value.split('\n').filter(Boolean);
   properties.user_properties = pairs.map((/** @type {string} */ pair) => pair.match(/^([^=]*)=?(.*)$/)?.slice(1));
   const { topic, payload, qos, retain } = form;
@@ -88,7 +88,7 @@ export function open(changed, route) {
   /** @param {any} got */
   const message = (got) => html`<li>
     <time>${moment(got.at_ms)}</time> <a href=${found('topic', got.topic)} data-row>${name(got.topic, 60)}</a>
-    <small>q${got.qos} ${got.retain ? 'retain' : ''} ${got.dup ? 'dup' : ''} ${bytes(got.payload_size)}</small>
+    <small>QoS ${got.qos} ${got.retain ? 'retain' : ''} ${got.dup ? 'dup' : ''} ${bytes(got.payload_size)}</small>
     ${payload(got.payload === undefined ? unpacked(got.payload_base64) : utf8(got.payload), route.query.get('view'), got.payload_size)}
     ${Object.entries(got.properties).map(([key, value]) => html`<small>${titled(key)} ${name([value].flat().map((pair) => [pair].flat().join('=')).join(', '), 200)}</small> `)}
   </li>`;
@@ -111,7 +111,7 @@ export function open(changed, route) {
           <h2>Publish</h2>
           <form class="test" @submit=${send}>
             ${field('topic')} ${QOS} ${box('retain')} <button>Publish</button> ${area('payload')}
-            <details><summary>Properties</summary>${TEXTS.map(field)} ${area('user_properties', 'name=value, one a line')} ${box('is_utf8')}</details>
+            <details><summary>Properties</summary>${TEXTS.map(field)} ${area('user_properties', 'name=value, one a line')} ${box('payload_is_utf8')}</details>
           </form>
           ${reached
             ? html`<p role="status">Reached ${plural(reached.subscribers, 'client')}, ${plural(reached.groups, 'group')}. <a href=${reached.row ? `/console/messages/${reached.row}` : found('topic', reached.topic)}>What came of it</a></p>`

@@ -547,10 +547,13 @@ fn row_has_its_fields_in_its_bytes_and_its_links_both_ways() {
     let api = api();
     let mut subscriber = api.connect("b");
     subscriber.subscribe("cars/#", 1);
+    subscriber.subscribe("$share/g/other/#", 1);
+    subscriber.subscribe("$share/g/cars/+", 1);
     let mut publisher = api.connect("a");
     publisher.publish("cars/1", "hello", 1);
     subscriber.receive();
-    wait(&api, "type=PUBACK&direction=in", 1);
+    subscriber.receive();
+    wait(&api, "type=PUBACK&direction=in", 2);
     let number = |query: &str| rows(&api, query)[0]["number"].clone();
     let one = |number: &Value| api.get(&format!("/v1/journal/{number}")).json();
     let brought = one(&number("type=PUBLISH&direction=in"));
@@ -572,12 +575,16 @@ fn row_has_its_fields_in_its_bytes_and_its_links_both_ways() {
     );
     assert!(brought["raw_base64"].is_string());
     let links = &brought["links"];
-    assert_eq!(links["deliveries_total"], 1);
+    assert_eq!(links["deliveries_total"], 2);
+    assert_eq!(links["groups"], json!([]));
     assert_eq!(links["answered_by"][0]["what"], "PUBACK");
     let delivery = one(&links["deliveries"][0]["number"]);
     assert_eq!(delivery["links"]["cause"]["number"], brought["number"]);
+    let groups = json!([{ "share": "g", "filter": "cars/+" }]);
+    assert_eq!(delivery["links"]["groups"], groups);
     let answer = one(&delivery["links"]["answered_by"][0]["number"]);
     assert_eq!(answer["topic"], "cars/1", "of what it acknowledges");
+    assert_eq!(answer["links"]["groups"], groups);
     assert_eq!(answer["links"]["answers"]["number"], delivery["number"]);
     for (path, status) in [("0", 404), ("999", 404), ("x", 400)] {
         let answer = api.get(&format!("/v1/journal/{path}"));

@@ -15,12 +15,14 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::broker::{PartBounds, SubscriptionSnapshot};
 use crate::codec::Part;
 use crate::engine::Engine;
 use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow, RowKind};
 use crate::tap::pcapng::{self, Capture};
 use crate::tap::tls::{HandshakeFailure, TlsAlert, TlsInfo};
 use crate::time::Calendar;
+use crate::topic::{Filter, HashParent, matches};
 
 use super::super::Api;
 use super::super::answer::Answer;
@@ -52,6 +54,12 @@ const QUERY: [&str; 14] = [
     "brief",
     MATCH,
 ];
+
+/// Shared subscriptions of a client that are looked at.
+const SHARED: PartBounds = PartBounds {
+    count: 1000,
+    bytes: 64 * 1024,
+};
 
 /// Rows of each kind that are shown of what came of one.
 const LINKS: usize = 100;
@@ -449,11 +457,36 @@ pub(super) async fn show_one(
             "answered_by": all(&found.answers),
             "deliveries": all(&found.deliveries),
             "deliveries_total": found.delivered,
+            "groups": groups_of(&engine, &row),
         });
         shown.insert("links".to_owned(), links);
         Answer::of(&shown, engine.broker.budget())
     };
     api.jobs.run(job).await?
+}
+
+/// The groups by which a message may have come to a client, or be acknowledged by it: those with its topic that the
+/// client is a member of now.
+fn groups_of(engine: &Engine, row: &JournalRow) -> Value {
+    let topic = || row.topic.clone().or_else(|| row.packet()?.topic);
+    let of_group = |own: SubscriptionSnapshot, topic: &str| {
+        let filter = Filter::parse(&own.filter).ok()?;
+        let is_it = matches(filter.filter, topic, HashParent::Matches);
+        let share = filter.share.filter(|_| is_it)?;
+        Some(json!({ "share": share, "filter": filter.filter }))
+    };
+    let groups = || {
+        let session = engine.broker.find(row.client.as_deref()?)?;
+        let topic = topic()?;
+        let shared = session.subscriptions_after(Some("$share/"), SHARED);
+        Some(
+            shared
+                .into_iter()
+                .filter_map(|own| of_group(own, &topic))
+                .collect(),
+        )
+    };
+    groups().unwrap_or_else(|| json!([]))
 }
 
 /// A field and the bytes that it takes.

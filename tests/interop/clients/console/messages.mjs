@@ -138,10 +138,10 @@ export async function testClient(browser) {
   const subscribe = page.getByRole('button', { name: 'Subscribe', exact: true });
   await subscribe.click();
   await page.getByRole('alert').waitFor();
-  const filter = page.getByLabel('filter', { exact: true });
+  const filter = page.getByLabel('Filter', { exact: true });
   for (const [wanted, shown] of [['$share/g/cars/#', 1], ['plain/+', 2]]) {
     await filter.fill(wanted);
-    await page.locator('form').first().getByLabel('qos').selectOption('1');
+    await page.locator('form').first().getByLabel('QoS').selectOption('1');
     await subscribe.click();
     await until(`${shown} subscriptions`, async () => (await page.locator('.tabs[aria-label=Subscriptions] button').count()) === shown);
   }
@@ -151,14 +151,14 @@ export async function testClient(browser) {
   const { members_total: members } = await broker.api('GET', '/v1/groups/g/cars%2F%23');
   assert(members === 1, 'it is no member');
 
-  await page.getByLabel('payload', { exact: true }).fill('{"speed":77}');
+  await page.getByLabel('Payload', { exact: true }).fill('{"speed":77}');
   await page.getByText('Properties', { exact: true }).click();
   for (const [label, value] of [
-    ['content type', 'application/json'],
-    ['response topic', 'answers'],
-    ['correlation data', 'number 5'],
-    ['message expiry interval', '60'],
-    ['user properties', 'a=1\nb=2'],
+    ['Content type', 'application/json'],
+    ['Response topic', 'answers'],
+    ['Correlation data', 'number 5'],
+    ['Message expiry interval', '60'],
+    ['User properties', 'a=1\nb=2'],
   ])
     await page.getByLabel(label, { exact: true }).fill(value);
   await page.getByRole('button', { name: 'Publish', exact: true }).click();
