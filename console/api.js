@@ -40,6 +40,11 @@ export const get = (path) => send('GET', path);
 /** @param {string} path */
 export const remove = (path) => send('DELETE', path);
 
+/** @param {string} path @param {unknown} body */
+export const post = (path, body) => send('POST', path, body);
+/** @param {string} path @param {unknown} body */
+export const put = (path, body) => send('PUT', path, body);
+
 /** A path of encoded parts: `path('/v1/clients', id)`. @param {string} start @param {string[]} parts */
 export const path = (start, ...parts) => [start, ...parts.map(encodeURIComponent)].join('/');
 

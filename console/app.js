@@ -15,6 +15,10 @@ import { open as identity, openOne as resource } from './pages/identity.js';
 import { open as overview } from './pages/overview.js';
 import { open as topics } from './pages/topics.js';
 import { open as shadow } from './pages/shadow.js';
+import { open as message } from './pages/message.js';
+import { open as messages } from './pages/messages.js';
+import { open as overview } from './pages/overview.js';
+import { open as test } from './pages/test.js';
 
 /** @typedef {{ title: string, view: () => unknown, close: () => void, update?: () => void, tick?: () => void, pause?: () => boolean, cancel?: () => boolean, back?: string }} Page */
 
@@ -30,6 +34,9 @@ const PAGES = /** @type {[RegExp, (changed: () => void, route: any) => Page][]} 
   [/^\/console\/identity\/([^/]+)\/([^/]+)$/, resource],
   [/^\/console\/shadows$/, identity],
   [/^\/console\/shadows\/([^/]+)\/?([^/]*)$/, shadow],
+  [/^\/console\/messages$/, messages],
+  [/^\/console\/messages\/([^/]+)$/, message],
+  [/^\/console\/test$/, test],
 ]);
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));

@@ -32,7 +32,8 @@ export function on(/** @type {(topic: string, data: any) => void} */ listen) {
 let source = null;
 /** @type {{ share: string, filter: string } | null} */
 let turns = null;
-let values = false;
+/** @type {Set<string>} what the stream is to tell besides */
+const wanted = new Set();
 let retry = 0;
 let attempt = 0;
 let instance = '';
@@ -45,11 +46,14 @@ export function follow(group) {
   if (source) connect();
 }
 
-/** Says whether new values of topics are to be told, which are kept as long as somebody is told. @param {boolean} are */
-export function followTopics(are) {
-  if (values === are) return;
-  values = are;
+/** Has the stream tell a further topic, until the function that it returns is called. @param {string} topic */
+export function want(topic) {
+  wanted.add(topic);
   if (source) connect();
+  return () => {
+    wanted.delete(topic);
+    if (source) connect();
+  };
 }
 
 /** Begins, and stops for as long as the page is hidden. */
@@ -72,10 +76,10 @@ function disconnect() {
 
 function connect() {
   disconnect();
-  const topics = ['stats', 'clients', 'groups', ...(turns ? ['turns'] : []), ...(values ? ['topics'] : [])];
+  const topics = ['stats', 'clients', 'groups', ...wanted, ...(turns ? ['turns'] : [])];
   const opened = new EventSource(`/v1/events${query({ topics: topics.join(','), ...turns })}`);
   source = opened;
-  for (const topic of ['hello', 'stats', 'clients', 'groups', 'turns', 'topics']) {
+  for (const topic of ['hello', 'stats', 'clients', 'groups', 'turns', 'topics', 'journal']) {
     opened.addEventListener(topic, (event) => {
       if (opened === source) hear(topic, JSON.parse(event.data));
     });

@@ -14,13 +14,16 @@ use bytes::Bytes;
 use futures_core::Stream;
 use parking_lot::Mutex;
 
-use crate::broker::{Dirty, Link, LocalSession, Mailbox, OutsideMessage, Written};
+#[cfg(feature = "http")]
+use crate::broker::Session;
+use crate::broker::{Dirty, LOCAL, Link, LocalSession, Mailbox, OutsideMessage, Written};
 use crate::codec::{
     self, DecodeError, Frame, MessageProperties, Packet, PacketId, PublishProperties, QoS,
-    ReasonCode, Sender, Split, Version,
+    ReasonCode, RetainHandling, Sender, Split, SubscribeOptions, Version,
 };
 use crate::engine::Engine;
 use crate::message::publication::{self, remaining_expiry};
+use crate::protocol::rules;
 use crate::protocol::violation::Violation;
 
 /// Messages that wait for the program; more stay in the broker, bounded as for any client.
@@ -247,11 +250,7 @@ impl From<Violation> for Refused {
 ///
 /// A message of QoS 1 or 2 counts as acknowledged once [`next`](Self::next) returned it: a shared
 /// group hands what was not taken to its other members. It is a [`Stream`] of messages, too.
-pub struct Subscription {
-    engine: Arc<Engine>,
-    inbox: Arc<Inbox>,
-    local: LocalSession,
-}
+pub struct Subscription(Subscriber);
 
 impl std::fmt::Debug for Subscription {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -261,19 +260,18 @@ impl std::fmt::Debug for Subscription {
 
 impl Subscription {
     pub(crate) fn open(engine: Arc<Engine>, filter: &str, qos: QoS) -> Result<Self, Refused> {
-        let inbox = Arc::new(Inbox::default());
-        let link: Arc<dyn Link> = inbox.clone();
-        let broker = &engine.broker;
-        let context = broker.context(engine.clock.now());
-        let mut dirty = Dirty::default();
-        let opened = broker.open_local(filter, qos, &link, &context, &mut dirty);
-        broker.flush_all(&context, dirty);
-        let local = opened?;
-        Ok(Self {
-            engine,
-            inbox,
-            local,
-        })
+        // A filter that is refused leaves no trace of a client.
+        rules::check_filter(filter, engine.broker.config())?;
+        let id = format!("local-{}", engine.broker.uuid());
+        let subscriber = Subscriber::open(engine, &id, LOCAL)?;
+        let options = SubscribeOptions {
+            qos,
+            no_local: false,
+            retain_as_published: true,
+            retain_handling: RetainHandling::Send,
+        };
+        subscriber.subscribe(filter, options, None)?;
+        Ok(Self(subscriber))
     }
 
     /// The next message; `None` once the broker has stopped or ended the subscription, and all that had
@@ -285,13 +283,96 @@ impl Subscription {
     }
 
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        if let Some(message) = self.take() {
-            return Poll::Ready(Some(message));
+        let arrived = self.0.poll_arrived(cx);
+        arrived.map(|arrived| arrived.map(|arrived| arrived.message))
+    }
+
+    /// The next message if there is one already.
+    pub fn take(&mut self) -> Option<Message> {
+        self.0.take().map(|arrived| arrived.message)
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Message;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.get_mut().poll_message(cx)
+    }
+}
+
+/// A client of this process: a session with any number of subscriptions, whose messages one task takes. It ends
+/// when it is dropped.
+pub(crate) struct Subscriber {
+    engine: Arc<Engine>,
+    inbox: Arc<Inbox>,
+    local: LocalSession,
+}
+
+impl Subscriber {
+    /// A session of this Client Identifier; `listener` is what stands for its listener.
+    pub(crate) fn open(
+        engine: Arc<Engine>,
+        client_id: &str,
+        listener: &'static str,
+    ) -> Result<Self, Refused> {
+        let inbox = Arc::new(Inbox::default());
+        let link: Arc<dyn Link> = inbox.clone();
+        let broker = &engine.broker;
+        let context = broker.context(engine.clock.now());
+        let mut dirty = Dirty::default();
+        let opened = broker.open_local(client_id, listener, &link, &context, &mut dirty);
+        broker.flush_all(&context, dirty);
+        let local = opened?;
+        Ok(Self {
+            engine,
+            inbox,
+            local,
+        })
+    }
+
+    /// Subscribes, or changes the options of what it subscribes to already; `id` is the Subscription Identifier.
+    pub(crate) fn subscribe(
+        &self,
+        filter: &str,
+        options: SubscribeOptions,
+        id: Option<u32>,
+    ) -> Result<(), Refused> {
+        let broker = &self.engine.broker;
+        let context = broker.context(self.engine.clock.now());
+        let mut dirty = Dirty::default();
+        let subscribed =
+            broker.subscribe_local(&self.local, filter, options, id, &context, &mut dirty);
+        broker.flush_all(&context, dirty);
+        subscribed.map_err(Refused::from)
+    }
+
+    /// Ends a subscription. Whether there was one.
+    #[cfg(feature = "http")]
+    pub(crate) fn unsubscribe(&self, filter: &str) -> Result<bool, Refused> {
+        let broker = &self.engine.broker;
+        let context = broker.context(self.engine.clock.now());
+        let mut dirty = Dirty::default();
+        let ended = broker.unsubscribe_local(&self.local, filter, &context, &mut dirty);
+        broker.flush_all(&context, dirty);
+        ended.map_err(Refused::from)
+    }
+
+    /// Its session.
+    #[cfg(feature = "http")]
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.local.session
+    }
+
+    /// The next message; `None` as [`Subscription::next`] has it.
+    pub(crate) fn poll_arrived(&self, cx: &mut Context<'_>) -> Poll<Option<Arrived>> {
+        if let Some(arrived) = self.take() {
+            return Poll::Ready(Some(arrived));
         }
         self.inbox.waker.register(cx.waker());
         // From here on nothing comes unnoticed.
         match self.take() {
-            Some(message) => Poll::Ready(Some(message)),
+            Some(arrived) => Poll::Ready(Some(arrived)),
             None if self.inbox.mailbox.is_retired() || self.is_broken() => Poll::Ready(None),
             None => Poll::Pending,
         }
@@ -302,8 +383,8 @@ impl Subscription {
         self.engine.broker.output_state(&self.local.session).broken
     }
 
-    /// The next message if there is one already.
-    pub fn take(&mut self) -> Option<Message> {
+    /// The next message if there is one already. It counts as acknowledged.
+    fn take(&self) -> Option<Arrived> {
         let arrived = self.inbox.pop();
         let broker = &self.engine.broker;
         let context = broker.context(self.engine.clock.now());
@@ -311,6 +392,7 @@ impl Subscription {
         if let Some(Arrived {
             message,
             id: Some(id),
+            ..
         }) = &arrived
         {
             broker.acknowledge_local(&self.local, *id, message.qos, &context, &mut dirty);
@@ -324,20 +406,12 @@ impl Subscription {
         broker.flush_all(&context, dirty);
         match arrived {
             None if refill => self.take(),
-            arrived => arrived.map(|arrived| arrived.message),
+            arrived => arrived,
         }
     }
 }
 
-impl Stream for Subscription {
-    type Item = Message;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        self.get_mut().poll_message(cx)
-    }
-}
-
-impl Drop for Subscription {
+impl Drop for Subscriber {
     fn drop(&mut self) {
         let broker = &self.engine.broker;
         let context = broker.context(self.engine.clock.now());
@@ -347,8 +421,14 @@ impl Drop for Subscription {
     }
 }
 
-struct Arrived {
-    message: Message,
+/// A message that a client of this process has got.
+pub(crate) struct Arrived {
+    pub(crate) message: Message,
+    #[cfg(feature = "http")]
+    pub(crate) dup: bool,
+    /// The identifiers of the subscriptions that it came for.
+    #[cfg(feature = "http")]
+    pub(crate) subscription_ids: Vec<u32>,
     id: Option<PacketId>,
 }
 
@@ -464,6 +544,10 @@ impl Link for Inbox {
 fn arrived(publish: &codec::Publish<'_>) -> Arrived {
     let message = Message::new(publish.topic, Bytes::copy_from_slice(publish.payload));
     Arrived {
+        #[cfg(feature = "http")]
+        dup: publish.dup,
+        #[cfg(feature = "http")]
+        subscription_ids: publish.properties.subscription_ids().collect(),
         id: publish.packet_id,
         message: Message {
             qos: publish.qos,

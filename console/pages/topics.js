@@ -4,7 +4,7 @@
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { repeat } from '../vendor/lit-html/directives/repeat.js';
 import { get, path, query, remove, Resource } from '../api.js';
-import { followTopics, on, state } from '../store.js';
+import { on, state, want } from '../store.js';
 import { Ask } from '../parts/ask.js';
 import { commands, copyable } from '../parts/commands.js';
 import { choice, search, shown } from '../parts/list.js';
@@ -92,7 +92,7 @@ export function open(changed, route) {
     if (topic === 'restarted') levels.clear();
     if (topic === 'topics' || topic === 'restarted') refresh();
   });
-  followTopics(true);
+  const drop = want('topics');
   refresh();
 
   /** @param {any} row */
@@ -212,7 +212,7 @@ export function open(changed, route) {
     cancel: () => ask.cancel(),
     close() {
       off();
-      followTopics(false);
+      drop();
       root.close();
       detail.close();
     },

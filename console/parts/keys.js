@@ -2,13 +2,24 @@
 // Keys. Single letters can be switched off: whoever speaks to a machine says more than one.
 
 /** @type {Record<string, string>} */
-const PAGES = { o: '/console/', g: '/console/groups', c: '/console/clients', t: '/console/topics', i: '/console/identity', s: '/console/shadows' };
+const PAGES = {
+  o: '/console/',
+  g: '/console/groups',
+  c: '/console/clients',
+  t: '/console/topics',
+  m: '/console/messages',
+  p: '/console/test',
+  i: '/console/identity',
+  s: '/console/shadows',
+};
 
 export const KEYS = [
   ['g o', 'Overview'],
   ['g g', 'Groups'],
   ['g c', 'Clients'],
   ['g t', 'Topics'],
+  ['g m', 'Messages'],
+  ['g p', 'Test client'],
   ['g i', 'Identity'],
   ['g s', 'Shadows'],
   ['/', 'Filter'],

@@ -16,13 +16,16 @@ use crate::tap::Tap;
 use crate::tap::line::{Line, Wake};
 
 /// What stands for the listener of a session of this process.
-pub(super) const LOCAL: &str = "local";
+pub(crate) const LOCAL: &str = "local";
+
+/// The same for one that somebody has opened over HTTP: the journal tells of it.
+pub(crate) const CONSOLE: &str = "console";
 
 /// Facts of one connection, for logs and the HTTP API.
 #[derive(Debug)]
 pub(crate) struct ConnectionFacts {
     /// The listener: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http`, `unix`, `bad-tls:` and a fault,
-    /// `mqtt-password`, `ws-password`, or `local`.
+    /// `mqtt-password`, `ws-password`, `local` or `console`.
     pub(crate) listener: &'static str,
     pub(crate) peer: PeerAddr,
     pub(crate) tls: Option<Box<TlsFacts>>,
@@ -104,9 +107,24 @@ impl ConnectionFacts {
         Some(line)
     }
 
+    /// What the journal writes rows for, where it is a session that was opened over HTTP. No rule sees its packets.
+    pub(super) fn witness(&self, tap: &Tap, now: Instant) -> Option<&Arc<Line>> {
+        if self.listener != CONSOLE {
+            return None;
+        }
+        let line = self.line.get_or_init(|| {
+            let nobody: Wake = Box::new(|| {});
+            tap.open(self.listener, self.peer.to_string(), now, nobody)
+        });
+        if let Some((client_id, version)) = self.client.get() {
+            line.identify(client_id, *version);
+        }
+        Some(line)
+    }
+
     /// Whether it is a session of this process, without packets.
     pub(super) fn is_local(&self) -> bool {
-        self.listener == LOCAL
+        [LOCAL, CONSOLE].contains(&self.listener)
     }
 
     /// The connection has its session.

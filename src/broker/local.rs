@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::auth::Principal;
-use crate::codec::{PacketId, QoS, ReasonCode, RetainHandling, SubscribeOptions, Version};
+use crate::codec::{PacketId, QoS, ReasonCode, SubscribeOptions, Version};
 use crate::message::cause::Cause;
 use crate::protocol::rules;
 use crate::protocol::violation::Violation;
 
 use super::Broker;
-use super::facts::{ConnectionFacts, LOCAL, PeerAddr};
+use super::facts::{ConnectionFacts, PeerAddr};
 use super::lifecycle::{ConnectRequest, NotAttached, Takeover};
 use super::outbox::Peer;
 use super::outbox::link::Link;
@@ -23,19 +23,22 @@ pub(crate) struct LocalSession {
     epoch: u64,
 }
 
+fn refused(reason: ReasonCode) -> Violation {
+    Violation::new(reason, "limits", reason.name())
+}
+
 impl Broker {
-    /// Opens a session for one subscription and subscribes it.
+    /// Opens a session. `listener` is what stands for its listener.
     pub(crate) fn open_local(
         &self,
-        filter: &str,
-        qos: QoS,
+        client_id: &str,
+        listener: &'static str,
         link: &Arc<dyn Link>,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Result<LocalSession, Violation> {
-        let filter = rules::check_filter(filter, &self.config)?;
         let request = ConnectRequest {
-            client_id: &format!("local-{}", self.uuid()),
+            client_id,
             principal: Principal::Program,
             version: Version::V5,
             clean_start: true,
@@ -49,11 +52,10 @@ impl Broker {
                 topic_aliases: 0,
                 problem_information: true,
             },
-            facts: Arc::new(ConnectionFacts::new(LOCAL, PeerAddr::Memory, None)),
+            facts: Arc::new(ConnectionFacts::new(listener, PeerAddr::Memory, None)),
             permissions: None,
             takeover: Takeover::AtOnce,
         };
-        let refused = |reason: ReasonCode| Violation::new(reason, "limits", reason.name());
         let attached = self
             .connect(request, link, |_| Vec::new(), context, dirty)
             .map_err(|error| match error {
@@ -61,29 +63,49 @@ impl Broker {
                 NotAttached::Awaited => refused(ReasonCode::ServerBusy),
                 NotAttached::Unreachable => refused(ReasonCode::ServerUnavailable),
             })?;
-        let local = LocalSession {
+        Ok(LocalSession {
             session: attached.session,
             epoch: attached.epoch,
-        };
-        let options = SubscribeOptions {
-            qos,
-            no_local: false,
-            retain_as_published: true,
-            retain_handling: RetainHandling::Send,
-        };
+        })
+    }
+
+    /// Subscribes it, or changes the options of what it subscribes to already. `id` is the Subscription Identifier.
+    pub(crate) fn subscribe_local(
+        &self,
+        local: &LocalSession,
+        filter: &str,
+        options: SubscribeOptions,
+        id: Option<u32>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<(), Violation> {
+        let filter = rules::check_filter(filter, &self.config)?;
         let request = Request {
             filter,
             options,
-            id: None,
+            id,
         };
         let mut due = Due::default();
         let reason = self.subscribe(&local.session, local.epoch, &request, &mut due, context);
         if reason.is_error() {
-            self.close_local(&local, context, dirty);
             return Err(refused(reason));
         }
         self.hand_out(&local.session, due, context, dirty);
-        Ok(local)
+        Ok(())
+    }
+
+    /// Ends one of its subscriptions. Whether there was one.
+    #[cfg(feature = "http")]
+    pub(crate) fn unsubscribe_local(
+        &self,
+        local: &LocalSession,
+        filter: &str,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<bool, Violation> {
+        let filter = rules::check_filter(filter, &self.config)?;
+        let reason = self.unsubscribe(&local.session, local.epoch, &filter, context, dirty);
+        Ok(reason == ReasonCode::Success)
     }
 
     /// The subscriber has taken a message of QoS 1 or 2.

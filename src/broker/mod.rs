@@ -84,9 +84,11 @@ pub(crate) use deliver::outside::OutsideMessage;
 #[cfg(feature = "http")]
 pub(crate) use deliver::outside::Publishing;
 pub(crate) use deliver::{Origin, Published, Run, Sent};
+#[cfg(feature = "http")]
+pub(crate) use facts::CONSOLE;
 #[cfg(feature = "aws")]
 pub(crate) use facts::Upgrade;
-pub(crate) use facts::{ConnectionFacts, PeerAddr, TrafficTotals};
+pub(crate) use facts::{ConnectionFacts, LOCAL, PeerAddr, TrafficTotals};
 #[cfg(any(feature = "tls", feature = "http"))]
 pub(crate) use facts::{TlsDetails, TlsFacts};
 #[cfg(feature = "http")]

@@ -619,9 +619,11 @@ impl Slot {
 mod tests {
     use std::sync::mpsc;
 
+    use crate::codec::{RetainHandling, SubscribeOptions};
     use crate::config::Config;
 
     use super::super::doubles::{NoAlarm, Sink};
+    use super::super::facts::LOCAL;
     use super::super::local::LocalSession;
     use super::super::outbox::link::Link;
     use super::super::{Dirty, Randomness};
@@ -641,9 +643,20 @@ mod tests {
     fn subscribe(broker: &Broker, filter: &str, now: Instant) -> LocalSession {
         let link: Arc<dyn Link> = Arc::new(Sink::default());
         let (context, mut dirty) = (broker.context(now), Dirty::default());
-        let local = broker.open_local(filter, QoS::AtLeastOnce, &link, &context, &mut dirty);
+        let id = format!("local-{}", broker.uuid());
+        let local = broker.open_local(&id, LOCAL, &link, &context, &mut dirty);
+        let local = local.expect("a session");
+        let options = SubscribeOptions {
+            qos: QoS::AtLeastOnce,
+            no_local: false,
+            retain_as_published: true,
+            retain_handling: RetainHandling::Send,
+        };
+        let subscribed =
+            broker.subscribe_local(&local, filter, options, None, &context, &mut dirty);
         broker.flush_all(&context, dirty);
-        local.expect("a subscription")
+        subscribed.expect("a subscription");
+        local
     }
 
     /// Does `work` on a thread of its own, which must not have to wait for this one.

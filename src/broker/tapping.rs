@@ -58,6 +58,7 @@ impl Broker {
         let facts = slot.facts.as_ref();
         let line = facts.and_then(|facts| facts.open_line().cloned());
         let line = line.or_else(|| self.line_of(session, slot, context.now));
+        let line = line.or_else(|| facts?.witness(&self.tap, context.now).cloned());
         if let Some(line) = line {
             let (client_id, version) = (session.client_id(), slot.version);
             let what = || happened(what, facts.map(|facts| &**facts));

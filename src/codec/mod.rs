@@ -16,6 +16,8 @@ mod error;
 mod fields;
 mod frame;
 mod large;
+#[cfg(feature = "http")]
+mod layout;
 mod message_properties;
 mod outgoing;
 mod packet_id;
@@ -54,6 +56,8 @@ pub(crate) use error::DecodeError;
 pub(crate) use fields::Glance;
 pub(crate) use frame::{Frame, MAX_PACKET_SIZE, Split, split};
 pub(crate) use large::{frame_of_head, gather_publish_head};
+#[cfg(feature = "http")]
+pub(crate) use layout::{Part, layout};
 pub(crate) use message_properties::MessageProperties;
 pub(crate) use outgoing::OutgoingPublish;
 pub(crate) use packet_id::PacketId;

@@ -437,7 +437,7 @@ impl PartialEq for UserProperties<'_> {
 impl Eq for UserProperties<'_> {}
 
 /// The Subscription Identifiers in the property section `raw` of a PUBLISH that was checked.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "http"))]
 pub(super) fn subscription_ids(raw: &[u8]) -> impl Iterator<Item = u32> + '_ {
     CheckedSection::new(raw)
         .filter(|&(property, _)| property == Property::SubscriptionIdentifier)

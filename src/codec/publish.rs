@@ -145,7 +145,7 @@ impl<'a> PublishProperties<'a> {
     }
 
     /// The Subscription Identifiers; a PUBLISH from a client has none.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, fuzzing, feature = "http"))]
     pub(crate) fn subscription_ids(&self) -> impl Iterator<Item = u32> + '_ {
         property::subscription_ids(self.raw)
     }

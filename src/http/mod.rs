@@ -32,6 +32,7 @@ mod query;
 mod sampler;
 mod serve;
 mod streams;
+mod subscribers;
 mod turns;
 mod v1;
 mod waits;
@@ -57,6 +58,7 @@ use arrival::Entrance;
 use error::{ApiError, unknown_path, wrong_method};
 use jobs::{Jobs, SharedJob};
 use streams::Streams;
+use subscribers::Subscribers;
 use waits::Waits;
 
 pub(crate) use listener::listen;
@@ -111,6 +113,7 @@ struct Api {
     waits: Waits,
     overview: Arc<SharedJob<Overview>>,
     streams: Arc<Streams>,
+    subscribers: Arc<Subscribers>,
     place: Arc<Place>,
     /// Another one for each start of a broker, so that those who come back see that it is another.
     instance: Arc<str>,
@@ -130,6 +133,7 @@ impl Api {
             waits: Waits::new(),
             overview: Arc::new(SharedJob::new()),
             streams: Arc::default(),
+            subscribers: Arc::default(),
             place: parts.place.clone(),
             instance: uuid::Uuid::new_v4().simple().to_string().into(),
             calendar: parts.engine.clock.calendar(),

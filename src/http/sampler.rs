@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::broker::{Seen, Standing, Step, Subject, What};
+use crate::config::Config;
 use crate::engine::Engine;
 use crate::time::Calendar;
 
@@ -53,6 +54,13 @@ struct Generation {
 }
 
 #[derive(Serialize)]
+struct JournalState {
+    on: bool,
+    /// The number of its last row.
+    last: u64,
+}
+
+#[derive(Serialize)]
 struct Turns {
     share: String,
     filter: String,
@@ -89,12 +97,17 @@ pub(super) async fn sample(api: Api, sampling: Sampling) {
     }
 }
 
+/// How long a stream may say nothing.
+pub(super) fn quiet(config: &Config) -> Duration {
+    QUIET.min(config.http_idle_timeout / 3)
+}
+
 /// Tells the streams until there are none.
 async fn tell(api: &Api, mut sampling: Sampling) {
     let began = Instant::now();
     let broker = &api.engine.broker;
     let mut watchers = [Subject::Clients, Subject::Subscriptions].map(|of| broker.watcher(of));
-    let quiet = QUIET.min(broker.config().http_idle_timeout / 3);
+    let quiet = quiet(broker.config());
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut tick, mut clients) = (0_u64, 0);
@@ -169,6 +182,13 @@ fn look(engine: &Arc<Engine>, calendar: &Calendar, clients: u64, streams: &[Arc<
         }
         if stream.wanted.topics {
             tell_topics(engine, stream, &mut told);
+        }
+        let tap = engine.broker.tap();
+        let journal = (tap.has_journal(), tap.last_row());
+        if stream.wanted.journal && told.journal.replace(journal) != Some(journal) {
+            let (on, last) = journal;
+            let state = JournalState { on, last };
+            stream.tell(Topic::Journal, frame(Topic::Journal, &state));
         }
         if let Some((share, filter)) = &stream.wanted.turns {
             tell_turns(engine, calendar, stream, &mut told, share, filter);

@@ -29,7 +29,7 @@ pub(super) const FRAME: usize = 64 * 1024;
 
 /// A frame that says nothing: its client sees that the connection stands, and the connection that its client
 /// reads.
-const NOTHING: Bytes = Bytes::from_static(b":\n\n");
+pub(super) const NOTHING: Bytes = Bytes::from_static(b":\n\n");
 
 /// What a stream is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,7 @@ pub(super) enum Topic {
     Groups,
     Topics,
     Turns,
+    Journal,
 }
 
 /// As many as there are topics.
@@ -54,6 +55,7 @@ impl Topic {
             Self::Groups => "groups",
             Self::Topics => "topics",
             Self::Turns => "turns",
+            Self::Journal => "journal",
         }
     }
 }
@@ -66,6 +68,7 @@ pub(super) struct Wanted {
     pub(super) groups: bool,
     /// The last values of topics.
     pub(super) topics: bool,
+    pub(super) journal: bool,
     /// The turns of a group: its share name and filter.
     pub(super) turns: Option<(String, String)>,
 }
@@ -98,6 +101,8 @@ pub(super) struct Told {
     /// `None` in it: there is no such group.
     pub(super) standing: Option<Option<Standing>>,
     pub(super) watching: Option<Watching>,
+    /// Whether the journal is on, and its last row.
+    pub(super) journal: Option<(bool, u64)>,
 }
 
 /// Keeps the last values of topics until this is dropped.
@@ -163,7 +168,12 @@ impl Stream {
 
 /// A frame: an event of this name, with a JSON value.
 pub(super) fn frame(topic: Topic, data: &impl Serialize) -> Bytes {
-    let mut text = format!("event: {}\ndata: ", topic.name()).into_bytes();
+    named(topic.name(), data)
+}
+
+/// The same with a name of its own.
+pub(super) fn named(event: &str, data: &impl Serialize) -> Bytes {
+    let mut text = format!("event: {event}\ndata: ").into_bytes();
     // Keys are strings, and writing to memory succeeds. JSON has no line breaks.
     if serde_json::to_writer(&mut text, data).is_err() {
         return NOTHING;

@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use crate::codec::{
     Frame, Glance, MAX_PACKET_SIZE, PacketFields, PacketType, Split, Version, split,
 };
+#[cfg(feature = "http")]
+use crate::codec::{Part, layout};
 use crate::time::Calendar;
 
 use super::bell::Bell;
@@ -88,6 +90,8 @@ pub(super) struct Entry {
     pub(super) answers: Option<u64>,
     /// The row of the PUBLISH that brought the message, or 0.
     pub(super) caused_by: u64,
+    /// What it is about, where that is not in the packet: the topic of an alias, or of what is acknowledged.
+    pub(super) topic: Option<Arc<str>>,
 }
 
 enum Kept {
@@ -194,6 +198,7 @@ impl Entry {
             what: Kept::Event(Box::new(what)),
             answers: None,
             caused_by: 0,
+            topic: None,
         }
     }
 
@@ -210,7 +215,13 @@ impl Entry {
             what,
             answers: None,
             caused_by: 0,
+            topic: None,
         }
+    }
+
+    pub(super) fn set_publisher(&mut self, client: Option<&str>, topic: &str) {
+        self.client = client.map(Arc::from);
+        self.topic = Some(topic.into());
     }
 
     pub(super) fn set_deed(&mut self, new: Option<Deed>) {
@@ -220,14 +231,16 @@ impl Entry {
     }
 
     fn size(&self) -> usize {
-        ROW + match &self.what {
-            Kept::Packet { bytes, .. } => bytes.len(),
-            Kept::Event(what) => {
-                let tls = what.tls.as_ref().map_or(0, TlsInfo::size);
-                let failure = what.failure.as_ref().map_or(0, HandshakeFailure::size);
-                what.text.len() + tls + failure
+        let topic = self.topic.as_deref().map_or(0, str::len);
+        ROW + topic
+            + match &self.what {
+                Kept::Packet { bytes, .. } => bytes.len(),
+                Kept::Event(what) => {
+                    let tls = what.tls.as_ref().map_or(0, TlsInfo::size);
+                    let failure = what.failure.as_ref().map_or(0, HandshakeFailure::size);
+                    what.text.len() + tls + failure
+                }
             }
-        }
     }
 }
 
@@ -310,7 +323,134 @@ impl Journal {
     }
 }
 
+/// The last of the rows that a query finds.
+#[cfg(feature = "http")]
+pub(crate) struct Newest {
+    /// Oldest first.
+    pub(crate) rows: Vec<JournalRow>,
+    /// How many it finds in all.
+    pub(crate) matched: u64,
+    /// Rows that made room before they were looked at, whatever they were.
+    pub(crate) missed: u64,
+    /// How far was looked.
+    pub(crate) until: u64,
+}
+
+/// What came of a row.
+#[cfg(feature = "http")]
+pub(crate) struct Consequences {
+    /// What answers it.
+    pub(crate) answers: Vec<JournalRow>,
+    /// The packets to clients that its message went out with, up to a number of them.
+    pub(crate) deliveries: Vec<JournalRow>,
+    /// How many there are in all.
+    pub(crate) delivered: u64,
+}
+
+#[cfg(feature = "http")]
+impl Journal {
+    /// The last `limit` rows behind `since` that are as the query says, and 4 MiB of packets at most.
+    pub(super) fn newest(
+        &self,
+        query: &JournalQuery,
+        since: u64,
+        limit: usize,
+        calendar: &Calendar,
+    ) -> Newest {
+        let (mut found, mut at) = (VecDeque::new(), since);
+        let (mut matched, mut missed) = (0, 0);
+        self.each_behind(since, |entry| {
+            missed += entry.number - at - 1;
+            at = entry.number;
+            if query.is_met(entry) {
+                matched += 1;
+                found.push_back(entry.number);
+                if found.len() > limit {
+                    found.pop_front();
+                }
+            }
+        });
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        let ring = self.ring.lock();
+        for number in found.iter().rev() {
+            if let Some(entry) = ring.find(*number)
+                && bytes <= ANSWER
+            {
+                bytes += entry.size();
+                rows.push(entry.row(calendar));
+            }
+        }
+        drop(ring);
+        rows.reverse();
+        Newest {
+            rows,
+            matched,
+            missed,
+            until: at,
+        }
+    }
+
+    /// The row of this number, if it is kept.
+    pub(super) fn row(&self, number: u64, calendar: &Calendar) -> Option<JournalRow> {
+        let ring = self.ring.lock();
+        ring.find(number).map(|entry| entry.row(calendar))
+    }
+
+    /// What came of a row: up to `limit` rows of each kind.
+    pub(super) fn consequences(
+        &self,
+        number: u64,
+        limit: usize,
+        calendar: &Calendar,
+    ) -> Consequences {
+        let mut found = Consequences {
+            answers: Vec::new(),
+            deliveries: Vec::new(),
+            delivered: 0,
+        };
+        self.each_behind(number, |entry| {
+            if entry.answers == Some(number) && found.answers.len() < limit {
+                found.answers.push(entry.row(calendar));
+            }
+            if entry.caused_by == number {
+                found.delivered += 1;
+                if found.deliveries.len() < limit {
+                    found.deliveries.push(entry.row(calendar));
+                }
+            }
+        });
+        found
+    }
+
+    /// Looks at all rows behind `since` that there are, a part at a time, so that whoever writes one waits for a part
+    /// only.
+    fn each_behind(&self, since: u64, mut look: impl FnMut(&Entry)) {
+        let (mut at, until) = (since, self.last());
+        while at < until {
+            let ring = self.ring.lock();
+            let from = ring.entries.partition_point(|entry| entry.number <= at);
+            let before = at;
+            for entry in ring.entries.iter().skip(from).take(SLICE) {
+                at = entry.number;
+                look(entry);
+            }
+            if at == before {
+                return;
+            }
+        }
+    }
+}
+
 impl Ring {
+    #[cfg(feature = "http")]
+    fn find(&self, number: u64) -> Option<&Entry> {
+        let place = self
+            .entries
+            .binary_search_by_key(&number, |entry| entry.number)
+            .ok()?;
+        self.entries.get(place)
+    }
+
     fn push(&mut self, mut entry: Entry) -> u64 {
         self.last += 1;
         entry.number = self.last;
@@ -337,10 +477,14 @@ pub struct JournalQuery {
     /// What the packet is like; its `nth`, `every` and `probability` do not count here. With anything but
     /// `client` and `listener` in it, events are not meant.
     pub matches: Match,
-    /// The name of an event, such as `connected`; packets are not meant then.
+    /// The name of an event, such as `connected`, or `*` for all of them; packets are not meant then.
     pub event: Option<String>,
     /// The number of a connection.
     pub connection: Option<u64>,
+    /// Of each of these lists, one has to be so besides.
+    pub one_of: Vec<Vec<JournalQuery>>,
+    /// None of these may be so.
+    pub except: Vec<JournalQuery>,
 }
 
 impl From<Match> for JournalQuery {
@@ -369,31 +513,50 @@ impl JournalQuery {
     }
 
     fn is_met(&self, entry: &Entry) -> bool {
+        let frame = match &entry.what {
+            Kept::Packet { bytes, .. } => frame_of(bytes),
+            Kept::Event(_) => None,
+        };
+        self.is_so(entry, frame.is_some(), &entry.seen(frame.as_ref()))
+    }
+
+    /// Whether it is so of a row of which this is seen.
+    fn is_so(&self, entry: &Entry, is_frame: bool, seen: &Seen<'_>) -> bool {
+        let is_so = |query: &Self| query.is_so(entry, is_frame, seen);
+        self.is_alone_so(entry, is_frame, seen)
+            && self.one_of.iter().all(|some| some.iter().any(is_so))
+            && !self.except.iter().any(is_so)
+    }
+
+    /// The same without what is asked besides.
+    fn is_alone_so(&self, entry: &Entry, is_frame: bool, seen: &Seen<'_>) -> bool {
         if self.connection.is_some_and(|own| own != entry.connection) {
             return false;
         }
         match &entry.what {
             Kept::Event(what) => {
-                let is_named = self.event.as_deref().is_none_or(|own| own == what.name);
-                is_named && self.matches.direction.is_none() && self.is_met_by_whom(entry)
+                let event = self.event.as_deref();
+                let is_named = event.is_none_or(|own| own == what.name || own == "*");
+                is_named && self.matches.direction.is_none() && self.is_met_by_whom(entry, seen)
             }
             Kept::Packet { .. } if self.event.is_some() => false,
-            Kept::Packet { bytes, .. } => match frame_of(bytes) {
-                Some(frame) => self.matches.is_met(&entry.seen(Some(&frame))),
-                None => self.is_met_by_whom(entry),
-            },
+            Kept::Packet { .. } if is_frame => self.matches.is_met(seen),
+            Kept::Packet { .. } => self.is_met_by_whom(entry, seen),
         }
     }
 
-    /// Whether nothing of the packet is asked for but whose it is and which way it goes, and that is so.
-    fn is_met_by_whom(&self, entry: &Entry) -> bool {
+    /// Whether nothing of the packet is asked for but whose it is, which way it goes and, where that is known
+    /// without it, what it is about; and that is so.
+    fn is_met_by_whom(&self, entry: &Entry, seen: &Seen<'_>) -> bool {
+        let topic = self.matches.topic.clone();
         let only_whom = Match {
             client: self.matches.client.clone(),
             listener: self.matches.listener.clone(),
             direction: self.matches.direction,
+            topic: topic.filter(|_| entry.topic.is_some()),
             ..Match::default()
         };
-        self.matches == only_whom && only_whom.is_met(&entry.seen(None))
+        self.matches == only_whom && only_whom.is_met(seen)
     }
 }
 
@@ -431,7 +594,10 @@ impl Entry {
             packet_type: frame.map_or(PacketType::Auth, |frame| frame.packet_type),
             direction,
             client: self.client.as_deref(),
-            topic: glance.topic,
+            topic: glance
+                .topic
+                .filter(|topic| !topic.is_empty())
+                .or(self.topic.as_deref()),
             first: frame.map_or(0, |frame| frame.first),
             packet_id: glance.packet_id,
             reason: glance.reason,
@@ -475,6 +641,7 @@ impl Entry {
             listener: self.listener,
             peer: self.peer.to_string(),
             client: self.client.as_deref().map(str::to_owned),
+            topic: self.topic.as_deref().map(str::to_owned),
             what,
         }
     }
@@ -496,6 +663,9 @@ pub struct JournalRow {
     pub peer: String,
     /// Its Client Identifier, as far as it is known.
     pub client: Option<String>,
+    /// The topic that it is about, where that is not in the packet itself: of a PUBLISH with an alias, of what
+    /// acknowledges one, and of the event `published`.
+    pub topic: Option<String>,
     /// What happened.
     pub what: RowKind,
 }
@@ -531,7 +701,7 @@ pub enum RowKind {
     #[non_exhaustive]
     Event {
         /// `connected`, `disconnected`, `refused`, `subscribed`, `unsubscribed`, `handshake_failed`,
-        /// `closed_before_connect`.
+        /// `closed_before_connect`, `published` (by the program that the broker runs in, or over HTTP).
         name: &'static str,
         /// The same in words, with its cause.
         text: String,
@@ -581,7 +751,7 @@ pub struct PacketRow {
     pub version: Version,
     /// The row of the packet that it answers.
     pub answers: Option<u64>,
-    /// Of a PUBLISH to a client: the row of the one that brought the message.
+    /// Of a PUBLISH to a client: the row of the one that brought the message, or of the event `published`.
     pub caused_by: Option<u64>,
     /// The rule that has acted on it.
     pub rule: Option<String>,
@@ -601,5 +771,11 @@ impl PacketRow {
             return None;
         };
         PacketFields::read(&frame, self.version).ok()
+    }
+
+    /// Where its fields are in its bytes.
+    #[cfg(feature = "http")]
+    pub(crate) fn layout(&self) -> Vec<Part> {
+        layout(&self.bytes, self.len, self.version)
     }
 }

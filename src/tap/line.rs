@@ -201,6 +201,18 @@ impl Line {
         out.extend_from_slice(rest);
     }
 
+    /// Writes rows for packets to a client of this process: no rule is for them.
+    pub(crate) fn witness(&self, tap: &Tap, packets: &[u8], cause: u64, now: Instant) {
+        let state = self.state.lock();
+        let mut noter = self.noter(tap, now);
+        noter.cause = cause;
+        let mut rest = packets;
+        while let Ok(Split::Frame(frame)) = split(rest, MAX_PACKET_SIZE) {
+            noter.note(&state, Direction::Out, frame.bytes, None, |_| {});
+            rest = rest.get(frame.len..).unwrap_or_default();
+        }
+    }
+
     /// Rows and lengths of the PUBLISH packets that went on to the broker since the last time, in their order.
     pub(crate) fn take_admitted(&self) -> Vec<(u64, usize)> {
         std::mem::take(&mut self.state.lock().admitted)
@@ -348,6 +360,9 @@ impl Line {
         let deed = verdict.as_ref().map(|verdict| Deed::of(verdict, direction));
         let row = noter.note(&state, direction, frame.bytes, deed, |entry| {
             entry.answers = state.answered(direction, frame.packet_type, glance.packet_id);
+            if glance.topic.is_none_or(str::is_empty) {
+                entry.topic.clone_from(&topic);
+            }
         });
         if tap.prints.load(Ordering::Relaxed) {
             log(&seen, &glance, frame.len, verdict.as_ref());

@@ -28,6 +28,8 @@ use crate::codec::Version;
 use crate::time::Calendar;
 
 use bell::Bell;
+#[cfg(feature = "http")]
+use journal::{Consequences, Newest};
 use journal::{Entry, Happened, Journal, JournalBounds, JournalQuery, JournalRow};
 use line::{Line, Wake};
 #[cfg(feature = "tls")]
@@ -354,6 +356,58 @@ impl Tap {
             let connection = self.next_number();
             Entry::without_packets(connection, listener, peer.to_string(), now, what())
         });
+    }
+
+    /// Writes that a message came from no connection, if there is a journal. Returns the number of the row, else 0.
+    pub(crate) fn note_published(
+        &self,
+        listener: &'static str,
+        peer: &dyn std::fmt::Display,
+        client: Option<&str>,
+        topic: &str,
+        text: impl FnOnce() -> String,
+        now: Instant,
+    ) -> u64 {
+        self.journal.note(now, || {
+            let what = Happened {
+                name: "published",
+                text: text(),
+                ..Happened::default()
+            };
+            let mut entry = Entry::without_packets(0, listener, peer.to_string(), now, what);
+            entry.set_publisher(client, topic);
+            entry
+        })
+    }
+
+    /// The last `limit` rows behind `since` that are as the query says.
+    #[cfg(feature = "http")]
+    pub(crate) fn newest(
+        &self,
+        query: &JournalQuery,
+        since: u64,
+        limit: usize,
+        calendar: &Calendar,
+    ) -> Newest {
+        self.journal.newest(query, since, limit, calendar)
+    }
+
+    /// The row of this number and what came of it, up to `limit` rows of each kind; `None` where it is not kept.
+    #[cfg(feature = "http")]
+    pub(crate) fn row(
+        &self,
+        number: u64,
+        limit: usize,
+        calendar: &Calendar,
+    ) -> Option<(JournalRow, Consequences)> {
+        let row = self.journal.row(number, calendar)?;
+        Some((row, self.journal.consequences(number, limit, calendar)))
+    }
+
+    /// The row of this number alone.
+    #[cfg(feature = "http")]
+    pub(crate) fn row_alone(&self, number: u64, calendar: &Calendar) -> Option<JournalRow> {
+        self.journal.row(number, calendar)
     }
 
     /// Room for what is looked at of a handshake; `None` where the journal is off, or too much is kept already.

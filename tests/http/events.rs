@@ -1,75 +1,27 @@
 //! `/v1/events`: streams, what they tell, and what becomes of them.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::api::Api;
+use crate::stream::Stream;
 use crate::support::{Connect, DEADLINE, Version, receive_maximum};
 
-/// A stream that is read.
-struct Stream(BufReader<TcpStream>);
-
-impl Stream {
-    fn open(api: &Api, query: &str) -> Self {
-        let mut stream = Self::ask(api, query);
-        assert!(stream.line().starts_with("HTTP/1.1 200 "));
-        while !stream.line().is_empty() {}
-        let hello = stream.next("hello");
-        assert_eq!(hello["instance"], api.get("/v1/info").json()["instance"]);
-        stream
-    }
-
-    fn ask(api: &Api, query: &str) -> Self {
-        let mut socket = TcpStream::connect(api.http).expect("the API accepts");
-        socket.set_read_timeout(Some(DEADLINE)).expect("an option");
-        let http = api.http;
-        let request = format!("GET /v1/events?{query} HTTP/1.1\r\nHost: {http}\r\n\r\n");
-        socket.write_all(request.as_bytes()).expect("the API reads");
-        Self(BufReader::new(socket))
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).expect("a line");
-        line.trim_end().to_owned()
-    }
-
-    /// The data of the next event with this name; others, and the sizes of chunks, are passed over.
-    #[track_caller]
-    fn next(&mut self, name: &str) -> Value {
-        loop {
-            let line = self.line();
-            let event = line.strip_prefix("event: ").map(str::to_owned);
-            let Some(event) = event else { continue };
-            let data = self.line();
-            let data = data.strip_prefix("data: ").expect("data");
-            if event == name {
-                return serde_json::from_str(data).expect("JSON");
-            }
-        }
-    }
-
-    /// Reads events until one of them is so.
-    #[track_caller]
-    fn until(&mut self, name: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        let end = Instant::now() + DEADLINE;
-        loop {
-            let found = self.next(name);
-            if is_so(&found) {
-                return found;
-            }
-            assert!(Instant::now() < end, "the last one: {found}");
-        }
-    }
+/// A stream of `/v1/events`, behind its first event.
+#[track_caller]
+fn open(api: &Api, query: &str) -> Stream {
+    let mut stream = Stream::open(api, &format!("/v1/events?{query}"));
+    let hello = stream.next("hello");
+    assert_eq!(hello["instance"], api.get("/v1/info").json()["instance"]);
+    stream
 }
 
 #[test]
 fn stream_tells_what_has_changed() {
     let api = Api::start();
-    let mut stream = Stream::open(&api, "topics=stats,clients,groups");
+    let mut stream = open(&api, "topics=stats,clients,groups");
     assert_eq!(stream.next("stats")["clients_connected"], 0);
     let before = stream.next("groups");
     assert_eq!(before["total"], 0);
@@ -106,7 +58,7 @@ fn steps(turns: &Value) -> Vec<Value> {
 #[test]
 fn stream_tells_whose_turn_it_was_and_who_gets_what_a_member_had_that_is_gone() {
     let api = Api::start();
-    let mut stream = Stream::open(&api, "topics=turns&share=g&filter=x/%23");
+    let mut stream = open(&api, "topics=turns&share=g&filter=x/%23");
     let none = stream.next("turns");
     assert_eq!(
         (&none["exists"], &none["members"]),
@@ -159,7 +111,7 @@ fn fast_group_is_told_by_its_last_steps_and_a_count_of_the_others() {
     let api = Api::start();
     let mut member = api.connect("a");
     member.subscribe("$share/g/x", 0);
-    let mut stream = Stream::open(&api, "topics=turns&share=g&filter=x");
+    let mut stream = open(&api, "topics=turns&share=g&filter=x");
     stream.next("turns");
     let mut publisher = api.connect("publisher");
     for _ in 0..1500 {
@@ -181,9 +133,7 @@ fn fast_group_is_told_by_its_last_steps_and_a_count_of_the_others() {
 #[test]
 fn there_are_16_streams_and_then_a_place_once_one_has_gone() {
     let api = Api::start();
-    let mut streams: Vec<_> = (0..16)
-        .map(|_| Stream::open(&api, "topics=clients"))
-        .collect();
+    let mut streams: Vec<_> = (0..16).map(|_| open(&api, "topics=clients")).collect();
     let refused = api.get("/v1/events?topics=clients");
     refused.expect_error(503, None);
     assert_eq!(refused.header("retry-after"), Some("5"));
@@ -191,7 +141,7 @@ fn there_are_16_streams_and_then_a_place_once_one_has_gone() {
     drop(streams.pop());
     let end = Instant::now() + DEADLINE;
     loop {
-        let mut stream = Stream::ask(&api, "topics=clients");
+        let mut stream = Stream::ask(&api, "/v1/events?topics=clients");
         if stream.line().starts_with("HTTP/1.1 200 ") {
             break;
         }
@@ -209,7 +159,7 @@ fn there_are_16_streams_and_then_a_place_once_one_has_gone() {
 fn streams_do_not_hold_up_a_stop() {
     let mut api = Api::start();
     let mut streams: Vec<_> = (0..10)
-        .map(|_| Stream::open(&api, "topics=stats,turns&share=g&filter=x"))
+        .map(|_| open(&api, "topics=stats,turns&share=g&filter=x"))
         .collect();
     let begin = Instant::now();
     api.stop();
@@ -218,7 +168,7 @@ fn streams_do_not_hold_up_a_stop() {
     for stream in &mut streams {
         let mut rest = Vec::new();
         stream
-            .0
+            .socket()
             .read_to_end(&mut rest)
             .expect("the end of the stream");
         assert!(rest.ends_with(b"0\r\n\r\n"), "it was cut off");
@@ -229,7 +179,7 @@ fn streams_do_not_hold_up_a_stop() {
 #[test]
 fn stream_lives_longer_than_an_idle_connection() {
     let api = Api::start_with(|config| config.http_idle_timeout = Duration::from_millis(300));
-    let mut stream = Stream::open(&api, "topics=clients");
+    let mut stream = open(&api, "topics=clients");
     stream.next("clients");
     let begin = Instant::now();
     // More than a whole request may take.
@@ -240,6 +190,18 @@ fn stream_lives_longer_than_an_idle_connection() {
     assert!(comments > 3, "{comments}");
     let _client = api.connect("a");
     stream.next("clients");
+}
+
+#[test]
+fn stream_tells_how_far_the_journal_is() {
+    let api = Api::start();
+    let mut stream = open(&api, "topics=journal");
+    assert_eq!(stream.next("journal"), json!({ "on": false, "last": 0 }));
+    api.server().journal().switch(true);
+    assert_eq!(stream.next("journal")["on"], true);
+    let mut client = api.connect("a");
+    client.expect_only_pingresp();
+    stream.until("journal", |journal| journal["last"].as_u64() >= Some(5));
 }
 
 #[test]

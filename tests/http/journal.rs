@@ -453,3 +453,141 @@ fn answer_comes_at_once() {
     // On a machine that does nothing else it takes less than a millisecond, its connection included.
     assert!(times[100] < Duration::from_millis(50), "{:?}", times[100]);
 }
+
+#[test]
+fn line_says_what_rows_are_like_and_what_not() {
+    let api = api();
+    let mut subscriber = api.connect("car 1");
+    subscriber.subscribe("cars/#", 1);
+    let mut publisher = api.connect("publisher");
+    publisher.publish("cars/1", "x", 1);
+    publisher.publish("other", "x", 0);
+    subscriber.receive();
+    wait(&api, "type=PUBACK&direction=in", 1);
+    let numbers = |line: &str| {
+        let line = line
+            .replace('#', "%23")
+            .replace('"', "%22")
+            .replace(' ', "%20");
+        let found = rows(&api, &format!("match={line}"));
+        let numbers = found.iter().map(|row| row["number"].as_u64());
+        numbers
+            .map(|number| number.expect("a number"))
+            .collect::<Vec<_>>()
+    };
+    let both = numbers("type:publish topic:cars/#");
+    assert_eq!(both.len(), 2);
+    assert_eq!(numbers("type:PUBLISH dir:out client:\"car 1\""), both[1..]);
+    // What acknowledges a message is about its topic.
+    assert_eq!(numbers("topic:cars/+").len(), 4);
+    assert_eq!(numbers("topic:cars/+ -type:puback"), both);
+    assert_eq!(
+        numbers("topic:cars/+ type:puback type:publish -dir:in").len(),
+        2
+    );
+    let all = rows(&api, "").len();
+    let events = numbers("event:*").len();
+    assert!(events >= 3 && numbers("-event:*").len() == all - events);
+    assert_eq!(numbers("event:subscribed").len(), 1);
+    assert_eq!(numbers("qos:0 retain:0 dup:0").len(), 1);
+    let text = api
+        .get("/v1/journal?format=jsonl&match=type:PUBLISH%20topic:cars/%23")
+        .body;
+    assert_eq!(text.lines().count(), 2);
+    for line in ["cars", "qos:3", "size:1"] {
+        let answer = api.get(&format!("/v1/journal?match={line}"));
+        answer.expect_error(400, Some("match"));
+    }
+}
+
+#[test]
+fn newest_rows_come_with_the_count_of_the_others() {
+    let api = api();
+    let mut client = api.connect("a");
+    for number in 0..20 {
+        client.post("t", &number.to_string());
+    }
+    client.expect_only_pingresp();
+    let query = "/v1/journal?match=type:PUBLISH&newest=3&brief=true";
+    let first = api.get(query).json();
+    assert_eq!(
+        (&first["matched"], &first["missed"]),
+        (&json!(20), &json!(0))
+    );
+    let shown = first["rows"].as_array().expect("rows");
+    assert_eq!(column(shown, "/what"), ["PUBLISH q0"; 3]);
+    assert_eq!(column(shown, "/about"), ["t"; 3]);
+    assert_eq!(column(shown, "/packet"), [&Value::Null; 3]);
+    assert_eq!(first["until"], first["last"]);
+    client.post("t", "last");
+    client.expect_only_pingresp();
+    let until = &first["until"];
+    let next = api.get(&format!("{query}&since={until}")).json();
+    assert_eq!((&next["matched"], &next["missed"]), (&json!(1), &json!(0)));
+    api.delete("/v1/journal").json();
+    client.post("t", "later");
+    client.expect_only_pingresp();
+    let later = api.get(&format!("{query}&since={until}")).json();
+    assert_eq!(later["matched"], 1);
+    let missed = later["missed"].as_u64().expect("a number");
+    assert_eq!(
+        missed,
+        next["until"].as_u64().expect("a number") - until.as_u64().expect("a number")
+    );
+    api.get(&format!("{query}&raw=true"))
+        .expect_error(400, Some("raw"));
+    for other in ["&limit=3", "&format=jsonl"] {
+        api.get(&format!("{query}{other}"))
+            .expect_error(400, Some("newest"));
+    }
+}
+
+#[test]
+fn row_has_its_fields_in_its_bytes_and_its_links_both_ways() {
+    let api = api();
+    let mut subscriber = api.connect("b");
+    subscriber.subscribe("cars/#", 1);
+    subscriber.subscribe("$share/g/other/#", 1);
+    subscriber.subscribe("$share/g/cars/+", 1);
+    let mut publisher = api.connect("a");
+    publisher.publish("cars/1", "hello", 1);
+    subscriber.receive();
+    subscriber.receive();
+    wait(&api, "type=PUBACK&direction=in", 2);
+    let number = |query: &str| rows(&api, query)[0]["number"].clone();
+    let one = |number: &Value| api.get(&format!("/v1/journal/{number}")).json();
+    let brought = one(&number("type=PUBLISH&direction=in"));
+    let names: Vec<_> = column(brought["layout"].as_array().expect("fields"), "/name");
+    assert_eq!(
+        names,
+        [
+            "Packet type",
+            "Remaining Length",
+            "Topic Name",
+            "Packet Identifier",
+            "Properties",
+            "Payload"
+        ]
+    );
+    assert_eq!(
+        brought["layout"][2],
+        json!({ "name": "Topic Name", "value": "cars/1", "from": 2, "to": 10, "depth": 0 })
+    );
+    assert!(brought["raw_base64"].is_string());
+    let links = &brought["links"];
+    assert_eq!(links["deliveries_total"], 2);
+    assert_eq!(links["groups"], json!([]));
+    assert_eq!(links["answered_by"][0]["what"], "PUBACK");
+    let delivery = one(&links["deliveries"][0]["number"]);
+    assert_eq!(delivery["links"]["cause"]["number"], brought["number"]);
+    let groups = json!([{ "share": "g", "filter": "cars/+" }]);
+    assert_eq!(delivery["links"]["groups"], groups);
+    let answer = one(&delivery["links"]["answered_by"][0]["number"]);
+    assert_eq!(answer["topic"], "cars/1", "of what it acknowledges");
+    assert_eq!(answer["links"]["groups"], groups);
+    assert_eq!(answer["links"]["answers"]["number"], delivery["number"]);
+    for (path, status) in [("0", 404), ("999", 404), ("x", 400)] {
+        let answer = api.get(&format!("/v1/journal/{path}"));
+        answer.expect_error(status, Some("number"));
+    }
+}

@@ -30,6 +30,8 @@ mod publish;
 #[cfg(all(feature = "aws", feature = "tls"))]
 mod registry;
 mod rules;
+mod stream;
+mod subscribe;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(all(feature = "tls", feature = "websocket"))]

@@ -10,7 +10,7 @@ use crate::report;
 use crate::trial;
 
 /// Cases that the program reports.
-const CASES: [&str; 12] = [
+const CASES: [&str; 15] = [
     "axe",
     "empty",
     "hidden",
@@ -20,6 +20,9 @@ const CASES: [&str; 12] = [
     "group",
     "clients",
     "topics",
+    "messages",
+    "messagesFlood",
+    "testClient",
     "certificates",
     "identity",
     "stop",

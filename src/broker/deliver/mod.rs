@@ -296,6 +296,8 @@ pub(crate) enum Origin<'a> {
     },
     /// The will of a client.
     Will { session: &'a Session },
+    /// A session of the program that the broker runs in.
+    Program { session: &'a Session },
     /// Somebody outside: the HTTP API, the program that the broker runs in.
     Outside,
     /// The broker itself.
@@ -309,7 +311,7 @@ impl<'a> Origin<'a> {
     fn session(&self) -> Option<&'a Session> {
         match self {
             Self::Client { session, .. } => Some(session),
-            Self::Will { session } => Some(session),
+            Self::Will { session } | Self::Program { session } => Some(session),
             Self::Outside | Self::Own => None,
         }
     }
@@ -322,7 +324,11 @@ impl<'a> Origin<'a> {
                 permissions: Some(permissions),
                 ..
             } => permissions.may_publish(run.topic(), run.is_retained(), now),
-            Self::Client { .. } | Self::Will { .. } | Self::Outside | Self::Own => true,
+            Self::Client { .. }
+            | Self::Will { .. }
+            | Self::Program { .. }
+            | Self::Outside
+            | Self::Own => true,
         }
     }
 
@@ -330,14 +336,14 @@ impl<'a> Origin<'a> {
     fn author(&self) -> Option<&'a Arc<Session>> {
         match self {
             Self::Client { session, .. } => Some(session),
-            Self::Will { .. } | Self::Outside | Self::Own => None,
+            Self::Will { .. } | Self::Program { .. } | Self::Outside | Self::Own => None,
         }
     }
 
     fn routes(self) -> Option<&'a mut RouteCache> {
         match self {
             Self::Client { routes, .. } => Some(routes),
-            Self::Will { .. } | Self::Outside | Self::Own => None,
+            Self::Will { .. } | Self::Program { .. } | Self::Outside | Self::Own => None,
         }
     }
 }

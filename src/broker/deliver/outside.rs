@@ -1,7 +1,9 @@
 //! Messages that no client published: those of the HTTP API.
 
 use crate::broker::Broker;
+use crate::broker::facts::{CONSOLE, LOCAL, PeerAddr};
 use crate::broker::routing::Reach;
+use crate::broker::session::Session;
 use crate::broker::turn::{Context, Dirty};
 use crate::codec::{
     MessageProperties, OutgoingPublish, Publish, PublishProperties, QoS, ReasonCode, Version,
@@ -11,6 +13,7 @@ use crate::message::publication::{AtOnce, Publication, expiry_deadline};
 use crate::protocol::handshake::clamp_message_expiry;
 use crate::protocol::rules;
 use crate::protocol::violation::Violation;
+use crate::tap::Tap;
 
 use super::fan_out::FanOut;
 use super::{Origin, Published, Run};
@@ -27,6 +30,7 @@ pub(crate) struct OutsideMessage<'a> {
 
 /// A message that is published: whom it reached so far, or would have with room left.
 pub(crate) struct Publishing {
+    row: u64,
     reach: Reach,
     published: Published,
     rest: Option<Box<FanOut>>,
@@ -45,6 +49,21 @@ impl Broker {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Result<Publishing, Violation> {
+        self.publish_message_by(None, message, context, dirty)
+    }
+
+    /// The same on behalf of a session, whose subscriptions with No Local do not get it.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish_message`](Self::publish_message).
+    pub(crate) fn publish_message_by(
+        &self,
+        publisher: Option<&Session>,
+        message: &OutsideMessage<'_>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Result<Publishing, Violation> {
         let section = message.section()?;
         let publish = self.check_outside(message, &section)?;
         let at_once = self.check_room(&publish, context)?;
@@ -57,9 +76,18 @@ impl Broker {
         publication.retain = publish.retain;
         publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
         publication.at_once = at_once;
+        if let Some(tap) = context.tap {
+            publication.row = note(tap, publisher, &publish, context);
+        }
+        let row = publication.row;
         let run = Run::one(&publication);
-        let sent = self.deliver(Origin::Outside, run, context, dirty);
+        let origin = match publisher {
+            Some(session) => Origin::Program { session },
+            None => Origin::Outside,
+        };
+        let sent = self.deliver(origin, run, context, dirty);
         Ok(Publishing {
+            row,
             reach: sent.reach,
             published: sent.published,
             rest: sent.rest,
@@ -136,7 +164,38 @@ fn packet_size(publish: &Publish<'_>) -> usize {
     packet.encoded_len(Version::V5)
 }
 
+/// Writes where a message comes from that no connection brought. Returns the number of the row, else 0.
+#[cold]
+fn note(
+    tap: &Tap,
+    publisher: Option<&Session>,
+    publish: &Publish<'_>,
+    context: &Context<'_>,
+) -> u64 {
+    let (listener, client) = match publisher {
+        Some(session) => (CONSOLE, Some(session.client_id())),
+        None => (LOCAL, None),
+    };
+    let text = || {
+        let retained = if publish.retain { ", retained" } else { "" };
+        format!(
+            "{}, QoS {}{retained}, {} bytes",
+            publish.topic,
+            publish.qos.bits(),
+            publish.payload.len()
+        )
+    };
+    let peer = &PeerAddr::Memory;
+    tap.note_published(listener, peer, client, publish.topic, text, context.now)
+}
+
 impl Publishing {
+    /// The row of the journal that says that it was published, if there is one.
+    #[cfg(feature = "http")]
+    pub(crate) fn row(&self) -> Option<u64> {
+        Some(self.row).filter(|row| *row > 0)
+    }
+
     /// Whom it reached, once all is done.
     ///
     /// # Errors

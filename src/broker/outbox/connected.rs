@@ -238,6 +238,8 @@ fn show(
 ) {
     if let Some(line) = facts.line(tap, now, || waker(link)) {
         line.send(tap, out, before, row, now);
+    } else if let Some(line) = facts.witness(tap, now) {
+        line.witness(tap, out.get(before..).unwrap_or_default(), row, now);
     }
 }
 

@@ -17,7 +17,7 @@ use super::super::streams::{NoStream, Topic, Wanted, frame};
 use super::super::waits::Patience;
 
 /// A stream has no end of its own.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What a stream begins with.
 #[derive(Serialize)]
@@ -47,13 +47,17 @@ pub(super) async fn stream(
     if let Some(sampling) = sampling {
         api.tasks.spawn(sampler::sample(api.clone(), sampling));
     }
-    let kind = HeaderValue::from_static("text/event-stream");
-    let fresh = HeaderValue::from_static("no-store");
-    let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, fresh)];
-    Ok((headers, Body::new(events)).into_response())
+    Ok(answer(Body::new(events)))
 }
 
-fn refuse(refused: &NoStream) -> Response {
+/// An answer that is a stream.
+pub(super) fn answer(body: Body) -> Response {
+    let kind = HeaderValue::from_static("text/event-stream");
+    let fresh = HeaderValue::from_static("no-store");
+    ([(CONTENT_TYPE, kind), (CACHE_CONTROL, fresh)], body).into_response()
+}
+
+pub(super) fn refuse(refused: &NoStream) -> Response {
     let error = match refused {
         NoStream::TooMany => "there are 16 streams already; try again",
         NoStream::NoMemory => "there is no memory for a stream; try again",
@@ -75,10 +79,11 @@ fn wanted(parameters: &Parameters) -> Result<Wanted, ApiError> {
             "clients" => wanted.clients = true,
             "groups" => wanted.groups = true,
             "topics" => wanted.topics = true,
+            "journal" => wanted.journal = true,
             "turns" => wants_turns = true,
             _ => {
                 let error = format!(
-                    "'{}' is none of stats, clients, groups, topics and turns",
+                    "'{}' is none of stats, clients, groups, topics, journal and turns",
                     excerpt(topic)
                 );
                 return Err(ApiError::invalid("topics", error));

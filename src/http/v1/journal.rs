@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use base64::Engine as _;
@@ -15,11 +15,14 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::broker::{PartBounds, SubscriptionSnapshot};
+use crate::codec::Part;
 use crate::engine::Engine;
 use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow, RowKind};
 use crate::tap::pcapng::{self, Capture};
 use crate::tap::tls::{HandshakeFailure, TlsAlert, TlsInfo};
 use crate::time::Calendar;
+use crate::topic::{Filter, HashParent, matches};
 
 use super::super::Api;
 use super::super::answer::Answer;
@@ -27,14 +30,15 @@ use super::super::body::JsonBody;
 use super::super::error::{ApiError, excerpt};
 use super::super::query::{NoParameters, Parameters};
 use super::super::waits::{self, Missed, Patience};
-use super::packets::{Code, DirectionName, TypeName, show};
+use super::matching::{self, MATCH};
+use super::packets::{self, Code, DirectionName, TypeName, show};
 
 /// Rows that a request waits for at most, and how long it waits unless it says otherwise.
 const MOST: usize = 1000;
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// What a query may ask for.
-const QUERY: [&str; 12] = [
+const QUERY: [&str; 14] = [
     "client",
     "type",
     "direction",
@@ -47,13 +51,35 @@ const QUERY: [&str; 12] = [
     "event",
     "connection",
     "raw",
+    "brief",
+    MATCH,
 ];
+
+/// Shared subscriptions of a client that are looked at.
+const SHARED: PartBounds = PartBounds {
+    count: 1000,
+    bytes: 64 * 1024,
+};
+
+/// Rows of each kind that are shown of what came of one.
+const LINKS: usize = 100;
 
 /// A query, and how its rows are shown.
 struct Asked {
     query: JournalQuery,
     since: Option<u64>,
-    with_bytes: bool,
+    shown: Shown,
+}
+
+/// What is shown of rows.
+#[derive(Clone, Copy, PartialEq)]
+enum Shown {
+    /// A few words.
+    Brief,
+    /// The fields of packets.
+    Fields,
+    /// Those, and all that was kept of their bytes.
+    Bytes,
 }
 
 impl Asked {
@@ -78,17 +104,28 @@ impl Asked {
         own.dup = parameters.flag("dup")?;
         own.packet_id = read(parameters, "packet_id", |text| text.parse().ok())?;
         query.event = parameters.owned("event");
+        if let Some(text) = parameters.text(MATCH) {
+            matching::read(text, &mut query)?;
+        }
         let number = |name| parameters.number(name, usize::MAX);
         query.connection = number("connection")?.map(|number| number as u64);
         Ok(Self {
             query,
             since: number("since")?.map(|number| number as u64),
-            with_bytes: parameters.flag("raw")?.unwrap_or(false),
+            shown: match (parameters.flag("brief")?, parameters.flag("raw")?) {
+                (Some(true), Some(true)) => {
+                    let error = "rows in few words have no bytes";
+                    return Err(ApiError::invalid("raw", error));
+                }
+                (Some(true), _) => Shown::Brief,
+                (_, Some(true)) => Shown::Bytes,
+                _ => Shown::Fields,
+            },
         })
     }
 
     fn show(&self, row: &JournalRow) -> Value {
-        row_of(row, self.with_bytes).into()
+        row_of(row, self.shown).into()
     }
 }
 
@@ -109,7 +146,7 @@ fn read<T>(
     }
 }
 
-fn row_of(row: &JournalRow, with_bytes: bool) -> Map<String, Value> {
+fn row_of(row: &JournalRow, how: Shown) -> Map<String, Value> {
     let mut shown = Map::new();
     let mut put = |name: &str, value: Value| {
         shown.insert(name.to_owned(), value);
@@ -122,7 +159,16 @@ fn row_of(row: &JournalRow, with_bytes: bool) -> Map<String, Value> {
     put("listener", row.listener.into());
     put("peer", row.peer.as_str().into());
     put("client", row.client.as_deref().into());
+    if let Some(topic) = &row.topic {
+        put("topic", topic.as_str().into());
+    }
+    if how != Shown::Fields {
+        for (name, value) in in_words(row) {
+            put(name, value);
+        }
+    }
     match &row.what {
+        RowKind::Event { name, .. } if how == Shown::Brief => put("event", (*name).into()),
         RowKind::Event {
             name,
             text,
@@ -161,19 +207,45 @@ fn row_of(row: &JournalRow, with_bytes: bool) -> Map<String, Value> {
             if let Some(deed) = packet.deed {
                 put("did", deed.into());
             }
-            match packet.packet() {
+            let fields = packet.packet().filter(|_| how != Shown::Brief);
+            match fields {
+                None if how == Shown::Brief => {}
                 Some(fields) => put("packet", show(&fields).into()),
                 None => put(
                     "packet",
                     json!({ "type": packet.packet_type.map(|own| own.name()) }),
                 ),
             }
-            if with_bytes {
+            if how == Shown::Bytes {
                 put("raw_base64", STANDARD.encode(&packet.bytes).into());
             }
         }
     }
     shown
+}
+
+/// A row in few words: what it is, what it is about, and its Packet Identifier.
+fn in_words(row: &JournalRow) -> [(&'static str, Value); 3] {
+    let topic = row.topic.clone().unwrap_or_default();
+    let (what, about, id) = match &row.what {
+        RowKind::Event { name, text, .. } => (name.replace('_', " "), text.clone(), None),
+        RowKind::Packet(packet) => match packet.packet() {
+            Some(fields) => {
+                let (what, about) = packets::in_words(&fields);
+                (what, about, fields.packet_id)
+            }
+            None => {
+                let name = packet.packet_type.map_or("no packet", |own| own.name());
+                (name.to_owned(), String::new(), None)
+            }
+        },
+    };
+    let about = if about.is_empty() { topic } else { about };
+    [
+        ("what", what.into()),
+        ("about", excerpt(&about).into()),
+        ("packet_id", id.into()),
+    ]
 }
 
 fn alert_of(alert: TlsAlert) -> Value {
@@ -204,12 +276,33 @@ fn tls_of(tls: &TlsInfo, failure: Option<&HandshakeFailure>) -> Map<String, Valu
 
 /// Rows that are there: a page of them, or as a file all that there are when it is asked for.
 pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
-    let known = [&QUERY[..], &["since", "limit", "format"]].concat();
+    let known = [&QUERY[..], &["since", "limit", "newest", "format"]].concat();
     let parameters = Parameters::parse(&uri, &known)?;
     let asked = Asked::of(&parameters)?;
     let whole = || parameters.number("limit", JournalBounds::MOST.rows);
     let (engine, calendar) = (api.engine.clone(), api.calendar);
     let since = asked.since.unwrap_or(0);
+    let newest = parameters.number("newest", MOST)?;
+    if newest.is_some() && (parameters.text("format"), parameters.text("limit")) != (None, None) {
+        let error = "the last rows are asked for: that goes neither with 'limit' nor with 'format'";
+        return Err(ApiError::invalid("newest", error));
+    }
+    if let Some(newest) = newest {
+        let job = move || {
+            let tap = engine.broker.tap();
+            let found = tap.newest(&asked.query, since, newest, &calendar);
+            let shown = found.rows.iter().map(|row| asked.show(row));
+            let more: [(_, &dyn Display); 5] = [
+                ("on", &tap.has_journal()),
+                ("last", &tap.last_row()),
+                ("until", &found.until),
+                ("matched", &found.matched),
+                ("missed", &found.missed),
+            ];
+            Answer::list_of_wait(None, "rows", shown, &more, engine.broker.budget())
+        };
+        return api.jobs.run(job).await?;
+    }
     match parameters.text("format").unwrap_or("json") {
         "json" => {
             let limit = parameters.limit()?;
@@ -321,6 +414,95 @@ pub(super) async fn wait(
             answer(Some(&missed), &there)
         }
     }
+}
+
+/// One row with its bytes, where its fields are in them, and the rows that it is linked with.
+pub(super) async fn show_one(
+    State(api): State<Api>,
+    Path(number): Path<String>,
+    _: NoParameters,
+) -> Result<Response, ApiError> {
+    let wrong = || {
+        let error = format!("'{}' is no number of a row", excerpt(&number));
+        ApiError::invalid("number", error)
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let (engine, calendar) = (api.engine.clone(), api.calendar);
+    let job = move || {
+        let tap = engine.broker.tap();
+        let Some((row, found)) = tap.row(number, LINKS, &calendar) else {
+            let error = match number > tap.last_row() {
+                true => format!("there is no row {number} yet"),
+                false => format!("row {number} is not kept any more"),
+            };
+            return Err(ApiError::not_found(error).at("number"));
+        };
+        let brief = |row: &JournalRow| Value::from(row_of(row, Shown::Brief));
+        let all = |rows: &[JournalRow]| rows.iter().map(brief).collect::<Value>();
+        let other = |number: Option<u64>| {
+            let row = number.and_then(|number| tap.row_alone(number, &calendar));
+            row.as_ref().map(brief)
+        };
+        let mut shown = row_of(&row, Shown::Bytes);
+        let (mut layout, mut cause, mut answered) = (Value::from(Vec::<Value>::new()), None, None);
+        if let RowKind::Packet(packet) = &row.what {
+            layout = packet.layout().iter().map(part_of).collect();
+            cause = other(packet.caused_by);
+            answered = other(packet.answers);
+        }
+        shown.insert("layout".to_owned(), layout);
+        let links = json!({
+            "cause": cause,
+            "answers": answered,
+            "answered_by": all(&found.answers),
+            "deliveries": all(&found.deliveries),
+            "deliveries_total": found.delivered,
+            "groups": groups_of(&engine, &row),
+        });
+        shown.insert("links".to_owned(), links);
+        Answer::of(&shown, engine.broker.budget())
+    };
+    api.jobs.run(job).await?
+}
+
+/// The groups by which a message may have come to a client, or be acknowledged by it: those with its topic that the
+/// client is a member of now.
+fn groups_of(engine: &Engine, row: &JournalRow) -> Value {
+    let topic = || row.topic.clone().or_else(|| row.packet()?.topic);
+    let of_group = |own: SubscriptionSnapshot, topic: &str| {
+        let filter = Filter::parse(&own.filter).ok()?;
+        let is_it = matches(filter.filter, topic, HashParent::Matches);
+        let share = filter.share.filter(|_| is_it)?;
+        Some(json!({ "share": share, "filter": filter.filter }))
+    };
+    let groups = || {
+        let session = engine.broker.find(row.client.as_deref()?)?;
+        let topic = topic()?;
+        let shared = session.subscriptions_after(Some("$share/"), SHARED);
+        Some(
+            shared
+                .into_iter()
+                .filter_map(|own| of_group(own, &topic))
+                .collect(),
+        )
+    };
+    groups().unwrap_or_else(|| json!([]))
+}
+
+/// A field and the bytes that it takes.
+fn part_of(part: &Part) -> Value {
+    let (from, to) = part.bytes;
+    let mut shown = json!({
+        "name": part.name,
+        "value": part.value,
+        "from": from,
+        "to": to,
+        "depth": part.depth,
+    });
+    if let Some(shown) = shown.as_object_mut().filter(|_| part.is_secret) {
+        shown.insert("secret".to_owned(), true.into());
+    }
+    shown
 }
 
 #[derive(Deserialize)]

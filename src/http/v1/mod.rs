@@ -11,6 +11,7 @@ mod groups;
 mod identity;
 mod info;
 mod journal;
+mod matching;
 mod message;
 mod messages;
 mod openapi;
@@ -30,6 +31,7 @@ mod rules;
 #[cfg(feature = "aws")]
 mod shadows;
 mod stats;
+mod subscribe;
 mod subscriptions;
 mod topics;
 mod values;
@@ -59,6 +61,11 @@ pub(super) fn router() -> Router<Api> {
         .route("/groups", get(groups::list))
         .route("/groups/{share}/{filter}", get(groups::show))
         .route("/subscriptions", get(subscriptions::list))
+        .route("/subscribe", get(subscribe::stream))
+        .route(
+            "/subscribe/{client_id}",
+            post(subscribe::add).delete(subscribe::remove),
+        )
         .route("/messages", get(messages::capture))
         .route("/deadlines", get(deadlines::list))
         .route("/reset", post(operator::reset))
@@ -87,6 +94,7 @@ pub(super) fn router() -> Router<Api> {
                 .delete(journal::clear),
         )
         .route("/journal/wait", get(journal::wait))
+        .route("/journal/{number}", get(journal::show_one))
         .route("/openapi.json", get(openapi::show))
         .fallback(unknown_path);
     #[cfg(feature = "aws")]

@@ -98,6 +98,34 @@ pub(super) fn show(packet: &PacketFields) -> Map<String, Value> {
     shown
 }
 
+/// A packet in few words: what it is, and what it is about.
+pub(super) fn in_words(packet: &PacketFields) -> (String, String) {
+    let mut what = packet.packet_type.name().to_owned();
+    if packet.packet_type == PacketType::Publish {
+        what += &format!(" q{}", packet.qos);
+        what += if packet.dup { " dup" } else { "" };
+        what += if packet.retain { " retain" } else { "" };
+    }
+    let codes = packet.reason.iter().filter(|code| **code > 0);
+    for code in codes.chain(&packet.reasons) {
+        what += &format!(" {code:#04x}");
+    }
+    what += if packet.session_present {
+        " session present"
+    } else {
+        ""
+    };
+    let about = match (&packet.topic, &packet.connect) {
+        (Some(topic), _) => topic.clone(),
+        (None, Some(connect)) => connect.client_id.clone(),
+        (None, None) => {
+            let filters = packet.filters.iter().map(|own| own.filter.as_str());
+            filters.collect::<Vec<_>>().join(" ")
+        }
+    };
+    (what, about)
+}
+
 /// Bytes as text where they are text, else in base64 under another name.
 fn bytes(name: &str, bytes: &[u8]) -> (String, Value) {
     match std::str::from_utf8(bytes) {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use axum::Json;
 use axum::extract::State;
@@ -21,6 +22,7 @@ use super::super::body::JsonBody;
 use super::super::error::ApiError;
 use super::super::query::NoParameters;
 use super::super::turns;
+use super::subscribe;
 
 /// User properties of one message, in bytes of its packet: a short pair takes several times its
 /// bytes while it waits to be sent.
@@ -40,6 +42,8 @@ struct Request<'a> {
     retain: bool,
     #[serde(default)]
     properties: Properties,
+    /// A client of `/v1/subscribe` that publishes it.
+    client_id: Option<String>,
 }
 
 /// A text that lies in the body, unless it has escapes.
@@ -123,6 +127,9 @@ pub(super) struct Published {
     subscribers: usize,
     /// Shared groups that match.
     groups: usize,
+    /// The row of the journal that says so, if it is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row: Option<u64>,
 }
 
 pub(super) async fn publish(
@@ -131,17 +138,25 @@ pub(super) async fn publish(
     body: JsonBody,
 ) -> Result<Json<Published>, ApiError> {
     let size = body.len();
-    let begin = move |engine: &Engine, dirty: &mut Dirty| publish_body(&body, engine, dirty);
+    let row = Arc::new(OnceLock::new());
+    let (own, asked) = (row.clone(), api.clone());
+    let begin = move |engine: &Engine, dirty: &mut Dirty| {
+        let publishing = publish_body(&body, &asked, engine, dirty)?;
+        let _ = own.set(publishing.row());
+        Ok(publishing)
+    };
     let reach = turns::publish(&api, size, begin, refusal).await?;
     Ok(Json(Published {
         matched: reach.subscribers + reach.groups > 0,
         subscribers: reach.subscribers,
         groups: reach.groups,
+        row: row.get().copied().flatten(),
     }))
 }
 
 fn publish_body(
     body: &JsonBody,
+    api: &Api,
     engine: &Engine,
     dirty: &mut Dirty,
 ) -> Result<Publishing, ApiError> {
@@ -154,10 +169,15 @@ fn publish_body(
         retain: request.retain,
         properties: request.properties.as_message(correlation_data.as_deref())?,
     };
+    let publisher = match &request.client_id {
+        Some(client_id) => Some(subscribe::find(api, client_id)?),
+        None => None,
+    };
+    let publisher = publisher.as_ref().map(|own| &**own.session());
     let context = engine.broker.context(engine.clock.now());
     engine
         .broker
-        .publish_message(&message, &context, dirty)
+        .publish_message_by(publisher, &message, &context, dirty)
         .map_err(refusal)
 }
 

@@ -5,8 +5,9 @@ import { chromium } from 'playwright-core';
 import * as clients from './console/clients.mjs';
 import * as frame from './console/frame.mjs';
 import * as groups from './console/groups.mjs';
+import * as messages from './console/messages.mjs';
 import * as topics from './console/topics.mjs';
-import { certificates, identity } from './console/identity.mjs';
+import * as identity from './console/identity.mjs';
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -44,7 +45,7 @@ async function runAll(cases, atOnce) {
 
 // Beside nothing else runs what is measured.
 const { stop, ...shared } = frame;
-const cases = { ...shared, ...groups, ...clients, ...topics, certificates, identity };
+const cases = { ...shared, ...groups, ...clients, ...topics, ...messages, ...identity };
 const only = process.env.ROUNDEL_TEST_CASE;
 if (only) {
   await runAll({ [only]: { ...cases, stop }[only] }, 1);

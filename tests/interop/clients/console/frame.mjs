@@ -21,7 +21,7 @@ export async function empty(browser) {
   assertSmall();
   const broker = await startBroker('aws', { mqtt: 'off', mqtts: 0 });
   const context = await browser.newContext();
-  const { page, faults } = await openPage(context, { mayFail: (text) => /404 .*\/v1\/(groups|clients|identity|shadows)\//.test(text) });
+  const { page, faults } = await openPage(context, { mayFail: (text) => /404 .*\/v1\/(groups|clients|journal|identity|shadows)\//.test(text) });
   const welcome = await page.goto(`${broker.http}/`);
   assert(new URL(welcome.url()).pathname === '/console/', `taken to ${welcome.url()}`);
   await page.getByText('Nobody has connected yet').waitFor();
@@ -54,6 +54,9 @@ export async function empty(browser) {
     ['identity/explain', 'the answer is what decides'],
     ['shadows', 'iot-data update-thing-shadow'],
     ['shadows/nobody', 'No shadow exists'],
+    ['messages', 'The journal is off'],
+    ['messages/7', 'there is no row 7 yet'],
+    ['test', 'Messages come here'],
     ['clients/%ff', 'No such page'],
     ['nothing', 'No such page'],
   ]) {
@@ -67,7 +70,7 @@ export async function empty(browser) {
 
 /** Names that want to be markup, or to be read otherwise: they are text on every page. */
 export async function hostile(browser) {
-  const broker = await startBroker();
+  const broker = await startBroker('standard', {}, ['--journal']);
   const context = await browser.newContext();
   const { page, faults } = await openPage(context);
   const markup = '<img src=x onerror=alert(1)><script>alert(2)</script>';
@@ -88,6 +91,9 @@ export async function hostile(browser) {
     ['clients', ['⟨U+202E⟩gnp.exe', '≈']],
     [`clients/${encodeURIComponent(id)}`, ['<script>', '⟨U+202E⟩gnp.exe', '⟨U+200B⟩']],
     [`topics/${encodeURIComponent(`a/javascript:alert(4)/<b>/${markup}`)}`, ['<b>', '<img src=x onerror=alert(1)>', 'c\u0430r1', 'svg onload']],
+    ['messages', ['⟨U+202E⟩gnp.exe', '<img src=x', '≈']],
+    ['messages/1', [markup, '⟨U+202E⟩gnp.exe']],
+    [`test?filter=${encodeURIComponent(markup)}`, ['Subscribe']],
   ]) {
     await page.goto(`${broker.http}/console/${path}`);
     await until(`'${parts}' at /${path}`, async () => {
@@ -97,7 +103,7 @@ export async function hostile(browser) {
     const made = await page.locator('main img, main script, main b, main [onload], main [onerror]').count();
     assert(made === 0, `elements of names at /${path}`);
     const links = await page.locator('a').evaluateAll((all) => all.map((one) => one.getAttribute('href')));
-    assert(links.every((href) => /^(\/console\/|#page$)/.test(href)), `links ${links}`);
+    assert(links.every((href) => /^(\/console\/|\/v1\/journal\?|#page$)/.test(href)), `links ${links}`);
   }
   client.end(true);
   alike.end(true);
@@ -142,8 +148,12 @@ export async function keys(browser) {
   await press('g', 't');
   await at('/console/topics');
   await page.locator('[data-row]').first().waitFor();
+  await press('g', 'm');
+  await at('/console/messages');
+  await page.getByText('The journal is off').waitFor();
+  await press('g', 'p');
+  await at('/console/test');
   await press('g', 'c');
-  await at('/console/clients');
   await page.locator('[data-row]').waitFor();
   await press('j', 'Enter');
   await at('/console/clients/w1');
@@ -193,7 +203,7 @@ export async function restart(browser) {
 
 /** Nobody is kept out: axe finds nothing, in either theme. */
 export async function axe(browser) {
-  const broker = await startBroker();
+  const broker = await startBroker('standard', {}, ['--journal']);
   // What looks at the page is no part of it.
   const context = await browser.newContext({ bypassCSP: true, reducedMotion: 'reduce' });
   const { page, faults } = await openPage(context);
@@ -207,9 +217,9 @@ export async function axe(browser) {
   await member.publishAsync('x/1', '{"n": 2}', { qos: 1 });
   await member.publishAsync('z', 'x', { qos: 1 });
   const rules = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-  for (const path of ['', 'groups', 'groups/g/x%2F%23', 'clients', 'clients/w1', 'topics/x%2F1']) {
+  for (const path of ['', 'groups', 'groups/g/x%2F%23', 'clients', 'clients/w1', 'topics/x%2F1', 'messages', 'messages/1', 'test']) {
     await page.goto(`${broker.http}/console/${path}`);
-    await page.locator('main [data-row]').first().waitFor();
+    await page.locator('main [data-row], main summary').first().waitFor();
     await page.evaluate(rules);
     for (const colorScheme of ['light', 'dark']) {
       await page.emulateMedia({ colorScheme });

@@ -13,11 +13,11 @@ const [program, folder] = process.argv.slice(2);
 export const WITHIN = 8000;
 
 /** A broker of its own, and where it listens. */
-export async function startBroker(profile = 'standard', ports = {}, config = '') {
+export async function startBroker(profile = 'standard', ports = {}, more = [], config = '') {
   const cwd = mkdtempSync(join(folder, 'broker-'));
   const own = Object.entries({ mqtt: 0, mqtts: 'off', http: 0, ...ports });
   const flags = own.flatMap(([name, port]) => [`--${name}-port`, String(port)]);
-  const all = ['--ready', 'json', '--die-with-parent', '--profile', profile, ...flags];
+  const all = ['--ready', 'json', '--die-with-parent', '--profile', profile, ...flags, ...more];
   if (config) {
     writeFileSync(join(cwd, 'own.toml'), config);
     all.push('--config', 'own.toml');

@@ -11,7 +11,7 @@ const allow = (Action, Resource, more) => ({ Effect: 'Allow', Action, Resource, 
 
 /** A broker of the AWS profile with a policy for guests, and what it is asked with a body. */
 export async function startFleet(document = {}) {
-  const broker = await startBroker('aws', { 'mqtts': 0, mqtt: 0 }, 'client_cert = "optional"\n[aws]\nanonymous_policy = "guests"\n');
+  const broker = await startBroker('aws', { mqtts: 0, mqtt: 0 }, [], 'client_cert = "optional"\n[aws]\nanonymous_policy = "guests"\n');
   const send = async (method, path, body) => {
     const headers = { 'content-type': 'application/json' };
     const answer = await fetch(broker.http + path, { method, headers, body: JSON.stringify(body) });
