@@ -51,7 +51,7 @@ impl Calendar {
 }
 
 /// Milliseconds since 1970; 0 for what was before.
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "http"))]
 pub(crate) fn milliseconds(date: SystemTime) -> u64 {
     let since = date.duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| {

@@ -16,7 +16,6 @@ mod deliver;
 mod discard;
 #[cfg(any(test, fuzzing, feature = "internals"))]
 pub(crate) mod doubles;
-mod ends;
 mod errand;
 #[cfg_attr(
     not(feature = "aws"),
@@ -25,6 +24,7 @@ mod errand;
 pub(crate) mod events;
 mod facts;
 mod group_names;
+mod history;
 mod lifecycle;
 mod local;
 mod looks;
@@ -83,6 +83,8 @@ pub(crate) use facts::Upgrade;
 pub(crate) use facts::{ConnectionFacts, PeerAddr, TrafficTotals};
 #[cfg(any(feature = "tls", feature = "http"))]
 pub(crate) use facts::{TlsDetails, TlsFacts};
+#[cfg(feature = "http")]
+pub(crate) use history::{Happened, HistoryEvent};
 pub(crate) use lifecycle::Removal;
 pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
 pub(crate) use local::LocalSession;
@@ -110,7 +112,7 @@ pub(crate) use share::{GroupSnapshot, MemberSnapshot};
 pub(crate) use snapshot::SessionDetails;
 #[cfg(all(feature = "http", feature = "aws"))]
 pub(crate) use snapshot::SubscriptionSnapshot;
-pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Overview, PageOf};
+pub(crate) use snapshot::{ClientSnapshot, ClientsOf, GroupsOf, Overview, PageOf};
 #[cfg(feature = "http")]
 pub(crate) use snapshot::{Page, SubscriptionOf, SubscriptionsOf, TopicSnapshot};
 #[cfg(test)]
@@ -125,8 +127,8 @@ pub(crate) use watch::Watcher;
 
 use access::Access;
 use bounds::Bounds;
-use ends::Ends;
 use events::Events;
+use history::History;
 use outbox::writer::Left;
 use requests::Service;
 use retained::Retained;
@@ -190,8 +192,7 @@ pub(crate) struct Broker {
     watch: Watch,
     captures: captures::Captures,
     outage: outage::Outage,
-    /// Of sessions that are no more.
-    ends: Ends,
+    history: History,
     /// By client identifier.
     connect_rates: Mutex<Rates>,
     /// By topic.
@@ -237,7 +238,7 @@ impl Broker {
             watch: Watch::default(),
             captures: captures::Captures::default(),
             outage: outage::Outage::default(),
-            ends: Ends::default(),
+            history: History::default(),
             connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),
             retained_rates: Mutex::new(Rates::new(config.limits.retained_rate)),
             session_ids: AtomicU64::new(1),
@@ -442,7 +443,7 @@ impl Broker {
         self.retained.last_number()
     }
 
-    /// Sets all counters to zero, and forgets how connections ended and how often clients did what is limited
+    /// Sets all counters to zero, and forgets what happened to clients and how often clients did what is limited
     /// in time.
     pub(crate) fn reset_counters(&self) {
         let Counters {
@@ -469,7 +470,7 @@ impl Broker {
         ] {
             counter.store(0, Ordering::Relaxed);
         }
-        self.ends.clear();
+        self.history.clear();
         *self.connect_rates.lock() = Rates::new(self.config.limits.connect_rate);
         *self.retained_rates.lock() = Rates::new(self.config.limits.retained_rate);
     }

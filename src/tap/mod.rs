@@ -184,7 +184,17 @@ impl Tap {
     pub(crate) fn rules(&self, now: Instant) -> Vec<RuleInfo> {
         let mut rules = self.rules.lock();
         rules.expire(now);
+        self.settle(&rules);
         rules.infos()
+    }
+
+    /// How many rules may still act, and how many packets are held.
+    #[cfg(feature = "http")]
+    pub(crate) fn counts(&self, now: Instant) -> (usize, usize) {
+        let mut rules = self.rules.lock();
+        rules.expire(now);
+        self.settle(&rules);
+        (rules.armed_len(), rules.held_len())
     }
 
     pub(crate) fn rule(&self, key: &str) -> Option<RuleInfo> {

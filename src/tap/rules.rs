@@ -55,6 +55,9 @@ pub struct RuleInfo {
     pub seen: u64,
     /// It has acted as often as it may.
     pub is_spent: bool,
+    /// When its time is over, by the broker's clock.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "told over HTTP"))]
+    pub(crate) until: Option<Instant>,
 }
 
 /// Why a rule cannot be set.
@@ -131,6 +134,12 @@ impl Rules {
 
     pub(super) fn has_held(&self) -> bool {
         !self.held.is_empty()
+    }
+
+    /// How many rules may still act.
+    #[cfg(feature = "http")]
+    pub(super) fn armed_len(&self) -> usize {
+        self.rules.iter().filter(|rule| !rule.is_spent()).count()
     }
 
     pub(super) fn held_len(&self) -> usize {
@@ -302,6 +311,7 @@ impl Armed {
             hits: self.hits,
             seen: self.seen,
             is_spent: self.is_spent(),
+            until: self.until,
         }
     }
 }
