@@ -8,6 +8,7 @@ import { listen } from './parts/keys.js';
 import { number, plural, time } from './parts/text.js';
 import { open as client } from './pages/client.js';
 import { open as clients } from './pages/clients.js';
+import { open as faults } from './pages/faults.js';
 import { open as group } from './pages/group.js';
 import { open as groups } from './pages/groups.js';
 import { open as overview } from './pages/overview.js';
@@ -20,6 +21,7 @@ const PAGES = /** @type {[RegExp, (changed: () => void, route: any) => Page][]} 
   [/^\/console\/groups\/([^/]+)\/([^/]+)$/, group],
   [/^\/console\/clients$/, clients],
   [/^\/console\/clients\/([^/]+)$/, client],
+  [/^\/console\/faults$/, faults],
 ]);
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -106,14 +108,14 @@ function changed() {
 }
 
 function draw() {
-  const { info, stats, link, rules } = state;
+  const { info, stats, link } = state;
   const age = state.heard ? (performance.now() - state.heard) / 1000 : 0;
   render(
     info
       ? html`<span class="chip">${info.profile}</span>
           <span class="wide">${info.version}</span>
           ${stats ? html`<span class="wide">up ${time(stats.uptime_s)}</span>` : nothing}
-          ${rules.length ? html`<span class="chip warn">${plural(rules.length, 'rule')} armed</span>` : nothing}`
+          ${stats ? armed(stats.faults) : nothing}`
       : nothing,
     element('facts'),
   );
@@ -133,6 +135,19 @@ function draw() {
   } else if (page) {
     render(page.view(), element('page'));
   }
+}
+
+/** What is made to go wrong is seen on every page. @param {any} faults */
+function armed({ rules, held, outage_s: outage, clock_ahead_s: ahead, clock_scale: scale }) {
+  const all = [
+    outage === null ? '' : `outage ${time(outage)}`,
+    rules && `${plural(rules, 'rule')} armed`,
+    held && `${number(held)} held`,
+    ahead >= 1 ? `clock +${time(ahead)}` : '',
+    scale === 1 ? '' : `clock × ${scale}`,
+  ];
+  const text = all.filter(Boolean).join(' · ');
+  return text ? html`<a class="chip warn" href="/console/faults">${text}</a>` : nothing;
 }
 
 /** How many there are, beside the names of the pages. */

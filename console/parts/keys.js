@@ -2,12 +2,13 @@
 // Keys. Single letters can be switched off: whoever speaks to a machine says more than one.
 
 /** @type {Record<string, string>} */
-const PAGES = { o: '/console/', g: '/console/groups', c: '/console/clients' };
+const PAGES = { o: '/console/', g: '/console/groups', c: '/console/clients', f: '/console/faults' };
 
 export const KEYS = [
   ['g o', 'Overview'],
   ['g g', 'Groups'],
   ['g c', 'Clients'],
+  ['g f', 'Faults and clock'],
   ['/', 'Filter'],
   ['↓ ↑, j k', 'Next and previous row'],
   ['Enter', 'Open'],

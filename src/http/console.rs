@@ -52,7 +52,7 @@ macro_rules! asset {
 static INDEX: Asset = asset!("index.html", HTML);
 
 /// All others, by their path in the folder; `every_file_of_the_console_is_served` compares.
-static ASSETS: [Asset; 23] = [
+static ASSETS: [Asset; 25] = [
     asset!("app.css", STYLE),
     asset!("app.js", SCRIPT),
     asset!("api.js", SCRIPT),
@@ -60,9 +60,11 @@ static ASSETS: [Asset; 23] = [
     asset!("store.js", SCRIPT),
     asset!("pages/client.js", SCRIPT),
     asset!("pages/clients.js", SCRIPT),
+    asset!("pages/faults.js", SCRIPT),
     asset!("pages/group.js", SCRIPT),
     asset!("pages/groups.js", SCRIPT),
     asset!("pages/overview.js", SCRIPT),
+    asset!("parts/arm.js", SCRIPT),
     asset!("parts/ask.js", SCRIPT),
     asset!("parts/commands.js", SCRIPT),
     asset!("parts/help.js", SCRIPT),

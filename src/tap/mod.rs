@@ -213,9 +213,10 @@ impl Tap {
         })
     }
 
-    /// The packets that are held, oldest first.
-    pub(crate) fn held(&self) -> Vec<HeldInfo> {
-        self.rules.lock().held()
+    /// The packets that are held, oldest first: so many at most, and how many there are.
+    pub(crate) fn held(&self, limit: usize) -> (Vec<HeldInfo>, usize) {
+        let rules = self.rules.lock();
+        (rules.held(limit), rules.held_len())
     }
 
     /// Waits until so many packets are held.

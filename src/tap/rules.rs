@@ -254,8 +254,8 @@ impl Rules {
         taken
     }
 
-    pub(super) fn held(&self) -> Vec<HeldInfo> {
-        let infos = self.held.iter().map(|held| HeldInfo {
+    pub(super) fn held(&self, limit: usize) -> Vec<HeldInfo> {
+        let infos = self.held.iter().take(limit).map(|held| HeldInfo {
             id: held.id,
             rule: held.rule.to_string(),
             client: held.client.as_deref().map(str::to_owned),

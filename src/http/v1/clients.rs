@@ -1,6 +1,7 @@
 //! `/v1/clients`: sessions with their connections, and how to end a connection.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,6 +144,8 @@ struct Happened {
     at_ms: u64,
     #[serde(flatten)]
     what: What,
+    /// The same in words.
+    text: String,
 }
 
 /// What it was.
@@ -212,7 +215,57 @@ impl Happened {
         };
         Self {
             at_ms: milliseconds(calendar.date(happened.at)),
+            text: what.to_string(),
             what,
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected {
+                protocol,
+                listener,
+                peer,
+                session_present,
+            } => {
+                let version = if *protocol == 5 { "5" } else { "3.1.1" };
+                write!(f, "connected at {listener}, MQTT {version}")?;
+                if let Some(peer) = peer {
+                    write!(f, ", from {peer}")?;
+                }
+                f.write_str(match session_present {
+                    true => ", session resumed",
+                    false => "",
+                })
+            }
+            Self::Disconnected {
+                by,
+                cause,
+                code,
+                reason,
+                session_ended,
+            } => {
+                write!(f, "{} by {by}", cause.replace('_', " "))?;
+                if let Some(code) = code {
+                    write!(f, ", {code:#04x}")?;
+                }
+                f.write_str(if *session_ended {
+                    ", with its session"
+                } else {
+                    ""
+                })?;
+                write!(f, ": {reason}")
+            }
+            Self::Refused {
+                listener,
+                code,
+                reason,
+            } => write!(f, "refused at {listener}, {code:#04x}: {reason}"),
+            Self::SessionEnded { cause } => {
+                write!(f, "session ended: {}", cause.replace('_', " "))
+            }
         }
     }
 }

@@ -279,6 +279,28 @@ impl From<RuleError> for ApiError {
     }
 }
 
+/// Which packets a rule is for, and what becomes of them.
+fn in_words(rule: &RuleInfo) -> String {
+    let own = &rule.matches;
+    let way = match own.direction {
+        None => "",
+        Some(Direction::In) => " from clients",
+        Some(Direction::Out) => " to clients",
+    };
+    let packets = match own.packet_type {
+        None => format!("{own}{way}"),
+        Some(packet_type) => {
+            own.to_string()
+                .replacen(packet_type.name(), &format!("{packet_type}{way}"), 1)
+        }
+    };
+    let client = own
+        .client
+        .as_ref()
+        .map(|client| format!(", client {client}"));
+    format!("{packets}{}: {}", client.unwrap_or_default(), rule.action)
+}
+
 fn info(rule: &RuleInfo, now: Instant) -> Value {
     let left = rule.until.map(|until| until.saturating_duration_since(now));
     let own = &rule.matches;
@@ -306,7 +328,7 @@ fn info(rule: &RuleInfo, now: Instant) -> Value {
         "name": rule.name,
         "match": matches,
         "do": rule.action.name(),
-        "text": rule.action.to_string(),
+        "text": in_words(rule),
         "times": rule.times,
         "hits": rule.hits,
         "seen": rule.seen,
@@ -398,9 +420,10 @@ pub(super) async fn held(
     patience: Patience,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let parameters = Parameters::parse(&uri, &["count", "wait"])?;
+    let parameters = Parameters::parse(&uri, &["count", "limit", "wait"])?;
     let tap = api.engine.broker.tap();
     let wait = waits::asked(&parameters)?;
+    let limit = parameters.number("limit", usize::MAX)?;
     let count = parameters.number("count", usize::MAX)?.unwrap_or(1);
     let missed = match wait {
         None => None,
@@ -411,8 +434,7 @@ pub(super) async fn held(
             came.err()
         }
     };
-    let held = tap.held();
-    let total = held.len();
+    let (held, total) = tap.held(limit.unwrap_or(usize::MAX));
     let entries = held.iter().map(held_info);
     let budget = api.engine.broker.budget();
     Answer::list_of_wait(

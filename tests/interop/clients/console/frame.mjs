@@ -44,6 +44,7 @@ export async function empty(browser) {
     ['groups/g/x%2F%23', 'There is no such group now'],
     ['clients/nobody', 'There is no session of this client'],
     ['clients/%ff', 'No such page'],
+    ['faults', 'No rule is armed'],
     ['nothing', 'No such page'],
   ]) {
     await page.goto(`${broker.http}/console/${path}`);
@@ -69,8 +70,12 @@ export async function hostile(browser) {
   await client.subscribeAsync([`$share/${share}/${filter}`, `plain/${markup}\u200b`], { qos: 1 });
   const alike = await broker.connect('c\u0430r1');
   await alike.publishAsync(`a/javascript:alert(4)/<b>/${markup}`, markup, { qos: 1 });
+  await broker.api('POST', '/v1/rules', { name: markup, match: { client: id, topic: filter }, do: 'hold' });
+  await alike.publishAsync(`a/javascript:alert(4)/<b>/${markup}`, markup, { qos: 1 });
   for (const [path, parts] of [
     ['', ['<svg onlo']],
+    ['faults', ['<img src=x', '⟨U+202E⟩gnp.exe', 'javascript:alert(4)/<b>/', '1 packet held']],
+    [`faults?client=${encodeURIComponent(id)}&name=${encodeURIComponent(markup)}`, ['expires after seconds']],
     ['groups', ['<svg onload', '<b>']],
     [`groups/${encodeURIComponent(share)}/${encodeURIComponent(filter)}`, [share, '⟨U+202E⟩gnp.exe']],
     ['clients', ['⟨U+202E⟩gnp.exe', '≈']],
@@ -114,6 +119,8 @@ export async function keys(browser) {
   await page.getByText('The picture is paused').waitFor();
   await press('Space', 'Escape');
   await at('/console/groups');
+  await press('g', 'f');
+  await at('/console/faults');
   await press('g', 'c');
   await at('/console/clients');
   await page.locator('[data-row]').waitFor();
@@ -180,7 +187,10 @@ export async function axe(browser) {
   await member.publishAsync('x/1', 'x', { qos: 1 });
   await member.publishAsync('z', 'x', { qos: 1 });
   const rules = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-  for (const path of ['', 'groups', 'groups/g/x%2F%23', 'clients', 'clients/w1']) {
+  await broker.api('POST', '/v1/rules', { match: { type: 'PUBLISH', client: 'w1', topic: 'held' }, do: 'hold' });
+  await member.subscribeAsync('held');
+  await member.publishAsync('held', 'x');
+  for (const path of ['', 'groups', 'groups/g/x%2F%23', 'clients', 'clients/w1', 'faults']) {
     await page.goto(`${broker.http}/console/${path}`);
     await page.locator('main [data-row]').first().waitFor();
     await page.evaluate(rules);
