@@ -122,7 +122,7 @@ const events = ({ events: found, total }) =>
   total
     ? html`<section class="panel">
         <h2>History</h2>
-        <ol class="steps-log" tabindex="0" aria-label="What happened, the last first">
+        <ol class="steps-log wrap" tabindex="0" aria-label="What happened, the last first">
           ${found.map((/** @type {any} */ one) => html`<li title=${plain(one.text)}><time title=${new Date(one.at_ms).toISOString()}>${moment(one.at_ms)}</time> ${plain(one.text)}</li>`)}
         </ol>
         ${total > found.length ? html`<p class="small">The last ${number(found.length)} of ${number(total)}.</p>` : nothing}

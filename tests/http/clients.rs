@@ -319,7 +319,7 @@ fn history_of_a_client_outlives_its_session() {
                 "operator",
                 "kicked",
                 Some(0x97),
-                "disconnected through the control API",
+                "disconnected through the control API (Quota exceeded)",
                 false
             ),
             connected(5, true),

@@ -794,7 +794,7 @@ fn rules_say_what_they_do_and_stats_what_is_armed() {
         ),
         (
             json!({ "do": "replace", "set": { "reason": "0x88", "properties": { "receive_maximum": 1, "reason_string": null } } }),
-            "arrives with reason 0x88, receive_maximum 1, no reason_string",
+            "arrives with reason 0x88, no reason_string, receive_maximum 1",
         ),
         (
             json!({ "do": "inject", "packet": { "type": "PUBACK", "packet_id": 1 }, "when": "before" }),

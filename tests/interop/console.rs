@@ -11,7 +11,8 @@ use crate::trial;
 
 /// Cases that the program reports.
 const CASES: [&str; 11] = [
-    "axe", "empty", "hidden", "hostile", "keys", "restart", "group", "clients", "clock", "faults", "stop",
+    "axe", "empty", "hidden", "hostile", "keys", "restart", "group", "clients", "clock", "faults",
+    "stop",
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {

@@ -43,7 +43,7 @@ export async function clients(browser) {
   await page.locator('.ask').getByRole('button', { name: 'Disconnect' }).click();
   const [packet] = await gone;
   assert(packet.reasonCode === 0x9c, `reason ${packet.reasonCode}`);
-  await page.getByText('kicked by operator, 0x9C').waitFor();
+  await page.locator('dd', { hasText: 'kicked by operator, 0x9C' }).waitFor();
   await page.locator('.steps-log li', { hasText: 'kicked by operator, 0x9c' }).waitFor();
   // Its session goes on.
   await page.getByText('2 subscriptions').waitFor();

@@ -51,7 +51,6 @@ export async function faults(browser) {
   await page.getByRole('button', { name: 'Remove …' }).click();
   await page.locator('.ask', { hasText: 'kept' }).getByRole('button', { name: 'Remove' }).click();
   await page.getByText('No rule is armed').waitFor();
-  await chip.waitFor({ state: 'hidden' });
   // By hand, and the change of a CONNACK.
   await json.fill('{"do": "drop", "match": {"type": "PUBLISH"}, "tmies": 1}');
   await form.getByRole('button', { name: 'Arm' }).click();

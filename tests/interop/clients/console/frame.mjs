@@ -74,7 +74,7 @@ export async function hostile(browser) {
   await alike.publishAsync(`a/javascript:alert(4)/<b>/${markup}`, markup, { qos: 1 });
   for (const [path, parts] of [
     ['', ['<svg onlo']],
-    ['faults', ['<img src=x', '⟨U+202E⟩gnp.exe', 'javascript:alert(4)/<b>/', '1 packet held']],
+    ['faults', ['<img src=x', '⟨U+202E⟩gnp.exe', 'javascript:alert(4)/<b>/', 'by <img src=x']],
     [`faults?client=${encodeURIComponent(id)}&name=${encodeURIComponent(markup)}`, ['expires after seconds']],
     ['groups', ['<svg onload', '<b>']],
     [`groups/${encodeURIComponent(share)}/${encodeURIComponent(filter)}`, [share, '⟨U+202E⟩gnp.exe']],
