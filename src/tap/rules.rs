@@ -56,7 +56,6 @@ pub struct RuleInfo {
     /// It has acted as often as it may.
     pub is_spent: bool,
     /// When its time is over, by the broker's clock.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "told over HTTP"))]
     pub(crate) until: Option<Instant>,
 }
 
