@@ -179,7 +179,7 @@ const KNOW_NO_BROKER: [&str; 16] = [
     "bounds",
     "captures",
     "discard",
-    "ends",
+    "history",
     "facts",
     "group_names",
     "ordered",

@@ -119,7 +119,7 @@ impl History {
     }
 
     /// What happened to a client, the last first: so many at most, and how many there are.
-    #[cfg(feature = "http")]
+    #[cfg(any(test, feature = "http"))]
     pub(super) fn of(&self, client_id: &str, limit: usize) -> (Vec<Happened>, usize) {
         let all = self.0.lock();
         let own = all.iter().rev().filter(|(kept, _)| **kept == *client_id);
@@ -138,7 +138,7 @@ impl History {
     }
 }
 
-#[cfg(all(test, feature = "http"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
