@@ -3,11 +3,12 @@
 
 /** A request that failed: what the API said, and what was asked. */
 export class ApiError extends Error {
-  /** @param {string} message @param {string} request @param {number} status 0 without an answer */
-  constructor(message, request, status) {
+  /** @param {string} message @param {string} request @param {number} status 0 without an answer @param {string} [field] the part of the request that is wrong */
+  constructor(message, request, status, field) {
     super(message);
     this.request = request;
     this.status = status;
+    this.field = field;
   }
 }
 
@@ -31,12 +32,14 @@ async function send(method, path, body) {
     throw new ApiError(late ? 'no answer within 10 s' : 'the broker does not answer', request, 0);
   }
   const value = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new ApiError(value.error ?? `status ${answer.status}`, request, answer.status);
+  if (!answer.ok) throw new ApiError(value.error ?? `status ${answer.status}`, request, answer.status, value.field);
   return value;
 }
 
 /** @param {string} path */
 export const get = (path) => send('GET', path);
+/** @param {string} path @param {unknown} [body] */
+export const post = (path, body) => send('POST', path, body);
 /** @param {string} path */
 export const remove = (path) => send('DELETE', path);
 

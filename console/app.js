@@ -8,6 +8,7 @@ import { listen } from './parts/keys.js';
 import { number, plural, time } from './parts/text.js';
 import { open as client } from './pages/client.js';
 import { open as clients } from './pages/clients.js';
+import { open as faults } from './pages/faults.js';
 import { open as group } from './pages/group.js';
 import { open as groups } from './pages/groups.js';
 import { open as explain } from './pages/explain.js';
@@ -37,6 +38,7 @@ const PAGES = /** @type {[RegExp, (changed: () => void, route: any) => Page][]} 
   [/^\/console\/messages$/, messages],
   [/^\/console\/messages\/([^/]+)$/, message],
   [/^\/console\/test$/, test],
+  [/^\/console\/faults$/, faults],
 ]);
 
 const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -129,14 +131,14 @@ function changed() {
 }
 
 function draw() {
-  const { info, stats, link, rules } = state;
+  const { info, stats, link } = state;
   const age = state.heard ? (performance.now() - state.heard) / 1000 : 0;
   render(
     info
       ? html`<span class="chip">${info.profile}</span>
           <span class="wide">${info.version}</span>
           ${stats ? html`<span class="wide">up ${time(stats.uptime_s)}</span>` : nothing}
-          ${rules.length ? html`<span class="chip warn">${plural(rules.length, 'rule')} armed</span>` : nothing}`
+          ${stats ? armed(stats.faults) : nothing}`
       : nothing,
     element('facts'),
   );
@@ -157,6 +159,19 @@ function draw() {
   } else if (page) {
     render(page.view(), element('page'));
   }
+}
+
+/** What is made to go wrong is seen on every page. @param {any} faults */
+function armed({ rules, held, outage_s: outage, clock_ahead_s: ahead, clock_scale: scale }) {
+  const all = [
+    outage === null ? '' : `outage ${time(outage)}`,
+    rules && `${plural(rules, 'rule')} armed`,
+    held && `${number(held)} held`,
+    ahead >= 1 ? `clock +${time(ahead)}` : '',
+    scale === 1 ? '' : `clock × ${scale}`,
+  ];
+  const text = all.filter(Boolean).join(' · ');
+  return text ? html`<a class="chip warn" href="/console/faults">${text}</a>` : nothing;
 }
 
 /** How many there are, beside the names of the pages. */

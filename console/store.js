@@ -3,9 +3,6 @@
 
 import { get, query } from './api.js';
 
-/** Packet rules are asked for with every so many events with counters. */
-const RULES = 5;
-
 /** Samples that are kept for the sparklines: a minute. */
 export const SAMPLES = 60;
 
@@ -13,7 +10,6 @@ export const state = {
   /** @type {any} `/v1/info` */ info: null,
   /** @type {any} the counters */ stats: null,
   /** @type {any[]} the counters with their rates, the last one last */ samples: [],
-  /** @type {any[]} packet rules that are armed */ rules: [],
   /** @type {number | null} */ groups: null,
   /** @type {'connecting' | 'live' | 'paused' | 'lost'} */ link: 'connecting',
   /** when the last frame came, by `performance.now()` */ heard: 0,
@@ -37,7 +33,6 @@ const wanted = new Set();
 let retry = 0;
 let attempt = 0;
 let instance = '';
-let heard = 0;
 
 /** Says whose turns are to be told; `null`: nobody's. @param {{ share: string, filter: string } | null} group */
 export function follow(group) {
@@ -113,8 +108,6 @@ function hear(topic, data) {
   }
   if (topic === 'stats') {
     take(data);
-    if (heard % RULES === 0) lookAtRules();
-    heard += 1;
   }
   if (topic === 'groups') state.groups = data.total;
   tell(topic, data);
@@ -128,12 +121,6 @@ function tell(/** @type {string} */ topic, /** @type {any} */ data) {
 async function learn() {
   state.info = await get('/v1/info').catch(() => null);
   tell('info', null);
-}
-
-/** Faults that are made on purpose are seen on every page. */
-async function lookAtRules() {
-  const found = await get('/v1/rules').catch(() => null);
-  if (found) state.rules = found.rules;
 }
 
 /** @param {any} stats */

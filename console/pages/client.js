@@ -5,7 +5,8 @@ import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { path, query, remove, Resource } from '../api.js';
 import { on, state } from '../store.js';
 import { Ask } from '../parts/ask.js';
-import { bytes, failure, group, name, number, plural, time } from '../parts/text.js';
+import { shown as shownOf } from '../parts/list.js';
+import { bytes, failure, group, moment, name, number, plain, plural, time } from '../parts/text.js';
 import { version } from './clients.js';
 
 /** Reason Codes that a server sends in DISCONNECT and that a client may be tested with. */
@@ -34,12 +35,19 @@ const SHOWN = 100;
 export function open(changed, route) {
   const [id] = route.parts;
   const detail = new Resource(() => path('/v1/clients', id), changed);
+  const history = new Resource(() => `${path('/v1/clients', id)}/history?limit=${SHOWN}`, changed);
   const ask = new Ask(changed);
   let all = false;
-  detail.refresh();
+  const refresh = () => {
+    detail.refresh();
+    history.refresh();
+  };
+  refresh();
   const off = on((topic) => {
-    if (topic === 'clients' || topic === 'restarted') detail.soon(300);
     if (topic === 'stats') detail.soon(1000);
+    if (topic !== 'clients' && topic !== 'restarted') return;
+    detail.soon(300);
+    history.soon(1000);
   });
 
   const disconnect = (/** @type {Event} */ event) =>
@@ -52,7 +60,7 @@ export function open(changed, route) {
         <span>${detail.value?.session_expiry_s === 0 ? 'Its session ends with it.' : 'Its session goes on.'}</span>`,
       'Disconnect',
       (form) => remove(path('/v1/clients', id) + query({ reason: form.reason.value })),
-      () => detail.refresh(),
+      refresh,
     );
   const end = (/** @type {Event} */ event) => {
     const { queued = 0, in_flight: open_ = 0, subscriptions_total: total = 0 } = detail.value ?? {};
@@ -62,7 +70,7 @@ export function open(changed, route) {
         ${plural(queued + open_, 'message')} that wait or are in flight are gone.</span>`,
       'End the session',
       () => remove(path('/v1/clients', id) + query({ session: 'true' })),
-      () => detail.refresh(),
+      refresh,
     );
   };
 
@@ -73,6 +81,7 @@ export function open(changed, route) {
     close() {
       off();
       detail.close();
+      history.close();
     },
     view() {
       const one = detail.value;
@@ -83,6 +92,7 @@ export function open(changed, route) {
           ${one && !gone
             ? html`<span class="state ${one.connected ? 'online' : 'away'}">${one.connected ? 'online' : 'away'}</span>
                 <span class="buttons">
+                  <a href=${`/console/faults${query({ client: id })}`}>Make something fail here</a>
                   ${one.connected ? html`<button @click=${disconnect}>Disconnect …</button>` : nothing}
                   <button @click=${end}>End session …</button>
                 </span>`
@@ -99,12 +109,25 @@ export function open(changed, route) {
                   all = true;
                   changed();
                 })}
+                ${shownOf(history, events)}
               </div>
             </div>`
-          : nothing}`;
+          : shownOf(history, events)}`;
     },
   };
 }
+
+/** What happened lately. @param {any} value */
+const events = ({ events: found, total }) =>
+  total
+    ? html`<section class="panel">
+        <h2>History</h2>
+        <ol class="steps-log wrap" tabindex="0" aria-label="What happened, the last first">
+          ${found.map((/** @type {any} */ one) => html`<li title=${plain(one.text)}><time title=${new Date(one.at_ms).toISOString()}>${moment(one.at_ms)}</time> ${plain(one.text)}</li>`)}
+        </ol>
+        ${total > found.length ? html`<p class="small">The last ${number(found.length)} of ${number(total)}.</p>` : nothing}
+      </section>`
+    : nothing;
 
 /** A line of facts; one without a value is none. @param {string} title @param {any} value */
 export const pair = (title, value) =>

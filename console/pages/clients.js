@@ -14,15 +14,27 @@ const STATES = /** @type {[string, string][]} */ ([
   ['', 'All'],
   ['online', 'Online'],
   ['away', 'Away'],
+  ['tls', 'TLS'],
 ]);
+
+/** `listener:mqtts car` as parameters of the API. @param {string} text */
+function words(text) {
+  /** @type {Record<string, string>} */
+  const found = {};
+  const rest = text.replace(/(^|\s)(cn|listener|filter):("[^"]*"|\S*)/g, (_, before, key, value) => {
+    found[key] = value.replaceAll('"', '');
+    return before;
+  });
+  return { ...found, q: rest.trim() };
+}
 
 /** @param {() => void} changed @param {any} route */
 export function open(changed, route) {
   const all = new Resource(() => {
     const { query: asked } = route;
     const state = asked.get('state');
-    const connected = state && String(state === 'online');
-    return `/v1/clients${query({ limit: LIMIT, connected, q: asked.get('q'), after: asked.get('after') })}`;
+    const by = state === 'tls' ? { tls: 'true' } : { connected: state && String(state === 'online') };
+    return `/v1/clients${query({ limit: LIMIT, ...by, ...words(asked.get('q') ?? ''), after: asked.get('after') })}`;
   }, changed);
   all.refresh();
   const off = on((topic) => {
@@ -46,8 +58,8 @@ export function open(changed, route) {
         title: 'Clients',
         one: 'client',
         limit: LIMIT,
-        label: 'Filter: part of the client identifier',
-        placeholder: 'client identifier',
+        label: 'Filter: part of the client identifier, cn:NAME, listener:NAME, filter:BEGINNING',
+        placeholder: 'identifier cn: listener: filter:',
         choice: choice(route, 'state', 'State', STATES),
         rows: (value) => value.clients,
         key: (last) => last.client_id,
@@ -88,8 +100,9 @@ export const version = (level) => ({ 3: '3.1', 4: '3.1.1', 5: '5' })[level] ?? l
 
 /** @param {string} q @param {string} chosen */
 function empty(q, chosen) {
-  if (q) return html`<p class="note">No client identifier has <bdi>${q}</bdi> in it${chosen ? `, among those that are ${chosen}` : ''}.</p>`;
-  if (chosen) return html`<p class="note">No client is ${chosen}.</p>`;
+  const those = { online: ' is online', away: ' is away', tls: ' is connected over TLS' }[chosen] ?? '';
+  if (q || chosen)
+    return html`<p class="note">No client${those}${q ? html` that <bdi>${q}</bdi> finds: part of its identifier, <code>cn:</code> part of a Common Name, <code>listener:mqtts</code>, or <code>filter:cars/</code>, the beginning of a subscription` : ''}.</p>`;
   const steps = state.info ? (commands(state.info)[0]?.[1] ?? []) : [];
   return html`<div class="note">
     <p>No client is connected, and no session waits for one. This connects the first:</p>

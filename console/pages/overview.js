@@ -134,7 +134,8 @@ function tiles() {
 
 /** What needs somebody: each with a way to it. @param {any[]} groups */
 function attention(groups) {
-  const { stats, rules } = state;
+  const { stats } = state;
+  const { rules } = stats.faults;
   const all = [];
   for (const one of groups) {
     const href = path('/console/groups', one.share, one.filter);
@@ -147,8 +148,7 @@ function attention(groups) {
       all.push(html`<li class="bad"><a href=${href} data-row>${group(one.share, one.filter, 28)}</a>
         has dropped ${plural(one.dropped, 'message')}</li>`);
   }
-  if (rules.length)
-    all.push(html`<li class="warn">${plural(rules.length, 'packet rule')} ${rules.length === 1 ? 'is' : 'are'} armed: faults are made on purpose (<code>/v1/rules</code>)</li>`);
+  if (rules) all.push(html`<li class="warn"><a href="/console/faults" data-row>${plural(rules, 'packet rule')}</a> armed: faults are made on purpose</li>`);
   if (stats.connections_refused > 0)
     all.push(html`<li class="warn">${plural(stats.connections_refused, 'connection')} refused, or ended before CONNECT; the log says why</li>`);
   if (stats.messages_dropped > 0)

@@ -11,6 +11,7 @@ const PAGES = {
   p: '/console/test',
   i: '/console/identity',
   s: '/console/shadows',
+  f: '/console/faults',
 };
 
 export const KEYS = [
@@ -22,6 +23,7 @@ export const KEYS = [
   ['g p', 'Test client'],
   ['g i', 'Identity'],
   ['g s', 'Shadows'],
+  ['g f', 'Faults and clock'],
   ['/', 'Filter'],
   ['↓ ↑, j k', 'Next and previous row'],
   ['→ ←', 'Open and close a level'],

@@ -18,7 +18,8 @@ use crate::protocol::violation::Violation;
 use super::Broker;
 use super::deliver::{Origin, Run};
 use super::facts::ConnectionFacts;
-use super::session::{Session, Slot};
+use super::history::HistoryEvent;
+use super::session::{Session, Slot, kept_reason};
 use super::turn::{Context, Dirty};
 
 /// Listens to what happens to clients.
@@ -168,6 +169,13 @@ impl Broker {
         if context.tap.is_some() {
             self.note_refusal(client, &What::Refused(violation), context);
         }
+        let refused = HistoryEvent::Refused {
+            listener: client.facts.listener,
+            code: violation.reason,
+            reason: kept_reason(&violation.text),
+        };
+        let client_id = Arc::from(client.client_id);
+        self.history.keep(&client_id, context.now, refused);
         for events in &self.events {
             let what = What::Refused(violation);
             events.note(&Event { client, what }, self, context, dirty);

@@ -28,6 +28,7 @@ use super::access::Permissions;
 use super::deliver::{Origin, Run};
 use super::events::What;
 use super::facts::ConnectionFacts;
+use super::history::{HistoryEvent, SessionEnd};
 use super::outbox::Carrier;
 use super::outbox::Peer;
 use super::outbox::link::Link;
@@ -159,7 +160,8 @@ impl Broker {
             let fresh =
                 request.clean_start || (other_version && context.aws.protocol_change_ends_session);
             if fresh && slot.state == State::Away {
-                wills.extend(self.end_locked(&session, &mut slot, context, dirty));
+                let cause = Some(SessionEnd::CleanStart);
+                wills.extend(self.end_locked(&session, &mut slot, cause, context, dirty));
             }
             // It may also have ended with the connection that was taken over.
             if slot.state == State::Ended {
@@ -282,6 +284,15 @@ impl Broker {
             self.arm_resend(session, epoch, interval, context);
         }
         self.watch.note(Subject::Clients);
+        if let Some(facts) = &slot.facts {
+            let connected = HistoryEvent::Connected {
+                version: slot.version,
+                listener: facts.listener,
+                peer: facts.peer,
+                session_present,
+            };
+            self.note_history(session, connected, context);
+        }
         self.tell_of(session, &slot, What::Attached, context, dirty);
         drop(slot);
         self.make_room(session, context, dirty);
@@ -348,7 +359,8 @@ impl Broker {
         let mut wills = Vec::new();
         wills.extend(self.detach_locked(session, &mut slot, cause, context, dirty));
         if removal.with_session && slot.state == State::Away {
-            wills.extend(self.end_locked(session, &mut slot, context, dirty));
+            let cause = Some(SessionEnd::Removed);
+            wills.extend(self.end_locked(session, &mut slot, cause, context, dirty));
         }
         drop(slot);
         for (session, will) in wills {
@@ -395,7 +407,11 @@ impl Broker {
         let discards_will = cause.discards_will();
         self.tell_of(session, slot, What::Detached(&cause), context, dirty);
         let connection = session.connection_in(slot.epoch);
-        slot.last_end = Some(LastEnd::new(connection, &cause, context.now));
+        let end = LastEnd::new(connection, &cause, context.now);
+        slot.last_end = Some(end.clone());
+        let session_ended = slot.expiry == 0;
+        let disconnected = HistoryEvent::Disconnected { end, session_ended };
+        self.note_history(session, disconnected, context);
         let explanation = cause.explanation();
         let reason_string = explanation.map(|text| self.reason_string("DISCONNECT", text));
         {
@@ -416,8 +432,8 @@ impl Broker {
             slot.will = None;
         }
         slot.wake_an_heir();
-        if slot.expiry == 0 {
-            return self.end_locked(session, slot, context, dirty);
+        if session_ended {
+            return self.end_locked(session, slot, None, context, dirty);
         }
         if slot.expiry != NEVER {
             let at = deadline(context.now, slot.expiry);
@@ -442,17 +458,20 @@ impl Broker {
     }
 
     /// Ends a session: its subscriptions, queue and place in the registry go. Returns its will, which
-    /// is due at the latest now (MQTT-3.1.2-8).
+    /// is due at the latest now (MQTT-3.1.2-8). Without a cause it ends with its connection.
     fn end_locked(
         &self,
         session: &Arc<Session>,
         slot: &mut Slot,
+        cause: Option<SessionEnd>,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Option<(Arc<Session>, Box<Will>)> {
         self.cancel_timers(slot);
-        if let Some(end) = slot.last_end.take() {
-            self.ends.keep(session.client_id(), end);
+        let former = slot.last_end.take();
+        if let Some(cause) = cause {
+            let ended = HistoryEvent::SessionEnded { cause, former };
+            self.note_history(session, ended, context);
         }
         slot.state = State::Ended;
         self.watch.note(Subject::Clients);
@@ -476,6 +495,11 @@ impl Broker {
             heirs => self.succeed(session, heirs),
         }
         slot.will.take().map(|will| (session.clone(), will))
+    }
+
+    fn note_history(&self, session: &Session, what: HistoryEvent, context: &Context<'_>) {
+        let client_id = session.shared_client_id();
+        self.history.keep(client_id, context.now, what);
     }
 
     fn cancel_timers(&self, slot: &mut Slot) {
@@ -544,7 +568,8 @@ impl Broker {
                     return;
                 }
                 slot.timers[0] = None;
-                let will = self.end_locked(&session, &mut slot, context, dirty);
+                let cause = Some(SessionEnd::Expired);
+                let will = self.end_locked(&session, &mut slot, cause, context, dirty);
                 drop(slot);
                 if let Some((session, will)) = will {
                     self.publish_will(&session, &will, context, dirty);

@@ -9,6 +9,8 @@ use crate::topic::Filter;
 
 use super::Broker;
 use super::captures::Capturing;
+#[cfg(feature = "http")]
+use super::history::Happened;
 use super::session::{ConnectionKey, LastEnd, State};
 use super::share::Group;
 use super::watch::{Subject, Watcher};
@@ -73,7 +75,7 @@ impl Broker {
         let (present, former) = of_session.unwrap_or_default();
         Connections {
             present,
-            former: former.or_else(|| self.ends.last(client_id).map(|end| end.connection)),
+            former: former.or_else(|| self.history.last_end(client_id).map(|end| end.connection)),
         }
     }
 
@@ -82,7 +84,13 @@ impl Broker {
     pub(crate) fn end_of(&self, client_id: &str) -> Option<LastEnd> {
         let session = self.find(client_id);
         let end = session.and_then(|session| session.slot().last_end.clone());
-        end.or_else(|| self.ends.last(client_id))
+        end.or_else(|| self.history.last_end(client_id))
+    }
+
+    /// What happened to a client lately, the last first: so many events at most, and how many are kept of it.
+    #[cfg(feature = "http")]
+    pub(crate) fn history_of(&self, client_id: &str, limit: usize) -> (Vec<Happened>, usize) {
+        self.history.of(client_id, limit)
     }
 
     /// Whether a client subscribes to a filter as it was sent, or to anything.

@@ -16,7 +16,6 @@ mod deliver;
 mod discard;
 #[cfg(any(test, fuzzing, feature = "internals"))]
 pub(crate) mod doubles;
-mod ends;
 mod errand;
 #[cfg_attr(
     not(feature = "aws"),
@@ -26,6 +25,7 @@ pub(crate) mod events;
 mod facts;
 mod gate;
 mod group_names;
+mod history;
 #[cfg(feature = "http")]
 mod last_values;
 mod lifecycle;
@@ -92,6 +92,7 @@ pub(crate) use facts::{ConnectionFacts, LOCAL, PeerAddr, TrafficTotals};
 #[cfg(any(feature = "tls", feature = "http"))]
 pub(crate) use facts::{TlsDetails, TlsFacts};
 #[cfg(feature = "http")]
+pub(crate) use history::{Happened, HistoryEvent};
 pub(crate) use last_values::Value;
 pub(crate) use lifecycle::Removal;
 pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
@@ -120,7 +121,7 @@ pub(crate) use share::{GroupSnapshot, MemberSnapshot};
 pub(crate) use snapshot::SessionDetails;
 #[cfg(all(feature = "http", feature = "aws"))]
 pub(crate) use snapshot::SubscriptionSnapshot;
-pub(crate) use snapshot::{ClientSnapshot, GroupsOf, Overview, PageOf};
+pub(crate) use snapshot::{ClientSnapshot, ClientsOf, GroupsOf, Overview, PageOf};
 #[cfg(feature = "http")]
 pub(crate) use snapshot::{Page, SubscriptionOf, SubscriptionsOf, TopicSnapshot};
 #[cfg(test)]
@@ -137,8 +138,8 @@ pub(crate) use watch::Watcher;
 
 use access::Access;
 use bounds::Bounds;
-use ends::Ends;
 use events::Events;
+use history::History;
 use outbox::writer::Left;
 use requests::Service;
 use retained::Retained;
@@ -205,8 +206,7 @@ pub(crate) struct Broker {
     #[cfg(feature = "http")]
     lease: topics::Lease,
     outage: outage::Outage,
-    /// Of sessions that are no more.
-    ends: Ends,
+    history: History,
     /// By client identifier.
     connect_rates: Mutex<Rates>,
     /// By topic.
@@ -254,7 +254,7 @@ impl Broker {
             #[cfg(feature = "http")]
             lease: topics::Lease::default(),
             outage: outage::Outage::default(),
-            ends: Ends::default(),
+            history: History::default(),
             connect_rates: Mutex::new(Rates::new(config.limits.connect_rate)),
             retained_rates: Mutex::new(Rates::new(config.limits.retained_rate)),
             session_ids: AtomicU64::new(1),
@@ -459,7 +459,7 @@ impl Broker {
         self.retained.last_number()
     }
 
-    /// Sets all counters to zero, and forgets how connections ended, the last values of topics, and how often
+    /// Sets all counters to zero, and forgets what happened to clients, the last values of topics, and how often
     /// clients did what is limited in time.
     pub(crate) fn reset_counters(&self) {
         let Counters {
@@ -486,7 +486,7 @@ impl Broker {
         ] {
             counter.store(0, Ordering::Relaxed);
         }
-        self.ends.clear();
+        self.history.clear();
         #[cfg(feature = "http")]
         self.forget_values();
         *self.connect_rates.lock() = Rates::new(self.config.limits.connect_rate);

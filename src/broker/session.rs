@@ -135,29 +135,29 @@ pub(crate) struct LastEnd {
     /// Of the DISCONNECT that ended it, from either side.
     pub(crate) code: Option<ReasonCode>,
     /// In words.
-    pub(crate) reason: Box<str>,
+    pub(crate) reason: Arc<str>,
     pub(crate) at: Instant,
 }
 
 impl LastEnd {
-    /// Characters that are kept of the reason.
-    const REASON: usize = 200;
-
     pub(super) fn new(connection: ConnectionKey, cause: &Cause, at: Instant) -> Self {
-        let reason = cause.to_string();
-        let end = reason.char_indices().nth(Self::REASON).map(|(end, _)| end);
         Self {
             connection,
             by: cause.initiator(),
             cause: cause.name(),
             code: cause.code(),
-            reason: reason
-                .get(..end.unwrap_or(reason.len()))
-                .unwrap_or_default()
-                .into(),
+            reason: kept_reason(&cause.to_string()),
             at,
         }
     }
+}
+
+/// The beginning of a reason in words, as it is kept: 200 characters.
+pub(super) fn kept_reason(text: &str) -> Arc<str> {
+    let end = text.char_indices().nth(200).map(|(end, _)| end);
+    text.get(..end.unwrap_or(text.len()))
+        .unwrap_or_default()
+        .into()
 }
 
 /// What of a session changes by its own packets only.

@@ -66,6 +66,41 @@ pub(crate) struct GroupsOf<'a> {
     pub(crate) limit: usize,
 }
 
+/// The clients that are asked for. What is `None` is not asked for; all that is has to be so.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClientsOf {
+    pub(crate) connected: Option<bool>,
+    /// Connected over TLS, or not.
+    pub(crate) tls: Option<bool>,
+    /// Connected at the listener of this name.
+    pub(crate) listener: Option<String>,
+    /// Connected with a certificate whose Common Name contains this.
+    pub(crate) common_name: Option<String>,
+    /// With a subscription that begins with this, as it was sent.
+    pub(crate) filter: Option<String>,
+}
+
+impl ClientsOf {
+    /// However many subscriptions there are, one of them is looked at.
+    fn is_met(&self, slot: &Slot) -> bool {
+        let facts = slot.facts.as_deref();
+        let tls = facts.and_then(|facts| facts.tls.as_deref());
+        let name = tls.and_then(|tls| tls.details.common_name.as_deref());
+        let begins = |start: &String| {
+            let range = (Bound::Included(start.as_str()), Bound::Unbounded);
+            let first = slot.subscriptions.range::<str, _>(range).next();
+            first.is_some_and(|(filter, _)| filter.starts_with(start.as_str()))
+        };
+        (self.connected).is_none_or(|wanted| (slot.state == State::Connected) == wanted)
+            && (self.tls).is_none_or(|wanted| facts.is_some() && tls.is_some() == wanted)
+            && (self.listener.as_deref())
+                .is_none_or(|wanted| facts.is_some_and(|facts| facts.listener == wanted))
+            && (self.common_name.as_deref())
+                .is_none_or(|part| name.is_some_and(|name| name.contains(part)))
+            && self.filter.as_ref().is_none_or(begins)
+    }
+}
+
 /// A session, with its connection if it has one.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientSnapshot {
@@ -297,16 +332,11 @@ impl<T: Keyed> PartialEq for ByKey<T> {
 impl<T: Keyed> Eq for ByKey<T> {}
 
 impl Broker {
-    /// A page of all sessions, or of those with a connection, or without, by client identifier.
-    pub(crate) fn client_page(
-        &self,
-        page: &PageOf<'_>,
-        connected: Option<bool>,
-    ) -> Page<Arc<Session>> {
+    /// A page of the sessions that are as `of` says, by client identifier.
+    pub(crate) fn client_page(&self, page: &PageOf<'_>, of: &ClientsOf) -> Page<Arc<Session>> {
         let (mut first, mut total) = (First::new(page.limit), 0);
         for session in self.all_sessions() {
-            let is_so = |wanted| (session.slot().state == State::Connected) == wanted;
-            if page.is_asked_for(session.client_id()) && connected.is_none_or(is_so) {
+            if page.is_asked_for(session.client_id()) && of.is_met(&session.slot()) {
                 total += 1;
                 first.offer(session.client_id(), page, || session.clone());
             }

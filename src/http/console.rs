@@ -52,15 +52,15 @@ macro_rules! asset {
 static INDEX: Asset = asset!("index.html", HTML);
 
 /// All others, by their path in the folder; `every_file_of_the_console_is_served` compares.
-static ASSETS: [Asset; 34] = [
+static ASSETS: [Asset; 36] = [
+    asset!("api.js", SCRIPT),
     asset!("app.css", STYLE),
     asset!("app.js", SCRIPT),
-    asset!("api.js", SCRIPT),
     asset!("icon.svg", IMAGE),
-    asset!("store.js", SCRIPT),
     asset!("pages/client.js", SCRIPT),
     asset!("pages/clients.js", SCRIPT),
     asset!("pages/explain.js", SCRIPT),
+    asset!("pages/faults.js", SCRIPT),
     asset!("pages/group.js", SCRIPT),
     asset!("pages/groups.js", SCRIPT),
     asset!("pages/identity.js", SCRIPT),
@@ -70,6 +70,7 @@ static ASSETS: [Asset; 34] = [
     asset!("pages/shadow.js", SCRIPT),
     asset!("pages/test.js", SCRIPT),
     asset!("pages/topics.js", SCRIPT),
+    asset!("parts/arm.js", SCRIPT),
     asset!("parts/ask.js", SCRIPT),
     asset!("parts/commands.js", SCRIPT),
     asset!("parts/help.js", SCRIPT),
@@ -83,6 +84,7 @@ static ASSETS: [Asset; 34] = [
     asset!("parts/subscriber.js", SCRIPT),
     asset!("parts/text.js", SCRIPT),
     asset!("parts/value.js", SCRIPT),
+    asset!("store.js", SCRIPT),
     asset!("vendor/lit-html/directive-helpers.js", SCRIPT),
     asset!("vendor/lit-html/directive.js", SCRIPT),
     asset!("vendor/lit-html/directives/repeat.js", SCRIPT),

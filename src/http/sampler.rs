@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::broker::{Seen, Standing, Step, Subject, What};
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::time::Calendar;
+use crate::time::{Calendar, milliseconds};
 
 use super::Api;
 use super::error::beginning;
@@ -125,7 +125,7 @@ async fn tell(api: &Api, mut sampling: Sampling) {
         if streams.iter().any(is_due)
             && let Ok(overview) = api.overview().await
         {
-            let stats = &Stats::new(overview, broker.config());
+            let stats = &Stats::new(overview, &api.engine);
             let at_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             let frame = frame(Topic::Stats, &Counters { at_ms, stats });
             for stream in streams.iter().filter(|stream| is_due(stream)) {
@@ -285,12 +285,8 @@ impl ShownStep {
             What::Away => ("away", None, None),
             What::Back => ("back", None, None),
         };
-        let since = calendar
-            .date(step.at)
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
         Self {
-            at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            at_ms: milliseconds(calendar.date(step.at)),
             event,
             client_id: beginning(&step.client_id, NAME).into_owned(),
             from: from.map(|from| beginning(from, NAME).into_owned()),

@@ -108,7 +108,7 @@ impl Rules {
     /// The packets that are held, oldest first.
     #[must_use]
     pub fn held(&self) -> Vec<HeldInfo> {
-        self.engine.broker.tap().held()
+        self.engine.broker.tap().held(usize::MAX).0
     }
 
     /// Waits until so many packets are held.

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::broker::{
-    ClientSnapshot, Dirty, GroupSnapshot, GroupsOf, MemberSnapshot, PageOf, PartBounds, PeerAddr,
-    Removal,
+    ClientSnapshot, ClientsOf, Dirty, GroupSnapshot, GroupsOf, MemberSnapshot, PageOf, PartBounds,
+    PeerAddr, Removal,
 };
 use crate::codec::{QoS, ReasonCode, Version};
 use crate::engine::operator;
@@ -186,7 +186,7 @@ impl Handle {
                     containing: None,
                     limit: PAGE,
                 },
-                None,
+                &ClientsOf::default(),
             );
             let Some(last) = page.entries.last() else {
                 return found;

@@ -31,7 +31,7 @@ impl From<broker::LastEnd> for ConnectionEnd {
             by: end.by.name(),
             cause: end.cause,
             code: end.code,
-            reason: end.reason.into(),
+            reason: (*end.reason).to_owned(),
         }
     }
 }

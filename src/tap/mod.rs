@@ -186,7 +186,17 @@ impl Tap {
     pub(crate) fn rules(&self, now: Instant) -> Vec<RuleInfo> {
         let mut rules = self.rules.lock();
         rules.expire(now);
+        self.settle(&rules);
         rules.infos()
+    }
+
+    /// How many rules may still act, and how many packets are held.
+    #[cfg(feature = "http")]
+    pub(crate) fn counts(&self, now: Instant) -> (usize, usize) {
+        let mut rules = self.rules.lock();
+        rules.expire(now);
+        self.settle(&rules);
+        (rules.armed_len(), rules.held_len())
     }
 
     pub(crate) fn rule(&self, key: &str) -> Option<RuleInfo> {
@@ -205,9 +215,10 @@ impl Tap {
         })
     }
 
-    /// The packets that are held, oldest first.
-    pub(crate) fn held(&self) -> Vec<HeldInfo> {
-        self.rules.lock().held()
+    /// The packets that are held, oldest first: so many at most, and how many there are.
+    pub(crate) fn held(&self, limit: usize) -> (Vec<HeldInfo>, usize) {
+        let rules = self.rules.lock();
+        (rules.held(limit), rules.held_len())
     }
 
     /// Waits until so many packets are held.

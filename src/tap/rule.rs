@@ -286,6 +286,87 @@ impl Action {
     }
 }
 
+/// What becomes of the packet, in words: `arrives 5s later`, `the connection is reset in its place`.
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hold => f.write_str("is held until it is released"),
+            Self::Drop => f.write_str("is lost"),
+            Self::Delay(time) => write!(f, "arrives {time:?} later"),
+            Self::Duplicate => f.write_str("arrives twice"),
+            Self::Reorder => f.write_str("arrives behind the next one"),
+            Self::Corrupt { offset, bits } => {
+                write!(f, "arrives with bits {bits:#04x} of byte {offset} turned")
+            }
+            Self::Truncate(length) => write!(f, "arrives as its first {length} bytes"),
+            Self::Replace(changes) => write!(f, "arrives with {changes}"),
+            Self::Inject { packet, before } => {
+                let when = if *before { "behind" } else { "before" };
+                write!(f, "arrives {when} {packet} that nobody sent")
+            }
+            Self::Answer(packet) => write!(f, "is lost, and its sender gets {packet}"),
+            Self::Close(when) => write!(f, "the connection is closed {when}"),
+            Self::Reset(when) => write!(f, "the connection is reset {when}"),
+            Self::Disconnect(own) => {
+                write!(
+                    f,
+                    "DISCONNECT with {:#04x} is sent {}",
+                    own.reason, own.when
+                )
+            }
+            Self::HalfClose(when) => write!(f, "the broker's side is closed {when}"),
+            Self::StopReading => f.write_str("arrives, and nothing more is read"),
+        }
+    }
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Before => "in its place",
+            Self::After => "behind it",
+        })
+    }
+}
+
+impl fmt::Display for Injected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fields(packet) => write!(f, "a {}", packet.packet_type),
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+        }
+    }
+}
+
+/// What is changed: the values that fit a line.
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flag = |name: &str, value: Option<bool>| value.map(|value| format!("{name} {value}"));
+        let mut all: Vec<String> = [
+            self.reason.map(|reason| format!("reason {reason:#04x}")),
+            flag("session_present", self.session_present),
+            self.packet_id.map(|id| format!("packet_id {id}")),
+            self.qos.map(|qos| format!("qos {qos}")),
+            flag("dup", self.dup),
+            flag("retain", self.retain),
+            self.topic.as_ref().map(|_| "another topic".to_owned()),
+            self.payload.as_ref().map(|_| "another payload".to_owned()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        all.extend(self.properties.iter().map(|(name, value)| match value {
+            Some(PropertyValue::Number(number)) => format!("{} {number}", name.name()),
+            Some(_) => format!("another {}", name.name()),
+            None => format!("no {}", name.name()),
+        }));
+        match all.is_empty() {
+            true => f.write_str("nothing changed"),
+            false => f.write_str(&all.join(", ")),
+        }
+    }
+}
+
 /// When a connection ends: instead of the packet, or once it has arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum When {

@@ -55,6 +55,8 @@ pub struct RuleInfo {
     pub seen: u64,
     /// It has acted as often as it may.
     pub is_spent: bool,
+    /// When its time is over, by the broker's clock.
+    pub(crate) until: Option<Instant>,
 }
 
 /// Why a rule cannot be set.
@@ -131,6 +133,12 @@ impl Rules {
 
     pub(super) fn has_held(&self) -> bool {
         !self.held.is_empty()
+    }
+
+    /// How many rules may still act.
+    #[cfg(feature = "http")]
+    pub(super) fn armed_len(&self) -> usize {
+        self.rules.iter().filter(|rule| !rule.is_spent()).count()
     }
 
     pub(super) fn held_len(&self) -> usize {
@@ -245,8 +253,8 @@ impl Rules {
         taken
     }
 
-    pub(super) fn held(&self) -> Vec<HeldInfo> {
-        let infos = self.held.iter().map(|held| HeldInfo {
+    pub(super) fn held(&self, limit: usize) -> Vec<HeldInfo> {
+        let infos = self.held.iter().take(limit).map(|held| HeldInfo {
             id: held.id,
             rule: held.rule.to_string(),
             client: held.client.as_deref().map(str::to_owned),
@@ -302,6 +310,7 @@ impl Armed {
             hits: self.hits,
             seen: self.seen,
             is_spent: self.is_spent(),
+            until: self.until,
         }
     }
 }

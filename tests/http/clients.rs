@@ -274,3 +274,139 @@ fn client_is_shown_with_its_keep_alive_its_window_and_its_will() {
         json!({"topic": "gone/a", "qos": 1, "retain": false, "delay_s": 0, "payload_size": 3});
     assert_eq!(shown["will"], will);
 }
+
+/// Whoever asks after the client is gone learns what led to that.
+#[test]
+fn history_of_a_client_outlives_its_session() {
+    let api = Api::start();
+    let history = |id: &str| {
+        let answer = api.get(&format!("/v1/clients/{id}/history")).json();
+        let mut events = answer["events"].as_array().expect("a list").clone();
+        assert_eq!(answer["total"], events.len());
+        let times = events.iter().map(|event| event["at_ms"].as_u64());
+        assert!(times.is_sorted_by(|later, earlier| later >= earlier));
+        for event in &mut events {
+            let event = event.as_object_mut().expect("an object");
+            assert!(event.remove("at_ms").is_some());
+            event.remove("peer");
+            let text = event.remove("text");
+            assert!(text.is_some_and(|text| text.as_str().is_some_and(|text| text.contains(' '))));
+        }
+        events
+    };
+    let ended = |id: &str| {
+        let target = format!("/v1/clients/{id}?connected=false&wait=30s");
+        assert_eq!(api.get(&target).status, 200);
+    };
+    assert_eq!(history("a"), Vec::<serde_json::Value>::new());
+    let durable = Connect::new("a").with(session_expiry(60));
+    api.open(Version::V5, &durable).vanish();
+    ended("a");
+    let mut back = api.open(Version::V5, &durable.resume());
+    api.delete("/v1/clients/a?reason=0x97").json();
+    back.expect_disconnect(0x97);
+    api.post("/v1/clock/advance", r#"{"seconds": 60}"#).json();
+    let connected = |version: u8, present: bool| json!({"event": "connected", "protocol": version, "listener": "mqtt", "session_present": present});
+    let disconnected = |by: &str, cause: &str, code: Option<u8>, reason: &str, ended: bool| json!({"event": "disconnected", "by": by, "cause": cause, "code": code, "reason": reason, "session_ended": ended});
+    let all = history("a");
+    let lost = all.get(3).map(|event| event["reason"].clone());
+    let lost = lost.as_ref().and_then(serde_json::Value::as_str);
+    assert_eq!(
+        all,
+        [
+            json!({"event": "session_ended", "cause": "expired"}),
+            disconnected(
+                "operator",
+                "kicked",
+                Some(0x97),
+                "disconnected through the control API (Quota exceeded)",
+                false
+            ),
+            connected(5, true),
+            disconnected("network", "lost", None, lost.expect("why"), false),
+            connected(5, false),
+        ]
+    );
+    let first = api.get("/v1/clients/a/history?limit=1").json();
+    assert_eq!(
+        (&first["events"][0]["cause"], &first["total"]),
+        (&json!("expired"), &json!(5))
+    );
+    // The end that is waited for is still the last one.
+    let gone = api.get("/v1/clients/a?connected=false&wait=1s").json();
+    assert_eq!(gone["last_end"]["cause"], "kicked");
+
+    api.open(Version::V3, &Connect::new("b")).disconnect();
+    ended("b");
+    assert_eq!(
+        history("b"),
+        [
+            disconnected("client", "disconnect", Some(0), "client disconnected", true),
+            connected(4, false),
+        ]
+    );
+    api.post("/v1/reset", "").json();
+    assert_eq!(history("a").len() + history("b").len(), 0);
+    api.get("/v1/clients/a/history?limit=x")
+        .expect_error(400, Some("limit"));
+}
+
+#[test]
+fn history_has_connects_that_were_refused() {
+    let api = Api::start_with(|config| config.limits.sessions = 1);
+    let _first = api.connect("first");
+    let mut client = crate::support::Client::dial(api.mqtt(), Version::V5);
+    client.send_connect(&Connect::new("second"));
+    assert_eq!(client.expect_connack().1, 0x97);
+    let events = api.get("/v1/clients/second/history").json()["events"].take();
+    assert_eq!(
+        (
+            &events[0]["event"],
+            &events[0]["code"],
+            &events[0]["listener"]
+        ),
+        (&json!("refused"), &json!(0x97), &json!("mqtt"))
+    );
+}
+
+#[test]
+fn clients_are_found_by_listener_and_subscription() {
+    let api = Api::start_with(|config| config.listeners.ws = Some(0));
+    let mut a = api.connect("a");
+    for filter in ["b/x", "cars/1", "$share/g/cars/#"] {
+        a.subscribe(filter, 1);
+    }
+    let mut b = api.open(Version::V5, &Connect::new("b").durable());
+    b.subscribe("cars/#", 1);
+    b.vanish();
+    api.get("/v1/clients/b?wait=30s&connected=false").json();
+    let found = |query: &str| {
+        let list = api.get(&format!("/v1/clients?{query}")).json();
+        let all = list["clients"].as_array().expect("a list").clone();
+        assert_eq!(list["total"], all.len());
+        let ids = all
+            .iter()
+            .map(|one| one["client_id"].as_str().unwrap_or("?").to_owned());
+        ids.collect::<Vec<_>>().join(" ")
+    };
+    for (query, expected) in [
+        ("filter=cars/", "a b"),
+        ("filter=cars/1", "a"),
+        ("filter=cars/%23", "b"),
+        ("filter=$share/g/", "a"),
+        ("filter=c&connected=false", "b"),
+        ("filter=ars", ""),
+        ("filter=d", ""),
+        ("listener=mqtt", "a"),
+        ("listener=mqt", ""),
+        ("listener=ws", ""),
+        ("tls=false", "a"),
+        ("tls=true", ""),
+        ("cn=a", ""),
+        ("listener=mqtt&q=b", ""),
+    ] {
+        assert_eq!(found(query), expected, "{query}");
+    }
+    api.get("/v1/clients?tls=1").expect_error(400, Some("tls"));
+    api.get("/v1/clients?cn=").expect_error(400, Some("cn"));
+}

@@ -216,7 +216,7 @@ fn parameter_that_is_unknown_or_repeated_or_empty_is_refused_everywhere() {
         ("GET", "/metrics", &[]),
         ("GET", "/v1/stats", &[]),
         ("GET", "/v1/openapi.json", &[]),
-        ("GET", "/v1/clients", &["after", "limit", "q"]),
+        ("GET", "/v1/clients", &["after", "limit", "q", "filter"]),
         ("GET", "/v1/clients/a", &[]),
         ("DELETE", "/v1/clients/a", &["reason"]),
         (

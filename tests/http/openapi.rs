@@ -25,7 +25,7 @@ fn every_operation_of_the_document_exists() {
             assert!(exists, "{method} {path}: {answer:?}");
         }
     }
-    assert_eq!((paths.len(), count), (45, 55), "as many as the router has");
+    assert_eq!((paths.len(), count), (46, 56), "as many as the router has");
 }
 
 #[test]
@@ -104,6 +104,7 @@ fn entries_of_lists_have_the_properties_of_the_document() {
     let document = api.get("/v1/openapi.json").json();
     for (path, name, schema) in [
         ("/v1/clients", "clients", "Client"),
+        ("/v1/clients/a/history", "events", "ClientEvent"),
         ("/v1/groups", "groups", "Group"),
         ("/v1/topics", "topics", "Topic"),
         ("/v1/retained", "retained", "Retained"),

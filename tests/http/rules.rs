@@ -774,3 +774,81 @@ fn rule_that_is_for_nothing_changes_nothing() {
         sub.acknowledge(&delivery);
     }
 }
+
+/// Whoever looks sees what is armed, in words, and until when.
+#[test]
+fn rules_say_what_they_do_and_stats_what_is_armed() {
+    let api = Api::start();
+    let faults = || api.get("/v1/stats").json()["faults"].take();
+    let none = json!({ "rules": 0, "held": 0, "outage_s": null, "clock_ahead_s": 0.0, "clock_scale": 1.0 });
+    assert_eq!(faults(), none);
+    for (rule, text) in [
+        (json!({ "do": "hold" }), "is held until it is released"),
+        (
+            json!({ "do": "delay", "delay_seconds": 2.5 }),
+            "arrives 2.5s later",
+        ),
+        (
+            json!({ "do": "corrupt", "bits": 1 }),
+            "arrives with bits 0x01 of byte 0 turned",
+        ),
+        (
+            json!({ "do": "replace", "set": { "reason": "0x88", "properties": { "receive_maximum": 1, "reason_string": null } } }),
+            "arrives with reason 0x88, no reason_string, receive_maximum 1",
+        ),
+        (
+            json!({ "do": "inject", "packet": { "type": "PUBACK", "packet_id": 1 }, "when": "before" }),
+            "arrives behind a PUBACK that nobody sent",
+        ),
+        (
+            json!({ "do": "reset", "when": "after" }),
+            "the connection is reset behind it",
+        ),
+        (
+            json!({ "do": "disconnect", "reason": 0x9c }),
+            "DISCONNECT with 0x9c is sent in its place",
+        ),
+        (json!({ "do": "mute_pings" }), "is lost"),
+    ] {
+        // None of them is for a packet that there is.
+        let mut rule = rule;
+        if rule["do"] != "mute_pings" {
+            rule["match"] = json!({ "client": "nobody" });
+        }
+        let set = set(&api, &rule);
+        assert_eq!(
+            (&set["text"], &set["expires_in_s"]),
+            (
+                &json!(format!(
+                    "{}{text}",
+                    if rule["do"] == "mute_pings" {
+                        "PINGRESP to clients: "
+                    } else {
+                        "a packet, client nobody: "
+                    }
+                )),
+                &json!(null)
+            )
+        );
+    }
+    set(&api, &json!({ "do": "drop", "times": 0 }));
+    let timed = set(
+        &api,
+        &json!({ "name": "timed", "do": "drop", "match": { "client": "nobody" }, "expires_after_seconds": 600 }),
+    );
+    assert_eq!(timed["expires_in_s"], 600.0);
+    assert_eq!(faults()["rules"], 9, "one is spent");
+    assert_eq!(api.post("/v1/outage", r#"{"seconds": 7200}"#).status, 200);
+    api.post("/v1/clock/advance", r#"{"seconds": 600}"#).json();
+    let after = faults();
+    assert_eq!(after["rules"], 8, "the time of one is over");
+    assert!(after["clock_ahead_s"].as_f64() >= Some(600.0), "{after}");
+    let left = after["outage_s"].as_f64().expect("an outage");
+    assert!((5000.0..=6600.0).contains(&left), "{left}");
+    api.post("/v1/reset", "").json();
+    let reset = faults();
+    assert_eq!(
+        (&reset["rules"], &reset["outage_s"]),
+        (&json!(0), &json!(null))
+    );
+}

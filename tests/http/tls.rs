@@ -52,6 +52,15 @@ fn client_is_shown_with_what_its_handshake_settled() {
             "common_name": "thing-1",
         })
     );
+    for (query, total) in [
+        ("cn=ing-", 1),
+        ("cn=thing-2", 0),
+        ("tls=true&listener=mqtts", 1),
+        ("tls=false", 0),
+    ] {
+        let found = api.get(&format!("/v1/clients?{query}")).json();
+        assert_eq!(found["total"], total, "{query}");
+    }
 }
 
 fn tls_client(authority: &Authority, identity: &IssuedPem) -> ClientConfig {

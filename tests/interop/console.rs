@@ -10,7 +10,7 @@ use crate::report;
 use crate::trial;
 
 /// Cases that the program reports.
-const CASES: [&str; 15] = [
+const CASES: [&str; 17] = [
     "axe",
     "empty",
     "hidden",
@@ -25,6 +25,8 @@ const CASES: [&str; 15] = [
     "testClient",
     "certificates",
     "identity",
+    "clock",
+    "faults",
     "stop",
 ];
 

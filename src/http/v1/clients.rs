@@ -1,6 +1,7 @@
 //! `/v1/clients`: sessions with their connections, and how to end a connection.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +14,12 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::broker::{
-    self, ClientSnapshot, PartBounds, Removal, Session, SessionDetails, Subject, TlsDetails,
-    TlsFacts,
+    self, ClientSnapshot, ClientsOf, HistoryEvent, PartBounds, Removal, Session, SessionDetails,
+    Subject, TlsDetails, TlsFacts,
 };
 use crate::codec::{PacketType, ReasonCode};
 use crate::message::cause::Cause;
+use crate::time::{Calendar, milliseconds};
 
 use super::super::Api;
 use super::super::answer::Answer;
@@ -135,6 +137,139 @@ enum Shown {
     },
 }
 
+/// Something that happened to a client.
+#[derive(Serialize)]
+struct Happened {
+    /// By the broker's clock, in milliseconds since 1970.
+    at_ms: u64,
+    #[serde(flatten)]
+    what: What,
+    /// The same in words.
+    text: String,
+}
+
+/// What it was.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum What {
+    Connected {
+        /// Protocol level: 4 is MQTT 3.1.1.
+        protocol: u8,
+        listener: &'static str,
+        peer: Option<SocketAddr>,
+        session_present: bool,
+    },
+    Disconnected {
+        by: &'static str,
+        cause: &'static str,
+        code: Option<u8>,
+        reason: String,
+        /// Whether the session ended with the connection.
+        session_ended: bool,
+    },
+    /// A CONNECT.
+    Refused {
+        listener: &'static str,
+        code: u8,
+        reason: String,
+    },
+    SessionEnded {
+        /// `expired`, `clean_start` or `removed`.
+        cause: &'static str,
+    },
+}
+
+impl Happened {
+    fn new(happened: &broker::Happened, calendar: &Calendar) -> Self {
+        let what = match &happened.what {
+            HistoryEvent::Connected {
+                version,
+                listener,
+                peer,
+                session_present,
+            } => What::Connected {
+                protocol: version.level(),
+                listener,
+                peer: peer.socket_addr(),
+                session_present: *session_present,
+            },
+            HistoryEvent::Disconnected { end, session_ended } => What::Disconnected {
+                by: end.by.name(),
+                cause: end.cause,
+                code: end.code.map(|code| code as u8),
+                reason: (*end.reason).to_owned(),
+                session_ended: *session_ended,
+            },
+            HistoryEvent::Refused {
+                listener,
+                code,
+                reason,
+            } => What::Refused {
+                listener,
+                code: *code as u8,
+                reason: (**reason).to_owned(),
+            },
+            HistoryEvent::SessionEnded { cause, .. } => What::SessionEnded {
+                cause: cause.name(),
+            },
+        };
+        Self {
+            at_ms: milliseconds(calendar.date(happened.at)),
+            text: what.to_string(),
+            what,
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected {
+                protocol,
+                listener,
+                peer,
+                session_present,
+            } => {
+                let version = if *protocol == 5 { "5" } else { "3.1.1" };
+                write!(f, "connected at {listener}, MQTT {version}")?;
+                if let Some(peer) = peer {
+                    write!(f, ", from {peer}")?;
+                }
+                f.write_str(match session_present {
+                    true => ", session resumed",
+                    false => "",
+                })
+            }
+            Self::Disconnected {
+                by,
+                cause,
+                code,
+                reason,
+                session_ended,
+            } => {
+                write!(f, "{} by {by}", cause.replace('_', " "))?;
+                if let Some(code) = code {
+                    write!(f, ", {code:#04x}")?;
+                }
+                f.write_str(if *session_ended {
+                    ", with its session"
+                } else {
+                    ""
+                })?;
+                write!(f, ": {reason}")
+            }
+            Self::Refused {
+                listener,
+                code,
+                reason,
+            } => write!(f, "refused at {listener}, {code:#04x}: {reason}"),
+            Self::SessionEnded { cause } => {
+                write!(f, "session ended: {}", cause.replace('_', " "))
+            }
+        }
+    }
+}
+
 #[derive(Serialize)]
 pub(super) struct Disconnected {
     client_id: String,
@@ -145,14 +280,31 @@ pub(super) struct Disconnected {
     session_ended: bool,
 }
 
-/// A page of the sessions, or of those with a connection, or without, by client identifier.
+/// A page of the sessions that are as the request says, by client identifier.
 pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
-    let parameters = Parameters::parse(&uri, &["after", "limit", "q", "connected"])?;
-    let (page, connected) = (parameters.page()?, parameters.flag("connected")?);
+    let known = [
+        "after",
+        "limit",
+        "q",
+        "connected",
+        "tls",
+        "listener",
+        "cn",
+        "filter",
+    ];
+    let parameters = Parameters::parse(&uri, &known)?;
+    let page = parameters.page()?;
+    let of = ClientsOf {
+        connected: parameters.flag("connected")?,
+        tls: parameters.flag("tls")?,
+        listener: parameters.owned("listener"),
+        common_name: parameters.owned("cn"),
+        filter: parameters.owned("filter"),
+    };
     let engine = api.engine;
     let job = move || {
         let now = engine.clock.now().now;
-        let next_page = |page: &OwnedPageOf| engine.broker.client_page(&page.as_page(), connected);
+        let next_page = |page: &OwnedPageOf| engine.broker.client_page(&page.as_page(), &of);
         let found = next_page(&page);
         let show = |session: &Arc<Session>| session.snapshot(LISTED, now).map(Client::from);
         let clients = super::shown(found.entries, &page, next_page, name, show);
@@ -212,6 +364,20 @@ pub(super) async fn show(
         Answer::of_wait(missed.as_ref(), &shown, broker.budget())
     };
     api.jobs.run(job).await?
+}
+
+/// What happened to a client lately, the last first, whether or not it has a session.
+pub(super) async fn history(
+    State(api): State<Api>,
+    id: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let Path(id) = id?;
+    let limit = Parameters::parse(&uri, &["limit"])?.limit()?;
+    let broker = &api.engine.broker;
+    let (found, total) = broker.history_of(&id, limit);
+    let events = found.iter().map(|one| Happened::new(one, &api.calendar));
+    Answer::list("events", events, total, broker.budget())
 }
 
 /// Waits until a client is connected, or was, or until the connection that it has is no more.

@@ -58,6 +58,7 @@ pub(super) fn router() -> Router<Api> {
             "/clients/{id}",
             get(clients::show).delete(clients::disconnect),
         )
+        .route("/clients/{id}/history", get(clients::history))
         .route("/groups", get(groups::list))
         .route("/groups/{share}/{filter}", get(groups::show))
         .route("/subscriptions", get(subscriptions::list))

@@ -1,6 +1,6 @@
 //! `/v1/rules`, `/v1/held`, `/v1/inject`: what packet rules do, and what they hold.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -279,7 +279,30 @@ impl From<RuleError> for ApiError {
     }
 }
 
-fn info(rule: &RuleInfo) -> Value {
+/// Which packets a rule is for, and what becomes of them.
+fn in_words(rule: &RuleInfo) -> String {
+    let own = &rule.matches;
+    let way = match own.direction {
+        None => "",
+        Some(Direction::In) => " from clients",
+        Some(Direction::Out) => " to clients",
+    };
+    let packets = match own.packet_type {
+        None => format!("{own}{way}"),
+        Some(packet_type) => {
+            own.to_string()
+                .replacen(packet_type.name(), &format!("{packet_type}{way}"), 1)
+        }
+    };
+    let client = own
+        .client
+        .as_ref()
+        .map(|client| format!(", client {client}"));
+    format!("{packets}{}: {}", client.unwrap_or_default(), rule.action)
+}
+
+fn info(rule: &RuleInfo, now: Instant) -> Value {
+    let left = rule.until.map(|until| until.saturating_duration_since(now));
     let own = &rule.matches;
     let mut matches = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
@@ -305,10 +328,12 @@ fn info(rule: &RuleInfo) -> Value {
         "name": rule.name,
         "match": matches,
         "do": rule.action.name(),
+        "text": in_words(rule),
         "times": rule.times,
         "hits": rule.hits,
         "seen": rule.seen,
         "spent": rule.is_spent,
+        "expires_in_s": left.map(|left| left.as_secs_f64()),
     })
 }
 
@@ -319,7 +344,8 @@ pub(super) async fn add(
 ) -> Result<Response, ApiError> {
     let rule = body.parse::<RuleBody>()?.rule()?;
     let engine = &api.engine;
-    let id = engine.broker.tap().add_rule(rule, engine.clock.now().now)?;
+    let now = engine.clock.now().now;
+    let id = engine.broker.tap().add_rule(rule, now)?;
     let added = engine.broker.tap().rule(&id.to_string());
     let Some(added) = added else {
         return Err(ApiError::not_found("the rule is gone already"));
@@ -329,13 +355,15 @@ pub(super) async fn add(
         action = added.action.name(),
         "packet rule set"
     );
-    Ok((StatusCode::CREATED, Json(info(&added))).into_response())
+    Ok((StatusCode::CREATED, Json(info(&added, now))).into_response())
 }
 
 pub(super) async fn list(State(api): State<Api>, _: NoParameters) -> Json<Value> {
     let engine = &api.engine;
-    let rules = engine.broker.tap().rules(engine.clock.now().now);
-    Json(json!({ "rules": rules.iter().map(info).collect::<Vec<_>>() }))
+    let now = engine.clock.now().now;
+    let rules = engine.broker.tap().rules(now);
+    let rules: Vec<_> = rules.iter().map(|rule| info(rule, now)).collect();
+    Json(json!({ "rules": rules }))
 }
 
 fn no_rule(key: &str) -> ApiError {
@@ -366,7 +394,8 @@ pub(super) async fn show_one(
         }
     };
     let found = found.ok_or_else(|| no_rule(&key))?;
-    Answer::of_wait(missed.as_ref(), &info(&found), api.engine.broker.budget())
+    let shown = info(&found, api.engine.clock.now().now);
+    Answer::of_wait(missed.as_ref(), &shown, api.engine.broker.budget())
 }
 
 pub(super) async fn remove(
@@ -391,9 +420,10 @@ pub(super) async fn held(
     patience: Patience,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let parameters = Parameters::parse(&uri, &["count", "wait"])?;
+    let parameters = Parameters::parse(&uri, &["count", "limit", "wait"])?;
     let tap = api.engine.broker.tap();
     let wait = waits::asked(&parameters)?;
+    let limit = parameters.number("limit", usize::MAX)?;
     let count = parameters.number("count", usize::MAX)?.unwrap_or(1);
     let missed = match wait {
         None => None,
@@ -404,8 +434,7 @@ pub(super) async fn held(
             came.err()
         }
     };
-    let held = tap.held();
-    let total = held.len();
+    let (held, total) = tap.held(limit.unwrap_or(usize::MAX));
     let entries = held.iter().map(held_info);
     let budget = api.engine.broker.budget();
     Answer::list_of_wait(

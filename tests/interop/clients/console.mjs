@@ -3,6 +3,7 @@
 
 import { chromium } from 'playwright-core';
 import * as clients from './console/clients.mjs';
+import * as faults from './console/faults.mjs';
 import * as frame from './console/frame.mjs';
 import * as groups from './console/groups.mjs';
 import * as messages from './console/messages.mjs';
@@ -45,7 +46,7 @@ async function runAll(cases, atOnce) {
 
 // Beside nothing else runs what is measured.
 const { stop, ...shared } = frame;
-const cases = { ...shared, ...groups, ...clients, ...topics, ...messages, ...identity };
+const cases = { ...shared, ...groups, ...clients, ...topics, ...messages, ...identity, ...faults };
 const only = process.env.ROUNDEL_TEST_CASE;
 if (only) {
   await runAll({ [only]: { ...cases, stop }[only] }, 1);

@@ -28,6 +28,12 @@ export async function clients(browser) {
   assert(new URL(page.url()).searchParams.get('q') === 'car-007', page.url());
   await page.reload();
   await until('the same after a reload', async () => (await rows.count()) === 1);
+  // By what they subscribe to, and where they came in.
+  for (const [words, count] of [['filter:$share/g/', 1], ['filter:cars/8', 0], ['listener:mqtts', 0], ['listener:mqtt car-01', 10], ['cn:car', 0]]) {
+    await page.getByRole('searchbox').fill(words);
+    await until(`${count} for ${words}`, async () => (await text(page, '.count')) === `${count} clients`.replace(/^1 clients/, '1 client'));
+  }
+  await page.getByRole('searchbox').fill('filter:cars/7 car');
   await page.getByRole('link', { name: 'car-007' }).click();
   await page.getByRole('heading', { name: 'car-007' }).waitFor();
   await page.getByText('2 subscriptions').waitFor();
@@ -37,7 +43,8 @@ export async function clients(browser) {
   await page.locator('.ask').getByRole('button', { name: 'Disconnect' }).click();
   const [packet] = await gone;
   assert(packet.reasonCode === 0x9c, `reason ${packet.reasonCode}`);
-  await page.getByText('kicked by operator, 0x9C').waitFor();
+  await page.locator('dd', { hasText: 'kicked by operator, 0x9C' }).waitFor();
+  await page.locator('.steps-log li', { hasText: 'kicked by operator, 0x9c' }).waitFor();
   // Its session goes on.
   await page.getByText('2 subscriptions').waitFor();
   await page.getByRole('button', { name: 'End session' }).click();

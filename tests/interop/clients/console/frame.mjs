@@ -58,6 +58,7 @@ export async function empty(browser) {
     ['messages/7', 'there is no row 7 yet'],
     ['test', 'Messages come here'],
     ['clients/%ff', 'No such page'],
+    ['faults', 'No rule is armed'],
     ['nothing', 'No such page'],
   ]) {
     await page.goto(`${broker.http}/console/${path}`);
@@ -84,8 +85,12 @@ export async function hostile(browser) {
   const alike = await broker.connect('c\u0430r1');
   await broker.api('GET', '/v1/topics/levels');
   await alike.publishAsync(`a/javascript:alert(4)/<b>/${markup}`, markup, { qos: 1 });
+  await broker.api('POST', '/v1/rules', { name: markup, match: { client: id, topic: filter }, do: 'hold' });
+  await alike.publishAsync(`a/javascript:alert(4)/<b>/${markup}`, markup, { qos: 1 });
   for (const [path, parts] of [
     ['', ['<svg onlo']],
+    ['faults', ['<img src=x', '⟨U+202E⟩gnp.exe', 'javascript:alert(4)/<b>/', 'by <img src=x']],
+    [`faults?client=${encodeURIComponent(id)}&name=${encodeURIComponent(markup)}`, ['expires after seconds']],
     ['groups', ['<svg onload', '<b>']],
     [`groups/${encodeURIComponent(share)}/${encodeURIComponent(filter)}`, [share, '⟨U+202E⟩gnp.exe']],
     ['clients', ['⟨U+202E⟩gnp.exe', '≈']],
@@ -137,6 +142,8 @@ export async function keys(browser) {
   await at('/console/identity');
   await press('g', 's');
   await at('/console/shadows');
+  await press('g', 'f');
+  await at('/console/faults');
   await press('g', 'c');
   await at('/console/clients');
   await page.locator('[data-row]').waitFor();
@@ -217,7 +224,10 @@ export async function axe(browser) {
   await member.publishAsync('x/1', '{"n": 2}', { qos: 1 });
   await member.publishAsync('z', 'x', { qos: 1 });
   const rules = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-  for (const path of ['', 'groups', 'groups/g/x%2F%23', 'clients', 'clients/w1', 'topics/x%2F1', 'messages', 'messages/1', 'test']) {
+  await broker.api('POST', '/v1/rules', { match: { type: 'PUBLISH', client: 'w1', topic: 'held' }, do: 'hold' });
+  await member.subscribeAsync('held');
+  await member.publishAsync('held', 'x');
+  for (const path of ['', 'groups', 'groups/g/x%2F%23', 'clients', 'clients/w1', 'topics/x%2F1', 'messages', 'messages/1', 'test', 'faults']) {
     await page.goto(`${broker.http}/console/${path}`);
     await page.locator('main [data-row], main summary').first().waitFor();
     await page.evaluate(rules);

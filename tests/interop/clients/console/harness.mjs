@@ -44,8 +44,9 @@ export async function startBroker(profile = 'standard', ports = {}, more = [], c
       const to = { host: '127.0.0.1', port: port('mqtt'), protocolVersion: 5, reconnectPeriod: 0, clientId };
       return mqtt.connectAsync({ ...to, ...options });
     },
-    async api(method, path) {
-      const answer = await fetch(http + path, { method });
+    async api(method, path, body) {
+      const headers = { 'content-type': 'application/json' };
+      const answer = await fetch(http + path, body ? { method, headers, body: JSON.stringify(body) } : { method });
       return answer.json();
     },
   };
