@@ -94,8 +94,9 @@ export function open(changed, route) {
       const due = found.filter((/** @type {any} */ one) => one.in_seconds <= seconds);
       const forward = `Forward by ${time(seconds)}, past ${plural(due.length, 'deadline')}${due.length < MOST ? '' : ' or more'}`;
       const more = due.length > SHOWN ? `and ${number(due.length - SHOWN)} more` : '';
+      const expire = all[0].value?.rules.filter((/** @type {any} */ one) => one.expires_in_s !== null && one.expires_in_s <= seconds).length;
       const list = my.each(due.slice(0, SHOWN), (/** @type {any} */ one) => html`<li>${my.what(one)}</li>`);
-      my.ask('clock', { currentTarget: submitter }, html`<div>${forward}<ul>${list}</ul>${more}</div>`, 'Advance', () =>
+      my.ask('clock', { currentTarget: submitter }, html`<div>${forward}<ul>${list}</ul>${more} ${expire ? `${plural(expire, 'rule')} no more` : ''}</div>`, 'Advance', () =>
         my.tell(forward, post('/v1/clock/advance', { seconds, keep_alive })),
       );
     },

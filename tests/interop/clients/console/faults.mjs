@@ -99,8 +99,10 @@ export async function clock(browser) {
   await leaves('short', 1800);
   const reader = await broker.connect('reader', { keepalive: 0 });
   await reader.subscribeAsync('w', { qos: 1 });
+  await broker.api('POST', '/v1/rules', { match: { client: 'nobody' }, do: 'drop', expires_after_seconds: 1800 });
   await page.goto(`${broker.http}/console/faults`);
   await page.getByText('4 deadlines').waitFor();
+  await page.getByText('a packet, client nobody: is lost').waitFor();
   await page.getByRole('button', { name: 'Next deadline' }).click();
   const ask = page.locator('.ask');
   await ask.getByText('will of long').waitFor();
@@ -117,6 +119,7 @@ export async function clock(browser) {
   await page.getByRole('button', { name: '1 h' }).click();
   await ask.getByText('Forward by 01:00:00, past 3 deadlines').waitFor();
   await ask.getByText('session expiry of short').waitFor();
+  await ask.getByText('1 rule no more').waitFor();
   await ask.getByRole('button', { name: 'Advance' }).click();
   await wills;
   await page.locator('header .chip.warn', { hasText: 'clock +01:00:0' }).waitFor();
