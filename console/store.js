@@ -2,6 +2,7 @@
 // What all pages know, and the one stream that says when it is no longer so.
 
 import { get, query } from './api.js';
+import { takePlace } from './place.js';
 
 /** Packet rules are asked for with every so many events with counters. */
 const RULES = 5;
@@ -14,8 +15,7 @@ export const state = {
   /** @type {any} the counters */ stats: null,
   /** @type {any[]} the counters with their rates, the last one last */ samples: [],
   /** @type {any[]} packet rules that are armed */ rules: [],
-  /** @type {number | null} */ groups: null,
-  /** @type {'connecting' | 'live' | 'paused' | 'lost'} */ link: 'connecting',
+  /** @type {'connecting' | 'live' | 'slow' | 'paused' | 'lost'} `slow`: without a stream */ link: 'connecting',
   /** when the last frame came, by `performance.now()` */ heard: 0,
 };
 
@@ -36,6 +36,14 @@ let retry = 0;
 let attempt = 0;
 let instance = '';
 let heard = 0;
+/** @type {any} the counters that rates are reckoned from */
+let counted = null;
+/** Counts attempts to connect: those that came before have nothing to say. */
+let current = 0;
+/** Gives the place of the stream back. */
+let leave = () => {};
+/** The broker has no stream for us until then, by `performance.now()`. */
+let refused = 0;
 
 /** Says whose turns are to be told; `null`: nobody's. @param {{ share: string, filter: string } | null} group */
 export function follow(group) {
@@ -44,10 +52,15 @@ export function follow(group) {
   if (source) connect();
 }
 
+/** Between two questions of a page without a stream, and two tries to get one from a broker that has none left. */
+const SLOW = 2000;
+const REFUSED = 5000;
+
 /** Begins, and stops for as long as the page is hidden. */
 export function start() {
   document.addEventListener('visibilitychange', () => (document.hidden ? rest() : connect()));
   window.addEventListener('pagehide', rest);
+  window.addEventListener('focus', () => state.link === 'slow' && connect());
   if (!document.hidden) connect();
 }
 
@@ -57,13 +70,23 @@ function rest() {
 }
 
 function disconnect() {
+  current += 1;
   clearTimeout(retry);
   source?.close();
   source = null;
+  leave();
+  leave = () => {};
 }
 
-function connect() {
+async function connect() {
   disconnect();
+  const attempt = current;
+  const isCurrent = () => attempt === current;
+  const isRefused = performance.now() < refused;
+  const place = isRefused ? null : await takePlace(document.hasFocus(), () => isCurrent() && ask());
+  if (!isCurrent()) return place?.();
+  if (!place) return ask();
+  leave = place;
   const topics = ['stats', 'clients', 'groups', ...(turns ? ['turns'] : [])];
   const opened = new EventSource(`/v1/events${query({ topics: topics.join(','), ...turns })}`);
   source = opened;
@@ -73,8 +96,30 @@ function connect() {
     });
   }
   opened.onerror = () => {
-    if (opened === source) lose();
+    if (opened !== source) return;
+    // Closed for good: there was an answer, which is no stream.
+    if (opened.readyState !== EventSource.CLOSED) return lose();
+    refused = performance.now() + REFUSED;
+    ask();
   };
+}
+
+/** Asks for what a stream would tell. */
+async function ask() {
+  disconnect();
+  const attempt = current;
+  const stats = await get('/v1/stats').catch(() => null);
+  if (attempt !== current) return;
+  if (!stats) return lose();
+  if (state.link !== 'slow') counted = null;
+  state.link = 'slow';
+  const isOther = stats.uptime_s < state.stats?.uptime_s;
+  if (isOther || !state.info) learn();
+  hear('stats', { ...stats, at_ms: performance.now() });
+  if (isOther) tell('restarted', null);
+  tell('clients', null);
+  tell('groups', null);
+  retry = window.setTimeout(connect, SLOW);
 }
 
 /** The stream has ended: tries again after one second, later after ten. */
@@ -92,6 +137,7 @@ function hear(topic, data) {
   state.heard = performance.now();
   if (topic === 'hello') {
     attempt = 0;
+    counted = null;
     state.link = 'live';
     const restarted = instance !== '' && instance !== data.instance;
     if (instance !== data.instance) state.samples = [];
@@ -104,7 +150,6 @@ function hear(topic, data) {
     if (heard % RULES === 0) lookAtRules();
     heard += 1;
   }
-  if (topic === 'groups') state.groups = data.total;
   tell(topic, data);
 }
 
@@ -126,10 +171,10 @@ async function lookAtRules() {
 
 /** @param {any} stats */
 function take(stats) {
-  const before = state.stats;
-  state.stats = stats;
+  const before = counted;
+  state.stats = counted = stats;
   const seconds = before ? (stats.at_ms - before.at_ms) / 1000 : 0;
-  // Streams begin to count anew, and so does a broker that was reset.
+  // A broker that was reset begins to count anew.
   if (seconds > 0 && seconds < 10 && stats.messages_received >= before.messages_received) {
     const rate = (/** @type {string} */ name) => Math.max(0, (stats[name] - before[name]) / seconds);
     state.samples.push({

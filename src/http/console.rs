@@ -52,11 +52,12 @@ macro_rules! asset {
 static INDEX: Asset = asset!("index.html", HTML);
 
 /// All others, by their path in the folder; `every_file_of_the_console_is_served` compares.
-static ASSETS: [Asset; 23] = [
+static ASSETS: [Asset; 24] = [
     asset!("app.css", STYLE),
     asset!("app.js", SCRIPT),
     asset!("api.js", SCRIPT),
     asset!("icon.svg", IMAGE),
+    asset!("place.js", SCRIPT),
     asset!("store.js", SCRIPT),
     asset!("pages/client.js", SCRIPT),
     asset!("pages/clients.js", SCRIPT),

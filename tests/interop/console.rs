@@ -10,8 +10,9 @@ use crate::report;
 use crate::trial;
 
 /// Cases that the program reports.
-const CASES: [&str; 9] = [
-    "axe", "empty", "hidden", "hostile", "keys", "restart", "group", "clients", "stop",
+const CASES: [&str; 12] = [
+    "axe", "empty", "hidden", "hostile", "keys", "restart", "group", "clients", "crowded", "places",
+    "flood", "stop",
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {

@@ -5,6 +5,7 @@ import { chromium } from 'playwright-core';
 import * as clients from './console/clients.mjs';
 import * as frame from './console/frame.mjs';
 import * as groups from './console/groups.mjs';
+import * as load from './console/load.mjs';
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -42,13 +43,15 @@ async function runAll(cases, atOnce) {
 
 // Beside nothing else runs what is measured.
 const { stop, ...shared } = frame;
-const cases = { ...shared, ...groups, ...clients };
+const { flood, ...loads } = load;
+const alone = { flood, stop };
+const cases = { ...shared, ...groups, ...clients, ...loads };
 const only = process.env.ROUNDEL_TEST_CASE;
 if (only) {
-  await runAll({ [only]: { ...cases, stop }[only] }, 1);
+  await runAll({ [only]: { ...cases, ...alone }[only] }, 1);
 } else {
   await runAll(cases, 3);
-  await runAll({ stop }, 1);
+  await runAll(alone, 1);
 }
 await browser.close();
 process.exit(0);
