@@ -132,16 +132,16 @@ export function open(changed, route) {
                 <section class="panel picture" aria-label="Picture">
                   ${value.members_total <= MOST ? ring.element : strip.element} ${head(value)}
                 </section>
+                <section class="panel log">
+                  <h2>Log ${held && held !== log ? html`<small>${fresh(log, held)} new ↑</small>` : nothing}</h2>
+                  ${turns ? steps(held ?? log, skipped, hold) : state.link === 'slow' ? html`<p class="calm">Steps come with a stream, and all streams are taken: by other windows, or by others.</p>` : nothing}
+                </section>
                 <section class="panel">
                   <h2>Members</h2>
                   ${members(value, turns?.exists ? turns.cursor : value.cursor, page, (to) => {
                     page = to;
                     changed();
                   })}
-                </section>
-                <section class="panel log">
-                  <h2>Log ${held && held !== log ? html`<small>${fresh(log, held)} new ↑</small>` : nothing}</h2>
-                  ${turns ? steps(held ?? log, skipped, hold) : state.link === 'slow' ? html`<p class="calm">Steps come with a stream, and all streams are taken: by other windows, or by others.</p>` : nothing}
                 </section>
               </div>`
           : nothing}`;

@@ -186,8 +186,8 @@ impl Streams {
         broker: &Broker,
     ) -> Result<(Events, Option<Sampling>), NoStream> {
         // A frame that is made while the last one is written.
-        let charge = Charge::new(broker.budget(), Kind::Http, 2 * FRAME)
-            .map_err(|_| NoStream::NoMemory)?;
+        let charge =
+            Charge::new(broker.budget(), Kind::Http, 2 * FRAME).map_err(|_| NoStream::NoMemory)?;
         let stream = Arc::new(Stream::new(wanted));
         stream.tell(Topic::Hello, hello);
         // Now, and not with the first look: whoever comes back misses as little as can be.

@@ -1,24 +1,13 @@
 // The console in Debian's Chromium: node console.mjs ROUNDEL FOLDER. The cases start their own brokers; an outcome
 // is printed for each.
 
-import { chromium } from 'playwright-core';
 import * as clients from './console/clients.mjs';
 import * as frame from './console/frame.mjs';
 import * as groups from './console/groups.mjs';
+import { launch } from './console/harness.mjs';
 import * as load from './console/load.mjs';
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ],
-});
+const browser = await launch();
 
 /** Runs cases, some at one time, and prints their outcomes in order. */
 async function runAll(cases, atOnce) {

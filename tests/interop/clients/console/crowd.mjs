@@ -15,19 +15,25 @@ function packet(first, ...parts) {
   return Buffer.concat([Buffer.from([first, ...length]), body]);
 }
 
-/** CONNECT of MQTT 5: no Keep Alive, a Receive Maximum if there is one, a session that stays for an hour if it lasts. */
-function connectPacket(id, { lasts = false, window = 0 } = {}) {
+/**
+ * CONNECT of MQTT 5: no Keep Alive, a Receive Maximum if there is one, a session that stays for an hour if it lasts, a
+ * will of QoS 1.
+ */
+function connectPacket(id, { lasts = false, window = 0, will } = {}) {
   const expiry = lasts ? [0x11, 0, 0, 14, 16] : [];
   const maximum = window ? [0x21, window >> 8, window & 255] : [];
   const properties = [expiry.length + maximum.length, ...expiry, ...maximum];
-  return packet(0x10, text('MQTT'), Buffer.from([5, lasts ? 0 : 2, 0, 0, ...properties]), text(id));
+  const flags = (lasts ? 0 : 2) | (will ? 0x0c : 0);
+  const last = will ? [Buffer.from([0]), text(will.topic), text(will.payload)] : [];
+  return packet(0x10, text('MQTT'), Buffer.from([5, flags, 0, 0, ...properties]), text(id), ...last);
 }
 
 const subscribePacket = (filters, qos) =>
   packet(0x82, Buffer.from([0, 1, 0]), ...filters.map((filter) => Buffer.concat([text(filter), Buffer.from([qos])])));
 
-/** PUBLISH of QoS 0. */
-export const publishPacket = (topic, payload) => packet(0x30, text(topic), Buffer.from([0]), Buffer.from(payload));
+/** PUBLISH of QoS 0, or 1 with a Packet Identifier. */
+export const publishPacket = (topic, payload, id = 0, { retain = false } = {}) =>
+  packet((id ? 0x32 : 0x30) | Number(retain), text(topic), Buffer.from(id ? [id >> 8, id & 255, 0] : [0]), Buffer.from(payload));
 
 /** A socket that has sent something and has got an answer to it. */
 async function open(port, bytes) {
@@ -40,10 +46,10 @@ async function open(port, bytes) {
   return socket;
 }
 
-/** A client that acknowledges what it gets at once, if `acknowledges`. */
-export async function client(port, id, { filters = [], qos = 0, acknowledges = true, ...options } = {}) {
+/** A client that acknowledges what it gets, each `delay` milliseconds after it came; `null`: never. */
+export async function client(port, id, { filters = [], qos = 0, delay = 0, ...options } = {}) {
   const socket = await open(port, connectPacket(id, options));
-  if (acknowledges && qos > 0) socket.on('data', acknowledge(socket));
+  if (qos > 0 && delay !== null) socket.on('data', acknowledge(socket, delay));
   if (filters.length) {
     const answer = once(socket, 'data');
     socket.write(subscribePacket(filters, qos));
@@ -63,7 +69,7 @@ function frame(bytes) {
 }
 
 /** Answers each PUBLISH of QoS 1. */
-function acknowledge(socket) {
+function acknowledge(socket, delay) {
   let rest = Buffer.alloc(0);
   return (bytes) => {
     rest = rest.length ? Buffer.concat([rest, bytes]) : bytes;
@@ -75,7 +81,8 @@ function acknowledge(socket) {
       }
       rest = rest.subarray(found.end);
     }
-    if (answers.length) socket.write(Buffer.concat(answers));
+    if (answers.length && delay) setTimeout(() => socket.write(Buffer.concat(answers)), delay);
+    else if (answers.length) socket.write(Buffer.concat(answers));
   };
 }
 

@@ -6,17 +6,33 @@ import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import mqtt from 'mqtt';
+import { chromium } from 'playwright-core';
 
 const [program, folder] = process.argv.slice(2);
 /** Milliseconds within which everything that is waited for has to come. */
 export const WITHIN = 8000;
 
+/** Debian's Chromium, which asks nobody for anything. */
+export const launch = () =>
+  chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+
 /** A broker of its own, and where it listens. */
-export async function startBroker(profile = 'standard', ports = {}) {
+export async function startBroker(profile = 'standard', ports = {}, more = []) {
   const cwd = mkdtempSync(join(folder, 'broker-'));
   const own = Object.entries({ mqtt: 0, mqtts: 'off', http: 0, ...ports });
   const flags = own.flatMap(([name, port]) => [`--${name}-port`, String(port)]);
-  const all = ['--ready', 'json', '--die-with-parent', '--profile', profile, ...flags];
+  const all = ['--ready', 'json', '--die-with-parent', '--profile', profile, ...flags, ...more];
   const child = spawn(program, all, { cwd, stdio: ['pipe', 'pipe', 'ignore'] });
   const lines = createInterface(child.stdout);
   const [line] = await Promise.race([once(lines, 'line'), once(child, 'exit').then(() => [''])]);
@@ -28,6 +44,7 @@ export async function startBroker(profile = 'standard', ports = {}) {
     http,
     port,
     cwd,
+    pid: child.pid,
     async stop(signal = 'SIGTERM') {
       const ended = once(child, 'exit');
       const began = performance.now();
