@@ -78,12 +78,12 @@ function disconnect() {
   leave = () => {};
 }
 
-async function connect() {
+async function connect(steals = document.hasFocus()) {
   disconnect();
-  const attempt = current;
-  const isCurrent = () => attempt === current;
+  const mine = current;
+  const isCurrent = () => mine === current;
   const isRefused = performance.now() < refused;
-  const place = isRefused ? null : await takePlace(document.hasFocus(), () => isCurrent() && ask());
+  const place = isRefused ? null : await takePlace(steals, () => isCurrent() && ask());
   if (!isCurrent()) return place?.();
   if (!place) return ask();
   leave = place;
@@ -107,9 +107,9 @@ async function connect() {
 /** Asks for what a stream would tell. */
 async function ask() {
   disconnect();
-  const attempt = current;
+  const mine = current;
   const stats = await get('/v1/stats').catch(() => null);
-  if (attempt !== current) return;
+  if (mine !== current) return;
   if (!stats) return lose();
   if (state.link !== 'slow') counted = null;
   state.link = 'slow';
@@ -119,7 +119,7 @@ async function ask() {
   if (isOther) tell('restarted', null);
   tell('clients', null);
   tell('groups', null);
-  retry = window.setTimeout(connect, SLOW);
+  retry = window.setTimeout(connect, SLOW, false);
 }
 
 /** The stream has ended: tries again after one second, later after ten. */

@@ -5,7 +5,7 @@ import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { path, query, remove, Resource } from '../api.js';
 import { on } from '../store.js';
 import { Ask } from '../parts/ask.js';
-import { bytes, failure, group, name, number, plural, time } from '../parts/text.js';
+import { bytes, failure, group, meter, name, number, plural, time } from '../parts/text.js';
 import { version } from './clients.js';
 
 /** Reason Codes that a server sends in DISCONNECT and that a client may be tested with. */
@@ -149,7 +149,6 @@ function connection(one) {
 /** @param {any} one */
 function session(one) {
   const expiry = one.session_expiry_s;
-  const used = one.window ? Math.min(1, one.in_flight / one.window) * 60 : 0;
   return html`<section class="panel">
     <h2>Session</h2>
     <dl class="pairs">
@@ -158,8 +157,7 @@ function session(one) {
         'window',
         one.window === null
           ? `${number(one.in_flight)} in flight`
-          : html`<svg class="meter" viewBox="0 0 60 8" preserveAspectRatio="none" aria-hidden="true"><rect width="60" height="8" rx="2" /><rect class="fill" width=${used.toFixed(1)} height="8" rx="2" /></svg>
-              ${number(one.in_flight)} of ${number(one.window)} in flight`,
+          : html`${meter(one.in_flight, one.window)} ${number(one.in_flight)} of ${number(one.window)} in flight`,
       )}
       ${pair('queued', number(one.queued))} ${pair('sent', plural(one.messages_sent, 'message'))}
       ${pair('dropped', plural(one.messages_dropped, 'message'))}

@@ -6,7 +6,7 @@ import { path, Resource } from '../api.js';
 import { follow, on, state } from '../store.js';
 import { isFull, MOST, Ring, stateOf } from '../parts/ring.js';
 import { Strip } from '../parts/strip.js';
-import { bytes, failure, group, moment, name, number, plural, rate } from '../parts/text.js';
+import { bytes, failure, group, meter, moment, name, number, plural, rate } from '../parts/text.js';
 
 /** Steps that the log keeps. */
 const LOG = 200;
@@ -134,7 +134,7 @@ export function open(changed, route) {
                 </section>
                 <section class="panel log">
                   <h2>Log ${held && held !== log ? html`<small>${fresh(log, held)} new ↑</small>` : nothing}</h2>
-                  ${turns ? steps(held ?? log, skipped, hold) : state.link === 'slow' ? html`<p class="calm">Steps come with a stream, and all streams are taken: by other windows, or by others.</p>` : nothing}
+                  ${turns ? steps(held ?? log, skipped, hold) : state.link === 'slow' ? html`<p class="calm">All streams are taken, by other windows or by others, and steps come with one.</p>` : nothing}
                 </section>
                 <section class="panel">
                   <h2>Members</h2>
@@ -186,12 +186,11 @@ function members(value, cursor, page, turn) {
       <tbody>
         ${shown.map((/** @type {any} */ member, /** @type {number} */ at) => {
           const number_ = page * PAGE + at;
-          const used = member.window ? member.window_taken / member.window : 0;
           return html`<tr class=${number_ === cursor ? 'next' : ''}>
             <td class="n">${number_ === cursor ? html`<span class="now" title="next">▶</span><span class="hidden">next</span>` : nothing} ${number(number_ + 1)}</td>
             <th scope="row"><a href=${path('/console/clients', member.client_id)} data-row>${name(member.client_id, 28)}</a></th>
             <td><span class="state ${stateOf(member)}">${stateOf(member)}</span></td>
-            <td>${member.window === null ? '–' : member.window > 1000 ? number(member.window_taken) : html`<svg class="meter" viewBox="0 0 60 8" preserveAspectRatio="none" aria-hidden="true"><rect width="60" height="8" rx="2" /><rect class="fill" width=${(used * 60).toFixed(1)} height="8" rx="2" /></svg> ${number(member.window_taken)}/${number(member.window)}`}</td>
+            <td>${member.window === null ? '–' : member.window > 1000 ? number(member.window_taken) : html`${meter(member.window_taken, member.window)} ${number(member.window_taken)}/${number(member.window)}`}</td>
             <td class="n">${number(member.delivered)}</td>
             <td class="n">${member.redelivered ? number(member.redelivered) : '–'}</td>
           </tr>`;

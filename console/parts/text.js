@@ -75,6 +75,11 @@ export function moment(ms) {
   return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${two(at.getMilliseconds(), 3)}`;
 }
 
+/** How much of a window is taken, to be seen beside the numbers. @param {number} taken @param {number} window */
+export const meter = (taken, window) => html`<svg class="meter" viewBox="0 0 60 8" preserveAspectRatio="none" aria-hidden="true">
+  <rect width="60" height="8" rx="2" /><rect class="fill" width=${(Math.min(1, taken / window || 0) * 60).toFixed(1)} height="8" rx="2" />
+</svg>`;
+
 /** What a page shows in the place of what failed. @param {any} error */
 export const failure = (error) =>
   html`<p class="note bad" role="alert">${error.message}<br /><code>${plain(error.request ?? '')}</code></p>`;
