@@ -47,6 +47,8 @@ const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (docume
 let page = null;
 let address = '';
 
+const SLOW = 'All streams are taken, by other windows of this browser or by others: this page asks every 2 s';
+
 /** The address as a page sees it. */
 function route(/** @type {string[]} */ parts) {
   const query = new URLSearchParams(location.search);
@@ -142,9 +144,9 @@ function draw() {
       : nothing,
     element('facts'),
   );
-  const words = { live: 'live', connecting: 'connecting', paused: 'asleep', lost: 'no connection' };
+  const words = { live: 'live', connecting: 'connecting', slow: 'every 2 s', paused: 'asleep', lost: 'no connection' };
   render(
-    html`<span class="link ${link}"><span role="status">${words[link]}</span>${link === 'lost' && state.heard ? html` <small>as of ${time(age)} ago</small>` : nothing}</span>
+    html`<span class="link ${link}" title=${link === 'slow' ? SLOW : nothing}><span role="status">${words[link]}</span>${link === 'lost' && state.heard ? html` <small>as of ${time(age)} ago</small>` : nothing}</span>
       <button class="tool" title="Theme: ${theme()}" aria-label="Theme: ${theme()}" @click=${nextTheme}>${{ system: '◐', light: '☼', dark: '☾' }[theme()]}</button>
       <button class="tool" title="Keys" aria-label="Keys" @click=${showHelp}>?</button>`,
     element('tools'),

@@ -2,6 +2,7 @@
 // What all pages know, and the one stream that says when it is no longer so.
 
 import { get, query } from './api.js';
+import { takePlace } from './place.js';
 
 /** Samples that are kept for the sparklines: a minute. */
 export const SAMPLES = 60;
@@ -10,8 +11,7 @@ export const state = {
   /** @type {any} `/v1/info` */ info: null,
   /** @type {any} the counters */ stats: null,
   /** @type {any[]} the counters with their rates, the last one last */ samples: [],
-  /** @type {number | null} */ groups: null,
-  /** @type {'connecting' | 'live' | 'paused' | 'lost'} */ link: 'connecting',
+  /** @type {'connecting' | 'live' | 'slow' | 'paused' | 'lost'} `slow`: without a stream */ link: 'connecting',
   /** when the last frame came, by `performance.now()` */ heard: 0,
 };
 
@@ -33,6 +33,14 @@ const wanted = new Set();
 let retry = 0;
 let attempt = 0;
 let instance = '';
+/** @type {any} the counters that rates are reckoned from */
+let counted = null;
+/** Counts attempts to connect: those that came before have nothing to say. */
+let current = 0;
+/** Gives the place of the stream back. */
+let leave = () => {};
+/** The broker has no stream for us until then, by `performance.now()`. */
+let refused = 0;
 
 /** Says whose turns are to be told; `null`: nobody's. @param {{ share: string, filter: string } | null} group */
 export function follow(group) {
@@ -51,10 +59,15 @@ export function want(topic) {
   };
 }
 
+/** Between two questions of a page without a stream, and two tries to get one from a broker that has none left. */
+const SLOW = 2000;
+const REFUSED = 5000;
+
 /** Begins, and stops for as long as the page is hidden. */
 export function start() {
   document.addEventListener('visibilitychange', () => (document.hidden ? rest() : connect()));
   window.addEventListener('pagehide', rest);
+  window.addEventListener('focus', () => state.link === 'slow' && connect());
   if (!document.hidden) connect();
 }
 
@@ -64,13 +77,23 @@ function rest() {
 }
 
 function disconnect() {
+  current += 1;
   clearTimeout(retry);
   source?.close();
   source = null;
+  leave();
+  leave = () => {};
 }
 
-function connect() {
+async function connect(steals = document.hasFocus()) {
   disconnect();
+  const mine = current;
+  const isCurrent = () => mine === current;
+  const isRefused = performance.now() < refused;
+  const place = isRefused ? null : await takePlace(steals, () => isCurrent() && ask());
+  if (!isCurrent()) return place?.();
+  if (!place) return ask();
+  leave = place;
   const topics = ['stats', 'clients', 'groups', ...wanted, ...(turns ? ['turns'] : [])];
   const opened = new EventSource(`/v1/events${query({ topics: topics.join(','), ...turns })}`);
   source = opened;
@@ -80,8 +103,30 @@ function connect() {
     });
   }
   opened.onerror = () => {
-    if (opened === source) lose();
+    if (opened !== source) return;
+    // Closed for good: there was an answer, which is no stream.
+    if (opened.readyState !== EventSource.CLOSED) return lose();
+    refused = performance.now() + REFUSED;
+    ask();
   };
+}
+
+/** Asks for what a stream would tell. */
+async function ask() {
+  disconnect();
+  const mine = current;
+  const stats = await get('/v1/stats').catch(() => null);
+  if (mine !== current) return;
+  if (!stats) return lose();
+  if (state.link !== 'slow') counted = null;
+  state.link = 'slow';
+  const isOther = stats.uptime_s < state.stats?.uptime_s;
+  if (isOther || !state.info) learn();
+  hear('stats', { ...stats, at_ms: performance.now() });
+  if (isOther) tell('restarted', null);
+  tell('clients', null);
+  tell('groups', null);
+  retry = window.setTimeout(connect, SLOW, false);
 }
 
 /** The stream has ended: tries again after one second, later after ten. */
@@ -99,6 +144,7 @@ function hear(topic, data) {
   state.heard = performance.now();
   if (topic === 'hello') {
     attempt = 0;
+    counted = null;
     state.link = 'live';
     const restarted = instance !== '' && instance !== data.instance;
     if (instance !== data.instance) state.samples = [];
@@ -109,7 +155,6 @@ function hear(topic, data) {
   if (topic === 'stats') {
     take(data);
   }
-  if (topic === 'groups') state.groups = data.total;
   tell(topic, data);
 }
 
@@ -125,10 +170,10 @@ async function learn() {
 
 /** @param {any} stats */
 function take(stats) {
-  const before = state.stats;
-  state.stats = stats;
+  const before = counted;
+  state.stats = counted = stats;
   const seconds = before ? (stats.at_ms - before.at_ms) / 1000 : 0;
-  // Streams begin to count anew, and so does a broker that was reset.
+  // A broker that was reset begins to count anew.
   if (seconds > 0 && seconds < 10 && stats.messages_received >= before.messages_received) {
     const rate = (/** @type {string} */ name) => Math.max(0, (stats[name] - before[name]) / seconds);
     state.samples.push({

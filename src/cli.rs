@@ -141,6 +141,9 @@ struct ServeArgs {
     /// Address of the control API [default: 127.0.0.1]
     #[arg(long, value_name = "ADDR")]
     http_host: Option<String>,
+    /// Pages for browsers at the port of the control API: on or off [default: on]
+    #[arg(long, value_name = "on|off")]
+    console: Option<String>,
     /// A further TLS listener with something wrong about it: expired, not-yet-valid, wrong-host, unknown-ca,
     /// self-signed, large-chain, tls1.2-only, tls1.3-only, reject-client or no-close-notify; may be repeated
     #[arg(long, value_name = "KIND=PORT", value_parser = NonEmptyStringValueParser::new())]
@@ -276,6 +279,7 @@ impl ServeArgs {
             ("https_port", &self.https_port),
             ("http_port", &self.http_port),
             ("http_host", &self.http_host),
+            ("console", &self.console),
             ("bad_tls", &bad_tls),
             ("password_listener", &password_listener),
             ("unix_socket", &self.unix_socket),

@@ -6,7 +6,7 @@ import { path, query, remove, Resource } from '../api.js';
 import { on, state } from '../store.js';
 import { Ask } from '../parts/ask.js';
 import { shown as shownOf } from '../parts/list.js';
-import { bytes, failure, group, moment, name, number, plain, plural, time } from '../parts/text.js';
+import { bytes, failure, group, meter, moment, name, number, plain, plural, time } from '../parts/text.js';
 import { version } from './clients.js';
 
 /** Reason Codes that a server sends in DISCONNECT and that a client may be tested with. */
@@ -172,7 +172,6 @@ function connection(one) {
 /** @param {any} one */
 function session(one) {
   const expiry = one.session_expiry_s;
-  const used = one.window ? Math.min(1, one.in_flight / one.window) * 60 : 0;
   return html`<section class="panel">
     <h2>Session</h2>
     <dl class="pairs">
@@ -181,8 +180,7 @@ function session(one) {
         'window',
         one.window === null
           ? `${number(one.in_flight)} in flight`
-          : html`<svg class="meter" viewBox="0 0 60 8" preserveAspectRatio="none" aria-hidden="true"><rect width="60" height="8" rx="2" /><rect class="fill" width=${used.toFixed(1)} height="8" rx="2" /></svg>
-              ${number(one.in_flight)} of ${number(one.window)} in flight`,
+          : html`${meter(one.in_flight, one.window)} ${number(one.in_flight)} of ${number(one.window)} in flight`,
       )}
       ${pair('queued', number(one.queued))} ${pair('sent', plural(one.messages_sent, 'message'))}
       ${pair('dropped', plural(one.messages_dropped, 'message'))}

@@ -6,7 +6,7 @@ import { path, Resource } from '../api.js';
 import { follow, on, state } from '../store.js';
 import { isFull, MOST, Ring, stateOf } from '../parts/ring.js';
 import { Strip } from '../parts/strip.js';
-import { bytes, failure, group, moment, name, number, plural, rate } from '../parts/text.js';
+import { bytes, failure, group, meter, moment, name, number, plural, rate } from '../parts/text.js';
 
 /** Steps that the log keeps. */
 const LOG = 200;
@@ -16,7 +16,7 @@ const PAGE = 50;
 export function open(changed, route) {
   const [share, filter] = route.parts;
   const detail = new Resource(() => path('/v1/groups', share, filter), () => {
-    draw();
+    if (!turns && detail.value) count(detail.value.number);
     changed();
   });
   const ring = new Ring();
@@ -25,17 +25,19 @@ export function open(changed, route) {
   /** @type {{ at: number, number: number }[]} */ let numbers = [];
   /** @type {any[]} */ let log = [];
   /** @type {any[] | null} the log as it is looked at */ let held = null;
+  /** @type {any[]} steps that are to be seen with the next frame */ let coming = [];
   let skipped = 0;
   let paused = false;
   let page = 0;
 
+  const count = (/** @type {number} */ number) => numbers.push({ at: performance.now(), number });
   /** Messages a second over the last two seconds. */
   function speed() {
     const now = performance.now();
-    while (numbers.length > 1 && numbers[1].at < now - 2000) numbers.shift();
+    while (numbers.length > 2 && numbers[1].at < now - 2000) numbers.shift();
     const [first] = numbers;
     const last = numbers.at(-1);
-    if (!first || !last || first === last || now - last.at > 1500) return 0;
+    if (!first || !last || first === last || now - last.at > 2500) return 0;
     return Math.max(0, ((last.number - first.number) / (Math.max(now, last.at + 250) - first.at)) * 1000);
   }
 
@@ -47,14 +49,17 @@ export function open(changed, route) {
       ring.show({
         members: value.members,
         cursor,
-        number: turns?.number ?? 0,
+        number: turns?.number ?? value.number,
         rate: speed(),
         queued: turns?.queued ?? value.queued,
         href: (id) => path('/console/clients', id),
       });
+      ring.play(coming);
     } else {
       strip.show({ members: value.members, cursor, total: value.members_total });
+      strip.play(coming);
     }
+    coming = [];
   }
 
   follow({ share, filter });
@@ -67,26 +72,24 @@ export function open(changed, route) {
       detail.refresh();
     }
     // What is in flight changes without the group: acknowledgements come from its members.
-    if (topic === 'stats') detail.soon(1000);
+    if (topic === 'stats') {
+      detail.soon(1000);
+      if (state.link === 'slow') turns = null;
+    }
+    if (topic === 'hello' && log.length) log = [{ event: 'gap', at_ms: Date.now() }, ...log];
     if (topic !== 'turns' || data.share !== share || data.filter !== filter) return;
     turns = data;
-    numbers.push({ at: performance.now(), number: data.number });
+    count(data.number);
     skipped += data.skipped;
     log = [...data.steps].reverse().concat(log).slice(0, LOG);
     detail.soon(detail.value?.members_total > MOST ? 1000 : 250);
     if (paused) return;
-    draw();
-    (detail.value?.members_total > MOST ? strip : ring).play(data.steps);
+    coming = data.steps;
     changed();
   });
   const pause = () => {
     paused = !paused;
-    if (!paused) {
-      draw();
-      held = null;
-    } else {
-      held = log;
-    }
+    held = paused ? log : null;
     changed();
     return true;
   };
@@ -100,8 +103,8 @@ export function open(changed, route) {
       follow(null);
       detail.close();
     },
-    tick: draw,
     view() {
+      draw();
       const value = detail.value;
       const gone = detail.error?.status === 404;
       const hold = (/** @type {boolean} */ on) => {
@@ -117,9 +120,9 @@ export function open(changed, route) {
         ${detail.loading ? html`<p class="note">Loading …</p>` : nothing}
         ${value && !gone
           ? html`<dl class="figures">
-                <div><dt>messages</dt><dd>${number(turns?.number ?? 0)}</dd></div>
+                <div><dt>messages</dt><dd>${number(turns?.number ?? value.number)}</dd></div>
                 <div><dt>rate</dt><dd>${rate(speed())}/s</dd></div>
-                <div><dt>members</dt><dd>${number(value.members.filter((/** @type {any} */ one) => one.connected).length)} of ${number(value.members_total)}</dd></div>
+                <div><dt>members</dt><dd>${number(value.members_connected)} of ${number(value.members_total)}</dd></div>
                 <div class=${value.queued ? 'warn' : ''}><dt>queued</dt><dd>${number(value.queued)}</dd></div>
                 <div class=${value.dropped ? 'bad' : ''}><dt>dropped</dt><dd>${number(value.dropped)}</dd></div>
                 <div><dt>turn</dt><dd>${state.info?.share_strategy ?? ''}</dd></div>
@@ -129,16 +132,16 @@ export function open(changed, route) {
                 <section class="panel picture" aria-label="Picture">
                   ${value.members_total <= MOST ? ring.element : strip.element} ${head(value)}
                 </section>
+                <section class="panel log">
+                  <h2>Log ${held && held !== log ? html`<small>${fresh(log, held)} new ↑</small>` : nothing}</h2>
+                  ${turns ? steps(held ?? log, skipped, hold) : state.link === 'slow' ? html`<p class="calm">All streams are taken, by other windows or by others, and steps come with one.</p>` : nothing}
+                </section>
                 <section class="panel">
                   <h2>Members</h2>
                   ${members(value, turns?.exists ? turns.cursor : value.cursor, page, (to) => {
                     page = to;
                     changed();
                   })}
-                </section>
-                <section class="panel log">
-                  <h2>Log ${held && held !== log ? html`<small>${fresh(log, held)} new ↑</small>` : nothing}</h2>
-                  ${turns ? steps(held ?? log, skipped, hold) : nothing}
                 </section>
               </div>`
           : nothing}`;
@@ -183,12 +186,11 @@ function members(value, cursor, page, turn) {
       <tbody>
         ${shown.map((/** @type {any} */ member, /** @type {number} */ at) => {
           const number_ = page * PAGE + at;
-          const used = member.window ? member.window_taken / member.window : 0;
           return html`<tr class=${number_ === cursor ? 'next' : ''}>
             <td class="n">${number_ === cursor ? html`<span class="now" title="next">▶</span><span class="hidden">next</span>` : nothing} ${number(number_ + 1)}</td>
             <th scope="row"><a href=${path('/console/clients', member.client_id)} data-row>${name(member.client_id, 28)}</a></th>
             <td><span class="state ${stateOf(member)}">${stateOf(member)}</span></td>
-            <td>${member.window === null ? '–' : member.window > 1000 ? number(member.window_taken) : html`<svg class="meter" viewBox="0 0 60 8" preserveAspectRatio="none" aria-hidden="true"><rect width="60" height="8" rx="2" /><rect class="fill" width=${(used * 60).toFixed(1)} height="8" rx="2" /></svg> ${number(member.window_taken)}/${number(member.window)}`}</td>
+            <td>${member.window === null ? '–' : member.window > 1000 ? number(member.window_taken) : html`${meter(member.window_taken, member.window)} ${number(member.window_taken)}/${number(member.window)}`}</td>
             <td class="n">${number(member.delivered)}</td>
             <td class="n">${member.redelivered ? number(member.redelivered) : '–'}</td>
           </tr>`;
@@ -227,6 +229,7 @@ function steps(log, skipped, hold) {
 
 /** @param {any} step */
 function say(step) {
+  if (step.event === 'gap') return html`What was in between was not seen`;
   const who = name(step.client_id, 20);
   switch (step.event) {
     case 'pick':

@@ -75,15 +75,15 @@ const table = (found, rates) => html`<div class="scroll"><table class="list">
     ${repeat(
       found,
       (/** @type {any} */ one) => `${one.share}/${one.filter}`,
-      (/** @type {any} */ one) => html`<tr class=${one.queued ? 'warn' : ''}>
+      (/** @type {any} */ one) => html`<tr>
         <td class="tight">${mini(one.members, one.cursor, one.members_total)}</td>
         <th scope="row"><a href=${path('/console/groups', one.share, one.filter)} data-row>${group(one.share, one.filter, 28)}</a></th>
-        <td class="n">${one.members_connected === one.members_total ? number(one.members_total) : `${number(one.members_connected)} of ${number(one.members_total)}`}</td>
+        <td class="n ${one.members_connected < one.members_total ? 'warn' : ''}">${one.members_connected === one.members_total ? number(one.members_total) : `${number(one.members_connected)} of ${number(one.members_total)}`}</td>
         <td>${one.members[one.cursor] ? name(one.members[one.cursor].client_id, 20) : `member ${number(one.cursor + 1)}`}</td>
         <td class="n">${number(one.number)}</td>
         <td class="n">${rate(rates.get(`${one.share}/${one.filter}`)?.rate ?? 0)}/s</td>
-        <td class="n">${number(one.queued)}</td>
-        <td class="n">${number(one.dropped)}</td>
+        <td class="n ${one.queued ? 'warn' : ''}">${number(one.queued)}</td>
+        <td class="n ${one.dropped ? 'bad' : ''}">${number(one.dropped)}</td>
       </tr>`,
     )}
   </tbody>

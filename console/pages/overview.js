@@ -172,7 +172,7 @@ function circle(value) {
       ${value.groups.map(
         (/** @type {any} */ one) => html`<li><a href=${path('/console/groups', one.share, one.filter)} data-row>
           ${mini(one.members, one.cursor, one.members_total)}
-          <span class="what">${group(one.share, one.filter, 22)}<small>${number(one.members_connected)} of ${plural(one.members_total, 'member')} · #${number(one.number)}</small></span>
+          <span class="what">${group(one.share, one.filter, 22)}<small>${one.members_connected < one.members_total ? `${number(one.members_connected)} of ` : ''}${plural(one.members_total, 'member')} · #${number(one.number)}</small></span>
         </a></li>`,
       )}
     </ul>

@@ -23,7 +23,7 @@ function place(at, count, radius) {
 }
 
 /** How large a member is drawn among so many. @param {number} count */
-const size = (count) => (count <= 8 ? 22 : count <= 14 ? 17 : 12);
+const size = (count) => (count <= 6 ? 26 : count <= 9 ? 22 : count <= 14 ? 17 : 12);
 
 /** Characters of a name beside the ring. @param {number} count */
 const longestName = (count) => (count > 12 ? 12 : 14);
@@ -67,7 +67,7 @@ export class Ring {
     const label = `Ring of ${count} members; next is ${next ? plain(next.client_id) : 'nobody'}. The table says the same.`;
     render(
       html`<p class="hidden">${label}</p>
-      <svg viewBox="${-half} -204 ${2 * half} 404" aria-hidden="true">
+      <svg viewBox="${-half} -212 ${2 * half} 420" aria-hidden="true">
         <circle class="path" r=${RADIUS} />
         <g class=${this.rate > FAST ? 'needle fast' : 'needle'}>
           <path d="M0 ${-HUB - 3} V${-RADIUS + size(count) + 15}" />

@@ -20,7 +20,7 @@ export class Strip {
 
   /** Cells are kept, and changed only where they are to look otherwise. @param {{ members: any[], cursor: number, total: number }} view */
   show({ members, cursor, total }) {
-    const columns = members.length > 400 ? 50 : 25;
+    const columns = Math.max(10, Math.ceil(Math.sqrt(1.5 * members.length)));
     const rows = Math.ceil(members.length / columns);
     this.element.setAttribute('viewBox', `0 0 ${columns * CELL} ${rows * CELL}`);
     const next = members[cursor];

@@ -2,7 +2,7 @@
 //! change is missed (see [`watch`](super::watch)).
 
 #[cfg(feature = "http")]
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use crate::topic::Filter;
@@ -137,13 +137,16 @@ impl Broker {
         self.observers.capture(filter, wanted, parent, &self.watch)
     }
 
-    /// How many groups there are, and a number that is another one when any of them stands otherwise.
+    /// How many groups there are, and a number that is another one when any of them stands otherwise, or
+    /// `generation` is another: clients that come and go change groups, too.
     #[cfg(feature = "http")]
-    pub(crate) fn groups_mark(&self) -> (usize, u64) {
+    pub(crate) fn groups_mark(&self, generation: u64) -> (usize, u64) {
         let (mut count, mut hasher) = (0, foldhash::fast::FixedState::default().build_hasher());
+        generation.hash(&mut hasher);
         self.group_names.visit(None, |group| {
             count += 1;
-            (&*group.share, &*group.filter, group.standing()).hash(&mut hasher);
+            (&*group.share, &*group.filter).hash(&mut hasher);
+            group.mark(&mut hasher);
             true
         });
         (count, hasher.finish())

@@ -79,9 +79,18 @@ fn leave_out_what_is_not_built(config: &mut Config, said: &Said) -> Result<(), C
         }
         *port = None;
     }
+    let has_console = cfg!(feature = "console");
+    let asks_for_console = config.console && said.has("console");
+    config.console &= has_console;
     let lacks_tls = "this build lacks the feature tls";
     for (key, is_wanted, is_built, reason) in [
         ("bad_tls", !listeners.bad_tls.is_empty(), tls, lacks_tls),
+        (
+            "console",
+            asks_for_console,
+            has_console,
+            "this build lacks the feature console",
+        ),
         ("keylog", config.tls.keylog.is_some(), tls, lacks_tls),
         (
             "password_listener",

@@ -16,7 +16,7 @@ use super::preset::{self, Preset};
 use super::raw::SETTINGS;
 use super::value::{
     PasswordListener, parse_address, parse_listeners, parse_name, parse_names, parse_optional_path,
-    parse_path, parse_port, parse_registry, parse_scale, parse_word,
+    parse_path, parse_port, parse_registry, parse_scale, parse_switch, parse_word,
 };
 use super::{Config, Profile, RegistryPlace};
 
@@ -400,6 +400,7 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     said.set("https_port", &mut listeners.https, parse_port)?;
     said.set("http_port", &mut listeners.http, parse_port)?;
     said.set("http_host", &mut listeners.http_host, parse_address)?;
+    said.set("console", &mut config.console, parse_switch)?;
     said.set("bad_tls", &mut listeners.bad_tls, parse_listeners)?;
     let with_passwords = said.read("password_listener", parse_listeners::<PasswordListener>)?;
     if let Some(ports) = with_passwords {
@@ -603,6 +604,7 @@ mod tests {
             ("https_port", "7"),
             ("http_port", "5"),
             ("http_host", "127.0.0.2"),
+            ("console", "off"),
             ("bad_tls", ""),
             ("password_listener", "mqtt=8,ws=9"),
             ("unix_socket", "/run/mqtt"),
@@ -643,6 +645,7 @@ mod tests {
         assert_eq!(config.listeners.ws_password, Some(9));
         assert_eq!(config.tls.client_cert, ClientCert::Optional);
         assert_eq!(config.listeners.http_host.to_string(), "127.0.0.2");
+        assert!(!config.console);
         let path = |text| Some(PathBuf::from(text));
         assert_eq!(config.tls.server_cert, path("/server.pem"));
         assert_eq!(config.tls.server_key, path("/server.key"));

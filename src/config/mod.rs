@@ -66,6 +66,9 @@ pub struct Config {
     pub lambda: Vec<Lambda>,
     /// Publish counters under `$SYS/` this often; `None` turns them off.
     pub sys_interval: Option<Duration>,
+    /// Whether the port of the HTTP API has the console, pages for browsers at `/console/`. Needs the feature
+    /// `console`; without it there is none.
+    pub console: bool,
     /// Further names that a `Host` header of the HTTP API may carry.
     pub http_allowed_hosts: Vec<String>,
     /// A connection to the HTTP API that neither sends nor reads for so long is closed; a request may
@@ -668,6 +671,7 @@ impl Config {
             access_keys: Vec::new(),
             lambda: Vec::new(),
             sys_interval: Some(Duration::from_secs(10)),
+            console: true,
             http_allowed_hosts: Vec::new(),
             ws_allowed_origins: Vec::new(),
             http_idle_timeout: Duration::from_secs(10),

@@ -27,6 +27,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "https_port",
     "http_port",
     "http_host",
+    "console",
     "bad_tls",
     "password_listener",
     "unix_socket",

@@ -255,6 +255,15 @@ pub(super) fn parse_port(text: &str) -> Result<Option<u16>, String> {
         .map_err(|_| format!("`{text}` is neither a port (0 to 65535) nor `off`"))
 }
 
+/// Reads `on` or `off`, or a boolean of the file.
+pub(super) fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        OFF => Ok(false),
+        _ => parse_word(text).map_err(|_| format!("`{text}` is neither `on` nor `off`")),
+    }
+}
+
 /// Reads listeners by their kinds, each of them once, as `expired=8884,self-signed=0`, or `off`.
 pub(super) fn parse_listeners<K: Named + Ord>(text: &str) -> Result<BTreeMap<K, u16>, String> {
     let mut listeners = BTreeMap::new();

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{OriginalUri, Path, Request};
 use axum::http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH,
-    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    REFERRER_POLICY,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -52,7 +52,7 @@ macro_rules! asset {
 static INDEX: Asset = asset!("index.html", HTML);
 
 /// All others, by their path in the folder; `every_file_of_the_console_is_served` compares.
-static ASSETS: [Asset; 36] = [
+static ASSETS: [Asset; 37] = [
     asset!("api.js", SCRIPT),
     asset!("app.css", STYLE),
     asset!("app.js", SCRIPT),
@@ -84,6 +84,7 @@ static ASSETS: [Asset; 36] = [
     asset!("parts/subscriber.js", SCRIPT),
     asset!("parts/text.js", SCRIPT),
     asset!("parts/value.js", SCRIPT),
+    asset!("place.js", SCRIPT),
     asset!("store.js", SCRIPT),
     asset!("vendor/lit-html/directive-helpers.js", SCRIPT),
     asset!("vendor/lit-html/directive.js", SCRIPT),
@@ -136,13 +137,6 @@ pub(super) async fn welcome(request: Request, next: Next) -> Response {
         true => Redirect::temporary("/console/").into_response(),
         false => next.run(request).await,
     }
-}
-
-/// Nobody is to guess what an answer is: some of them repeat what clients have sent.
-pub(super) async fn keep_kind(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
 }
 
 impl Asset {

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{HOST, HeaderName, ORIGIN};
-use axum::http::{HeaderMap, Uri};
+use axum::http::header::{HOST, HeaderName, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -44,6 +44,13 @@ pub(super) async fn admit(State(guard): State<Guard>, request: Request, next: Ne
             (guard.refuse)(refusal, &request)
         }
     }
+}
+
+/// Nobody is to guess what an answer is: some of them repeat what clients have sent.
+pub(super) async fn keep_kind(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// What stands in front of a family of paths.

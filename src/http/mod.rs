@@ -19,6 +19,7 @@ mod arrival;
 #[cfg(feature = "aws")]
 mod aws;
 mod body;
+#[cfg(feature = "console")]
 mod console;
 #[cfg(feature = "doors")]
 mod doors;
@@ -40,7 +41,9 @@ mod waits;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
+#[cfg(feature = "console")]
+use axum::middleware::from_fn;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::IntoResponse;
 use axum::routing::{any, get};
 
@@ -173,10 +176,17 @@ fn router(api: Api, entrance: Entrance) -> Router {
     let refuse = plain;
     match entrance {
         Entrance::Own => {
-            let others = others.layer(from_fn(console::welcome));
-            let all = routes().layer(guard(plain));
-            let all = all.merge(others.layer(guard(refuse)));
-            all.layer(map_response(console::keep_kind))
+            let own = routes();
+            #[cfg(feature = "console")]
+            let (own, others) = match api.engine.broker.config().console {
+                true => (
+                    own.merge(console::router()),
+                    others.layer(from_fn(console::welcome)),
+                ),
+                false => (own, others),
+            };
+            let all = own.layer(guard(plain)).merge(others.layer(guard(refuse)));
+            all.layer(map_response(guard::keep_kind))
         }
         #[cfg(feature = "doors")]
         Entrance::Door | Entrance::DeviceDoor => others.layer(guard(refuse)),
@@ -193,7 +203,6 @@ fn routes() -> Router<Api> {
         .route("/metrics", get(metrics::scrape))
         .method_not_allowed_fallback(wrong_method)
         .nest("/v1", v1::router())
-        .merge(console::router())
         // The one path with the prefix that the fallback of a nested router misses.
         .route("/v1/", any(unknown_path))
 }

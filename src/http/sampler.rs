@@ -159,7 +159,7 @@ async fn has_changed(watchers: &mut [crate::broker::Watcher<'_>]) -> bool {
 /// Looks at what the streams are about, and tells them what is new to them.
 fn look(engine: &Arc<Engine>, calendar: &Calendar, clients: u64, streams: &[Arc<Stream>]) {
     let asks_for_groups = streams.iter().any(|stream| stream.wanted.groups);
-    let groups = asks_for_groups.then(|| engine.broker.groups_mark());
+    let groups = asks_for_groups.then(|| engine.broker.groups_mark(clients));
     for stream in streams {
         let mut told = stream.told.lock();
         if stream.wanted.clients && told.clients.replace(clients) != Some(clients) {
@@ -225,12 +225,7 @@ fn tell_turns(
     if !stream.has_taken(Topic::Turns) {
         return;
     }
-    let group = engine.broker.group(share, filter);
-    let is_watched = |group| told.watching.as_ref().is_some_and(|w| w.is_of(group));
-    if !group.as_ref().is_some_and(is_watched) {
-        let budget = engine.broker.budget();
-        told.watching = group.as_ref().map(|group| group.watch(budget));
-    }
+    told.watch(&engine.broker, share, filter);
     let seen = told.watching.as_mut().map(|watching| watching.look(STEPS));
     let standing = seen.as_ref().map(|seen| seen.standing);
     let has_steps = seen.as_ref().is_some_and(Seen::has_steps);

@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::broker::{Standing, Watching};
-use crate::budget::{Budget, Charge, Kind};
+use crate::broker::{Broker, Standing, Watching};
+use crate::budget::{Charge, Kind};
 use crate::engine::Engine;
 
 /// Streams at one time, of the 256 connections that there may be.
@@ -121,6 +121,17 @@ impl Drop for Holding {
     }
 }
 
+impl Told {
+    /// Watches the group of these names, if there is one: what it does from now on is told.
+    pub(super) fn watch(&mut self, broker: &Broker, share: &str, filter: &str) {
+        let group = broker.group(share, filter);
+        let is_watched = |group| self.watching.as_ref().is_some_and(|w| w.is_of(group));
+        if !group.as_ref().is_some_and(is_watched) {
+            self.watching = group.as_ref().map(|group| group.watch(broker.budget()));
+        }
+    }
+}
+
 impl Stream {
     fn new(wanted: Wanted) -> Self {
         Self {
@@ -206,12 +217,17 @@ impl Streams {
         self: &Arc<Self>,
         wanted: Wanted,
         hello: Bytes,
-        budget: Budget,
+        broker: &Broker,
     ) -> Result<(Events, Option<Sampling>), NoStream> {
         // A frame that is made while the last one is written.
-        let charge = Charge::new(budget, Kind::Http, 2 * FRAME).map_err(|_| NoStream::NoMemory)?;
+        let charge =
+            Charge::new(broker.budget(), Kind::Http, 2 * FRAME).map_err(|_| NoStream::NoMemory)?;
         let stream = Arc::new(Stream::new(wanted));
         stream.tell(Topic::Hello, hello);
+        // Now, and not with the first look: whoever comes back misses as little as can be.
+        if let Some((share, filter)) = &stream.wanted.turns {
+            stream.told.lock().watch(broker, share, filter);
+        }
         let mut open = self.0.lock();
         if open.streams.len() >= STREAMS {
             return Err(NoStream::TooMany);

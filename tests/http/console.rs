@@ -28,6 +28,18 @@ fn browsers_are_taken_to_the_console_and_programs_are_not() {
 }
 
 #[test]
+fn console_that_is_off_is_none_of_the_paths() {
+    let api = Api::start_with(|config| config.console = false);
+    for path in ["/", "/console", "/console/", "/console/assets/app.js"] {
+        accept(&api, path, "text/html").expect_error(404, None);
+    }
+    // The control API is there as ever.
+    let stats = api.get("/v1/stats");
+    stats.json_with(200);
+    assert_eq!(stats.header("x-content-type-options"), Some("nosniff"));
+}
+
+#[test]
 fn every_address_below_the_console_is_the_page_but_those_of_assets() {
     let api = Api::start();
     let page = api.get("/console/");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::stream::Stream;
-use crate::support::{Connect, DEADLINE, Version, receive_maximum};
+use crate::support::{Connect, DEADLINE, Version, receive_maximum, session_expiry};
 
 /// A stream of `/v1/events`, behind its first event.
 #[track_caller]
@@ -104,6 +104,39 @@ fn stream_tells_whose_turn_it_was_and_who_gets_what_a_member_had_that_is_gone() 
     assert!(seen.iter().any(gone), "{seen:?}");
     let has = |name: &str| seen.iter().any(|step| step["event"] == name);
     assert!(has("away") || has("leave"), "{seen:?}");
+}
+
+/// Whoever comes back misses as little as can be: nothing between the answer and the next look.
+#[test]
+fn stream_tells_what_its_group_does_from_its_beginning() {
+    let api = Api::start();
+    let mut member = api.connect("a");
+    member.subscribe("$share/g/x", 0);
+    let mut publisher = api.connect("publisher");
+    // The sampler is between two looks.
+    let mut other = Stream::open(&api, "topics=clients");
+    other.next("clients");
+    for number in 1..=5 {
+        let mut stream = Stream::open(&api, "topics=turns&share=g&filter=x");
+        publisher.publish("x", "1", 0);
+        let turns = stream.until("turns", |turns| turns["number"] == number);
+        let pick = json!({"event": "pick", "number": number, "client_id": "a"});
+        assert_eq!(steps(&turns), [pick]);
+    }
+}
+
+#[test]
+fn groups_change_with_the_connections_of_their_members() {
+    let api = Api::start();
+    let lasting = Connect::new("a").with(session_expiry(60));
+    let mut member = api.open(Version::V5, &lasting);
+    member.subscribe("$share/g/x", 1);
+    let mut stream = Stream::open(&api, "topics=groups");
+    let before = stream.until("groups", |groups| groups["total"] == 1);
+    member.vanish();
+    let after = stream.next("groups");
+    assert_ne!(after["generation"], before["generation"]);
+    assert_eq!(api.get("/v1/groups/g/x").json()["members_connected"], 0);
 }
 
 #[test]

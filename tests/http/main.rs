@@ -8,6 +8,7 @@ mod api;
 mod clients;
 mod clock;
 mod connections;
+#[cfg(feature = "console")]
 mod console;
 #[cfg(feature = "aws")]
 mod data_plane;

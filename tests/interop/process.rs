@@ -130,9 +130,15 @@ impl Process {
 
     /// Ends standard input, waits for the end of the process and returns all lines that it printed.
     #[track_caller]
-    pub(crate) fn finish(mut self) -> Vec<String> {
+    pub(crate) fn finish(self) -> Vec<String> {
+        self.finish_within(DEADLINE)
+    }
+
+    /// The same for a process that has many steps.
+    #[track_caller]
+    pub(crate) fn finish_within(mut self, within: Duration) -> Vec<String> {
         self.close_input();
-        let status = self.wait();
+        let status = self.wait_within(within);
         assert!(status.success(), "{status}{}", self.transcript());
         std::mem::take(&mut self.seen)
     }
@@ -178,7 +184,11 @@ impl Process {
 
     #[track_caller]
     fn wait(&mut self) -> ExitStatus {
-        let until = Instant::now() + DEADLINE;
+        self.wait_within(DEADLINE)
+    }
+
+    fn wait_within(&mut self, within: Duration) -> ExitStatus {
+        let until = Instant::now() + within;
         while self.next_line(until).is_some() {}
         assert!(Instant::now() < until, "still running{}", self.transcript());
         self.child

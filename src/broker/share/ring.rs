@@ -126,6 +126,9 @@ impl Ring {
 
     /// Where the turn is, as an index among the members.
     pub(super) fn turn(&self) -> usize {
+        if self.live == self.slots.len() {
+            return self.cursor;
+        }
         let in_front = self.slots.iter().take(self.cursor);
         in_front.filter(|slot| slot.is_some()).count()
     }

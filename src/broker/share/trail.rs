@@ -2,6 +2,7 @@
 //! a message costs a look at nothing.
 
 use std::collections::VecDeque;
+use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -130,7 +131,7 @@ impl Trail {
 }
 
 /// How a group stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
     /// The number of its last message.
     pub(crate) number: u64,
@@ -272,6 +273,14 @@ impl Group {
             }
             from += count;
         }
+    }
+
+    /// A number that is another one where messages were handed out, came to wait, or were lost, or members
+    /// came or left. No more than a look under its lock.
+    pub(crate) fn mark(&self, hasher: &mut impl Hasher) {
+        let state = self.state.lock();
+        let members = (state.ring.cursor(), state.ring.len());
+        (state.sequence, members, state.backlog.len(), state.dropped).hash(hasher);
     }
 
     /// How it stands. Publishers to it wait meanwhile.

@@ -38,7 +38,7 @@ pub(super) async fn stream(
         version: env!("CARGO_PKG_VERSION"),
     };
     let hello = frame(Topic::Hello, &hello);
-    let opened = api.streams.open(wanted, hello, api.engine.broker.budget());
+    let opened = api.streams.open(wanted, hello, &api.engine.broker);
     let (events, sampling) = match opened {
         Ok(opened) => opened,
         Err(refused) => return Ok(refuse(&refused)),

@@ -96,8 +96,11 @@ struct GroupDetail {
     cursor: usize,
     members: Vec<MemberDetail>,
     members_total: usize,
+    members_connected: usize,
     queued: usize,
     dropped: u64,
+    /// The number of its last message.
+    number: u64,
     /// `None`: nothing waits.
     head: Option<Head>,
 }
@@ -159,9 +162,11 @@ pub(super) async fn show(
             return Err(ApiError::not_found(error).at("filter"));
         }
         let head = group.as_ref().and_then(|group| group.head());
+        let connected = group.as_ref().map_or(0, |group| group.connected());
+        let number = group.as_ref().map_or(0, |group| group.standing().number);
         let group = group.map(|group| group.snapshot(MEMBERS));
         let group = group.unwrap_or_else(|| GroupSnapshot::none(share, filter));
-        let detail = GroupDetail::new(group, head);
+        let detail = GroupDetail::new(group, head, connected, number);
         Answer::of_wait(missed.as_ref(), &detail, engine.broker.budget())
     };
     api.jobs.run(job).await?
@@ -204,7 +209,12 @@ impl Wanted {
 }
 
 impl GroupDetail {
-    fn new(group: GroupSnapshot, head: Option<GroupHead>) -> Self {
+    fn new(
+        group: GroupSnapshot,
+        head: Option<GroupHead>,
+        members_connected: usize,
+        number: u64,
+    ) -> Self {
         let members = group.members.into_iter().map(|member| MemberDetail {
             window: member.window,
             window_taken: member.window_taken,
@@ -216,8 +226,10 @@ impl GroupDetail {
             cursor: group.cursor,
             members: members.collect(),
             members_total: group.members_total,
+            members_connected,
             queued: group.queued,
             dropped: group.dropped,
+            number,
             head: head.map(|head| Head {
                 number: head.number,
                 topic: head.message.topic().to_owned(),

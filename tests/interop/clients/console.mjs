@@ -1,27 +1,17 @@
 // The console in Debian's Chromium: node console.mjs ROUNDEL FOLDER. The cases start their own brokers; an outcome
 // is printed for each.
 
-import { chromium } from 'playwright-core';
 import * as clients from './console/clients.mjs';
 import * as faults from './console/faults.mjs';
 import * as frame from './console/frame.mjs';
 import * as groups from './console/groups.mjs';
+import { launch } from './console/harness.mjs';
+import * as load from './console/load.mjs';
 import * as messages from './console/messages.mjs';
 import * as topics from './console/topics.mjs';
 import * as identity from './console/identity.mjs';
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ],
-});
+const browser = await launch();
 
 /** Runs cases, some at one time, and prints their outcomes in order. */
 async function runAll(cases, atOnce) {
@@ -46,13 +36,15 @@ async function runAll(cases, atOnce) {
 
 // Beside nothing else runs what is measured.
 const { stop, ...shared } = frame;
-const cases = { ...shared, ...groups, ...clients, ...topics, ...messages, ...identity, ...faults };
+const { flood, ...loads } = load;
+const alone = { flood, stop };
+const cases = { ...shared, ...groups, ...clients, ...topics, ...messages, ...identity, ...faults, ...loads };
 const only = process.env.ROUNDEL_TEST_CASE;
 if (only) {
-  await runAll({ [only]: { ...cases, stop }[only] }, 1);
+  await runAll({ [only]: { ...cases, ...alone }[only] }, 1);
 } else {
   await runAll(cases, 3);
-  await runAll({ stop }, 1);
+  await runAll(alone, 1);
 }
 await browser.close();
 process.exit(0);

@@ -246,11 +246,11 @@ export async function axe(browser) {
 /** Ten pages do not hold up a stop. */
 export async function stop(browser) {
   const broker = await startBroker();
-  // A browser has six connections to a broker, so five pages of one have a stream and room to ask.
-  const contexts = await Promise.all([browser.newContext(), browser.newContext()]);
+  // The windows of one browser have four streams.
+  const contexts = await Promise.all([browser.newContext(), browser.newContext(), browser.newContext()]);
   await Promise.all(
     Array.from({ length: 10 }, async (_, at) => {
-      const page = await contexts[at % 2].newPage();
+      const page = await contexts[at % 3].newPage();
       await page.goto(`${broker.http}/console/`);
       await page.getByText('live').waitFor({ timeout: WITHIN });
     }),

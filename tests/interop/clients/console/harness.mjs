@@ -7,10 +7,26 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import mqtt from 'mqtt';
+import { chromium } from 'playwright-core';
 
 const [program, folder] = process.argv.slice(2);
 /** Milliseconds within which everything that is waited for has to come. */
 export const WITHIN = 8000;
+
+/** Debian's Chromium, which asks nobody for anything. */
+export const launch = () =>
+  chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
 
 /** A broker of its own, and where it listens. */
 export async function startBroker(profile = 'standard', ports = {}, more = [], config = '') {
@@ -33,6 +49,7 @@ export async function startBroker(profile = 'standard', ports = {}, more = [], c
     http,
     port,
     cwd,
+    pid: child.pid,
     async stop(signal = 'SIGTERM') {
       const ended = once(child, 'exit');
       const began = performance.now();

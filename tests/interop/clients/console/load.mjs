@@ -1,0 +1,194 @@
+// Pages beside many clients, large groups, fast messages and many windows. ROUNDEL_TEST_FULL=1 runs them in full: 10,000
+// clients, 200 groups, 50,000 messages in 10 s. Otherwise there are fewer, so that it takes seconds.
+
+import { get } from 'node:http';
+import { crowd, flood as publish } from './crowd.mjs';
+import { assert, hub, openPage, startBroker, text, until } from './harness.mjs';
+
+const FULL = process.env.ROUNDEL_TEST_FULL === '1';
+/** Milliseconds that half of the redraws stay below, and every task. */
+const REDRAW = 8;
+const LONG = 250;
+
+/** Has a page note how long it draws, layout included, and its long tasks. */
+async function watchRedraws(page) {
+  await page.addInitScript(() => {
+    const seen = { redraws: [], long: [] };
+    globalThis.seen = seen;
+    const frame = globalThis.requestAnimationFrame.bind(globalThis);
+    globalThis.requestAnimationFrame = (draw) =>
+      frame((at) => {
+        const began = performance.now();
+        draw(at);
+        // What the change costs the browser is part of it.
+        document.body.getBoundingClientRect();
+        seen.redraws.push(performance.now() - began);
+      });
+    new PerformanceObserver((list) => seen.long.push(...list.getEntries().map((entry) => entry.duration))).observe({
+      type: 'longtask',
+    });
+  });
+}
+
+/** Begins to count anew. */
+const forget = (page) => page.evaluate(() => globalThis.seen.redraws.splice(0) && globalThis.seen.long.splice(0) && undefined);
+
+/** What was noted: asserted, and as a figure. */
+async function assertQuick(page, what) {
+  const { redraws, long } = await page.evaluate(() => globalThis.seen);
+  redraws.sort((a, b) => a - b);
+  const [median, most] = [redraws[redraws.length >> 1], redraws.at(-1)];
+  const said = `${what}: ${redraws.length} redraws, median ${median?.toFixed(1)} ms, longest ${most?.toFixed(1)} ms, long tasks ${long.length}`;
+  console.log(`figure: ${said}`);
+  assert(redraws.length > 1 && median < REDRAW, said);
+  return long;
+}
+
+/** Nothing holds up a click for long; what is beside the test on this machine does for some milliseconds. */
+const assertResponsive = (long, path) =>
+  assert(
+    long.every((took) => took < LONG),
+    `tasks of ${long} ms at /${path}`,
+  );
+
+/** Bytes that are in use once everything that can be thrown away is. */
+async function heap(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send('HeapProfiler.collectGarbage');
+  const { usedSize } = await session.send('Runtime.getHeapUsage');
+  await session.detach();
+  return usedSize;
+}
+
+/** Ten thousand clients, and groups of a thousand: each page shows them, and goes on being quick. */
+export async function crowded(browser) {
+  const [clients, groups, members] = FULL ? [10_000, 200, 1000] : [1500, 60, 200];
+  const broker = await startBroker();
+  const port = broker.port('mqtt');
+  const filter = (at) => `$share/g${String(at).padStart(3, '0')}/cars/${at}/#`;
+  // The first ones are members of all large groups; each of the others has three of them.
+  const filters = (at) => [
+    ...(at < members ? [0, 1, 2, 3, 4].map(filter) : []),
+    ...Array.from({ length: groups }, (_, group) => group).filter((group) => group > 4 && group % members === Math.floor(at / 3)).map(filter),
+  ];
+  const id = (at) => `car-${String(at).padStart(5, '0')}`;
+  const began = performance.now();
+  const all = await crowd(port, clients, id, (at) => ({ filters: filters(at), qos: 1 }));
+  console.log(`figure: ${clients} clients took ${Math.round(performance.now() - began)} ms to connect`);
+  const context = await browser.newContext();
+  const { page, faults } = await openPage(context);
+  await watchRedraws(page);
+  const many = clients.toLocaleString('en');
+  const large = encodeURIComponent('cars/0/#');
+  for (const [path, expected] of [
+    ['', many],
+    ['clients', `${many} clients`],
+    [`clients/${id(clients - 1)}`, 'Keep Alive'],
+    ['groups', `${groups} groups`],
+    [`groups/g000/${large}`, `${members.toLocaleString('en')} of ${members.toLocaleString('en')}`],
+  ]) {
+    await page.goto(`${broker.http}/console/${path}`);
+    await page.getByText(expected, { exact: true }).first().waitFor();
+    await forget(page);
+    const sent = await publish(port, (at) => `cars/${at % groups}/x`, { rate: 500, seconds: FULL ? 5 : 1.5 });
+    sent.end();
+    const elements = await page.locator('*').count();
+    assert(elements < 6000, `${elements} elements at /${path}`);
+    const long = await assertQuick(page, `/${path.replace(/%.*/, '')} with ${many} clients and ${groups} groups (${elements} elements)`);
+    assertResponsive(long, path);
+  }
+  // Whoever is looked for is found, among all of them.
+  await page.goto(`${broker.http}/console/clients?q=${id(clients - 1)}`);
+  await page.getByRole('link', { name: id(clients - 1) }).waitFor();
+  for (const socket of all) socket.destroy();
+  await context.close();
+  await broker.stop();
+  return faults;
+}
+
+/** 5,000 messages a second to a group that is watched: the pages keep up, and keep nothing. */
+export async function flood(browser) {
+  const seconds = FULL ? 10 : 2;
+  const rate = 5000;
+  const broker = await startBroker();
+  const port = broker.port('mqtt');
+  const members = await crowd(port, 5, (at) => `w${at + 1}`, () => ({ filters: ['$share/workers/cars/#'], qos: 1 }));
+  const pages = [];
+  for (const path of ['', 'groups/workers/cars%2F%23']) {
+    // A window of its own: one that is behind another is not drawn.
+    const context = await browser.newContext();
+    const opened = await openPage(context);
+    await watchRedraws(opened.page);
+    await opened.page.goto(`${broker.http}/console/${path}`);
+    await opened.page.locator('.link.live').waitFor();
+    pages.push({ path, context, ...opened });
+  }
+  let sent = 0;
+  const run = async (seconds) => {
+    (await publish(port, (at) => `cars/${at % 7}/speed`, { rate, seconds })).end();
+    sent += rate * seconds;
+    const group = async () => (await broker.api('GET', '/v1/groups/workers/cars%2F%23')).number;
+    await until('all are handed out', async () => (await group()) === sent || group());
+    await until('the page has heard of all', async () => (await hub(pages[1].page)) === `#${sent.toLocaleString('en')}`);
+  };
+  // The log and the sparklines are full once.
+  await run(1);
+  const before = await Promise.all(pages.map(({ page }) => heap(page)));
+  await Promise.all(pages.map(({ page }) => forget(page)));
+  await run(seconds);
+  for (const { page, path } of pages) {
+    const long = await assertQuick(page, `/${path.replace(/%.*/, '')} while ${(rate * seconds).toLocaleString('en')} messages come in ${seconds} s`);
+    assertResponsive(long, path);
+  }
+  for (const [at, { page, path }] of pages.entries()) {
+    const grown = (await heap(page)) - before[at];
+    console.log(`figure: heap at /${path.replace(/%.*/, '')} grew by ${Math.round(grown / 1024)} KiB, from ${Math.round(before[at] / 1024)} KiB`);
+    assert(grown < 512 * 1024, `the heap at /${path} grew by ${grown} bytes, from ${before[at]}`);
+  }
+  for (const socket of members) socket.destroy();
+  await Promise.all(pages.map(({ context }) => context.close()));
+  await broker.stop();
+  return pages.flatMap(({ faults }) => faults);
+}
+
+/** A browser has six connections to a broker, and a broker has sixteen streams: what there is for the next one. */
+export async function places(browser) {
+  const broker = await startBroker();
+  const context = await browser.newContext();
+  const state = (page) => text(page, '#tools [role=status]');
+  const pages = [];
+  for (let number = 1; number <= 8; number += 1) {
+    const opened = await openPage(context);
+    await opened.page.goto(`${broker.http}/console/clients`);
+    await opened.page.getByText(/^(live|every 2 s)$/).waitFor();
+    pages.push(opened.page);
+  }
+  const all = async () => (await Promise.all(pages.map(state))).sort().join();
+  const expected = (live) => [...Array(pages.length - live).fill('every 2 s'), ...Array(live).fill('live')].join();
+  await until('four have a stream', async () => (await all()) === expected(4) || all());
+  // All of them go on, with a stream or without.
+  const client = await broker.connect('car-1');
+  await Promise.all(pages.map((page) => page.getByRole('link', { name: 'car-1' }).waitFor()));
+  // A place that is given back is taken.
+  for (let number = 0; number < 4; number += 1) await pages.shift().close();
+  await until('the others have one now', async () => (await all()) === expected(4) || all());
+  await context.close();
+  client.end(true);
+
+  const streams = await Promise.all(
+    Array.from({ length: 16 }, () => new Promise((taken) => get(`${broker.http}/v1/events?topics=clients`, taken))),
+  );
+  const late = await browser.newContext();
+  const { page, faults } = await openPage(late, { mayFail: (text) => /503 .*\/v1\/events/.test(text) });
+  await page.goto(`${broker.http}/console/clients`);
+  await until('without a stream', async () => (await state(page)) === 'every 2 s' || state(page));
+  assert(/All streams are taken/.test(await page.locator('.link').getAttribute('title')), 'it does not say why');
+  const other = await broker.connect('car-2');
+  await page.getByRole('link', { name: 'car-2' }).waitFor();
+  for (const stream of streams) stream.destroy();
+  await until('with one', async () => (await state(page)) === 'live' || state(page));
+  other.end(true);
+  await late.close();
+  await broker.stop();
+  return faults;
+}
