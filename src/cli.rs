@@ -141,6 +141,10 @@ struct ServeArgs {
     /// A listener that asks [[users]] for their passwords, beside others that then do not: mqtt or ws; may be repeated
     #[arg(long, value_name = "KIND=PORT", value_parser = NonEmptyStringValueParser::new())]
     password_listener: Vec<String>,
+    /// A further listener: mqtt, mqtts, ws, wss, mqtt+ws or mqtts+wss (both at one port); those over TLS with their own
+    /// rule for client certificates, as mqtts:none=8884; may be repeated
+    #[arg(long, value_name = "KIND=PORT", value_parser = NonEmptyStringValueParser::new())]
+    listener: Vec<String>,
     /// MQTT over a Unix socket, for processes of the same user [default: off]
     #[arg(long, value_name = "PATH")]
     unix_socket: Option<String>,
@@ -240,6 +244,7 @@ impl ServeArgs {
         let joined = |values: &[String]| (!values.is_empty()).then(|| values.join(","));
         let (san, bad_tls) = (joined(&self.san), joined(&self.bad_tls));
         let password_listener = joined(&self.password_listener);
+        let listener = joined(&self.listener);
         let said = |flag: bool| flag.then(|| "true".to_owned());
         let (journal, packets) = (said(self.journal), said(self.packets));
         let die_with_parent = said(self.die_with_parent);
@@ -259,6 +264,7 @@ impl ServeArgs {
             ("http_host", &self.http_host),
             ("bad_tls", &bad_tls),
             ("password_listener", &password_listener),
+            ("listener", &listener),
             ("unix_socket", &self.unix_socket),
             ("certs", &self.certs),
             ("server_cert", &self.server_cert),

@@ -30,7 +30,7 @@ use crate::aws::{authority::Authority, lifecycle::Lifecycle};
 use crate::broker::{Broker, Randomness};
 #[cfg(feature = "tls")]
 use crate::config::ClientCert;
-use crate::config::{BadTls, Config};
+use crate::config::{BadTls, Config, ListenerKind};
 use crate::engine::{Engine, timekeeper};
 #[cfg(unix)]
 use crate::net::unix;
@@ -78,6 +78,9 @@ pub struct Addrs {
     /// MQTT over WebSocket, for users with passwords.
     #[serde(rename = "ws-password", skip_serializing_if = "Option::is_none")]
     pub ws_password: Option<SocketAddr>,
+    /// Those of [`Listeners::further`](crate::config::Listeners::further), in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<SocketAddr>,
     /// MQTT over a Unix socket; absolute.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
     pub unix_socket: Option<PathBuf>,
@@ -108,7 +111,8 @@ pub enum StartError {
     /// The address of a listener cannot be had.
     #[error("cannot listen on {addr} for {listener}: {source}")]
     Bind {
-        /// `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http`, `mqtt-password`, `ws-password`, or the name of a [`BadTls`] listener.
+        /// `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http`, `mqtt-password`, `ws-password`, or the name of a [`BadTls`] or
+        /// a [further](crate::config::ListenerKind) listener.
         listener: &'static str,
         /// What was asked for.
         addr: SocketAddr,
@@ -247,8 +251,12 @@ impl Server {
                     None => certificates,
                 };
                 let client_cert = config.tls.client_cert;
-                let bad = config.listeners.bad_tls.keys();
-                Some(prepare_tls(&certificates, trust, client_cert, bad)?)
+                Some(prepare_tls(
+                    &certificates,
+                    trust,
+                    client_cert,
+                    &config.listeners,
+                )?)
             }
             None => None,
         };
@@ -427,17 +435,28 @@ struct Prepared {
     #[cfg(feature = "doors")]
     https: Arc<rustls::ServerConfig>,
     bad: BTreeMap<BadTls, Arc<rustls::ServerConfig>>,
+    /// Those of further listeners, in their order; `None` for one without TLS.
+    further: Vec<Option<Arc<rustls::ServerConfig>>>,
     trust: handle::Trust,
 }
 
 #[cfg(feature = "tls")]
-fn prepare_tls<'a>(
+fn prepare_tls(
     certificates: &crate::net::tls::Certificates,
     trust: handle::Trust,
     client_cert: ClientCert,
-    bad: impl Iterator<Item = &'a BadTls>,
+    listeners: &crate::config::Listeners,
 ) -> Result<Prepared, StartError> {
+    let bad = listeners.bad_tls.keys();
     let bad = bad.map(|kind| Ok((*kind, certificates.bad_config(*kind, client_cert)?)));
+    let further = listeners.further.iter().map(|one| {
+        let terms = crate::net::tls::Terms {
+            client_cert: one.client_cert.unwrap_or(client_cert),
+            alpn: &[],
+        };
+        let over_tls = one.kind.is_tls().then(|| certificates.config(terms));
+        Ok(over_tls.transpose()?)
+    });
     let terms = crate::net::tls::Terms {
         client_cert,
         alpn: &[],
@@ -457,6 +476,7 @@ fn prepare_tls<'a>(
             alpn: &[],
         })?,
         bad: bad.collect::<Result<_, StartError>>()?,
+        further: further.collect::<Result<_, StartError>>()?,
         trust,
     })
 }
@@ -548,6 +568,7 @@ struct Listeners {
     bad_tls: BTreeMap<BadTls, TcpListener>,
     mqtt_password: Option<TcpListener>,
     ws_password: Option<TcpListener>,
+    further: Vec<(ListenerKind, TcpListener)>,
     #[cfg(unix)]
     unix_socket: Option<unix::UnixSocket>,
 }
@@ -589,6 +610,14 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
         let bound = bind(kind.listener(), wanted.host, Some(*port), tls)?;
         bad_tls.extend(bound.map(|bound| (*kind, bound)));
     }
+    let mut further = Vec::new();
+    for one in &wanted.further {
+        let lacks_tls = tls.filter(|_| one.kind.is_tls());
+        let lacks_websocket = websocket.filter(|_| one.kind.takes_websocket());
+        let lacks = lacks_tls.or(lacks_websocket);
+        let bound = bind(one.kind.name(), wanted.host, Some(one.port), lacks)?;
+        further.extend(bound.map(|bound| (one.kind, bound)));
+    }
     let unix_socket = wanted.unix_socket.as_deref().map(|path| {
         bind_unix(path).map_err(|source| StartError::UnixSocket {
             path: path.to_owned(),
@@ -614,6 +643,7 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
             wanted.ws_password,
             tls.or(websocket),
         )?,
+        further,
         #[cfg(unix)]
         unix_socket,
     })
@@ -630,6 +660,7 @@ impl Listeners {
             let addr = listener.local_addr().ok()?;
             Some((*kind, addr))
         };
+        let further_addr = |(_, listener): &(ListenerKind, TcpListener)| listener.local_addr().ok();
         Addrs {
             mqtt: addr(&self.mqtt),
             mqtts: addr(&self.mqtts),
@@ -641,6 +672,7 @@ impl Listeners {
             bad_tls: self.bad_tls.iter().filter_map(bad_addr).collect(),
             mqtt_password: addr(&self.mqtt_password),
             ws_password: addr(&self.ws_password),
+            further: self.further.iter().filter_map(further_addr).collect(),
             #[cfg(unix)]
             unix_socket: self
                 .unix_socket
@@ -654,7 +686,9 @@ impl Listeners {
     #[cfg(feature = "tls")]
     fn need_tls(&self) -> bool {
         let over_tls = [&self.mqtts, &self.wss, &self.alpn, &self.https];
-        !self.bad_tls.is_empty() || over_tls.iter().any(|listener| listener.is_some())
+        !self.bad_tls.is_empty()
+            || self.further.iter().any(|(kind, _)| kind.is_tls())
+            || over_tls.iter().any(|listener| listener.is_some())
     }
 
     #[cfg(feature = "http")]
@@ -703,11 +737,43 @@ impl Listeners {
             self.wss,
             tls.map(|tls| listener::Kind::Wss(tls.wss.clone())),
         );
+        for (index, (kind, listener)) in self.further.into_iter().enumerate() {
+            #[cfg(feature = "tls")]
+            let config = tls.and_then(|tls| tls.further.get(index).cloned().flatten());
+            let kind = further_kind(
+                kind,
+                #[cfg(feature = "tls")]
+                config,
+            );
+            serve(Some(listener), kind);
+        }
         #[cfg(feature = "doors")]
         if let (Some(tls), Some(http)) = (tls, http) {
             serve(self.alpn, Some(tls.alpn(http)));
             serve(self.https, Some(tls.https(http)));
         }
+    }
+}
+
+/// What a further listener speaks; `None` where this build lacks it, and nothing was bound.
+fn further_kind(
+    kind: ListenerKind,
+    #[cfg(feature = "tls")] tls: Option<Arc<rustls::ServerConfig>>,
+) -> Option<listener::Kind> {
+    match kind {
+        ListenerKind::Mqtt => Some(listener::Kind::Mqtt),
+        #[cfg(feature = "tls")]
+        ListenerKind::Mqtts => tls.map(listener::Kind::Mqtts),
+        #[cfg(feature = "websocket")]
+        ListenerKind::Ws => Some(listener::Kind::Ws),
+        #[cfg(feature = "websocket")]
+        ListenerKind::MqttAndWs => Some(listener::Kind::MqttAndWs),
+        #[cfg(all(feature = "websocket", feature = "tls"))]
+        ListenerKind::Wss => tls.map(listener::Kind::Wss),
+        #[cfg(all(feature = "websocket", feature = "tls"))]
+        ListenerKind::MqttsAndWss => tls.map(listener::Kind::MqttsAndWss),
+        #[cfg(not(all(feature = "websocket", feature = "tls")))]
+        _ => None,
     }
 }
 

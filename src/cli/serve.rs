@@ -111,6 +111,7 @@ fn warn_of_open_doors(config: &Config, addrs: &Addrs) {
     let (host, http_host) = (config.listeners.host, config.listeners.http_host);
     let is_open = |host: IpAddr| !host.to_canonical().is_loopback();
     let takes_mqtt = !addrs.bad_tls.is_empty()
+        || !addrs.further.is_empty()
         || [
             addrs.mqtt,
             addrs.mqtts,
@@ -140,7 +141,13 @@ fn warn_of_open_doors(config: &Config, addrs: &Addrs) {
 )]
 fn no_start(error: &StartError, config: &Config, program: &Program) -> Failure {
     let listener = match error {
-        StartError::Bind { listener, .. } => listener,
+        StartError::Bind { listener, addr, .. } => {
+            let mut further = config.listeners.further.iter();
+            match further.any(|one| one.port == addr.port() && one.kind.name() == *listener) {
+                true => &"listener",
+                false => listener,
+            }
+        }
         #[cfg(feature = "aws")]
         StartError::Fleet(FileError::Document { .. }) => {
             return Failure::misused(error.to_string());

@@ -8,6 +8,7 @@ mod bad_tls;
 mod check;
 mod error;
 mod file;
+mod further;
 mod load;
 mod preset;
 mod raw;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use self::bad_tls::BadTls;
 pub use self::error::{ConfigError, Origin, Place};
+pub use self::further::{FurtherListener, ListenerKind};
 pub use self::load::{Loaded, Sources};
 #[cfg(feature = "http")]
 pub(crate) use self::value::parse_duration;
@@ -159,6 +161,9 @@ pub struct Listeners {
     pub mqtt_password: Option<u16>,
     /// The same over WebSocket, with the paths of [`ws`](Self::ws).
     pub ws_password: Option<u16>,
+    /// Listeners besides these: second ones of a kind, with rules of their own for client certificates, and such as take
+    /// MQTT and WebSocket at one port.
+    pub further: Vec<FurtherListener>,
     /// MQTT over a Unix socket at this path, where only processes of this one's user can connect. One that was left
     /// behind there is replaced, and it is removed when the broker stops. Not on Windows.
     pub unix_socket: Option<PathBuf>,
@@ -714,6 +719,14 @@ impl Config {
                 .into_keys()
                 .map(|kind| (kind, 0))
                 .collect(),
+            further: listeners
+                .further
+                .into_iter()
+                .map(|listener| FurtherListener {
+                    port: 0,
+                    ..listener
+                })
+                .collect(),
             ..Listeners::none()
         };
         self.tls.in_memory = true;
@@ -741,6 +754,7 @@ impl Listeners {
             bad_tls: BTreeMap::new(),
             mqtt_password: None,
             ws_password: None,
+            further: Vec::new(),
             unix_socket: None,
         }
     }

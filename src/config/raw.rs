@@ -29,6 +29,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "http_host",
     "bad_tls",
     "password_listener",
+    "listener",
     "unix_socket",
     "certs",
     "server_cert",

@@ -3,13 +3,15 @@
 use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
-#[cfg(feature = "doors")]
+#[cfg(feature = "websocket")]
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+#[cfg(all(feature = "websocket", feature = "tls"))]
+use tokio::io::AsyncBufReadExt as _;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::net::{TcpListener, TcpStream};
@@ -87,6 +89,12 @@ pub(crate) enum Kind {
     WsPassword,
     #[cfg(all(feature = "websocket", feature = "tls"))]
     Wss(Arc<rustls::ServerConfig>),
+    /// `Mqtt` and `Ws`, told apart by the first byte.
+    #[cfg(feature = "websocket")]
+    MqttAndWs,
+    /// `Mqtts` and `Wss`, told apart by the first byte.
+    #[cfg(all(feature = "websocket", feature = "tls"))]
+    MqttsAndWss(Arc<rustls::ServerConfig>),
     /// Several of these, and HTTP.
     #[cfg(feature = "doors")]
     Door(Arc<Door>),
@@ -107,6 +115,10 @@ impl Kind {
             Self::WsPassword => "ws-password",
             #[cfg(all(feature = "websocket", feature = "tls"))]
             Self::Wss(_) => "wss",
+            #[cfg(feature = "websocket")]
+            Self::MqttAndWs => "mqtt+ws",
+            #[cfg(all(feature = "websocket", feature = "tls"))]
+            Self::MqttsAndWss(_) => "mqtts+wss",
             #[cfg(feature = "doors")]
             Self::Door(door) => door.name,
         }
@@ -129,9 +141,9 @@ impl Kind {
             #[cfg(feature = "tls")]
             Self::Mqtts(_) | Self::BadTls(..) => PLAIN + TLS + HANDSHAKE,
             #[cfg(feature = "websocket")]
-            Self::Ws | Self::WsPassword => PLAIN + WEBSOCKET + UPGRADE,
+            Self::Ws | Self::WsPassword | Self::MqttAndWs => PLAIN + WEBSOCKET + UPGRADE,
             #[cfg(all(feature = "websocket", feature = "tls"))]
-            Self::Wss(_) => PLAIN + TLS + WEBSOCKET + HANDSHAKE.max(UPGRADE),
+            Self::Wss(_) | Self::MqttsAndWss(_) => PLAIN + TLS + WEBSOCKET + HANDSHAKE.max(UPGRADE),
             // What HTTP needs besides, the upgrade included, is charged by who answers it.
             #[cfg(feature = "doors")]
             Self::Door(_) => PLAIN + TLS + WEBSOCKET + HANDSHAKE,
@@ -145,9 +157,9 @@ impl Kind {
             #[cfg(feature = "tls")]
             Self::Mqtts(_) | Self::BadTls(..) => PLAIN + TLS,
             #[cfg(feature = "websocket")]
-            Self::Ws | Self::WsPassword => PLAIN + WEBSOCKET,
+            Self::Ws | Self::WsPassword | Self::MqttAndWs => PLAIN + WEBSOCKET,
             #[cfg(all(feature = "websocket", feature = "tls"))]
-            Self::Wss(_) => PLAIN + TLS + WEBSOCKET,
+            Self::Wss(_) | Self::MqttsAndWss(_) => PLAIN + TLS + WEBSOCKET,
             #[cfg(feature = "doors")]
             Self::Door(_) => PLAIN + TLS + WEBSOCKET,
         }
@@ -420,6 +432,20 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, since).await;
         }
+        #[cfg(feature = "websocket")]
+        Kind::MqttAndWs => {
+            let entering = Box::pin(enter_either(place, stream, plain_facts(), since));
+            if let Some(driving) = entering.await {
+                driving.await;
+            }
+        }
+        #[cfg(all(feature = "websocket", feature = "tls"))]
+        Kind::MqttsAndWss(config) => {
+            let entering = Box::pin(enter_either_tls(place, stream, peer, config));
+            if let Some(driving) = entering.await {
+                driving.await;
+            }
+        }
         #[cfg(feature = "doors")]
         Kind::Door(door) => {
             let entering = Box::pin(enter(place, stream, peer, door));
@@ -430,8 +456,93 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
     }
 }
 
+/// What a client begins with where it may be MQTT or HTTP. Every method of HTTP begins with a capital letter.
+#[cfg(feature = "websocket")]
+pub(super) fn begins_http(first: u8) -> bool {
+    first.is_ascii_uppercase()
+}
+
+/// Waits for the first byte of a client, and says whether it is that of HTTP. One that sends none, in the time that it
+/// has for CONNECT, is left to MQTT, which says so.
+#[cfg(feature = "websocket")]
+async fn comes_with_http(shared: &Shared, first: impl Future<Output = Option<u8>>) -> bool {
+    let limit = shared.engine.broker.config().limits.connect_timeout;
+    let first = shared.engine.clock.timeout(limit, first);
+    let first = tokio::select! {
+        first = first => first.ok().flatten(),
+        () = shared.engine.stopping.cancelled() => None,
+    };
+    first.is_some_and(begins_http)
+}
+
+/// Takes MQTT or WebSocket, up to where MQTT begins. This future is large; the one that comes of it is not.
+#[cfg(feature = "websocket")]
+async fn enter_either(
+    mut place: Place,
+    stream: TcpStream,
+    facts: ConnectionFacts,
+    since: Instant,
+) -> Option<Driving> {
+    let shared = place.shared.clone();
+    let first = async {
+        let mut first = [0];
+        match stream.peek(&mut first).await {
+            Ok(1..) => Some(first[0]),
+            _ => None,
+        }
+    };
+    if !comes_with_http(&shared, first).await {
+        place.open_bytes = PLAIN;
+        let (inbound, link) = tcp::split(stream);
+        let place = place.begin_mqtt();
+        return Some(Box::pin(drive_at(
+            place,
+            inbound,
+            Arc::new(link),
+            facts,
+            since,
+        )));
+    }
+    let (front, stream) = ws::upgrade(&shared, stream, &facts).await?;
+    let (inbound, link) = tcp::split(stream);
+    let (inbound, link) = ws::join(front, inbound, Arc::new(link));
+    let place = place.begin_mqtt();
+    let facts = facts.over_websocket();
+    Some(Box::pin(drive_at(place, inbound, link, facts, since)))
+}
+
+/// The same over TLS.
+#[cfg(all(feature = "websocket", feature = "tls"))]
+async fn enter_either_tls(
+    mut place: Place,
+    stream: TcpStream,
+    peer: SocketAddr,
+    config: Arc<rustls::ServerConfig>,
+) -> Option<Driving> {
+    let shared = place.shared.clone();
+    let local = stream.local_addr().ok();
+    let name = "mqtts+wss";
+    let mut stream = shake_hands(&shared, stream, peer, name, config).await?;
+    let since = shared.engine.clock.now().live;
+    let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
+    let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
+    let first = async { stream.fill_buf().await.ok()?.first().copied() };
+    if !comes_with_http(&shared, first).await {
+        place.open_bytes = PLAIN + TLS;
+        let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
+        let place = place.begin_mqtt();
+        return Some(Box::pin(drive_at(place, inbound, link, facts, since)));
+    }
+    let (front, stream) = ws::upgrade(&shared, stream, &facts).await?;
+    let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
+    let (inbound, link) = ws::join(front, inbound, link);
+    let place = place.begin_mqtt();
+    let facts = facts.over_websocket();
+    Some(Box::pin(drive_at(place, inbound, link, facts, since)))
+}
+
 /// What drives a connection as long as it lives.
-#[cfg(feature = "doors")]
+#[cfg(feature = "websocket")]
 type Driving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Lets a connection in through a door, up to where MQTT begins. This future is large; the one that comes of
