@@ -310,6 +310,11 @@ fn check_config(file: PathBuf) -> Result<(), Failure> {
     let name = file.display().to_string();
     let loaded = Sources::new().file(file).load().map_err(Failure::misuse)?;
     serve::log_filter(&loaded.program)?;
+    #[cfg(feature = "http")]
+    for (text, origin) in loaded.config.rules.iter().zip(&loaded.program.rules) {
+        roundel::rules::Rule::from_json(text)
+            .map_err(|reason| Failure::misused(format!("{origin}: {reason}")))?;
+    }
     #[cfg(feature = "aws")]
     if let Some(fleet) = &loaded.config.fleet {
         registry::check(fleet)?;

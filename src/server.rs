@@ -151,6 +151,14 @@ pub enum StartError {
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] crate::TlsError),
+    /// One of [`Config::rules`] cannot be set.
+    #[error("rule {index} of `rules`: {reason}")]
+    Rule {
+        /// Which one, from 0 on.
+        index: usize,
+        /// Why not.
+        reason: String,
+    },
     /// The certificate of a listener with a fault cannot be made.
     #[cfg(feature = "tls")]
     #[error("--bad-tls {}: {source}", kind.name())]
@@ -268,6 +276,7 @@ impl Server {
             #[cfg(feature = "aws")]
             authority.as_ref(),
         );
+        set_rules(&shared)?;
         shared.tasks.spawn(timekeeper::keep_time(
             shared.engine.clone(),
             shared.turns.clone(),
@@ -410,6 +419,33 @@ pub(crate) fn share(
         connectivity,
         notices: Notices::default(),
     })
+}
+
+/// Sets the packet rules of the configuration, before there is anybody.
+#[cfg(feature = "http")]
+fn set_rules(shared: &Shared) -> Result<(), StartError> {
+    let broker = &shared.engine.broker;
+    let now = shared.engine.clock.now().now;
+    for (index, text) in broker.config().rules.iter().enumerate() {
+        let rule = crate::tap::rule::Rule::from_json(text);
+        let set = rule.and_then(|rule| {
+            let set = broker.tap().add_rule(rule, now);
+            set.map_err(|error| error.to_string())
+        });
+        set.map_err(|reason| StartError::Rule { index, reason })?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "http"))]
+fn set_rules(shared: &Shared) -> Result<(), StartError> {
+    match shared.engine.broker.config().rules.is_empty() {
+        true => Ok(()),
+        false => Err(StartError::Rule {
+            index: 0,
+            reason: "it needs the crate's feature `http`".to_owned(),
+        }),
+    }
 }
 
 /// Bits of the operating system's randomness; six of them are not random.
@@ -737,9 +773,11 @@ impl Listeners {
             self.wss,
             tls.map(|tls| listener::Kind::Wss(tls.wss.clone())),
         );
-        for (index, (kind, listener)) in self.further.into_iter().enumerate() {
+        #[cfg(feature = "tls")]
+        let mut configs = tls.map_or(&[][..], |tls| &tls.further).iter();
+        for (kind, listener) in self.further {
             #[cfg(feature = "tls")]
-            let config = tls.and_then(|tls| tls.further.get(index).cloned().flatten());
+            let config = configs.next().cloned().flatten();
             let kind = further_kind(
                 kind,
                 #[cfg(feature = "tls")]

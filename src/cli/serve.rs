@@ -135,12 +135,14 @@ fn warn_of_open_doors(config: &Config, addrs: &Addrs) {
 }
 
 /// Why there is no server, with whoever chose a port that cannot be had.
-#[cfg_attr(
-    not(feature = "aws"),
-    expect(unused_variables, reason = "ports are the program's")
-)]
 fn no_start(error: &StartError, config: &Config, program: &Program) -> Failure {
     let listener = match error {
+        StartError::Rule { index, reason } => {
+            return Failure::misused(match program.rules.get(*index) {
+                Some(origin) => format!("{origin}: {reason}"),
+                None => error.to_string(),
+            });
+        }
         StartError::Bind { listener, addr, .. } => {
             let mut further = config.listeners.further.iter();
             match further.any(|one| one.port == addr.port() && one.kind.name() == *listener) {

@@ -99,6 +99,12 @@ fn leave_out_what_is_not_built(config: &mut Config, said: &Said) -> Result<(), C
             websocket,
             lacks_websocket,
         ),
+        (
+            "rules",
+            !config.rules.is_empty(),
+            cfg!(feature = "http"),
+            "this build lacks the feature http, which reads rules",
+        ),
         ("listener", further_tls, tls, lacks_tls),
         ("listener", further_websocket, websocket, lacks_websocket),
         (

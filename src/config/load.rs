@@ -68,6 +68,8 @@ pub struct Program {
     pub log_format: LogFormat,
     /// The suite of tests whose listeners these are.
     pub preset: Option<&'static Preset>,
+    /// Who said which packet rule, in their order.
+    pub rules: Vec<Origin>,
     /// Who chose the ports of the listeners, by their names: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`,
     /// `http`, `mqtt-password`, `ws-password`, and those of [`BadTls`](super::BadTls) that there are; under
     /// `listener` who chose those of further ones.
@@ -241,6 +243,8 @@ impl Sources {
         }
         let mut program = apply_settings(&said, &mut config)?;
         program.preset = preset;
+        let rules = (0..config.rules.len()).map(|index| said.origin(&format!("rules.{index}")));
+        program.rules = rules.collect();
         // The users of a suite are for its listeners, and ask nobody for a password elsewhere.
         if has_users_of_preset && !config.listeners.separate_users() {
             config.users.clear();
@@ -960,7 +964,8 @@ mod tests {
             for (table, key) in file::known_keys() {
                 // One in a file of defaults would lock everybody else out, or be nobody's.
                 let is_of = |name| key == name || table == Some(name);
-                let has_none = ["users", "access_keys", "lambda"].into_iter().any(is_of);
+                let has_none = ["users", "access_keys", "lambda", "rules"];
+                let has_none = has_none.into_iter().any(is_of);
                 let key = file::dotted(table, key);
                 assert!(has_none || lines.contains_key(&key), "{name} lacks {key}");
             }

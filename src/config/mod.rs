@@ -76,6 +76,12 @@ pub struct Config {
     /// Web pages, besides those of this machine, that may open a WebSocket: an origin such as
     /// `https://app.example.com`, or a host, whatever scheme and port.
     pub ws_allowed_origins: Vec<String>,
+    /// Each packet is sent in a WebSocket frame of its own, for clients that do not read on within one, as Paho C's does not.
+    /// The standard asks nobody to do so (MQTT-6.0.0-2), and many small packets take longer.
+    pub ws_packet_frames: bool,
+    /// Packet rules that are there before the first client, in JSON as `POST /v1/rules` takes them. Needs the feature
+    /// `http`; [`Rules::add`](crate::rules::Rules::add) takes them from code.
+    pub rules: Vec<String>,
     /// The name under which clients find this broker: what DescribeEndpoint answers (AWS-API-01), and one
     /// of the names in a server certificate that is made at start.
     pub endpoint_name: String,
@@ -675,6 +681,8 @@ impl Config {
             sys_interval: Some(Duration::from_secs(10)),
             http_allowed_hosts: Vec::new(),
             ws_allowed_origins: Vec::new(),
+            ws_packet_frames: false,
+            rules: Vec::new(),
             http_idle_timeout: Duration::from_secs(10),
             endpoint_name: "localhost".to_owned(),
             registry: RegistryPlace::Off,

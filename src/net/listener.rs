@@ -408,7 +408,12 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
                 return;
             };
             let (inbound, link) = tcp::split(stream);
-            let (inbound, link) = ws::join(front, inbound, Arc::new(link));
+            let (inbound, link) = ws::join(
+                shared.engine.broker.config(),
+                front,
+                inbound,
+                Arc::new(link),
+            );
             let facts = facts.over_websocket();
             let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, since).await;
@@ -427,7 +432,7 @@ async fn serve(place: Place, stream: TcpStream, peer: SocketAddr, kind: Kind) {
                 return;
             };
             let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
-            let (inbound, link) = ws::join(front, inbound, link);
+            let (inbound, link) = ws::join(shared.engine.broker.config(), front, inbound, link);
             let facts = facts.over_websocket();
             let _place = place.begin_mqtt();
             drive(shared, inbound, link, facts, since).await;
@@ -505,7 +510,12 @@ async fn enter_either(
     }
     let (front, stream) = ws::upgrade(&shared, stream, &facts).await?;
     let (inbound, link) = tcp::split(stream);
-    let (inbound, link) = ws::join(front, inbound, Arc::new(link));
+    let (inbound, link) = ws::join(
+        shared.engine.broker.config(),
+        front,
+        inbound,
+        Arc::new(link),
+    );
     let place = place.begin_mqtt();
     let facts = facts.over_websocket();
     Some(Box::pin(drive_at(place, inbound, link, facts, since)))
@@ -535,7 +545,7 @@ async fn enter_either_tls(
     }
     let (front, stream) = ws::upgrade(&shared, stream, &facts).await?;
     let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
-    let (inbound, link) = ws::join(front, inbound, link);
+    let (inbound, link) = ws::join(shared.engine.broker.config(), front, inbound, link);
     let place = place.begin_mqtt();
     let facts = facts.over_websocket();
     Some(Box::pin(drive_at(place, inbound, link, facts, since)))
@@ -571,7 +581,7 @@ async fn enter(
             // HTTP has bounds of its own, and may have taken a while.
             let since = shared.engine.clock.now().live;
             let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
-            let (inbound, link) = ws::join(front, inbound, link);
+            let (inbound, link) = ws::join(shared.engine.broker.config(), front, inbound, link);
             let facts = facts.over_websocket();
             Box::pin(drive_at(place, inbound, link, facts, since))
         }
