@@ -151,6 +151,10 @@ struct ServeArgs {
     /// A listener that asks [[users]] for their passwords, beside others that then do not: mqtt or ws; may be repeated
     #[arg(long, value_name = "KIND=PORT", value_parser = NonEmptyStringValueParser::new())]
     password_listener: Vec<String>,
+    /// A further listener: mqtt, mqtts, ws, wss, mqtt+ws or mqtts+wss (both at one port); those over TLS with their own
+    /// rule for client certificates, as mqtts:none=8884; may be repeated
+    #[arg(long, value_name = "KIND=PORT", value_parser = NonEmptyStringValueParser::new())]
+    listener: Vec<String>,
     /// MQTT over a Unix socket, for processes of the same user [default: off]
     #[arg(long, value_name = "PATH")]
     unix_socket: Option<String>,
@@ -262,6 +266,7 @@ impl ServeArgs {
         let joined = |values: &[String]| (!values.is_empty()).then(|| values.join(","));
         let (san, bad_tls) = (joined(&self.san), joined(&self.bad_tls));
         let password_listener = joined(&self.password_listener);
+        let listener = joined(&self.listener);
         let said = |flag: bool| flag.then(|| "true".to_owned());
         let (journal, packets) = (said(self.journal), said(self.packets));
         let die_with_parent = said(self.die_with_parent);
@@ -282,6 +287,7 @@ impl ServeArgs {
             ("console", &self.console),
             ("bad_tls", &bad_tls),
             ("password_listener", &password_listener),
+            ("listener", &listener),
             ("unix_socket", &self.unix_socket),
             ("certs", &self.certs),
             ("server_cert", &self.server_cert),
@@ -327,6 +333,11 @@ fn check_config(file: PathBuf) -> Result<(), Failure> {
     let name = file.display().to_string();
     let loaded = Sources::new().file(file).load().map_err(Failure::misuse)?;
     serve::log_filter(&loaded.program)?;
+    #[cfg(feature = "http")]
+    for (text, origin) in loaded.config.rules.iter().zip(&loaded.program.rules) {
+        roundel::rules::Rule::from_json(text)
+            .map_err(|reason| Failure::misused(format!("{origin}: {reason}")))?;
+    }
     #[cfg(feature = "aws")]
     if let Some(fleet) = &loaded.config.fleet {
         registry::check(fleet)?;

@@ -30,7 +30,7 @@ use crate::aws::{authority::Authority, lifecycle::Lifecycle};
 use crate::broker::{Broker, Randomness};
 #[cfg(feature = "tls")]
 use crate::config::ClientCert;
-use crate::config::{BadTls, Config};
+use crate::config::{BadTls, Config, ListenerKind};
 use crate::engine::{Engine, timekeeper};
 #[cfg(feature = "tls")]
 use crate::net::tls::Current;
@@ -80,6 +80,9 @@ pub struct Addrs {
     /// MQTT over WebSocket, for users with passwords.
     #[serde(rename = "ws-password", skip_serializing_if = "Option::is_none")]
     pub ws_password: Option<SocketAddr>,
+    /// Those of [`Listeners::further`](crate::config::Listeners::further), in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<SocketAddr>,
     /// MQTT over a Unix socket; absolute.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
     pub unix_socket: Option<PathBuf>,
@@ -110,7 +113,8 @@ pub enum StartError {
     /// The address of a listener cannot be had.
     #[error("cannot listen on {addr} for {listener}: {source}")]
     Bind {
-        /// `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http`, `mqtt-password`, `ws-password`, or the name of a [`BadTls`] listener.
+        /// `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http`, `mqtt-password`, `ws-password`, or the name of a [`BadTls`] or
+        /// a [further](crate::config::ListenerKind) listener.
         listener: &'static str,
         /// What was asked for.
         addr: SocketAddr,
@@ -149,6 +153,14 @@ pub enum StartError {
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] crate::TlsError),
+    /// One of [`Config::rules`] cannot be set.
+    #[error("rule {index} of `rules`: {reason}")]
+    Rule {
+        /// Which one, from 0 on.
+        index: usize,
+        /// Why not.
+        reason: String,
+    },
     /// The certificate of a listener with a fault cannot be made.
     #[cfg(feature = "tls")]
     #[error("cannot make the certificate of {}: {source}", kind.listener())]
@@ -247,6 +259,7 @@ impl Server {
             #[cfg(feature = "aws")]
             authority.as_ref(),
         );
+        set_rules(&shared)?;
         shared.tasks.spawn(timekeeper::keep_time(
             shared.engine.clone(),
             shared.turns.clone(),
@@ -395,6 +408,33 @@ pub(crate) fn share(
     })
 }
 
+/// Sets the packet rules of the configuration, before there is anybody.
+#[cfg(feature = "http")]
+fn set_rules(shared: &Shared) -> Result<(), StartError> {
+    let broker = &shared.engine.broker;
+    let now = shared.engine.clock.now().now;
+    for (index, text) in broker.config().rules.iter().enumerate() {
+        let rule = crate::tap::rule::Rule::from_json(text);
+        let set = rule.and_then(|rule| {
+            let set = broker.tap().add_rule(rule, now);
+            set.map_err(|error| error.to_string())
+        });
+        set.map_err(|reason| StartError::Rule { index, reason })?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "http"))]
+fn set_rules(shared: &Shared) -> Result<(), StartError> {
+    match shared.engine.broker.config().rules.is_empty() {
+        true => Ok(()),
+        false => Err(StartError::Rule {
+            index: 0,
+            reason: "it needs the crate's feature `http`".to_owned(),
+        }),
+    }
+}
+
 /// Bits of the operating system's randomness; six of them are not random.
 fn system_random() -> u128 {
     uuid::Uuid::new_v4().as_u128()
@@ -418,21 +458,31 @@ struct Prepared {
     #[cfg(feature = "doors")]
     https: Arc<Current>,
     bad: BTreeMap<BadTls, Arc<Current>>,
+    /// Those of further listeners, in their order; `None` for one without TLS.
+    further: Vec<Option<Arc<Current>>>,
     trust: handle::Trust,
 }
 
 #[cfg(feature = "tls")]
-fn prepare_tls<'a>(
+fn prepare_tls(
     certificates: &crate::net::tls::Certificates,
     trust: handle::Trust,
     client_cert: ClientCert,
-    bad: impl Iterator<Item = &'a BadTls>,
+    listeners: &crate::config::Listeners,
 ) -> Result<Prepared, StartError> {
-    let bad = bad.map(|kind| {
+    let bad = listeners.bad_tls.keys().map(|kind| {
         let config = certificates.bad_config(*kind, client_cert)?;
         Ok((*kind, Current::new(config)))
     });
     let config = |terms| certificates.config(terms).map(Current::new);
+    let further = listeners.further.iter().map(|one| {
+        let terms = crate::net::tls::Terms {
+            client_cert: one.client_cert.unwrap_or(client_cert),
+            alpn: &[],
+        };
+        let over_tls = one.kind.is_tls().then(|| config(terms));
+        Ok(over_tls.transpose()?)
+    });
     let terms = crate::net::tls::Terms {
         client_cert,
         alpn: &[],
@@ -452,6 +502,7 @@ fn prepare_tls<'a>(
             alpn: &[],
         })?,
         bad: bad.collect::<Result<_, StartError>>()?,
+        further: further.collect::<Result<_, StartError>>()?,
         trust,
     })
 }
@@ -471,6 +522,12 @@ impl Prepared {
             if let Some(other) = other.bad.get(kind) {
                 config.take_over(other);
             }
+        }
+        let further = self.further.iter().zip(&other.further);
+        for (config, other) in
+            further.filter_map(|(config, other)| config.as_ref().zip(other.as_ref()))
+        {
+            config.take_over(other);
         }
     }
 }
@@ -516,8 +573,7 @@ fn prepare(
         None => certificates,
     };
     let client_cert = config.tls.client_cert;
-    let bad = config.listeners.bad_tls.keys();
-    prepare_tls(&certificates, trust, client_cert, bad)
+    prepare_tls(&certificates, trust, client_cert, &config.listeners)
 }
 
 /// Makes the certificates of a configuration, or reads them.
@@ -600,6 +656,7 @@ struct Listeners {
     bad_tls: BTreeMap<BadTls, TcpListener>,
     mqtt_password: Option<TcpListener>,
     ws_password: Option<TcpListener>,
+    further: Vec<(ListenerKind, TcpListener)>,
     #[cfg(unix)]
     unix_socket: Option<unix::UnixSocket>,
 }
@@ -641,6 +698,14 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
         let bound = bind(kind.listener(), wanted.host, Some(*port), tls)?;
         bad_tls.extend(bound.map(|bound| (*kind, bound)));
     }
+    let mut further = Vec::new();
+    for one in &wanted.further {
+        let lacks_tls = tls.filter(|_| one.kind.is_tls());
+        let lacks_websocket = websocket.filter(|_| one.kind.takes_websocket());
+        let lacks = lacks_tls.or(lacks_websocket);
+        let bound = bind(one.kind.name(), wanted.host, Some(one.port), lacks)?;
+        further.extend(bound.map(|bound| (one.kind, bound)));
+    }
     let unix_socket = wanted.unix_socket.as_deref().map(|path| {
         bind_unix(path).map_err(|source| StartError::UnixSocket {
             path: path.to_owned(),
@@ -666,6 +731,7 @@ fn bind_all(config: &Config) -> Result<Listeners, StartError> {
             wanted.ws_password,
             tls.or(websocket),
         )?,
+        further,
         #[cfg(unix)]
         unix_socket,
     })
@@ -682,6 +748,7 @@ impl Listeners {
             let addr = listener.local_addr().ok()?;
             Some((*kind, addr))
         };
+        let further_addr = |(_, listener): &(ListenerKind, TcpListener)| listener.local_addr().ok();
         Addrs {
             mqtt: addr(&self.mqtt),
             mqtts: addr(&self.mqtts),
@@ -693,6 +760,7 @@ impl Listeners {
             bad_tls: self.bad_tls.iter().filter_map(bad_addr).collect(),
             mqtt_password: addr(&self.mqtt_password),
             ws_password: addr(&self.ws_password),
+            further: self.further.iter().filter_map(further_addr).collect(),
             #[cfg(unix)]
             unix_socket: self
                 .unix_socket
@@ -706,7 +774,9 @@ impl Listeners {
     #[cfg(feature = "tls")]
     fn need_tls(&self) -> bool {
         let over_tls = [&self.mqtts, &self.wss, &self.alpn, &self.https];
-        !self.bad_tls.is_empty() || over_tls.iter().any(|listener| listener.is_some())
+        !self.bad_tls.is_empty()
+            || self.further.iter().any(|(kind, _)| kind.is_tls())
+            || over_tls.iter().any(|listener| listener.is_some())
     }
 
     #[cfg(feature = "http")]
@@ -755,11 +825,45 @@ impl Listeners {
             self.wss,
             tls.map(|tls| listener::Kind::Wss(tls.wss.clone())),
         );
+        #[cfg(feature = "tls")]
+        let mut configs = tls.map_or(&[][..], |tls| &tls.further).iter();
+        for (kind, listener) in self.further {
+            #[cfg(feature = "tls")]
+            let config = configs.next().cloned().flatten();
+            let kind = further_kind(
+                kind,
+                #[cfg(feature = "tls")]
+                config,
+            );
+            serve(Some(listener), kind);
+        }
         #[cfg(feature = "doors")]
         if let (Some(tls), Some(http)) = (tls, http) {
             serve(self.alpn, Some(tls.alpn(http)));
             serve(self.https, Some(tls.https(http)));
         }
+    }
+}
+
+/// What a further listener speaks; `None` where this build lacks it, and nothing was bound.
+fn further_kind(
+    kind: ListenerKind,
+    #[cfg(feature = "tls")] tls: Option<Arc<Current>>,
+) -> Option<listener::Kind> {
+    match kind {
+        ListenerKind::Mqtt => Some(listener::Kind::Mqtt),
+        #[cfg(feature = "tls")]
+        ListenerKind::Mqtts => tls.map(listener::Kind::Mqtts),
+        #[cfg(feature = "websocket")]
+        ListenerKind::Ws => Some(listener::Kind::Ws),
+        #[cfg(feature = "websocket")]
+        ListenerKind::MqttAndWs => Some(listener::Kind::MqttAndWs),
+        #[cfg(all(feature = "websocket", feature = "tls"))]
+        ListenerKind::Wss => tls.map(listener::Kind::Wss),
+        #[cfg(all(feature = "websocket", feature = "tls"))]
+        ListenerKind::MqttsAndWss => tls.map(listener::Kind::MqttsAndWss),
+        #[cfg(not(all(feature = "websocket", feature = "tls")))]
+        _ => None,
     }
 }
 

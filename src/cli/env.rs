@@ -81,6 +81,12 @@ pub(crate) fn run(args: &EnvArgs) -> Result<(), Failure> {
 fn suite_text(preset: &Preset, certs: Option<&Path>, shell: Shell) -> Result<String, Failure> {
     let name = preset.name;
     let mut text = format!("# {}\n# roundel serve --preset {name}\n", preset.about);
+    if !preset.commands.is_empty() {
+        text.push_str("# in the folder of its source:\n");
+    }
+    for command in preset.commands {
+        let _ = writeln!(text, "#   {command}");
+    }
     for lack in preset.lacks {
         let _ = writeln!(text, "# not there: {lack}");
     }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use roundel::Addrs;
-use roundel::config::{ClientCert, Config, RegistryPlace};
+use roundel::config::{ClientCert, Config, FurtherListener, ListenerKind, RegistryPlace};
 use serde::Serialize;
 
 use super::{reachable, shell_word};
@@ -92,6 +92,10 @@ pub(crate) fn text(
             "  mqtts  {address:22} MQTT over TLS with a fault: {name}"
         );
     }
+    for (listener, address) in config.listeners.further.iter().zip(&addrs.further) {
+        let (name, what) = further(listener);
+        let _ = writeln!(page, "  {name:6} {:22} {what}", address.to_string());
+    }
     if let Some(path) = &addrs.unix_socket {
         let path = path.display().to_string();
         let _ = writeln!(page, "  unix   {path:22} MQTT over a Unix socket");
@@ -103,6 +107,26 @@ pub(crate) fn text(
     }
     page.push_str("\nCtrl-C stops it.\n");
     page
+}
+
+/// What a further listener is called, and what it is.
+fn further(listener: &FurtherListener) -> (&'static str, String) {
+    let (name, what) = match listener.kind {
+        ListenerKind::Mqtt => ("mqtt", "MQTT"),
+        ListenerKind::Ws => ("ws", "MQTT over WebSocket"),
+        ListenerKind::MqttAndWs => ("mqtt", "MQTT, and MQTT over WebSocket"),
+        ListenerKind::Mqtts => ("mqtts", "MQTT over TLS"),
+        ListenerKind::Wss => ("wss", "MQTT over WebSocket over TLS"),
+        ListenerKind::MqttsAndWss => ("mqtts", "MQTT over TLS, and over WebSocket over TLS"),
+        kind => (kind.name(), ""),
+    };
+    let rule = match listener.client_cert {
+        Some(ClientCert::Required) => ", client certificates required",
+        Some(ClientCert::Optional) => ", client certificates optional",
+        Some(ClientCert::None) => ", no client certificates",
+        None => "",
+    };
+    (name, format!("{what}{rule}"))
 }
 
 /// A command of the AWS CLI, where there is something for it to ask about.
@@ -121,7 +145,10 @@ fn examples(config: &Config, addrs: &Addrs, ca_file: Option<&Path>, program: &st
     let mut lines = Vec::new();
     // With listeners for users beside them, the others ask nobody.
     let mut is_open = addrs.mqtt_password.is_some() || addrs.ws_password.is_some();
-    let to = match (addrs.mqtt, addrs.mqtts, ca_file) {
+    let further = config.listeners.further.iter().zip(&addrs.further);
+    let mut open = further.filter(|(one, _)| one.kind.takes_mqtt() && !one.kind.is_tls());
+    let mqtt = addrs.mqtt.or_else(|| open.next().map(|(_, addr)| *addr));
+    let to = match (mqtt, addrs.mqtts, ca_file) {
         (Some(address), ..) => to(address),
         (None, Some(address), Some(ca_file)) => {
             lines.extend(make_certificate(config, program));
@@ -271,6 +298,31 @@ mod tests {
         let page = text(&config, &addrs, None, "roundel");
         let command = "mosquitto_sub -p 1884 -u rw -P PASSWORD -t";
         assert!(page.contains(command), "{page}");
+    }
+
+    #[test]
+    fn further_listeners_are_told_of_in_their_order() {
+        let mut config = Config::standard();
+        config.listeners.further = vec![
+            FurtherListener::new(ListenerKind::MqttsAndWss, 0).with_client_cert(ClientCert::None),
+            FurtherListener::new(ListenerKind::MqttAndWs, 0),
+        ];
+        let mut addrs = Addrs::default();
+        addrs.further = vec![
+            "127.0.0.1:2".parse().unwrap(),
+            "127.0.0.1:1".parse().unwrap(),
+        ];
+        let line = json(&config, &addrs, None);
+        let both = r#""http":null,"further":["127.0.0.1:2","127.0.0.1:1"]}"#;
+        assert!(line.contains(both), "{line}");
+        let page = text(&config, &addrs, None, "roundel");
+        for row in [
+            "  mqtts  127.0.0.1:2            MQTT over TLS, and over WebSocket over TLS, no client certificates\n",
+            "  mqtt   127.0.0.1:1            MQTT, and MQTT over WebSocket\n",
+            "  mosquitto_sub -p 1 -t 'demo/#' -v\n",
+        ] {
+            assert!(page.contains(row), "{page}");
+        }
     }
 
     #[test]

@@ -137,6 +137,7 @@ fn warn_of_open_doors(config: &Config, addrs: &Addrs) {
     let (host, http_host) = (config.listeners.host, config.listeners.http_host);
     let is_open = |host: IpAddr| !host.to_canonical().is_loopback();
     let takes_mqtt = !addrs.bad_tls.is_empty()
+        || !addrs.further.is_empty()
         || [
             addrs.mqtt,
             addrs.mqtts,
@@ -160,17 +161,25 @@ fn warn_of_open_doors(config: &Config, addrs: &Addrs) {
 }
 
 /// Why there is no server, with whoever chose a port that cannot be had.
-#[cfg_attr(
-    not(feature = "aws"),
-    expect(unused_variables, reason = "ports are the program's")
-)]
 fn no_start(error: &StartError, config: &Config, program: &Program) -> Failure {
     let by = |failure: Failure, key: &str| match program.origins.get(key) {
         None | Some(Origin::Default { .. }) => failure,
         Some(origin) => failure.about(&origin.to_string()),
     };
     let listener = match error {
-        StartError::Bind { listener, .. } => listener,
+        StartError::Rule { index, reason } => {
+            return Failure::misused(match program.rules.get(*index) {
+                Some(origin) => format!("{origin}: {reason}"),
+                None => error.to_string(),
+            });
+        }
+        StartError::Bind { listener, addr, .. } => {
+            let mut further = config.listeners.further.iter();
+            match further.any(|one| one.port == addr.port() && one.kind.name() == *listener) {
+                true => &"listener",
+                false => listener,
+            }
+        }
         #[cfg(feature = "aws")]
         StartError::Fleet(FileError::Document { .. }) => {
             return by(Failure::misused(error.to_string()), "fleet");

@@ -83,6 +83,10 @@ fn leave_out_what_is_not_built(config: &mut Config, said: &Said) -> Result<(), C
     let asks_for_console = config.console && said.has("console");
     config.console &= has_console;
     let lacks_tls = "this build lacks the feature tls";
+    let lacks_websocket = "this build lacks the feature websocket";
+    let mut further = listeners.further.iter();
+    let further_tls = further.clone().any(|one| one.kind.is_tls());
+    let further_websocket = further.any(|one| one.kind.takes_websocket());
     for (key, is_wanted, is_built, reason) in [
         ("bad_tls", !listeners.bad_tls.is_empty(), tls, lacks_tls),
         (
@@ -102,8 +106,16 @@ fn leave_out_what_is_not_built(config: &mut Config, said: &Said) -> Result<(), C
             "password_listener",
             listeners.ws_password.is_some(),
             websocket,
-            "this build lacks the feature websocket",
+            lacks_websocket,
         ),
+        (
+            "rules",
+            !config.rules.is_empty(),
+            cfg!(feature = "http"),
+            "this build lacks the feature http, which reads rules",
+        ),
+        ("listener", further_tls, tls, lacks_tls),
+        ("listener", further_websocket, websocket, lacks_websocket),
         (
             "unix_socket",
             listeners.unix_socket.is_some(),
@@ -136,6 +148,8 @@ fn check_listeners(config: &Config, said: &Said) -> Result<(), ConfigError> {
     ];
     let bad_tls = listeners.bad_tls.values();
     all.extend(bad_tls.map(|port| ("bad_tls", listeners.host, Some(*port))));
+    let further = listeners.further.iter();
+    all.extend(further.map(|one| ("listener", listeners.host, Some(one.port))));
     let takes_mqtt = |(key, _, port): &(&str, IpAddr, Option<u16>)| {
         port.is_some() && !["https_port", "http_port"].contains(key)
     };
@@ -162,7 +176,11 @@ fn check_certificates(config: &Config, said: &Said) -> Result<(), ConfigError> {
     let no_certificate = tls.server_cert.is_none();
     // The doors of the service ask by themselves.
     let has_doors = listeners.alpn.is_some() || listeners.https.is_some();
-    let asks_clients = tls.client_cert != ClientCert::None || has_doors;
+    let of_further = listeners.further.iter().filter_map(|one| one.client_cert);
+    let asks_clients = has_doors
+        || of_further
+            .chain([tls.client_cert])
+            .any(|rule| rule != ClientCert::None);
     // The folder's default in so many words says no more than the default.
     let has_folder = tls.certs != Config::standard().tls.certs;
     let needs_authority = listeners.bad_tls.keys().any(|kind| kind.needs_authority());

@@ -140,6 +140,12 @@ impl<'t> Reader<'t> {
         lines: &mut BTreeMap<String, usize>,
     ) -> Result<(), ConfigError> {
         self.check_table(top, None, lines)?;
+        // What is in a rule is looked at by whoever reads rules.
+        if let Some(DeValue::Array(rules)) = top.get("rules").map(Spanned::as_ref) {
+            for (index, rule) in rules.iter().enumerate() {
+                lines.insert(format!("rules.{index}"), self.place(&rule.span()).line);
+            }
+        }
         for (table, _) in TABLES {
             match top.get(*table).map(Spanned::as_ref) {
                 Some(DeValue::Table(inner)) => self.check_table(inner, Some(table), lines)?,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::check;
 use super::error::{ConfigError, Origin, Place};
 use super::file::{self, File, Nearest};
+use super::further;
 use super::preset::{self, Preset};
 use super::raw::SETTINGS;
 use super::value::{
@@ -69,8 +70,11 @@ pub struct Program {
     pub log_format: LogFormat,
     /// The suite of tests whose listeners these are.
     pub preset: Option<&'static Preset>,
+    /// Who said which packet rule, in their order.
+    pub rules: Vec<Origin>,
     /// Who chose the ports of the listeners, by their names: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`,
-    /// `http`, `mqtt-password`, `ws-password`, and those of [`BadTls`](super::BadTls) that there are.
+    /// `http`, `mqtt-password`, `ws-password`, and those of [`BadTls`](super::BadTls) that there are; under
+    /// `listener` who chose those of further ones.
     pub ports: BTreeMap<&'static str, Origin>,
     /// Who chose what else may be the matter with a start, by its key.
     pub origins: BTreeMap<&'static str, Origin>,
@@ -163,7 +167,7 @@ impl Sources {
     }
 
     /// Adds a flag by its key, `mqtts_port` for `--mqtts-port`. One that may be repeated (`san`, `bad_tls`,
-    /// `password_listener`) takes several values, or one with commas. A key that is no setting is passed over.
+    /// `password_listener`, `listener`) takes several values, or one with commas. A key that is no setting is passed over.
     #[must_use]
     pub fn flag(mut self, key: &str, value: impl Into<String>) -> Self {
         if let Some(key) = SETTINGS.iter().find(|setting| **setting == key) {
@@ -278,6 +282,8 @@ impl Sources {
         }
         let mut program = apply_settings(&said, &mut config)?;
         program.preset = preset;
+        let rules = (0..config.rules.len()).map(|index| said.origin(&format!("rules.{index}")));
+        program.rules = rules.collect();
         // The users of a suite are for its listeners, and ask nobody for a password elsewhere.
         if has_users_of_preset && !config.listeners.separate_users() {
             config.users.clear();
@@ -407,6 +413,7 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
         listeners.mqtt_password = ports.get(&PasswordListener::Mqtt).copied();
         listeners.ws_password = ports.get(&PasswordListener::Ws).copied();
     }
+    said.set("listener", &mut listeners.further, further::parse)?;
     let unix_socket = &mut listeners.unix_socket;
     said.set("unix_socket", unix_socket, parse_optional_path)?;
     said.set("certs", &mut config.tls.certs, parse_path)?;
@@ -448,6 +455,7 @@ fn apply_settings(said: &Said, config: &mut Config) -> Result<Program, ConfigErr
     let with_passwords = ["mqtt-password", "ws-password"];
     let with_passwords = with_passwords.map(|name| (name, said.origin("password_listener")));
     program.ports.extend(with_passwords);
+    program.ports.insert("listener", said.origin("listener"));
     Ok(program)
 }
 
@@ -518,8 +526,10 @@ fn flag_name(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    #[cfg(all(feature = "http", feature = "tls"))]
+    #[cfg(all(feature = "tls", any(feature = "http", feature = "websocket")))]
     use crate::config::ClientCert;
+    #[cfg(all(feature = "tls", feature = "websocket"))]
+    use crate::config::{FurtherListener, ListenerKind};
 
     fn sources(
         file: &str,
@@ -607,6 +617,7 @@ mod tests {
             ("console", "off"),
             ("bad_tls", ""),
             ("password_listener", "mqtt=8,ws=9"),
+            ("listener", "mqtt+ws=10"),
             ("unix_socket", "/run/mqtt"),
             ("certs", "certs"),
             ("server_cert", "/server.pem"),
@@ -643,6 +654,8 @@ mod tests {
         assert_eq!(config.listeners.http, Some(5));
         assert_eq!(config.listeners.mqtt_password, Some(8));
         assert_eq!(config.listeners.ws_password, Some(9));
+        let both = FurtherListener::new(ListenerKind::MqttAndWs, 10);
+        assert_eq!(config.listeners.further, [both]);
         assert_eq!(config.tls.client_cert, ClientCert::Optional);
         assert_eq!(config.listeners.http_host.to_string(), "127.0.0.2");
         assert!(!config.console);
@@ -752,6 +765,56 @@ mod tests {
         let message = error(&users, &[], &[("password_listener", "off")]);
         assert!(message.contains("`profile`"), "{message}");
         assert!(message.contains("`password_listener`"), "{message}");
+    }
+
+    #[cfg(all(feature = "tls", feature = "websocket"))]
+    #[test]
+    fn further_listeners_have_kinds_ports_and_rules_for_client_certificates() {
+        let flags = [
+            ("listener", "mqtt+ws=1884"),
+            ("listener", "mqtts:none=0"),
+            ("listener", "mqtts=0"),
+        ];
+        let loaded = sources("mqtts_port = 'off'\nlistener = 'ws=1'", &[], &flags).unwrap();
+        let none = FurtherListener::new(ListenerKind::Mqtts, 0).with_client_cert(ClientCert::None);
+        let wanted = [
+            FurtherListener::new(ListenerKind::MqttAndWs, 1884),
+            none,
+            FurtherListener::new(ListenerKind::Mqtts, 0),
+        ];
+        assert_eq!(loaded.config.listeners.further, wanted);
+        assert_eq!(loaded.program.ports["listener"].to_string(), "--listener");
+        let off = sources("listener = ['ws=1']", &[], &[("listener", "off")]).unwrap();
+        assert!(off.config.listeners.further.is_empty());
+        for (value, words) in [
+            ("mqtt", "`mqtt` is not of the form KIND=PORT"),
+            (
+                "mqt=0",
+                "`mqt` is none of mqtt, mqtts, ws, wss, mqtt+ws, mqtts+wss",
+            ),
+            (
+                "mqtts:maybe=0",
+                "`maybe` is none of required, optional, none",
+            ),
+            (
+                "mqtt:none=0",
+                "`mqtt:none=0`: a listener `mqtt` has no client certificates",
+            ),
+            ("ws=off", "`off` is no port (0 to 65535)"),
+            ("ws=7,mqtt=7", "both are to listen on port 7"),
+            ("mqtt=8883", "`mqtts_port` (default)"),
+        ] {
+            let message = error("", &[], &[("listener", value)]);
+            assert!(
+                message.contains("--listener") && message.contains(words),
+                "{message}"
+            );
+        }
+        // A listener that asks for certificates is enough for authorities to be of use, and needs them.
+        let own = "mqtts_port = 'off'\nclient_cert = 'none'\nserver_cert = 's.pem'\nserver_key = 's.key'\n";
+        let asks = [("listener", "mqtts:required=0")];
+        sources(&format!("{own}client_ca = 'ca.pem'"), &[], &asks).unwrap();
+        assert!(error(own, &[], &asks).contains("client_ca"));
     }
 
     #[test]
@@ -980,7 +1043,8 @@ mod tests {
             for (table, key) in file::known_keys() {
                 // One in a file of defaults would lock everybody else out, or be nobody's.
                 let is_of = |name| key == name || table == Some(name);
-                let has_none = ["users", "access_keys", "lambda"].into_iter().any(is_of);
+                let has_none = ["users", "access_keys", "lambda", "rules"];
+                let has_none = has_none.into_iter().any(is_of);
                 let key = file::dotted(table, key);
                 assert!(has_none || lines.contains_key(&key), "{name} lacks {key}");
             }

@@ -8,6 +8,7 @@ mod bad_tls;
 mod check;
 mod error;
 mod file;
+mod further;
 mod load;
 mod preset;
 mod raw;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use self::bad_tls::BadTls;
 pub use self::error::{ConfigError, Origin, Place};
+pub use self::further::{FurtherListener, ListenerKind};
 pub use self::load::{Loaded, Sources};
 #[cfg(feature = "http")]
 pub(crate) use self::value::parse_duration;
@@ -77,6 +79,12 @@ pub struct Config {
     /// Web pages, besides those of this machine, that may open a WebSocket: an origin such as
     /// `https://app.example.com`, or a host, whatever scheme and port.
     pub ws_allowed_origins: Vec<String>,
+    /// Each packet is sent in a WebSocket frame of its own, for clients that do not read on within one, as Paho C's does not.
+    /// The standard asks nobody to do so (MQTT-6.0.0-2), and many small packets take longer.
+    pub ws_packet_frames: bool,
+    /// Packet rules that are there before the first client, in JSON as `POST /v1/rules` takes them. Needs the feature
+    /// `http`; [`Rules::add`](crate::rules::Rules::add) takes them from code.
+    pub rules: Vec<String>,
     /// The name under which clients find this broker: what DescribeEndpoint answers (AWS-API-01), and one
     /// of the names in a server certificate that is made at start.
     pub endpoint_name: String,
@@ -162,6 +170,9 @@ pub struct Listeners {
     pub mqtt_password: Option<u16>,
     /// The same over WebSocket, with the paths of [`ws`](Self::ws).
     pub ws_password: Option<u16>,
+    /// Listeners besides these: second ones of a kind, with rules of their own for client certificates, and such as take
+    /// MQTT and WebSocket at one port.
+    pub further: Vec<FurtherListener>,
     /// MQTT over a Unix socket at this path, where only processes of this one's user can connect. One that was left
     /// behind there is replaced, and it is removed when the broker stops. Not on Windows.
     pub unix_socket: Option<PathBuf>,
@@ -674,6 +685,8 @@ impl Config {
             console: true,
             http_allowed_hosts: Vec::new(),
             ws_allowed_origins: Vec::new(),
+            ws_packet_frames: false,
+            rules: Vec::new(),
             http_idle_timeout: Duration::from_secs(10),
             endpoint_name: "localhost".to_owned(),
             registry: RegistryPlace::Off,
@@ -718,6 +731,14 @@ impl Config {
                 .into_keys()
                 .map(|kind| (kind, 0))
                 .collect(),
+            further: listeners
+                .further
+                .into_iter()
+                .map(|listener| FurtherListener {
+                    port: 0,
+                    ..listener
+                })
+                .collect(),
             ..Listeners::none()
         };
         self.tls.in_memory = true;
@@ -745,6 +766,7 @@ impl Listeners {
             bad_tls: BTreeMap::new(),
             mqtt_password: None,
             ws_password: None,
+            further: Vec::new(),
             unix_socket: None,
         }
     }

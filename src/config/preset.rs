@@ -16,8 +16,22 @@ pub struct Preset {
     /// The variables that the suite reads. `{ca}`, `{certificate}` and `{key}` stand for files: of the
     /// authority, and of a client that is named as the suite.
     pub variables: &'static [(&'static str, &'static str)],
+    /// What is to be run in the folder of its source, in this order; empty where there is nothing to say.
+    pub commands: &'static [&'static str],
     /// What the suite expects besides, and there is not.
     pub lacks: &'static [&'static str],
+}
+
+/// A packet rule of the file: nobody may subscribe to this topic.
+macro_rules! nobody_subscribes {
+    ($topic:literal) => {
+        concat!(
+            "[[rules]]\nname = 'nosubscribe'\n",
+            "match = { type = 'SUBSCRIBE', direction = 'in', topic = '",
+            $topic,
+            "' }\ndo = 'answer'\npacket = { type = 'SUBACK', reasons = [0x80] }\n"
+        )
+    };
 }
 
 /// All suites there are.
@@ -77,6 +91,7 @@ pub(super) static PRESETS: [Preset; 6] = [
             ("AWS_TEST_MQTT311_CERTIFICATE_FILE", "{certificate}"),
             ("AWS_TEST_MQTT311_KEY_FILE", "{key}"),
         ],
+        commands: &[],
         lacks: &[
             "an HTTP proxy (PROXY, 3128): its tests are skipped",
             "signed WebSockets, custom authorizers and ALPN on port 443 (ROLE_CREDENTIAL, COGNITO, X509, SIGNING_AUTHORIZER): \
@@ -85,30 +100,60 @@ pub(super) static PRESETS: [Preset; 6] = [
     },
     Preset {
         name: "paho-c",
-        about: "Eclipse Paho C: the tests that its CMake files run, with MQTT_TEST_BROKER",
-        config: "profile = 'standard'\n\
-                 mqtt_port = 1883\nmqtts_port = 18884\nws_port = 'off'\nclient_cert = 'optional'\n\
-                 [limits]\nreceive_maximum = 20",
+        about: "Eclipse Paho C: the tests that its CMake files run",
+        // What these tests expect of the broker that they name: properties in SUBACK and UNSUBACK, refusals of a topic, and
+        // of the proxy between them and it, which cuts a connection when it is told to.
+        config: concat!(
+            "profile = 'standard'\nmqtt_port = 'off'\nmqtts_port = 'off'\nws_packet_frames = true\n\
+                 listener = ['mqtt+ws=1883', 'mqtt+ws=1884', 'mqtt+ws=18883', 'mqtts+wss:required=18884', \
+                 'mqtts+wss:none=18885', 'mqtts+wss:none=18886']\nbad_tls = ['reject-client=18887']\n\
+                 [limits]\nreceive_maximum = 20\n\
+                 [[rules]]\nname = 'proxy'\nmatch = { type = 'PUBLISH', direction = 'in', topic = 'MQTTSAS topic' }\n\
+                 do = 'close'\n\
+                 [[rules]]\nname = 'suback'\nmatch = { type = 'SUBACK', direction = 'out' }\n\
+                 do = 'replace'\nset = { properties = { user_property = ['preset', 'paho-c'] } }\n\
+                 [[rules]]\nname = 'unsuback'\nmatch = { type = 'UNSUBACK', direction = 'out' }\n\
+                 do = 'replace'\nset = { properties = { user_property = ['preset', 'paho-c'] } }\n\
+                 [[rules]]\nname = 'puback'\n\
+                 match = { type = 'PUBLISH', direction = 'in', topic = 'test_qos_1_2_errors', qos = 1 }\n\
+                 do = 'answer'\npacket = { type = 'PUBACK', reason = 0x87 }\n\
+                 [[rules]]\nname = 'pubrec'\n\
+                 match = { type = 'PUBLISH', direction = 'in', topic = 'test_qos_1_2_errors', qos = 2 }\n\
+                 do = 'answer'\npacket = { type = 'PUBREC', reason = 0x87 }\n\
+                 [[rules]]\nname = 'pubcomp'\n\
+                 match = { type = 'PUBCOMP', direction = 'out', topic = 'test_qos_1_2_errors_pubcomp' }\n\
+                 do = 'replace'\nset = { reason = 0x92 }\n",
+            nobody_subscribes!("nosubscribe")
+        ),
         variables: &[
             ("MQTT_TEST_BROKER", "tcp://localhost:1883"),
+            ("MQTT_WS_TEST_BROKER", "ws://localhost:1883"),
+            ("MQTT_TEST_PROXY", "tcp://localhost:1884"),
+            ("MQTT_WS_TEST_PROXY", "tcp://localhost:1884"),
             ("MQTT_SSL_HOSTNAME", "localhost"),
         ],
+        commands: &[
+            "cat test/ssl/server.crt test/ssl/test-signing-ca.crt >chain.pem",
+            "roundel serve --preset paho-c --server-cert chain.pem --server-key test/ssl/server.key --client-ca test/ssl/all-ca.crt &",
+            "cmake -S . -B build -DPAHO_WITH_SSL=TRUE && cmake --build build && ctest --test-dir build",
+        ],
         lacks: &[
-            "MQTT over WebSocket on the port of MQTT over TCP",
-            "the proxy that cuts a connection on request (MQTT_TEST_PROXY, 1884)",
-            "TLS on 18883 and 18885 to 18888, and any with a pre-shared key: 18884 takes clients with a certificate of --certs, and \
-             those without; with the keys of the suite, give --server-cert, --server-key and --client-ca",
+            "pre-shared keys on 18888: these tests are commented out in the suite, and the TLS library has none",
         ],
     },
     Preset {
         name: "paho-python",
         about: "the interoperability tests of Eclipse Paho, client_test.py and client_test5.py",
-        // What these tests ask of the broker's CONNACK, and a limit that they reach before long.
-        config: "profile = 'standard'\nmqtt_port = 1883\nmqtts_port = 'off'\n\
-                 [limits]\nreceive_maximum = 20\nkeep_alive = [1, 60]",
+        // What these tests ask of the broker's CONNACK, a limit that they reach before long, and a topic that nobody may
+        // subscribe to.
+        config: concat!(
+            "profile = 'standard'\nmqtt_port = 1883\nmqtts_port = 'off'\n\
+             [limits]\nreceive_maximum = 20\nkeep_alive = [1, 60]\n",
+            nobody_subscribes!("test/nosubscribe")
+        ),
         variables: &[],
+        commands: &[],
         lacks: &[
-            "a topic that nobody may subscribe to (test/nosubscribe)",
             "what Paho Python's own tests bring themselves: sockets that expect exact bytes, and a broker in their process",
         ],
     },
@@ -121,6 +166,7 @@ pub(super) static PRESETS: [Preset; 6] = [
                  [[users]]\nname = 'rw'\npassword_hash = \
                  '$pbkdf2-sha256$i=20000$9GUkdQ7ZNiuVvb8EdEAQ+g$YyLD1xqQTdsLD3ybPtCUjOs5W15SOlOT0q0a2a0wdMQ'",
         variables: &[("AIOMQTT_TEST_HOSTNAME", "localhost")],
+        commands: &[],
         lacks: &[
             "user names that are refused where nobody needs one (test_aenter_state_reset_connack_negative)",
             "the certificate in tests/mosquitto.org.crt: a copy of ca.pem of --certs takes its place",
@@ -132,6 +178,7 @@ pub(super) static PRESETS: [Preset; 6] = [
         config: "profile = 'standard'\n\
                  mqtt_port = 1883\nmqtts_port = 'off'\nws_port = 4000\nwss_port = 4443\nclient_cert = 'none'",
         variables: &[],
+        commands: &[],
         lacks: &[
             "what its tests in Node bring themselves: a server in their process that answers as each test has it",
         ],
@@ -139,14 +186,18 @@ pub(super) static PRESETS: [Preset; 6] = [
     Preset {
         name: "gmqtt",
         about: "gmqtt: what it expects of a broker other than that of flespi.io",
-        config: "profile = 'standard'\nmqtt_port = 1883\nmqtts_port = 8883\nclient_cert = 'none'",
+        config: concat!(
+            "profile = 'standard'\nmqtt_port = 1883\nmqtts_port = 8883\nclient_cert = 'none'\n",
+            nobody_subscribes!("test/nosubscribe")
+        ),
         variables: &[
             ("TOKEN", ""),
             ("HOST", "127.0.0.1"),
             ("PORT", "1883"),
             ("SSL_CERT_FILE", "{ca}"),
         ],
-        lacks: &["a topic that nobody may subscribe to (test/nosubscribe)"],
+        commands: &[],
+        lacks: &[],
     },
 ];
 
@@ -190,7 +241,7 @@ mod tests {
         for preset in &PRESETS {
             let loaded = Sources::new().flag("preset", preset.name).load().unwrap();
             let listeners = loaded.config.listeners;
-            let ports = [
+            let mut ports = vec![
                 listeners.mqtt,
                 listeners.mqtts,
                 listeners.ws,
@@ -198,6 +249,7 @@ mod tests {
                 listeners.mqtt_password,
                 listeners.ws_password,
             ];
+            ports.extend(listeners.further.iter().map(|one| Some(one.port)));
             for (name, value) in preset.variables {
                 let port = value.rsplit(':').next().and_then(|end| end.parse().ok());
                 assert!(

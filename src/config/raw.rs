@@ -30,6 +30,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "console",
     "bad_tls",
     "password_listener",
+    "listener",
     "unix_socket",
     "certs",
     "server_cert",
@@ -81,6 +82,7 @@ macro_rules! table {
 table!(RawFile {
     http_allowed_hosts: Vec<String>,
     ws_allowed_origins: Vec<String>,
+    ws_packet_frames: bool,
     http_idle_timeout: Span,
     overlapping: Word<Overlapping>,
     on_overflow: Word<Overflow>,
@@ -92,6 +94,7 @@ table!(RawFile {
     users: Vec<RawUser>,
     access_keys: Vec<RawAccessKey>,
     lambda: Vec<RawLambda>,
+    rules: Vec<toml::Table>,
 });
 
 table!(RawTls {
@@ -200,6 +203,9 @@ impl RawFile {
         if let Some(origins) = self.ws_allowed_origins {
             config.ws_allowed_origins = origins;
         }
+        if let Some(is_on) = self.ws_packet_frames {
+            config.ws_packet_frames = is_on;
+        }
         if let Some(timeout) = self.http_idle_timeout {
             config.http_idle_timeout = timeout.resolve();
         }
@@ -229,7 +235,23 @@ impl RawFile {
         if let Some(lambda) = self.lambda {
             config.lambda = lambda.into_iter().map(RawLambda::resolve).collect();
         }
+        if let Some(rules) = self.rules {
+            config.rules = rules.iter().map(as_json).collect();
+        }
     }
+}
+
+/// A packet rule as the HTTP API takes it.
+#[cfg(feature = "http")]
+fn as_json(rule: &toml::Table) -> String {
+    // The keys of a table are strings, and numbers that JSON does not have become null.
+    serde_json::to_string(rule).unwrap_or_default()
+}
+
+/// `check` refuses it.
+#[cfg(not(feature = "http"))]
+fn as_json(rule: &toml::Table) -> String {
+    rule.to_string()
 }
 
 impl RawAccessKey {

@@ -66,7 +66,6 @@ impl ApiError {
     }
 
     /// The part of the request that is wrong, if it is one.
-    #[cfg(feature = "aws")]
     pub(super) fn field(&self) -> Option<&str> {
         self.field.as_deref()
     }

@@ -11,6 +11,7 @@ use tokio_rustls::server::TlsStream;
 use crate::broker::{ConnectionFacts, NoMqtt};
 
 use super::Shared;
+use super::listener::begins_http;
 use super::tls::{Current, watched::Watched};
 
 /// What the door for everything speaks, the best first.
@@ -139,11 +140,11 @@ fn agreed_on(name: &[u8], has_certificate: bool) -> Spoken {
     }
 }
 
-/// What the first bytes say. Every method of HTTP begins with a capital letter.
+/// What the first bytes say.
 fn begun_with(bytes: &[u8]) -> Spoken {
     match bytes.first() {
         Some(&CONNECT) => Spoken::Mqtt,
-        Some(b'A'..=b'Z') => Spoken::Http,
+        Some(&first) if begins_http(first) => Spoken::Http,
         Some(_) => Spoken::Refused(
             "it begins with neither CONNECT nor HTTP, and ALPN does not say what it is",
         ),

@@ -9,7 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "websocket")]
+use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+#[cfg(all(feature = "websocket", feature = "tls"))]
+use tokio::io::AsyncBufReadExt as _;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::net::{TcpListener, TcpStream};
@@ -86,6 +90,12 @@ pub(crate) enum Kind {
     WsPassword,
     #[cfg(all(feature = "websocket", feature = "tls"))]
     Wss(Arc<tls::Current>),
+    /// `Mqtt` and `Ws`, told apart by the first byte.
+    #[cfg(feature = "websocket")]
+    MqttAndWs,
+    /// `Mqtts` and `Wss`, told apart by the first byte.
+    #[cfg(all(feature = "websocket", feature = "tls"))]
+    MqttsAndWss(Arc<tls::Current>),
     /// Several of these, and HTTP.
     #[cfg(feature = "doors")]
     Door(Arc<Door>),
@@ -106,6 +116,10 @@ impl Kind {
             Self::WsPassword => "ws-password",
             #[cfg(all(feature = "websocket", feature = "tls"))]
             Self::Wss(_) => "wss",
+            #[cfg(feature = "websocket")]
+            Self::MqttAndWs => "mqtt+ws",
+            #[cfg(all(feature = "websocket", feature = "tls"))]
+            Self::MqttsAndWss(_) => "mqtts+wss",
             #[cfg(feature = "doors")]
             Self::Door(door) => door.name,
         }
@@ -128,9 +142,9 @@ impl Kind {
             #[cfg(feature = "tls")]
             Self::Mqtts(_) | Self::BadTls(..) => PLAIN + TLS + HANDSHAKE,
             #[cfg(feature = "websocket")]
-            Self::Ws | Self::WsPassword => PLAIN + WEBSOCKET + UPGRADE,
+            Self::Ws | Self::WsPassword | Self::MqttAndWs => PLAIN + WEBSOCKET + UPGRADE,
             #[cfg(all(feature = "websocket", feature = "tls"))]
-            Self::Wss(_) => PLAIN + TLS + WEBSOCKET + HANDSHAKE.max(UPGRADE),
+            Self::Wss(_) | Self::MqttsAndWss(_) => PLAIN + TLS + WEBSOCKET + HANDSHAKE.max(UPGRADE),
             // What HTTP needs besides, the upgrade included, is charged by who answers it.
             #[cfg(feature = "doors")]
             Self::Door(_) => PLAIN + TLS + WEBSOCKET + HANDSHAKE,
@@ -144,9 +158,9 @@ impl Kind {
             #[cfg(feature = "tls")]
             Self::Mqtts(_) | Self::BadTls(..) => PLAIN + TLS,
             #[cfg(feature = "websocket")]
-            Self::Ws | Self::WsPassword => PLAIN + WEBSOCKET,
+            Self::Ws | Self::WsPassword | Self::MqttAndWs => PLAIN + WEBSOCKET,
             #[cfg(all(feature = "websocket", feature = "tls"))]
-            Self::Wss(_) => PLAIN + TLS + WEBSOCKET,
+            Self::Wss(_) | Self::MqttsAndWss(_) => PLAIN + TLS + WEBSOCKET,
             #[cfg(feature = "doors")]
             Self::Door(_) => PLAIN + TLS + WEBSOCKET,
         }
@@ -269,6 +283,18 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
         #[cfg(all(feature = "websocket", feature = "tls"))]
         Kind::Wss(config) => {
             let opening = open_wss(place, stream, peer, name, config.get());
+            tasks.spawn(open_and_drive(Box::pin(opening)));
+        }
+        #[cfg(feature = "websocket")]
+        Kind::MqttAndWs => {
+            let facts = plain_facts(&stream);
+            tasks.spawn(open_and_drive(Box::pin(open_either(
+                place, stream, facts, since,
+            ))));
+        }
+        #[cfg(all(feature = "websocket", feature = "tls"))]
+        Kind::MqttsAndWss(config) => {
+            let opening = open_either_tls(place, stream, peer, config.get());
             tasks.spawn(open_and_drive(Box::pin(opening)));
         }
         #[cfg(feature = "doors")]
@@ -436,10 +462,31 @@ async fn open_ws(
     let shared = place.shared.clone();
     let (front, stream) = ws::upgrade(&shared, stream, &facts).await?;
     let (inbound, link) = tcp::split(stream);
-    let (inbound, link) = ws::join(front, inbound, Arc::new(link));
-    let facts = facts.over_websocket();
     let place = place.begin_mqtt();
-    Some(Box::pin(drive_at(place, inbound, link, facts, since)))
+    Some(drive_ws(
+        place,
+        front,
+        inbound,
+        Arc::new(link),
+        facts,
+        since,
+    ))
+}
+
+/// Drives a connection over WebSocket, whose upgrade left `front` unread.
+#[cfg(feature = "websocket")]
+fn drive_ws<I: Inbound, S: Socket>(
+    place: Place,
+    front: Bytes,
+    inbound: I,
+    link: Arc<S>,
+    facts: ConnectionFacts,
+    since: Instant,
+) -> Driving {
+    let config = place.shared.engine.broker.config();
+    let (inbound, link) = ws::join(config, front, inbound, link);
+    let facts = facts.over_websocket();
+    Box::pin(drive_at(place, inbound, link, facts, since))
 }
 
 #[cfg(all(feature = "websocket", feature = "tls"))]
@@ -458,10 +505,96 @@ async fn open_wss(
     let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
     let (front, stream) = ws::upgrade(&shared, stream, &facts).await?;
     let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
-    let (inbound, link) = ws::join(front, inbound, link);
-    let facts = facts.over_websocket();
     let place = place.begin_mqtt();
-    Some(Box::pin(drive_at(place, inbound, link, facts, since)))
+    Some(drive_ws(place, front, inbound, link, facts, since))
+}
+
+/// What a client begins with where it may be MQTT or HTTP. Every method of HTTP begins with a capital letter.
+#[cfg(feature = "websocket")]
+pub(super) fn begins_http(first: u8) -> bool {
+    first.is_ascii_uppercase()
+}
+
+/// Waits for the first byte of a client, and says whether it is that of HTTP. One that sends none, in the time that it
+/// has for CONNECT, is left to MQTT, which says so.
+#[cfg(feature = "websocket")]
+async fn comes_with_http(shared: &Shared, first: impl Future<Output = Option<u8>>) -> bool {
+    let limit = shared.engine.broker.config().limits.connect_timeout;
+    let first = shared.engine.clock.timeout(limit, first);
+    let first = tokio::select! {
+        first = first => first.ok().flatten(),
+        () = shared.engine.stopping.cancelled() => None,
+    };
+    first.is_some_and(begins_http)
+}
+
+/// Takes MQTT or WebSocket, up to where MQTT begins.
+#[cfg(feature = "websocket")]
+async fn open_either(
+    mut place: Place,
+    stream: TcpStream,
+    facts: ConnectionFacts,
+    since: Instant,
+) -> Option<Driving> {
+    let shared = place.shared.clone();
+    let first = async {
+        let mut first = [0];
+        match stream.peek(&mut first).await {
+            Ok(1..) => Some(first[0]),
+            _ => None,
+        }
+    };
+    if !comes_with_http(&shared, first).await {
+        place.open_bytes = PLAIN;
+        let (inbound, link) = tcp::split(stream);
+        let place = place.begin_mqtt();
+        return Some(Box::pin(drive_at(
+            place,
+            inbound,
+            Arc::new(link),
+            facts,
+            since,
+        )));
+    }
+    let (front, stream) = ws::upgrade(&shared, stream, &facts).await?;
+    let (inbound, link) = tcp::split(stream);
+    let place = place.begin_mqtt();
+    Some(drive_ws(
+        place,
+        front,
+        inbound,
+        Arc::new(link),
+        facts,
+        since,
+    ))
+}
+
+/// The same over TLS.
+#[cfg(all(feature = "websocket", feature = "tls"))]
+async fn open_either_tls(
+    mut place: Place,
+    stream: TcpStream,
+    peer: SocketAddr,
+    config: Arc<rustls::ServerConfig>,
+) -> Option<Driving> {
+    let shared = place.shared.clone();
+    let local = stream.local_addr().ok();
+    let name = "mqtts+wss";
+    let mut stream = shake_hands(&shared, stream, peer, name, config).await?;
+    let since = shared.engine.clock.now().live;
+    let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
+    let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
+    let first = async { stream.fill_buf().await.ok()?.first().copied() };
+    if !comes_with_http(&shared, first).await {
+        place.open_bytes = PLAIN + TLS;
+        let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
+        let place = place.begin_mqtt();
+        return Some(Box::pin(drive_at(place, inbound, link, facts, since)));
+    }
+    let (front, stream) = ws::upgrade(&shared, stream, &facts).await?;
+    let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
+    let place = place.begin_mqtt();
+    Some(drive_ws(place, front, inbound, link, facts, since))
 }
 
 #[cfg(feature = "doors")]
@@ -488,9 +621,7 @@ async fn open_door(
             // HTTP has bounds of its own, and may have taken a while.
             let since = shared.engine.clock.now().live;
             let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
-            let (inbound, link) = ws::join(front, inbound, link);
-            let facts = facts.over_websocket();
-            Box::pin(drive_at(place, inbound, link, facts, since))
+            drive_ws(place, front, inbound, link, facts, since)
         }
     })
 }

@@ -583,7 +583,7 @@ fn header_len(bytes: &[u8]) -> usize {
 }
 
 impl Entry {
-    fn seen<'a>(&'a self, frame: Option<&Frame<'a>>) -> Seen<'a> {
+    fn seen<'a>(&'a self, frame: Option<&'a Frame<'a>>) -> Seen<'a> {
         let glance = frame.map(|frame| Glance::at(frame, self.version));
         let glance = glance.unwrap_or_default();
         let direction = match &self.what {
@@ -602,6 +602,7 @@ impl Entry {
             packet_id: glance.packet_id,
             reason: glance.reason,
             listener: self.listener,
+            packet: frame.map(|frame| (frame, self.version)),
         }
     }
 

@@ -343,6 +343,7 @@ impl Line {
             packet_id: glance.packet_id,
             reason: glance.reason,
             listener: self.listener,
+            packet: Some((frame, state.version)),
         };
         let verdict = tap.judge(&seen, now);
         let mut noter = self.noter(tap, now);
@@ -449,8 +450,7 @@ impl Line {
                 state.arrive_changed(direction, &injected, verdict, noter, out);
             }
             Action::Answer(packet) => {
-                let id = Glance::at(frame, state.version).packet_id;
-                let answer = write(packet, state.version, id);
+                let answer = answer_to(frame, packet, state.version);
                 if let Some(kept) = answer.and_then(|answer| tap.store.keep(&answer)) {
                     state.way(Direction::Out).ready.push_back(kept);
                 }
@@ -751,6 +751,22 @@ fn replaced(frame: &Frame<'_>, changes: &Changes, version: Version) -> Option<Ve
     let mut packet = PacketFields::read(frame, version).ok()?;
     changes.apply(&mut packet);
     packet.write(version)
+}
+
+/// The bytes of an answer to a packet. What it leaves out is as the packet has it: the identifier, and one Reason Code is
+/// given for each filter.
+fn answer_to(frame: &Frame<'_>, answer: &Injected, version: Version) -> Option<Vec<u8>> {
+    let id = Glance::at(frame, version).packet_id;
+    if let Injected::Fields(fields) = answer
+        && let [reason] = fields.reasons.as_slice()
+        && let Ok(asked) = PacketFields::read(frame, version)
+        && asked.filters.len() > 1
+    {
+        let mut fields = fields.clone();
+        fields.reasons = vec![*reason; asked.filters.len()];
+        return write(&Injected::Fields(fields), version, id);
+    }
+    write(answer, version, id)
 }
 
 /// The bytes of a packet that nobody sent.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::codec::{PacketFields, PacketType, PropertyName, PropertyValue, QoS, Version};
+use crate::codec::{Frame, PacketFields, PacketType, PropertyName, PropertyValue, QoS, Version};
 use crate::topic::{HashParent, matches};
 
 /// Which way a packet goes, as the broker sees it.
@@ -39,7 +39,8 @@ pub struct Match {
     /// The Client Identifier; `*` stands for any characters and `?` for one. A CONNECT has the identifier
     /// that is in it.
     pub client: Option<String>,
-    /// A Topic Filter: a PUBLISH to such a topic, or an acknowledgement of one.
+    /// A Topic Filter: a PUBLISH to such a topic, or an acknowledgement of one. Where [`packet_type`](Self::packet_type) is
+    /// SUBSCRIBE or UNSUBSCRIBE: one with a filter that this one covers, `a/#` or `a/b` if this is `a/#`.
     pub topic: Option<String>,
     /// QoS of a PUBLISH.
     pub qos: Option<u8>,
@@ -228,7 +229,8 @@ pub enum Action {
         before: bool,
     },
     /// It does not arrive, and this goes to its sender instead. Only for packets from clients. A Packet
-    /// Identifier that is left out is that of the packet.
+    /// Identifier that is left out is that of the packet, and one Reason Code of SUBACK or UNSUBACK is given for each
+    /// filter.
     Answer(Injected),
     /// The connection is closed, as a network does that breaks down: the client gets no DISCONNECT, and its
     /// will is published.
@@ -640,6 +642,20 @@ pub(super) struct Seen<'a> {
     pub(super) packet_id: Option<u16>,
     pub(super) reason: Option<u8>,
     pub(super) listener: &'a str,
+    /// The packet itself, and how it is read.
+    pub(super) packet: Option<(&'a Frame<'a>, Version)>,
+}
+
+impl Seen<'_> {
+    /// Whether it is a SUBSCRIBE or UNSUBSCRIBE with a filter that `own` covers.
+    fn has_filter(&self, own: &str) -> bool {
+        let packet = self.packet;
+        let fields = packet.and_then(|(frame, version)| PacketFields::read(frame, version).ok());
+        let filters = fields.iter().flat_map(|fields| &fields.filters);
+        filters
+            .into_iter()
+            .any(|field| matches(own, &field.filter, HashParent::Matches))
+    }
 }
 
 impl Match {
@@ -664,10 +680,17 @@ impl Match {
                 let client = seen.client;
                 client.is_some_and(|client| is_like(own.as_bytes(), client.as_bytes()))
             })
-            && self.topic.as_deref().is_none_or(|own| {
-                let topic = seen.topic;
-                topic.is_some_and(|topic| matches(own, topic, HashParent::Matches))
-            })
+            && self
+                .topic
+                .as_deref()
+                .is_none_or(|own| match (self.packet_type, seen.topic) {
+                    (Some(PacketType::Subscribe | PacketType::Unsubscribe), _) => {
+                        seen.has_filter(own)
+                    }
+                    (_, topic) => {
+                        topic.is_some_and(|topic| matches(own, topic, HashParent::Matches))
+                    }
+                })
     }
 }
 

@@ -36,6 +36,10 @@ fn what_is_wrong_is_named_by_line_and_key() {
             "[[users]]\nname = \"a\"\npassword = \"b\"",
             &["r.toml:3", "roundel passwd"],
         ),
+        (
+            "\n[[rules]]\nmatch = { type = \"PUBAC\" }\ndo = \"drop\"",
+            &["r.toml:2", "`rules.0`", "match.type", "'PUBAC'"],
+        ),
         ("= 1", &["r.toml:1"]),
     ] {
         check(text).assert_failed(2, words);

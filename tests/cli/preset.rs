@@ -1,9 +1,11 @@
 //! Listeners and variables of well-known suites of tests.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Command;
 
 use super::broker::Broker;
+use super::mqtt::{connected, packet, string};
 use super::run;
 
 #[test]
@@ -46,6 +48,44 @@ fn variables_of_a_suite_are_for_a_shell_with_the_files_that_they_name() {
     // Once more, with the same files.
     let again = run(folder.path(), &["env", "aws-crt", "--certs", "my certs"]);
     assert_eq!(again.stdout, outcome.stdout);
+}
+
+/// What the tests of Paho C want besides ports: a topic that is refused, and a proxy that cuts who says so.
+#[test]
+fn rules_of_a_suite_are_there_and_what_is_to_be_run_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--preset=paho-c", "--listener=mqtt+ws=0", "--bad-tls=off"];
+    let broker = Broker::start(folder.path(), &flags);
+    let address = broker.ready["listeners"]["further"][0].as_str().unwrap();
+    let mut client = connected(address, "a");
+    let filter = [&[0, 9, 0][..], &string("nosubscribe"), &[1]].concat();
+    client.write_all(&packet(0x82, &filter)).unwrap();
+    let mut suback = [0; 6];
+    client.read_exact(&mut suback).unwrap();
+    assert_eq!(suback, [0x90, 4, 0, 9, 0, 0x80]);
+    let publish = [&string("MQTTSAS topic")[..], &[0], b"TERMINATE"].concat();
+    client.write_all(&packet(0x30, &publish)).unwrap();
+    assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
+
+    for name in [
+        "aws-crt",
+        "paho-c",
+        "paho-python",
+        "aiomqtt",
+        "mqttjs",
+        "gmqtt",
+    ] {
+        std::fs::write(folder.path().join("r.toml"), format!("preset = '{name}'")).unwrap();
+        run(folder.path(), &["check-config", "r.toml"]).assert_done();
+    }
+    let outcome = run(folder.path(), &["env", "paho-c"]);
+    outcome.assert_done();
+    for line in [
+        "#   roundel serve --preset paho-c --server-cert chain.pem ",
+        "\nexport MQTT_TEST_PROXY=tcp://localhost:1884\n",
+    ] {
+        assert!(outcome.stdout.contains(line), "{}", outcome.stdout);
+    }
 }
 
 #[test]

@@ -67,6 +67,10 @@ fn a_taken_port_is_named_by_whoever_chose_it() {
     let flags = [&line[..], &["--mqtt-port", port.as_str()]].concat();
     run(folder.path(), &flags).assert_failed(1, &["--mqtt-port: ", &port]);
 
+    let further = format!("mqtt={port}");
+    let flags = [&line[..], &["--mqtt-port=0", "--listener", &further]].concat();
+    run(folder.path(), &flags).assert_failed(1, &["--listener: ", &port]);
+
     let mut command = roundel(folder.path(), &line);
     finish(command.env("ROUNDEL_MQTT_PORT", &port)).assert_failed(1, &["ROUNDEL_MQTT_PORT: "]);
 

@@ -85,6 +85,42 @@ fn broker_sends_binary_frames() {
     });
 }
 
+/// With `ws_packet_frames` no frame has bytes of two packets, for clients that do not read on within one; a large packet
+/// may take several.
+#[test]
+fn packets_have_frames_of_their_own_where_that_is_asked_for() {
+    let flags = ["--profile", "standard", "--ws-port", "0"];
+    let broker = TestBroker::start_with_config(&flags, "ws_packet_frames = true");
+    let address = broker.address("ws").expect("the WebSocket listener is on");
+    both(|version| {
+        let mut client = WebSocket::open_at(address, version, &[]);
+        let topic = fresh("frames");
+        let large = "x".repeat(300_000);
+        let packets = [
+            Connect::new(fresh("web")).encode(version),
+            Subscribe::new(1).filter(&topic, 1).encode(version),
+            PINGREQ.repeat(20),
+            Publish::new(&topic, &large).qos(1, 2).encode(version),
+            PINGREQ.repeat(20),
+        ];
+        client.send(BINARY, &packets.concat());
+        // CONNACK, SUBACK, the message and its PUBACK, and a PINGRESP for each.
+        let (mut whole, mut part) = (0, Vec::new());
+        while whole < 44 {
+            let (opcode, payload) = client.next_frame().expect("a frame");
+            assert_eq!(opcode, BINARY);
+            part.extend(payload);
+            let length = packet_length(&part).expect("a frame has the head of its packet");
+            assert!(part.len() <= length, "a frame goes beyond its packet");
+            if part.len() == length {
+                read_packet(version, &part);
+                whole += 1;
+                part.clear();
+            }
+        }
+    });
+}
+
 /// 5:MQTT-6.0.0-2 3:MQTT-6.0.0-2
 /// Frames and packets need not agree: a byte per frame, many packets in one, a packet over several, and
 /// messages in fragments.

@@ -13,6 +13,8 @@ mod console;
 #[cfg(feature = "aws")]
 mod data_plane;
 mod events;
+#[cfg(all(feature = "tls", feature = "websocket"))]
+mod further;
 mod groups;
 mod guard;
 #[cfg(feature = "tls")]

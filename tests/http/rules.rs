@@ -9,7 +9,7 @@ use crate::{
     api::Api,
     support::{
         Client, Connect, Encode, PINGREQ, Packet, Publish, REASON_STRING, RECEIVE_MAXIMUM,
-        SERVER_REFERENCE, Subscribe, TOPIC_ALIAS_MAXIMUM, Version, Will, eventually,
+        SERVER_REFERENCE, Subscribe, TOPIC_ALIAS_MAXIMUM, Unsubscribe, Version, Will, eventually,
     },
 };
 
@@ -312,6 +312,41 @@ fn client_is_answered_instead_of_the_broker() {
     refused.send_connect(&Connect::new("b"));
     assert_eq!(refused.expect_connack().1, 0x89);
     refused.expect_closed();
+}
+
+/// Rules of the configuration are there before the first client, and SUBSCRIBE is told by its filters.
+#[test]
+fn subscriptions_to_a_filter_are_refused_from_the_start() {
+    let refused = json!({
+        "name": "no",
+        "match": { "type": "SUBSCRIBE", "topic": "no/+" },
+        "do": "answer",
+        "packet": { "type": "SUBACK", "reasons": [0x80] },
+    });
+    let left = json!({ "match": { "type": "UNSUBSCRIBE", "topic": "left" }, "do": "drop" });
+    let api = Api::start_with(|config| config.rules = vec![refused.to_string(), left.to_string()]);
+    for (version, id) in [(Version::V5, "five"), (Version::V3, "three")] {
+        let mut client = api.open(version, &Connect::new(id));
+        assert_eq!(client.subscribe("no/way", 1), 0x80);
+        client.send(Subscribe::new(3).filter("no/1", 1).filter("other", 0));
+        assert_eq!(client.expect_suback(3), [0x80; 2], "all of the packet");
+        assert_eq!(client.subscribe("yes", 1), 1);
+        assert_eq!(client.subscribe("no", 1), 1, "the filter has a level more");
+        let known = api.get(&format!("/v1/subscriptions?client={id}")).json();
+        assert_eq!(
+            known["total"], 2,
+            "the broker knows nothing of the one: {known}"
+        );
+    }
+    assert_eq!(hits(&api, "no"), 4);
+    let mut client = api.connect("a");
+    client.send(Unsubscribe::new(5).filter("left"));
+    client.send(Unsubscribe::new(6).filter("right"));
+    let answer = client.next_packet();
+    assert!(
+        matches!(answer, Packet::Unsuback { id: 6, .. }),
+        "{answer:?}"
+    );
 }
 
 /// A connection that a rule closes is lost to the broker: its will is published, and its session stays.

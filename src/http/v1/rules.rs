@@ -15,7 +15,7 @@ use crate::tap::rules::{HeldInfo, RuleError, RuleInfo};
 
 use super::super::Api;
 use super::super::answer::Answer;
-use super::super::body::JsonBody;
+use super::super::body::{self, JsonBody};
 use super::super::error::ApiError;
 use super::super::query::{NoParameters, Parameters};
 use super::super::waits::{self, Patience};
@@ -130,6 +130,30 @@ impl ChangesBody {
                 "set",
             )?,
             properties: read_properties(&self.properties, "set.properties")?,
+        })
+    }
+}
+
+impl Rule {
+    /// Reads a rule in JSON, as `POST /v1/rules` takes it. Needs the feature `http`.
+    ///
+    /// ```
+    /// use roundel::rules::{Action, Rule};
+    ///
+    /// let rule = Rule::from_json(r#"{"match": {"type": "PUBACK", "direction": "out"}, "do": "drop"}"#).unwrap();
+    /// assert_eq!(rule.action, Action::Drop);
+    /// let error = Rule::from_json(r#"{"match": {"type": "PUBAC"}, "do": "drop"}"#).unwrap_err();
+    /// assert!(error.starts_with("match.type: "), "{error}");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// In words, the field that is wrong before them.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        let rule = body::parse::<RuleBody>(text.as_bytes()).and_then(RuleBody::rule);
+        rule.map_err(|error| match error.field() {
+            Some(field) => format!("{field}: {}", error.text()),
+            None => error.text().to_owned(),
         })
     }
 }

@@ -14,6 +14,8 @@ use smallvec::SmallVec;
 
 use crate::broker::{Link, Mailbox, Signal, Written};
 use crate::client::Input;
+use crate::codec::{MAX_PACKET_SIZE, Split, split};
+use crate::config::Config;
 use crate::message::cause::Cause;
 use crate::protocol::violation::Violation;
 
@@ -26,6 +28,9 @@ const SLICES: usize = 20;
 /// Bytes read in one go: so many frames as they may hold are decoded before anything else happens.
 const READ_SIZE: usize = 64 * 1024;
 
+/// Bytes of a packet's fixed header, at most.
+const MAX_HEADER: usize = 5;
+
 /// What a frame costs, in bytes that could be read instead.
 const FRAME_COST: usize = 20;
 
@@ -37,8 +42,63 @@ pub(in super::super) struct WsLink<L> {
 
 struct Outbound {
     encoder: Encoder,
+    framing: Framing,
     /// The client sends no frame any more: nothing is to be waited for once ours are sent.
     peer_ended: bool,
+}
+
+/// What goes into one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// Whatever there is to write.
+    Stream,
+    /// One packet, of which so many bytes are still to come.
+    Packet { owed: usize },
+}
+
+impl Framing {
+    /// How many of the bytes behind the first `taken` of `slices` the next frame has, and those of the packet that they
+    /// are of. What is not the beginning of a packet goes as it comes.
+    fn next(self, slices: &[IoSlice<'_>], taken: usize, available: usize) -> (usize, usize) {
+        match self {
+            Self::Stream => (available, available),
+            Self::Packet { owed } => {
+                let owed = match owed {
+                    0 => packet_len(slices, taken).unwrap_or(available),
+                    owed => owed,
+                };
+                (owed.min(available), owed)
+            }
+        }
+    }
+
+    /// Of a packet that had `owed` bytes to come, `count` were written.
+    fn advance(&mut self, owed: usize, count: usize) {
+        if let Self::Packet { owed: left } = self
+            && count > 0
+        {
+            *left = owed.saturating_sub(count);
+        }
+    }
+}
+
+/// The length of the packet that begins behind the first `skip` bytes of `slices`.
+fn packet_len(slices: &[IoSlice<'_>], mut skip: usize) -> Option<usize> {
+    let mut header = [0; MAX_HEADER];
+    let mut have = 0;
+    for slice in slices {
+        let rest = slice.get(skip..).unwrap_or_default();
+        skip = skip.saturating_sub(slice.len());
+        for (to, byte) in header.iter_mut().skip(have).zip(rest) {
+            *to = *byte;
+            have += 1;
+        }
+    }
+    let header = header.get(..have)?;
+    match split(header, MAX_PACKET_SIZE).ok()? {
+        Split::Frame(frame) => Some(frame.len),
+        Split::Partial { needed } => Some(needed),
+    }
 }
 
 /// The half that the owner reads.
@@ -58,6 +118,7 @@ pub(in super::super) struct WsInbound<I, L> {
 
 /// Puts frames around the bytes of a connection. `front` was read from it already.
 pub(in super::super) fn join<I, L: Socket>(
+    config: &Config,
     front: Bytes,
     inbound: I,
     link: Arc<L>,
@@ -66,6 +127,10 @@ pub(in super::super) fn join<I, L: Socket>(
         inner: link,
         outbound: Mutex::new(Outbound {
             encoder: Encoder::default(),
+            framing: match config.ws_packet_frames {
+                true => Framing::Packet { owed: 0 },
+                false => Framing::Stream,
+            },
             peer_ended: false,
         }),
     });
@@ -84,14 +149,18 @@ pub(in super::super) fn join<I, L: Socket>(
 impl<L: Socket> WsLink<L> {
     /// Writes frames, and what stands before and behind them, until all is written or the link below
     /// takes no more. With no slice, what is held back.
-    fn write(&self, encoder: &mut Encoder, slices: &[IoSlice<'_>]) -> Written {
+    fn write(&self, outbound: &mut Outbound, slices: &[IoSlice<'_>]) -> Written {
+        let Outbound {
+            encoder, framing, ..
+        } = outbound;
         let available: usize = slices.iter().map(|slice| slice.len()).sum();
         if available > 0 && encoder.has_closed() {
             return Written::Broken;
         }
         let mut taken = 0;
         loop {
-            let next = encoder.next(available - taken);
+            let (wanted, owed) = framing.next(slices, taken, available - taken);
+            let next = encoder.next(wanted);
             if next.is_empty() {
                 break;
             }
@@ -103,10 +172,15 @@ impl<L: Socket> WsLink<L> {
             );
             cut(slices, taken, next.payload(), &mut parts);
             match self.inner.try_write(&parts) {
-                Written::Bytes(count) => taken += encoder.advance(&next, count),
+                Written::Bytes(count) => {
+                    let count = encoder.advance(&next, count);
+                    framing.advance(owed, count);
+                    taken += count;
+                }
                 Written::Full(count) => {
-                    taken += encoder.advance(&next, count);
-                    return Written::Full(taken);
+                    let count = encoder.advance(&next, count);
+                    framing.advance(owed, count);
+                    return Written::Full(taken + count);
                 }
                 Written::Deferred if taken == 0 => return Written::Deferred,
                 Written::Deferred => return Written::Bytes(taken),
@@ -151,7 +225,7 @@ fn cut<'a>(
 impl<L: Socket> Link for WsLink<L> {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
         // Whoever holds it is in the middle of a write that does not wait.
-        self.write(&mut self.outbound.lock().encoder, slices)
+        self.write(&mut self.outbound.lock(), slices)
     }
 
     fn wake(&self) {
@@ -182,7 +256,7 @@ impl<L: Socket> Socket for WsLink<L> {
         let mut outbound = self.outbound.lock();
         outbound.encoder.close();
         // Best effort: the peer may be gone, or take nothing any more.
-        let _ = self.write(&mut outbound.encoder, &[]);
+        let _ = self.write(&mut outbound, &[]);
         if outbound.peer_ended {
             self.inner.shut_down();
         }
