@@ -30,6 +30,8 @@ export function open(changed, route) {
     },
     view() {
       /** @type {any} */ const now = given();
+      // What held before is no answer.
+      if (asked.error) asked.value = null;
       return html`<div class="head"><p class="crumb"><a href=${BACK}>Refusals</a></p><h1>Explain</h1></div>
         <form class="panel figures" @submit=${(/** @type {Event} */ event) => event.preventDefault()} @change=${({ target }) => route.set({ [target.name]: target.value })}>
           <label>Action <select name="action">${[...new Set([...ACTIONS, now.action])].map((one) => html`<option ?selected=${one === now.action}>${one}</option>`)}</select></label>
@@ -37,11 +39,13 @@ export function open(changed, route) {
         </form>
         ${isWhole()
           ? shown(asked, answer)
-          : html`<p class="note">A client (with its certificate, if it is not connected), and the topic or filter: the answer is what decides, and what would change it.</p>`}`;
+          : html`<p class="note">Name a client (and its certificate, if it is not connected) and a topic or filter: the answer is what decides.</p>`}`;
     },
   };
 }
 
+/** @param {string} title @param {any[]} all @param {(one: any) => unknown} view */
+const part = (title, all, view) => (all.length ? html`<h3>${title}</h3>${all.map(view)}` : '');
 /** @param {string} policy */
 const link = (policy) => html`<a href=${path('/console/identity/policies', policy)}>${name(policy)}</a> `;
 /** Where a statement stands, and what it says. @param {any} found */
@@ -56,9 +60,7 @@ const answer = (one) => html`<p class="note ${one.allowed ? '' : 'bad'}" role="s
       <p><strong>${check.action} ${name(check.resource, 80)}</strong></p>
       ${check.decided_by && statement(check.decided_by)}
       ${check.would_be_allowed_by && html`<h3>The smallest statement that would allow it</h3>${json(check.would_be_allowed_by)}`}
-      <h3>${Object.keys(check.variables).length ? 'Variables' : ''}</h3>
-      <dl class="pairs">${Object.keys(check.variables).map((key) => pair(key, name(check.variables[key] ?? 'no value', 80)))}</dl>
-      <h3>${check.near_misses.length ? 'Near misses' : ''}</h3>
-      ${check.near_misses.map(statement)}
+      ${part('Variables', Object.keys(check.variables), (key) => html`<dl class="pairs">${pair(key, name(check.variables[key] ?? 'no value', 80))}</dl>`)}
+      ${part('Near misses', check.near_misses, statement)}
     </section>`,
   )}`;

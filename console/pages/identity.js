@@ -9,20 +9,15 @@ import { choice, list, shown } from '../parts/list.js';
 import { moment, name, number } from '../parts/text.js';
 import { pair } from './client.js';
 
-const IMPORT = 'roundel registry import fleet.toml';
-/** What makes the first of a kind; operations are the AWS CLI's. @type {Record<string, string>} */
+const KINDS = ['things', 'certificates', 'policies', 'thing-groups', 'authorizers', 'refusals'];
+/** What makes the first; operations are the AWS CLI's. @type {Record<string, string>} */
 const FIRST = {
   things: 'iot create-thing --thing-name car1',
   certificates: 'roundel cert car1',
-  policies: IMPORT,
-  'thing-groups': IMPORT,
-  authorizers: IMPORT,
   refusals: '',
   shadows: `iot-data update-thing-shadow --thing-name car1 --cli-binary-format raw-in-base64-out \\
   --payload '{"state": {"desired": {"light": "on"}}}' /dev/stdout`,
 };
-/** Refusals that the broker keeps. */
-const ALL = 256;
 const REFUSAL = ['action', 'resource', 'client_id', 'principal', 'at_ms', 'count', 'why'];
 
 /** Asks again while somebody looks. @param {() => string} url @param {() => void} changed */
@@ -39,7 +34,8 @@ export function open(changed, route) {
   const kind = () => (isShadows ? 'shadows' : route.query.get('kind') || 'things');
   const { asked, close } = watched(() => {
     const { q, after } = Object.fromEntries(route.query);
-    if (kind() === 'refusals') return `/v1/refusals${query({ q, limit: ALL })}`;
+    // All that the broker keeps.
+    if (kind() === 'refusals') return `/v1/refusals${query({ q, limit: 256 })}`;
     return path(isShadows ? '/v1' : '/v1/identity', kind()) + query({ q, after });
   }, changed);
   const title = isShadows ? 'Shadows' : 'Identity';
@@ -56,24 +52,24 @@ export function open(changed, route) {
       list(route, asked, {
         title,
         one: 'row',
-        limit: last === 'refusals' ? ALL : 100,
+        limit: last === 'refusals' ? 257 : 100,
         label: 'Filter: part of the name',
         placeholder: last === 'refusals' ? 'client or resource' : 'name',
         choice: isShadows
           ? nothing
-          : html`${choice(route, 'kind', 'Kind', Object.keys(FIRST).slice(0, -1).map((one) => [one === 'things' ? '' : one, words(one)]))}
+          : html`${choice(route, 'kind', 'Kind', KINDS.map((one) => [one === 'things' ? '' : one, words(one)]))}
               <a href="/console/identity/explain">Explain …</a>`,
         rows: (value) => /** @type {any} */ (Object.values(value)[0]),
         key: (row) => (row.thing ? [row.thing, row.name ?? []].flat().join('/') : row.id ?? row.name),
         table: (rows) => table(last, rows),
-        empty: () => (route.query.get('q') ? html`<p class="note">No name here has that in it.</p>` : empty(FIRST[last])),
+        empty: () => (route.query.get('q') ? html`<p class="note">No name here has that in it.</p>` : empty(FIRST[last] ?? 'roundel registry import fleet.toml')),
       }),
   };
 }
 
 /** @param {string} first */
-const empty = (first) => html`<div class="note"><p>${first ? 'There is none yet. This makes the first:' : 'Nothing was refused.'}</p>
-  ${first && state.info ? copyable(first.startsWith('iot') ? `${awsCli(state.info)} ${first}` : first) : nothing}</div>`;
+const empty = (first) => html`<div class="note">${first ? 'There is none yet. This makes the first:' : 'Nothing was refused.'}
+  ${first && state.info && copyable(first.startsWith('iot') ? `${awsCli(state.info)} ${first}` : first)}</div>`;
 
 /** @param {any} value */
 export const json = (value) => value && copyable(JSON.stringify(value, null, 2));
@@ -119,8 +115,8 @@ export function openOne(changed, route) {
   const [kind, id] = route.parts;
   const { asked, close } = watched(() => path('/v1/identity', kind, id), changed);
   const back = `/console/identity${query({ kind: kind.replace('things', '') })}`;
-  const pairs = (/** @type {any} */ of) =>
-    html`<dl class="pairs">${Object.keys(of).map((key) => pair(words(key), of[key] && typeof of[key] === 'object' ? null : cell(key, of[key], 200)))}</dl>`;
+  const pairs = (/** @type {any} */ of, title = words, value = cell) =>
+    html`<dl class="pairs">${Object.keys(of).map((key) => pair(title(key), of[key] && typeof of[key] === 'object' ? null : value(key, of[key], 200)))}</dl>`;
   return {
     title: id,
     back,
@@ -129,7 +125,7 @@ export function openOne(changed, route) {
       ${shown(asked, (one) => html`<div class="columns">
         <div>
           <section class="panel">${pairs(one)} </section>
-          ${one.attributes && html`<section class="panel"><h2>Attributes</h2><dl class="pairs">${Object.keys(one.attributes).map((key) => pair(key, name(one.attributes[key], 200)))}</dl></section>`}
+          ${one.attributes && html`<section class="panel"><h2>Attributes</h2>${pairs(one.attributes, (key) => key, (_, value) => name(value, 200))}</section>`}
           ${one.versions?.map((/** @type {any} */ { document, ...rest }) => html`<section class="panel">${pairs(rest)}<br />${json(JSON.parse(document))}</section>`)}
         </div>
         <div>${Object.keys(one).map((key) => one[key]?.total >= 0 ? links(id, key, one[key]) : nothing)}</div>

@@ -1,11 +1,11 @@
 //! What the console's pages of the registry ask: `/v1/refusals`, `/v1/identity`, `/v1/shadows`, and explanations.
 
-use roundel::config::{AccessKey, RegistryPlace};
-use roundel::{Authority, Config, KeyKind};
+use roundel::config::{AccessKey, RegistryPlace, User};
+use roundel::{Authority, Config, KeyKind, PasswordHash};
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::support::{Connect, Version, Will};
+use crate::support::{Client, Connect, Publish, Version, Will};
 
 const PREFIX: &str = "arn:aws:iot:us-east-1:123456789012:";
 
@@ -56,15 +56,12 @@ fn every_refusal_is_kept_with_its_explanation_until_a_reset() {
     let mut guest = api.connect("guest1");
     guest.subscribe("news/#", 1);
     for _ in 0..3 {
-        assert_eq!(
-            guest.publish_message(crate::support::Publish::new("other/1", "x"), 1),
-            0x87
-        );
+        assert_eq!(guest.publish_message(Publish::new("other/1", "x"), 1), 0x87);
     }
     assert_eq!(guest.subscribe("news/secret", 1), 0x87);
     let publish = r#"{"topic": "news/closed", "payload": "x"}"#;
     assert_eq!(api.post("/v1/publish", publish).status, 200);
-    let mut stranger = crate::support::Client::dial(api.mqtt(), Version::V5);
+    let mut stranger = Client::dial(api.mqtt(), Version::V5);
     let will = Will::new("stranger/gone", "x").retain();
     stranger.send_connect(&Connect::new("stranger").will(will));
     stranger.expect_refusal(0x87);
@@ -141,11 +138,25 @@ fn calls_and_passwords_that_are_refused_are_kept_too() {
             secret: "secret".to_owned(),
             policy: Some("guests".to_owned()),
         }];
+        config.users = vec![User {
+            name: "ann".to_owned(),
+            password_hash: PasswordHash::new(b"secret", b"sixteen bytes ok").to_string(),
+        }];
     });
     assert_eq!(api.get("/things/car1/shadow").status, 403);
-    let [refusal] = &*refusals(&api) else {
-        panic!("one call was refused");
+    let mut ann = Client::dial(api.mqtt(), Version::V5);
+    ann.send_connect(&Connect::new("car").user("ann").password("wrong"));
+    ann.expect_refusal(0x86);
+    let all = refusals(&api);
+    let [password, refusal] = &*all else {
+        panic!("one of each was refused: {all:?}");
     };
+    assert_eq!(
+        (&password["client_id"], &password["action"]),
+        (&"car".into(), &"connect".into())
+    );
+    assert_eq!(password["why"], "bad user name or password");
+    assert_eq!(password["explain"], Value::Null);
     assert_eq!(
         (&refusal["action"], &refusal["resource"]),
         (&"GetThingShadow".into(), &"/things/car1/shadow".into())
