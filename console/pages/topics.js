@@ -14,21 +14,20 @@ import { block, diff, form } from '../parts/value.js';
 /** Rows of a level. */
 const LIMIT = 200;
 
-/** @typedef {{ rows: any[], fresh: any[], total: number, mark: string }} Level what is seen, and what the broker said last */
-
 /** What is open stays so when somebody comes back. @type {Set<string>} */
 const opened = new Set();
-/** @type {Map<string, Level>} */
+/** What is seen of a level (`rows`), and what the broker said last. @type {Map<string, any>} */
 const levels = new Map();
 /** Topics that are shown without being asked for. */
 let room = 40;
 
 const below = (/** @type {any} */ row) => row.topics - (row.value ? 1 : 0);
 
-/** Shows what is new; rows do not move under whoever points at them or has the focus there. @param {Level} level */
+/** Shows what is new; rows do not move under whoever points at them or has the focus there. @param {any} level */
 function place(level) {
   const isHeld = document.querySelector('[role=tree]')?.matches(':hover, :focus-within');
-  level.rows = level.rows.length && isHeld ? level.rows.map((row) => level.fresh.find((now) => now.under === row.under) ?? row) : level.fresh;
+  const now = (/** @type {any} */ row) => level.fresh.find((/** @type {any} */ one) => one.under === row.under) ?? row;
+  level.rows = level.rows[0] && isHeld ? level.rows.map(now) : level.fresh;
 }
 
 /** @param {string} under @param {any} value @param {string} mark */
@@ -46,7 +45,7 @@ function take(under, { levels: fresh, total }, mark) {
 
 /** The rows that are seen. @param {string} under @param {number} depth @returns {any[]} */
 const rows = (under, depth) =>
-  (levels.get(under)?.rows ?? []).flatMap((row) => [{ row, depth }, ...(opened.has(row.under) ? rows(row.under, depth + 1) : [])]);
+  (levels.get(under)?.rows ?? []).flatMap((/** @type {any} */ row) => [{ row, depth }, ...(opened.has(row.under) ? rows(row.under, depth + 1) : [])]);
 
 /** @param {() => void} changed @param {any} route */
 export function open(changed, route) {
@@ -54,6 +53,7 @@ export function open(changed, route) {
   let focused = `${selected}/`;
   let all = false;
   let busy = false;
+  let again = false;
   for (let at = -1; (at = selected.indexOf('/', at + 1)) >= 0; ) opened.add(selected.slice(0, at + 1));
   const q = () => route.query.get('q');
   const root = new Resource(
@@ -69,11 +69,12 @@ export function open(changed, route) {
   /** Loads what is open and has changed. */
   async function descend() {
     changed();
+    again = busy;
     if (busy) return;
     busy = true;
     const waiting = [...(levels.get('')?.fresh ?? [])];
-    for (let row = waiting.shift(); row && !root.closed; row = waiting.shift()) {
-      const [{ under }, mark] = [row, `${row.topics} ${row.messages}`];
+    for (let row = waiting.shift(); row && !root.closed && !document.hidden; row = waiting.shift()) {
+      const [{ under }, mark] = [row, `${root.value?.since_ms} ${row.topics} ${row.messages}`];
       if (!opened.has(under)) continue;
       if (levels.get(under)?.mark !== mark) {
         const value = await get(`/v1/topics/levels${query({ under, limit: LIMIT })}`).catch(() => null);
@@ -83,9 +84,10 @@ export function open(changed, route) {
       waiting.push(...(levels.get(under)?.fresh ?? []));
     }
     busy = false;
+    if (again) descend();
   }
   function refresh() {
-    root.soon(500);
+    root.soon(1000);
     if (selected) detail.soon(500);
   }
   const off = on((topic) => {
@@ -102,6 +104,7 @@ export function open(changed, route) {
     selected = topic;
     all = false;
     detail.value = detail.error = null;
+    detail.since = performance.now();
     route.move(path('/console/topics', topic) + location.search);
     detail.refresh();
   }
@@ -149,16 +152,16 @@ export function open(changed, route) {
     const stop = [focused, `${selected}/`].find((key) => keys.includes(key)) ?? keys[0];
     let [news, cut] = [0, q() ? root.value.total > LIMIT : false];
     for (const [under, { fresh, rows, total }] of q() ? [] : levels) {
-      if (under && !keys.includes(under)) continue;
-      news += fresh.filter((row) => !rows.some((old) => old.under === row.under)).length;
-      cut ||= total > LIMIT && (!under || opened.has(under));
+      if (under && !(opened.has(under) && keys.includes(under))) continue;
+      const there = rows.map((/** @type {any} */ row) => row.under);
+      news += fresh.filter((/** @type {any} */ row) => !there.includes(row.under)).length;
+      cut ||= total > LIMIT;
     }
-    const show = () => {
-      for (const level of levels.values()) level.rows = level.fresh;
-      changed();
-    };
     return html`<section class="panel">
-      <h2>Tree ${news ? html`<button @click=${show}>${number(news)} new</button>` : nothing}</h2>
+      <h2>Tree ${news ? html`<button @click=${() => {
+        for (const level of levels.values()) level.rows = level.fresh;
+        changed();
+      }}>${number(news)} new</button>` : nothing}</h2>
       ${seen.length
         ? html`<div role="tree" aria-label="Topics" @keydown=${(/** @type {any} */ event) => press(event, seen)}>${repeat(seen, (_, at) => keys[at], (one, at) => item(one, keys[at] === stop))}</div>`
         : html`<p class="calm">No topic ${q() ? html`has <bdi>${q()}</bdi> in it` : 'has a value'}.</p>`}

@@ -218,6 +218,10 @@ impl LastValues {
 
     /// Sees messages to one topic.
     pub(super) fn see(&self, run: &[Publication<'_>], from: Option<&Session>, bounds: &Bounds<'_>) {
+        // Others may look, and not at values.
+        if self.state.lock().table.is_none() {
+            return;
+        }
         let client_id = from.map(Session::client_id);
         // None but the last two are kept.
         let new = |publication| Arc::new(Value::new(publication, client_id, bounds.now));

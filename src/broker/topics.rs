@@ -197,10 +197,9 @@ impl Broker {
         let mut position = MatchPosition::default();
         let mut walk = Walk::More;
         while walk == Walk::More {
-            walk = (self.routing).visit_matches(topic, &mut position, |leaf, found| {
+            walk = (self.routing).visit_matches(topic, &mut position, |leaf, filter| {
                 receivers.subscriptions_total += leaf.plain_len();
                 receivers.groups_total += leaf.groups().len();
-                let filter = found.text(topic);
                 let room = limit - receivers.subscriptions.len();
                 let targets = leaf.plain().take(room).map(|target| ReceiverOf {
                     session: target.session.clone(),

@@ -20,8 +20,6 @@ use smallvec::SmallVec;
 use crate::budget::Charge;
 use crate::config::Overlapping;
 use crate::message::subscription::{Options, Subscription};
-#[cfg(feature = "http")]
-use crate::topic::FilterFound;
 use crate::topic::{Changes, HashParent, Hashing, MatchPosition, Trie, Walk};
 
 use self::leaf::{Leaf, Target};
@@ -435,7 +433,7 @@ impl Routing {
         &self,
         topic: &str,
         position: &mut MatchPosition,
-        mut visit: impl FnMut(&Leaf, FilterFound<'_, Leaf>),
+        mut visit: impl FnMut(&Leaf, String),
     ) -> Walk {
         let (tables, mut steps) = (self.tables(), SLICE);
         let trie = &tables.trie;
@@ -445,7 +443,7 @@ impl Routing {
             self.parent,
             &mut steps,
             &mut |leaf, filter| {
-                visit(leaf, filter);
+                visit(leaf, filter.text(topic));
             },
         )
     }
