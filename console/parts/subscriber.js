@@ -17,7 +17,7 @@ let stream = new AbortController();
 
 /** @param {any} wanted filter and options */
 export async function subscribe(wanted) {
-  if (client.id) return add(await post(path('/v1/subscribe', client.id), wanted));
+  if (client.id) return void (await post(path('/v1/subscribe', client.id), wanted));
   const url = `/v1/subscribe${query(wanted)}`;
   stream = new AbortController();
   const answer = await fetch(url, { signal: stream.signal, cache: 'no-store' });

@@ -18,6 +18,7 @@ use atomic_waker::AtomicWaker;
 use axum::body::{Bytes, HttpBody};
 use hyper::body::Frame;
 use parking_lot::Mutex;
+use serde::Serialize;
 use serde_json::json;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -146,15 +147,23 @@ impl Subscribers {
 }
 
 impl Subscription {
-    /// Subscribes; returns the identifier that its messages come with.
-    pub(super) fn subscribe(
+    /// Subscribes; returns what `show` makes of the identifier that its messages come with. The stream says
+    /// `subscribed` before any of them.
+    pub(super) fn subscribe<T: Serialize>(
         &self,
         filter: &str,
         options: SubscribeOptions,
-    ) -> Result<u32, Refused> {
+        show: impl FnOnce(u32) -> T,
+    ) -> Result<T, Refused> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        // Whoever takes messages waits until it is said what they are for.
+        let mut ring = self.ring.lock();
         self.subscriber.subscribe(filter, options, Some(id))?;
-        Ok(id)
+        let subscribed = show(id);
+        ring.push(named("subscribed", &subscribed));
+        drop(ring);
+        self.waker.wake();
+        Ok(subscribed)
     }
 
     /// Ends a subscription. Whether there was one.
@@ -166,8 +175,7 @@ impl Subscription {
         self.subscriber.session()
     }
 
-    /// Has the stream say something besides its messages.
-    pub(super) fn tell(&self, frame: Bytes) {
+    fn tell(&self, frame: Bytes) {
         self.ring.lock().push(frame);
         self.waker.wake();
     }
@@ -193,7 +201,7 @@ impl Subscription {
         while let Some(arrived) = poll_fn(|cx| self.subscriber.poll_arrived(cx)).await {
             self.tell(show(&arrived));
             taken = taken.wrapping_add(1);
-            if taken % RUN == 0 {
+            if taken.is_multiple_of(RUN) {
                 tokio::task::yield_now().await;
             }
         }

@@ -482,9 +482,9 @@ pub struct JournalQuery {
     /// The number of a connection.
     pub connection: Option<u64>,
     /// Of each of these lists, one has to be so besides.
-    pub one_of: Vec<Vec<JournalQuery>>,
+    pub one_of: Vec<Vec<Self>>,
     /// None of these may be so.
-    pub except: Vec<JournalQuery>,
+    pub except: Vec<Self>,
 }
 
 impl From<Match> for JournalQuery {

@@ -505,7 +505,7 @@ fn newest_rows_come_with_the_count_of_the_others() {
     let api = api();
     let mut client = api.connect("a");
     for number in 0..20 {
-        client.post("t", &number.to_string());
+        client.post("t", number.to_string());
     }
     client.expect_only_pingresp();
     let query = "/v1/journal?match=type:PUBLISH&newest=3&brief=true";

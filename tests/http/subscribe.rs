@@ -116,6 +116,13 @@ fn no_local_and_retained_messages_are_as_the_subscription_asks() {
         "its own does not come"
     );
     let further = format!("/v1/subscribe/{client_id}");
+    let again = api.post(&further, r#"{"filter": "t/old"}"#);
+    assert_eq!(stream.next("subscribed"), again.json());
+    let got = stream.next("message");
+    assert_eq!(
+        (&got["payload"], &got["subscriptions"]),
+        (&json!("kept"), &json!([2]))
+    );
     let none = api.post(&further, r#"{"filter": "t/+", "retain_handling": 2}"#);
     none.json();
     publisher.publish("t/new", "new", 0);

@@ -101,12 +101,13 @@ impl Wanted {
 
     fn subscribe(self, to: &Subscription) -> Result<Subscribed, ApiError> {
         let options = self.options()?;
-        let id = to.subscribe(&self.filter, options).map_err(refusal)?;
-        Ok(Subscribed {
+        let Self { filter, qos, .. } = self;
+        let show = |id| Subscribed {
             id,
-            filter: self.filter,
-            qos: self.qos,
-        })
+            filter: filter.clone(),
+            qos,
+        };
+        to.subscribe(&filter, options, show).map_err(refusal)
     }
 }
 
@@ -151,8 +152,7 @@ pub(super) async fn stream(
         Ok(opened) => opened,
         Err(refused) => return Ok(refuse(&refused)),
     };
-    let first = wanted.subscribe(&subscription)?;
-    subscription.tell(named("subscribed", &first));
+    wanted.subscribe(&subscription)?;
     patience.grant(LONGEST);
     api.tasks.spawn(take(api.clone(), subscription));
     Ok(answer(Body::new(events)))
