@@ -44,8 +44,6 @@ export const post = (path, body) => send('POST', path, body);
 export const remove = (path) => send('DELETE', path);
 
 /** @param {string} path @param {unknown} body */
-export const post = (path, body) => send('POST', path, body);
-/** @param {string} path @param {unknown} body */
 export const put = (path, body) => send('PUT', path, body);
 
 /** A path of encoded parts: `path('/v1/clients', id)`. @param {string} start @param {string[]} parts */

@@ -97,7 +97,7 @@ export function open(changed, route) {
   const hold = () => (held ??= rows);
   /** @param {any} event */
   const release = ({ currentTarget: list, relatedTarget: to }) => {
-    if (!list.contains(to) && !list.contains(document.activeElement)) changed((held = null));
+    if (!list.contains(to) && !list.contains(document.activeElement)) ((held = null), changed());
   };
 
   function pace() {
@@ -124,7 +124,7 @@ export function open(changed, route) {
       const fresh = rows.indexOf(list[0]);
       return html`<div class="head">
           <h1>Messages</h1> <p class="count">${pace()}</p>
-          ${fresh && list.length ? html`<button @click=${() => changed((held = null))}>${fresh < 0 ? `${KEPT}+` : fresh} new ↑</button>` : nothing}
+          ${fresh && list.length ? html`<button @click=${() => ((held = null), changed())}>${fresh < 0 ? `${KEPT}+` : fresh} new ↑</button>` : nothing}
           <input type="search" class="line" aria-label="Filter: key:value with blanks between, - in front says what not" placeholder="topic:cars/# client:car1 -type:pingreq"
             .value=${line()} @input=${(event) => route.set({ f: event.target.value })} />
           <a download="roundel.pcapng" href=${url({ format: 'pcapng' })}>pcapng</a> <a download="roundel.jsonl" href=${url({ format: 'jsonl' })}>JSON Lines</a>

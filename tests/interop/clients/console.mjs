@@ -6,10 +6,10 @@ import * as faults from './console/faults.mjs';
 import * as frame from './console/frame.mjs';
 import * as groups from './console/groups.mjs';
 import { launch } from './console/harness.mjs';
+import { certificates, identity } from './console/identity.mjs';
 import * as load from './console/load.mjs';
 import * as messages from './console/messages.mjs';
 import * as topics from './console/topics.mjs';
-import * as identity from './console/identity.mjs';
 
 const browser = await launch();
 
@@ -38,7 +38,7 @@ async function runAll(cases, atOnce) {
 const { stop, ...shared } = frame;
 const { flood, ...loads } = load;
 const alone = { flood, stop };
-const cases = { ...shared, ...groups, ...clients, ...topics, ...messages, ...identity, ...faults, ...loads };
+const cases = { ...shared, ...groups, ...clients, ...topics, ...messages, certificates, identity, ...faults, ...loads };
 const only = process.env.ROUNDEL_TEST_CASE;
 if (only) {
   await runAll({ [only]: { ...cases, ...alone }[only] }, 1);
