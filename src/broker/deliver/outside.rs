@@ -30,6 +30,10 @@ pub(crate) struct OutsideMessage<'a> {
 
 /// A message that is published: whom it reached so far, or would have with room left.
 pub(crate) struct Publishing {
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(dead_code, reason = "only the API tells of it")
+    )]
     row: u64,
     reach: Reach,
     published: Published,

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::broker::{PartBounds, SubscriptionSnapshot};
+use crate::broker::PartBounds;
 use crate::codec::Part;
 use crate::engine::Engine;
 use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow, RowKind};
@@ -469,8 +469,8 @@ pub(super) async fn show_one(
 /// client is a member of now.
 fn groups_of(engine: &Engine, row: &JournalRow) -> Value {
     let topic = || row.topic.clone().or_else(|| row.packet()?.topic);
-    let of_group = |own: SubscriptionSnapshot, topic: &str| {
-        let filter = Filter::parse(&own.filter).ok()?;
+    let of_group = |filter: &str, topic: &str| {
+        let filter = Filter::parse(filter).ok()?;
         let is_it = matches(filter.filter, topic, HashParent::Matches);
         let share = filter.share.filter(|_| is_it)?;
         Some(json!({ "share": share, "filter": filter.filter }))
@@ -481,8 +481,8 @@ fn groups_of(engine: &Engine, row: &JournalRow) -> Value {
         let shared = session.subscriptions_after(Some("$share/"), SHARED);
         Some(
             shared
-                .into_iter()
-                .filter_map(|own| of_group(own, &topic))
+                .iter()
+                .filter_map(|own| of_group(&own.filter, &topic))
                 .collect(),
         )
     };
