@@ -608,6 +608,20 @@ mod tests {
         Config::from_toml_str("profile = 'standard'\nmqtt_port = 0\nmqtts_port = 0").unwrap();
     }
 
+    #[cfg(not(feature = "console"))]
+    #[test]
+    fn console_that_is_not_built_is_off_and_refused_to_whoever_asks_for_it() {
+        let message = error("console = 'on'");
+        assert!(
+            message.ends_with("this build lacks the feature console"),
+            "{message}"
+        );
+        for text in ["", "console = 'off'"] {
+            let text = format!("profile = 'standard'\n{text}");
+            assert!(!Config::from_toml_str(&text).unwrap().console);
+        }
+    }
+
     #[test]
     fn a_broker_without_listeners_is_refused() {
         let off = "mqtt_port = 'off'\nmqtts_port = 'off'";
