@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -24,8 +24,10 @@ pub(crate) struct HttpAddr(SocketAddr);
 
 impl HttpAddr {
     /// A port of this machine.
+    #[cfg(feature = "aws")]
     pub(crate) const fn loopback(port: u16) -> Self {
-        Self(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+        let ip = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+        Self(SocketAddr::new(ip, port))
     }
 
     /// Where what listens there is reached from this machine.
@@ -91,6 +93,10 @@ pub(crate) enum CallError {
 /// What a broker says no with.
 #[derive(Debug)]
 pub(crate) struct Refused {
+    #[cfg_attr(
+        not(feature = "aws"),
+        expect(dead_code, reason = "only what asks for a registry looks at it")
+    )]
     pub(crate) status: u16,
     pub(crate) error: String,
     /// The part of the request that is wrong, if it is one.

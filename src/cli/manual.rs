@@ -20,7 +20,7 @@ const SECTIONS: [Section; 4] = [
         &[
             (
                 "ROUNDEL_...",
-                "every flag of serve: ROUNDEL_MQTTS_PORT is --mqtts-port, and mqtts_port in the file. Flags win over \
+                "every flag of serve but --set: ROUNDEL_MQTTS_PORT is --mqtts-port, and mqtts_port in the file. Flags win over \
                  variables, and variables over the file. An empty one says nothing, and a name that is none is an error",
             ),
             ("ROUNDEL_CONFIG", "the configuration file, as --config"),
