@@ -14,8 +14,8 @@ const [program, folder] = process.argv.slice(2);
 export const WITHIN = 8000;
 
 /** Debian's Chromium, which asks nobody for anything. */
-export const launch = () =>
-  chromium.launch({
+export async function launch() {
+  const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: [
       '--no-sandbox',
@@ -27,6 +27,23 @@ export const launch = () =>
       '--disable-sync',
     ],
   });
+  const files = process.env.CONSOLE_FILES;
+  if (files) serveFrom(browser, files);
+  return browser;
+}
+
+/** Has the pages load their files from a folder instead of the program: nothing is built between a change and its test. */
+function serveFrom(browser, files) {
+  const open = browser.newContext.bind(browser);
+  browser.newContext = async (options) => {
+    const context = await open(options);
+    await context.route('**/console/assets/**', (route) => {
+      const path = new URL(route.request().url()).pathname.replace('/console/assets/', '');
+      return route.fulfill({ path: join(files, path) });
+    });
+    return context;
+  };
+}
 
 /** A broker of its own, and where it listens. */
 export async function startBroker(profile = 'standard', ports = {}, more = [], config = '') {
