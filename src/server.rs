@@ -30,7 +30,7 @@ use crate::aws::{authority::Authority, lifecycle::Lifecycle};
 use crate::broker::{Broker, Randomness};
 #[cfg(feature = "tls")]
 use crate::config::ClientCert;
-use crate::config::{BadTls, Config, ListenerKind};
+use crate::config::{self, BadTls, Config, ListenerKind};
 use crate::engine::{Engine, timekeeper};
 #[cfg(feature = "tls")]
 use crate::net::tls::Current;
@@ -86,6 +86,23 @@ pub struct Addrs {
     /// MQTT over a Unix socket; absolute.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
     pub unix_socket: Option<PathBuf>,
+}
+
+impl Addrs {
+    /// Has the ports that the system chose in the place of 0.
+    fn note_ports(&self, listeners: &mut config::Listeners) {
+        for (port, addr) in [
+            (&mut listeners.mqtt, self.mqtt),
+            (&mut listeners.mqtts, self.mqtts),
+            (&mut listeners.ws, self.ws),
+            (&mut listeners.wss, self.wss),
+            (&mut listeners.http, self.http),
+        ] {
+            if let Some(addr) = addr {
+                *port = Some(addr.port());
+            }
+        }
+    }
 }
 
 fn by_name<S: Serializer>(
@@ -219,6 +236,9 @@ impl Server {
             false => None,
         };
         let addrs = listeners.addrs();
+        // Clients at the wrong listener are told of others by their ports.
+        let mut config = config;
+        addrs.note_ports(&mut config.listeners);
         #[cfg(feature = "aws")]
         let (config, opened) = {
             // Files are read, and maybe mended.
@@ -595,7 +615,7 @@ async fn read_certificates(
 /// Makes the certificates, or reads them, and makes those that have a fault.
 #[cfg(feature = "tls")]
 fn certificates(
-    tls: &crate::config::Tls,
+    tls: &config::Tls,
     bad: &[BadTls],
 ) -> Result<(crate::net::tls::Certificates, handle::Trust), StartError> {
     use crate::net::ca;
@@ -616,7 +636,7 @@ fn certificates(
 
 #[cfg(feature = "tls")]
 fn sound_certificates(
-    tls: &crate::config::Tls,
+    tls: &config::Tls,
 ) -> Result<(crate::net::tls::Certificates, handle::Trust), StartError> {
     use crate::net::ca;
     use crate::net::tls::Certificates;
@@ -873,7 +893,6 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::config;
 
     /// As one worker that is inside a long turn: nobody looks at the runtime's timers, and no task
     /// gets to its end.

@@ -170,7 +170,7 @@ impl Connection {
             Err(error) => {
                 let listeners = &self.engine.broker.config().listeners;
                 match self.activity.spoken().and_then(|it| it.at_http(listeners)) {
-                    Some(words) => tracing::info!(listener, %peer, "refused: {words}"),
+                    Some(words) => tracing::info!(%peer, listener, "refused: {words}"),
                     None => tracing::debug!(listener, %peer, "connection ended: {error}"),
                 }
                 Ended::Closed

@@ -1,7 +1,7 @@
 //! Clients that came to the wrong listener: what their first bytes say they speak, and what they should do
 //! instead, in words for the log and the journal.
 //!
-//! Listeners are named as the log names them, with their ports where these were chosen.
+//! Listeners are named as the log names them, with their ports.
 
 use std::fmt;
 
@@ -178,7 +178,7 @@ impl fmt::Display for At {
         let Self(name, port) = self;
         match port {
             None => write!(f, "the listener {name}, which is off here"),
-            // Any free one: whoever started the broker was told which.
+            // Any free one, and nobody has noted which.
             Some(0) => write!(f, "the listener {name}"),
             Some(port) => write!(f, "the listener {name} (port {port})"),
         }

@@ -115,7 +115,7 @@ fn each_has_its_line() {
         &[
             (
                 "mqtt",
-                "the client speaks TLS, and this listener does not: connect to the listener mqtts",
+                "the client speaks TLS, and this listener does not: connect to the listener mqtts (port ",
             ),
             (
                 "ws",
@@ -152,11 +152,11 @@ fn each_has_its_line() {
             ),
             (
                 "ws",
-                "speaks MQTT without WebSocket: connect to the listener mqtt,",
+                "speaks MQTT without WebSocket: connect to the listener mqtt (port ",
             ),
             (
                 "wss",
-                "speaks MQTT without WebSocket: connect to the listener mqtts,",
+                "speaks MQTT without WebSocket: connect to the listener mqtts (port ",
             ),
             ("mqtts", "the client shows no certificate, and has to here"),
             (
