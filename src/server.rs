@@ -488,7 +488,7 @@ fn prepare_tls(
     certificates: &crate::net::tls::Certificates,
     trust: handle::Trust,
     client_cert: ClientCert,
-    listeners: &crate::config::Listeners,
+    listeners: &config::Listeners,
 ) -> Result<Prepared, StartError> {
     let bad = listeners.bad_tls.keys().map(|kind| {
         let config = certificates.bad_config(*kind, client_cert)?;

@@ -44,7 +44,7 @@ pub(super) enum Topic {
 }
 
 /// As many as there are topics.
-const TOPICS: usize = 6;
+const TOPICS: usize = Topic::Journal as usize + 1;
 
 impl Topic {
     pub(super) fn name(self) -> &'static str {

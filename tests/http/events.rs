@@ -114,10 +114,10 @@ fn stream_tells_what_its_group_does_from_its_beginning() {
     member.subscribe("$share/g/x", 0);
     let mut publisher = api.connect("publisher");
     // The sampler is between two looks.
-    let mut other = Stream::open(&api, "topics=clients");
+    let mut other = open(&api, "topics=clients");
     other.next("clients");
     for number in 1..=5 {
-        let mut stream = Stream::open(&api, "topics=turns&share=g&filter=x");
+        let mut stream = open(&api, "topics=turns&share=g&filter=x");
         publisher.publish("x", "1", 0);
         let turns = stream.until("turns", |turns| turns["number"] == number);
         let pick = json!({"event": "pick", "number": number, "client_id": "a"});
@@ -131,7 +131,7 @@ fn groups_change_with_the_connections_of_their_members() {
     let lasting = Connect::new("a").with(session_expiry(60));
     let mut member = api.open(Version::V5, &lasting);
     member.subscribe("$share/g/x", 1);
-    let mut stream = Stream::open(&api, "topics=groups");
+    let mut stream = open(&api, "topics=groups");
     let before = stream.until("groups", |groups| groups["total"] == 1);
     member.vanish();
     let after = stream.next("groups");
