@@ -93,6 +93,7 @@ pub(crate) use facts::{ConnectionFacts, LOCAL, PeerAddr, TrafficTotals};
 pub(crate) use facts::{TlsDetails, TlsFacts};
 #[cfg(feature = "http")]
 pub(crate) use history::{Happened, HistoryEvent};
+#[cfg(feature = "http")]
 pub(crate) use last_values::Value;
 pub(crate) use lifecycle::Removal;
 pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
