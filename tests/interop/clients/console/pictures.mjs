@@ -24,6 +24,14 @@ const PAGES = [
   { name: 'strip', path: 'groups/readers/sensors%2F%23', seen: '.strip rect', seconds: 4 },
   { name: 'clients', path: 'clients', seen: '[data-row]', seconds: 2 },
   { name: 'client', path: 'clients/dashboard', seen: '.pairs', seconds: 3 },
+  { name: 'topics', path: 'topics/cars%2F7%2Fposition', seen: '[role=treeitem][aria-selected=true]', seconds: 9 },
+  { name: 'messages', path: `messages?f=${encodeURIComponent('topic:orders/# client:invoice-*')}`, seen: 'tbody [data-row]', seconds: 3 },
+  { name: 'message', path: 'messages', seen: 'tbody [data-row]', prepare: openDelivered },
+  { name: 'test', path: `test?filter=${encodeURIComponent('$share/workers/cars/#')}&topic=cars%2F7%2Fposition`, seen: 'form', prepare: subscribe },
+  { name: 'identity', path: 'identity?kind=refusals', seen: '[data-row]' },
+  { name: 'explain', path: 'identity?kind=refusals', seen: '[data-row]', prepare: explainOne },
+  { name: 'shadow', path: 'shadows/car-007', seen: 'table' },
+  { name: 'faults', path: 'faults?do=delay&client=dev-*&delay_seconds=2', seen: '.fields', seconds: 2 },
   // Last: by then there is a minute to be seen.
   { name: 'overview', path: '', seen: '.rings', seconds: 62 },
 ];
@@ -39,6 +47,28 @@ async function loseWorker(page, scene) {
   await page.waitForTimeout(150);
 }
 
+/** A message of the fleet and all that came of it. */
+async function openDelivered(page) {
+  if (await page.locator('.dump').count()) return;
+  const filter = encodeURIComponent('topic:orders/# type:PUBLISH dir:in');
+  await page.goto(`${page.url()}?f=${filter}`);
+  await page.locator('tbody [data-row]').first().click();
+  await page.locator('.dump').first().waitFor();
+}
+
+async function subscribe(page) {
+  if (await page.locator('.messages li').count()) return;
+  await page.getByRole('button', { name: 'Subscribe', exact: true }).click();
+  await page.locator('.messages li').nth(3).waitFor();
+}
+
+/** The first of the refusals, explained. */
+async function explainOne(page) {
+  if (await page.locator('.panel pre').count()) return;
+  await page.locator('[data-row]').first().click();
+  await page.locator('.panel pre').first().waitFor();
+}
+
 const browser = await launch();
 
 async function open(size) {
@@ -49,7 +79,7 @@ async function open(size) {
     const Real = Date;
     globalThis.Date = class extends Real {
       constructor(...parts) {
-        super(...(parts.length > 1 ? parts : [(parts[0] ?? Real.now()) + offset]));
+        super(...(parts.length > 1 ? parts : [Number(new Real(parts[0] ?? Real.now())) + offset]));
       }
     };
   }, NOON - began);

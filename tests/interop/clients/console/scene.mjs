@@ -17,17 +17,43 @@ function random(seed) {
 
 /** The ports that everybody knows, where they are free. */
 async function start() {
-  const anyone = ['--client-cert', 'none'];
-  try {
-    return await startBroker('aws', DEFAULT_PORTS, anyone);
-  } catch {
-    return startBroker('aws', { mqtt: 0, mqtts: 0, ws: 0, http: 0 }, anyone);
-  }
+  const anyone = ['--client-cert', 'none', '--set', 'aws.anonymous_policy=guests'];
+  const usual = await startBroker('aws', DEFAULT_PORTS, anyone).catch(() => null);
+  return usual ?? startBroker('aws', { mqtt: 0, mqtts: 0, ws: 0, http: 0 }, anyone);
+}
+
+/** A registry with cars, a policy for clients without a certificate, and a shadow; rules that wait for their packets; the journal. */
+async function tellFleet(broker) {
+  const arn = (resource) => `arn:aws:iot:us-east-1:123456789012:${resource}`;
+  const guests = [
+    { Effect: 'Allow', Action: ['iot:Connect', 'iot:Receive', 'iot:Publish', 'iot:Subscribe', 'iot:RetainPublish'], Resource: '*' },
+    { Sid: 'NoRefunds', Effect: 'Deny', Action: 'iot:Publish', Resource: arn('topic/orders/*/refund') },
+    { Sid: 'BillingOnly', Effect: 'Deny', Action: 'iot:Subscribe', Resource: arn('topicfilter/billing/*') },
+  ];
+  const car = [
+    { Effect: 'Allow', Action: 'iot:Connect', Resource: arn('client/${iot:Connection.Thing.ThingName}') },
+    { Effect: 'Allow', Action: 'iot:Publish', Resource: arn('topic/cars/${iot:Connection.Thing.ThingName}/*') },
+  ];
+  const document = (Statement) => ({ document: { Version: '2012-10-17', Statement } });
+  const things = Object.fromEntries([7, 8, 9].map((at) => [`car-00${at}`, { groups: ['cars'], attributes: { site: at % 2 ? 'north' : 'south' } }]));
+  await broker.api('PUT', '/v1/registry', {
+    thing_groups: { cars: { policies: ['car'] } },
+    things,
+    policies: { guests: document(guests), car: document(car) },
+  });
+  const desired = { locked: true, climate: { celsius: 21 } };
+  const reported = { locked: false, climate: { celsius: 18 }, firmware: '2.4.1' };
+  await broker.api('POST', '/things/car-007/shadow', { state: { desired, reported } });
+  const lost = { name: 'lost-puback', match: { type: 'PUBACK', direction: 'in', client: 'dev-*' }, do: 'drop', times: 3 };
+  const slow = { name: 'slow-device', match: { type: 'PUBLISH', direction: 'out', client: 'dev-7' }, do: 'delay', delay_seconds: 2 };
+  for (const rule of [lost, slow]) await broker.api('POST', '/v1/rules', rule);
+  await broker.api('PUT', '/v1/journal', { on: true });
 }
 
 /** Starts the broker and its clients, which go on until it is stopped. */
 export async function startScene() {
   const broker = await start();
+  await tellFleet(broker);
   const port = broker.port('mqtt');
   const next = random(7);
   const lasts = true;
@@ -66,6 +92,9 @@ export async function startScene() {
   await dashboard.subscribeAsync(['cars/+/state', 'cars/+/position', 'fleet/#', 'orders/+/paid', '$share/alerts/+/+/alarm'], { qos: 1 });
   const browser = await broker.connect('web-7f3a', { protocol: 'ws', port: broker.port('ws'), path: '/mqtt', protocolVersion: 4 });
   await browser.subscribeAsync('fleet/#', { qos: 0 });
+  // What policies refuse.
+  await dashboard.subscribeAsync('billing/invoices/#', { qos: 1 }).catch(() => {});
+  for (const order of [1042, 1042, 1051]) await dashboard.publishAsync(`orders/${order}/refund`, '{"amount":12}', { qos: 1 }).catch(() => {});
   for (const socket of sleepers) socket.destroy();
   for (const car of [3, 17, 41, 42, 113, 114, 201]) cars[car].destroy();
   for (let at = 0; at < 40; at += 1)
