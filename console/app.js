@@ -8,15 +8,13 @@ import { listen } from './parts/keys.js';
 import { number, plural, time } from './parts/text.js';
 import { open as client } from './pages/client.js';
 import { open as clients } from './pages/clients.js';
-import { open as explain } from './pages/explain.js';
 import { open as faults } from './pages/faults.js';
 import { open as group } from './pages/group.js';
 import { open as groups } from './pages/groups.js';
-import { open as identity, openOne as resource } from './pages/identity.js';
+import { open as identity, openExplain as explain, openOne as resource, openShadow as shadow } from './pages/identity.js';
 import { open as message } from './pages/message.js';
 import { open as messages } from './pages/messages.js';
 import { open as overview } from './pages/overview.js';
-import { open as shadow } from './pages/shadow.js';
 import { open as test } from './pages/test.js';
 import { open as topics } from './pages/topics.js';
 

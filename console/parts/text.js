@@ -85,4 +85,4 @@ export const failure = (error) =>
   html`<p class="note bad" role="alert">${error.message}<br /><code>${plain(error.request ?? '')}</code></p>`;
 
 /** How one and many are written. @param {number} count @param {string} one @param {string} [many] */
-export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
+export const plural = (count, one, many = `${one.replace(/cy$/, 'cie')}s`) => `${number(count)} ${count === 1 ? one : many}`;
