@@ -2,22 +2,25 @@
 // What is made to go wrong on purpose, and the clock.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { get, path, post, remove, Resource } from '../api.js';
-import { on, state } from '../store.js';
+import { get, path, post, remove } from '../api.js';
+import { state } from '../store.js';
 import { Ask } from '../parts/ask.js';
 import { copyable } from '../parts/commands.js';
 import { shown, table } from '../parts/list.js';
 import { failure, moment, name, number, plain, plural, time } from '../parts/text.js';
+import { Watched } from './identity.js';
 
 const SHOWN = 20;
 const MOST = 1000;
 
 const packet = ({ packet, client, direction, rule }) =>
   html`<li>${packet?.type} ${packet?.packet_id} ${direction}, ${name(client ?? '', 24)} ${name(packet?.topic ?? '')} <small>by ${name(rule, 24)}</small></li>`;
+const cut = (total) => (total > SHOWN ? html`<p class="small">The first ${SHOWN} are listed.</p>` : nothing);
 const deadline = ({ kind, client_id: id }) => html`${kind.replaceAll('_', ' ')}${id === null ? '' : html` of ${name(id, 32)}`}`;
 
 export function open(changed, route) {
-  const all = ['rules', `held?limit=${SHOWN}`, 'clock', `deadlines?limit=${SHOWN}`].map((what) => new Resource(() => `/v1/${what}`, changed));
+  const all = ['rules', `held?limit=${SHOWN}`, 'clock', `deadlines?limit=${SHOWN}`].map((what, at) =>
+    new Watched(() => `/v1/${what}`, changed, at < 3 ? 1000 : 2000));
   const ask = new Ask(changed);
   /** Under which part of the page the question stands. */
   let where = '';
@@ -67,14 +70,16 @@ export function open(changed, route) {
   const held = ({ held, total }) => total
     ? html`<section class="panel"><h2>${plural(total, 'packet')} held</h2>
         <ol>${held.map(packet)}</ol>
-        ${total > SHOWN ? html`<p class="small">The oldest ${SHOWN} are listed.</p>` : nothing}
+        ${cut(total)}
         <p class="row">${direct('Release next', '/v1/held/release?n=1')} ${direct('Release all', '/v1/held/release')}
           ${button('held', 'Discard all', html`${plural(total, 'packet')} will never arrive.`, () => post('/v1/held/discard'))}</p>
         ${asked('held')}</section>`
     : nothing;
 
   /** Asks with what the clock will fire. */
-  async function advance({ target, submitter }) {
+  async function advance(event) {
+    event.preventDefault();
+    const { target, submitter } = event;
     const keep_alive = target.keep_alive.checked;
     const found = (await get(`/v1/deadlines?limit=${MOST}`)).deadlines.filter((one) => keep_alive || one.kind !== 'connection');
     const next = Math.ceil((found[0]?.in_seconds ?? 0) * 1000 + 1) / 1000;
@@ -86,32 +91,22 @@ export function open(changed, route) {
       ${due.length > SHOWN ? `and ${number(due.length - SHOWN)} more` : ''} ${ending ? `${plural(ending, 'rule')} no more` : ''}`;
     question('clock', { currentTarget: submitter }, what, 'Advance', () => post('/v1/clock/advance', { seconds, keep_alive }));
   }
-  const submit = (event) => {
-    event.preventDefault();
-    advance(event).catch(fail);
-  };
   const clock = ({ now, ahead_seconds: ahead, scale }) => html`<p><time title=${now}>${new Date(now).toLocaleDateString()} ${moment(Date.parse(now))}</time>
       <span class="count">${ahead < 0.001 ? 'as this machine' : `${time(ahead)} ahead`}${scale === 1 ? '' : `, × ${scale}`}</span></p>
-    <form class="row" @submit=${submit}>
+    <form class="row" @submit=${(event) => advance(event).catch(fail)}>
       <input type="number" name="by" aria-label="Seconds" placeholder="seconds" min="0" step="any" required /><button>Advance</button>
       ${Object.entries({ 1: '1 s', 60: '1 min', 3600: '1 h', next: 'Next deadline' }).map(([by, title]) => html`<button value=${by} formnovalidate>${title}</button>`)}
       <label><input type="checkbox" name="keep_alive" /> Keep Alive, too</label></form>
     ${asked('clock')}`;
   const deadlines = ({ deadlines: next, total }) => html`<h3>${plural(total, 'deadline')}</h3>
     ${table(next, /** @type {any} */ ((_, at) => at), [['In', (one) => time(one.in_seconds), 'n'], ['', deadline, 'wrap']])}
-    ${total > next.length ? html`<p class="small">The first ${next.length} are listed.</p>` : nothing}`;
+    ${cut(total)}`;
 
   const arm = armForm(changed, route, (rule) => tell('Armed', { rule: rule.name }));
-  say(nothing);
-  const off = on((topic) => {
-    if (topic !== 'stats' && topic !== 'restarted') return;
-    for (const one of all) one.soon(one === all[3] && state.stats?.sessions > 2000 ? 10000 : 1000);
-  });
   return {
     title: 'Faults and clock',
     cancel: () => ask.cancel(),
     close() {
-      off();
       for (const one of all) one.close();
     },
     view: () => html`<div class="head"><h1>Faults and clock</h1><span class="buttons">${state.stats ? head(state.stats) : nothing}</span></div>
@@ -132,10 +127,10 @@ const ACTIONS = {
 const PACKET = 'type direction';
 const MATCH = 'client topic qos nth';
 const CHOICES = {
+  do: Object.keys(ACTIONS).join(' '),
   type: 'PUBLISH any CONNECT CONNACK PUBACK PUBREC PUBREL PUBCOMP SUBSCRIBE SUBACK UNSUBSCRIBE UNSUBACK PINGREQ PINGRESP DISCONNECT AUTH',
   direction: 'any in out', qos: 'any 0 1 2', when: 'before after', session_present: 'any false true',
 };
-const TITLES = { in: 'from clients', out: 'to clients', connack: 'change CONNACK', mute_pings: 'answer no PINGREQ', reset: 'reset (RST)' };
 const DEFAULTS = { do: 'drop', type: 'PUBLISH', delay_seconds: '5' };
 
 /** The form that arms a rule, in the words of the API. What is filled in stands in the query of the page. */
@@ -152,7 +147,8 @@ function armForm(changed, route, armed) {
       const value = read(field);
       const of = isConnack && ACTIONS.connack.includes(field) ? (/^(reason|session)/.test(field) ? set : set.properties) : rule;
       const into = `${PACKET} ${MATCH}`.includes(field) ? rule.match : of;
-      if (value && value !== 'any') into[field] = /client|topic|name/.test(field) || !/^(\d+(\.\d+)?|true|false)$/.test(value) ? value : JSON.parse(value);
+      const isText = /client|topic|name/.test(field) || !/^(\d+(\.\d+)?|true|false)$/.test(value);
+      if (value && value !== 'any') into[field] = isText ? value : JSON.parse(value);
     }
     return rule;
   }
@@ -165,9 +161,8 @@ function armForm(changed, route, armed) {
     error = null;
     route.set({ [target.name]: target.value });
   };
-  const select = (field, all, chosen = read(field)) =>
-    html`<select name=${field} @change=${put}>${all.map((one) => html`<option value=${one} .selected=${one === chosen}>${TITLES[one] ?? one}</option>`)}</select>`;
-  const send = async (text) => {
+  const send = async (event, text) => {
+    event.preventDefault();
     error = null;
     try {
       armed(await post('/v1/rules', JSON.parse(text)));
@@ -176,6 +171,10 @@ function armForm(changed, route, armed) {
     }
     changed();
   };
+  const option = (field, one) => html`<option .selected=${one === read(field)}>${one}</option>`;
+  const input = (field) => CHOICES[field]
+    ? html`<select name=${field} @change=${put}>${CHOICES[field].split(' ').map((one) => option(field, one))}</select>`
+    : html`<input name=${field} .value=${route.query.get(field) ?? ''} placeholder=${read(field)} @input=${put} />`;
 
   return () => {
     const action = read('do') in ACTIONS ? read('do') : 'drop';
@@ -183,14 +182,10 @@ function armForm(changed, route, armed) {
     const fields = `${packet} ${MATCH} ${ACTIONS[action]} times expires_after_seconds name`.trim().split(/ +/);
     const text = written ?? JSON.stringify(ruleOf(action, fields));
     const wrong = error?.field?.split('.').at(-1);
-    return html`<form class="panel" @submit=${(event) => (event.preventDefault(), send(text))}>
+    return html`<form class="panel" @submit=${(event) => send(event, text)}>
       <h2>Make something fail</h2>
-      <fieldset class="fields" ?disabled=${written !== null}>
-        <label>do ${select('do', Object.keys(ACTIONS), action)}</label>
-        ${fields.map((field) => html`<label>${field.replaceAll('_', ' ')}
-          ${CHOICES[field] ? select(field, CHOICES[field].split(' ')) : html`<input name=${field} .value=${route.query.get(field) ?? ''} placeholder=${read(field)} @input=${put} />`}
-          ${wrong === field ? html`<em role="alert">${error.message}</em>` : nothing}</label>`)}
-      </fieldset>
+      <fieldset class="fields" ?disabled=${written !== null}>${['do', ...fields].map((field) => html`<label>${field.replaceAll('_', ' ')}
+        ${input(field)} ${wrong === field ? html`<em role="alert">${error.message}</em>` : nothing}</label>`)}</fieldset>
       <label class="small">The rule as it is sent <textarea rows="2" spellcheck="false" .value=${text} @input=${({ target }) => write(target.value)}></textarea></label>
       ${error && !fields.includes(wrong) ? failure(error) : nothing}
       <p class="row"><button class="primary">Arm</button> ${written === null ? nothing : html`<button type="button" @click=${() => write(null)}>Back to the fields</button>`}</p>
