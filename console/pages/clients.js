@@ -3,9 +3,7 @@
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { path, query } from '../api.js';
-import { state } from '../store.js';
-import { commands, copyable } from '../parts/commands.js';
-import { choice, count, list, table, watch } from '../parts/list.js';
+import { choice, count, list, samples, table, watch } from '../parts/list.js';
 import { name, time } from '../parts/text.js';
 
 const LIMIT = 100;
@@ -26,7 +24,6 @@ export const version = (level) => ({ 3: '3.1', 4: '3.1.1', 5: '5' })[level] ?? l
 const since = ({ connected, connected_for_s: seconds, last_end: end }) =>
   connected ? time(seconds ?? 0) : end ? `${end.cause.replaceAll('_', ' ')}, ${time(end.ago_s)} ago` : '';
 
-/** @param {() => void} changed @param {any} route */
 export function open(changed, route) {
   const asked = (key) => route.query.get(key) ?? '';
   const { asked: all, ...page } = watch(
@@ -53,15 +50,13 @@ export function open(changed, route) {
       count('Out', 'messages_sent'),
       count('Dropped', 'messages_dropped', 'bad'),
     ]);
-  function empty() {
+  const empty = () => {
     const those = { online: ' is online', away: ' is away', tls: ' is connected over TLS' }[asked('state')] ?? '';
     const q = asked('q');
-    if (q) return html`<p class="note">No client${those} that <bdi>${q}</bdi> finds: part of its identifier, <code>cn:</code> part of a Common Name, <code>listener:mqtts</code>, or <code>filter:cars/</code>, the beginning of a subscription.</p>`;
-    if (those) return html`<p class="note">No client${those}.</p>`;
-    const steps = state.info ? (commands(state.info)[0]?.[1] ?? []) : [];
-    return html`<div class="note">No client is connected, and no session waits for one. This connects the first:
-      ${steps.slice(0, -1).map(([, text]) => copyable(text.split('\n')[0]))}</div>`;
-  }
+    return html`<div class="note">${q
+      ? html`No client${those} that <bdi>${q}</bdi> finds: part of its identifier, <code>cn:</code> part of a Common Name, <code>listener:mqtts</code>, or <code>filter:cars/</code>, the beginning of a subscription.`
+      : those ? `No client${those}.` : html`No client is connected, and no session waits for one. This connects the first: ${samples(0, -2)}`}</div>`;
+  };
 
   return {
     title: 'Clients',
@@ -74,7 +69,6 @@ export function open(changed, route) {
         label: 'Filter: part of the client identifier, cn:NAME, listener:NAME, filter:BEGINNING',
         placeholder: 'identifier cn: listener: filter:',
         choice: choice(route, 'state', 'State', STATES),
-        rows: (value) => value.clients,
         key: (last) => last.client_id,
         table: draw,
         empty,

@@ -3,16 +3,13 @@
 
 import { html } from '../vendor/lit-html/lit-html.js';
 import { path, query } from '../api.js';
-import { state } from '../store.js';
-import { copyable, commands } from '../parts/commands.js';
-import { count, list, table, watch } from '../parts/list.js';
+import { count, list, samples, table, watch } from '../parts/list.js';
 import { mini } from '../parts/ring.js';
 import { group, name, number, rate } from '../parts/text.js';
 
 const LIMIT = 50;
 const key = ({ share, filter }) => `$share/${share}/${filter}`;
 
-/** @param {() => void} changed @param {any} route */
 export function open(changed, route) {
   /** How fast each group hands out, by the numbers of its messages. */
   const rates = new Map();
@@ -43,13 +40,10 @@ export function open(changed, route) {
       count('Queued', 'queued', 'warn'),
       count('Dropped', 'dropped', 'bad'),
     ]);
-  function empty() {
+  const empty = () => {
     const q = route.query.get('q');
-    if (q) return html`<p class="note">No group has <bdi>${q}</bdi> in its share name or filter.</p>`;
-    const steps = state.info ? (commands(state.info)[0]?.[1] ?? []) : [];
-    return html`<div class="note">Nobody subscribes to a shared filter, <code>$share/NAME/FILTER</code>. This does:
-      ${steps.flatMap(([, text]) => text.split(/\n(?=mosquitto_sub)/)).map(copyable)}</div>`;
-  }
+    return html`<div class="note">${q ? html`No group has <bdi>${q}</bdi> in its share name or filter.` : html`Nobody subscribes to a shared filter, <code>$share/NAME/FILTER</code>. This does: ${samples()}`}</div>`;
+  };
 
   return {
     title: 'Groups',
@@ -61,7 +55,6 @@ export function open(changed, route) {
         limit: LIMIT,
         label: 'Filter: part of the share name or the filter',
         placeholder: 'share name or filter',
-        rows: (value) => value.groups,
         key,
         table: draw,
         empty,

@@ -18,7 +18,6 @@ const dump = (bytes, mark, secret) =>
     return html`<div><code>${start.toString(16).padStart(4, '0')}</code><span>${cells(hex)}</span><span>${cells(ascii)}</span></div>`;
   });
 
-/** @param {() => void} changed @param {any} route */
 export function open(changed, route) {
   const [id] = route.parts;
   // What comes of it may still come.

@@ -27,7 +27,6 @@ export function brief(row) {
   };
 }
 
-/** @param {() => void} changed @param {any} route */
 export function open(changed, route) {
   const ask = new Ask(changed);
   /** @type {any[]} the newest first; one with a `gap` stands for those that were left out */ let rows = [];

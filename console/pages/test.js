@@ -21,7 +21,6 @@ const client = {
 };
 let stream = new AbortController();
 
-/** @param {any} wanted filter and options */
 async function subscribe(wanted) {
   if (client.id) return post(path('/v1/subscribe', client.id), wanted);
   const url = `/v1/subscribe${query(wanted)}`;
@@ -77,21 +76,25 @@ const TEXTS = ['content_type', 'response_topic', 'correlation_data', 'message_ex
 /** `a_key` as it is read. */
 const titled = (key) => (key === 'qos' ? 'QoS' : key[0].toUpperCase() + key.slice(1).replaceAll('_', ' '));
 
+/** What a form says, but for what is empty. */
+const said = (form) =>
+  Object.fromEntries(
+    [...form.elements]
+      .filter(({ name, value }) => name && value)
+      .map(({ name, type, checked, value }) => [name, type === 'checkbox' ? checked : type === 'select-one' ? Number(value) : value]),
+  );
+
 /** The message that a form describes. */
 function described(form) {
-  const { topic, payload, qos, retain, payload_is_utf8, user_properties } = form;
-  const properties = {};
-  for (const key of TEXTS) if (form[key].value) properties[key] = form[key].value;
-  const { correlation_data: data, message_expiry_interval: expiry } = properties;
+  const { topic, payload = '', qos, retain, payload_is_utf8, ...properties } = said(form);
+  const { correlation_data: data, message_expiry_interval: expiry, user_properties: pairs = '' } = properties;
   if (data) properties.correlation_data = btoa(String.fromCharCode(...utf8(data)));
   if (expiry) properties.message_expiry_interval = Number(expiry);
-  if (payload_is_utf8.checked) properties.payload_format_indicator = 1;
-  const pairs = user_properties.value.split('\n').filter(Boolean);
-  properties.user_properties = pairs.map((pair) => pair.match(/^([^=]*)=?(.*)$/).slice(1));
-  return { client_id: client.id || undefined, topic: topic.value, payload: payload.value, qos: Number(qos.value), retain: retain.checked, properties };
+  if (payload_is_utf8) properties.payload_format_indicator = 1;
+  properties.user_properties = pairs.split('\n').filter(Boolean).map((pair) => pair.match(/^([^=]*)=?(.*)$/).slice(1));
+  return { client_id: client.id || undefined, topic, payload, qos, retain, properties };
 }
 
-/** @param {() => void} changed @param {any} route */
 export function open(changed, route) {
   /** @type {any} the subscription whose messages are seen */ let at = client.all.at(-1);
   /** @type {any} */ let error = null;
@@ -106,14 +109,8 @@ export function open(changed, route) {
     await run(event.target).catch((failed) => (error = failed));
     changed();
   };
-  const take = submit(async ({ filter, qos, retain_handling, no_local, retain_as_published }) => {
-    await subscribe({
-      filter: filter.value,
-      qos: Number(qos.value),
-      retain_handling: Number(retain_handling.value),
-      no_local: no_local.checked,
-      retain_as_published: retain_as_published.checked,
-    });
+  const take = submit(async (form) => {
+    await subscribe(said(form));
     at = null;
   });
   const send = submit(async (form) => {

@@ -4,10 +4,9 @@
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { repeat } from '../vendor/lit-html/directives/repeat.js';
 import { get, path, query, remove } from '../api.js';
-import { state, want } from '../store.js';
+import { want } from '../store.js';
 import { Ask } from '../parts/ask.js';
-import { commands, copyable } from '../parts/commands.js';
-import { choice, search, shown, watch } from '../parts/list.js';
+import { choice, samples, search, shown, watch } from '../parts/list.js';
 import { block, diff, unpacked, VIEWS, written } from '../parts/payload.js';
 import { bytes, group, moment, name, number, plain, plural } from '../parts/text.js';
 
@@ -47,12 +46,11 @@ function take(under, { levels: fresh, total }, mark) {
 const rows = (under, depth) =>
   (levels.get(under)?.rows ?? []).flatMap((row) => [{ row, depth }, ...(opened.has(row.under) ? rows(row.under, depth + 1) : [])]);
 
-/** @param {() => void} changed @param {any} route */
 export function open(changed, route) {
   let [selected] = route.parts;
   let focused = `${selected}/`;
   let [busy, again] = [false, false];
-  for (let at = -1; (at = selected.indexOf('/', at + 1)) >= 0; ) opened.add(selected.slice(0, at + 1));
+  for (const { index } of selected.matchAll(/\//g)) opened.add(selected.slice(0, index + 1));
   const q = () => route.query.get('q');
   const { asked: root, ...page } = watch(
     () => `/v1/topics/${q() ? 'values' : 'levels'}${query({ q: q(), limit: LIMIT })}`,
@@ -161,7 +159,7 @@ export function open(changed, route) {
     });
   }}>${title}</button>`;
 
-  function carried({ last, previous }) {
+  function carried(last, previous) {
     const view = route.query.get('view') ?? '';
     const form = (value) => (value[`as ${view}`] ??= written(unpacked(value.payload_base64), view, value.payload_is_cut));
     const { client_id: from, properties } = last;
@@ -172,18 +170,15 @@ export function open(changed, route) {
       ${previous ? html`<h2>Change since ${moment(previous.at_ms)}</h2>${last.payload_base64 === previous.payload_base64 ? html`<p class="calm">The same value.</p>` : diff(form(previous), form(last))}` : nothing}`;
   }
 
-  const one = ({ topic, ...value }) => html`<h1>${name(topic, 80)}</h1>
-    <p class="calm">${value.last ? `${plural(value.count, 'message')}${value.retained ? ', retained' : ''}` : `Nothing was published to it since ${moment(value.since_ms)}.`}</p>
+  const one = ({ topic, last, ...value }) => html`<h1>${name(topic, 80)}</h1>
+    <p class="calm">${last ? `${plural(value.count, 'message')}${value.retained ? ', retained' : ''}` : `Nothing was published to it since ${moment(value.since_ms)}.`}</p>
     <p class="tabs"><a href=${`/console/test${query({ topic })}`}>Publish here</a>
       ${value.retained && !topic.startsWith('$SYS') ? deletion('Delete retained …', topic) : nothing} ${deletion('Delete retained below …', `${topic}/#`)}</p>
-    ${value.last ? carried(value) : nothing}
+    ${last ? carried(last, value.previous) : nothing}
     <h2>${plural(value.subscriptions_total, 'subscription')}, ${plural(value.groups_total, 'group')}</h2>
     <ul>${value.groups.map(({ share, filter }) => html`<li><a href=${path('/console/groups', share, filter)}>${group(share, filter)}</a></li>`)}
       ${value.subscriptions.map((to) => html`<li><a href=${path('/console/clients', to.client_id)}>${name(to.client_id)}</a> <small>${name(to.filter)}, QoS ${to.qos}</small></li>`)}</ul>
     ${Math.max(value.subscriptions_total, value.groups_total) > 100 ? html`<p class="small">The first 100 of each.</p>` : nothing}`;
-
-  const empty = () => html`<p class="calm">Choose a topic to see its values. This publishes some:</p>
-    ${state.info && commands(state.info)[0]?.[1].slice(-1).map(([, text]) => copyable(text))}`;
 
   return {
     title: selected || 'Topics',
@@ -202,6 +197,6 @@ export function open(changed, route) {
       </div>
       ${root.value?.dropped ? html`<p class="note">${plural(root.value.dropped, 'topic')} made room for others: the broker keeps 10,000, and 16 MiB.</p>` : nothing}
       ${ask.view()}
-      ${shown(root, () => html`<div class="columns topics">${tree()}<section class="panel"><h2>Topic</h2>${selected ? shown(detail, one) : empty()}</section></div>`)}`,
+      ${shown(root, () => html`<div class="columns topics">${tree()}<section class="panel"><h2>Topic</h2>${selected ? shown(detail, one) : html`<p class="calm">Choose a topic to see its values. This publishes some:</p> ${samples(-1)}`}</section></div>`)}`,
   };
 }

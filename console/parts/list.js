@@ -1,10 +1,11 @@
 // @ts-check
-// What pages with a list share: what is asked for again and again, the states of the list, and the way to the next page.
+// What pages with a list share.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { repeat } from '../vendor/lit-html/directives/repeat.js';
 import { Resource } from '../api.js';
 import { on, state } from '../store.js';
+import { commands, copyable } from './commands.js';
 import { failure, number, plural } from './text.js';
 
 /** Asks now, and when the stream tells one of these topics: at most every so many milliseconds. */
@@ -28,19 +29,15 @@ export const shown = (asked, view) =>
   html`${asked.error ? failure(asked.error) : nothing} ${asked.loading ? html`<p class="note">Loading …</p>` : nothing}
   ${asked.value ? view(asked.value) : nothing}`;
 
-/**
- * A page with a list of which the broker hands out `limit` at a time.
- * @param {any} route @param {Resource} asked
- * @param {{ title: string, one: string, limit: number, label: string, placeholder: string, choice?: unknown,
- *   rows: (value) => any[], key: (last) => string, table: (rows: any[]) => unknown, empty: () => unknown }} page
- */
+/** A page with a list. `page`: its title, what `one` is called, of how many at most the broker tells at a time, label and placeholder of the field, a
+ * choice beside it, the `key` of the last row, a table of the rows, and what is shown if there are none. */
 export const list = (route, asked, page) => html`<div class="head">
     <h1>${page.title}</h1>
     <p class="count">${asked.value ? plural(asked.value.total, page.one) : ''}</p>
     ${page.choice ?? nothing} ${search(route, page.label, page.placeholder)}
   </div>
   ${shown(asked, (value) => {
-    const rows = page.rows(value);
+    const rows = /** @type {any} */ (Object.values(value)[0]);
     const after = route.query.get('after');
     const more = rows.length === page.limit && value.total > page.limit;
     return html`${rows.length ? page.table(rows) : page.empty()}
@@ -54,9 +51,8 @@ export const list = (route, asked, page) => html`<div class="head">
 
 /**
  * A table of rows that `key` tells apart. A column is its title, the cell of a row, a class (`n`: numbers, `row`: the
- * cell names its row), and a further class for the cell of a row: `warn`, `bad`.
- * @param {any[]} rows @param {(row) => unknown} key
- * @param {[title: unknown, cell: (row) => unknown, kind?: string, mark?: (row) => string][]} columns
+ * cell names its row), and perhaps a further class for the cell of a row: `warn`, `bad`.
+ * @param {any[]} rows @param {[title: unknown, cell: (row) => unknown, kind?: string, mark?: (row) => string][]} columns
  */
 export const table = (rows, key, columns) => html`<div class="scroll"><table class="list">
   <thead><tr>${columns.map(([title, , kind = '']) => html`<th scope="col" class=${kind}>${title}</th>`)}</tr></thead>
@@ -72,3 +68,7 @@ export const count = (title, key, mark = '') => [title, (row) => number(row[key]
 export const choice = (route, key, label, choices) => html`<div class="tabs" role="group" aria-label=${label}>
   ${choices.map(([value, title]) => html`<button aria-pressed=${(route.query.get(key) ?? '') === value} @click=${() => route.set({ [key]: value, after: '' })}>${title}</button>`)}
 </div>`;
+
+/** Lines that work against this very broker, to copy: perhaps a certificate, two that subscribe, and one that publishes. */
+export const samples = (from = 0, to = 9) =>
+  ((state.info && commands(state.info)[0]?.[1]) ?? []).flatMap(([, text]) => text.split('\n')).slice(from, to).map(copyable);
