@@ -2,30 +2,40 @@
 // What goes over the connections, as the journal has it: the newest rows first.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { repeat } from '../vendor/lit-html/directives/repeat.js';
-import { get, put, query, remove } from '../api.js';
+import { get, path, put, query, remove } from '../api.js';
 import { on, want } from '../store.js';
 import { Ask } from '../parts/ask.js';
-import { brief } from '../parts/rows.js';
-import { failure, name, number, plural, rate } from '../parts/text.js';
+import { table } from '../parts/list.js';
+import { failure, moment, name, number, plural, short } from '../parts/text.js';
 
 /** Rows that are kept, asked for at first, and then at a time. */
 const [KEPT, FIRST, NEXT] = [500, 100, 50];
-/** Milliseconds between two questions, and over which rates are taken. */
-const [GAP, SPAN] = [250, 2000];
+/** Milliseconds between two questions. */
+const GAP = 250;
 
-/** @param {() => void} changed @param {any} route */
+/** The page with the rows that `key:value` finds. */
+export const found = (key, value) => `/console/messages${query({ f: `${key}:"${`${value}`.replace(/["\\]/g, '\\$&')}"` })}`;
+
+/** The parts of a brief row: a link to it, when it was, what it is and what a rule did with it, who sent it to whom. */
+export function brief(row) {
+  const client = row.client ? html`<a href=${path('/console/clients', row.client)}>${name(row.client, 24)}</a>` : html`${row.listener} ${row.peer}`;
+  return {
+    link: html`<a href="/console/messages/${row.number}" data-row>#${row.number}</a>`,
+    when: html`<time title=${row.at}>${moment(Date.parse(row.at))}</time>`,
+    what: html`${row.event ? html`<em>${row.what}</em>` : row.what} ${row.did ? html`<span class="chip warn">${short(row.rule ?? '', 20)} ${row.did}</span>` : nothing}`,
+    whom: row.direction === 'in' ? html`${client} → broker` : row.direction ? html`broker → ${client}` : client,
+  };
+}
+
 export function open(changed, route) {
   const ask = new Ask(changed);
   /** @type {any[]} the newest first; one with a `gap` stands for those that were left out */ let rows = [];
   /** @type {any[] | null} the rows as they are looked at */ let held = null;
   /** @type {any} */ let error = null;
-  /** @type {any[]} */ let looks = [];
   /** @type {boolean | null} */ let isOn = null;
   let [paused, until, asked, timer, busy] = [false, 0, -GAP, 0, false];
 
   const line = () => route.query.get('f') ?? '';
-  /** @param {any} more */
   const url = (more) => `/v1/journal${query({ match: line().trim(), ...more })}`;
 
   /** Asks soon for what has come since. */
@@ -45,26 +55,23 @@ export function open(changed, route) {
     if (found) take(found, since);
     changed();
   }
-  /** @param {any} failed */
   const fail = (failed) => {
     error = failed;
     changed();
   };
 
-  /** @param {any} found @param {number} since */
   function take({ rows: all, on, last, until: end, matched, missed }, since) {
     error = null;
     isOn = on;
     // A broker that was started anew counts anew.
     if (last < since) return begin();
     until = end || last;
-    if (since) looks.push({ at: asked, matched, shown: all.length });
     const gap = matched - all.length + (since && missed);
     if (all.length) rows = [...all.reverse(), ...(gap ? [{ number: -until, gap }] : []), ...rows].slice(0, KEPT);
   }
 
   function begin() {
-    [rows, held, until, looks, error] = [[], null, 0, [], null];
+    [rows, held, until, error] = [[], null, 0, null];
     soon();
   }
 
@@ -77,12 +84,10 @@ export function open(changed, route) {
   const drop = want('journal');
   soon();
 
-  /** @param {boolean} on */
   const turn = async (on) => {
     if (await put('/v1/journal', { on }).catch(fail)) isOn = on;
     changed();
   };
-  /** @param {any} event */
   const clear = async ({ currentTarget }) => {
     const all = await get('/v1/journal?newest=0').catch(fail);
     const what = html`<span>Forget ${plural(all.matched, 'row')} of the journal.</span>`;
@@ -95,18 +100,11 @@ export function open(changed, route) {
     return true;
   };
   const hold = () => (held ??= rows);
-  /** @param {any} event */
-  const release = ({ currentTarget: list, relatedTarget: to }) => {
-    if (!list.contains(to) && !list.contains(document.activeElement)) ((held = null), changed());
+  const release = () => {
+    held = null;
+    changed();
   };
-
-  function pace() {
-    looks = looks.filter(({ at }) => at > performance.now() - SPAN);
-    let [all, shown] = [0, 0];
-    for (const look of looks) [all, shown] = [all + look.matched, shown + look.shown];
-    const a_second = (/** @type {number} */ count) => `${rate((count * 1000) / SPAN)}/s`;
-    return paused ? 'paused' : all ? a_second(all) + (shown < all ? `, shown ${a_second(shown)}` : '') : '';
-  }
+  const leave = ({ currentTarget: list, relatedTarget: to }) => list.contains(to) || list.contains(document.activeElement) || release();
 
   return {
     title: 'Messages',
@@ -123,8 +121,8 @@ export function open(changed, route) {
       const list = held ?? rows;
       const fresh = rows.indexOf(list[0]);
       return html`<div class="head">
-          <h1>Messages</h1> <p class="count">${pace()}</p>
-          ${fresh && list.length ? html`<button @click=${() => ((held = null), changed())}>${fresh < 0 ? `${KEPT}+` : fresh} new ↑</button>` : nothing}
+          <h1>Messages</h1>
+          ${fresh && list.length ? html`<button @click=${release}>${fresh < 0 ? `${KEPT}+` : fresh} new ↑</button>` : nothing}
           <input type="search" class="line" aria-label="Filter: key:value with blanks between, - in front says what not" placeholder="topic:cars/# client:car1 -type:pingreq"
             .value=${line()} @input=${(event) => route.set({ f: event.target.value })} />
           <a download="roundel.pcapng" href=${url({ format: 'pcapng' })}>pcapng</a> <a download="roundel.jsonl" href=${url({ format: 'jsonl' })}>JSON Lines</a>
@@ -135,7 +133,7 @@ export function open(changed, route) {
         ${isOn === false ? html`<div class="note"><p>The journal is off. While it is on, the broker keeps the last packets of all connections, 10,000 rows and 16 MiB unless
             <code>PUT /v1/journal</code> says otherwise: payloads too, and the passwords in CONNECT.</p><button @click=${() => turn(true)}>Switch the journal on</button></div>` : nothing}
         ${list.length
-          ? html`<div class="scroll" @pointerenter=${hold} @pointerleave=${release} @focusin=${hold} @focusout=${release}>${table(list)}</div>`
+          ? html`<div @pointerenter=${hold} @pointerleave=${leave} @focusin=${hold} @focusout=${leave}>${draw(list)}</div>`
           : isOn && !error
             ? html`<p class="note">No row is ${line() ? 'like this' : 'there yet: connect a client'}.</p>`
             : nothing}`;
@@ -143,18 +141,15 @@ export function open(changed, route) {
   };
 }
 
-/** @param {any[]} list */
-const table = (list) => html`<table class="list">
-  <thead><tr>${['#', 'Time', 'From, to', 'Packet', 'About', 'Id', 'Bytes'].map((title) => html`<th scope="col">${title}</th>`)}</tr></thead>
-  <tbody>
-    ${repeat(
-      list,
-      (row) => row.number,
-      (row) => {
-        if (row.gap) return html`<tr><td colspan="7" class="share">${plural(row.gap, 'row')} left out</td></tr>`;
-        const { link, when, what, whom } = brief(row);
-        return html`<tr><td>${link}</td><td>${when}</td><td>${whom}</td><td>${what}</td><td class="about">${name(row.about)}</td><td>${row.packet_id}</td><td>${row.bytes && number(row.bytes)}</td></tr>`;
-      },
-    )}
-  </tbody>
-</table>`;
+const draw = (list) => {
+  const rows = list.map((row) => (row.gap ? row : { ...row, ...brief(row) }));
+  return table(rows, (row) => row.number, [
+    ['#', (row) => row.link],
+    ['Time', (row) => row.when],
+    ['From, to', (row) => row.whom],
+    ['Packet', (row) => row.what],
+    ['About', (row) => (row.gap ? html`<span class="share">${plural(row.gap, 'row')} left out</span>` : name(row.about)), 'about'],
+    ['Id', (row) => row.packet_id, 'n'],
+    ['Bytes', (row) => row.bytes && number(row.bytes), 'n'],
+  ]);
+};
