@@ -6,9 +6,8 @@ import { get, path, post, remove } from '../api.js';
 import { state } from '../store.js';
 import { Ask } from '../parts/ask.js';
 import { copyable } from '../parts/commands.js';
-import { shown, table } from '../parts/list.js';
+import { shown, table, watch } from '../parts/list.js';
 import { failure, moment, name, number, plain, plural, time } from '../parts/text.js';
-import { Watched } from './identity.js';
 
 const SHOWN = 20;
 const MOST = 1000;
@@ -19,15 +18,14 @@ const cut = (total) => (total > SHOWN ? html`<p class="small">The first ${SHOWN}
 const deadline = ({ kind, client_id: id }) => html`${kind.replaceAll('_', ' ')}${id === null ? '' : html` of ${name(id, 32)}`}`;
 
 export function open(changed, route) {
-  const all = ['rules', `held?limit=${SHOWN}`, 'clock', `deadlines?limit=${SHOWN}`].map((what, at) =>
-    new Watched(() => `/v1/${what}`, changed, at < 3 ? 1000 : 2000));
+  const all = ['rules', `held?limit=${SHOWN}`, 'clock', `deadlines?limit=${SHOWN}`].map((what) => watch(() => `/v1/${what}`, changed, { stats: 1000 }));
   const ask = new Ask(changed);
   /** Under which part of the page the question stands. */
   let where = '';
   /** @type {unknown} */ let said = nothing;
   const say = (what) => {
     said = what;
-    for (const one of all) one.refresh();
+    for (const one of all) one.update();
     changed();
   };
   const fail = (error) => say(failure(error));
@@ -85,7 +83,7 @@ export function open(changed, route) {
     const next = Math.ceil((found[0]?.in_seconds ?? 0) * 1000 + 1) / 1000;
     const seconds = submitter.value === 'next' ? next : Number(submitter.value || target.by.value);
     const due = found.filter((one) => one.in_seconds <= seconds);
-    const ending = all[0].value?.rules.filter((one) => one.expires_in_s !== null && one.expires_in_s <= seconds).length;
+    const ending = all[0].asked.value?.rules.filter((one) => one.expires_in_s !== null && one.expires_in_s <= seconds).length;
     const what = html`Forward by ${time(seconds)}, past ${plural(due.length, 'deadline')}${due.length < MOST ? '' : ' or more'}
       <ul>${due.slice(0, SHOWN).map((one) => html`<li>${deadline(one)}</li>`)}</ul>
       ${due.length > SHOWN ? `and ${number(due.length - SHOWN)} more` : ''} ${ending ? `${plural(ending, 'rule')} no more` : ''}`;
@@ -111,10 +109,10 @@ export function open(changed, route) {
     },
     view: () => html`<div class="head"><h1>Faults and clock</h1><span class="buttons">${state.stats ? head(state.stats) : nothing}</span></div>
       ${asked('head')} ${said}
-      <section class="panel"><h2>Rules</h2>${shown(all[0], rules)} ${asked('rules')}</section>
+      <section class="panel"><h2>Rules</h2>${shown(all[0].asked, rules)} ${asked('rules')}</section>
       <div class="columns">
-        <div>${shown(all[1], held)} ${arm()}</div>
-        <section class="panel"><h2>Clock</h2>${shown(all[2], clock)} ${shown(all[3], deadlines)}</section>
+        <div>${shown(all[1].asked, held)} ${arm()}</div>
+        <section class="panel"><h2>Clock</h2>${shown(all[2].asked, clock)} ${shown(all[3].asked, deadlines)}</section>
       </div>`,
   };
 }

@@ -2,10 +2,10 @@
 // What the registry has, kind by kind, and the shadows of its things; what was refused lately, and why.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { path, query, Resource } from '../api.js';
-import { on, state } from '../store.js';
+import { path, query } from '../api.js';
+import { state } from '../store.js';
 import { awsCli, copyable } from '../parts/commands.js';
-import { choice, list, shown, table } from '../parts/list.js';
+import { choice, list, shown, table, watch } from '../parts/list.js';
 import { moment, name, number } from '../parts/text.js';
 import { pair } from './client.js';
 
@@ -20,39 +20,25 @@ const FIRST = {
 const REFUSAL = ['action', 'resource', 'client_id', 'principal', 'at_ms', 'count', 'why'];
 const REFUSALS = '/console/identity?kind=refusals';
 
-/** What is asked for again when an event of `topics` comes, every `gap` milliseconds at most. */
-export class Watched extends Resource {
-  constructor(url, changed, gap = 2000, topics = /stats|restarted/) {
-    super(url, changed);
-    this.off = on((topic) => topics.test(topic) && this.soon(gap));
-    this.refresh();
-  }
-
-  close() {
-    super.close();
-    this.off();
-  }
-}
-
 /** A list of one kind. */
 export function open(changed, route) {
   const isShadows = location.pathname.endsWith('shadows');
   const kind = () => (isShadows ? 'shadows' : route.query.get('kind') || 'things');
-  const asked = new Watched(() => {
+  const { asked, ...page } = watch(() => {
     const { q, after } = Object.fromEntries(route.query);
     // All refusals that the broker keeps.
     if (kind() === 'refusals') return `/v1/refusals${query({ q, limit: 256 })}`;
     return path(isShadows ? '/v1' : '/v1/identity', kind()) + query({ q, after });
-  }, changed);
+  }, changed, { stats: 2000 });
   const title = isShadows ? 'Shadows' : 'Identity';
   let last = kind();
   return {
+    ...page,
     title,
-    close: () => asked.close(),
     update() {
       if (last !== kind()) asked.value = null;
       last = kind();
-      asked.refresh();
+      page.update();
     },
     view: () =>
       list(route, asked, {
@@ -65,7 +51,6 @@ export function open(changed, route) {
           ? nothing
           : html`${choice(route, 'kind', 'Kind', KINDS.map((one) => [one, words(one || 'things')]))}
               <a href="/console/identity/explain">Explain …</a>`,
-        rows: (value) => /** @type {any} */ (Object.values(value)[0]),
         key: (row) => (row.thing ? [row.thing, row.name ?? []].flat().join('/') : row.id ?? row.name),
         table: (rows) => rowsOf(last, rows),
         empty: () => html`<div class="note">${route.query.get('q') ? 'No name here has that in it.' : first(last)}</div>`,
@@ -118,8 +103,8 @@ const head = (back, from, title) => html`<div class="head"><p class="crumb"><a h
 
 /** A page below a list: what `url` says, as it changes. */
 function below(changed, url, back, from, title, view) {
-  const asked = new Watched(() => url, changed);
-  return { title, back, close: () => asked.close(), view: () => html`${head(back, from, name(title, 80))} ${shown(asked, view)}` };
+  const { asked, close } = watch(() => url, changed, { stats: 2000 });
+  return { title, back, close, view: () => html`${head(back, from, name(title, 80))} ${shown(asked, view)}` };
 }
 
 /** One resource, with ways to what it belongs to. */
@@ -179,14 +164,14 @@ export function openExplain(changed, route) {
     const { client, certificate, access_key, action, resource } = given();
     return (client || certificate || access_key) && (resource || action === 'connect');
   };
-  const asked = new Watched(() => (isWhole() ? `/v1/policy/explain${query(given())}` : ''), changed);
+  const { asked, ...page } = watch(() => (isWhole() ? `/v1/policy/explain${query(given())}` : ''), changed, { stats: 2000 });
   return {
+    ...page,
     title: 'Explain',
     back: REFUSALS,
-    close: () => asked.close(),
     update() {
       asked.value = null;
-      asked.refresh();
+      page.update();
     },
     view() {
       const now = given();

@@ -6,10 +6,10 @@ import { html, nothing, svg } from '../vendor/lit-html/lit-html.js';
 import { path } from '../api.js';
 import { SAMPLES, state } from '../store.js';
 import { commands, copyable } from '../parts/commands.js';
+import { watch } from '../parts/list.js';
 import { mini } from '../parts/ring.js';
 import { bytes, group, number, plural, rate } from '../parts/text.js';
 import { pair } from './client.js';
-import { Watched } from './identity.js';
 
 const LISTENERS = {
   mqtt: '', mqtts: 'TLS', 'mqtt-password': 'users with passwords', ws: 'WebSocket', 'ws-password': 'WebSocket, users with passwords',
@@ -17,14 +17,14 @@ const LISTENERS = {
 };
 
 export function open(changed) {
-  const groups = new Watched(() => '/v1/groups?limit=12&members=24', changed, 500, /groups|restarted/);
+  const { asked, close } = watch(() => '/v1/groups?limit=12&members=24', changed, { groups: 500 });
   const choose = (language) => {
     localStorage.setItem('language', language);
     changed();
   };
   return {
     title: 'Overview',
-    close: () => groups.close(),
+    close,
     view() {
       const { stats, info } = state;
       if (!stats || !info) return nothing;
@@ -35,7 +35,7 @@ export function open(changed) {
       return html`<h1 class="hidden">Overview</h1>
         ${tiles()}
         <div class="columns">
-          <div>${attention(groups.value?.groups ?? [])} ${circles(groups.value)}</div>
+          <div>${attention(asked.value?.groups ?? [])} ${circles(asked.value)}</div>
           <div>${listeners(info)} ${kept(stats)}</div>
         </div>
         <details class="panel"><summary>Connect a client</summary>${lines(info, choose)}</details>`;
