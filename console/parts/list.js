@@ -2,6 +2,7 @@
 // What pages with a list share: a head with the filter, the states of the list, and the way to the next page.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
+import { repeat } from '../vendor/lit-html/directives/repeat.js';
 import { failure, number, plural } from './text.js';
 
 /** The field by which the broker is to search. @param {any} route @param {string} label @param {string} placeholder */
@@ -44,6 +45,22 @@ export function list(route, asked, page) {
         : nothing}`;
     })}`;
 }
+
+/**
+ * A table of rows that `key` tells apart. A column is its title, the cell of a row, a class (`n`: numbers, `row`: the
+ * cell names its row), and a further class for the cell of a row: `warn`, `bad`.
+ * @param {any[]} rows @param {(row) => unknown} key
+ * @param {[title: unknown, cell: (row) => unknown, kind?: string, mark?: (row) => string][]} columns
+ */
+export const table = (rows, key, columns) => html`<div class="scroll"><table class="list">
+  <thead><tr>${columns.map(([title, , kind = '']) => html`<th scope="col" class=${kind}>${title}</th>`)}</tr></thead>
+  <tbody>${repeat(rows, key, (row) => html`<tr>${columns.map(([, cell, kind = '', mark]) =>
+    kind === 'row' ? html`<th scope="row">${cell(row)}</th>` : html`<td class="${kind} ${mark?.(row) ?? ''}">${cell(row)}</td>`,
+  )}</tr>`)}</tbody>
+</table></div>`;
+
+/** A column of `table` with a count, marked where there are any. @returns {any} */
+export const count = (title, key, mark = '') => [title, (row) => number(row[key]), 'n', (row) => (row[key] ? mark : '')];
 
 /** One of a few, as buttons; what is chosen stands in the query. @param {any} route @param {string} key @param {string} label @param {[string, string][]} choices */
 export const choice = (route, key, label, choices) => html`<div class="tabs" role="group" aria-label=${label}>
