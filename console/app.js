@@ -7,38 +7,38 @@ import { listen, showHelp } from './parts/keys.js';
 import { number, plural, time } from './parts/text.js';
 import { open as client } from './pages/client.js';
 import { open as clients } from './pages/clients.js';
-import { open as explain } from './pages/explain.js';
 import { open as faults } from './pages/faults.js';
 import { open as group } from './pages/group.js';
 import { open as groups } from './pages/groups.js';
-import { open as identity, openOne as resource } from './pages/identity.js';
+import { open as identity, openExplain as explain, openOne as resource, openShadow as shadow } from './pages/identity.js';
 import { open as message } from './pages/message.js';
 import { open as messages } from './pages/messages.js';
 import { open as overview } from './pages/overview.js';
-import { open as shadow } from './pages/shadow.js';
 import { open as test } from './pages/test.js';
 import { open as topics } from './pages/topics.js';
 
 /** @typedef {{ title: string, view: () => unknown, close: () => void, update?: () => void, tick?: () => void, pause?: () => boolean, cancel?: () => boolean, back?: string }} Page */
 
-/** What comes after `/console/`, and the page that is there. @type {[RegExp, (changed: () => void, route: any) => Page][]} */
-const PAGES = [
-  [/^$/, overview],
-  [/^groups$/, groups],
-  [/^groups\/([^/]+)\/([^/]+)$/, group],
-  [/^clients$/, clients],
-  [/^clients\/([^/]+)$/, client],
-  [/^topics(?:\/([^/]+))?$/, topics],
-  [/^identity$/, identity],
-  [/^identity\/explain$/, explain],
-  [/^identity\/([^/]+)\/([^/]+)$/, resource],
-  [/^shadows$/, identity],
-  [/^shadows\/([^/]+)\/?([^/]*)$/, shadow],
-  [/^messages$/, messages],
-  [/^messages\/([^/]+)$/, message],
-  [/^test$/, test],
-  [/^faults$/, faults],
-];
+/** What comes after `/console/`, and the page that is there. */
+const PAGES = Object.entries({
+  '': overview,
+  groups,
+  'groups/*/*': group,
+  clients,
+  'clients/*': client,
+  topics,
+  'topics/*': topics,
+  identity,
+  'identity/explain': explain,
+  'identity/*/*': resource,
+  shadows: identity,
+  'shadows/*': shadow,
+  'shadows/*/*': shadow,
+  messages,
+  'messages/*': message,
+  test,
+  faults,
+});
 const ROOT = '/console/';
 
 const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -81,9 +81,9 @@ function route(parts) {
 /** The page of an address; where there is none, it says so. @returns {Page} */
 function find(path) {
   for (const [pattern, open] of PAGES) {
-    const found = path.match(pattern);
+    const found = path.match(`^${pattern.replaceAll('*', '([^/]*)')}$`);
     try {
-      if (found) return open(changed, route(found.slice(1).map((part) => decodeURIComponent(part ?? ''))));
+      if (found) return open(changed, route(found.slice(1).map(decodeURIComponent)));
     } catch (error) {
       if (!(error instanceof URIError)) throw error;
     }

@@ -35,7 +35,7 @@ const numbers = new Intl.NumberFormat('en');
 export const number = (value) => numbers.format(value);
 
 /** How one and many are written. */
-export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
+export const plural = (count, one, many = `${one.replace(/cy$/, 'cie')}s`) => `${number(count)} ${count === 1 ? one : many}`;
 
 /** A rate, with as many digits as it deserves. */
 export const rate = (value) => (value > 0 && value < 9.95 ? value.toFixed(1) : number(Math.round(value)));
