@@ -61,8 +61,8 @@ function tiles() {
   /** A number that there is now, or how often something happens. */
   const tile = (key, title, small, count) => {
     const rated = samples.at(-1)?.[key] ?? 0;
-    return html`<div class="tile ${key === 'dropped' && rated ? 'bad' : ''}"><dt>${title}</dt>
-      <dd><b>${count === undefined ? html`${rate(rated)}<small>/s</small>` : number(count)}</b>${spark(samples.map((sample) => sample[key]))}<small>${small}</small></dd></div>`;
+    return html`<div class="tile ${key} ${key === 'dropped' && rated ? 'bad' : ''}"><dt>${title}</dt>
+      <dd><strong>${count === undefined ? rate(rated) : number(count)}</strong>${count === undefined ? '/s' : ''} ${spark(samples.map((sample) => sample[key]))}<small>${small}</small></dd></div>`;
   };
   return html`<dl class="tiles">
     ${tile('in', 'Messages in', `${number(stats.messages_received)} in all`)}
