@@ -53,7 +53,7 @@ export function open(changed, route) {
         ['Which packets, and what becomes of them', (rule) => name(rule.text, 999), 'wrap'],
         ['Hits', ({ hits, times }) => `${number(hits)}${times === null ? '' : ` of ${number(times)}`}`],
         ['Expires in', ({ expires_in_s: left }) => (left === null ? '' : time(left))],
-        ['', (rule) => removal('Remove', name(rule.name), path('/v1/rules', rule.id)), 'n'],
+        [html`<span class="hidden">Remove</span>`, (rule) => removal('Remove', name(rule.name), path('/v1/rules', rule.id)), 'n'],
       ])}<p class="row">${removal('Remove all', plural(rules.length, 'rule'), '/v1/rules')}</p>`
     : html`<p class="count">No rule is armed: every packet goes as it is.</p>`;
 
@@ -89,7 +89,7 @@ export function open(changed, route) {
       <label><input type="checkbox" name="keep_alive" /> Keep Alive, too</label></form>
     ${clockAsk.view()}`;
   const deadlines = ({ deadlines: next, total }) => html`<h3>${plural(total, 'deadline')}</h3>
-    ${table(next, /** @type {any} */ ((_, at) => at), [['In', (one) => time(one.in_seconds), 'n'], ['', deadline, 'wrap']])}
+    ${table(next, /** @type {any} */ ((_, at) => at), [['In', (one) => time(one.in_seconds), 'n'], ['Deadline', deadline, 'wrap']])}
     ${cut(total)}`;
 
   const arm = armForm(changed, route, (rule) => tell('Armed', { rule: rule.name }));

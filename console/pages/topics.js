@@ -47,7 +47,7 @@ const rows = (under, depth) =>
   (levels.get(under)?.rows ?? []).flatMap((row) => [{ row, depth }, ...(opened.has(row.under) ? rows(row.under, depth + 1) : [])]);
 
 export function open(changed, route) {
-  let [selected] = route.parts;
+  let [selected = ''] = route.parts;
   let focused = `${selected}/`;
   let [busy, again] = [false, false];
   for (const { index } of selected.matchAll(/\//g)) opened.add(selected.slice(0, index + 1));
