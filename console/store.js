@@ -22,18 +22,15 @@ export function on(/** @type {(topic: string, data: any) => void} */ listen) {
   return () => listeners.delete(listen);
 }
 
-/** Between two questions of a page without a stream, and two tries to get one from a broker that has none left. */
+/** Milliseconds between two questions of a page without a stream, and two tries to get one. */
 const SLOW = 2000;
-const REFUSED = 5000;
 /** Streams of all windows of a browser, which has six connections to a broker: the others are for requests. */
 const PLACES = 4;
 
 /** @type {EventSource | null} */
 let source = null;
-/** @type {{ share: string, filter: string } | null} */
-let turns = null;
-/** What the stream is to tell besides. */
-const wanted = new Set();
+/** What the stream is to tell besides, and of what. */
+const wanted = new Map();
 let retry = 0;
 let attempt = 0;
 let instance = '';
@@ -43,25 +40,14 @@ let counted = null;
 let current = 0;
 /** Gives the place of the stream back. */
 let leave = () => {};
-/** The broker has no stream for us until then, by `performance.now()`. */
-let refused = 0;
 
-const reconnect = () => source && connect();
-
-/** Says whose turns are to be told; `null`: nobody's. @param {typeof turns} group */
-export function follow(group) {
-  if (turns?.share === group?.share && turns?.filter === group?.filter) return;
-  turns = group;
-  reconnect();
-}
-
-/** Has the stream tell a further topic, until the function that it returns is called. */
-export function want(topic) {
-  wanted.add(topic);
-  reconnect();
+/** Has the stream tell a further topic, of `what` if it wants to know, until the function that it returns is called. */
+export function want(topic, what = {}) {
+  wanted.set(topic, what);
+  if (source) connect();
   return () => {
     wanted.delete(topic);
-    reconnect();
+    if (source) connect();
   };
 }
 
@@ -110,21 +96,19 @@ async function connect(steals = document.hasFocus()) {
   disconnect();
   const mine = current;
   const isCurrent = () => mine === current;
-  const place = performance.now() < refused ? null : await takePlace(steals, () => isCurrent() && ask());
+  const place = await takePlace(steals, () => isCurrent() && ask());
   if (!isCurrent()) return place?.();
   if (!place) return ask();
   leave = place;
-  const topics = ['stats', 'clients', 'groups', ...wanted, ...(turns ? ['turns'] : [])];
-  const opened = new EventSource(`/v1/events${query({ topics: topics.join(','), ...turns })}`);
+  const topics = ['stats', 'clients', 'groups', ...wanted.keys()].join();
+  const opened = new EventSource(`/v1/events${query(Object.assign({ topics }, ...wanted.values()))}`);
   source = opened;
   for (const topic of ['hello', 'stats', 'clients', 'groups', 'turns', 'topics', 'journal'])
     opened.addEventListener(topic, ({ data }) => opened === source && hear(topic, JSON.parse(data)));
   opened.onerror = () => {
     if (opened !== source) return;
     // Closed for good: there was an answer, which is no stream.
-    if (opened.readyState !== EventSource.CLOSED) return lose();
-    refused = performance.now() + REFUSED;
-    ask();
+    opened.readyState === EventSource.CLOSED ? ask() : lose();
   };
 }
 

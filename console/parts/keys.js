@@ -3,20 +3,21 @@
 
 import { html, nothing, render } from '../vendor/lit-html/lit-html.js';
 
-const PAGES = {
-  o: ['', 'Overview'],
-  g: ['groups', 'Groups'],
-  c: ['clients', 'Clients'],
-  t: ['topics', 'Topics'],
-  m: ['messages', 'Messages'],
-  p: ['test', 'Test client'],
-  i: ['identity', 'Identity'],
-  s: ['shadows', 'Shadows'],
-  f: ['faults', 'Faults and clock'],
-};
+/** The pages of the navigation: the key after `g`, where it is, and its title. */
+export const PAGES = [
+  ['o', '', 'Overview'],
+  ['g', 'groups', 'Groups'],
+  ['c', 'clients', 'Clients'],
+  ['t', 'topics', 'Topics'],
+  ['m', 'messages', 'Messages'],
+  ['p', 'test', 'Test client'],
+  ['i', 'identity', 'Identity'],
+  ['s', 'shadows', 'Shadows'],
+  ['f', 'faults', 'Faults'],
+];
 
 const KEYS = [
-  ...Object.entries(PAGES).map(([key, [, title]]) => [`g ${key}`, title]),
+  ...PAGES.map(([key, , title]) => [`g ${key}`, title]),
   ['/', 'Filter'],
   ['↓ ↑, j k', 'Next and previous row'],
   ['→ ←', 'Open and close a level'],
@@ -59,11 +60,11 @@ export function listen(does) {
     const isField = target.matches('input, select, textarea');
     if (key === 'Escape') isField && !target.closest('.ask') ? target.blur() : does.back();
     if (key === 'Escape' || isField) return;
-    const page = event.timeStamp < until && PAGES[key];
+    const page = event.timeStamp < until && PAGES.find(([known]) => known === key);
     const by = { ArrowDown: 1, ArrowUp: -1, j: 1, k: -1 }[key];
     if (!areOn() && !key.startsWith('Arrow') && key !== ' ') return;
     until = key === 'g' && !page ? event.timeStamp + 1500 : 0;
-    if (page) does.go(`/console/${page[0]}`);
+    if (page) does.go(`/console/${page[1]}`);
     else if (key === '/') /** @type {HTMLElement | null} */ (document.querySelector('#page input[type=search]'))?.focus();
     else if (key === '?') showHelp();
     else if (!(by ? move(by) : key === ' ' && !target.matches('button, a, summary') && does.pause())) return;

@@ -47,12 +47,8 @@ export class Ring {
   angle = 0;
   count = 0;
 
-  /**
-   * Draws the group as it stands.
-   * @param {{ members: any[], cursor: number, number: number, rate: number, queued: number, href: (id: string) => string }} view
-   */
-  show(view) {
-    const { members, cursor, queued } = view;
+  /** Draws the group as it stands: `rate` in messages a second, `href` the address of a client. */
+  show({ members, cursor, number: at, rate: speed, queued, href }) {
     const count = members.length;
     const r = size(count);
     this.count = count;
@@ -68,15 +64,15 @@ export class Ring {
       html`<p class="hidden">Ring of ${count} members; next is ${next ? plain(next.client_id) : 'nobody'}. The table says the same.</p>
       <svg class="ring" viewBox="${-half} -212 ${2 * half} 420" aria-hidden="true">
         <circle class="path" r=${RADIUS} />
-        <g class=${view.rate > FAST ? 'needle fast' : 'needle'}>
+        <g class=${speed > FAST ? 'needle fast' : 'needle'}>
           <path d="M0 ${-HUB - 3} V${-RADIUS + r + 15}" />
           <path class="tip" d="M-6 ${-RADIUS + r + 17} h12 l-6 -10 z" />
         </g>
         <g class="under"></g>
-        ${members.map((member, at) => this.node(member, at, at === cursor, view.href))}
+        ${members.map((member, at) => this.node(member, at, at === cursor, href))}
         <circle class="hub" r=${HUB} />
-        <text class="hub-number" y="-6">#${number(view.number)}</text>
-        <text class="hub-rate" y="12">${rate(view.rate)}/s</text>
+        <text class="hub-number" y="-6">#${number(at)}</text>
+        <text class="hub-rate" y="12">${rate(speed)}/s</text>
         ${queued > 0 ? svg`<text class="hub-queue" y="28">${number(queued)} wait</text>` : nothing}
         <g class="over"></g>
       </svg>`,
@@ -96,7 +92,7 @@ export class Ring {
     // A window of tens of thousands looks empty all the time: its arc shows that something is on its way.
     const arc = used > 0 ? Math.max(4, used) : 0;
     return svg`<a href=${href(member.client_id)} tabindex="-1" class="node ${state} ${isNext ? 'next' : ''}">
-      <title>${plain(member.client_id)}: ${state}, ${number(member.window_taken)} in flight, ${number(member.delivered)} delivered</title>
+      <title>${plain(member.client_id)}</title>
       <g transform="translate(${x} ${y})">
         <circle class="body" r=${r} />
         <circle class="gauge" r=${r + 4} pathLength="100" stroke-dasharray="${arc.toFixed(1)} 100" transform="rotate(-90)" />
@@ -133,13 +129,10 @@ export class Ring {
     show(layer, 'circle', { r: 5, class: 'message' }, frames, { duration: 380, delay, easing: 'cubic-bezier(.3,.1,.4,1)' });
   }
 
-  /** A message that a member had and another one, or the same, gets. */
+  /** A message that a member had and another one gets. */
   again(layer, from, to, delay) {
     if (layer.childElementCount > 24) return;
-    const isSame = from.x === to.x && from.y === to.y;
-    const x = isSame ? from.x * 0.45 + from.y * 0.3 : (from.x + to.x) * 0.22;
-    const y = isSame ? from.y * 0.45 - from.x * 0.3 : (from.y + to.y) * 0.22;
-    const d = `M${from.x} ${from.y} Q${x} ${y} ${to.x} ${to.y}`;
+    const d = `M${from.x} ${from.y} Q${(from.x + to.x) * 0.22} ${(from.y + to.y) * 0.22} ${to.x} ${to.y}`;
     const frames = { strokeDashoffset: [1, 0, 0], opacity: [1, 1, 0], offset: [0, 0.25] };
     show(layer, 'path', { d, class: 'again', pathLength: 1 }, frames, { duration: 2000, delay, easing: 'ease-out' });
   }
@@ -152,7 +145,6 @@ export class Strip {
   element = document.createElement('div');
   members = [];
 
-  /** @param {{ members: any[], cursor: number, total: number }} view */
   show({ members, cursor, total }) {
     this.members = members;
     const columns = Math.max(10, Math.ceil(Math.sqrt(1.5 * members.length)));

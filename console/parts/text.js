@@ -63,6 +63,9 @@ export function moment(ms) {
   return `${[at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(':')}.${String(at.getMilliseconds()).padStart(3, '0')}`;
 }
 
+/** When something happened, for a list. */
+export const stamp = (ms) => html`<time title=${new Date(ms).toISOString()}>${moment(ms)}</time>`;
+
 /** How much of a window is taken, to be seen beside the numbers. */
 export const meter = (taken, window) => html`<svg class="meter" viewBox="0 0 60 8" preserveAspectRatio="none" aria-hidden="true">
   <rect width="60" height="8" rx="2" /><rect class="fill" width=${(Math.min(1, taken / window || 0) * 60).toFixed(1)} height="8" rx="2" />
@@ -70,3 +73,7 @@ export const meter = (taken, window) => html`<svg class="meter" viewBox="0 0 60 
 
 /** What a page shows in the place of what failed. */
 export const failure = (error) => html`<p class="note bad" role="alert">${error.message}<br /><code>${plain(error.request ?? '')}</code></p>`;
+
+/** What there is instead of an answer: that there is no such thing, that it failed, or that it takes long. */
+export const instead = ({ error, loading }, gone) =>
+  error?.status === 404 ? html`<p class="note">${gone}</p>` : error ? failure(error) : loading ? html`<p class="note">Loading …</p>` : nothing;
