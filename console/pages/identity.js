@@ -2,14 +2,14 @@
 // What the registry has, kind by kind, and the shadows of its things; what was refused lately, and why.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { path, query, Resource } from '../api.js';
-import { on, state } from '../store.js';
+import { path, query } from '../api.js';
+import { state } from '../store.js';
 import { awsCli, copyable } from '../parts/commands.js';
-import { choice, list, shown, table } from '../parts/list.js';
+import { choice, list, shown, table, watch } from '../parts/list.js';
 import { moment, name, number } from '../parts/text.js';
 import { pair } from './client.js';
 
-const KINDS = ['things', 'certificates', 'policies', 'thing-groups', 'authorizers', 'refusals'];
+const KINDS = ['', 'certificates', 'policies', 'thing-groups', 'authorizers', 'refusals'];
 /** What makes the first; operations are the AWS CLI's. */
 const FIRST = {
   things: 'iot create-thing --thing-name car1',
@@ -19,36 +19,26 @@ const FIRST = {
 };
 const REFUSAL = ['action', 'resource', 'client_id', 'principal', 'at_ms', 'count', 'why'];
 const REFUSALS = '/console/identity?kind=refusals';
-const ACTIONS = ['publish', 'subscribe', 'receive', 'connect'];
-const PARTS = ['desired', 'reported', 'delta'];
-
-/** Asks again while somebody looks. */
-function watched(url, changed) {
-  const asked = new Resource(url, changed);
-  const off = on((topic) => /stats|restarted/.test(topic) && asked.soon(2000));
-  asked.refresh();
-  return { asked, close: () => (off(), asked.close()) };
-}
 
 /** A list of one kind. */
 export function open(changed, route) {
   const isShadows = location.pathname.endsWith('shadows');
   const kind = () => (isShadows ? 'shadows' : route.query.get('kind') || 'things');
-  const { asked, close } = watched(() => {
+  const { asked, ...page } = watch(() => {
     const { q, after } = Object.fromEntries(route.query);
     // All refusals that the broker keeps.
     if (kind() === 'refusals') return `/v1/refusals${query({ q, limit: 256 })}`;
     return path(isShadows ? '/v1' : '/v1/identity', kind()) + query({ q, after });
-  }, changed);
+  }, changed, { stats: 2000 });
   const title = isShadows ? 'Shadows' : 'Identity';
   let last = kind();
   return {
+    ...page,
     title,
-    close,
     update() {
       if (last !== kind()) asked.value = null;
       last = kind();
-      asked.refresh();
+      page.update();
     },
     view: () =>
       list(route, asked, {
@@ -59,9 +49,8 @@ export function open(changed, route) {
         placeholder: last === 'refusals' ? 'client or resource' : 'name',
         choice: isShadows
           ? nothing
-          : html`${choice(route, 'kind', 'Kind', KINDS.map((one) => [one === 'things' ? '' : one, words(one)]))}
+          : html`${choice(route, 'kind', 'Kind', KINDS.map((one) => [one, words(one || 'things')]))}
               <a href="/console/identity/explain">Explain …</a>`,
-        rows: (value) => /** @type {any} */ (Object.values(value)[0]),
         key: (row) => (row.thing ? [row.thing, row.name ?? []].flat().join('/') : row.id ?? row.name),
         table: (rows) => rowsOf(last, rows),
         empty: () => html`<div class="note">${route.query.get('q') ? 'No name here has that in it.' : first(last)}</div>`,
@@ -101,36 +90,36 @@ const place = (kind, row) =>
 /** The columns are what the API says of each. */
 function rowsOf(kind, rows) {
   const keys = kind === 'refusals' ? REFUSAL : Object.keys(rows[0]);
-  const text = (key, row) => cell(key, row[key], /^id|principal/.test(key) ? 16 : 48);
-  const link = (row) => (place(kind, row) ? html`<a href=${place(kind, row)} data-row>${text(keys[0], row)}</a>` : text(keys[0], row));
-  return table(rows, (row) => row, keys.map((key, at) => {
+  /** @returns {any} */ const column = (key, at) => {
+    const text = (row) => cell(key, row[key], /^id|principal/.test(key) ? 16 : 48);
+    const link = (row) => (place(kind, row) ? html`<a href=${place(kind, row)} data-row>${text(row)}</a>` : text(row));
     const isCount = typeof rows[0][key] === 'number' && !key.endsWith('_ms');
-    return at ? [words(key), (row) => text(key, row), isCount ? 'n' : ''] : [words(key), link, 'row'];
-  }));
+    return at ? [words(key), text, isCount ? 'n' : ''] : [words(key), link, 'row'];
+  };
+  return table(rows, (row) => row.number ?? place(kind, row), keys.map(column));
 }
 
 const head = (back, from, title) => html`<div class="head"><p class="crumb"><a href=${back}>${from}</a></p><h1>${title}</h1></div>`;
 
+/** A page below a list: what `url` says, as it changes. */
+function below(changed, url, back, from, title, view) {
+  const { asked, close } = watch(() => url, changed, { stats: 2000 });
+  return { title, back, close, view: () => html`${head(back, from, name(title, 80))} ${shown(asked, view)}` };
+}
+
 /** One resource, with ways to what it belongs to. */
 export function openOne(changed, { parts: [kind, id] }) {
-  const { asked, close } = watched(() => path('/v1/identity', kind, id), changed);
-  const back = `/console/identity${query({ kind: kind.replace('things', '') })}`;
   const pairs = (of, title = words, value = cell) =>
     html`<dl class="pairs">${Object.keys(of).map((key) => pair(title(key), of[key] && typeof of[key] === 'object' ? null : value(key, of[key], 200)))}</dl>`;
-  return {
-    title: id,
-    back,
-    close,
-    view: () => html`${head(back, words(kind), name(id, 64))}
-      ${shown(asked, (one) => html`<div class="columns">
-        <div>
-          <section class="panel">${pairs(one)}</section>
-          ${one.attributes && html`<section class="panel"><h2>Attributes</h2>${pairs(one.attributes, (key) => key, (_, value) => name(value, 200))}</section>`}
-          ${one.versions?.map(({ document, ...rest }) => html`<section class="panel">${pairs(rest)}<br />${json(JSON.parse(document))}</section>`)}
-        </div>
-        <div>${Object.keys(one).map((key) => one[key]?.total >= 0 && links(id, key, one[key]) || nothing)}</div>
-      </div>`)}`,
-  };
+  const back = `/console/identity${query({ kind: kind.replace('things', '') })}`;
+  return below(changed, path('/v1/identity', kind, id), back, words(kind), id, (one) => html`<div class="columns">
+    <div>
+      <section class="panel">${pairs(one)}</section>
+      ${one.attributes && html`<section class="panel"><h2>Attributes</h2>${pairs(one.attributes, (key) => key, (_, value) => name(value, 200))}</section>`}
+      ${one.versions?.map(({ document, ...rest }) => html`<section class="panel">${pairs(rest)}<br />${json(JSON.parse(document))}</section>`)}
+    </div>
+    <div>${Object.keys(one).map((key) => (one[key]?.total >= 0 ? links(id, key, one[key]) : nothing))}</div>
+  </div>`);
 }
 
 function links(of, key, { entries, total }) {
@@ -144,31 +133,27 @@ function links(of, key, { entries, total }) {
 
 /** A shadow: what is desired, what is so, what differs, and since when. */
 export function openShadow(changed, { parts: [thing, own] }) {
-  const { asked, close } = watched(() => path('/v1/shadows', thing, ...(own ? [own] : [])), changed);
-  return {
-    title: thing,
-    back: '/console/shadows',
-    close,
-    view: () => html`${head('/console/shadows', 'Shadows', html`${name(thing, 60)} / ${name(own || 'classic', 60)}`)}
-      ${shown(asked, (shadow) => html`<p>Version ${number(shadow.version)} of <a href=${path('/console/identity/things', thing)}>the thing</a></p>${values(shadow)}`)}`,
-  };
+  const url = path('/v1/shadows', thing, ...(own ? [own] : []));
+  return below(changed, url, '/console/shadows', 'Shadows', `${thing} / ${own || 'classic'}`, (shadow) => html`<p>Version ${number(shadow.version)} of a shadow of
+    <a href=${path('/console/identity/things', thing)}>the thing</a></p>${values(shadow)}`);
 }
 
 /** A row for each value of a shadow, however deep it stands. */
 function values({ state, metadata }) {
   /** @type {Map<string, any>} */ const rows = new Map();
   const walk = (part, at, value, times) => {
-    if (value && typeof value === 'object' && !Array.isArray(value))
-      return Object.keys(value).forEach((key) => walk(part, at && key ? `${at}.${key}` : key, value[key], times?.[key]));
+    const isObject = value && typeof value === 'object' && !Array.isArray(value);
+    if (isObject) for (const key of Object.keys(value)) walk(part, at && key ? `${at}.${key}` : key, value[key], times?.[key]);
+    if (isObject || value === undefined) return;
     const { timestamp } = [times].flat(9)[0] ?? {};
-    if (value !== undefined)
-      rows.set(at, { ...rows.get(at), [part]: html`${name(JSON.stringify(value), 60)}<br /><small>${timestamp && date(timestamp * 1000)}</small>` });
+    rows.set(at, { ...rows.get(at), [part]: html`${name(JSON.stringify(value), 60)}<br /><small>${timestamp && date(timestamp * 1000)}</small>` });
   };
-  for (const part of PARTS) walk(part, '', state[part], metadata[part]);
-  return table([...rows], ([at]) => at, [
-    ['Value', ([at]) => name(at), 'row'],
-    ...PARTS.map((part) => /** @type {any} */ ([words(part), ([, row]) => row[part] ?? '–', '', ([, row]) => part === 'delta' && row.delta && 'warn'])),
-  ]);
+  const column = (part) => {
+    walk(part, '', state[part], metadata[part]);
+    return [words(part), ([, row]) => row[part] ?? '–', '', ([, row]) => part === 'delta' && row.delta && 'warn'];
+  };
+  const columns = /** @type {any} */ (['desired', 'reported', 'delta'].map(column));
+  return table([...rows], ([at]) => at, [['Value', ([at]) => name(at), 'row'], ...columns]);
 }
 
 /** What a client may do, and why: asked of the policies as they stand. */
@@ -179,14 +164,14 @@ export function openExplain(changed, route) {
     const { client, certificate, access_key, action, resource } = given();
     return (client || certificate || access_key) && (resource || action === 'connect');
   };
-  const { asked, close } = watched(() => (isWhole() ? `/v1/policy/explain${query(given())}` : ''), changed);
+  const { asked, ...page } = watch(() => (isWhole() ? `/v1/policy/explain${query(given())}` : ''), changed, { stats: 2000 });
   return {
+    ...page,
     title: 'Explain',
     back: REFUSALS,
-    close,
     update() {
       asked.value = null;
-      asked.refresh();
+      page.update();
     },
     view() {
       const now = given();
@@ -194,7 +179,7 @@ export function openExplain(changed, route) {
       if (asked.error) asked.value = null;
       return html`${head(REFUSALS, 'Refusals', 'Explain')}
         <form class="panel figures" @submit=${(event) => event.preventDefault()} @change=${({ target }) => route.set({ [target.name]: target.value })}>
-          <label>Action <select name="action">${[...new Set([...ACTIONS, now.action])].map((one) => html`<option ?selected=${one === now.action}>${one}</option>`)}</select></label>
+          <label>Action <select name="action">${[...new Set(['publish', 'subscribe', 'receive', 'connect', now.action])].map((one) => html`<option ?selected=${one === now.action}>${one}</option>`)}</select></label>
           ${['client', 'certificate', 'resource'].map((key) => html`<label>${words(key)} <input type="search" name=${key} .value=${now[key] ?? ''} /></label>`)}
         </form>
         ${isWhole() ? shown(asked, answer) : html`<p class="note">Name a client (and its certificate, if it is not connected) and a topic or filter: the answer is what decides.</p>`}`;

@@ -2,34 +2,39 @@
 // One row of the journal: its fields beside its bytes, and what it is linked with.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { path, Resource } from '../api.js';
-import { on, want } from '../store.js';
-import { choice, shown } from '../parts/list.js';
-import { dump, payload, unpacked, VIEWS } from '../parts/payload.js';
-import { brief, found } from '../parts/rows.js';
+import { path } from '../api.js';
+import { want } from '../store.js';
+import { choice, shown, watch } from '../parts/list.js';
+import { ascii, hex, payload, unpacked, VIEWS } from '../parts/payload.js';
 import { bytes as size, group, name, number } from '../parts/text.js';
+import { brief, found } from './messages.js';
 
-/** @param {() => void} changed @param {any} route */
+/** Bytes in lines of 16. @param {Uint8Array} bytes @param {(at: number) => string} mark the class of a byte @param {(at: number) => boolean} secret */
+const dump = (bytes, mark, secret) =>
+  Array.from({ length: Math.ceil(bytes.length / 16) }, (_, line) => {
+    const start = line * 16;
+    const cells = (show) =>
+      Array.from(bytes.subarray(start, start + 16), (byte, at) => html`<i data-at=${start + at} class=${mark(start + at)}>${show(secret(start + at) ? 42 : byte)}</i>`);
+    return html`<div><code>${start.toString(16).padStart(4, '0')}</code><span>${cells(hex)}</span><span>${cells(ascii)}</span></div>`;
+  });
+
 export function open(changed, route) {
   const [id] = route.parts;
-  const row = new Resource(() => `/v1/journal/${encodeURIComponent(id)}`, changed);
-  let [most, at] = [512, -1];
-  row.refresh();
   // What comes of it may still come.
-  const off = on((topic) => topic === 'journal' && row.soon(2000));
+  const { asked: row, close } = watch(() => path('/v1/journal', id), changed, { journal: 2000 });
   const drop = want('journal');
+  let [most, at] = [512, -1];
 
-  /** Looks at a field. @param {number} place */
+  /** Looks at a field. */
   const look = (place) => {
     at = place;
     changed();
   };
 
-  /** @param {any} one */
   function view(one) {
-    /** @type {any[]} */ const layout = one.layout;
+    const { layout } = one;
     const bytes = unpacked(one.raw_base64 ?? '');
-    /** The field of a byte. @param {number} byte */
+    /** The field of a byte. */
     const field = (byte) => layout.findLastIndex(({ from, to }) => from <= byte && byte < to);
     const { from = 0, to = 0 } = layout[at] ?? {};
     const body = layout.find((part) => part.name === 'Payload');
@@ -56,26 +61,23 @@ export function open(changed, route) {
     title: `#${id}`,
     back: '/console/messages',
     close() {
-      off();
+      close();
       drop();
-      row.close();
     },
     view: () => html`<div class="head"><p class="crumb"><a href="/console/messages">Messages</a></p><h1>#${name(id, 20)} ${row.value ? brief(row.value).what : ''}</h1></div>
       ${shown(row, view)}`,
   };
 }
 
-/** @param {any} one */
 function links(one) {
   const { cause, answers, answered_by, deliveries, deliveries_total: total, groups } = one.links;
-  /** @param {string} title @param {any[]} rows */
   const list = (title, rows) =>
     rows[0] ? html`<h3>${title}</h3><ul class="links">${rows.map(brief).map(({ link, what, whom, when }) => html`<li>${link} ${what} ${whom} ${when}</li>`)}</ul>` : nothing;
   const all = { topic: one.packet?.topic || one.topic, client: one.client, connection: one.connection };
   return html`<section class="panel"><h2>What it belongs to</h2>
     ${list('Caused by', [cause])} ${list('Answers', [answers])} ${list('Answered by', answered_by)}
     ${list(`Delivered: ${number(total)}${total > deliveries.length ? `, the first ${deliveries.length}` : ''}`, deliveries)}
-    ${groups[0] ? html`<h3>Groups of this client with this topic</h3><ul>${groups.map((/** @type {any} */ { share, filter }) => html`<li><a href=${path('/console/groups', share, filter)}>${group(share, filter, 30)}</a></li>`)}</ul>` : nothing}
+    ${groups[0] ? html`<h3>Groups of this client with this topic</h3><ul>${groups.map(({ share, filter }) => html`<li><a href=${path('/console/groups', share, filter)}>${group(share, filter, 30)}</a></li>`)}</ul>` : nothing}
     <h3>Look for</h3><ul>${Object.entries(all).map(([key, value]) => (value ? html`<li><a href=${found(key, value)}>this ${key}</a></li>` : nothing))}</ul>
   </section>`;
 }

@@ -3,36 +3,28 @@
 // connected to, the page is how to begin.
 
 import { html, nothing, svg } from '../vendor/lit-html/lit-html.js';
-import { path, Resource } from '../api.js';
-import { on, SAMPLES, state } from '../store.js';
+import { path } from '../api.js';
+import { SAMPLES, state } from '../store.js';
 import { commands, copyable } from '../parts/commands.js';
+import { watch } from '../parts/list.js';
 import { mini } from '../parts/ring.js';
 import { bytes, group, number, plural, rate } from '../parts/text.js';
 import { pair } from './client.js';
 
 const LISTENERS = {
-  mqtt: 'MQTT', mqtts: 'MQTT over TLS', 'mqtt-password': 'MQTT, for users with passwords',
-  ws: 'WebSocket', 'ws-password': 'WebSocket, for users with passwords', wss: 'WebSocket over TLS',
-  alpn: 'everything of the service, by ALPN', https: 'HTTPS for devices', http: 'control API and console',
+  mqtt: '', mqtts: 'TLS', 'mqtt-password': 'users with passwords', ws: 'WebSocket', 'ws-password': 'WebSocket, users with passwords',
+  wss: 'WebSocket, TLS', alpn: 'all of the service, by ALPN', https: 'for devices', http: 'control API and console', unix_socket: '',
 };
 
 export function open(changed) {
-  const groups = new Resource(() => '/v1/groups?limit=12&members=24', changed);
-  groups.refresh();
-  const off = on((topic) => {
-    if (topic === 'groups' || topic === 'restarted') groups.soon(500);
-    changed();
-  });
+  const { asked, close } = watch(() => '/v1/groups?limit=12&members=24', changed, { groups: 500 });
   const choose = (language) => {
     localStorage.setItem('language', language);
     changed();
   };
   return {
     title: 'Overview',
-    close() {
-      off();
-      groups.close();
-    },
+    close,
     view() {
       const { stats, info } = state;
       if (!stats || !info) return nothing;
@@ -43,7 +35,7 @@ export function open(changed) {
       return html`<h1 class="hidden">Overview</h1>
         ${tiles()}
         <div class="columns">
-          <div>${attention(groups.value?.groups ?? [])} ${circles(groups.value)}</div>
+          <div>${attention(asked.value?.groups ?? [])} ${circles(asked.value)}</div>
           <div>${listeners(info)} ${kept(stats)}</div>
         </div>
         <details class="panel"><summary>Connect a client</summary>${lines(info, choose)}</details>`;
@@ -66,14 +58,15 @@ function lines(info, choose) {
 
 function tiles() {
   const { samples, stats } = state;
-  /** Without a value it is the rate of the last second. */
-  const tile = (key, title, small, value) => {
-    const now = value ?? samples.at(-1)?.[key] ?? 0;
-    return html`<div class="tile ${key} ${key === 'dropped' && now > 0 ? 'bad' : ''}"><dt>${title}</dt>
-      <dd><strong>${value === undefined ? rate(now) : number(now)}</strong>${value === undefined ? '/s' : ''} ${spark(samples.map((sample) => sample[key]))}<small>${small}</small></dd></div>`;
+  /** A number that there is now, or how often something happens. */
+  const tile = (key, title, small, count) => {
+    const rated = samples.at(-1)?.[key] ?? 0;
+    return html`<div class="tile ${key} ${key === 'dropped' && rated ? 'bad' : ''}"><dt>${title}</dt>
+      <dd><strong>${count === undefined ? rate(rated) : number(count)}</strong>${count === undefined ? '/s' : ''} ${spark(samples.map((sample) => sample[key]))}<small>${small}</small></dd></div>`;
   };
   return html`<dl class="tiles">
-    ${tile('in', 'Messages in', `${number(stats.messages_received)} in all`)} ${tile('out', 'Messages out', `${number(stats.messages_sent)} in all`)}
+    ${tile('in', 'Messages in', `${number(stats.messages_received)} in all`)}
+    ${tile('out', 'Messages out', `${number(stats.messages_sent)} in all`)}
     ${tile('clients', 'Clients', `${plural(stats.sessions, 'session')}, ${plural(stats.subscriptions, 'subscription')}`, stats.clients_connected)}
     ${tile('in_flight', 'In flight', 'not yet acknowledged', stats.in_flight)}
     ${tile('queued', 'Queued', `${number(stats.group_queued)} of them in groups`, stats.queued + stats.group_queued)}
@@ -94,26 +87,25 @@ const linkTo = (one) => path('/console/groups', one.share, one.filter);
 
 /** What needs somebody: each with a way to it. */
 function attention(groups) {
-  const { connections_refused: refused, messages_dropped: dropped, sessions, clients_connected, faults: { rules } } = state.stats;
+  const { connections_refused: refused, messages_dropped: dropped, sessions, clients_connected, faults } = state.stats;
   const away = sessions - clients_connected;
-  const item = (count, kind, href, what, more) =>
-    count > 0 ? [html`<li class=${kind}>${href ? html`<a href=${href} data-row>${what}</a>` : what} ${more}</li>`] : [];
-  const all = [
-    ...groups.flatMap((one) => {
-      const which = [linkTo(one), group(one.share, one.filter, 28)];
-      const why = one.members_connected ? 'nobody has room' : 'no member is connected';
-      return [
-        ...item(one.queued, 'warn', ...which, `${plural(one.queued, 'message waits', 'messages wait')}: ${why}`),
-        ...item(one.dropped, 'bad', ...which, `has dropped ${plural(one.dropped, 'message')}`),
-      ];
-    }),
-    ...item(rules, 'warn', '/console/faults', plural(rules, 'packet rule'), 'armed: faults are made on purpose'),
-    ...item(refused, 'warn', '', plural(refused, 'connection'), 'refused, or ended before CONNECT; the log says why'),
-    ...item(dropped, 'bad', '', plural(dropped, 'message'), 'dropped for want of room or receiver'),
-    ...item(away, '', '/console/clients?state=away', plural(away, 'session'), 'without a connection'),
-  ];
+  const item = (count, kind, href, what, more) => count > 0 && html`<li class=${kind}>${href ? html`<a href=${href} data-row>${what}</a>` : what} ${more}</li>`;
+  const all = groups.flatMap((one) => {
+    const what = group(one.share, one.filter, 28);
+    const why = one.members_connected ? 'nobody has room' : 'no member is connected';
+    return [
+      item(one.queued, 'warn', linkTo(one), what, `${plural(one.queued, 'message waits', 'messages wait')}: ${why}`),
+      item(one.dropped, 'bad', linkTo(one), what, `has dropped ${plural(one.dropped, 'message')}`),
+    ];
+  });
+  all.push(
+    item(faults.rules, 'warn', '/console/faults', plural(faults.rules, 'packet rule'), 'armed: faults are made on purpose'),
+    item(refused, 'warn', '', plural(refused, 'connection'), 'refused, or ended before CONNECT; the log says why'),
+    item(dropped, 'bad', '', plural(dropped, 'message'), 'dropped for want of room or receiver'),
+    item(away, '', '/console/clients?state=away', plural(away, 'session'), 'without a connection'),
+  );
   return html`<section class="panel"><h2>Attention</h2>
-    ${all.length ? html`<ul class="attention">${all}</ul>` : html`<p class="count">Nothing needs you.</p>`}</section>`;
+    ${all.some(Boolean) ? html`<ul class="attention">${all.map((one) => one || nothing)}</ul>` : html`<p class="count">Nothing needs you.</p>`}</section>`;
 }
 
 function circles(value) {
@@ -124,25 +116,21 @@ function circles(value) {
     <ul class="rings">
       ${value.groups.map((one) => html`<li><a href=${linkTo(one)} data-row>
         ${mini(one.members, one.cursor, one.members_total)}
-        <span>${group(one.share, one.filter, 22)}<small>${one.members_connected < one.members_total ? `${number(one.members_connected)} of ` : ''}${plural(one.members_total, 'member')} · #${number(one.number)}</small></span>
+        <span>${group(one.share, one.filter, 22)}<small>${number(one.members_connected)} of ${plural(one.members_total, 'member')} · #${number(one.number)}</small></span>
       </a></li>`)}
     </ul>
     ${more > 0 ? html`<p><a href="/console/groups">${plural(more, 'further group')}</a></p>` : nothing}
   </section>`;
 }
 
-function listeners({ listeners: all, ca_file, client_cert }) {
-  const row = (name, address, what) => (address ? html`<tr><th scope="row">${name}</th><td><code>${address}</code></td><td>${what}</td></tr>` : nothing);
-  return html`<section class="panel">
-    <h2>Listeners</h2>
-    <table class="facts">
-      ${Object.keys(LISTENERS).map((name) => row(name, all[name], LISTENERS[name]))}
-      ${Object.entries(all.bad_tls ?? {}).map(([name, address]) => row('mqtts', address, `with a fault: ${name}`))}
-      ${row('unix', all.unix_socket, '')}
-    </table>
-    ${ca_file ? html`<p class="small">Clients trust <code>${ca_file}</code>; certificates of their own: ${client_cert}.</p>` : nothing}
-  </section>`;
-}
+const listeners = ({ listeners: all, ca_file, client_cert }) => html`<section class="panel">
+  <h2>Listeners</h2>
+  <dl class="pairs">
+    ${Object.keys(LISTENERS).map((name) => pair(name, all[name] && html`<code>${all[name]}</code> <small>${LISTENERS[name]}</small>`))}
+    ${Object.entries(all.bad_tls ?? {}).map(([name, address]) => pair('mqtts', html`<code>${address}</code> <small>with a fault: ${name}</small>`))}
+  </dl>
+  ${ca_file ? html`<p class="small">Clients trust <code>${ca_file}</code>; certificates of their own: ${client_cert}.</p>` : nothing}
+</section>`;
 
 /** What the broker holds. */
 const kept = (stats) => html`<section class="panel">

@@ -1,70 +1,131 @@
 // @ts-check
-// The test client: what it subscribes to, and what it publishes.
+// The test client: what it subscribes to, and what it publishes. Its one stream lives on while other pages are looked
+// at, and while nobody does.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { repeat } from '../vendor/lit-html/directives/repeat.js';
-import { path, post } from '../api.js';
+import { ApiError, path, post, query, remove } from '../api.js';
 import { choice } from '../parts/list.js';
 import { payload, unpacked, VIEWS } from '../parts/payload.js';
-import { found } from '../parts/rows.js';
-import { client, end, subscribe } from '../parts/subscriber.js';
 import { bytes, failure, moment, name, number, plural } from '../parts/text.js';
+import { found } from './messages.js';
 
-const utf8 = (/** @type {string} */ text) => new TextEncoder().encode(text);
-const TEXTS = ['content_type', 'response_topic', 'correlation_data', 'message_expiry_interval'];
-/** `a_key` as it is read. @param {string} key */
-const titled = (key) => (key === 'qos' ? 'QoS' : key[0].toUpperCase() + key.slice(1).replaceAll('_', ' '));
+/** Messages that are kept of a subscription. */
+const KEPT = 100;
 
-/** The message that a form describes. @param {any} form */
-function described(form) {
-  /** @type {any} */ const properties = {};
-  for (const key of TEXTS) if (form[key].value) properties[key] = form[key].value;
-  const { correlation_data: data, message_expiry_interval: expiry } = properties;
-  if (data) properties.correlation_data = btoa(String.fromCharCode(...utf8(data)));
-  if (expiry) properties.message_expiry_interval = Number(expiry);
-  if (form.payload_is_utf8.checked) properties.payload_format_indicator = 1;
-  const pairs = form.user_properties.value.split('\n').filter(Boolean);
-  properties.user_properties = pairs.map((/** @type {string} */ pair) => pair.match(/^([^=]*)=?(.*)$/)?.slice(1));
-  const { topic, payload, qos, retain } = form;
-  const own = client.id ? { client_id: client.id } : {};
-  return { ...own, topic: topic.value, payload: payload.value, qos: Number(qos.value), retain: retain.checked, properties };
+const client = {
+  /** its identifier, while it has a stream */ id: '',
+  /** @type {any[]} each with `id`, `filter`, `count`, and `messages`, the newest first */ all: [],
+  /** messages that came too fast for the stream */ skipped: 0,
+  changed: () => {},
+};
+let stream = new AbortController();
+
+async function subscribe(wanted) {
+  if (client.id) return post(path('/v1/subscribe', client.id), wanted);
+  const url = `/v1/subscribe${query(wanted)}`;
+  stream = new AbortController();
+  const answer = await fetch(url, { signal: stream.signal, cache: 'no-store' });
+  if (!answer.body || !answer.ok) throw new ApiError((await answer.json()).error, `GET ${url}`, answer.status);
+  read(answer.body.pipeThrough(new TextDecoderStream()).getReader());
 }
 
-/** @param {() => void} changed @param {any} route */
+/** Ends a subscription, and with the last one the client. */
+async function end(one) {
+  client.all = client.all.filter((other) => other !== one);
+  if (!client.all.length) {
+    stream.abort();
+    client.id = '';
+  } else if (client.id) await remove(path('/v1/subscribe', client.id) + query({ filter: one.filter }));
+}
+
+/** @param {ReadableStreamDefaultReader<string>} reader */
+async function read(reader) {
+  const own = stream;
+  let rest = '';
+  try {
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      const events = (rest + part.value).split('\n\n');
+      rest = events.pop() ?? '';
+      for (const event of events) {
+        const [, name, data] = event.match(/^event: (.*)\ndata: (.*)$/) ?? [];
+        if (name) hear(name, JSON.parse(data));
+      }
+      client.changed();
+    }
+  } catch {
+    // It was ended, or the broker is gone.
+  }
+  if (own === stream) client.id = '';
+  client.changed();
+}
+
+function hear(event, data) {
+  if (event === 'hello') [client.id, client.skipped] = [data.client_id, 0];
+  if (event === 'subscribed') client.all = [...client.all.filter(({ filter }) => filter !== data.filter), { ...data, count: 0, messages: [] }];
+  if (event === 'skipped') client.skipped += data.count;
+  if (event !== 'message') return;
+  for (const one of client.all.filter(({ id }) => data.subscriptions.includes(id))) {
+    one.count += 1;
+    one.messages = [{ ...data, number: one.count }, ...one.messages.slice(0, KEPT - 1)];
+  }
+}
+
+const utf8 = (text) => new TextEncoder().encode(text);
+const TEXTS = ['content_type', 'response_topic', 'correlation_data', 'message_expiry_interval'];
+/** `a_key` as it is read. */
+const titled = (key) => (key === 'qos' ? 'QoS' : key[0].toUpperCase() + key.slice(1).replaceAll('_', ' '));
+
+/** What a form says, but for what is empty. */
+const said = (form) =>
+  Object.fromEntries(
+    [...form.elements]
+      .filter(({ name, value }) => name && value)
+      .map(({ name, type, checked, value }) => [name, type === 'checkbox' ? checked : type === 'select-one' ? Number(value) : value]),
+  );
+
+/** The message that a form describes. */
+function described(form) {
+  const { topic, payload = '', qos, retain, payload_is_utf8, ...properties } = said(form);
+  const { correlation_data: data, message_expiry_interval: expiry, user_properties: pairs = '' } = properties;
+  if (data) properties.correlation_data = btoa(String.fromCharCode(...utf8(data)));
+  if (expiry) properties.message_expiry_interval = Number(expiry);
+  if (payload_is_utf8) properties.payload_format_indicator = 1;
+  properties.user_properties = pairs.split('\n').filter(Boolean).map((pair) => pair.match(/^([^=]*)=?(.*)$/).slice(1));
+  return { client_id: client.id || undefined, topic, payload, qos, retain, properties };
+}
+
 export function open(changed, route) {
-  /** @type {any} */ let at = client.all.at(-1);
+  /** @type {any} the subscription whose messages are seen */ let at = client.all.at(-1);
   /** @type {any} */ let error = null;
   /** @type {any} */ let reached = null;
   /** @type {any[] | null} the messages as they are looked at */ let held = null;
   client.changed = changed;
 
-  /** Does what a form says. @param {(form: any) => Promise<void>} run */
-  const submit = (run) => async (/** @type {any} */ event) => {
+  /** Does what a form says. */
+  const submit = (run) => async (event) => {
     event.preventDefault();
     error = reached = null;
     await run(event.target).catch((failed) => (error = failed));
     changed();
   };
   const take = submit(async (form) => {
-    const [qos, retain_handling] = [Number(form.qos.value), Number(form.retain_handling.value)];
-    const [no_local, retain_as_published] = [form.no_local.checked, form.retain_as_published.checked];
-    await subscribe({ filter: form.filter.value, qos, retain_handling, no_local, retain_as_published });
+    await subscribe(said(form));
     at = null;
   });
   const send = submit(async (form) => {
     const message = described(form);
     reached = { topic: message.topic, ...(await post('/v1/publish', message)) };
   });
-  const look = (/** @type {any} */ one) => () => {
+  const look = (one) => () => {
     [at, held] = [one, null];
     changed();
   };
 
-  const box = (/** @type {string} */ key) => html`<label><input type="checkbox" name=${key} /> ${titled(key)}</label>`;
-  const select = (/** @type {string} */ key, /** @type {any[]} */ all) =>
-    html`<label>${titled(key)} <select name=${key}>${all.map((text, value) => html`<option value=${value}>${text}</option>`)}</select></label>`;
-  const field = (/** @type {string} */ key) => html`<label class="field">${titled(key)} <input name=${key} .value=${route.query.get(key) ?? ''} /></label>`;
-  const area = (/** @type {string} */ key, hint = '') => html`<label class="field">${titled(key)} <textarea name=${key} rows="3" placeholder=${hint}></textarea></label>`;
+  const box = (key) => html`<label><input type="checkbox" name=${key} /> ${titled(key)}</label>`;
+  const select = (key, all) => html`<label>${titled(key)} <select name=${key}>${all.map((text, value) => html`<option value=${value}>${text}</option>`)}</select></label>`;
+  const field = (key) => html`<label class="field">${titled(key)} <input name=${key} .value=${route.query.get(key) ?? ''} /></label>`;
+  const area = (key, hint = '') => html`<label class="field">${titled(key)} <textarea name=${key} rows="3" placeholder=${hint}></textarea></label>`;
   const QOS = select('qos', [0, 1, 2]);
 
   function received() {
@@ -85,7 +146,6 @@ export function open(changed, route) {
       <p class="small">${list.length ? `The last ${list.length} of ${number(one.count)}` : 'Nothing has come yet.'}</p>`;
   }
 
-  /** @param {any} got */
   const message = (got) => html`<li>
     <time>${moment(got.at_ms)}</time> <a href=${found('topic', got.topic)} data-row>${name(got.topic, 60)}</a>
     <small>QoS ${got.qos} ${got.retain ? 'retain' : ''} ${got.dup ? 'dup' : ''} ${bytes(got.payload_size)}</small>
@@ -99,16 +159,14 @@ export function open(changed, route) {
     view: () => html`<h1>Test client</h1>
       ${error ? failure(error) : nothing}
       <div class="columns">
-        <section class="panel">
-          <h2>Subscribe</h2>
+        <section class="panel"><h2>Subscribe</h2>
           <form class="test" @submit=${take}>
             ${field('filter')} ${QOS} <button>Subscribe</button>
             <details><summary>Options</summary>${select('retain_handling', ['send', 'send if new', 'do not send'])} ${box('retain_as_published')} ${box('no_local')}</details>
           </form>
           ${received()}
         </section>
-        <section class="panel">
-          <h2>Publish</h2>
+        <section class="panel"><h2>Publish</h2>
           <form class="test" @submit=${send}>
             ${field('topic')} ${QOS} ${box('retain')} <button>Publish</button> ${area('payload')}
             <details><summary>Properties</summary>${TEXTS.map(field)} ${area('user_properties', 'name=value, one a line')} ${box('payload_is_utf8')}</details>

@@ -27,7 +27,7 @@ export class Ask {
     this.open = null;
     this.changed();
     open?.opener.focus();
-    return open !== null;
+    return !!open;
   }
 
   async submit(event, { run, done }) {

@@ -102,16 +102,11 @@ ${line(ca, `    options.set_transport(rumqttc::Transport::tls(${ca}, ${cert ? `S
 }
 
 /** A text with a button that copies it. @param {string} text */
-export const copyable = (text) => html`<div class="copyable"><pre tabindex="0">${text}</pre><button @click=${(event) => copy(event.currentTarget, text)}>Copy</button></div>`;
+export const copyable = (text) => html`<div class="copyable"><pre tabindex="0">${text}</pre><button @click=${copy}>Copy</button></div>`;
 
-async function copy(button, text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    button.textContent = 'Copied';
-  } catch {
-    // A page of plain HTTP under another name than localhost has no clipboard: the text is marked for Ctrl-C.
-    getSelection()?.selectAllChildren(button.previousElementSibling);
-    button.textContent = 'Marked';
-  }
+function copy({ currentTarget: button }) {
+  getSelection()?.selectAllChildren(button.previousElementSibling);
+  // Unlike `navigator.clipboard` it works over plain HTTP under another name than localhost, too.
+  button.textContent = document.execCommand('copy') ? 'Copied' : 'Marked';
   setTimeout(() => (button.textContent = 'Copy'), 1500);
 }

@@ -52,7 +52,7 @@ macro_rules! asset {
 static INDEX: Asset = asset!("index.html", HTML);
 
 /// All others, by their path in the folder; `every_file_of_the_console_is_served` compares.
-static ASSETS: [Asset; 30] = [
+static ASSETS: [Asset; 27] = [
     asset!("api.js", SCRIPT),
     asset!("app.css", STYLE),
     asset!("app.js", SCRIPT),
@@ -74,10 +74,7 @@ static ASSETS: [Asset; 30] = [
     asset!("parts/list.js", SCRIPT),
     asset!("parts/payload.js", SCRIPT),
     asset!("parts/ring.js", SCRIPT),
-    asset!("parts/rows.js", SCRIPT),
-    asset!("parts/subscriber.js", SCRIPT),
     asset!("parts/text.js", SCRIPT),
-    asset!("parts/value.js", SCRIPT),
     asset!("store.js", SCRIPT),
     asset!("vendor/lit-html/directive-helpers.js", SCRIPT),
     asset!("vendor/lit-html/directive.js", SCRIPT),

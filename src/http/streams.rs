@@ -43,8 +43,8 @@ pub(super) enum Topic {
     Journal,
 }
 
-/// As many as there are topics.
-const TOPICS: usize = 6;
+/// As many as there are topics, of which this is the last.
+const TOPICS: usize = Topic::Journal as usize + 1;
 
 impl Topic {
     pub(super) fn name(self) -> &'static str {
