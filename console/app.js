@@ -47,11 +47,10 @@ const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id))
 let page;
 let address = '';
 
-const SLOW = 'All streams are taken, by other windows of this browser or by others: this page asks every 2 s';
+const SLOW = 'All streams are taken: this page asks every 2 s';
 
 /** The address as a page sees it. */
 function route(parts) {
-  /** The address with other values in its query; empty ones are left out. */
   const href = (values) => {
     const changed = new URLSearchParams(location.search);
     for (const [name, value] of Object.entries(values)) value ? changed.set(name, value) : changed.delete(name);
@@ -96,7 +95,6 @@ function find(path) {
   };
 }
 
-/** Opens the page of the address. */
 function arrive() {
   address = location.pathname + location.search;
   page?.close();

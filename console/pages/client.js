@@ -2,10 +2,10 @@
 // One client: its connection, its session, what it subscribes to, and how to end either.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { path, query, remove, Resource } from '../api.js';
-import { on, state } from '../store.js';
+import { path, query, remove } from '../api.js';
+import { state } from '../store.js';
 import { Ask } from '../parts/ask.js';
-import { shown, table } from '../parts/list.js';
+import { shown, table, watch } from '../parts/list.js';
 import { bytes, group, instead, meter, name, number, plain, plural, stamp, time } from '../parts/text.js';
 import { version } from './clients.js';
 
@@ -27,20 +27,15 @@ const REASONS = {
 export function open(changed, route) {
   const [id] = route.parts;
   const url = path('/v1/clients', id);
-  const detail = new Resource(() => url, changed);
-  const history = new Resource(() => `${url}/history?limit=100`, changed);
   const ask = new Ask(changed);
+  const one = watch(() => url, changed, { stats: 1000, clients: 300 });
+  const log = watch(() => `${url}/history?limit=100`, changed, { clients: 1000 });
+  const detail = one.asked;
+  const history = log.asked;
   const refresh = () => {
-    detail.refresh();
-    history.refresh();
+    one.update();
+    log.update();
   };
-  refresh();
-  const off = on((topic) => {
-    if (topic === 'stats') detail.soon(1000);
-    if (topic !== 'clients' && topic !== 'restarted') return;
-    detail.soon(300);
-    history.soon(1000);
-  });
 
   const disconnect = (event) => {
     const what = html`<label>End the connection of ${name(id, 32)} with
@@ -60,9 +55,8 @@ export function open(changed, route) {
     back: '/console/clients',
     cancel: () => ask.cancel(),
     close() {
-      off();
-      detail.close();
-      history.close();
+      one.close();
+      log.close();
     },
     view() {
       const { value: one, error } = detail;
@@ -97,7 +91,6 @@ const pairs = (all) => html`<dl class="pairs">${Object.entries(all).map(([title,
 
 const panel = (title, ...content) => html`<section class="panel"><h2>${title}</h2>${content}</section>`;
 
-/** What happened lately. */
 const events = ({ events: found, total }) =>
   total
     ? panel(

@@ -28,10 +28,9 @@ const label = (member, count) => short(member.client_id, count > 12 ? 12 : 14);
 /** Whether all of a member's window is taken. */
 export const isFull = (member) => member.connected && member.window > 0 && member.window_taken >= member.window;
 
-/** What a member is, in a word. */
 export const stateOf = (member) => (!member.connected ? 'away' : isFull(member) ? 'full' : 'online');
 
-/** Adds a shape to a picture, until its animation ends. */
+/** A shape that is there until its animation ends. */
 function show(layer, tag, attributes, frames, timing) {
   const shape = document.createElementNS('http://www.w3.org/2000/svg', tag);
   for (const [name, value] of Object.entries(attributes)) shape.setAttribute(name, value);
@@ -42,7 +41,6 @@ function show(layer, tag, attributes, frames, timing) {
 
 export class Ring {
   element = document.createElement('div');
-  /** where members are, or were */
   places = new Map();
   angle = 0;
   count = 0;
@@ -61,7 +59,7 @@ export class Ring {
     const half = Math.min(264, Math.max(204, RADIUS + r + 18 + longest * 7.2));
     const next = members[cursor];
     render(
-      html`<p class="hidden">Ring of ${count} members; next is ${next ? plain(next.client_id) : 'nobody'}. The table says the same.</p>
+      html`<p class="hidden">Ring of ${count} members; next is ${next ? plain(next.client_id) : 'nobody'}</p>
       <svg class="ring" viewBox="${-half} -212 ${2 * half} 420" aria-hidden="true">
         <circle class="path" r=${RADIUS} />
         <g class=${speed > FAST ? 'needle fast' : 'needle'}>
@@ -119,7 +117,6 @@ export class Ring {
     }
   }
 
-  /** A message from the hub to a member. */
   fly(layer, to, delay) {
     if (layer.childElementCount > 40) return;
     const end = 1 - (size(this.count) + 4) / RADIUS;
@@ -151,7 +148,7 @@ export class Strip {
     const rows = Math.ceil(members.length / columns);
     const next = members[cursor] ? plain(members[cursor].client_id) : 'one that is not shown';
     render(
-      html`<svg class="strip" role="img" viewBox="0 0 ${columns * CELL} ${rows * CELL}" aria-label="${number(total)} members; next is ${next}. The table says the same.">
+      html`<svg class="strip" role="img" viewBox="0 0 ${columns * CELL} ${rows * CELL}" aria-label="${number(total)} members; next is ${next}">
         ${members.map((member, at) => svg`<rect
           class="${stateOf(member)} ${at === cursor ? 'next' : ''} ${member.window_taken ? 'busy' : ''}"
           x=${(at % columns) * CELL + 1.5} y=${Math.floor(at / columns) * CELL + 1.5} width="11" height="11" rx="2.5"
@@ -161,7 +158,6 @@ export class Strip {
     );
   }
 
-  /** Whoever has had a message lights up. */
   play(steps) {
     if (isStill()) return;
     const cells = this.element.querySelectorAll('rect');
@@ -173,7 +169,6 @@ export class Strip {
   }
 }
 
-/** A ring for a line of a list. */
 export function mini(members, cursor, total) {
   const isLarge = total > MOST;
   const hand = place(cursor, total, isLarge ? 11 : 9);
