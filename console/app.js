@@ -3,7 +3,7 @@
 
 import { html, nothing, render } from './vendor/lit-html/lit-html.js';
 import { on, start, state } from './store.js';
-import { listen, showHelp } from './parts/keys.js';
+import { listen, PAGES, showHelp } from './parts/keys.js';
 import { number, plural, time } from './parts/text.js';
 import { open as client } from './pages/client.js';
 import { open as clients } from './pages/clients.js';
@@ -20,7 +20,7 @@ import { open as topics } from './pages/topics.js';
 /** @typedef {{ title: string, view: () => unknown, close: () => void, update?: () => void, tick?: () => void, pause?: () => boolean, cancel?: () => boolean, back?: string }} Page */
 
 /** What comes after `/console/`, and the page that is there. */
-const PAGES = Object.entries({
+const ROUTES = Object.entries({
   '': overview,
   groups,
   'groups/*/*': group,
@@ -47,11 +47,10 @@ const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id))
 let page;
 let address = '';
 
-const SLOW = 'All streams are taken, by other windows of this browser or by others: this page asks every 2 s';
+const SLOW = 'All streams are taken: this page asks every 2 s';
 
 /** The address as a page sees it. */
 function route(parts) {
-  /** The address with other values in its query; empty ones are left out. */
   const href = (values) => {
     const changed = new URLSearchParams(location.search);
     for (const [name, value] of Object.entries(values)) value ? changed.set(name, value) : changed.delete(name);
@@ -80,10 +79,11 @@ function route(parts) {
 
 /** The page of an address; where there is none, it says so. @returns {Page} */
 function find(path) {
-  for (const [pattern, open] of PAGES) {
+  for (const [pattern, open] of ROUTES) {
     const found = path.match(`^${pattern.replaceAll('*', '([^/]*)')}$`);
     try {
-      if (found) return open(changed, route(found.slice(1).map(decodeURIComponent)));
+      // A part that is not there is empty.
+      if (found) return open(changed, route([...found.slice(1).map(decodeURIComponent), '']));
     } catch (error) {
       if (!(error instanceof URIError)) throw error;
     }
@@ -95,16 +95,11 @@ function find(path) {
   };
 }
 
-/** Opens the page of the address. */
 function arrive() {
   address = location.pathname + location.search;
   page?.close();
   page = find(location.pathname.slice(ROOT.length));
   document.title = `${page.title} · Roundel`;
-  for (const link of element('nav').querySelectorAll('a')) {
-    const isHere = link.pathname === ROOT ? location.pathname === ROOT : location.pathname.startsWith(link.pathname);
-    isHere ? link.setAttribute('aria-current', 'page') : link.removeAttribute('aria-current');
-  }
   changed();
 }
 
@@ -141,8 +136,7 @@ function draw() {
     element('tools'),
   );
   document.body.classList.toggle('stale', link === 'lost');
-  document.body.classList.toggle('registry', info?.has_registry ?? false);
-  if (stats) counts({ groups: stats.groups, clients: stats.clients_connected });
+  render(nav(state), element('nav'));
   element('page').querySelector('noscript')?.remove();
   const isDead = !stats && link === 'lost';
   render(isDead ? html`<p class="note bad">The broker does not answer. This page tries again by itself.</p>` : page.view(), element('page'));
@@ -160,13 +154,14 @@ function armed({ rules, held, outage_s: outage, clock_ahead_s: ahead, clock_scal
   return all.length ? html`<a class="chip warn" href="/console/faults">${all.join(' · ')}</a>` : nothing;
 }
 
-/** How many there are, beside the names of the pages. */
-function counts(all) {
-  for (const [page, count] of Object.entries(all)) {
-    const link = /** @type {HTMLElement} */ (element('nav').querySelector(`[href="${ROOT}${page}"]`));
-    link.dataset.count = number(count);
-  }
-}
+/** The pages, and how many there are of what they list. */
+const nav = ({ info, stats }) =>
+  PAGES.filter(([key]) => info?.has_registry || !'is'.includes(key)).map(([, page, title]) => {
+    const path = ROOT + page;
+    const isHere = page ? location.pathname.startsWith(path) : location.pathname === path;
+    const count = { groups: stats?.groups, clients: stats?.clients_connected }[page];
+    return html`<a href=${path} aria-current=${isHere ? 'page' : nothing} data-count=${count === undefined ? nothing : number(count)}>${title}</a>`;
+  });
 
 const THEMES = { system: '◐', light: '☼', dark: '☾' };
 const theme = () => document.documentElement.dataset.theme ?? '';

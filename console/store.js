@@ -3,7 +3,7 @@
 
 import { get, query } from './api.js';
 
-/** Samples that are kept for the sparklines: a minute. */
+/** Samples that are kept: a minute. */
 export const SAMPLES = 60;
 
 export const state = {
@@ -22,50 +22,35 @@ export function on(/** @type {(topic: string, data: any) => void} */ listen) {
   return () => listeners.delete(listen);
 }
 
-/** Between two questions of a page without a stream, and two tries to get one from a broker that has none left. */
+/** Milliseconds between two questions of a page without a stream, and two tries to get one. */
 const SLOW = 2000;
-const REFUSED = 5000;
 /** Streams of all windows of a browser, which has six connections to a broker: the others are for requests. */
 const PLACES = 4;
 
 /** @type {EventSource | null} */
 let source = null;
-/** @type {{ share: string, filter: string } | null} */
-let turns = null;
-/** What the stream is to tell besides. */
-const wanted = new Set();
+/** What the stream is to tell besides, and of what. */
+const wanted = new Map();
 let retry = 0;
 let attempt = 0;
 let instance = '';
 /** @type {any} the counters that rates are reckoned from */
 let counted = null;
-/** Counts attempts to connect: those that came before have nothing to say. */
+/** Counts attempts to connect: earlier ones have nothing to say. */
 let current = 0;
 /** Gives the place of the stream back. */
 let leave = () => {};
-/** The broker has no stream for us until then, by `performance.now()`. */
-let refused = 0;
 
-const reconnect = () => source && connect();
-
-/** Says whose turns are to be told; `null`: nobody's. @param {typeof turns} group */
-export function follow(group) {
-  if (turns?.share === group?.share && turns?.filter === group?.filter) return;
-  turns = group;
-  reconnect();
-}
-
-/** Has the stream tell a further topic, until the function that it returns is called. */
-export function want(topic) {
-  wanted.add(topic);
-  reconnect();
+/** Has the stream tell a further topic, of `what` if it wants to know, until the function that it returns is called. */
+export function want(topic, what = {}) {
+  wanted.set(topic, what);
+  if (source) connect();
   return () => {
     wanted.delete(topic);
-    reconnect();
+    if (source) connect();
   };
 }
 
-/** Begins, and stops for as long as the page is hidden. */
 export function start() {
   document.addEventListener('visibilitychange', () => (document.hidden ? rest() : connect()));
   addEventListener('pagehide', rest);
@@ -87,11 +72,7 @@ function disconnect() {
   leave = () => {};
 }
 
-/**
- * Takes a place among the streams of the browser, and says how to give it back; `null`: there is none. Where none is
- * free, whoever `steals` takes the last one from its window, which is told by `lost`.
- * @returns {Promise<(() => void) | null>}
- */
+/** Takes a place, and says how to give it back; `null`: none is free. Whoever `steals` takes the last one from its window, which is told by `lost`. */
 async function takePlace(steals, lost) {
   // Browsers have locks for pages of this machine, and for others over HTTPS.
   if (!navigator.locks) return () => {};
@@ -110,25 +91,22 @@ async function connect(steals = document.hasFocus()) {
   disconnect();
   const mine = current;
   const isCurrent = () => mine === current;
-  const place = performance.now() < refused ? null : await takePlace(steals, () => isCurrent() && ask());
+  const place = await takePlace(steals, () => isCurrent() && ask());
   if (!isCurrent()) return place?.();
   if (!place) return ask();
   leave = place;
-  const topics = ['stats', 'clients', 'groups', ...wanted, ...(turns ? ['turns'] : [])];
-  const opened = new EventSource(`/v1/events${query({ topics: topics.join(','), ...turns })}`);
+  const topics = ['stats', 'clients', 'groups', ...wanted.keys()].join();
+  const opened = new EventSource(`/v1/events${query(Object.assign({ topics }, ...wanted.values()))}`);
   source = opened;
   for (const topic of ['hello', 'stats', 'clients', 'groups', 'turns', 'topics', 'journal'])
     opened.addEventListener(topic, ({ data }) => opened === source && hear(topic, JSON.parse(data)));
   opened.onerror = () => {
     if (opened !== source) return;
     // Closed for good: there was an answer, which is no stream.
-    if (opened.readyState !== EventSource.CLOSED) return lose();
-    refused = performance.now() + REFUSED;
-    ask();
+    opened.readyState === EventSource.CLOSED ? ask() : lose();
   };
 }
 
-/** Asks for what a stream would tell. */
 async function ask() {
   disconnect();
   const mine = current;

@@ -2,53 +2,40 @@
 // One client: its connection, its session, what it subscribes to, and how to end either.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { path, query, remove, Resource } from '../api.js';
-import { on, state } from '../store.js';
+import { path, query, remove } from '../api.js';
+import { state } from '../store.js';
 import { Ask } from '../parts/ask.js';
-import { shown, table } from '../parts/list.js';
-import { bytes, failure, group, meter, moment, name, number, plain, plural, time } from '../parts/text.js';
+import { shown, table, watch } from '../parts/list.js';
+import { bytes, group, instead, meter, name, number, plain, plural, stamp, time } from '../parts/text.js';
 import { version } from './clients.js';
 
 /** Reason Codes that a server sends in DISCONNECT and that a client may be tested with. */
 const REASONS = {
   '0x98': 'Administrative action',
   '0x00': 'Normal disconnection',
-  '0x80': 'Unspecified error',
-  '0x83': 'Implementation specific error',
   '0x87': 'Not authorized',
   '0x89': 'Server busy',
   '0x8B': 'Server shutting down',
   '0x8D': 'Keep Alive timeout',
   '0x8E': 'Session taken over',
-  '0x93': 'Receive Maximum exceeded',
-  '0x95': 'Packet too large',
   '0x96': 'Message rate too high',
   '0x97': 'Quota exceeded',
   '0x9C': 'Use another server',
   '0x9D': 'Server moved',
 };
 
-/** Subscriptions that are shown before somebody asks for all that the API has, and lines of the history. */
-const SHOWN = 100;
-
 export function open(changed, route) {
   const [id] = route.parts;
   const url = path('/v1/clients', id);
-  const detail = new Resource(() => url, changed);
-  const history = new Resource(() => `${url}/history?limit=${SHOWN}`, changed);
   const ask = new Ask(changed);
-  let all = false;
+  const one = watch(() => url, changed, { stats: 1000, clients: 300 });
+  const log = watch(() => `${url}/history?limit=100`, changed, { clients: 1000 });
+  const detail = one.asked;
+  const history = log.asked;
   const refresh = () => {
-    detail.refresh();
-    history.refresh();
+    one.update();
+    log.update();
   };
-  refresh();
-  const off = on((topic) => {
-    if (topic === 'stats') detail.soon(1000);
-    if (topic !== 'clients' && topic !== 'restarted') return;
-    detail.soon(300);
-    history.soon(1000);
-  });
 
   const disconnect = (event) => {
     const what = html`<label>End the connection of ${name(id, 32)} with
@@ -62,22 +49,17 @@ export function open(changed, route) {
       ${plural(queued + in_flight, 'message')} that wait or are in flight are gone.</span>`;
     ask.ask(event, what, 'End the session', () => remove(`${url}?session=true`), refresh);
   };
-  const showAll = () => {
-    all = true;
-    changed();
-  };
 
   return {
     title: id,
     back: '/console/clients',
     cancel: () => ask.cancel(),
     close() {
-      off();
-      detail.close();
-      history.close();
+      one.close();
+      log.close();
     },
     view() {
-      const { value: one, error, loading } = detail;
+      const { value: one, error } = detail;
       const isGone = error?.status === 404;
       const is = one?.connected ? 'online' : 'away';
       return html`<div class="head">
@@ -93,11 +75,10 @@ export function open(changed, route) {
             : nothing}
         </div>
         ${ask.view()}
-        ${isGone ? html`<p class="note">There is no session of this client${one ? ' any more; below is how it was' : ''}.</p>` : error ? failure(error) : nothing}
-        ${loading ? html`<p class="note">Loading …</p>` : nothing}
+        ${instead(detail, `There is no session of this client${one ? ' any more; below is how it was' : ''}.`)}
         <div class="columns ${isGone ? 'past' : ''}">
           ${one ? html`<div>${connection(one)} ${session(one)} ${one.will ? will(one.will) : nothing}</div>` : nothing}
-          <div>${one ? subscriptions(one, all, showAll) : nothing} ${shown(history, events)}</div>
+          <div>${one ? subscriptions(one) : nothing} ${shown(history, events)}</div>
         </div>`;
     },
   };
@@ -110,13 +91,12 @@ const pairs = (all) => html`<dl class="pairs">${Object.entries(all).map(([title,
 
 const panel = (title, ...content) => html`<section class="panel"><h2>${title}</h2>${content}</section>`;
 
-/** What happened lately. */
 const events = ({ events: found, total }) =>
   total
     ? panel(
         'History',
         html`<ol class="steps-log wrap" tabindex="0" aria-label="What happened, the last first">
-          ${found.map(({ at_ms: at, text }) => html`<li><time title=${new Date(at).toISOString()}>${moment(at)}</time> ${plain(text)}</li>`)}
+          ${found.map(({ at_ms: at, text }) => html`<li>${stamp(at)} ${plain(text)}</li>`)}
         </ol>`,
         total > found.length ? html`<p class="small">The last ${number(found.length)} of ${number(total)}.</p>` : nothing,
       )
@@ -169,13 +149,11 @@ function session({ session_expiry_s: expiry, window, in_flight: taken, queued, m
 const will = ({ topic, qos, retain, delay_s: delay, payload_size: size }) =>
   panel('Will', pairs({ topic: name(topic, 60), QoS: qos, retained: retain ? 'yes' : 'no', delay: time(delay), payload: bytes(size) }));
 
-function subscriptions({ subscriptions: known, subscriptions_total: total, granted_qos: granted }, all, showAll) {
-  const filters = all ? known : known.slice(0, SHOWN);
+function subscriptions({ subscriptions: known, subscriptions_total: total, granted_qos: granted }) {
   return panel(
     plural(total, 'subscription'),
-    total ? table(filters, String, [['Filter', filter], ['QoS', (one) => granted[one], 'n']]) : html`<p class="calm">It subscribes to nothing.</p>`,
-    filters.length < known.length ? html`<p><button @click=${showAll}>Show ${number(known.length)}</button></p>` : nothing,
-    all && known.length < total ? html`<p class="small">The API shows the first ${number(known.length)} of them.</p>` : nothing,
+    total ? table(known, String, [['Filter', filter], ['QoS', (one) => granted[one], 'n']]) : html`<p class="count">It subscribes to nothing.</p>`,
+    known.length < total ? html`<p class="small">The API shows the first ${number(known.length)} of them.</p>` : nothing,
   );
 }
 

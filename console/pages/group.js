@@ -3,10 +3,10 @@
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { path, Resource } from '../api.js';
-import { follow, on, state } from '../store.js';
+import { on, state, want } from '../store.js';
 import { table } from '../parts/list.js';
 import { isFull, MOST, Ring, stateOf, Strip } from '../parts/ring.js';
-import { bytes, failure, group, meter, moment, name, number, plural, rate } from '../parts/text.js';
+import { bytes, group, instead, meter, name, number, plural, rate, stamp } from '../parts/text.js';
 
 /** Steps that the log keeps, and members that a page of the table has. */
 const LOG = 200;
@@ -52,7 +52,7 @@ export function open(changed, route) {
     return one.element;
   }
 
-  follow({ share, filter });
+  const leave = want('turns', { share, filter });
   detail.refresh();
   const off = on((topic, data) => {
     if (topic === 'restarted') {
@@ -92,11 +92,11 @@ export function open(changed, route) {
   };
 
   function history() {
-    if (!turns) return state.link === 'slow' ? html`<p class="calm">All streams are taken, and steps come with one.</p>` : nothing;
+    if (!turns) return state.link === 'slow' ? html`<p class="count">All streams are taken, and steps come with one.</p>` : nothing;
     const all = held ?? log;
-    if (!all.length) return html`<p class="calm">Nothing has happened since this page opened: messages, and members that come and go.</p>`;
+    if (!all.length) return html`<p class="count">Nothing has happened since this page opened: messages, and members that come and go.</p>`;
     return html`<ol class="steps-log" tabindex="0" aria-label="What happened, the last first" @pointerenter=${hold} @pointerleave=${hold} @focusin=${hold} @focusout=${hold}>
-        ${all.map((step) => html`<li class=${step.event}><time title=${new Date(step.at_ms).toISOString()}>${moment(step.at_ms)}</time> ${say(step)}</li>`)}
+        ${all.map((step) => html`<li class=${step.event}>${stamp(step.at_ms)} ${say(step)}</li>`)}
       </ol>
       ${skipped ? html`<p class="small">${plural(skipped, 'step')} came too fast to be listed.</p>` : nothing}`;
   }
@@ -130,20 +130,18 @@ export function open(changed, route) {
     back: '/console/groups',
     close() {
       off();
-      follow(null);
+      leave();
       detail.close();
     },
     view() {
-      const { value, error, loading } = detail;
-      const isGone = error?.status === 404;
+      const { value, error } = detail;
       return html`<div class="head">
           <p class="crumb"><a href="/console/groups">Groups</a></p>
           <h1>${group(share, filter, 60)}</h1>
           ${value ? html`<button aria-pressed=${paused} @click=${pause}>${paused ? 'Go on' : 'Pause'}</button>` : nothing}
         </div>
-        ${isGone ? html`<p class="note">There is no such group now: it begins with its first member and ends with its last.</p>` : error ? failure(error) : nothing}
-        ${loading ? html`<p class="note">Loading …</p>` : nothing}
-        ${value && !isGone ? parts(value) : nothing}`;
+        ${instead(detail, 'There is no such group now: it begins with its first member and ends with its last.')}
+        ${value && error?.status !== 404 ? parts(value) : nothing}`;
     },
   };
 }

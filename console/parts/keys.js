@@ -3,20 +3,21 @@
 
 import { html, nothing, render } from '../vendor/lit-html/lit-html.js';
 
-const PAGES = {
-  o: ['', 'Overview'],
-  g: ['groups', 'Groups'],
-  c: ['clients', 'Clients'],
-  t: ['topics', 'Topics'],
-  m: ['messages', 'Messages'],
-  p: ['test', 'Test client'],
-  i: ['identity', 'Identity'],
-  s: ['shadows', 'Shadows'],
-  f: ['faults', 'Faults and clock'],
-};
+/** The pages of the navigation: the key after `g`, where it is, and its title. */
+export const PAGES = [
+  ['o', '', 'Overview'],
+  ['g', 'groups', 'Groups'],
+  ['c', 'clients', 'Clients'],
+  ['t', 'topics', 'Topics'],
+  ['m', 'messages', 'Messages'],
+  ['p', 'test', 'Test client'],
+  ['i', 'identity', 'Identity'],
+  ['s', 'shadows', 'Shadows'],
+  ['f', 'faults', 'Faults'],
+];
 
 const KEYS = [
-  ...Object.entries(PAGES).map(([key, [, title]]) => [`g ${key}`, title]),
+  ...PAGES.map(([key, , title]) => [`g ${key}`, title]),
   ['/', 'Filter'],
   ['↓ ↑, j k', 'Next and previous row'],
   ['→ ←', 'Open and close a level'],
@@ -28,7 +29,6 @@ const KEYS = [
 
 const areOn = () => localStorage.getItem('keys') !== 'off';
 
-/** Shows the keys until they are sent away. */
 export function showHelp() {
   const layer = /** @type {HTMLElement} */ (document.getElementById('layer'));
   render(
@@ -44,29 +44,26 @@ export function showHelp() {
   layer.querySelector('dialog')?.showModal();
 }
 
-/**
- * Listens to the keyboard.
- * @param {{ go: (path: string) => void, back: () => unknown, pause: () => boolean }} does `pause`: whether there was something to pause
- */
-export function listen(does) {
+/** Does what the keys say; `pause` says whether there was something to pause. */
+export function listen({ go, back, pause }) {
   /** Until when the key after a `g` names a page. */
   let until = 0;
   document.addEventListener('keydown', (event) => {
     const { key } = event;
     const target = /** @type {HTMLElement} */ (event.target);
     // A dialog has its own Esc.
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector('dialog')) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector('dialog[open]')) return;
     const isField = target.matches('input, select, textarea');
-    if (key === 'Escape') isField && !target.closest('.ask') ? target.blur() : does.back();
+    if (key === 'Escape') isField && !target.closest('.ask') ? target.blur() : back();
     if (key === 'Escape' || isField) return;
-    const page = event.timeStamp < until && PAGES[key];
+    const page = event.timeStamp < until && PAGES.find(([known]) => known === key);
     const by = { ArrowDown: 1, ArrowUp: -1, j: 1, k: -1 }[key];
     if (!areOn() && !key.startsWith('Arrow') && key !== ' ') return;
     until = key === 'g' && !page ? event.timeStamp + 1500 : 0;
-    if (page) does.go(`/console/${page[0]}`);
+    if (page) go(`/console/${page[1]}`);
     else if (key === '/') /** @type {HTMLElement | null} */ (document.querySelector('#page input[type=search]'))?.focus();
     else if (key === '?') showHelp();
-    else if (!(by ? move(by) : key === ' ' && !target.matches('button, a, summary') && does.pause())) return;
+    else if (!(by ? move(by) : key === ' ' && !target.matches('button, a, summary') && pause())) return;
     event.preventDefault();
   });
 }

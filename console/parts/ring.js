@@ -28,10 +28,9 @@ const label = (member, count) => short(member.client_id, count > 12 ? 12 : 14);
 /** Whether all of a member's window is taken. */
 export const isFull = (member) => member.connected && member.window > 0 && member.window_taken >= member.window;
 
-/** What a member is, in a word. */
 export const stateOf = (member) => (!member.connected ? 'away' : isFull(member) ? 'full' : 'online');
 
-/** Adds a shape to a picture, until its animation ends. */
+/** A shape that is there until its animation ends. */
 function show(layer, tag, attributes, frames, timing) {
   const shape = document.createElementNS('http://www.w3.org/2000/svg', tag);
   for (const [name, value] of Object.entries(attributes)) shape.setAttribute(name, value);
@@ -42,17 +41,12 @@ function show(layer, tag, attributes, frames, timing) {
 
 export class Ring {
   element = document.createElement('div');
-  /** where members are, or were */
   places = new Map();
   angle = 0;
   count = 0;
 
-  /**
-   * Draws the group as it stands.
-   * @param {{ members: any[], cursor: number, number: number, rate: number, queued: number, href: (id: string) => string }} view
-   */
-  show(view) {
-    const { members, cursor, queued } = view;
+  /** Draws the group as it stands: `rate` in messages a second, `href` the address of a client. */
+  show({ members, cursor, number: at, rate: speed, queued, href }) {
     const count = members.length;
     const r = size(count);
     this.count = count;
@@ -65,18 +59,18 @@ export class Ring {
     const half = Math.min(264, Math.max(204, RADIUS + r + 18 + longest * 7.2));
     const next = members[cursor];
     render(
-      html`<p class="hidden">Ring of ${count} members; next is ${next ? plain(next.client_id) : 'nobody'}. The table says the same.</p>
+      html`<p class="hidden">Ring of ${count} members; next is ${next ? plain(next.client_id) : 'nobody'}</p>
       <svg class="ring" viewBox="${-half} -212 ${2 * half} 420" aria-hidden="true">
         <circle class="path" r=${RADIUS} />
-        <g class=${view.rate > FAST ? 'needle fast' : 'needle'}>
+        <g class=${speed > FAST ? 'needle fast' : 'needle'}>
           <path d="M0 ${-HUB - 3} V${-RADIUS + r + 15}" />
           <path class="tip" d="M-6 ${-RADIUS + r + 17} h12 l-6 -10 z" />
         </g>
         <g class="under"></g>
-        ${members.map((member, at) => this.node(member, at, at === cursor, view.href))}
+        ${members.map((member, at) => this.node(member, at, at === cursor, href))}
         <circle class="hub" r=${HUB} />
-        <text class="hub-number" y="-6">#${number(view.number)}</text>
-        <text class="hub-rate" y="12">${rate(view.rate)}/s</text>
+        <text class="hub-number" y="-6">#${number(at)}</text>
+        <text class="hub-rate" y="12">${rate(speed)}/s</text>
         ${queued > 0 ? svg`<text class="hub-queue" y="28">${number(queued)} wait</text>` : nothing}
         <g class="over"></g>
       </svg>`,
@@ -96,7 +90,7 @@ export class Ring {
     // A window of tens of thousands looks empty all the time: its arc shows that something is on its way.
     const arc = used > 0 ? Math.max(4, used) : 0;
     return svg`<a href=${href(member.client_id)} tabindex="-1" class="node ${state} ${isNext ? 'next' : ''}">
-      <title>${plain(member.client_id)}: ${state}, ${number(member.window_taken)} in flight, ${number(member.delivered)} delivered</title>
+      <title>${plain(member.client_id)}</title>
       <g transform="translate(${x} ${y})">
         <circle class="body" r=${r} />
         <circle class="gauge" r=${r + 4} pathLength="100" stroke-dasharray="${arc.toFixed(1)} 100" transform="rotate(-90)" />
@@ -123,7 +117,6 @@ export class Ring {
     }
   }
 
-  /** A message from the hub to a member. */
   fly(layer, to, delay) {
     if (layer.childElementCount > 40) return;
     const end = 1 - (size(this.count) + 4) / RADIUS;
@@ -133,13 +126,10 @@ export class Ring {
     show(layer, 'circle', { r: 5, class: 'message' }, frames, { duration: 380, delay, easing: 'cubic-bezier(.3,.1,.4,1)' });
   }
 
-  /** A message that a member had and another one, or the same, gets. */
+  /** A message that a member had and another one gets. */
   again(layer, from, to, delay) {
     if (layer.childElementCount > 24) return;
-    const isSame = from.x === to.x && from.y === to.y;
-    const x = isSame ? from.x * 0.45 + from.y * 0.3 : (from.x + to.x) * 0.22;
-    const y = isSame ? from.y * 0.45 - from.x * 0.3 : (from.y + to.y) * 0.22;
-    const d = `M${from.x} ${from.y} Q${x} ${y} ${to.x} ${to.y}`;
+    const d = `M${from.x} ${from.y} Q${(from.x + to.x) * 0.22} ${(from.y + to.y) * 0.22} ${to.x} ${to.y}`;
     const frames = { strokeDashoffset: [1, 0, 0], opacity: [1, 1, 0], offset: [0, 0.25] };
     show(layer, 'path', { d, class: 'again', pathLength: 1 }, frames, { duration: 2000, delay, easing: 'ease-out' });
   }
@@ -152,14 +142,13 @@ export class Strip {
   element = document.createElement('div');
   members = [];
 
-  /** @param {{ members: any[], cursor: number, total: number }} view */
   show({ members, cursor, total }) {
     this.members = members;
     const columns = Math.max(10, Math.ceil(Math.sqrt(1.5 * members.length)));
     const rows = Math.ceil(members.length / columns);
     const next = members[cursor] ? plain(members[cursor].client_id) : 'one that is not shown';
     render(
-      html`<svg class="strip" role="img" viewBox="0 0 ${columns * CELL} ${rows * CELL}" aria-label="${number(total)} members; next is ${next}. The table says the same.">
+      html`<svg class="strip" role="img" viewBox="0 0 ${columns * CELL} ${rows * CELL}" aria-label="${number(total)} members; next is ${next}">
         ${members.map((member, at) => svg`<rect
           class="${stateOf(member)} ${at === cursor ? 'next' : ''} ${member.window_taken ? 'busy' : ''}"
           x=${(at % columns) * CELL + 1.5} y=${Math.floor(at / columns) * CELL + 1.5} width="11" height="11" rx="2.5"
@@ -169,7 +158,6 @@ export class Strip {
     );
   }
 
-  /** Whoever has had a message lights up. */
   play(steps) {
     if (isStill()) return;
     const cells = this.element.querySelectorAll('rect');
@@ -181,7 +169,6 @@ export class Strip {
   }
 }
 
-/** A ring for a line of a list. */
 export function mini(members, cursor, total) {
   const isLarge = total > MOST;
   const hand = place(cursor, total, isLarge ? 11 : 9);
