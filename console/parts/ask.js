@@ -5,58 +5,50 @@ import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { failure } from './text.js';
 
 export class Ask {
-  /** @param {() => void} changed */
+  /** @type {any} */ open = null;
+  /** @type {any} */ error = null;
+  busy = false;
+
   constructor(changed) {
     this.changed = changed;
-    /** @type {{ what: any, verb: string, run: (form: HTMLFormElement) => Promise<any>, done: () => void } | null} */
-    this.open = null;
-    /** @type {any} */ this.error = null;
-    this.busy = false;
-    /** @type {HTMLElement | null} */ this.opener = null;
   }
 
-  /**
-   * @param {Event} event @param {any} what the question, and fields if there are any @param {string} verb
-   * @param {(form: HTMLFormElement) => Promise<any>} run @param {() => void} [done]
-   */
+  /** `what` is the question, with fields if there are any; `run` gets the form. @param {any} event @param {any} what @param {string} verb */
   ask(event, what, verb, run, done = () => {}) {
-    this.opener = /** @type {HTMLElement} */ (event.currentTarget);
-    this.open = { what, verb, run, done };
+    this.open = { what, verb, run, done, opener: event.currentTarget };
     this.error = null;
     this.changed();
-    requestAnimationFrame(() =>
-      /** @type {HTMLElement | null} */ (document.querySelector('.ask select, .ask button'))?.focus(),
-    );
+    requestAnimationFrame(() => /** @type {any} */ (document.querySelector('.ask select, .ask button'))?.focus());
   }
 
   /** Whether there was a question to send away. */
   cancel() {
-    const was = this.open !== null;
+    const { open } = this;
     this.open = null;
     this.changed();
-    if (was) this.opener?.focus();
-    return was;
+    open?.opener.focus();
+    return !!open;
+  }
+
+  async submit(event, { run, done }) {
+    event.preventDefault();
+    this.busy = true;
+    try {
+      await run(event.target);
+      this.open = null;
+      done();
+    } catch (error) {
+      this.error = error;
+    }
+    this.busy = false;
+    this.changed();
   }
 
   view() {
     const { open } = this;
     if (!open) return nothing;
-    const submit = async (/** @type {Event} */ event) => {
-      event.preventDefault();
-      this.busy = true;
-      try {
-        await open.run(/** @type {HTMLFormElement} */ (event.target));
-        this.open = null;
-        open.done();
-      } catch (error) {
-        this.error = error;
-      }
-      this.busy = false;
-      this.changed();
-    };
-    return html`<form class="ask" @submit=${submit}>
-      ${open.what}
-      <button class="danger" ?disabled=${this.busy}>${open.verb}</button>
+    return html`<form class="ask" @submit=${(event) => this.submit(event, open)}>
+      ${open.what} <button class="danger" ?disabled=${this.busy}>${open.verb}</button>
       <button type="button" @click=${() => this.cancel()}>Cancel</button>
       ${this.error ? failure(this.error) : nothing}
     </form>`;

@@ -5,15 +5,15 @@ import { html } from '../vendor/lit-html/lit-html.js';
 
 const FILTER = '$share/workers/demo/#';
 
-/** A word as a shell reads it. @param {string} text */
+/** A word as a shell reads it. */
 const word = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+/** A line, if it is one. */
+const line = (has, text) => (has ? `${text}\n` : '');
 
-/** The port and the host of an address, as a client on this machine reaches it. @param {string} address */
+/** The port and the host of an address, as a client on this machine reaches it. */
 function reach(address) {
-  const at = address.lastIndexOf(':');
-  const host = address.slice(0, at).replace(/^\[|\]$/g, '');
-  const isHere = ['127.0.0.1', '::1', '0.0.0.0', '::'].includes(host);
-  return { host: isHere ? 'localhost' : host, port: address.slice(at + 1) };
+  const [, host, port] = address.match(/^\[?(.*?)\]?:(\d+)$/);
+  return { host: /^(127\.0\.0\.1|0\.0\.0\.0|::1?)$/.test(host) ? 'localhost' : host, port };
 }
 
 /** How the AWS CLI is told of this broker. @param {any} info */
@@ -22,155 +22,91 @@ export function awsCli(info) {
   return `aws --endpoint-url http://${host}:${port}`;
 }
 
-/** How a broker is reached: plain where that is possible. @param {any} info */
-function way(info) {
-  const { mqtt, mqtts } = info.listeners;
-  if (mqtt) return { ...reach(mqtt), tls: null };
+/** How a broker is reached: plain where that is possible, else with files: CA, or CA, certificate and key. */
+function way({ listeners: { mqtt, mqtts }, ca_file: ca, certs, client_cert, has_users: users }) {
+  if (mqtt) return { ...reach(mqtt), users, files: [], folder: '' };
   if (!mqtts) return null;
-  const folder = info.ca_file?.endsWith('/ca.pem') ? info.ca_file.slice(0, -7) : info.certs;
-  const shows = info.client_cert !== 'none';
-  return {
-    ...reach(mqtts),
-    tls: {
-      ca: info.ca_file ?? `${folder}/ca.pem`,
-      folder,
-      cert: shows ? `${folder}/demo.certificate.pem` : '',
-      key: shows ? `${folder}/demo.private.key` : '',
-    },
-  };
+  const folder = ca?.endsWith('/ca.pem') ? ca.slice(0, -7) : certs;
+  const own = client_cert === 'none' ? [] : [`${folder}/demo.certificate.pem`, `${folder}/demo.private.key`];
+  return { ...reach(mqtts), users, files: [ca ?? `${folder}/ca.pem`, ...own], folder };
 }
 
-/**
- * What to copy, by language: steps with a title and a text each.
- * @param {any} info
- * @returns {[string, [string, string][]][]}
- */
+/** What to copy, by language: steps with a title and a text each. @param {any} info @returns {[string, [string, string][]][]} */
 export function commands(info) {
   const to = way(info);
   if (!to) return [];
-  const { host, port, tls } = to;
-  const issue = tls?.cert
-    ? `roundel cert demo${tls.folder === 'certs' ? '' : ` --certs ${word(tls.folder)}`}`
-    : '';
-  const first = /** @type {[string, string][]} */ (issue ? [['A certificate for the clients', issue]] : []);
+  const { host, port, files, folder, users } = to;
+  /** @type {[string, string][]} */
+  const first = files.length > 1 ? [['A certificate for the clients', `roundel cert demo${folder === 'certs' ? '' : ` --certs ${word(folder)}`}`]] : [];
   const flags = [
     host === 'localhost' ? '' : ` -h ${word(host)}`,
     ` -p ${port}`,
-    tls ? ` --cafile ${word(tls.ca)}` : '',
-    tls?.cert ? ` --cert ${word(tls.cert)} --key ${word(tls.key)}` : '',
-    info.has_users ? ' -u USER -P PASSWORD' : '',
+    ...files.map((file, at) => ` ${['--cafile', '--cert', '--key'][at]} ${word(file)}`),
+    users ? ' -u USER -P PASSWORD' : '',
   ].join('');
-  const worker = (/** @type {number} */ n) => `mosquitto_sub${flags} -V mqttv5 -i worker${n} -q 1 -t '${FILTER}' -v`;
+  const worker = (n) => `mosquitto_sub${flags} -V mqttv5 -i worker${n} -q 1 -t '${FILTER}' -v`;
+  const aws = info.has_registry && info.listeners.http && awsCli(info);
   const all = /** @type {[string, [string, string][]][]} */ ([
-    [
-      'mosquitto',
-      [
-        ...first,
-        ['A group of two, each in a terminal of its own', `${worker(1)}\n${worker(2)}`],
-        [
-          'Messages: each goes to the one whose turn it is',
-          `for n in 1 2 3 4 5 6; do mosquitto_pub${flags} -q 1 -t demo/$n -m "message $n"; done`,
-        ],
-      ],
-    ],
-    ['Python', [...first, ['paho-mqtt 2, a member of the group', python(to, info.has_users)]]],
-    ['Node', [...first, ['mqtt 5, a member of the group', node(to, info.has_users)]]],
-    ['Rust', [...first, ['rumqttc and tokio, a member of the group', rust(to, info.has_users)]]],
+    ['mosquitto', [
+      ...first,
+      ['A group of two, each in a terminal of its own', `${worker(1)}\n${worker(2)}`],
+      ['Messages: each goes to the one whose turn it is', `for n in 1 2 3 4 5 6; do mosquitto_pub${flags} -q 1 -t demo/$n -m "message $n"; done`],
+    ]],
+    ['Python', [...first, ['paho-mqtt 2, a member of the group', python(to)]]],
+    ['Node', [...first, ['mqtt 5, a member of the group', node(to)]]],
+    ['Rust', [...first, ['rumqttc and tokio, a member of the group', rust(to)]]],
+    ['AWS CLI', [
+      ['Things and certificates', `${aws} iot create-thing --thing-name car1\n${aws} iot list-things`],
+      ['A message', `${aws} iot-data publish --topic demo/1 --qos 1 \\\n  --cli-binary-format raw-in-base64-out --payload '{"speed": 75}'`],
+    ]],
   ]);
-  if (info.has_registry && info.listeners.http) {
-    const aws = awsCli(info);
-    all.push([
-      'AWS CLI',
-      [
-        ['Things and certificates', `${aws} iot create-thing --thing-name car1\n${aws} iot list-things`],
-        [
-          'A message',
-          `${aws} iot-data publish --topic demo/1 --qos 1 \\\n  --cli-binary-format raw-in-base64-out --payload '{"speed": 75}'`,
-        ],
-      ],
-    ]);
-  }
-  return all;
+  return aws ? all : all.slice(0, -1);
 }
 
-/** @typedef {{ host: string, port: string, tls: null | { ca: string, cert: string, key: string } }} Way */
+const quoted = (files) => files.map((file) => JSON.stringify(file));
 
-/** @param {Way} to @param {boolean} users */
-function python({ host, port, tls }, users) {
-  const files = [tls?.ca, tls?.cert, tls?.key].filter(Boolean).map((file) => JSON.stringify(file));
-  return [
-    'import paho.mqtt.client as mqtt',
-    '',
-    'client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "worker3", protocol=mqtt.MQTTv5)',
-    ...(tls ? [`client.tls_set(${files.join(', ')})`] : []),
-    ...(users ? ['client.username_pw_set("USER", "PASSWORD")'] : []),
-    `client.on_connect = lambda client, *_: client.subscribe("${FILTER}", 1)`,
-    'client.on_message = lambda client, _, message: print(message.topic, message.payload.decode())',
-    `client.connect("${host}", ${port})`,
-    'client.loop_forever()',
-  ].join('\n');
-}
+const python = ({ host, port, files, users }) => `import paho.mqtt.client as mqtt
 
-/** @param {Way} to @param {boolean} users */
-function node({ host, port, tls }, users) {
-  const read = (/** @type {string} */ file) => `readFileSync(${JSON.stringify(file)})`;
-  return [
-    "import mqtt from 'mqtt';",
-    ...(tls ? ["import { readFileSync } from 'node:fs';"] : []),
-    '',
-    `const client = mqtt.connect('${tls ? 'mqtts' : 'mqtt'}://${host}:${port}', {`,
-    "  clientId: 'worker4',",
-    '  protocolVersion: 5,',
-    ...(tls ? [`  ca: ${read(tls.ca)},`] : []),
-    ...(tls?.cert ? [`  cert: ${read(tls.cert)},`, `  key: ${read(tls.key)},`] : []),
-    ...(users ? ["  username: 'USER',", "  password: 'PASSWORD',"] : []),
-    '});',
-    `client.on('connect', () => client.subscribe('${FILTER}', { qos: 1 }));`,
-    "client.on('message', (topic, payload) => console.log(topic, payload.toString()));",
-  ].join('\n');
-}
+client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "worker3", protocol=mqtt.MQTTv5)
+${line(files.length, `client.tls_set(${quoted(files).join(', ')})`)}${line(users, 'client.username_pw_set("USER", "PASSWORD")')
+}client.on_connect = lambda client, *_: client.subscribe("${FILTER}", 1)
+client.on_message = lambda client, _, message: print(message.topic, message.payload.decode())
+client.connect("${host}", ${port})
+client.loop_forever()`;
 
-/** @param {Way} to @param {boolean} users */
-function rust({ host, port, tls }, users) {
-  const read = (/** @type {string} */ file) => `std::fs::read(${JSON.stringify(file)})?`;
-  const own = tls?.cert ? `Some((${read(tls.cert)}, ${read(tls.key)}))` : 'None';
-  return [
-    'use rumqttc::v5::{AsyncClient, MqttOptions, mqttbytes::QoS};',
-    '',
-    '#[tokio::main]',
-    'async fn main() -> Result<(), Box<dyn std::error::Error>> {',
-    `    let ${tls || users ? 'mut ' : ''}options = MqttOptions::new("worker5", "${host}", ${port});`,
-    ...(tls ? [`    options.set_transport(rumqttc::Transport::tls(${read(tls.ca)}, ${own}, None));`] : []),
-    ...(users ? ['    options.set_credentials("USER", "PASSWORD");'] : []),
-    '    let (client, mut events) = AsyncClient::new(options, 10);',
-    `    client.subscribe("${FILTER}", QoS::AtLeastOnce).await?;`,
-    '    loop {',
-    '        println!("{:?}", events.poll().await?);',
-    '    }',
-    '}',
-  ].join('\n');
+const node = ({ host, port, files, users }) => `import mqtt from 'mqtt';
+${line(files.length, "import { readFileSync } from 'node:fs';")}
+const client = mqtt.connect('mqtt${files.length ? 's' : ''}://${host}:${port}', {
+  clientId: 'worker4',
+  protocolVersion: 5,
+${quoted(files).map((file, at) => `  ${['ca', 'cert', 'key'][at]}: readFileSync(${file}),\n`).join('')}${line(users, "  username: 'USER',\n  password: 'PASSWORD',")
+}});
+client.on('connect', () => client.subscribe('${FILTER}', { qos: 1 }));
+client.on('message', (topic, payload) => console.log(topic, payload.toString()));`;
+
+function rust({ host, port, files, users }) {
+  const [ca, cert, key] = quoted(files).map((file) => `std::fs::read(${file})?`);
+  return `use rumqttc::v5::{AsyncClient, MqttOptions, mqttbytes::QoS};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let ${ca || users ? 'mut ' : ''}options = MqttOptions::new("worker5", "${host}", ${port});
+${line(ca, `    options.set_transport(rumqttc::Transport::tls(${ca}, ${cert ? `Some((${cert}, ${key}))` : 'None'}, None));`)
+}${line(users, '    options.set_credentials("USER", "PASSWORD");')
+}    let (client, mut events) = AsyncClient::new(options, 10);
+    client.subscribe("${FILTER}", QoS::AtLeastOnce).await?;
+    loop {
+        println!("{:?}", events.poll().await?);
+    }
+}`;
 }
 
 /** A text with a button that copies it. @param {string} text */
-export const copyable = (text) => html`<div class="copyable">
-  <pre tabindex="0">${text}</pre>
-  <button @click=${(/** @type {Event} */ event) => copy(event, text)}>Copy</button>
-</div>`;
+export const copyable = (text) => html`<div class="copyable"><pre tabindex="0">${text}</pre><button @click=${copy}>Copy</button></div>`;
 
-/** @param {Event} event @param {string} text */
-async function copy(event, text) {
-  const button = /** @type {HTMLElement} */ (event.currentTarget);
-  let done = true;
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    // A page of plain HTTP under another name than localhost has no clipboard: the text is marked for Ctrl-C.
-    const range = document.createRange();
-    range.selectNodeContents(/** @type {HTMLElement} */ (button.previousElementSibling));
-    getSelection()?.removeAllRanges();
-    getSelection()?.addRange(range);
-    done = false;
-  }
-  button.textContent = done ? 'Copied' : 'Marked';
+function copy({ currentTarget: button }) {
+  getSelection()?.selectAllChildren(button.previousElementSibling);
+  // Unlike `navigator.clipboard` it works over plain HTTP under another name than localhost, too.
+  button.textContent = document.execCommand('copy') ? 'Copied' : 'Marked';
   setTimeout(() => (button.textContent = 'Copy'), 1500);
 }

@@ -52,14 +52,13 @@ macro_rules! asset {
 static INDEX: Asset = asset!("index.html", HTML);
 
 /// All others, by their path in the folder; `every_file_of_the_console_is_served` compares.
-static ASSETS: [Asset; 34] = [
+static ASSETS: [Asset; 27] = [
     asset!("api.js", SCRIPT),
     asset!("app.css", STYLE),
     asset!("app.js", SCRIPT),
     asset!("icon.svg", IMAGE),
     asset!("pages/client.js", SCRIPT),
     asset!("pages/clients.js", SCRIPT),
-    asset!("pages/explain.js", SCRIPT),
     asset!("pages/faults.js", SCRIPT),
     asset!("pages/group.js", SCRIPT),
     asset!("pages/groups.js", SCRIPT),
@@ -67,21 +66,15 @@ static ASSETS: [Asset; 34] = [
     asset!("pages/message.js", SCRIPT),
     asset!("pages/messages.js", SCRIPT),
     asset!("pages/overview.js", SCRIPT),
-    asset!("pages/shadow.js", SCRIPT),
     asset!("pages/test.js", SCRIPT),
     asset!("pages/topics.js", SCRIPT),
-    asset!("parts/arm.js", SCRIPT),
     asset!("parts/ask.js", SCRIPT),
     asset!("parts/commands.js", SCRIPT),
-    asset!("parts/help.js", SCRIPT),
     asset!("parts/keys.js", SCRIPT),
     asset!("parts/list.js", SCRIPT),
     asset!("parts/payload.js", SCRIPT),
     asset!("parts/ring.js", SCRIPT),
-    asset!("parts/spark.js", SCRIPT),
-    asset!("parts/strip.js", SCRIPT),
     asset!("parts/text.js", SCRIPT),
-    asset!("place.js", SCRIPT),
     asset!("store.js", SCRIPT),
     asset!("vendor/lit-html/directive-helpers.js", SCRIPT),
     asset!("vendor/lit-html/directive.js", SCRIPT),
