@@ -3,7 +3,6 @@
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { path } from '../api.js';
-import { want } from '../store.js';
 import { choice, shown, watch } from '../parts/list.js';
 import { ascii, hex, payload, unpacked, VIEWS } from '../parts/payload.js';
 import { bytes as size, group, name, number } from '../parts/text.js';
@@ -21,13 +20,17 @@ const dump = (bytes, mark, secret) =>
 export function open(changed, route) {
   const [id] = route.parts;
   // What comes of it may still come.
-  const { asked: row, close } = watch(() => path('/v1/journal', id), changed, { journal: 2000 });
-  const drop = want('journal');
+  const { asked: row, close } = watch(() => path('/v1/journal', id), changed, { journal: 2000 }, 'journal');
   let [most, at] = [512, -1];
 
   /** Looks at a field. */
   const look = (place) => {
     at = place;
+    changed();
+  };
+
+  const more = () => {
+    most *= 8;
     changed();
   };
 
@@ -49,7 +52,7 @@ export function open(changed, route) {
                 ${dump(bytes.subarray(0, most), (byte) => (from <= byte && byte < to ? 'mark' : ''), (byte) => layout[field(byte)]?.secret)}</div>
             </div>
             <p class="small">${size(one.bytes)}${one.bytes > bytes.length ? `, of which ${size(bytes.length)} were kept` : ''}
-              ${bytes.length > most ? html`<button @click=${() => look(((most *= 8), at))}>Show more than ${number(most)}</button>` : nothing}</p>
+              ${bytes.length > most ? html`<button @click=${more}>Show more than ${number(most)}</button>` : nothing}</p>
           </section>
           ${body ? html`<section class="panel"><div class="head"><h2>Payload</h2>${choice(route, 'view', 'Payload as', VIEWS)}</div>${payload(bytes.subarray(body.from, body.to), route.query.get('view'), one.bytes - body.from)}</section>` : nothing}
         </div>
@@ -60,10 +63,7 @@ export function open(changed, route) {
   return {
     title: `#${id}`,
     back: '/console/messages',
-    close() {
-      close();
-      drop();
-    },
+    close,
     view: () => html`<div class="head"><p class="crumb"><a href="/console/messages">Messages</a></p><h1>#${name(id, 20)} ${row.value ? brief(row.value).what : ''}</h1></div>
       ${shown(row, view)}`,
   };

@@ -54,14 +54,13 @@ export function open(changed, route) {
   }
   /** Asks for what has come since, four times a second at most. */
   function soon() {
-    timer ||= window.setTimeout(
-      () => {
-        timer = 0;
-        since = until;
-        asked.refresh();
-      },
-      Math.max(0, asked.asked + 250 - performance.now()),
-    );
+    if (timer) return;
+    const ask = () => {
+      timer = 0;
+      since = until;
+      asked.refresh();
+    };
+    timer = window.setTimeout(ask, Math.max(0, asked.asked + 250 - performance.now()));
   }
   function begin() {
     [rows, held, until, asked.error] = [[], null, 0, null];

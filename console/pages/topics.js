@@ -4,14 +4,13 @@
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { repeat } from '../vendor/lit-html/directives/repeat.js';
 import { get, path, query, remove } from '../api.js';
-import { want } from '../store.js';
 import { Ask } from '../parts/ask.js';
 import { choice, samples, search, shown, watch } from '../parts/list.js';
 import { block, diff, unpacked, VIEWS, written } from '../parts/payload.js';
 import { bytes, group, moment, name, number, plain, plural } from '../parts/text.js';
 
-/** Rows of a level. */
-const LIMIT = 200;
+/** Rows of a level, and bytes that the broker keeps of a value. */
+const [LIMIT, KEPT] = [200, 2 ** 18];
 
 /** What is open stays so when somebody comes back. @type {Set<string>} */
 const opened = new Set();
@@ -59,9 +58,9 @@ export function open(changed, route) {
       descend();
     },
     { topics: 1000 },
+    'topics',
   );
   const { asked: detail, close } = watch(() => selected && `/v1/topics/value${query({ topic: selected })}`, changed, { topics: 500 });
-  const drop = want('topics');
   const ask = new Ask(changed);
 
   /** Loads what is open and has changed. */
@@ -131,7 +130,7 @@ export function open(changed, route) {
     const seen = q() ? (root.value.values ?? []).map(flat) : rows('', 1);
     const keys = seen.map(({ row }) => row.under);
     const stop = [focused, `${selected}/`].find((key) => keys.includes(key)) ?? keys[0];
-    const open = q() ? [] : [...levels].filter(([under]) => !under || (opened.has(under) && keys.includes(under))).map(([, level]) => level);
+    const open = q() ? [] : ['', ...keys.filter((under) => opened.has(under))].flatMap((under) => levels.get(under) ?? []);
     const news = open.reduce((sum, { fresh, rows }) => sum + fresh.filter(({ under }) => !rows.some((row) => row.under === under)).length, 0);
     const isCut = (q() ? [root.value] : open).some(({ total }) => total > LIMIT);
     const renew = () => {
@@ -166,7 +165,7 @@ export function open(changed, route) {
     return html`<h2>Last value, ${moment(last.at_ms)}</h2>
       <p>QoS ${last.qos}, ${bytes(last.payload_size)}${last.retain ? ', RETAIN' : ''}${properties?.content_type ? html`, ${name(properties.content_type)}` : nothing}${from === null ? nothing : html`, from <a href=${path('/console/clients', from)}>${name(from, 32)}</a>`}</p>
       ${choice(route, 'view', 'Form', VIEWS)}
-      ${block(form(last), last.payload_is_cut ? 2 ** 18 : last.payload_size, last.payload_size)}
+      ${block(form(last), Math.min(KEPT, last.payload_size), last.payload_size)}
       ${previous ? html`<h2>Change since ${moment(previous.at_ms)}</h2>${last.payload_base64 === previous.payload_base64 ? html`<p class="calm">The same value.</p>` : diff(form(previous), form(last))}` : nothing}`;
   }
 
@@ -187,7 +186,6 @@ export function open(changed, route) {
     close() {
       page.close();
       close();
-      drop();
     },
     tick: () => levels.forEach(place),
     view: () => html`<div class="head">

@@ -4,20 +4,29 @@
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { repeat } from '../vendor/lit-html/directives/repeat.js';
 import { Resource } from '../api.js';
-import { on, state } from '../store.js';
+import { on, state, want } from '../store.js';
 import { commands, copyable } from './commands.js';
 import { failure, number, plural } from './text.js';
 
-/** Asks now, and when the stream tells one of these topics: at most every so many milliseconds. */
-export function watch(url, changed, gaps) {
+/** Asks now, and when the stream tells one of the topics of `gaps`, at most every so many ms; `more` is one that it does not tell anyhow. */
+export function watch(url, changed, gaps, more = '') {
   const asked = new Resource(url, changed);
   const off = on((topic) => {
     const gap = topic === 'restarted' ? 500 : gaps[topic];
     // Whoever has very many clients is shown them less often.
     if (gap) asked.soon(state.stats?.sessions > 2000 ? 5 * gap : gap);
   });
+  const drop = more ? want(more) : () => {};
   asked.refresh();
-  return { asked, update: () => void asked.refresh(), close: () => (off(), asked.close()) };
+  return {
+    asked,
+    update: () => void asked.refresh(),
+    close() {
+      off();
+      drop();
+      asked.close();
+    },
+  };
 }
 
 /** The field by which the broker is to search. */
@@ -29,8 +38,7 @@ export const shown = (asked, view) =>
   html`${asked.error ? failure(asked.error) : nothing} ${asked.loading ? html`<p class="note">Loading …</p>` : nothing}
   ${asked.value ? view(asked.value) : nothing}`;
 
-/** A page with a list. `page`: its title, what `one` is called, of how many at most the broker tells at a time, label and placeholder of the field, a
- * choice beside it, the `key` of the last row, a table of the rows, and what is shown if there are none. */
+/** A page with a list; `page` says what its rows are called, their `limit`, the texts of the field, the `key` of the last row for the next page. */
 export const list = (route, asked, page) => html`<div class="head">
     <h1>${page.title}</h1>
     <p class="count">${asked.value ? plural(asked.value.total, page.one) : ''}</p>
@@ -38,20 +46,17 @@ export const list = (route, asked, page) => html`<div class="head">
   </div>
   ${shown(asked, (value) => {
     const rows = /** @type {any} */ (Object.values(value)[0]);
-    const after = route.query.get('after');
-    const more = rows.length === page.limit && value.total > page.limit;
-    return html`${rows.length ? page.table(rows) : page.empty()}
-      ${after || more
-        ? html`<p class="pager">
-            ${after ? html`<a href=${route.href({ after: '' })}>First page</a>` : nothing}
-            ${more ? html`<a href=${route.href({ after: page.key(rows.at(-1)) })}>Next page</a>` : nothing}
-            ${plural(rows.length, page.one)} of ${number(value.total)} shown</p>`
-        : nothing}`;
+    const isFirst = !route.query.get('after');
+    const isLast = rows.length < page.limit || value.total <= page.limit;
+    return html`${rows.length ? page.table(rows) : page.empty()} ${isFirst && isLast ? nothing : html`<p class="pager">
+      ${isFirst ? nothing : html`<a href=${route.href({ after: '' })}>First page</a>`}
+      ${isLast ? nothing : html`<a href=${route.href({ after: page.key(rows.at(-1)) })}>Next page</a>`}
+      ${plural(rows.length, page.one)} of ${number(value.total)} shown</p>`}`;
   })}`;
 
 /**
- * A table of rows that `key` tells apart. A column is its title, the cell of a row, a class (`n`: numbers, `row`: the
- * cell names its row), and perhaps a further class for the cell of a row: `warn`, `bad`.
+ * A table of rows. A column is its title, the cell of a row, a class (`n`: numbers, `row`: it names the row), and
+ * perhaps one for a cell: `warn`, `bad`.
  * @param {any[]} rows @param {[title: unknown, cell: (row) => unknown, kind?: string, mark?: (row) => string][]} columns
  */
 export const table = (rows, key, columns) => html`<div class="scroll"><table class="list">

@@ -60,8 +60,8 @@ export const payload = (bytes, view, whole) => block(written(bytes, view, whole 
 /** What has changed in a text: line by line where there are as many as before. @param {string} before @param {string} after */
 export function diff(before, after) {
   const [old, now] = [before.split('\n'), after.split('\n')];
-  while (old.length && old[0] === now[0]) old.shift(), now.shift();
-  while (old.length && old.at(-1) === now.at(-1)) old.pop(), now.pop();
+  while (old.length && old[0] === now[0]) [old.shift(), now.shift()];
+  while (old.length && old.at(-1) === now.at(-1)) [old.pop(), now.pop()];
   const line = (mark, text) => `${mark} ${text.slice(0, 500)}\n`;
   const gone = (text) => html`<del>${line('−', text)}</del>`;
   const come = (text) => html`<ins>${line('+', text)}</ins>`;
