@@ -46,7 +46,7 @@ const rows = (under, depth) =>
   (levels.get(under)?.rows ?? []).flatMap((row) => [{ row, depth }, ...(opened.has(row.under) ? rows(row.under, depth + 1) : [])]);
 
 export function open(changed, route) {
-  let [selected] = route.parts;
+  let [selected = ''] = route.parts;
   let focused = `${selected}/`;
   let [busy, again] = [false, false];
   for (const { index } of selected.matchAll(/\//g)) opened.add(selected.slice(0, index + 1));
@@ -151,7 +151,7 @@ export function open(changed, route) {
     const them = `/v1/retained${query({ filter })}`;
     const { total } = await get(`${them}&limit=0`).catch(() => ({ total: 0 }));
     const what = html`<span>Delete ${plural(total, 'retained message')}: ${name(filter, 60)}. Nobody is told.</span>`;
-    ask.ask(/** @type {any} */ ({ currentTarget }), what, `Delete ${number(total)}`, () => remove(them), () => {
+    ask.ask({ currentTarget }, what, `Delete ${number(total)}`, () => remove(them), () => {
       for (const level of levels.values()) level.mark = '';
       root.refresh();
       detail.refresh();
