@@ -139,7 +139,11 @@ function draw() {
   render(nav(state), element('nav'));
   element('page').querySelector('noscript')?.remove();
   const isDead = !stats && link === 'lost';
+  const { activeElement: focused } = document;
+  const href = focused?.getAttribute('href');
   render(isDead ? html`<p class="note bad">The broker does not answer. This page tries again by itself.</p>` : page.view(), element('page'));
+  // A row that has moved takes the focus with it.
+  if (href && focused?.getAttribute('href') !== href) /** @type {any} */ (element('page').querySelector(`[href="${CSS.escape(href)}"]`))?.focus();
 }
 
 /** What is made to go wrong is seen on every page. */

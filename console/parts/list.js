@@ -2,7 +2,6 @@
 // What pages with a list share.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { repeat } from '../vendor/lit-html/directives/repeat.js';
 import { Resource } from '../api.js';
 import { on, state, want } from '../store.js';
 import { commands, copyable } from './commands.js';
@@ -59,9 +58,9 @@ export const list = (route, asked, page) => html`<div class="head">
  * perhaps one for a cell: `warn`, `bad`.
  * @param {any[]} rows @param {[title: unknown, cell: (row) => unknown, kind?: string, mark?: (row) => string][]} columns
  */
-export const table = (rows, key, columns) => html`<div class="scroll"><table class="list">
+export const table = (rows, _key, columns) => html`<div class="scroll"><table class="list">
   <thead><tr>${columns.map(([title, , kind = '']) => html`<th scope="col" class=${kind}>${title}</th>`)}</tr></thead>
-  <tbody>${repeat(rows, key, (row) => html`<tr>${columns.map(([, cell, kind = '', mark]) =>
+  <tbody>${rows.map((row) => html`<tr>${columns.map(([, cell, kind = '', mark]) =>
     kind === 'row' ? html`<th scope="row">${cell(row)}</th>` : html`<td class="${kind} ${mark?.(row) ?? ''}">${cell(row)}</td>`,
   )}</tr>`)}</tbody>
 </table></div>`;
