@@ -76,7 +76,7 @@ export function open(changed, route) {
         </div>
         ${ask.view()}
         ${instead(detail, `There is no session of this client${one ? ' any more; below is how it was' : ''}.`)}
-        <div class="columns ${isGone ? 'past' : ''}">
+        <div class="columns">
           ${one ? html`<div>${connection(one)} ${session(one)} ${one.will ? will(one.will) : nothing}</div>` : nothing}
           <div>${one ? subscriptions(one) : nothing} ${shown(history, events)}</div>
         </div>`;
