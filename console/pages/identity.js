@@ -51,7 +51,7 @@ export function open(changed, route) {
           ? nothing
           : html`${choice(route, 'kind', 'Kind', KINDS.map((one) => [one, words(one || 'things')]))}
               <a href="/console/identity/explain">Explain …</a>`,
-        key: (row) => (row.thing ? [row.thing, row.name ?? []].flat().join('/') : row.id ?? row.name),
+        key: (row) => (row.thing ? [row.thing, row.name ?? []].flat().join('/') : (row.id ?? row.name)),
         table: (rows) => rowsOf(last, rows),
         empty: () => html`<div class="note">${route.query.get('q') ? 'No name here has that in it.' : first(last)}</div>`,
       }),
@@ -134,8 +134,8 @@ function links(of, key, { entries, total }) {
 /** A shadow: what is desired, what is so, what differs, and since when. */
 export function openShadow(changed, { parts: [thing, own] }) {
   const url = path('/v1/shadows', thing, ...(own ? [own] : []));
-  return below(changed, url, '/console/shadows', 'Shadows', `${thing} / ${own || 'classic'}`, (shadow) => html`<p>Version ${number(shadow.version)} of a shadow of
-    <a href=${path('/console/identity/things', thing)}>the thing</a></p>${values(shadow)}`);
+  return below(changed, url, '/console/shadows', 'Shadows', `${thing} / ${own || 'classic'}`, (shadow) => html`<p>Version ${number(shadow.version)}
+    of a shadow of <a href=${path('/console/identity/things', thing)}>${name(thing)}</a></p>${values(shadow)}`);
 }
 
 /** A row for each value of a shadow, however deep it stands. */

@@ -150,7 +150,7 @@ export function open(changed, route) {
     const them = `/v1/retained${query({ filter })}`;
     const { total } = await get(`${them}&limit=0`).catch(() => ({ total: 0 }));
     const what = html`<span>Delete ${plural(total, 'retained message')}: ${name(filter, 60)}. Nobody is told.</span>`;
-    ask.ask(/** @type {any} */ ({ currentTarget }), what, `Delete ${number(total)}`, () => remove(them), () => {
+    ask.ask({ currentTarget }, what, `Delete ${number(total)}`, () => remove(them), () => {
       for (const level of levels.values()) level.mark = '';
       root.refresh();
       detail.refresh();

@@ -52,7 +52,7 @@ macro_rules! asset {
 static INDEX: Asset = asset!("index.html", HTML);
 
 /// All others, by their path in the folder; `every_file_of_the_console_is_served` compares.
-static ASSETS: [Asset; 24] = [
+static ASSETS: [Asset; 23] = [
     asset!("api.js", SCRIPT),
     asset!("app.css", STYLE),
     asset!("app.js", SCRIPT),
@@ -63,7 +63,6 @@ static ASSETS: [Asset; 24] = [
     asset!("pages/group.js", SCRIPT),
     asset!("pages/groups.js", SCRIPT),
     asset!("pages/identity.js", SCRIPT),
-    asset!("pages/message.js", SCRIPT),
     asset!("pages/messages.js", SCRIPT),
     asset!("pages/overview.js", SCRIPT),
     asset!("pages/test.js", SCRIPT),
