@@ -7,7 +7,7 @@ import { on, state } from '../store.js';
 import { Ask } from '../parts/ask.js';
 import { shown, table } from '../parts/list.js';
 import { bytes, group, instead, meter, name, number, plain, plural, stamp, time } from '../parts/text.js';
-import { version } from './clients.js';
+import { version } from './lists.js';
 
 /** Reason Codes that a server sends in DISCONNECT and that a client may be tested with. */
 const REASONS = {

@@ -60,7 +60,7 @@ export const list = (route, asked, page) => html`<div class="head">
  * @param {any[]} rows @param {[title: unknown, cell: (row) => unknown, kind?: string, mark?: (row) => string][]} columns
  */
 export const table = (rows, key, columns) => html`<div class="scroll"><table class="list">
-  <thead><tr>${columns.map(([title, , kind = '']) => html`<th scope="col" class=${kind}>${title}</th>`)}</tr></thead>
+  <thead><tr>${columns.map(([title, , kind = '']) => (title ? html`<th scope="col" class=${kind}>${title}</th>` : html`<td></td>`))}</tr></thead>
   <tbody>${repeat(rows, key, (row) => html`<tr>${columns.map(([, cell, kind = '', mark]) =>
     kind === 'row' ? html`<th scope="row">${cell(row)}</th>` : html`<td class="${kind} ${mark?.(row) ?? ''}">${cell(row)}</td>`,
   )}</tr>`)}</tbody>
