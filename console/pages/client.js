@@ -7,7 +7,7 @@ import { state } from '../store.js';
 import { Ask } from '../parts/ask.js';
 import { shown, table, watch } from '../parts/list.js';
 import { bytes, group, instead, meter, name, number, plain, plural, stamp, time } from '../parts/text.js';
-import { version } from './clients.js';
+import { version } from './lists.js';
 
 /** Reason Codes that a server sends in DISCONNECT and that a client may be tested with. */
 const REASONS = {
@@ -152,7 +152,7 @@ const will = ({ topic, qos, retain, delay_s: delay, payload_size: size }) =>
 function subscriptions({ subscriptions: known, subscriptions_total: total, granted_qos: granted }) {
   return panel(
     plural(total, 'subscription'),
-    total ? table(known, String, [['Filter', filter], ['QoS', (one) => granted[one], 'n']]) : html`<p class="count">It subscribes to nothing.</p>`,
+    total ? table(known, [['Filter', filter], ['QoS', (one) => granted[one], 'n']]) : html`<p class="count">It subscribes to nothing.</p>`,
     known.length < total ? html`<p class="small">The API shows the first ${number(known.length)} of them.</p>` : nothing,
   );
 }

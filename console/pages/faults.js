@@ -46,7 +46,7 @@ export function open(changed, route) {
   };
 
   const rules = ({ rules }) => rules.length
-    ? html`${table(rules, (rule) => rule.id, [
+    ? html`${table(rules, [
         ['Name', (rule) => name(rule.name, 24)],
         ['What it does', (rule) => name(rule.text, 999), 'wrap'],
         ['Hits', ({ hits, times }) => `${number(hits)}${times === null ? '' : ` of ${number(times)}`}`],
@@ -87,7 +87,7 @@ export function open(changed, route) {
       <label><input type="checkbox" name="keep_alive" /> Keep Alive, too</label></form>
     ${clockAsk.view()}`;
   const deadlines = ({ deadlines: next, total }) => html`<h3>${plural(total, 'deadline')}</h3>
-    ${table(next, /** @type {any} */ ((_, at) => at), [['In', (one) => time(one.in_seconds), 'n'], ['Deadline', deadline, 'wrap']])}
+    ${table(next, [['In', (one) => time(one.in_seconds), 'n'], ['Deadline', deadline, 'wrap']])}
     ${cut(total)}`;
 
   const arm = armForm(changed, route, (rule) => tell('Armed', { rule: rule.name }));

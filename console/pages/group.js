@@ -168,7 +168,7 @@ function members({ members: all, members_total: total }, cursor, page, turn) {
   const last = first + shown.length;
   const taken = ({ window, window_taken: taken }) =>
     window === null ? '–' : window > 1000 ? number(taken) : html`${meter(taken, window)} ${number(taken)}/${number(window)}`;
-  return html`${table(shown, ({ client_id: id }) => id, [
+  return html`${table(shown, [
       ['#', ({ at }) => html`${at === cursor ? html`<span class="now" role="img" aria-label="next">▶</span>` : nothing} ${number(at + 1)}`, 'n'],
       ['Client', ({ client_id: id }) => html`<a href=${path('/console/clients', id)} data-row>${name(id, 28)}</a>`, 'row'],
       ['State', (one) => html`<span class="state ${stateOf(one)}">${stateOf(one)}</span>`],

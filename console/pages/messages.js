@@ -129,7 +129,7 @@ export function open(changed, route) {
 
 const draw = (list) => {
   const rows = list.map((row) => (row.gap ? row : { ...row, ...brief(row) }));
-  return table(rows, (row) => row.number, [
+  return table(rows, [
     ['#', (row) => row.link],
     ['Time', (row) => row.when],
     ['From, to', (row) => row.whom],

@@ -12,48 +12,47 @@ import { found } from './messages.js';
 /** Messages that are kept of a subscription. */
 const KEPT = 100;
 
+/** Its identifier while it has a stream, its subscriptions, and how many messages came too fast for the stream. */
 const client = {
-  /** its identifier, while it has a stream */ id: '',
+  id: '',
   /** @type {any[]} each with `id`, `filter`, `count`, and `messages`, the newest first */ all: [],
-  /** messages that came too fast for the stream */ skipped: 0,
+  skipped: 0,
   changed: () => {},
 };
-let stream = new AbortController();
+/** @type {ReadableStreamDefaultReader<string> | undefined} */
+let stream;
 
+/** Subscribes to a filter, with options. */
 async function subscribe(wanted) {
   if (client.id) return post(path('/v1/subscribe', client.id), wanted);
   const url = `/v1/subscribe${query(wanted)}`;
-  stream = new AbortController();
-  const answer = await fetch(url, { signal: stream.signal, cache: 'no-store' });
+  const answer = await fetch(url, { cache: 'no-store' });
   if (!answer.body || !answer.ok) throw new ApiError((await answer.json()).error, `GET ${url}`, answer.status);
-  read(answer.body.pipeThrough(new TextDecoderStream()).getReader());
+  stream = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  read(stream);
 }
 
 /** Ends a subscription, and with the last one the client. */
 async function end(one) {
   client.all = client.all.filter((other) => other !== one);
-  if (!client.all.length) {
-    stream.abort();
-    client.id = '';
-  } else if (client.id) await remove(path('/v1/subscribe', client.id) + query({ filter: one.filter }));
+  if (client.id && client.all.length) return remove(path('/v1/subscribe', client.id) + query({ filter: one.filter }));
+  client.id = '';
+  await stream?.cancel();
 }
 
-/** @param {ReadableStreamDefaultReader<string>} reader */
-async function read(reader) {
-  const own = stream;
+async function read(own) {
   let rest = '';
-  try {
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      const events = (rest + part.value).split('\n\n');
-      rest = events.pop() ?? '';
-      for (const event of events) {
-        const [, name, data] = event.match(/^event: (.*)\ndata: (.*)$/) ?? [];
-        if (name) hear(name, JSON.parse(data));
-      }
-      client.changed();
+  for (;;) {
+    // It fails where the broker is gone.
+    const { value } = await own.read().catch(() => ({}));
+    if (!value) break;
+    const events = (rest + value).split('\n\n');
+    rest = events.pop() ?? '';
+    for (const event of events) {
+      const [, name, data] = event.match(/^event: (.*)\ndata: (.*)$/) ?? [];
+      if (name) hear(name, JSON.parse(data));
     }
-  } catch {
-    // It was ended, or the broker is gone.
+    client.changed();
   }
   if (own === stream) client.id = '';
   client.changed();

@@ -58,8 +58,8 @@ export const list = (route, asked, page) => html`<div class="head">
  * perhaps one for a cell: `warn`, `bad`.
  * @param {any[]} rows @param {[title: unknown, cell: (row) => unknown, kind?: string, mark?: (row) => string][]} columns
  */
-export const table = (rows, _key, columns) => html`<div class="scroll"><table class="list">
-  <thead><tr>${columns.map(([title, , kind = '']) => html`<th scope="col" class=${kind}>${title}</th>`)}</tr></thead>
+export const table = (rows, columns) => html`<div class="scroll"><table class="list">
+  <thead><tr>${columns.map(([title, , kind = '']) => (title ? html`<th scope="col" class=${kind}>${title}</th>` : html`<td></td>`))}</tr></thead>
   <tbody>${rows.map((row) => html`<tr>${columns.map(([, cell, kind = '', mark]) =>
     kind === 'row' ? html`<th scope="row">${cell(row)}</th>` : html`<td class="${kind} ${mark?.(row) ?? ''}">${cell(row)}</td>`,
   )}</tr>`)}</tbody>
