@@ -4,8 +4,7 @@
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { path, query, remove } from '../api.js';
 import { state } from '../store.js';
-import { Ask } from '../parts/ask.js';
-import { shown, table, watch } from '../parts/list.js';
+import { Ask, shown, table, watch } from '../parts/list.js';
 import { bytes, group, instead, meter, name, number, plain, plural, stamp, time } from '../parts/text.js';
 import { version } from './lists.js';
 

@@ -4,9 +4,8 @@
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { get, path, post, remove } from '../api.js';
 import { state } from '../store.js';
-import { Ask } from '../parts/ask.js';
 import { copyable } from '../parts/commands.js';
-import { shown, table, watch } from '../parts/list.js';
+import { Ask, shown, table, watch } from '../parts/list.js';
 import { failure, moment, name, number, plain, plural, time } from '../parts/text.js';
 
 const SHOWN = 20;

@@ -4,8 +4,7 @@
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { get, path, put, query, remove, Resource } from '../api.js';
 import { on, want } from '../store.js';
-import { Ask } from '../parts/ask.js';
-import { choice, shown, table, watch } from '../parts/list.js';
+import { Ask, choice, shown, table, watch } from '../parts/list.js';
 import { ascii, hex, payload, unpacked, VIEWS } from '../parts/payload.js';
 import { bytes as size, failure, group, moment, name, number, plural, short } from '../parts/text.js';
 

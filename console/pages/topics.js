@@ -3,8 +3,7 @@
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { get, path, query, remove } from '../api.js';
-import { Ask } from '../parts/ask.js';
-import { choice, samples, search, shown, watch } from '../parts/list.js';
+import { Ask, choice, samples, search, shown, watch } from '../parts/list.js';
 import { block, diff, unpacked, VIEWS, written } from '../parts/payload.js';
 import { bytes, group, moment, name, number, plain, plural } from '../parts/text.js';
 
