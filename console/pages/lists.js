@@ -1,7 +1,7 @@
 // @ts-check
 // All clients and all shared groups: searched and cut into pages by the broker.
 
-import { html, nothing } from '../vendor/lit-html/lit-html.js';
+import { html } from '../vendor/lit-html/lit-html.js';
 import { path, query } from '../api.js';
 import { choice, count, list, samples, table, watch } from '../parts/list.js';
 import { mini } from '../parts/ring.js';
@@ -42,7 +42,7 @@ export function clients(changed, route) {
       ['Client identifier', ({ client_id: id }) => html`<a href=${path('/console/clients', id)} data-row>${name(id, 32)}</a>`, 'row'],
       ['State', ({ connected }) => html`<span class="state ${connected ? 'online' : 'away'}">${connected ? 'online' : 'away'}</span>`],
       ['Since', since],
-      ['Listener', ({ listener, tls }) => html`${listener ?? '–'}${tls ? html` <abbr title=${tls.version}>TLS</abbr>` : nothing}`],
+      ['Listener', ({ listener, tls }) => html`${listener ?? '–'}${tls ? html` <abbr title=${tls.version}>TLS</abbr>` : ''}`],
       ['MQTT', (one) => version(one.protocol)],
       count('Subscr.', 'subscriptions_total'),
       count('In flight', 'in_flight'),

@@ -2,7 +2,7 @@
 // The test client: what it subscribes to, and what it publishes. Its one stream lives on while other pages are looked
 // at, and while nobody does.
 
-import { html, nothing } from '../vendor/lit-html/lit-html.js';
+import { html } from '../vendor/lit-html/lit-html.js';
 import { ApiError, path, post, query, remove } from '../api.js';
 import { choice } from '../parts/list.js';
 import { payload, unpacked, VIEWS } from '../parts/payload.js';
@@ -137,7 +137,7 @@ export function open(changed, route) {
       <div class="head">
         ${choice(route, 'view', 'Payloads as', VIEWS)}
         ${client.id ? html`<a href=${path('/console/clients', client.id)}>${client.id}</a>` : html`<b>It has ended.</b>`}
-        ${client.skipped ? html`<span class="chip warn">${number(client.skipped)} skipped</span>` : nothing} ${fresh ? html`<span class="chip">${fresh} new ↑</span>` : nothing}
+        ${client.skipped ? html`<span class="chip warn">${number(client.skipped)} skipped</span>` : ''} ${fresh ? html`<span class="chip">${fresh} new ↑</span>` : ''}
         <button @click=${() => end(one).catch((failed) => (error = failed)).finally(changed)}>Unsubscribe</button>
       </div>
       <ol class="messages" @pointerenter=${() => (held = one.messages)} @pointerleave=${look(one)}>${list.map(message)}</ol>
@@ -155,7 +155,7 @@ export function open(changed, route) {
     title: 'Test client',
     close: () => (client.changed = () => {}),
     view: () => html`<h1>Test client</h1>
-      ${error ? failure(error) : nothing}
+      ${error ? failure(error) : ''}
       <div class="columns">
         <section class="panel"><h2>Subscribe</h2>
           <form class="test" @submit=${take}>
@@ -171,7 +171,7 @@ export function open(changed, route) {
           </form>
           ${reached
             ? html`<p role="status">Reached ${plural(reached.subscribers, 'client')}, ${plural(reached.groups, 'group')}. <a href=${reached.row ? `/console/messages/${reached.row}` : found('topic', reached.topic)}>What came of it</a></p>`
-            : nothing}
+            : ''}
         </section>
       </div>`,
   };

@@ -10,7 +10,7 @@ import { bytes, group, moment, name, number, plain, plural } from '../parts/text
 /** Rows of a level, and bytes that the broker keeps of a value. */
 const [LIMIT, KEPT] = [200, 2 ** 18];
 
-/** What is open stays so when somebody comes back. @type {Set<string>} */
+/** What is open stays so when somebody comes back. */
 const opened = new Set();
 /** By what they are under: what is seen of a level (`rows`), and what the broker said last (`fresh`). @type {Map<string, any>} */
 const levels = new Map();
@@ -137,11 +137,11 @@ export function open(changed, route) {
       changed();
     };
     return html`<section class="panel">
-      <h2>Tree ${news ? html`<button @click=${renew}>${number(news)} new</button>` : nothing}</h2>
+      <h2>Tree ${news ? html`<button @click=${renew}>${number(news)} new</button>` : ''}</h2>
       ${seen.length
         ? html`<div role="tree" aria-label="Topics" @keydown=${(event) => press(event, seen)}>${seen.map((one, at) => item(one, keys[at] === stop))}</div>`
         : html`<p class="calm">No topic ${q() ? html`has <bdi>${q()}</bdi> in it` : 'has a value'}.</p>`}
-      ${isCut ? html`<p class="small">Of a level the first ${LIMIT} are shown: the filter finds the others.</p>` : nothing}
+      ${isCut ? html`<p class="small">Of a level the first ${LIMIT} are shown: the filter finds the others.</p>` : ''}
     </section>`;
   }
 
@@ -165,14 +165,14 @@ export function open(changed, route) {
       <p>QoS ${last.qos}, ${bytes(size)}${last.retain ? ', RETAIN' : ''} ${name(last.properties?.content_type ?? '')} ${from === null ? nothing : html`from <a href=${path('/console/clients', from)}>${name(from, 32)}</a>`}</p>
       ${choice(route, 'view', 'Form', VIEWS)}
       ${block(form(last), Math.min(KEPT, size), size)}
-      ${previous ? html`<h2>Change since ${moment(previous.at_ms)}</h2>${last.payload_base64 === previous.payload_base64 ? html`<p class="calm">The same value.</p>` : diff(form(previous), form(last))}` : nothing}`;
+      ${previous ? html`<h2>Change since ${moment(previous.at_ms)}</h2>${last.payload_base64 === previous.payload_base64 ? html`<p class="calm">The same value.</p>` : diff(form(previous), form(last))}` : ''}`;
   }
 
   const one = ({ topic, last, ...value }) => html`<h1>${name(topic, 80)}</h1>
     <p class="calm">${last ? `${plural(value.count, 'message')}${value.retained ? ', retained' : ''}` : `Nothing was published to it since ${moment(value.since_ms)}.`}</p>
     <p class="tabs"><a href=${`/console/test${query({ topic })}`}>Publish here</a>
-      ${value.retained && !topic.startsWith('$SYS') ? deletion('Delete retained …', topic) : nothing} ${deletion('Delete retained below …', `${topic}/#`)}</p>
-    ${last ? carried(last, value.previous) : nothing}
+      ${value.retained && !topic.startsWith('$SYS') ? deletion('Delete retained …', topic) : ''} ${deletion('Delete retained below …', `${topic}/#`)}</p>
+    ${last ? carried(last, value.previous) : ''}
     <h2>${plural(value.subscriptions_total, 'subscription')}, ${plural(value.groups_total, 'group')}${Math.max(value.subscriptions_total, value.groups_total) > 100 ? ', the first 100 of each' : ''}</h2>
     <ul>${value.groups.map(({ share, filter }) => html`<li><a href=${path('/console/groups', share, filter)}>${group(share, filter)}</a></li>`)}
       ${value.subscriptions.map((to) => html`<li><a href=${path('/console/clients', to.client_id)}>${name(to.client_id)}</a> <small>${name(to.filter)}, QoS ${to.qos}</small></li>`)}</ul>`;
@@ -191,7 +191,7 @@ export function open(changed, route) {
         <p class="count">${root.value ? `${plural(root.value.topics, 'topic')}, counted since ${moment(root.value.since_ms)}` : ''}</p>
         ${search(route, 'Filter: part of the topic', 'topic')}
       </div>
-      ${root.value?.dropped ? html`<p class="note">${plural(root.value.dropped, 'topic')} made room for others: the broker keeps 10,000, and 16 MiB.</p>` : nothing}
+      ${root.value?.dropped ? html`<p class="note">${plural(root.value.dropped, 'topic')} made room for others: the broker keeps 10,000, and 16 MiB.</p>` : ''}
       ${ask.view()}
       ${shown(root, () => html`<div class="columns topics">${tree()}<section class="panel"><h2>Topic</h2>${selected ? shown(detail, one) : html`<p class="calm">Choose a topic to see its values. This publishes some:</p> ${samples(-1)}`}</section></div>`)}`,
   };

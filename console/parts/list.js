@@ -34,14 +34,14 @@ export const search = (route, label, placeholder) => html`<input type="search" a
 
 /** What is shown of something that was asked for: that it failed, that it takes long, and it. @param {Resource} asked */
 export const shown = (asked, view) =>
-  html`${asked.error ? failure(asked.error) : nothing} ${asked.loading ? html`<p class="note">Loading …</p>` : nothing}
-  ${asked.value ? view(asked.value) : nothing}`;
+  html`${asked.error ? failure(asked.error) : ''} ${asked.loading ? html`<p class="note">Loading …</p>` : ''}
+  ${asked.value ? view(asked.value) : ''}`;
 
 /** A page with a list; `page` says what its rows are called, their `limit`, the texts of the field, the `key` of the last row for the next page. */
 export const list = (route, asked, page) => html`<div class="head">
     <h1>${page.title}</h1>
     <p class="count">${asked.value ? plural(asked.value.total, page.one) : ''}</p>
-    ${page.choice ?? nothing} ${search(route, page.label, page.placeholder)}
+    ${page.choice} ${search(route, page.label, page.placeholder)}
   </div>
   ${shown(asked, (value) => {
     const rows = /** @type {any} */ (Object.values(value)[0]);
