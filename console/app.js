@@ -6,10 +6,9 @@ import { on, start, state } from './store.js';
 import { listen, PAGES, showHelp } from './parts/keys.js';
 import { number, plural, time } from './parts/text.js';
 import { open as client } from './pages/client.js';
-import { open as clients } from './pages/clients.js';
 import { open as faults } from './pages/faults.js';
 import { open as group } from './pages/group.js';
-import { open as groups } from './pages/groups.js';
+import { clients, groups } from './pages/lists.js';
 import { open as identity, openExplain as explain, openOne as resource, openShadow as shadow } from './pages/identity.js';
 import { open as messages, openOne as message } from './pages/messages.js';
 import { open as overview } from './pages/overview.js';
@@ -138,7 +137,11 @@ function draw() {
   render(nav(state), element('nav'));
   element('page').querySelector('noscript')?.remove();
   const isDead = !stats && link === 'lost';
+  const { activeElement: focused } = document;
+  const href = focused?.getAttribute('href');
   render(isDead ? html`<p class="note bad">The broker does not answer. This page tries again by itself.</p>` : page.view(), element('page'));
+  // A row that has moved takes the focus with it.
+  if (href && focused?.getAttribute('href') !== href) /** @type {any} */ (element('page').querySelector(`[href="${CSS.escape(href)}"]`))?.focus();
 }
 
 /** What is made to go wrong is seen on every page. */

@@ -6,7 +6,7 @@ import { path, query, remove } from '../api.js';
 import { state } from '../store.js';
 import { Ask, shown, table, watch } from '../parts/list.js';
 import { bytes, group, instead, meter, name, number, plain, plural, stamp, time } from '../parts/text.js';
-import { version } from './clients.js';
+import { version } from './lists.js';
 
 /** Reason Codes that a server sends in DISCONNECT and that a client may be tested with. */
 const REASONS = {
@@ -75,7 +75,7 @@ export function open(changed, route) {
         </div>
         ${ask.view()}
         ${instead(detail, `There is no session of this client${one ? ' any more; below is how it was' : ''}.`)}
-        <div class="columns ${isGone ? 'past' : ''}">
+        <div class="columns">
           ${one ? html`<div>${connection(one)} ${session(one)} ${one.will ? will(one.will) : nothing}</div>` : nothing}
           <div>${one ? subscriptions(one) : nothing} ${shown(history, events)}</div>
         </div>`;
@@ -151,7 +151,7 @@ const will = ({ topic, qos, retain, delay_s: delay, payload_size: size }) =>
 function subscriptions({ subscriptions: known, subscriptions_total: total, granted_qos: granted }) {
   return panel(
     plural(total, 'subscription'),
-    total ? table(known, String, [['Filter', filter], ['QoS', (one) => granted[one], 'n']]) : html`<p class="count">It subscribes to nothing.</p>`,
+    total ? table(known, [['Filter', filter], ['QoS', (one) => granted[one], 'n']]) : html`<p class="count">It subscribes to nothing.</p>`,
     known.length < total ? html`<p class="small">The API shows the first ${number(known.length)} of them.</p>` : nothing,
   );
 }

@@ -96,7 +96,7 @@ function rowsOf(kind, rows) {
     const isCount = typeof rows[0][key] === 'number' && !key.endsWith('_ms');
     return at ? [words(key), text, isCount ? 'n' : ''] : [words(key), link, 'row'];
   };
-  return table(rows, (row) => row.number ?? place(kind, row), keys.map(column));
+  return table(rows, keys.map(column));
 }
 
 const head = (back, from, title) => html`<div class="head"><p class="crumb"><a href=${back}>${from}</a></p><h1>${title}</h1></div>`;
@@ -153,7 +153,7 @@ function values({ state, metadata }) {
     return [words(part), ([, row]) => row[part] ?? '–', '', ([, row]) => part === 'delta' && row.delta && 'warn'];
   };
   const columns = /** @type {any} */ (['desired', 'reported', 'delta'].map(column));
-  return table([...rows], ([at]) => at, [['Value', ([at]) => name(at), 'row'], ...columns]);
+  return table([...rows], [['Value', ([at]) => name(at), 'row'], ...columns]);
 }
 
 /** What a client may do, and why: asked of the policies as they stand. */

@@ -1,7 +1,7 @@
 // @ts-check
 // What goes over the connections, as the journal has it: the newest rows first.
 
-import { html, nothing } from '../vendor/lit-html/lit-html.js';
+import { html } from '../vendor/lit-html/lit-html.js';
 import { get, path, put, query, remove, Resource } from '../api.js';
 import { on, want } from '../store.js';
 import { Ask, choice, shown, table, watch } from '../parts/list.js';
@@ -20,7 +20,7 @@ export function brief(row) {
   return {
     link: html`<a href="/console/messages/${row.number}" data-row>#${row.number}</a>`,
     when: html`<time title=${row.at}>${moment(Date.parse(row.at))}</time>`,
-    what: html`${row.event ? html`<em>${row.what}</em>` : row.what} ${row.did ? html`<span class="chip warn">${short(row.rule ?? '', 20)} ${row.did}</span>` : nothing}`,
+    what: html`${row.event ? html`<em>${row.what}</em>` : row.what} ${row.did ? html`<span class="chip warn">${short(row.rule ?? '', 20)} ${row.did}</span>` : ''}`,
     whom: row.direction === 'in' ? html`${client} → broker` : row.direction ? html`broker → ${client}` : client,
   };
 }
@@ -63,7 +63,7 @@ export function open(changed, route) {
     timer = window.setTimeout(ask, Math.max(0, asked.asked + 250 - performance.now()));
   }
   function begin() {
-    [rows, held, until, asked.error] = [[], null, 0, null];
+    [rows, held, since, until, asked.error] = [[], null, 0, 0, null];
     soon();
   }
 
@@ -107,28 +107,27 @@ export function open(changed, route) {
       const fresh = rows.indexOf(list[0]);
       return html`<div class="head">
           <h1>Messages</h1>
-          ${fresh && list.length ? html`<button @click=${release}>${fresh < 0 ? `${KEPT}+` : fresh} new ↑</button>` : nothing}
+          ${fresh && list.length ? html`<button @click=${release}>${fresh < 0 ? `${KEPT}+` : fresh} new ↑</button>` : ''}
           <input type="search" class="line" aria-label="Filter: key:value with blanks between, - in front says what not" placeholder="topic:cars/# client:car1 -type:pingreq"
             .value=${line()} @input=${(event) => route.set({ f: event.target.value })} />
           <a download="roundel.pcapng" href=${url({ format: 'pcapng' })}>pcapng</a> <a download="roundel.jsonl" href=${url({ format: 'jsonl' })}>JSON Lines</a>
-          ${value?.on ? html`<button aria-pressed=${isPaused} @click=${pause}>Pause</button> <button @click=${() => turn(false)}>Switch off</button>` : nothing}
-          ${rows.length ? html`<button @click=${clear}>Clear …</button>` : nothing}
+          ${value?.on ? html`<button aria-pressed=${isPaused} @click=${pause}>Pause</button> <button @click=${() => turn(false)}>Switch off</button>` : ''}
+          ${rows.length ? html`<button @click=${clear}>Clear …</button>` : ''}
         </div>
-        ${ask.view()} ${error ? failure(error) : nothing}
-        ${value?.on === false ? html`<div class="note"><p>The journal is off. While it is on, the broker keeps the last packets of all connections, 10,000 rows and 16 MiB unless
-            <code>PUT /v1/journal</code> says otherwise: payloads too, and the passwords in CONNECT.</p><button @click=${() => turn(true)}>Switch the journal on</button></div>` : nothing}
+        ${ask.view()} ${error ? failure(error) : ''}
+        ${value?.on === false ? html`<div class="note"><p>The journal is off. While it is on, the broker keeps the last packets of all connections, in 16 MiB: payloads too, and passwords.</p><button @click=${() => turn(true)}>Switch the journal on</button></div>` : ''}
         ${list.length
           ? html`<div @pointerenter=${hold} @pointerleave=${leave} @focusin=${hold} @focusout=${leave}>${draw(list)}</div>`
           : value?.on && !error
             ? html`<p class="note">No row is ${line() ? 'like this' : 'there yet: connect a client'}.</p>`
-            : nothing}`;
+            : ''}`;
     },
   };
 }
 
 const draw = (list) => {
   const rows = list.map((row) => (row.gap ? row : { ...row, ...brief(row) }));
-  return table(rows, (row) => row.number, [
+  return table(rows, [
     ['#', (row) => row.link],
     ['Time', (row) => row.when],
     ['From, to', (row) => row.whom],
@@ -139,7 +138,7 @@ const draw = (list) => {
   ]);
 };
 
-/** Bytes in lines of 16. @param {Uint8Array} bytes @param {(at: number) => string} mark the class of a byte @param {(at: number) => boolean} secret */
+/** Bytes in lines of 16; `mark` has the class of each. */
 const dump = (bytes, mark, secret) =>
   Array.from({ length: Math.ceil(bytes.length / 16) }, (_, line) => {
     const start = line * 16;
@@ -151,11 +150,9 @@ const dump = (bytes, mark, secret) =>
 /** One row: its fields beside its bytes, and what it is linked with. */
 export function openOne(changed, route) {
   const [id] = route.parts;
-  // What comes of it may still come.
   const { asked: row, close } = watch(() => path('/v1/journal', id), changed, { journal: 2000 }, 'journal');
   let [most, at] = [512, -1];
 
-  /** Looks at a field. */
   const look = (place) => {
     at = place;
     changed();
@@ -184,9 +181,9 @@ export function openOne(changed, route) {
                 ${dump(bytes.subarray(0, most), (byte) => (from <= byte && byte < to ? 'mark' : ''), (byte) => layout[field(byte)]?.secret)}</div>
             </div>
             <p class="small">${size(one.bytes)}${one.bytes > bytes.length ? `, of which ${size(bytes.length)} were kept` : ''}
-              ${bytes.length > most ? html`<button @click=${more}>Show more than ${number(most)}</button>` : nothing}</p>
+              ${bytes.length > most ? html`<button @click=${more}>Show more than ${number(most)}</button>` : ''}</p>
           </section>
-          ${body ? html`<section class="panel"><div class="head"><h2>Payload</h2>${choice(route, 'view', 'Payload as', VIEWS)}</div>${payload(bytes.subarray(body.from, body.to), route.query.get('view'), one.bytes - body.from)}</section>` : nothing}
+          ${body ? html`<section class="panel"><div class="head"><h2>Payload</h2>${choice(route, 'view', 'Payload as', VIEWS)}</div>${payload(bytes.subarray(body.from, body.to), route.query.get('view'), one.bytes - body.from)}</section>` : ''}
         </div>
         ${links(one)}
       </div>`;
@@ -204,12 +201,12 @@ export function openOne(changed, route) {
 function links(one) {
   const { cause, answers, answered_by, deliveries, deliveries_total: total, groups } = one.links;
   const list = (title, rows) =>
-    rows[0] ? html`<h3>${title}</h3><ul class="links">${rows.map(brief).map(({ link, what, whom, when }) => html`<li>${link} ${what} ${whom} ${when}</li>`)}</ul>` : nothing;
+    rows[0] ? html`<h3>${title}</h3><ul class="links">${rows.map(brief).map(({ link, what, whom, when }) => html`<li>${link} ${what} ${whom} ${when}</li>`)}</ul>` : '';
   const all = { topic: one.packet?.topic || one.topic, client: one.client, connection: one.connection };
   return html`<section class="panel"><h2>What it belongs to</h2>
     ${list('Caused by', [cause])} ${list('Answers', [answers])} ${list('Answered by', answered_by)}
     ${list(`Delivered: ${number(total)}${total > deliveries.length ? `, the first ${deliveries.length}` : ''}`, deliveries)}
-    ${groups[0] ? html`<h3>Groups of this client with this topic</h3><ul>${groups.map(({ share, filter }) => html`<li><a href=${path('/console/groups', share, filter)}>${group(share, filter, 30)}</a></li>`)}</ul>` : nothing}
-    <h3>Look for</h3><ul>${Object.entries(all).map(([key, value]) => (value ? html`<li><a href=${found(key, value)}>this ${key}</a></li>` : nothing))}</ul>
+    ${groups[0] ? html`<h3>Groups of this client with this topic</h3><ul>${groups.map(({ share, filter }) => html`<li><a href=${path('/console/groups', share, filter)}>${group(share, filter, 30)}</a></li>`)}</ul>` : ''}
+    <h3>Look for</h3><ul>${Object.entries(all).map(([key, value]) => (value ? html`<li><a href=${found(key, value)}>this ${key}</a></li>` : ''))}</ul>
   </section>`;
 }

@@ -2,8 +2,7 @@
 // The test client: what it subscribes to, and what it publishes. Its one stream lives on while other pages are looked
 // at, and while nobody does.
 
-import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { repeat } from '../vendor/lit-html/directives/repeat.js';
+import { html } from '../vendor/lit-html/lit-html.js';
 import { ApiError, path, post, query, remove } from '../api.js';
 import { choice } from '../parts/list.js';
 import { payload, unpacked, VIEWS } from '../parts/payload.js';
@@ -13,48 +12,47 @@ import { found } from './messages.js';
 /** Messages that are kept of a subscription. */
 const KEPT = 100;
 
+/** Its identifier while it has a stream, its subscriptions, and how many messages came too fast for the stream. */
 const client = {
-  /** its identifier, while it has a stream */ id: '',
+  id: '',
   /** @type {any[]} each with `id`, `filter`, `count`, and `messages`, the newest first */ all: [],
-  /** messages that came too fast for the stream */ skipped: 0,
+  skipped: 0,
   changed: () => {},
 };
-let stream = new AbortController();
+/** @type {ReadableStreamDefaultReader<string> | undefined} */
+let stream;
 
+/** Subscribes to a filter, with options. */
 async function subscribe(wanted) {
   if (client.id) return post(path('/v1/subscribe', client.id), wanted);
   const url = `/v1/subscribe${query(wanted)}`;
-  stream = new AbortController();
-  const answer = await fetch(url, { signal: stream.signal, cache: 'no-store' });
+  const answer = await fetch(url, { cache: 'no-store' });
   if (!answer.body || !answer.ok) throw new ApiError((await answer.json()).error, `GET ${url}`, answer.status);
-  read(answer.body.pipeThrough(new TextDecoderStream()).getReader());
+  stream = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  read(stream);
 }
 
 /** Ends a subscription, and with the last one the client. */
 async function end(one) {
   client.all = client.all.filter((other) => other !== one);
-  if (!client.all.length) {
-    stream.abort();
-    client.id = '';
-  } else if (client.id) await remove(path('/v1/subscribe', client.id) + query({ filter: one.filter }));
+  if (client.id && client.all.length) return remove(path('/v1/subscribe', client.id) + query({ filter: one.filter }));
+  client.id = '';
+  await stream?.cancel();
 }
 
-/** @param {ReadableStreamDefaultReader<string>} reader */
-async function read(reader) {
-  const own = stream;
+async function read(own) {
   let rest = '';
-  try {
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      const events = (rest + part.value).split('\n\n');
-      rest = events.pop() ?? '';
-      for (const event of events) {
-        const [, name, data] = event.match(/^event: (.*)\ndata: (.*)$/) ?? [];
-        if (name) hear(name, JSON.parse(data));
-      }
-      client.changed();
+  for (;;) {
+    // It fails where the broker is gone.
+    const { value } = await own.read().catch(() => ({}));
+    if (!value) break;
+    const events = (rest + value).split('\n\n');
+    rest = events.pop() ?? '';
+    for (const event of events) {
+      const [, name, data] = event.match(/^event: (.*)\ndata: (.*)$/) ?? [];
+      if (name) hear(name, JSON.parse(data));
     }
-  } catch {
-    // It was ended, or the broker is gone.
+    client.changed();
   }
   if (own === stream) client.id = '';
   client.changed();
@@ -139,10 +137,10 @@ export function open(changed, route) {
       <div class="head">
         ${choice(route, 'view', 'Payloads as', VIEWS)}
         ${client.id ? html`<a href=${path('/console/clients', client.id)}>${client.id}</a>` : html`<b>It has ended.</b>`}
-        ${client.skipped ? html`<span class="chip warn">${number(client.skipped)} skipped</span>` : nothing} ${fresh ? html`<span class="chip">${fresh} new ↑</span>` : nothing}
+        ${client.skipped ? html`<span class="chip warn">${number(client.skipped)} skipped</span>` : ''} ${fresh ? html`<span class="chip">${fresh} new ↑</span>` : ''}
         <button @click=${() => end(one).catch((failed) => (error = failed)).finally(changed)}>Unsubscribe</button>
       </div>
-      <ol class="messages" @pointerenter=${() => (held = one.messages)} @pointerleave=${look(one)}>${repeat(list, ({ number }) => number, message)}</ol>
+      <ol class="messages" @pointerenter=${() => (held = one.messages)} @pointerleave=${look(one)}>${list.map(message)}</ol>
       <p class="small">${list.length ? `The last ${list.length} of ${number(one.count)}` : 'Nothing has come yet.'}</p>`;
   }
 
@@ -157,7 +155,7 @@ export function open(changed, route) {
     title: 'Test client',
     close: () => (client.changed = () => {}),
     view: () => html`<h1>Test client</h1>
-      ${error ? failure(error) : nothing}
+      ${error ? failure(error) : ''}
       <div class="columns">
         <section class="panel"><h2>Subscribe</h2>
           <form class="test" @submit=${take}>
@@ -173,7 +171,7 @@ export function open(changed, route) {
           </form>
           ${reached
             ? html`<p role="status">Reached ${plural(reached.subscribers, 'client')}, ${plural(reached.groups, 'group')}. <a href=${reached.row ? `/console/messages/${reached.row}` : found('topic', reached.topic)}>What came of it</a></p>`
-            : nothing}
+            : ''}
         </section>
       </div>`,
   };

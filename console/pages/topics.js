@@ -2,7 +2,6 @@
 // Topics: a tree of those that have a value, loaded level by level, and one of them in detail.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { repeat } from '../vendor/lit-html/directives/repeat.js';
 import { get, path, query, remove } from '../api.js';
 import { Ask, choice, samples, search, shown, watch } from '../parts/list.js';
 import { block, diff, unpacked, VIEWS, written } from '../parts/payload.js';
@@ -11,7 +10,7 @@ import { bytes, group, moment, name, number, plain, plural } from '../parts/text
 /** Rows of a level, and bytes that the broker keeps of a value. */
 const [LIMIT, KEPT] = [200, 2 ** 18];
 
-/** What is open stays so when somebody comes back. @type {Set<string>} */
+/** What is open stays so when somebody comes back. */
 const opened = new Set();
 /** By what they are under: what is seen of a level (`rows`), and what the broker said last (`fresh`). @type {Map<string, any>} */
 const levels = new Map();
@@ -27,15 +26,15 @@ function place(level) {
   level.rows = level.rows[0] && isHeld ? level.rows.map(now) : level.fresh;
 }
 
-/** Takes an answer of the broker. @param {string} mark changes with what is in the level */
+/** Takes an answer of the broker; the mark changes with what is in the level. */
 function take(under, { levels: fresh, total }, mark) {
-  const known = levels.get(under);
-  for (const row of known ? [] : fresh) {
+  const { rows } = levels.get(under) ?? {};
+  for (const row of rows ? [] : fresh) {
     if (!below(row) || below(row) > room || row.level.startsWith('$')) continue;
     room -= below(row);
     opened.add(row.under);
   }
-  const level = { rows: known?.rows ?? [], fresh, total, mark };
+  const level = { rows: rows ?? [], fresh, total, mark };
   levels.set(under, level);
   place(level);
 }
@@ -69,9 +68,10 @@ export function open(changed, route) {
     if (busy) return;
     busy = true;
     const waiting = [...(levels.get('')?.fresh ?? [])];
-    for (let row = waiting.shift(); row && !root.closed && !document.hidden; row = waiting.shift()) {
-      const [{ under }, mark] = [row, `${root.value?.since_ms} ${row.topics} ${row.messages}`];
+    for (const { under, topics, messages } of waiting) {
+      if (root.closed || document.hidden) break;
       if (!opened.has(under)) continue;
+      const mark = `${root.value?.since_ms} ${topics} ${messages}`;
       if (levels.get(under)?.mark !== mark) {
         const value = await get(`/v1/topics/levels${query({ under, limit: LIMIT })}`).catch(() => null);
         if (value) take(under, value, mark);
@@ -95,6 +95,7 @@ export function open(changed, route) {
   }
 
   function press(event, seen) {
+    const { key } = event;
     const items = [...event.currentTarget.children];
     const at = items.indexOf(event.target);
     if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -102,13 +103,12 @@ export function open(changed, route) {
     const isTwig = below(row) && !q();
     const isOpen = isTwig && opened.has(row.under);
     const above = seen.findLastIndex((other, place) => place < at && other.depth < depth);
-    const places = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: seen.length - 1, ArrowRight: isOpen ? at + 1 : at, ArrowLeft: isOpen ? at : above, Enter: at, ' ': at };
-    const to = places[event.key];
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: seen.length - 1, ArrowRight: isOpen ? at + 1 : at, ArrowLeft: isOpen ? at : above, Enter: at, ' ': at }[key];
     if (to === undefined) return;
     event.preventDefault();
     if (to !== at) items[to]?.focus();
-    else if (/Right|Left/.test(event.key)) isTwig && toggle(row);
-    else if (!/Home|End/.test(event.key)) select(row);
+    else if (/Right|Left/.test(key)) isTwig && toggle(row);
+    else if (!/Home|End/.test(key)) select(row);
   }
 
   const item = ({ row, depth }, isStop) => html`<div role="treeitem" data-row tabindex=${isStop ? 0 : -1} aria-level=${depth}
@@ -137,11 +137,11 @@ export function open(changed, route) {
       changed();
     };
     return html`<section class="panel">
-      <h2>Tree ${news ? html`<button @click=${renew}>${number(news)} new</button>` : nothing}</h2>
+      <h2>Tree ${news ? html`<button @click=${renew}>${number(news)} new</button>` : ''}</h2>
       ${seen.length
-        ? html`<div role="tree" aria-label="Topics" @keydown=${(event) => press(event, seen)}>${repeat(seen, (_, at) => keys[at], (one, at) => item(one, keys[at] === stop))}</div>`
+        ? html`<div role="tree" aria-label="Topics" @keydown=${(event) => press(event, seen)}>${seen.map((one, at) => item(one, keys[at] === stop))}</div>`
         : html`<p class="calm">No topic ${q() ? html`has <bdi>${q()}</bdi> in it` : 'has a value'}.</p>`}
-      ${isCut ? html`<p class="small">Of a level the first ${LIMIT} are shown: the filter finds the others.</p>` : nothing}
+      ${isCut ? html`<p class="small">Of a level the first ${LIMIT} are shown: the filter finds the others.</p>` : ''}
     </section>`;
   }
 
@@ -160,23 +160,22 @@ export function open(changed, route) {
   function carried(last, previous) {
     const view = route.query.get('view') ?? '';
     const form = (value) => (value[`as ${view}`] ??= written(unpacked(value.payload_base64), view, value.payload_is_cut));
-    const { client_id: from, properties } = last;
+    const { client_id: from, payload_size: size } = last;
     return html`<h2>Last value, ${moment(last.at_ms)}</h2>
-      <p>QoS ${last.qos}, ${bytes(last.payload_size)}${last.retain ? ', RETAIN' : ''}${properties?.content_type ? html`, ${name(properties.content_type)}` : nothing}${from === null ? nothing : html`, from <a href=${path('/console/clients', from)}>${name(from, 32)}</a>`}</p>
+      <p>QoS ${last.qos}, ${bytes(size)}${last.retain ? ', RETAIN' : ''} ${name(last.properties?.content_type ?? '')} ${from === null ? nothing : html`from <a href=${path('/console/clients', from)}>${name(from, 32)}</a>`}</p>
       ${choice(route, 'view', 'Form', VIEWS)}
-      ${block(form(last), Math.min(KEPT, last.payload_size), last.payload_size)}
-      ${previous ? html`<h2>Change since ${moment(previous.at_ms)}</h2>${last.payload_base64 === previous.payload_base64 ? html`<p class="calm">The same value.</p>` : diff(form(previous), form(last))}` : nothing}`;
+      ${block(form(last), Math.min(KEPT, size), size)}
+      ${previous ? html`<h2>Change since ${moment(previous.at_ms)}</h2>${last.payload_base64 === previous.payload_base64 ? html`<p class="calm">The same value.</p>` : diff(form(previous), form(last))}` : ''}`;
   }
 
   const one = ({ topic, last, ...value }) => html`<h1>${name(topic, 80)}</h1>
     <p class="calm">${last ? `${plural(value.count, 'message')}${value.retained ? ', retained' : ''}` : `Nothing was published to it since ${moment(value.since_ms)}.`}</p>
     <p class="tabs"><a href=${`/console/test${query({ topic })}`}>Publish here</a>
-      ${value.retained && !topic.startsWith('$SYS') ? deletion('Delete retained …', topic) : nothing} ${deletion('Delete retained below …', `${topic}/#`)}</p>
-    ${last ? carried(last, value.previous) : nothing}
-    <h2>${plural(value.subscriptions_total, 'subscription')}, ${plural(value.groups_total, 'group')}</h2>
+      ${value.retained && !topic.startsWith('$SYS') ? deletion('Delete retained …', topic) : ''} ${deletion('Delete retained below …', `${topic}/#`)}</p>
+    ${last ? carried(last, value.previous) : ''}
+    <h2>${plural(value.subscriptions_total, 'subscription')}, ${plural(value.groups_total, 'group')}${Math.max(value.subscriptions_total, value.groups_total) > 100 ? ', the first 100 of each' : ''}</h2>
     <ul>${value.groups.map(({ share, filter }) => html`<li><a href=${path('/console/groups', share, filter)}>${group(share, filter)}</a></li>`)}
-      ${value.subscriptions.map((to) => html`<li><a href=${path('/console/clients', to.client_id)}>${name(to.client_id)}</a> <small>${name(to.filter)}, QoS ${to.qos}</small></li>`)}</ul>
-    ${Math.max(value.subscriptions_total, value.groups_total) > 100 ? html`<p class="small">The first 100 of each.</p>` : nothing}`;
+      ${value.subscriptions.map((to) => html`<li><a href=${path('/console/clients', to.client_id)}>${name(to.client_id)}</a> <small>${name(to.filter)}, QoS ${to.qos}</small></li>`)}</ul>`;
 
   return {
     title: selected || 'Topics',
@@ -192,7 +191,7 @@ export function open(changed, route) {
         <p class="count">${root.value ? `${plural(root.value.topics, 'topic')}, counted since ${moment(root.value.since_ms)}` : ''}</p>
         ${search(route, 'Filter: part of the topic', 'topic')}
       </div>
-      ${root.value?.dropped ? html`<p class="note">${plural(root.value.dropped, 'topic')} made room for others: the broker keeps 10,000, and 16 MiB.</p>` : nothing}
+      ${root.value?.dropped ? html`<p class="note">${plural(root.value.dropped, 'topic')} made room for others: the broker keeps 10,000, and 16 MiB.</p>` : ''}
       ${ask.view()}
       ${shown(root, () => html`<div class="columns topics">${tree()}<section class="panel"><h2>Topic</h2>${selected ? shown(detail, one) : html`<p class="calm">Choose a topic to see its values. This publishes some:</p> ${samples(-1)}`}</section></div>`)}`,
   };

@@ -2,7 +2,6 @@
 // What pages share: what is watched, lists, tables, choices, and questions before something is taken away.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { repeat } from '../vendor/lit-html/directives/repeat.js';
 import { Resource } from '../api.js';
 import { on, state, want } from '../store.js';
 import { commands, copyable } from './commands.js';
@@ -35,14 +34,14 @@ export const search = (route, label, placeholder) => html`<input type="search" a
 
 /** What is shown of something that was asked for: that it failed, that it takes long, and it. @param {Resource} asked */
 export const shown = (asked, view) =>
-  html`${asked.error ? failure(asked.error) : nothing} ${asked.loading ? html`<p class="note">Loading …</p>` : nothing}
-  ${asked.value ? view(asked.value) : nothing}`;
+  html`${asked.error ? failure(asked.error) : ''} ${asked.loading ? html`<p class="note">Loading …</p>` : ''}
+  ${asked.value ? view(asked.value) : ''}`;
 
 /** A page with a list; `page` says what its rows are called, their `limit`, the texts of the field, the `key` of the last row for the next page. */
 export const list = (route, asked, page) => html`<div class="head">
     <h1>${page.title}</h1>
     <p class="count">${asked.value ? plural(asked.value.total, page.one) : ''}</p>
-    ${page.choice ?? nothing} ${search(route, page.label, page.placeholder)}
+    ${page.choice} ${search(route, page.label, page.placeholder)}
   </div>
   ${shown(asked, (value) => {
     const rows = /** @type {any} */ (Object.values(value)[0]);
@@ -59,9 +58,9 @@ export const list = (route, asked, page) => html`<div class="head">
  * perhaps one for a cell: `warn`, `bad`.
  * @param {any[]} rows @param {[title: unknown, cell: (row) => unknown, kind?: string, mark?: (row) => string][]} columns
  */
-export const table = (rows, key, columns) => html`<div class="scroll"><table class="list">
-  <thead><tr>${columns.map(([title, , kind = '']) => html`<th scope="col" class=${kind}>${title}</th>`)}</tr></thead>
-  <tbody>${repeat(rows, key, (row) => html`<tr>${columns.map(([, cell, kind = '', mark]) =>
+export const table = (rows, columns) => html`<div class="scroll"><table class="list">
+  <thead><tr>${columns.map(([title, , kind = '']) => (title ? html`<th scope="col" class=${kind}>${title}</th>` : html`<td></td>`))}</tr></thead>
+  <tbody>${rows.map((row) => html`<tr>${columns.map(([, cell, kind = '', mark]) =>
     kind === 'row' ? html`<th scope="row">${cell(row)}</th>` : html`<td class="${kind} ${mark?.(row) ?? ''}">${cell(row)}</td>`,
   )}</tr>`)}</tbody>
 </table></div>`;

@@ -1,7 +1,7 @@
 // @ts-check
 // What a message carries: as JSON, text or bytes, and what has changed since the one before.
 
-import { html, nothing } from '../vendor/lit-html/lit-html.js';
+import { html } from '../vendor/lit-html/lit-html.js';
 import { bytes as size, number, plain } from './text.js';
 
 export const VIEWS = [['', 'JSON'], ['text', 'Text'], ['hex', 'Hex']];
@@ -12,7 +12,7 @@ export const unpacked = (base64) => Uint8Array.from(atob(base64), (c) => c.charC
 export const hex = (byte) => byte.toString(16).padStart(2, '0');
 export const ascii = (byte) => (byte > 31 && byte < 127 ? String.fromCharCode(byte) : '·');
 
-/** JSON in lines, its tokens as they were: a number keeps its digits. @param {string} text */
+/** JSON in lines, its tokens as they were: a number keeps its digits. */
 function pretty(text) {
   JSON.parse(text);
   let depth = 0;
@@ -25,17 +25,14 @@ function pretty(text) {
   });
 }
 
-/** Lines of eight bytes. @param {Uint8Array} bytes */
+/** Lines of eight bytes. */
 const dump = (bytes) =>
   Array.from({ length: Math.ceil(bytes.length / 8) }, (_, line) => {
     const row = Array.from(bytes.subarray(line * 8, line * 8 + 8));
     return `${(line * 8).toString(16).padStart(5, '0')} ${row.map(hex).join(' ').padEnd(23)} ${row.map(ascii).join('')}\n`;
   }).join('');
 
-/**
- * JSON that is longer than `room` in lines, text with its hidden characters named, or bytes.
- * @param {Uint8Array} bytes @param {string | null} view one of `VIEWS`
- */
+/** JSON that is longer than `room` in lines, text with its hidden characters named, or bytes; `view` is one of `VIEWS`. */
 export function written(bytes, view, isCut = false, room = 0) {
   try {
     if (view === 'hex') throw view;
@@ -50,14 +47,14 @@ export function written(bytes, view, isCut = false, room = 0) {
   }
 }
 
-/** @param {unknown} text @param {number} kept bytes of it @param {number} whole its size */
+/** A text, of which there are so many bytes of the whole. */
 export const block = (text, kept, whole) => html`<pre tabindex="0">${text || 'empty'}</pre>
-  ${whole > kept ? html`<p class="small">The first ${size(kept)} of ${size(whole)}.</p>` : nothing}`;
+  ${whole > kept ? html`<p class="small">The first ${size(kept)} of ${size(whole)}.</p>` : ''}`;
 
-/** A payload; what has room in a line stays in one. @param {Uint8Array} bytes @param {number} whole its size */
+/** A payload; what has room in a line stays in one. */
 export const payload = (bytes, view, whole) => block(written(bytes, view, whole > bytes.length, 90), bytes.length, whole);
 
-/** What has changed in a text: line by line where there are as many as before. @param {string} before @param {string} after */
+/** What has changed in a text: line by line where there are as many as before. */
 export function diff(before, after) {
   const [old, now] = [before.split('\n'), after.split('\n')];
   while (old.length && old[0] === now[0]) [old.shift(), now.shift()];

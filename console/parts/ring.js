@@ -3,6 +3,7 @@
 // to whoever takes them, and from a member that is gone to the next. Of a group that is too large, the strip.
 
 import { html, nothing, render, svg } from '../vendor/lit-html/lit-html.js';
+import { path } from '../api.js';
 import { number, plain, rate, short } from './text.js';
 
 /** So many members are a ring; more are a strip. */
@@ -45,8 +46,8 @@ export class Ring {
   angle = 0;
   count = 0;
 
-  /** Draws the group as it stands: `rate` in messages a second, `href` the address of a client. */
-  show({ members, cursor, number: at, rate: speed, queued, href }) {
+  /** Draws the group as it stands: `rate` in messages a second. */
+  show({ members, cursor, number: at, rate: speed, queued }) {
     const count = members.length;
     const r = size(count);
     this.count = count;
@@ -67,7 +68,7 @@ export class Ring {
           <path class="tip" d="M-6 ${-RADIUS + r + 17} h12 l-6 -10 z" />
         </g>
         <g class="under"></g>
-        ${members.map((member, at) => this.node(member, at, at === cursor, href))}
+        ${members.map((member, at) => this.node(member, at, at === cursor))}
         <circle class="hub" r=${HUB} />
         <text class="hub-number" y="-6">#${number(at)}</text>
         <text class="hub-rate" y="12">${rate(speed)}/s</text>
@@ -79,7 +80,7 @@ export class Ring {
     /** @type {SVGElement} */ (this.element.querySelector('.needle')).style.transform = `rotate(${this.angle}deg)`;
   }
 
-  node(member, at, isNext, href) {
+  node(member, at, isNext) {
     const { count } = this;
     const { x, y } = place(at, count, RADIUS);
     const r = size(count);
@@ -89,7 +90,7 @@ export class Ring {
     const used = member.window ? Math.min(100, (member.window_taken / member.window) * 100) : 0;
     // A window of tens of thousands looks empty all the time: its arc shows that something is on its way.
     const arc = used > 0 ? Math.max(4, used) : 0;
-    return svg`<a href=${href(member.client_id)} tabindex="-1" class="node ${state} ${isNext ? 'next' : ''}">
+    return svg`<a href=${path('/console/clients', member.client_id)} tabindex="-1" class="node ${state} ${isNext ? 'next' : ''}">
       <title>${plain(member.client_id)}</title>
       <g transform="translate(${x} ${y})">
         <circle class="body" r=${r} />

@@ -52,17 +52,16 @@ macro_rules! asset {
 static INDEX: Asset = asset!("index.html", HTML);
 
 /// All others, by their path in the folder; `every_file_of_the_console_is_served` compares.
-static ASSETS: [Asset; 25] = [
+static ASSETS: [Asset; 21] = [
     asset!("api.js", SCRIPT),
     asset!("app.css", STYLE),
     asset!("app.js", SCRIPT),
     asset!("icon.svg", IMAGE),
     asset!("pages/client.js", SCRIPT),
-    asset!("pages/clients.js", SCRIPT),
     asset!("pages/faults.js", SCRIPT),
     asset!("pages/group.js", SCRIPT),
-    asset!("pages/groups.js", SCRIPT),
     asset!("pages/identity.js", SCRIPT),
+    asset!("pages/lists.js", SCRIPT),
     asset!("pages/messages.js", SCRIPT),
     asset!("pages/overview.js", SCRIPT),
     asset!("pages/test.js", SCRIPT),
@@ -74,9 +73,6 @@ static ASSETS: [Asset; 25] = [
     asset!("parts/ring.js", SCRIPT),
     asset!("parts/text.js", SCRIPT),
     asset!("store.js", SCRIPT),
-    asset!("vendor/lit-html/directive-helpers.js", SCRIPT),
-    asset!("vendor/lit-html/directive.js", SCRIPT),
-    asset!("vendor/lit-html/directives/repeat.js", SCRIPT),
     asset!("vendor/lit-html/lit-html.js", SCRIPT),
 ];
 
