@@ -9,7 +9,6 @@ export class ApiError extends Error {
   }
 }
 
-/** Sends a request and reads the answer as JSON. */
 async function send(method, path, /** @type {unknown} */ body = undefined) {
   const request = `${method} ${path}`;
   const headers = { 'content-type': 'application/json' };

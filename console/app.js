@@ -45,11 +45,10 @@ const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id))
 let page;
 let address = '';
 
-const SLOW = 'All streams are taken, by other windows of this browser or by others: this page asks every 2 s';
+const SLOW = 'All streams are taken: this page asks every 2 s';
 
 /** The address as a page sees it. */
 function route(parts) {
-  /** The address with other values in its query; empty ones are left out. */
   const href = (values) => {
     const changed = new URLSearchParams(location.search);
     for (const [name, value] of Object.entries(values)) value ? changed.set(name, value) : changed.delete(name);
@@ -94,7 +93,6 @@ function find(path) {
   };
 }
 
-/** Opens the page of the address. */
 function arrive() {
   address = location.pathname + location.search;
   page?.close();
@@ -139,7 +137,11 @@ function draw() {
   render(nav(state), element('nav'));
   element('page').querySelector('noscript')?.remove();
   const isDead = !stats && link === 'lost';
+  const { activeElement: focused } = document;
+  const href = focused?.getAttribute('href');
   render(isDead ? html`<p class="note bad">The broker does not answer. This page tries again by itself.</p>` : page.view(), element('page'));
+  // A row that has moved takes the focus with it.
+  if (href && focused?.getAttribute('href') !== href) /** @type {any} */ (element('page').querySelector(`[href="${CSS.escape(href)}"]`))?.focus();
 }
 
 /** What is made to go wrong is seen on every page. */

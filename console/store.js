@@ -3,7 +3,7 @@
 
 import { get, query } from './api.js';
 
-/** Samples that are kept for the sparklines: a minute. */
+/** Samples that are kept: a minute. */
 export const SAMPLES = 60;
 
 export const state = {
@@ -36,7 +36,7 @@ let attempt = 0;
 let instance = '';
 /** @type {any} the counters that rates are reckoned from */
 let counted = null;
-/** Counts attempts to connect: those that came before have nothing to say. */
+/** Counts attempts to connect: earlier ones have nothing to say. */
 let current = 0;
 /** Gives the place of the stream back. */
 let leave = () => {};
@@ -51,7 +51,6 @@ export function want(topic, what = {}) {
   };
 }
 
-/** Begins, and stops for as long as the page is hidden. */
 export function start() {
   document.addEventListener('visibilitychange', () => (document.hidden ? rest() : connect()));
   addEventListener('pagehide', rest);
@@ -73,11 +72,7 @@ function disconnect() {
   leave = () => {};
 }
 
-/**
- * Takes a place among the streams of the browser, and says how to give it back; `null`: there is none. Where none is
- * free, whoever `steals` takes the last one from its window, which is told by `lost`.
- * @returns {Promise<(() => void) | null>}
- */
+/** Takes a place, and says how to give it back; `null`: none is free. Whoever `steals` takes the last one from its window, which is told by `lost`. */
 async function takePlace(steals, lost) {
   // Browsers have locks for pages of this machine, and for others over HTTPS.
   if (!navigator.locks) return () => {};
@@ -112,7 +107,6 @@ async function connect(steals = document.hasFocus()) {
   };
 }
 
-/** Asks for what a stream would tell. */
 async function ask() {
   disconnect();
   const mine = current;

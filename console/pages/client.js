@@ -2,10 +2,9 @@
 // One client: its connection, its session, what it subscribes to, and how to end either.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { path, query, remove, Resource } from '../api.js';
-import { on, state } from '../store.js';
-import { Ask } from '../parts/ask.js';
-import { shown, table } from '../parts/list.js';
+import { path, query, remove } from '../api.js';
+import { state } from '../store.js';
+import { Ask, shown, table, watch } from '../parts/list.js';
 import { bytes, group, instead, meter, name, number, plain, plural, stamp, time } from '../parts/text.js';
 import { version } from './lists.js';
 
@@ -27,20 +26,15 @@ const REASONS = {
 export function open(changed, route) {
   const [id] = route.parts;
   const url = path('/v1/clients', id);
-  const detail = new Resource(() => url, changed);
-  const history = new Resource(() => `${url}/history?limit=100`, changed);
   const ask = new Ask(changed);
+  const one = watch(() => url, changed, { stats: 1000, clients: 300 });
+  const log = watch(() => `${url}/history?limit=100`, changed, { clients: 1000 });
+  const detail = one.asked;
+  const history = log.asked;
   const refresh = () => {
-    detail.refresh();
-    history.refresh();
+    one.update();
+    log.update();
   };
-  refresh();
-  const off = on((topic) => {
-    if (topic === 'stats') detail.soon(1000);
-    if (topic !== 'clients' && topic !== 'restarted') return;
-    detail.soon(300);
-    history.soon(1000);
-  });
 
   const disconnect = (event) => {
     const what = html`<label>End the connection of ${name(id, 32)} with
@@ -60,9 +54,8 @@ export function open(changed, route) {
     back: '/console/clients',
     cancel: () => ask.cancel(),
     close() {
-      off();
-      detail.close();
-      history.close();
+      one.close();
+      log.close();
     },
     view() {
       const { value: one, error } = detail;
@@ -82,7 +75,7 @@ export function open(changed, route) {
         </div>
         ${ask.view()}
         ${instead(detail, `There is no session of this client${one ? ' any more; below is how it was' : ''}.`)}
-        <div class="columns ${isGone ? 'past' : ''}">
+        <div class="columns">
           ${one ? html`<div>${connection(one)} ${session(one)} ${one.will ? will(one.will) : nothing}</div>` : nothing}
           <div>${one ? subscriptions(one) : nothing} ${shown(history, events)}</div>
         </div>`;
@@ -97,7 +90,6 @@ const pairs = (all) => html`<dl class="pairs">${Object.entries(all).map(([title,
 
 const panel = (title, ...content) => html`<section class="panel"><h2>${title}</h2>${content}</section>`;
 
-/** What happened lately. */
 const events = ({ events: found, total }) =>
   total
     ? panel(
@@ -159,7 +151,7 @@ const will = ({ topic, qos, retain, delay_s: delay, payload_size: size }) =>
 function subscriptions({ subscriptions: known, subscriptions_total: total, granted_qos: granted }) {
   return panel(
     plural(total, 'subscription'),
-    total ? table(known, String, [['Filter', filter], ['QoS', (one) => granted[one], 'n']]) : html`<p class="count">It subscribes to nothing.</p>`,
+    total ? table(known, [['Filter', filter], ['QoS', (one) => granted[one], 'n']]) : html`<p class="count">It subscribes to nothing.</p>`,
     known.length < total ? html`<p class="small">The API shows the first ${number(known.length)} of them.</p>` : nothing,
   );
 }

@@ -4,9 +4,8 @@
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { get, path, post, remove } from '../api.js';
 import { state } from '../store.js';
-import { Ask } from '../parts/ask.js';
 import { copyable } from '../parts/commands.js';
-import { shown, table, watch } from '../parts/list.js';
+import { Ask, shown, table, watch } from '../parts/list.js';
 import { failure, moment, name, number, plain, plural, time } from '../parts/text.js';
 
 const SHOWN = 20;
@@ -25,7 +24,6 @@ export function open(changed, route) {
     for (const one of all) one.update();
     changed();
   };
-  const fail = (error) => say(failure(error));
   /** Waits until it is done, and says what the API says of it. */
   const tell = async (what, answer) => {
     const facts = Object.entries(await answer).map(([key, value]) => `${key.replaceAll('_', ' ')} ${plain(String(value))}`);
@@ -34,26 +32,25 @@ export function open(changed, route) {
   /** A button that asks, and one that does not. */
   const button = (ask, verb, what, run) =>
     html`<button ?data-row=${verb === 'Remove'} @click=${(event) => ask.ask(event, html`<div>${what}</div>`, verb, (form) => tell(verb, run(form)))}>${verb} …</button>`;
-  const direct = (verb, to, body) => html`<button @click=${() => tell(verb, post(to, body)).catch(fail)}>${verb}</button>`;
+  const direct = (verb, to, body) => html`<button @click=${() => tell(verb, post(to, body)).catch((error) => say(failure(error)))}>${verb}</button>`;
   const removal = (verb, what, to) => button(rulesAsk, verb, html`Remove ${what}. What is held stays held.`, () => remove(to));
-
   const head = ({ clients_connected, sessions, retained, faults }) => {
     const clients = plural(clients_connected, 'connection');
     return html`${button(headAsk, 'Outage', html`<label>Lose ${clients} without DISCONNECT, with the wills, and turn away new ones for
-        <input type="number" name="seconds" value="10" min="0" max="86400" step="any" /> s of the broker's clock</label>`,
+        <input type="number" name="seconds" value="10" step="any" /> s of the broker's clock</label>`,
       (form) => post('/v1/outage', { seconds: Number(form.seconds.value) }))}
       ${faults.outage_s === null ? nothing : direct('End the outage', '/v1/outage', { seconds: 0 })}
-      ${button(headAsk, 'Reset', html`End ${clients} and ${plural(sessions, 'session')} without wills; ${plural(retained, 'retained message')}, groups, queues, rules,
-        held packets, an outage, journal, history and counters go. Registry, certificates and clock stay.`, () => post('/v1/reset'))}`;
+      ${button(headAsk, 'Reset', html`End ${clients} and ${plural(sessions, 'session')} without wills, and forget
+        ${plural(retained, 'retained message')} and all else but registry, certificates and clock.`, () => post('/v1/reset'))}`;
   };
 
   const rules = ({ rules }) => rules.length
-    ? html`${table(rules, (rule) => rule.id, [
+    ? html`${table(rules, [
         ['Name', (rule) => name(rule.name, 24)],
-        ['Which packets, and what becomes of them', (rule) => name(rule.text, 999), 'wrap'],
+        ['What it does', (rule) => name(rule.text, 999), 'wrap'],
         ['Hits', ({ hits, times }) => `${number(hits)}${times === null ? '' : ` of ${number(times)}`}`],
         ['Expires in', ({ expires_in_s: left }) => (left === null ? '' : time(left))],
-        ['', (rule) => removal('Remove', name(rule.name), path('/v1/rules', rule.id)), 'n'],
+        ['Remove', (rule) => removal('Remove', name(rule.name), path('/v1/rules', rule.id)), 'n'],
       ])}<p class="row">${removal('Remove all', plural(rules.length, 'rule'), '/v1/rules')}</p>`
     : html`<p class="count">No rule is armed: every packet goes as it is.</p>`;
 
@@ -83,13 +80,13 @@ export function open(changed, route) {
   }
   const clock = ({ now, ahead_seconds: ahead, scale }) => html`<p><time title=${now}>${new Date(now).toLocaleDateString()} ${moment(Date.parse(now))}</time>
       <span class="count">${ahead < 0.001 ? 'as this machine' : `${time(ahead)} ahead`}${scale === 1 ? '' : `, × ${scale}`}</span></p>
-    <form class="row" @submit=${(event) => advance(event).catch(fail)}>
-      <input type="number" name="by" aria-label="Seconds" placeholder="seconds" min="0" step="any" required /><button>Advance</button>
-      ${Object.entries({ 1: '1 s', 60: '1 min', 3600: '1 h', next: 'Next deadline' }).map(([by, title]) => html`<button value=${by} formnovalidate>${title}</button>`)}
+    <form class="row" novalidate @submit=${(event) => advance(event).catch((error) => say(failure(error)))}>
+      <input type="number" name="by" placeholder="seconds" /><button>Advance</button>
+      ${Object.entries({ 1: '1 s', 60: '1 min', 3600: '1 h', next: 'Next deadline' }).map(([by, title]) => html`<button value=${by}>${title}</button>`)}
       <label><input type="checkbox" name="keep_alive" /> Keep Alive, too</label></form>
     ${clockAsk.view()}`;
   const deadlines = ({ deadlines: next, total }) => html`<h3>${plural(total, 'deadline')}</h3>
-    ${table(next, /** @type {any} */ ((_, at) => at), [['In', (one) => time(one.in_seconds), 'n'], ['', deadline, 'wrap']])}
+    ${table(next, [['In', (one) => time(one.in_seconds), 'n'], ['Deadline', deadline, 'wrap']])}
     ${cut(total)}`;
 
   const arm = armForm(changed, route, (rule) => tell('Armed', { rule: rule.name }));
@@ -125,7 +122,7 @@ const DEFAULTS = { do: 'drop', type: 'PUBLISH', delay_seconds: '5' };
 
 /** The form that arms a rule, in the words of the API. What is filled in stands in the query of the page. */
 function armForm(changed, route, armed) {
-  /** what was written by hand @type {string | null} */ let written = null;
+  /** What was written by hand. @type {any} */ let written = null;
   /** @type {any} */ let error = null;
   const read = (field) => route.query.get(field) || DEFAULTS[field] || '';
   /** The rule that the fields say. */
@@ -135,8 +132,8 @@ function armForm(changed, route, armed) {
     /** @type {any} */ const rule = isConnack ? { match: { type: 'CONNACK' }, do: 'replace', set } : { match: {}, do: action };
     for (const field of fields) {
       const value = read(field);
-      const of = isConnack && ACTIONS.connack.includes(field) ? (/^(reason|session)/.test(field) ? set : set.properties) : rule;
-      const into = `${PACKET} ${MATCH}`.includes(field) ? rule.match : of;
+      const isSet = isConnack && ACTIONS.connack.includes(field);
+      const into = `${PACKET} ${MATCH}`.includes(field) ? rule.match : !isSet ? rule : /^(reason|session)/.test(field) ? set : set.properties;
       const isText = /client|topic|name/.test(field) || !/^(\d+(\.\d+)?|true|false)$/.test(value);
       if (value && value !== 'any') into[field] = isText ? value : JSON.parse(value);
     }
@@ -148,8 +145,8 @@ function armForm(changed, route, armed) {
     changed();
   };
   const put = ({ target }) => {
-    error = null;
     route.set({ [target.name]: target.value });
+    error = null;
   };
   const send = async (event, text) => {
     event.preventDefault();

@@ -21,7 +21,7 @@ export function open(changed, route) {
   const ring = new Ring();
   const strip = new Strip();
   /** @type {any} */ let turns = null;
-  /** @type {{ at: number, number: number }[]} */ let numbers = [];
+  /** @type {any[]} */ let numbers = [];
   /** @type {any[]} */ let log = [];
   /** @type {any[] | null} the log as it is looked at */ let held = null;
   /** @type {any[]} steps that are to be seen with the next frame */ let coming = [];
@@ -45,7 +45,7 @@ export function open(changed, route) {
     const one = total > MOST ? strip : ring;
     if (!paused) {
       const { number, queued } = turns ?? value;
-      one.show({ members, cursor, total, number, queued, rate: speed(), href: (id) => path('/console/clients', id) });
+      one.show({ members, cursor, total, number, queued, rate: speed() });
       one.play(coming);
       coming = [];
     }
@@ -115,7 +115,7 @@ export function open(changed, route) {
     return html`<dl class="figures">${figures.map(([title, figure, kind]) => html`<div class=${kind || ''}><dt>${title}</dt><dd>${figure}</dd></div>`)}</dl>
       ${paused ? html`<p class="note">The picture is paused; the broker is not.</p>` : nothing}
       <div class="group">
-        <section class="panel picture" aria-label="Picture">${picture(value, cursor)} ${head(value)}</section>
+        <section class="panel" aria-label="Picture">${picture(value, cursor)} ${head(value)}</section>
         <section class="panel log">
           <h2>Log ${fresh ? html`<small>${fresh < 0 ? log.length : fresh} new ↑</small>` : nothing}</h2>
           ${history()}
@@ -168,7 +168,7 @@ function members({ members: all, members_total: total }, cursor, page, turn) {
   const last = first + shown.length;
   const taken = ({ window, window_taken: taken }) =>
     window === null ? '–' : window > 1000 ? number(taken) : html`${meter(taken, window)} ${number(taken)}/${number(window)}`;
-  return html`${table(shown, ({ client_id: id }) => id, [
+  return html`${table(shown, [
       ['#', ({ at }) => html`${at === cursor ? html`<span class="now" role="img" aria-label="next">▶</span>` : nothing} ${number(at + 1)}`, 'n'],
       ['Client', ({ client_id: id }) => html`<a href=${path('/console/clients', id)} data-row>${name(id, 28)}</a>`, 'row'],
       ['State', (one) => html`<span class="state ${stateOf(one)}">${stateOf(one)}</span>`],

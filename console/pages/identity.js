@@ -51,7 +51,7 @@ export function open(changed, route) {
           ? nothing
           : html`${choice(route, 'kind', 'Kind', KINDS.map((one) => [one, words(one || 'things')]))}
               <a href="/console/identity/explain">Explain …</a>`,
-        key: (row) => (row.thing ? [row.thing, row.name ?? []].flat().join('/') : row.id ?? row.name),
+        key: (row) => (row.thing ? [row.thing, row.name ?? []].flat().join('/') : (row.id ?? row.name)),
         table: (rows) => rowsOf(last, rows),
         empty: () => html`<div class="note">${route.query.get('q') ? 'No name here has that in it.' : first(last)}</div>`,
       }),
@@ -96,7 +96,7 @@ function rowsOf(kind, rows) {
     const isCount = typeof rows[0][key] === 'number' && !key.endsWith('_ms');
     return at ? [words(key), text, isCount ? 'n' : ''] : [words(key), link, 'row'];
   };
-  return table(rows, (row) => row.number ?? place(kind, row), keys.map(column));
+  return table(rows, keys.map(column));
 }
 
 const head = (back, from, title) => html`<div class="head"><p class="crumb"><a href=${back}>${from}</a></p><h1>${title}</h1></div>`;
@@ -134,8 +134,8 @@ function links(of, key, { entries, total }) {
 /** A shadow: what is desired, what is so, what differs, and since when. */
 export function openShadow(changed, { parts: [thing, own] }) {
   const url = path('/v1/shadows', thing, ...(own ? [own] : []));
-  return below(changed, url, '/console/shadows', 'Shadows', `${thing} / ${own || 'classic'}`, (shadow) => html`<p>Version ${number(shadow.version)} of a shadow of
-    <a href=${path('/console/identity/things', thing)}>the thing</a></p>${values(shadow)}`);
+  return below(changed, url, '/console/shadows', 'Shadows', `${thing} / ${own || 'classic'}`, (shadow) => html`<p>Version ${number(shadow.version)}
+    of a shadow of <a href=${path('/console/identity/things', thing)}>${name(thing)}</a></p>${values(shadow)}`);
 }
 
 /** A row for each value of a shadow, however deep it stands. */
@@ -153,7 +153,7 @@ function values({ state, metadata }) {
     return [words(part), ([, row]) => row[part] ?? '–', '', ([, row]) => part === 'delta' && row.delta && 'warn'];
   };
   const columns = /** @type {any} */ (['desired', 'reported', 'delta'].map(column));
-  return table([...rows], ([at]) => at, [['Value', ([at]) => name(at), 'row'], ...columns]);
+  return table([...rows], [['Value', ([at]) => name(at), 'row'], ...columns]);
 }
 
 /** What a client may do, and why: asked of the policies as they stand. */

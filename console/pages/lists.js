@@ -38,7 +38,7 @@ export function clients(changed, route) {
   );
 
   const draw = (rows) =>
-    table(rows, (one) => one.client_id, [
+    table(rows, [
       ['Client identifier', ({ client_id: id }) => html`<a href=${path('/console/clients', id)} data-row>${name(id, 32)}</a>`, 'row'],
       ['State', ({ connected }) => html`<span class="state ${connected ? 'online' : 'away'}">${connected ? 'online' : 'away'}</span>`],
       ['Since', since],
@@ -99,7 +99,7 @@ export function groups(changed, route) {
   );
 
   const draw = (rows) =>
-    table(rows, keyOf, [
+    table(rows, [
       [html`<span class="hidden">Ring</span>`, (one) => mini(one.members, one.cursor, one.members_total), 'tight'],
       ['Group', ({ share, filter }) => html`<a href=${path('/console/groups', share, filter)} data-row>${group(share, filter, 28)}</a>`, 'row'],
       ['Members', ({ members_connected: here, members_total: all }) => (here < all ? `${number(here)} of ${number(all)}` : number(all)), 'n', (one) => (one.members_connected < one.members_total ? 'warn' : '')],

@@ -4,8 +4,7 @@
 import { html } from '../vendor/lit-html/lit-html.js';
 import { get, path, put, query, remove, Resource } from '../api.js';
 import { on, want } from '../store.js';
-import { Ask } from '../parts/ask.js';
-import { choice, shown, table, watch } from '../parts/list.js';
+import { Ask, choice, shown, table, watch } from '../parts/list.js';
 import { ascii, hex, payload, unpacked, VIEWS } from '../parts/payload.js';
 import { bytes as size, failure, group, moment, name, number, plural, short } from '../parts/text.js';
 
@@ -127,7 +126,7 @@ export function open(changed, route) {
 
 const draw = (list) => {
   const rows = list.map((row) => (row.gap ? row : { ...row, ...brief(row) }));
-  return table(rows, (row) => row.number, [
+  return table(rows, [
     ['#', (row) => row.link],
     ['Time', (row) => row.when],
     ['From, to', (row) => row.whom],

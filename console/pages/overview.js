@@ -11,11 +11,6 @@ import { mini } from '../parts/ring.js';
 import { bytes, group, number, plural, rate } from '../parts/text.js';
 import { pair } from './client.js';
 
-const LISTENERS = {
-  mqtt: '', mqtts: 'TLS', 'mqtt-password': 'users with passwords', ws: 'WebSocket', 'ws-password': 'WebSocket, users with passwords',
-  wss: 'WebSocket, TLS', alpn: 'all of the service, by ALPN', https: 'for devices', http: 'control API and console', unix_socket: '',
-};
-
 export function open(changed) {
   const { asked, close } = watch(() => '/v1/groups?limit=12&members=24', changed, { groups: 500 });
   const choose = (language) => {
@@ -58,19 +53,18 @@ function lines(info, choose) {
 
 function tiles() {
   const { samples, stats } = state;
-  /** A number that there is now, or how often something happens. */
-  const tile = (key, title, small, count) => {
-    const rated = samples.at(-1)?.[key] ?? 0;
-    return html`<div class="tile ${key} ${key === 'dropped' && rated ? 'bad' : ''}"><dt>${title}</dt>
-      <dd><strong>${count === undefined ? rate(rated) : number(count)}</strong>${count === undefined ? '/s' : ''} ${spark(samples.map((sample) => sample[key]))}<small>${small}</small></dd></div>`;
-  };
+  const last = samples.at(-1) ?? {};
+  const tile = (key, title, now, small) => html`<div class="tile ${key} ${key === 'dropped' && last.dropped ? 'bad' : ''}"><dt>${title}</dt>
+    <dd>${now} ${spark(samples.map((sample) => sample[key]))}<small>${small}</small></dd></div>`;
+  const often = (key, title, small) => tile(key, title, html`<strong>${rate(last[key] ?? 0)}</strong>/s`, small);
+  const many = (key, title, count, small) => tile(key, title, html`<strong>${number(count)}</strong>`, small);
   return html`<dl class="tiles">
-    ${tile('in', 'Messages in', `${number(stats.messages_received)} in all`)}
-    ${tile('out', 'Messages out', `${number(stats.messages_sent)} in all`)}
-    ${tile('clients', 'Clients', `${plural(stats.sessions, 'session')}, ${plural(stats.subscriptions, 'subscription')}`, stats.clients_connected)}
-    ${tile('in_flight', 'In flight', 'not yet acknowledged', stats.in_flight)}
-    ${tile('queued', 'Queued', `${number(stats.group_queued)} of them in groups`, stats.queued + stats.group_queued)}
-    ${tile('dropped', 'Dropped', `${number(stats.messages_dropped)} in all, ${number(stats.messages_expired)} expired`)}
+    ${often('in', 'Messages in', `${number(stats.messages_received)} in all`)}
+    ${often('out', 'Messages out', `${number(stats.messages_sent)} in all`)}
+    ${many('clients', 'Clients', stats.clients_connected, `${plural(stats.sessions, 'session')}, ${plural(stats.subscriptions, 'subscription')}`)}
+    ${many('in_flight', 'In flight', stats.in_flight, 'not yet acknowledged')}
+    ${many('queued', 'Queued', stats.queued + stats.group_queued, `${number(stats.group_queued)} of them in groups`)}
+    ${often('dropped', 'Dropped', `${number(stats.messages_dropped)} in all, ${number(stats.messages_expired)} expired`)}
   </dl>`;
 }
 
@@ -111,33 +105,27 @@ function attention(groups) {
 function circles(value) {
   if (!value?.total) return nothing;
   const more = value.total - value.groups.length;
-  return html`<section class="panel">
-    <h2><a href="/console/groups">Groups</a></h2>
+  return html`<section class="panel"><h2><a href="/console/groups">Groups</a></h2>
     <ul class="rings">
       ${value.groups.map((one) => html`<li><a href=${linkTo(one)} data-row>
         ${mini(one.members, one.cursor, one.members_total)}
         <span>${group(one.share, one.filter, 22)}<small>${number(one.members_connected)} of ${plural(one.members_total, 'member')} · #${number(one.number)}</small></span>
       </a></li>`)}
     </ul>
-    ${more > 0 ? html`<p><a href="/console/groups">${plural(more, 'further group')}</a></p>` : nothing}
-  </section>`;
+    ${more > 0 ? html`<p><a href="/console/groups">${plural(more, 'further group')}</a></p>` : nothing}</section>`;
 }
 
-const listeners = ({ listeners: all, ca_file, client_cert }) => html`<section class="panel">
-  <h2>Listeners</h2>
+const listeners = ({ listeners: { bad_tls, ...all }, ca_file, client_cert }) => html`<section class="panel"><h2>Listeners</h2>
   <dl class="pairs">
-    ${Object.keys(LISTENERS).map((name) => pair(name, all[name] && html`<code>${all[name]}</code> <small>${LISTENERS[name]}</small>`))}
-    ${Object.entries(all.bad_tls ?? {}).map(([name, address]) => pair('mqtts', html`<code>${address}</code> <small>with a fault: ${name}</small>`))}
+    ${Object.entries(all).map(([name, address]) => pair(name, [address ?? []].flat().join(', ')))}
+    ${Object.entries(bad_tls ?? {}).map(([fault, address]) => pair(`mqtts, ${fault}`, address))}
   </dl>
-  ${ca_file ? html`<p class="small">Clients trust <code>${ca_file}</code>; certificates of their own: ${client_cert}.</p>` : nothing}
-</section>`;
+  ${ca_file ? html`<p class="small">Clients trust <code>${ca_file}</code>; certificates of their own: ${client_cert}.</p>` : nothing}</section>`;
 
 /** What the broker holds. */
-const kept = (stats) => html`<section class="panel">
-  <h2>Held</h2>
+const kept = (stats) => html`<section class="panel"><h2>Held</h2>
   <dl class="pairs">
     ${pair('Memory', bytes(stats.memory_bytes))}
     ${Object.entries(stats.memory_bytes_by_kind).map(([kind, value]) => (value ? pair(kind, bytes(value)) : ''))}
     ${pair('retained messages', number(stats.retained))} ${pair('bytes in, out', `${bytes(stats.bytes_received)}, ${bytes(stats.bytes_sent)}`)}
-  </dl>
-</section>`;
+  </dl></section>`;

@@ -3,7 +3,6 @@
 // at, and while nobody does.
 
 import { html } from '../vendor/lit-html/lit-html.js';
-import { repeat } from '../vendor/lit-html/directives/repeat.js';
 import { ApiError, path, post, query, remove } from '../api.js';
 import { choice } from '../parts/list.js';
 import { payload, unpacked, VIEWS } from '../parts/payload.js';
@@ -135,7 +134,7 @@ export function open(changed, route) {
         ${client.skipped ? html`<span class="chip warn">${number(client.skipped)} skipped</span>` : ''}
         <button @click=${() => end(one).catch((failed) => (error = failed)).finally(changed)}>Unsubscribe</button>
       </div>
-      <ol class="messages" @pointerenter=${() => (held = one.messages)} @pointerleave=${look(one)}>${repeat(list, ({ number }) => number, message)}</ol>
+      <ol class="messages" @pointerenter=${() => (held = one.messages)} @pointerleave=${look(one)}>${list.map(message)}</ol>
       <p class="small">${list.length ? `The last ${list.length} of ${number(one.count)}` : 'Nothing has come yet.'}</p>`;
   }
 

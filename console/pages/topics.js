@@ -2,10 +2,8 @@
 // Topics: a tree of those that have a value, loaded level by level, and one of them in detail.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { repeat } from '../vendor/lit-html/directives/repeat.js';
 import { get, path, query, remove } from '../api.js';
-import { Ask } from '../parts/ask.js';
-import { choice, samples, search, shown, watch } from '../parts/list.js';
+import { Ask, choice, samples, search, shown, watch } from '../parts/list.js';
 import { block, diff, unpacked, VIEWS, written } from '../parts/payload.js';
 import { bytes, group, moment, name, number, plain, plural } from '../parts/text.js';
 
@@ -141,7 +139,7 @@ export function open(changed, route) {
     return html`<section class="panel">
       <h2>Tree ${news ? html`<button @click=${renew}>${number(news)} new</button>` : ''}</h2>
       ${seen.length
-        ? html`<div role="tree" aria-label="Topics" @keydown=${(event) => press(event, seen)}>${repeat(seen, (_, at) => keys[at], (one, at) => item(one, keys[at] === stop))}</div>`
+        ? html`<div role="tree" aria-label="Topics" @keydown=${(event) => press(event, seen)}>${seen.map((one, at) => item(one, keys[at] === stop))}</div>`
         : html`<p class="calm">No topic ${q() ? html`has <bdi>${q()}</bdi> in it` : 'has a value'}.</p>`}
       ${isCut ? html`<p class="small">Of a level the first ${LIMIT} are shown: the filter finds the others.</p>` : ''}
     </section>`;

@@ -29,7 +29,6 @@ const KEYS = [
 
 const areOn = () => localStorage.getItem('keys') !== 'off';
 
-/** Shows the keys until they are sent away. */
 export function showHelp() {
   const layer = /** @type {HTMLElement} */ (document.getElementById('layer'));
   render(
@@ -45,29 +44,26 @@ export function showHelp() {
   layer.querySelector('dialog')?.showModal();
 }
 
-/**
- * Listens to the keyboard.
- * @param {{ go: (path: string) => void, back: () => unknown, pause: () => boolean }} does `pause`: whether there was something to pause
- */
-export function listen(does) {
+/** Does what the keys say; `pause` says whether there was something to pause. */
+export function listen({ go, back, pause }) {
   /** Until when the key after a `g` names a page. */
   let until = 0;
   document.addEventListener('keydown', (event) => {
     const { key } = event;
     const target = /** @type {HTMLElement} */ (event.target);
     // A dialog has its own Esc.
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector('dialog')) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector('dialog[open]')) return;
     const isField = target.matches('input, select, textarea');
-    if (key === 'Escape') isField && !target.closest('.ask') ? target.blur() : does.back();
+    if (key === 'Escape') isField && !target.closest('.ask') ? target.blur() : back();
     if (key === 'Escape' || isField) return;
     const page = event.timeStamp < until && PAGES.find(([known]) => known === key);
     const by = { ArrowDown: 1, ArrowUp: -1, j: 1, k: -1 }[key];
     if (!areOn() && !key.startsWith('Arrow') && key !== ' ') return;
     until = key === 'g' && !page ? event.timeStamp + 1500 : 0;
-    if (page) does.go(`/console/${page[1]}`);
+    if (page) go(`/console/${page[1]}`);
     else if (key === '/') /** @type {HTMLElement | null} */ (document.querySelector('#page input[type=search]'))?.focus();
     else if (key === '?') showHelp();
-    else if (!(by ? move(by) : key === ' ' && !target.matches('button, a, summary') && does.pause())) return;
+    else if (!(by ? move(by) : key === ' ' && !target.matches('button, a, summary') && pause())) return;
     event.preventDefault();
   });
 }

@@ -1,12 +1,11 @@
 // @ts-check
-// What pages with a list share.
+// What pages share: what is watched, lists, tables, choices, and questions before something is taken away.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { repeat } from '../vendor/lit-html/directives/repeat.js';
 import { Resource } from '../api.js';
 import { on, state, want } from '../store.js';
 import { commands, copyable } from './commands.js';
-import { failure, number, plural } from './text.js';
+import { failure, instead, number, plural } from './text.js';
 
 /** Asks now, and when the stream tells one of the topics of `gaps`, at most every so many ms; `more` is one that it does not tell anyhow. */
 export function watch(url, changed, gaps, more = '') {
@@ -34,9 +33,7 @@ export const search = (route, label, placeholder) => html`<input type="search" a
   .value=${route.query.get('q') ?? ''} @input=${(event) => route.set({ q: event.target.value, after: '' })} />`;
 
 /** What is shown of something that was asked for: that it failed, that it takes long, and it. @param {Resource} asked */
-export const shown = (asked, view) =>
-  html`${asked.error ? failure(asked.error) : ''} ${asked.loading ? html`<p class="note">Loading …</p>` : ''}
-  ${asked.value ? view(asked.value) : ''}`;
+export const shown = (asked, view) => html`${instead(asked)} ${asked.value ? view(asked.value) : ''}`;
 
 /** A page with a list; `page` says what its rows are called, their `limit`, the texts of the field, the `key` of the last row for the next page. */
 export const list = (route, asked, page) => html`<div class="head">
@@ -59,9 +56,9 @@ export const list = (route, asked, page) => html`<div class="head">
  * perhaps one for a cell: `warn`, `bad`.
  * @param {any[]} rows @param {[title: unknown, cell: (row) => unknown, kind?: string, mark?: (row) => string][]} columns
  */
-export const table = (rows, key, columns) => html`<div class="scroll"><table class="list">
+export const table = (rows, columns) => html`<div class="scroll"><table class="list">
   <thead><tr>${columns.map(([title, , kind = '']) => (title ? html`<th scope="col" class=${kind}>${title}</th>` : html`<td></td>`))}</tr></thead>
-  <tbody>${repeat(rows, key, (row) => html`<tr>${columns.map(([, cell, kind = '', mark]) =>
+  <tbody>${rows.map((row) => html`<tr>${columns.map(([, cell, kind = '', mark]) =>
     kind === 'row' ? html`<th scope="row">${cell(row)}</th>` : html`<td class="${kind} ${mark?.(row) ?? ''}">${cell(row)}</td>`,
   )}</tr>`)}</tbody>
 </table></div>`;
@@ -77,3 +74,55 @@ export const choice = (route, key, label, choices) => html`<div class="tabs" rol
 /** Lines that work against this very broker, to copy: perhaps a certificate, two that subscribe, and one that publishes. */
 export const samples = (from = 0, to = 9) =>
   ((state.info && commands(state.info)[0]?.[1]) ?? []).flatMap(([, text]) => text.split('\n')).slice(from, to).map(copyable);
+
+/** A question in the place where a button was: what is about to be done, and to whom. */
+export class Ask {
+  /** @type {any} */ open = null;
+  /** @type {any} */ error = null;
+  busy = false;
+
+  constructor(changed) {
+    this.changed = changed;
+  }
+
+  /** `what` is the question, with fields if there are any; `run` gets the form. @param {any} event @param {any} what @param {string} verb */
+  ask(event, what, verb, run, done = () => {}) {
+    this.open = { what, verb, run, done, opener: event.currentTarget };
+    this.error = null;
+    this.changed();
+    requestAnimationFrame(() => /** @type {any} */ (document.querySelector('.ask select, .ask button'))?.focus());
+  }
+
+  /** Whether there was a question to send away. */
+  cancel() {
+    const { open } = this;
+    this.open = null;
+    this.changed();
+    open?.opener.focus();
+    return !!open;
+  }
+
+  async submit(event, { run, done }) {
+    event.preventDefault();
+    this.busy = true;
+    try {
+      await run(event.target);
+      this.open = null;
+      done();
+    } catch (error) {
+      this.error = error;
+    }
+    this.busy = false;
+    this.changed();
+  }
+
+  view() {
+    const { open } = this;
+    if (!open) return nothing;
+    return html`<form class="ask" @submit=${(event) => this.submit(event, open)}>
+      ${open.what} <button class="danger" ?disabled=${this.busy}>${open.verb}</button>
+      <button type="button" @click=${() => this.cancel()}>Cancel</button>
+      ${this.error ? failure(this.error) : nothing}
+    </form>`;
+  }
+}

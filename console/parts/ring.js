@@ -3,6 +3,7 @@
 // to whoever takes them, and from a member that is gone to the next. Of a group that is too large, the strip.
 
 import { html, nothing, render, svg } from '../vendor/lit-html/lit-html.js';
+import { path } from '../api.js';
 import { number, plain, rate, short } from './text.js';
 
 /** So many members are a ring; more are a strip. */
@@ -28,10 +29,9 @@ const label = (member, count) => short(member.client_id, count > 12 ? 12 : 14);
 /** Whether all of a member's window is taken. */
 export const isFull = (member) => member.connected && member.window > 0 && member.window_taken >= member.window;
 
-/** What a member is, in a word. */
 export const stateOf = (member) => (!member.connected ? 'away' : isFull(member) ? 'full' : 'online');
 
-/** Adds a shape to a picture, until its animation ends. */
+/** A shape that is there until its animation ends. */
 function show(layer, tag, attributes, frames, timing) {
   const shape = document.createElementNS('http://www.w3.org/2000/svg', tag);
   for (const [name, value] of Object.entries(attributes)) shape.setAttribute(name, value);
@@ -42,13 +42,12 @@ function show(layer, tag, attributes, frames, timing) {
 
 export class Ring {
   element = document.createElement('div');
-  /** where members are, or were */
   places = new Map();
   angle = 0;
   count = 0;
 
-  /** Draws the group as it stands: `rate` in messages a second, `href` the address of a client. */
-  show({ members, cursor, number: at, rate: speed, queued, href }) {
+  /** Draws the group as it stands: `rate` in messages a second. */
+  show({ members, cursor, number: at, rate: speed, queued }) {
     const count = members.length;
     const r = size(count);
     this.count = count;
@@ -61,7 +60,7 @@ export class Ring {
     const half = Math.min(264, Math.max(204, RADIUS + r + 18 + longest * 7.2));
     const next = members[cursor];
     render(
-      html`<p class="hidden">Ring of ${count} members; next is ${next ? plain(next.client_id) : 'nobody'}. The table says the same.</p>
+      html`<p class="hidden">Ring of ${count} members; next is ${next ? plain(next.client_id) : 'nobody'}</p>
       <svg class="ring" viewBox="${-half} -212 ${2 * half} 420" aria-hidden="true">
         <circle class="path" r=${RADIUS} />
         <g class=${speed > FAST ? 'needle fast' : 'needle'}>
@@ -69,7 +68,7 @@ export class Ring {
           <path class="tip" d="M-6 ${-RADIUS + r + 17} h12 l-6 -10 z" />
         </g>
         <g class="under"></g>
-        ${members.map((member, at) => this.node(member, at, at === cursor, href))}
+        ${members.map((member, at) => this.node(member, at, at === cursor))}
         <circle class="hub" r=${HUB} />
         <text class="hub-number" y="-6">#${number(at)}</text>
         <text class="hub-rate" y="12">${rate(speed)}/s</text>
@@ -81,7 +80,7 @@ export class Ring {
     /** @type {SVGElement} */ (this.element.querySelector('.needle')).style.transform = `rotate(${this.angle}deg)`;
   }
 
-  node(member, at, isNext, href) {
+  node(member, at, isNext) {
     const { count } = this;
     const { x, y } = place(at, count, RADIUS);
     const r = size(count);
@@ -91,7 +90,7 @@ export class Ring {
     const used = member.window ? Math.min(100, (member.window_taken / member.window) * 100) : 0;
     // A window of tens of thousands looks empty all the time: its arc shows that something is on its way.
     const arc = used > 0 ? Math.max(4, used) : 0;
-    return svg`<a href=${href(member.client_id)} tabindex="-1" class="node ${state} ${isNext ? 'next' : ''}">
+    return svg`<a href=${path('/console/clients', member.client_id)} tabindex="-1" class="node ${state} ${isNext ? 'next' : ''}">
       <title>${plain(member.client_id)}</title>
       <g transform="translate(${x} ${y})">
         <circle class="body" r=${r} />
@@ -119,7 +118,6 @@ export class Ring {
     }
   }
 
-  /** A message from the hub to a member. */
   fly(layer, to, delay) {
     if (layer.childElementCount > 40) return;
     const end = 1 - (size(this.count) + 4) / RADIUS;
@@ -151,7 +149,7 @@ export class Strip {
     const rows = Math.ceil(members.length / columns);
     const next = members[cursor] ? plain(members[cursor].client_id) : 'one that is not shown';
     render(
-      html`<svg class="strip" role="img" viewBox="0 0 ${columns * CELL} ${rows * CELL}" aria-label="${number(total)} members; next is ${next}. The table says the same.">
+      html`<svg class="strip" role="img" viewBox="0 0 ${columns * CELL} ${rows * CELL}" aria-label="${number(total)} members; next is ${next}">
         ${members.map((member, at) => svg`<rect
           class="${stateOf(member)} ${at === cursor ? 'next' : ''} ${member.window_taken ? 'busy' : ''}"
           x=${(at % columns) * CELL + 1.5} y=${Math.floor(at / columns) * CELL + 1.5} width="11" height="11" rx="2.5"
@@ -161,7 +159,6 @@ export class Strip {
     );
   }
 
-  /** Whoever has had a message lights up. */
   play(steps) {
     if (isStill()) return;
     const cells = this.element.querySelectorAll('rect');
@@ -173,7 +170,6 @@ export class Strip {
   }
 }
 
-/** A ring for a line of a list. */
 export function mini(members, cursor, total) {
   const isLarge = total > MOST;
   const hand = place(cursor, total, isLarge ? 11 : 9);

@@ -34,10 +34,8 @@ export const group = (share, filter, most = 48) =>
 const numbers = new Intl.NumberFormat('en');
 export const number = (value) => numbers.format(value);
 
-/** How one and many are written. */
 export const plural = (count, one, many = `${one.replace(/cy$/, 'cie')}s`) => `${number(count)} ${count === 1 ? one : many}`;
 
-/** A rate, with as many digits as it deserves. */
 export const rate = (value) => (value > 0 && value < 9.95 ? value.toFixed(1) : number(Math.round(value)));
 
 /** Bytes, in units of 1024. */
@@ -63,17 +61,14 @@ export function moment(ms) {
   return `${[at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(':')}.${String(at.getMilliseconds()).padStart(3, '0')}`;
 }
 
-/** When something happened, for a list. */
 export const stamp = (ms) => html`<time title=${new Date(ms).toISOString()}>${moment(ms)}</time>`;
 
-/** How much of a window is taken, to be seen beside the numbers. */
 export const meter = (taken, window) => html`<svg class="meter" viewBox="0 0 60 8" preserveAspectRatio="none" aria-hidden="true">
   <rect width="60" height="8" rx="2" /><rect class="fill" width=${(Math.min(1, taken / window || 0) * 60).toFixed(1)} height="8" rx="2" />
 </svg>`;
 
-/** What a page shows in the place of what failed. */
 export const failure = (error) => html`<p class="note bad" role="alert">${error.message}<br /><code>${plain(error.request ?? '')}</code></p>`;
 
-/** What there is instead of an answer: that there is no such thing, that it failed, or that it takes long. */
-export const instead = ({ error, loading }, gone) =>
-  error?.status === 404 ? html`<p class="note">${gone}</p>` : error ? failure(error) : loading ? html`<p class="note">Loading …</p>` : nothing;
+/** What there is beside an answer: that there is no such thing any more, that it failed, or that it takes long. */
+export const instead = ({ error, loading }, gone = '') =>
+  gone && error?.status === 404 ? html`<p class="note">${gone}</p>` : error ? failure(error) : loading ? html`<p class="note">Loading …</p>` : nothing;

@@ -52,7 +52,7 @@ macro_rules! asset {
 static INDEX: Asset = asset!("index.html", HTML);
 
 /// All others, by their path in the folder; `every_file_of_the_console_is_served` compares.
-static ASSETS: [Asset; 25] = [
+static ASSETS: [Asset; 21] = [
     asset!("api.js", SCRIPT),
     asset!("app.css", STYLE),
     asset!("app.js", SCRIPT),
@@ -66,7 +66,6 @@ static ASSETS: [Asset; 25] = [
     asset!("pages/overview.js", SCRIPT),
     asset!("pages/test.js", SCRIPT),
     asset!("pages/topics.js", SCRIPT),
-    asset!("parts/ask.js", SCRIPT),
     asset!("parts/commands.js", SCRIPT),
     asset!("parts/keys.js", SCRIPT),
     asset!("parts/list.js", SCRIPT),
@@ -74,9 +73,6 @@ static ASSETS: [Asset; 25] = [
     asset!("parts/ring.js", SCRIPT),
     asset!("parts/text.js", SCRIPT),
     asset!("store.js", SCRIPT),
-    asset!("vendor/lit-html/directive-helpers.js", SCRIPT),
-    asset!("vendor/lit-html/directive.js", SCRIPT),
-    asset!("vendor/lit-html/directives/repeat.js", SCRIPT),
     asset!("vendor/lit-html/lit-html.js", SCRIPT),
 ];
 
