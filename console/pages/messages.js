@@ -27,21 +27,20 @@ export function brief(row) {
 
 export function open(changed, route) {
   const ask = new Ask(changed);
-  /** @type {any[]} the newest first; one with a `gap` stands for those that were left out */ let rows = [];
-  /** @type {any[] | null} the rows as they are looked at */ let held = null;
+  /** The newest first, where one with a `gap` stands for those that were left out; as they are looked at; and the answer with the last. */
+  let [rows, held, taken] = /** @type {any[]} */ ([[]]);
   let [isPaused, since, until, timer] = [false, 0, 0, 0];
   const line = () => route.query.get('f') ?? '';
   const url = (more) => `/v1/journal${query({ match: line().trim(), ...more })}`;
   const asked = new Resource(
     () => (isPaused ? '' : url({ newest: since ? NEXT : FIRST, since, brief: 'true' })),
     () => {
-      if (asked.value !== taken) take(asked.value);
+      if (asked.value && asked.value !== taken) take(asked.value);
       // The answer to what is asked next goes on where this one ends.
       if (asked.again) since = until;
       changed();
     },
   );
-  /** @type {any} the last answer whose rows are there */ let taken = null;
 
   function take(value) {
     taken = value;

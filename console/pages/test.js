@@ -94,12 +94,14 @@ function described(form) {
 }
 
 export function open(changed, route) {
-  /** @type {any} the subscription whose messages are seen */ let at = client.all.at(-1);
-  /** @type {any} */ let error = null;
-  /** @type {any} */ let reached = null;
-  /** @type {any[] | null} the messages as they are looked at */ let held = null;
+  /** The subscription whose messages are seen, these as they are looked at, and what came of a form. */
+  let [at, held, error, reached] = /** @type {any[]} */ ([client.all.at(-1)]);
   client.changed = changed;
 
+  const look = (one = undefined) => () => {
+    [at, held] = [one, null];
+    changed();
+  };
   /** Does what a form says. */
   const submit = (run) => async (event) => {
     event.preventDefault();
@@ -107,18 +109,11 @@ export function open(changed, route) {
     await run(event.target).catch((failed) => (error = failed));
     changed();
   };
-  const take = submit(async (form) => {
-    await subscribe(said(form));
-    at = null;
-  });
+  const take = submit((form) => subscribe(said(form)).then(look()));
   const send = submit(async (form) => {
     const message = described(form);
     reached = { topic: message.topic, ...(await post('/v1/publish', message)) };
   });
-  const look = (one) => () => {
-    [at, held] = [one, null];
-    changed();
-  };
 
   const box = (key) => html`<label><input type="checkbox" name=${key} /> ${titled(key)}</label>`;
   const select = (key, all) => html`<label>${titled(key)} <select name=${key}>${all.map((text, value) => html`<option value=${value}>${text}</option>`)}</select></label>`;
@@ -130,14 +125,13 @@ export function open(changed, route) {
     const one = client.all.includes(at) ? at : client.all.at(-1);
     if (!one) return html`<p class="calm">Messages come here: this page is a client then, and with <code>$share/name/filter</code> a member of a group.</p>`;
     const list = held ?? one.messages;
-    const fresh = one.count - (list[0]?.number ?? 0);
     return html`<div class="tabs" role="group" aria-label="Subscriptions">
         ${client.all.map((other) => html`<button aria-pressed=${other === one} @click=${look(other)}>${name(other.filter, 30)} ${number(other.count)}</button>`)}
       </div>
       <div class="head">
         ${choice(route, 'view', 'Payloads as', VIEWS)}
         ${client.id ? html`<a href=${path('/console/clients', client.id)}>${client.id}</a>` : html`<b>It has ended.</b>`}
-        ${client.skipped ? html`<span class="chip warn">${number(client.skipped)} skipped</span>` : ''} ${fresh ? html`<span class="chip">${fresh} new ↑</span>` : ''}
+        ${client.skipped ? html`<span class="chip warn">${number(client.skipped)} skipped</span>` : ''}
         <button @click=${() => end(one).catch((failed) => (error = failed)).finally(changed)}>Unsubscribe</button>
       </div>
       <ol class="messages" @pointerenter=${() => (held = one.messages)} @pointerleave=${look(one)}>${list.map(message)}</ol>

@@ -5,7 +5,7 @@ import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { Resource } from '../api.js';
 import { on, state, want } from '../store.js';
 import { commands, copyable } from './commands.js';
-import { failure, number, plural } from './text.js';
+import { failure, instead, number, plural } from './text.js';
 
 /** Asks now, and when the stream tells one of the topics of `gaps`, at most every so many ms; `more` is one that it does not tell anyhow. */
 export function watch(url, changed, gaps, more = '') {
@@ -33,9 +33,7 @@ export const search = (route, label, placeholder) => html`<input type="search" a
   .value=${route.query.get('q') ?? ''} @input=${(event) => route.set({ q: event.target.value, after: '' })} />`;
 
 /** What is shown of something that was asked for: that it failed, that it takes long, and it. @param {Resource} asked */
-export const shown = (asked, view) =>
-  html`${asked.error ? failure(asked.error) : ''} ${asked.loading ? html`<p class="note">Loading …</p>` : ''}
-  ${asked.value ? view(asked.value) : ''}`;
+export const shown = (asked, view) => html`${instead(asked)} ${asked.value ? view(asked.value) : ''}`;
 
 /** A page with a list; `page` says what its rows are called, their `limit`, the texts of the field, the `key` of the last row for the next page. */
 export const list = (route, asked, page) => html`<div class="head">

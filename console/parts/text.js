@@ -69,6 +69,6 @@ export const meter = (taken, window) => html`<svg class="meter" viewBox="0 0 60 
 
 export const failure = (error) => html`<p class="note bad" role="alert">${error.message}<br /><code>${plain(error.request ?? '')}</code></p>`;
 
-/** What there is instead of an answer: that there is no such thing, that it failed, or that it takes long. */
-export const instead = ({ error, loading }, gone) =>
-  error?.status === 404 ? html`<p class="note">${gone}</p>` : error ? failure(error) : loading ? html`<p class="note">Loading …</p>` : nothing;
+/** What there is beside an answer: that there is no such thing any more, that it failed, or that it takes long. */
+export const instead = ({ error, loading }, gone = '') =>
+  gone && error?.status === 404 ? html`<p class="note">${gone}</p>` : error ? failure(error) : loading ? html`<p class="note">Loading …</p>` : nothing;
