@@ -7,6 +7,7 @@ import { state } from '../store.js';
 import { copyable } from '../parts/commands.js';
 import { Ask, shown, table, watch } from '../parts/list.js';
 import { failure, moment, name, number, plain, plural, time } from '../parts/text.js';
+import { pair } from './client.js';
 
 const SHOWN = 20;
 
@@ -45,7 +46,7 @@ export function open(changed, route) {
   };
 
   const rules = ({ rules }) => rules.length
-    ? html`${table(rules, [
+    ? html`${table(rules, (rule) => rule.id, [
         ['Name', (rule) => name(rule.name, 24)],
         ['What it does', (rule) => name(rule.text, 999), 'wrap'],
         ['Hits', ({ hits, times }) => `${number(hits)}${times === null ? '' : ` of ${number(times)}`}`],
@@ -86,7 +87,7 @@ export function open(changed, route) {
       <label><input type="checkbox" name="keep_alive" /> Keep Alive, too</label></form>
     ${clockAsk.view()}`;
   const deadlines = ({ deadlines: next, total }) => html`<h3>${plural(total, 'deadline')}</h3>
-    ${table(next, [['In', (one) => time(one.in_seconds), 'n'], ['Deadline', deadline, 'wrap']])}
+    <dl class="pairs">${next.map((one) => pair(time(one.in_seconds), deadline(one)))}</dl>
     ${cut(total)}`;
 
   const arm = armForm(changed, route, (rule) => tell('Armed', { rule: rule.name }));
@@ -111,8 +112,6 @@ const ACTIONS = {
   drop: '', delay: 'delay_seconds', hold: '', duplicate: '', reorder: '', corrupt: 'offset bits', disconnect: 'reason when', close: 'when',
   reset: 'when', half_close: 'when', stop_reading: '', mute_pings: '', connack: 'reason session_present receive_maximum maximum_qos server_keep_alive',
 };
-const PACKET = 'type direction';
-const MATCH = 'client topic qos nth';
 const CHOICES = {
   do: Object.keys(ACTIONS).join(' '),
   type: 'PUBLISH any CONNECT CONNACK PUBACK PUBREC PUBREL PUBCOMP SUBSCRIBE SUBACK UNSUBSCRIBE UNSUBACK PINGREQ PINGRESP DISCONNECT AUTH',
@@ -132,8 +131,8 @@ function armForm(changed, route, armed) {
     /** @type {any} */ const rule = isConnack ? { match: { type: 'CONNACK' }, do: 'replace', set } : { match: {}, do: action };
     for (const field of fields) {
       const value = read(field);
-      const isSet = isConnack && ACTIONS.connack.includes(field);
-      const into = `${PACKET} ${MATCH}`.includes(field) ? rule.match : !isSet ? rule : /^(reason|session)/.test(field) ? set : set.properties;
+      const isMatch = /^(type|direction|client|topic|qos|nth)$/.test(field);
+      const into = isMatch ? rule.match : /maximum|server/.test(field) ? set.properties : isConnack && /reason|session/.test(field) ? set : rule;
       const isText = /client|topic|name/.test(field) || !/^(\d+(\.\d+)?|true|false)$/.test(value);
       if (value && value !== 'any') into[field] = isText ? value : JSON.parse(value);
     }
@@ -158,15 +157,14 @@ function armForm(changed, route, armed) {
     }
     changed();
   };
-  const option = (field, one) => html`<option .selected=${one === read(field)}>${one}</option>`;
   const input = (field) => CHOICES[field]
-    ? html`<select name=${field} @change=${put}>${CHOICES[field].split(' ').map((one) => option(field, one))}</select>`
+    ? html`<select name=${field} @change=${put}>${CHOICES[field].split(' ').map((one) => html`<option .selected=${one === read(field)}>${one}</option>`)}</select>`
     : html`<input name=${field} .value=${route.query.get(field) ?? ''} placeholder=${read(field)} @input=${put} />`;
 
   return () => {
     const action = read('do') in ACTIONS ? read('do') : 'drop';
-    const packet = /connack|mute_pings/.test(action) ? '' : PACKET;
-    const fields = `${packet} ${MATCH} ${ACTIONS[action]} times expires_after_seconds name`.trim().split(/ +/);
+    const packet = /connack|mute_pings/.test(action) ? '' : 'type direction';
+    const fields = `${packet} client topic qos nth ${ACTIONS[action]} times expires_after_seconds name`.trim().split(/ +/);
     const text = written ?? JSON.stringify(ruleOf(action, fields));
     const wrong = error?.field?.split('.').at(-1);
     return html`<form class="panel" @submit=${(event) => send(event, text)}>

@@ -45,8 +45,8 @@ export function open(changed, route) {
         title,
         one: last.slice(0, -1).replace('cie', 'cy'),
         limit: last === 'refusals' ? 257 : 100,
-        label: 'Filter: part of the name',
-        placeholder: last === 'refusals' ? 'client or resource' : 'name',
+        label: 'Filter: part of the name, the client or the resource',
+        placeholder: 'name',
         choice: isShadows
           ? nothing
           : html`${choice(route, 'kind', 'Kind', KINDS.map((one) => [one, words(one || 'things')]))}

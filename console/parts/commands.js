@@ -36,7 +36,7 @@ export function commands(info) {
   const to = way(info);
   if (!to) return [];
   const { host, port, files, folder, users } = to;
-  /** @type {[string, string][]} */
+  /** @type {any[]} */
   const first = files.length > 1 ? [['A certificate for the clients', `roundel cert demo${folder === 'certs' ? '' : ` --certs ${word(folder)}`}`]] : [];
   const flags = [
     host === 'localhost' ? '' : ` -h ${word(host)}`,
@@ -45,48 +45,26 @@ export function commands(info) {
     users ? ' -u USER -P PASSWORD' : '',
   ].join('');
   const worker = (n) => `mosquitto_sub${flags} -V mqttv5 -i worker${n} -q 1 -t '${FILTER}' -v`;
-  const aws = info.has_registry && info.listeners.http && awsCli(info);
-  const all = /** @type {[string, [string, string][]][]} */ ([
-    ['mosquitto', [
-      ...first,
-      ['A group of two, each in a terminal of its own', `${worker(1)}\n${worker(2)}`],
-      ['Messages: each goes to the one whose turn it is', `for n in 1 2 3 4 5 6; do mosquitto_pub${flags} -q 1 -t demo/$n -m "message $n"; done`],
-    ]],
-    ['Python', [...first, ['paho-mqtt 2, a member of the group', python(to)]]],
-    ['Node', [...first, ['mqtt 5, a member of the group', node(to)]]],
-    ['Rust', [...first, ['rumqttc and tokio, a member of the group', rust(to)]]],
-    ['AWS CLI', [
-      ['Things and certificates', `${aws} iot create-thing --thing-name car1\n${aws} iot list-things`],
-      ['A message', `${aws} iot-data publish --topic demo/1 --qos 1 \\\n  --cli-binary-format raw-in-base64-out --payload '{"speed": 75}'`],
-    ]],
-  ]);
-  return aws ? all : all.slice(0, -1);
-}
-
-const quoted = (files) => files.map((file) => JSON.stringify(file));
-
-const python = ({ host, port, files, users }) => `import paho.mqtt.client as mqtt
+  const quoted = files.map((file) => JSON.stringify(file));
+  const [ca, cert, key] = quoted.map((file) => `std::fs::read(${file})?`);
+  const python = `import paho.mqtt.client as mqtt
 
 client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "worker3", protocol=mqtt.MQTTv5)
-${line(files.length, `client.tls_set(${quoted(files).join(', ')})`)}${line(users, 'client.username_pw_set("USER", "PASSWORD")')
+${line(ca, `client.tls_set(${quoted.join(', ')})`)}${line(users, 'client.username_pw_set("USER", "PASSWORD")')
 }client.on_connect = lambda client, *_: client.subscribe("${FILTER}", 1)
 client.on_message = lambda client, _, message: print(message.topic, message.payload.decode())
 client.connect("${host}", ${port})
 client.loop_forever()`;
-
-const node = ({ host, port, files, users }) => `import mqtt from 'mqtt';
-${line(files.length, "import { readFileSync } from 'node:fs';")}
-const client = mqtt.connect('mqtt${files.length ? 's' : ''}://${host}:${port}', {
+  const node = `import mqtt from 'mqtt';
+${line(ca, "import { readFileSync } from 'node:fs';")}
+const client = mqtt.connect('mqtt${ca ? 's' : ''}://${host}:${port}', {
   clientId: 'worker4',
   protocolVersion: 5,
-${quoted(files).map((file, at) => `  ${['ca', 'cert', 'key'][at]}: readFileSync(${file}),\n`).join('')}${line(users, "  username: 'USER',\n  password: 'PASSWORD',")
+${quoted.map((file, at) => `  ${['ca', 'cert', 'key'][at]}: readFileSync(${file}),\n`).join('')}${line(users, "  username: 'USER',\n  password: 'PASSWORD',")
 }});
 client.on('connect', () => client.subscribe('${FILTER}', { qos: 1 }));
 client.on('message', (topic, payload) => console.log(topic, payload.toString()));`;
-
-function rust({ host, port, files, users }) {
-  const [ca, cert, key] = quoted(files).map((file) => `std::fs::read(${file})?`);
-  return `use rumqttc::v5::{AsyncClient, MqttOptions, mqttbytes::QoS};
+  const rust = `use rumqttc::v5::{AsyncClient, MqttOptions, mqttbytes::QoS};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -99,6 +77,23 @@ ${line(ca, `    options.set_transport(rumqttc::Transport::tls(${ca}, ${cert ? `S
         println!("{:?}", events.poll().await?);
     }
 }`;
+  const aws = info.has_registry && info.listeners.http && awsCli(info);
+  /** @type {[string, [string, string][]][]} */
+  const all = [
+    ['mosquitto', [
+      ...first,
+      ['A group of two, each in a terminal of its own', `${worker(1)}\n${worker(2)}`],
+      ['Messages: each goes to the one whose turn it is', `for n in 1 2 3 4 5 6; do mosquitto_pub${flags} -q 1 -t demo/$n -m "message $n"; done`],
+    ]],
+    ['Python', [...first, ['paho-mqtt 2, a member of the group', python]]],
+    ['Node', [...first, ['mqtt 5, a member of the group', node]]],
+    ['Rust', [...first, ['rumqttc and tokio, a member of the group', rust]]],
+    ['AWS CLI', [
+      ['Things and certificates', `${aws} iot create-thing --thing-name car1\n${aws} iot list-things`],
+      ['A message', `${aws} iot-data publish --topic demo/1 --qos 1 \\\n  --cli-binary-format raw-in-base64-out --payload '{"speed": 75}'`],
+    ]],
+  ];
+  return aws ? all : all.slice(0, -1);
 }
 
 /** A text with a button that copies it. @param {string} text */

@@ -132,7 +132,8 @@ export async function keys(browser) {
   const press = (...all) => all.reduce((before, key) => before.then(() => page.keyboard.press(key)), Promise.resolve());
   await press('g', 'g');
   await at('/console/groups');
-  await page.locator('th [data-row]').waitFor();
+  // The overview, which may still be seen, has the group too.
+  await page.locator('tbody [data-row]').waitFor();
   await press('ArrowDown', 'Enter');
   await at('/console/groups/g/x');
   await page.locator('.ring').waitFor();
