@@ -46,7 +46,7 @@ export function open(changed, route) {
   };
 
   const rules = ({ rules }) => rules.length
-    ? html`${table(rules, (rule) => rule.id, [
+    ? html`${table(rules, [
         ['Name', (rule) => name(rule.name, 24)],
         ['What it does', (rule) => name(rule.text, 999), 'wrap'],
         ['Hits', ({ hits, times }) => `${number(hits)}${times === null ? '' : ` of ${number(times)}`}`],
