@@ -4,8 +4,7 @@
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { get, path, post, remove } from '../api.js';
 import { state } from '../store.js';
-import { copyable } from '../parts/commands.js';
-import { Ask, shown, table, watch } from '../parts/list.js';
+import { Ask, copyable, shown, table, watch } from '../parts/list.js';
 import { failure, moment, name, number, plain, plural, time } from '../parts/text.js';
 import { pair } from './client.js';
 

@@ -4,8 +4,7 @@
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { path, query } from '../api.js';
 import { state } from '../store.js';
-import { awsCli, copyable } from '../parts/commands.js';
-import { choice, list, shown, table, watch } from '../parts/list.js';
+import { awsCli, choice, copyable, list, shown, table, watch } from '../parts/list.js';
 import { moment, name, number } from '../parts/text.js';
 import { pair } from './client.js';
 

@@ -5,8 +5,7 @@
 import { html, nothing, svg } from '../vendor/lit-html/lit-html.js';
 import { path } from '../api.js';
 import { SAMPLES, state } from '../store.js';
-import { commands, copyable } from '../parts/commands.js';
-import { watch } from '../parts/list.js';
+import { commands, copyable, watch } from '../parts/list.js';
 import { mini } from '../parts/ring.js';
 import { bytes, group, number, plural, rate } from '../parts/text.js';
 import { pair } from './client.js';

@@ -52,7 +52,7 @@ macro_rules! asset {
 static INDEX: Asset = asset!("index.html", HTML);
 
 /// All others, by their path in the folder; `every_file_of_the_console_is_served` compares.
-static ASSETS: [Asset; 21] = [
+static ASSETS: [Asset; 20] = [
     asset!("api.js", SCRIPT),
     asset!("app.css", STYLE),
     asset!("app.js", SCRIPT),
@@ -66,7 +66,6 @@ static ASSETS: [Asset; 21] = [
     asset!("pages/overview.js", SCRIPT),
     asset!("pages/test.js", SCRIPT),
     asset!("pages/topics.js", SCRIPT),
-    asset!("parts/commands.js", SCRIPT),
     asset!("parts/keys.js", SCRIPT),
     asset!("parts/list.js", SCRIPT),
     asset!("parts/payload.js", SCRIPT),
