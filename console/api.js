@@ -1,118 +1,99 @@
 // @ts-check
 // Requests to the control API.
 
-/** A request that failed: what the API said, and what was asked. */
+/** A request that failed: what the API said, what was asked, the status (0 without an answer), and the field that is wrong. */
 export class ApiError extends Error {
-  /** @param {string} message @param {string} request @param {number} status 0 without an answer @param {string} [field] the part of the request that is wrong */
-  constructor(message, request, status, field) {
+  constructor(message, request, status, field = '') {
     super(message);
-    this.request = request;
-    this.status = status;
-    this.field = field;
+    Object.assign(this, { request, status, field });
   }
 }
 
-/**
- * Sends a request and reads the answer as JSON.
- * @param {string} method @param {string} path @param {unknown} [body]
- */
-async function send(method, path, body) {
+async function send(method, path, /** @type {unknown} */ body = undefined) {
   const request = `${method} ${path}`;
+  const headers = { 'content-type': 'application/json' };
   let answer;
   try {
     answer = await fetch(path, {
       method,
-      headers: body === undefined ? {} : { 'content-type': 'application/json' },
-      body: body === undefined ? undefined : JSON.stringify(body),
+      ...(body !== undefined && { headers, body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(10000),
       cache: 'no-store',
     });
   } catch (error) {
-    const late = error instanceof DOMException && error.name === 'TimeoutError';
-    throw new ApiError(late ? 'no answer within 10 s' : 'the broker does not answer', request, 0);
+    const isLate = error instanceof DOMException && error.name === 'TimeoutError';
+    throw new ApiError(isLate ? 'no answer within 10 s' : 'the broker does not answer', request, 0);
   }
   const value = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new ApiError(value.error ?? `status ${answer.status}`, request, answer.status, value.field);
   return value;
 }
 
-/** @param {string} path */
 export const get = (path) => send('GET', path);
-/** @param {string} path @param {unknown} [body] */
+/** @param {unknown} [body] */
 export const post = (path, body) => send('POST', path, body);
-/** @param {string} path */
+export const put = (path, body) => send('PUT', path, body);
 export const remove = (path) => send('DELETE', path);
 
-/** @param {string} path @param {unknown} body */
-export const put = (path, body) => send('PUT', path, body);
-
-/** A path of encoded parts: `path('/v1/clients', id)`. @param {string} start @param {string[]} parts */
+/** A path of encoded parts: `path('/v1/clients', id)`. */
 export const path = (start, ...parts) => [start, ...parts.map(encodeURIComponent)].join('/');
 
-/** A query; what is empty is left out. @param {Record<string, string | number | undefined | null>} values */
+/** A query; what is empty is left out. */
 export function query(values) {
   const pairs = Object.entries(values).filter(([, value]) => value !== '' && value != null);
-  const text = pairs.map(([name, value]) => `${name}=${encodeURIComponent(/** @type {string} */ (value))}`).join('&');
-  return text && `?${text}`;
+  return pairs.length ? `?${pairs.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&')}` : '';
 }
 
-/**
- * Something of the API that a page shows: the last answer stays while the next one is on its way, and one
- * request is on its way at a time.
- */
+/** Something of the API that a page shows: the last answer stays until the next one; one request is on its way at a time. */
 export class Resource {
+  /** @type {any} */ value = null;
+  /** @type {any} */ error = null;
+  since = performance.now();
+  /** when the last answer came, and the last question went */
+  at = 0;
+  asked = -Infinity;
+  busy = false;
+  again = false;
+  closed = false;
+  timer = 0;
+
   /** @param {() => string} url empty: there is nothing to ask @param {() => void} changed called when there is something new */
   constructor(url, changed) {
     this.url = url;
     this.changed = changed;
-    /** @type {any} */ this.value = null;
-    /** @type {ApiError | null} */ this.error = null;
-    this.since = performance.now();
-    this.at = 0;
-    this.busy = false;
-    this.again = false;
-    this.closed = false;
-    this.timer = 0;
-    this.asked = -Infinity;
   }
 
   /** Asks now, or once the answer to the last question has come. */
   async refresh() {
-    if (this.closed || document.hidden || !this.url()) return;
+    const url = this.url();
+    if (this.closed || document.hidden || !url) return;
     if (this.busy) {
       this.again = true;
       return;
     }
     this.busy = true;
     this.asked = performance.now();
-    const url = this.url();
     try {
       const value = await get(url);
-      if (url === this.url()) {
-        this.value = value;
-        this.error = null;
-        this.at = performance.now();
-      }
+      if (url === this.url()) Object.assign(this, { value, error: null, at: performance.now() });
     } catch (error) {
-      this.error = /** @type {ApiError} */ (error);
+      this.error = error;
     }
     this.busy = false;
     if (this.closed) return;
     this.changed();
-    if (this.again || url !== this.url()) {
-      this.again = false;
-      this.refresh();
-    }
+    if (!this.again && url === this.url()) return;
+    this.again = false;
+    this.refresh();
   }
 
-  /** Asks soon, but not more often than every `gap` milliseconds. @param {number} gap */
+  /** Asks soon, but not more often than every `gap` milliseconds. */
   soon(gap) {
     if (this.timer || this.closed) return;
-    const wait = Math.max(0, this.asked + gap - performance.now());
     this.timer = window.setTimeout(() => {
       this.timer = 0;
       this.refresh();
-    }, wait);
+    }, Math.max(0, this.asked + gap - performance.now()));
   }
 
   /** Nothing has come yet, for long enough to say so. */

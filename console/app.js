@@ -3,115 +3,104 @@
 
 import { html, nothing, render } from './vendor/lit-html/lit-html.js';
 import { on, start, state } from './store.js';
-import { showHelp } from './parts/help.js';
-import { listen } from './parts/keys.js';
+import { listen, PAGES, showHelp } from './parts/keys.js';
 import { number, plural, time } from './parts/text.js';
 import { open as client } from './pages/client.js';
-import { open as clients } from './pages/clients.js';
-import { open as explain } from './pages/explain.js';
 import { open as faults } from './pages/faults.js';
 import { open as group } from './pages/group.js';
-import { open as groups } from './pages/groups.js';
-import { open as identity, openOne as resource } from './pages/identity.js';
-import { open as message } from './pages/message.js';
-import { open as messages } from './pages/messages.js';
+import { clients, groups } from './pages/lists.js';
+import { open as identity, openExplain as explain, openOne as resource, openShadow as shadow } from './pages/identity.js';
+import { open as messages, openOne as message } from './pages/messages.js';
 import { open as overview } from './pages/overview.js';
-import { open as shadow } from './pages/shadow.js';
 import { open as test } from './pages/test.js';
 import { open as topics } from './pages/topics.js';
 
 /** @typedef {{ title: string, view: () => unknown, close: () => void, update?: () => void, tick?: () => void, pause?: () => boolean, cancel?: () => boolean, back?: string }} Page */
 
-const PAGES = /** @type {[RegExp, (changed: () => void, route: any) => Page][]} */ ([
-  [/^\/console\/$/, overview],
-  [/^\/console\/groups$/, groups],
-  [/^\/console\/groups\/([^/]+)\/([^/]+)$/, group],
-  [/^\/console\/clients$/, clients],
-  [/^\/console\/clients\/([^/]+)$/, client],
-  [/^\/console\/topics(?:\/([^/]+))?$/, topics],
-  [/^\/console\/identity$/, identity],
-  [/^\/console\/identity\/explain$/, explain],
-  [/^\/console\/identity\/([^/]+)\/([^/]+)$/, resource],
-  [/^\/console\/shadows$/, identity],
-  [/^\/console\/shadows\/([^/]+)\/?([^/]*)$/, shadow],
-  [/^\/console\/messages$/, messages],
-  [/^\/console\/messages\/([^/]+)$/, message],
-  [/^\/console\/test$/, test],
-  [/^\/console\/faults$/, faults],
-]);
+/** What comes after `/console/`, and the page that is there. */
+const ROUTES = Object.entries({
+  '': overview,
+  groups,
+  'groups/*/*': group,
+  clients,
+  'clients/*': client,
+  topics,
+  'topics/*': topics,
+  identity,
+  'identity/explain': explain,
+  'identity/*/*': resource,
+  shadows: identity,
+  'shadows/*': shadow,
+  'shadows/*/*': shadow,
+  messages,
+  'messages/*': message,
+  test,
+  faults,
+});
+const ROOT = '/console/';
 
-const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
+const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
-/** @type {Page | null} */
-let page = null;
+/** @type {Page} */
+let page;
 let address = '';
 
-const SLOW = 'All streams are taken, by other windows of this browser or by others: this page asks every 2 s';
+const SLOW = 'All streams are taken: this page asks every 2 s';
 
 /** The address as a page sees it. */
-function route(/** @type {string[]} */ parts) {
-  const query = new URLSearchParams(location.search);
-  /** @param {Record<string, string>} values */
+function route(parts) {
   const href = (values) => {
     const changed = new URLSearchParams(location.search);
     for (const [name, value] of Object.entries(values)) value ? changed.set(name, value) : changed.delete(name);
-    const text = changed.toString();
-    return location.pathname + (text && `?${text}`);
+    return location.pathname + (changed.size ? `?${changed}` : '');
   };
   return {
     parts,
-    query,
+    query: new URLSearchParams(location.search),
     href,
-    /** Gives the page another address, with which it goes on. @param {string} to */
+    /** Gives the page another address, with which it goes on. */
     move(to) {
       history.pushState(null, '', to);
       address = to;
       changed();
     },
-    /** Changes the query of the page without leaving it. @param {Record<string, string>} values */
+    /** Changes the query of the page without leaving it. */
     set(values) {
-      history.replaceState(null, '', href(values));
+      address = href(values);
+      history.replaceState(null, '', address);
       this.query = new URLSearchParams(location.search);
-      address = location.pathname + location.search;
-      page?.update?.();
+      page.update?.();
       changed();
     },
   };
 }
 
-/** A page that there is not. @returns {Page} */
-const unknown = () => ({
-  title: 'No such page',
-  close() {},
-  view: () => html`<h1>No such page</h1><p>There is nothing at this address. <a href="/console/">Overview</a></p>`,
-});
-
-/** Opens the page of the address. */
-function arrive() {
-  address = location.pathname + location.search;
-  page?.close();
-  page = null;
-  for (const [pattern, open] of PAGES) {
-    const found = location.pathname.match(pattern);
-    if (!found) continue;
+/** The page of an address; where there is none, it says so. @returns {Page} */
+function find(path) {
+  for (const [pattern, open] of ROUTES) {
+    const found = path.match(`^${pattern.replaceAll('*', '([^/]*)')}$`);
     try {
-      page = open(changed, route(found.slice(1).map((part) => decodeURIComponent(part ?? ''))));
+      // A part that is not there is empty.
+      if (found) return open(changed, route([...found.slice(1).map(decodeURIComponent), '']));
     } catch (error) {
       if (!(error instanceof URIError)) throw error;
     }
-    break;
   }
-  page ??= unknown();
+  return {
+    title: 'No such page',
+    close() {},
+    view: () => html`<h1>No such page</h1><p>There is nothing at this address. <a href=${ROOT}>Overview</a></p>`,
+  };
+}
+
+function arrive() {
+  address = location.pathname + location.search;
+  page?.close();
+  page = find(location.pathname.slice(ROOT.length));
   document.title = `${page.title} · Roundel`;
-  for (const link of element('nav').querySelectorAll('a')) {
-    const path = link.getAttribute('href') ?? '';
-    const isHere = path === '/console/' ? location.pathname === path : location.pathname.startsWith(path);
-    isHere ? link.setAttribute('aria-current', 'page') : link.removeAttribute('aria-current');
-  }
   changed();
 }
 
-/** @param {string} to */
 function go(to) {
   if (to === address) return;
   history.pushState(null, '', to);
@@ -132,37 +121,30 @@ function changed() {
 }
 
 function draw() {
-  const { info, stats, link } = state;
-  const age = state.heard ? (performance.now() - state.heard) / 1000 : 0;
-  render(
-    info
-      ? html`<span class="chip">${info.profile}</span>
-          <span class="wide">${info.version}</span>
-          ${stats ? html`<span class="wide">up ${time(stats.uptime_s)}</span>` : nothing}
-          ${stats ? armed(stats.faults) : nothing}`
-      : nothing,
-    element('facts'),
-  );
+  const { info, stats, link, heard } = state;
+  const wide = (text) => html`<span class="wide">${text}</span>`;
+  const up = stats && html`${wide(`up ${time(stats.uptime_s)}`)} ${armed(stats.faults)}`;
+  render(info && html`<span class="chip">${info.profile}</span> ${wide(info.version)} ${up}`, element('facts'));
   const words = { live: 'live', connecting: 'connecting', slow: 'every 2 s', paused: 'asleep', lost: 'no connection' };
+  const old = link === 'lost' && heard ? html` <small>as of ${time((performance.now() - heard) / 1000)} ago</small>` : nothing;
+  const tool = (sign, title, does) => html`<button class="tool" title=${title} aria-label=${title} @click=${does}>${sign}</button>`;
   render(
-    html`<span class="link ${link}" title=${link === 'slow' ? SLOW : nothing}><span role="status">${words[link]}</span>${link === 'lost' && state.heard ? html` <small>as of ${time(age)} ago</small>` : nothing}</span>
-      <button class="tool" title="Theme: ${theme()}" aria-label="Theme: ${theme()}" @click=${nextTheme}>${{ system: '◐', light: '☼', dark: '☾' }[theme()]}</button>
-      <button class="tool" title="Keys" aria-label="Keys" @click=${showHelp}>?</button>`,
+    html`<span class="link ${link}" title=${link === 'slow' ? SLOW : nothing}><span role="status">${words[link]}</span>${old}</span>
+      ${tool(THEMES[theme()], `Theme: ${theme()}`, nextTheme)} ${tool('?', 'Keys', showHelp)}`,
     element('tools'),
   );
   document.body.classList.toggle('stale', link === 'lost');
-  counts();
-  document.body.classList.toggle('registry', info?.has_registry ?? false);
-  const noscript = element('page').querySelector('noscript');
-  noscript?.remove();
-  if (!stats && link === 'lost') {
-    render(html`<p class="note bad">The broker does not answer. This page tries again by itself.</p>`, element('page'));
-  } else if (page) {
-    render(page.view(), element('page'));
-  }
+  render(nav(state), element('nav'));
+  element('page').querySelector('noscript')?.remove();
+  const isDead = !stats && link === 'lost';
+  const { activeElement: focused } = document;
+  const href = focused?.getAttribute('href');
+  render(isDead ? html`<p class="note bad">The broker does not answer. This page tries again by itself.</p>` : page.view(), element('page'));
+  // A row that has moved takes the focus with it.
+  if (href && focused?.getAttribute('href') !== href) /** @type {any} */ (element('page').querySelector(`[href="${CSS.escape(href)}"]`))?.focus();
 }
 
-/** What is made to go wrong is seen on every page. @param {any} faults */
+/** What is made to go wrong is seen on every page. */
 function armed({ rules, held, outage_s: outage, clock_ahead_s: ahead, clock_scale: scale }) {
   const all = [
     outage === null ? '' : `outage ${time(outage)}`,
@@ -170,59 +152,52 @@ function armed({ rules, held, outage_s: outage, clock_ahead_s: ahead, clock_scal
     held && `${number(held)} held`,
     ahead >= 1 ? `clock +${time(ahead)}` : '',
     scale === 1 ? '' : `clock × ${scale}`,
-  ];
-  const text = all.filter(Boolean).join(' · ');
-  return text ? html`<a class="chip warn" href="/console/faults">${text}</a>` : nothing;
+  ].filter(Boolean);
+  return all.length ? html`<a class="chip warn" href="/console/faults">${all.join(' · ')}</a>` : nothing;
 }
 
-/** How many there are, beside the names of the pages. */
-function counts() {
-  const { stats } = state;
-  if (!stats) return;
-  for (const [path, count] of [
-    ['/console/groups', stats.groups],
-    ['/console/clients', stats.clients_connected],
-  ]) {
-    const link = /** @type {HTMLElement | null} */ (element('nav').querySelector(`a[href="${path}"]`));
-    if (link) link.dataset.count = number(/** @type {number} */ (count));
-  }
-}
+/** The pages, and how many there are of what they list. */
+const nav = ({ info, stats }) =>
+  PAGES.filter(([key]) => info?.has_registry || !'is'.includes(key)).map(([, page, title]) => {
+    const path = ROOT + page;
+    const isHere = page ? location.pathname.startsWith(path) : location.pathname === path;
+    const count = { groups: stats?.groups, clients: stats?.clients_connected }[page];
+    return html`<a href=${path} aria-current=${isHere ? 'page' : nothing} data-count=${count === undefined ? nothing : number(count)}>${title}</a>`;
+  });
 
-const THEMES = /** @type {const} */ (['system', 'light', 'dark']);
-/** @returns {'system' | 'light' | 'dark'} */
-const theme = () => THEMES.find((known) => known === localStorage.getItem('theme')) ?? 'system';
+const THEMES = { system: '◐', light: '☼', dark: '☾' };
+const theme = () => document.documentElement.dataset.theme ?? '';
+
+function setTheme(known) {
+  document.documentElement.dataset.theme = known in THEMES ? known : 'system';
+  localStorage.setItem('theme', theme());
+}
 
 function nextTheme() {
-  const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length];
-  localStorage.setItem('theme', next);
-  document.documentElement.dataset.theme = next;
+  const all = Object.keys(THEMES);
+  setTheme(all[(all.indexOf(theme()) + 1) % all.length]);
   changed();
 }
 
-document.documentElement.dataset.theme = theme();
+setTheme(localStorage.getItem('theme') ?? '');
 document.addEventListener('click', (event) => {
-  const target = /** @type {Element} */ (event.target);
-  const link = target.closest('a');
-  if (!link || event.defaultPrevented || event.button !== 0) return;
-  if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  const link = /** @type {Element} */ (event.target).closest('a');
+  if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   const href = link.getAttribute('href') ?? '';
-  if (!href.startsWith('/console/')) return;
+  if (!href.startsWith(ROOT)) return;
   event.preventDefault();
   go(href);
 });
 addEventListener('popstate', arrive);
 listen({
   go,
-  back: () => {
-    if (!page?.cancel?.() && page?.back) go(page.back);
-  },
-  help: showHelp,
-  pause: () => page?.pause?.() ?? false,
+  back: () => !page.cancel?.() && page.back && go(page.back),
+  pause: () => page.pause?.() ?? false,
 });
 on(changed);
 setInterval(() => {
   if (document.hidden) return;
-  page?.tick?.();
+  page.tick?.();
   changed();
 }, 1000);
 arrive();

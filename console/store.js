@@ -2,9 +2,8 @@
 // What all pages know, and the one stream that says when it is no longer so.
 
 import { get, query } from './api.js';
-import { takePlace } from './place.js';
 
-/** Samples that are kept for the sparklines: a minute. */
+/** Samples that are kept: a minute. */
 export const SAMPLES = 60;
 
 export const state = {
@@ -15,7 +14,6 @@ export const state = {
   /** when the last frame came, by `performance.now()` */ heard: 0,
 };
 
-/** @type {Set<(topic: string, data: any) => void>} */
 const listeners = new Set();
 
 /** Calls `listen` with each event of the stream, until the function that it returns is called. */
@@ -24,34 +22,28 @@ export function on(/** @type {(topic: string, data: any) => void} */ listen) {
   return () => listeners.delete(listen);
 }
 
+/** Milliseconds between two questions of a page without a stream, and two tries to get one. */
+const SLOW = 2000;
+/** Streams of all windows of a browser, which has six connections to a broker: the others are for requests. */
+const PLACES = 4;
+
 /** @type {EventSource | null} */
 let source = null;
-/** @type {{ share: string, filter: string } | null} */
-let turns = null;
-/** @type {Set<string>} what the stream is to tell besides */
-const wanted = new Set();
+/** What the stream is to tell besides, and of what. */
+const wanted = new Map();
 let retry = 0;
 let attempt = 0;
 let instance = '';
 /** @type {any} the counters that rates are reckoned from */
 let counted = null;
-/** Counts attempts to connect: those that came before have nothing to say. */
+/** Counts attempts to connect: earlier ones have nothing to say. */
 let current = 0;
 /** Gives the place of the stream back. */
 let leave = () => {};
-/** The broker has no stream for us until then, by `performance.now()`. */
-let refused = 0;
 
-/** Says whose turns are to be told; `null`: nobody's. @param {{ share: string, filter: string } | null} group */
-export function follow(group) {
-  if (turns?.share === group?.share && turns?.filter === group?.filter) return;
-  turns = group;
-  if (source) connect();
-}
-
-/** Has the stream tell a further topic, until the function that it returns is called. @param {string} topic */
-export function want(topic) {
-  wanted.add(topic);
+/** Has the stream tell a further topic, of `what` if it wants to know, until the function that it returns is called. */
+export function want(topic, what = {}) {
+  wanted.set(topic, what);
   if (source) connect();
   return () => {
     wanted.delete(topic);
@@ -59,15 +51,10 @@ export function want(topic) {
   };
 }
 
-/** Between two questions of a page without a stream, and two tries to get one from a broker that has none left. */
-const SLOW = 2000;
-const REFUSED = 5000;
-
-/** Begins, and stops for as long as the page is hidden. */
 export function start() {
   document.addEventListener('visibilitychange', () => (document.hidden ? rest() : connect()));
-  window.addEventListener('pagehide', rest);
-  window.addEventListener('focus', () => state.link === 'slow' && connect());
+  addEventListener('pagehide', rest);
+  addEventListener('focus', () => state.link === 'slow' && connect());
   if (!document.hidden) connect();
 }
 
@@ -85,33 +72,41 @@ function disconnect() {
   leave = () => {};
 }
 
+/** Takes a place, and says how to give it back; `null`: none is free. Whoever `steals` takes the last one from its window, which is told by `lost`. */
+async function takePlace(steals, lost) {
+  // Browsers have locks for pages of this machine, and for others over HTTPS.
+  if (!navigator.locks) return () => {};
+  for (let place = 1; place <= PLACES; place += 1) {
+    const options = steals && place === PLACES ? { steal: true } : { ifAvailable: true };
+    const leave = await new Promise((taken) => {
+      const hold = (lock) => (lock ? new Promise((leave) => taken(() => leave(null))) : taken(null));
+      navigator.locks.request(`stream ${place}`, options, hold).catch(lost);
+    });
+    if (leave) return leave;
+  }
+  return null;
+}
+
 async function connect(steals = document.hasFocus()) {
   disconnect();
   const mine = current;
   const isCurrent = () => mine === current;
-  const isRefused = performance.now() < refused;
-  const place = isRefused ? null : await takePlace(steals, () => isCurrent() && ask());
+  const place = await takePlace(steals, () => isCurrent() && ask());
   if (!isCurrent()) return place?.();
   if (!place) return ask();
   leave = place;
-  const topics = ['stats', 'clients', 'groups', ...wanted, ...(turns ? ['turns'] : [])];
-  const opened = new EventSource(`/v1/events${query({ topics: topics.join(','), ...turns })}`);
+  const topics = ['stats', 'clients', 'groups', ...wanted.keys()].join();
+  const opened = new EventSource(`/v1/events${query(Object.assign({ topics }, ...wanted.values()))}`);
   source = opened;
-  for (const topic of ['hello', 'stats', 'clients', 'groups', 'turns', 'topics', 'journal']) {
-    opened.addEventListener(topic, (event) => {
-      if (opened === source) hear(topic, JSON.parse(event.data));
-    });
-  }
+  for (const topic of ['hello', 'stats', 'clients', 'groups', 'turns', 'topics', 'journal'])
+    opened.addEventListener(topic, ({ data }) => opened === source && hear(topic, JSON.parse(data)));
   opened.onerror = () => {
     if (opened !== source) return;
     // Closed for good: there was an answer, which is no stream.
-    if (opened.readyState !== EventSource.CLOSED) return lose();
-    refused = performance.now() + REFUSED;
-    ask();
+    opened.readyState === EventSource.CLOSED ? ask() : lose();
   };
 }
 
-/** Asks for what a stream would tell. */
 async function ask() {
   disconnect();
   const mine = current;
@@ -123,67 +118,62 @@ async function ask() {
   const isOther = stats.uptime_s < state.stats?.uptime_s;
   if (isOther || !state.info) learn();
   hear('stats', { ...stats, at_ms: performance.now() });
-  if (isOther) tell('restarted', null);
-  tell('clients', null);
-  tell('groups', null);
+  for (const topic of [...(isOther ? ['restarted'] : []), 'clients', 'groups']) tell(topic);
   retry = window.setTimeout(connect, SLOW, false);
 }
 
 /** The stream has ended: tries again after one second, later after ten. */
 function lose() {
   disconnect();
-  if (state.link !== 'lost') state.link = 'lost';
+  state.link = 'lost';
   const wait = Math.min(10000, 1000 * 1.6 ** attempt) * (0.8 + 0.4 * Math.random());
   attempt += 1;
   retry = window.setTimeout(() => !document.hidden && connect(), wait);
-  tell('link', null);
+  tell('link');
 }
 
-/** @param {string} topic @param {any} data */
 function hear(topic, data) {
   state.heard = performance.now();
+  if (topic === 'stats') take(data);
   if (topic === 'hello') {
     attempt = 0;
     counted = null;
     state.link = 'live';
-    const restarted = instance !== '' && instance !== data.instance;
-    if (instance !== data.instance) state.samples = [];
-    if (instance !== data.instance || !state.info) learn();
+    const isOther = instance !== data.instance;
+    const restarted = instance && isOther;
     instance = data.instance;
-    if (restarted) tell('restarted', null);
-  }
-  if (topic === 'stats') {
-    take(data);
+    if (isOther) state.samples = [];
+    if (isOther || !state.info) learn();
+    if (restarted) tell('restarted');
   }
   tell(topic, data);
 }
 
-function tell(/** @type {string} */ topic, /** @type {any} */ data) {
+/** @param {any} [data] */
+function tell(topic, data) {
   for (const listen of listeners) listen(topic, data);
 }
 
 /** Asks what does not change while the broker runs. What fails is asked again with the next stream. */
 async function learn() {
   state.info = await get('/v1/info').catch(() => null);
-  tell('info', null);
+  tell('info');
 }
 
-/** @param {any} stats */
 function take(stats) {
   const before = counted;
   state.stats = counted = stats;
   const seconds = before ? (stats.at_ms - before.at_ms) / 1000 : 0;
   // A broker that was reset begins to count anew.
-  if (seconds > 0 && seconds < 10 && stats.messages_received >= before.messages_received) {
-    const rate = (/** @type {string} */ name) => Math.max(0, (stats[name] - before[name]) / seconds);
-    state.samples.push({
-      in: rate('messages_received'),
-      out: rate('messages_sent'),
-      dropped: rate('messages_dropped'),
-      in_flight: stats.in_flight,
-      queued: stats.queued + stats.group_queued,
-      clients: stats.clients_connected,
-    });
-    if (state.samples.length > SAMPLES) state.samples.shift();
-  }
+  if (seconds <= 0 || seconds >= 10 || stats.messages_received < before.messages_received) return;
+  const rate = (name) => Math.max(0, (stats[name] - before[name]) / seconds);
+  state.samples.push({
+    in: rate('messages_received'),
+    out: rate('messages_sent'),
+    dropped: rate('messages_dropped'),
+    in_flight: stats.in_flight,
+    queued: stats.queued + stats.group_queued,
+    clients: stats.clients_connected,
+  });
+  if (state.samples.length > SAMPLES) state.samples.shift();
 }

@@ -2,140 +2,178 @@
 // What is made to go wrong on purpose, and the clock.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { get, path, post, remove, Resource } from '../api.js';
-import { on, state } from '../store.js';
-import { Arm } from '../parts/arm.js';
-import { Ask } from '../parts/ask.js';
-import { shown } from '../parts/list.js';
+import { get, path, post, remove } from '../api.js';
+import { state } from '../store.js';
+import { Ask, copyable, shown, table, watch } from '../parts/list.js';
 import { failure, moment, name, number, plain, plural, time } from '../parts/text.js';
+import { pair } from './client.js';
 
 const SHOWN = 20;
-const MOST = 1000;
 
-/** @param {() => void} changed @param {any} route */
+const packet = ({ packet, client, direction, rule }) =>
+  html`<li>${packet?.type} ${packet?.packet_id} ${direction}, ${name(client ?? '', 24)} ${name(packet?.topic ?? '')} <small>by ${name(rule, 24)}</small></li>`;
+const cut = (total) => (total > SHOWN ? html`<p class="small">The first ${SHOWN} are listed.</p>` : nothing);
+const deadline = ({ kind, client_id: id }) => html`${kind.replaceAll('_', ' ')}${id === null ? '' : html` of ${name(id, 32)}`}`;
+
 export function open(changed, route) {
-  const all = ['rules', `held?limit=${SHOWN}`, 'clock', `deadlines?limit=${SHOWN}`].map((what) => new Resource(() => `/v1/${what}`, changed));
-  const ask = new Ask(changed);
-  let where = '';
+  const all = ['rules', `held?limit=${SHOWN}`, 'clock', `deadlines?limit=${SHOWN}`].map((what) => watch(() => `/v1/${what}`, changed, { stats: 1000 }));
+  const [headAsk, rulesAsk, heldAsk, clockAsk] = all.map(() => new Ask(changed));
   /** @type {unknown} */ let said = nothing;
-
-  /** @type {Record<string, (...all: any[]) => any>} */
-  const my = {
-    say(what) {
-      said = what;
-      for (const one of all) one.refresh();
-      changed();
-    },
-    fail: (error) => my.say(failure(error)),
-    /** Waits until it is done, and says what the API says of it. */
-    async tell(what, answer) {
-      const facts = Object.entries(await answer).map(([key, value]) => `${key.replaceAll('_', ' ')} ${plain(String(value))}`);
-      my.say(html`<p class="note" role="status">${what}: ${facts.join(', ')}</p>`);
-    },
-    direct: (verb, to, body) => html`<button @click=${() => my.tell(verb, post(to, body)).catch(my.fail)}>${verb}</button>`,
-    each: (list, view) => list.map(view),
-    asked: (place) => (where === place ? ask.view() : nothing),
-    ask(place, event, what, verb, run) {
-      where = place;
-      ask.ask(event, what, verb, run);
-    },
-    /** A button that asks. */
-    button: (place, verb, what, run) => html`<button ?data-row=${verb === 'Remove'}
-      @click=${(/** @type {Event} */ event) => my.ask(place, event, what(), verb, (/** @type {any} */ form) => my.tell(verb, run(form)))}>${verb} …</button>`,
-
-    head: ({ clients_connected: clients, sessions, retained, faults }) => html`${my.button(
-      'head',
-      'Outage',
-      () => html`<label>Lose ${plural(clients, 'connection')} without DISCONNECT, with the wills, and turn away new ones for
-        <input type="number" name="seconds" value="10" min="0" max="86400" step="any" /> s of the broker's clock</label>`,
-      (/** @type {any} */ form) => post('/v1/outage', { seconds: Number(form.seconds.value) }),
-    )}
-    ${faults.outage_s === null ? nothing : my.direct('End the outage', '/v1/outage', { seconds: 0 })}
-    ${my.button(
-      'head',
-      'Reset',
-      () => html`<span>End ${plural(clients, 'connection')} and ${plural(sessions, 'session')} without wills; ${plural(retained, 'retained message')}, groups, queues,
-        rules, held packets, an outage, journal, history and counters go. Registry, certificates and clock stay.</span>`,
-      () => post('/v1/reset'),
-    )}`,
-
-    removal: (verb, what, to) => my.button('rules', verb, () => html`<span>Remove ${what}. What is held stays held.</span>`, () => remove(to)),
-    rules: ({ rules }) =>
-      rules.length
-        ? html`<div class="scroll"><table class="list">
-            <thead><tr><th scope="col">Name</th><th scope="col">Which packets, and what becomes of them</th><th scope="col">Hits</th><th scope="col">Expires in</th><td></td></tr></thead>
-            <tbody>${my.each(rules, my.rule)}</tbody>
-          </table></div>
-          <p class="row">${my.removal('Remove all', plural(rules.length, 'rule'), '/v1/rules')}</p>`
-        : html`<p class="calm">No rule is armed: every packet goes as it is.</p>`,
-    rule: ({ id, name: called, text, hits, times, expires_in_s: left }) => html`<tr><th scope="row">${name(called, 24)}</th><td class="wrap">${name(text, 999)}</td>
-      <td>${number(hits)}${times === null ? '' : ` of ${number(times)}`}</td><td>${left === null ? '' : time(left)}</td>
-      <td class="n">${my.removal('Remove', name(called), path('/v1/rules', String(id)))}</td></tr>`,
-
-    held: ({ held, total }) =>
-      total
-        ? html`<section class="panel"><h2>${plural(total, 'packet')} held</h2>
-            <ol>${my.each(held, my.packet)}</ol>
-            ${total > SHOWN ? html`<p class="small">The oldest ${SHOWN} are listed.</p>` : nothing}
-            <p class="row">${my.direct('Release next', '/v1/held/release?n=1')} ${my.direct('Release all', '/v1/held/release')}
-              ${my.button('held', 'Discard all', () => html`<span>${plural(total, 'packet')} will never arrive.</span>`, () => post('/v1/held/discard'))}</p>
-            ${my.asked('held')}</section>`
-        : nothing,
-    packet: ({ packet: { type, packet_id: id, topic = '' } = {}, client, direction, rule }) =>
-      html`<li>${type} ${id} ${direction}, ${name(client ?? '', 24)} ${name(topic)} <small>by ${name(rule, 24)}</small></li>`,
-
-    what: ({ kind, client_id: id }) => html`${kind.replaceAll('_', ' ')}${id === null ? '' : html` of ${name(id, 32)}`}`,
-    /** Asks with what the clock will fire. */
-    async advance({ target, submitter }) {
-      const keep_alive = target.keep_alive.checked;
-      const found = (await get(`/v1/deadlines?limit=${MOST}`)).deadlines.filter((/** @type {any} */ one) => keep_alive || one.kind !== 'connection');
-      const next = Math.ceil((found[0]?.in_seconds ?? 0) * 1000 + 1) / 1000;
-      const seconds = submitter.value === 'next' ? next : Number(submitter.value || target.by.value);
-      const due = found.filter((/** @type {any} */ one) => one.in_seconds <= seconds);
-      const forward = `Forward by ${time(seconds)}, past ${plural(due.length, 'deadline')}${due.length < MOST ? '' : ' or more'}`;
-      const more = due.length > SHOWN ? `and ${number(due.length - SHOWN)} more` : '';
-      const expire = all[0].value?.rules.filter((/** @type {any} */ one) => one.expires_in_s !== null && one.expires_in_s <= seconds).length;
-      const list = my.each(due.slice(0, SHOWN), (/** @type {any} */ one) => html`<li>${my.what(one)}</li>`);
-      my.ask('clock', { currentTarget: submitter }, html`<div>${forward}<ul>${list}</ul>${more} ${expire ? `${plural(expire, 'rule')} no more` : ''}</div>`, 'Advance', () =>
-        my.tell(forward, post('/v1/clock/advance', { seconds, keep_alive })),
-      );
-    },
-    submit(event) {
-      event.preventDefault();
-      my.advance(event).catch(my.fail);
-    },
-    clock: ({ now, ahead_seconds: ahead, scale }) => html`<p><time title=${now}>${new Date(now).toLocaleDateString()} ${moment(Date.parse(now))}</time>
-        <span class="count">${ahead < 0.001 ? 'as this machine' : `${time(ahead)} ahead`}${scale === 1 ? '' : `, × ${scale}`}</span></p>
-      <form class="row" @submit=${my.submit}>
-        <input type="number" name="by" aria-label="Seconds" placeholder="seconds" min="0" step="any" required /><button>Advance</button>
-        ${[['1', '1 s'], ['60', '1 min'], ['3600', '1 h'], ['next', 'Next deadline']].map(([by, title]) => html`<button value=${by} formnovalidate>${title}</button>`)}
-        <label><input type="checkbox" name="keep_alive" /> Keep Alive, too</label></form>
-      ${my.asked('clock')}`,
-    deadlines: ({ deadlines: next, total }) => html`<h3>${plural(total, 'deadline')}</h3>
-      <table class="list"><tbody>${my.each(next, my.deadline)}</tbody></table>
-      ${total > next.length ? html`<p class="small">The first ${next.length} are listed.</p>` : nothing}`,
-    deadline: (one) => html`<tr><td class="n">${time(one.in_seconds)}</td><td class="wrap">${my.what(one)}</td></tr>`,
+  const say = (what) => {
+    said = what;
+    for (const one of all) one.update();
+    changed();
   };
-  const arm = new Arm(changed, route, ({ name: rule }) => my.tell('Armed', { rule }));
-  my.say(nothing);
-  const off = on((topic) => {
-    if (topic !== 'stats' && topic !== 'restarted') return;
-    for (const one of all) one.soon(one === all[3] && state.stats?.sessions > 2000 ? 10000 : 1000);
-  });
+  /** Waits until it is done, and says what the API says of it. */
+  const tell = async (what, answer) => {
+    const facts = Object.entries(await answer).map(([key, value]) => `${key.replaceAll('_', ' ')} ${plain(String(value))}`);
+    say(html`<p class="note" role="status">${what}: ${facts.join(', ')}</p>`);
+  };
+  /** A button that asks, and one that does not. */
+  const button = (ask, verb, what, run) =>
+    html`<button ?data-row=${verb === 'Remove'} @click=${(event) => ask.ask(event, html`<div>${what}</div>`, verb, (form) => tell(verb, run(form)))}>${verb} …</button>`;
+  const direct = (verb, to, body) => html`<button @click=${() => tell(verb, post(to, body)).catch((error) => say(failure(error)))}>${verb}</button>`;
+  const removal = (verb, what, to) => button(rulesAsk, verb, html`Remove ${what}. What is held stays held.`, () => remove(to));
+  const head = ({ clients_connected, sessions, retained, faults }) => {
+    const clients = plural(clients_connected, 'connection');
+    return html`${button(headAsk, 'Outage', html`<label>Lose ${clients} without DISCONNECT, with the wills, and turn away new ones for
+        <input type="number" name="seconds" value="10" step="any" /> s of the broker's clock</label>`,
+      (form) => post('/v1/outage', { seconds: Number(form.seconds.value) }))}
+      ${faults.outage_s === null ? nothing : direct('End the outage', '/v1/outage', { seconds: 0 })}
+      ${button(headAsk, 'Reset', html`End ${clients} and ${plural(sessions, 'session')} without wills, and forget
+        ${plural(retained, 'retained message')} and all else but registry, certificates and clock.`, () => post('/v1/reset'))}`;
+  };
 
+  const rules = ({ rules }) => rules.length
+    ? html`${table(rules, [
+        ['Name', (rule) => name(rule.name, 24)],
+        ['What it does', (rule) => name(rule.text, 999), 'wrap'],
+        ['Hits', ({ hits, times }) => `${number(hits)}${times === null ? '' : ` of ${number(times)}`}`],
+        ['Expires in', ({ expires_in_s: left }) => (left === null ? '' : time(left))],
+        ['Remove', (rule) => removal('Remove', name(rule.name), path('/v1/rules', rule.id)), 'n'],
+      ])}<p class="row">${removal('Remove all', plural(rules.length, 'rule'), '/v1/rules')}</p>`
+    : html`<p class="count">No rule is armed: every packet goes as it is.</p>`;
+
+  const held = ({ held, total }) => total
+    ? html`<section class="panel"><h2>${plural(total, 'packet')} held</h2>
+        <ol>${held.map(packet)}</ol>
+        ${cut(total)}
+        <p class="row">${direct('Release next', '/v1/held/release?n=1')} ${direct('Release all', '/v1/held/release')}
+          ${button(heldAsk, 'Discard all', html`${plural(total, 'packet')} will never arrive.`, () => post('/v1/held/discard'))}</p>
+        ${heldAsk.view()}</section>`
+    : nothing;
+
+  /** Asks with what the clock will fire. */
+  async function advance(event) {
+    event.preventDefault();
+    const { target, submitter } = event;
+    const keep_alive = target.keep_alive.checked;
+    const found = (await get(`/v1/deadlines?limit=1000`)).deadlines.filter((one) => keep_alive || one.kind !== 'connection');
+    const next = Math.ceil((found[0]?.in_seconds ?? 0) * 1000 + 1) / 1000;
+    const seconds = submitter.value === 'next' ? next : Number(submitter.value || target.by.value);
+    const due = found.filter((one) => one.in_seconds <= seconds);
+    const ending = all[0].asked.value?.rules.filter((one) => one.expires_in_s !== null && one.expires_in_s <= seconds).length;
+    const what = html`Forward by ${time(seconds)}, past ${plural(due.length, 'deadline')}${due.length < 1000 ? '' : ' or more'}
+      <ul>${due.slice(0, SHOWN).map((one) => html`<li>${deadline(one)}</li>`)}</ul>
+      ${due.length > SHOWN ? `and ${number(due.length - SHOWN)} more` : ''} ${ending ? `${plural(ending, 'rule')} no more` : ''}`;
+    clockAsk.ask({ currentTarget: submitter }, html`<div>${what}</div>`, 'Advance', () => tell('Advance', post('/v1/clock/advance', { seconds, keep_alive })));
+  }
+  const clock = ({ now, ahead_seconds: ahead, scale }) => html`<p><time title=${now}>${new Date(now).toLocaleDateString()} ${moment(Date.parse(now))}</time>
+      <span class="count">${ahead < 0.001 ? 'as this machine' : `${time(ahead)} ahead`}${scale === 1 ? '' : `, × ${scale}`}</span></p>
+    <form class="row" novalidate @submit=${(event) => advance(event).catch((error) => say(failure(error)))}>
+      <input type="number" name="by" placeholder="seconds" /><button>Advance</button>
+      ${Object.entries({ 1: '1 s', 60: '1 min', 3600: '1 h', next: 'Next deadline' }).map(([by, title]) => html`<button value=${by}>${title}</button>`)}
+      <label><input type="checkbox" name="keep_alive" /> Keep Alive, too</label></form>
+    ${clockAsk.view()}`;
+  const deadlines = ({ deadlines: next, total }) => html`<h3>${plural(total, 'deadline')}</h3>
+    <dl class="pairs">${next.map((one) => pair(time(one.in_seconds), deadline(one)))}</dl>
+    ${cut(total)}`;
+
+  const arm = armForm(changed, route, (rule) => tell('Armed', { rule: rule.name }));
   return {
     title: 'Faults and clock',
-    cancel: () => ask.cancel(),
+    cancel: () => [headAsk, rulesAsk, heldAsk, clockAsk].some((ask) => ask.cancel()),
     close() {
-      off();
       for (const one of all) one.close();
     },
-    view: () => html`<div class="head"><h1>Faults and clock</h1><span class="buttons">${state.stats ? my.head(state.stats) : nothing}</span></div>
-      ${my.asked('head')} ${said}
-      <section class="panel"><h2>Rules</h2>${shown(all[0], my.rules)} ${my.asked('rules')}</section>
+    view: () => html`<div class="head"><h1>Faults and clock</h1><span class="buttons">${state.stats ? head(state.stats) : nothing}</span></div>
+      ${headAsk.view()} ${said}
+      <section class="panel"><h2>Rules</h2>${shown(all[0].asked, rules)} ${rulesAsk.view()}</section>
       <div class="columns">
-        <div>${shown(all[1], my.held)} ${arm.view()}</div>
-        <section class="panel"><h2>Clock</h2>${shown(all[2], my.clock)} ${shown(all[3], my.deadlines)}</section>
+        <div>${shown(all[1].asked, held)} ${arm()}</div>
+        <section class="panel"><h2>Clock</h2>${shown(all[2].asked, clock)} ${shown(all[3].asked, deadlines)}</section>
       </div>`,
+  };
+}
+
+/** What can be done, and what only this needs to know. */
+const ACTIONS = {
+  drop: '', delay: 'delay_seconds', hold: '', duplicate: '', reorder: '', corrupt: 'offset bits', disconnect: 'reason when', close: 'when',
+  reset: 'when', half_close: 'when', stop_reading: '', mute_pings: '', connack: 'reason session_present receive_maximum maximum_qos server_keep_alive',
+};
+const CHOICES = {
+  do: Object.keys(ACTIONS).join(' '),
+  type: 'PUBLISH any CONNECT CONNACK PUBACK PUBREC PUBREL PUBCOMP SUBSCRIBE SUBACK UNSUBSCRIBE UNSUBACK PINGREQ PINGRESP DISCONNECT AUTH',
+  direction: 'any in out', qos: 'any 0 1 2', when: 'before after', session_present: 'any false true',
+};
+const DEFAULTS = { do: 'drop', type: 'PUBLISH', delay_seconds: '5' };
+
+/** The form that arms a rule, in the words of the API. What is filled in stands in the query of the page. */
+function armForm(changed, route, armed) {
+  /** What was written by hand. @type {any} */ let written = null;
+  /** @type {any} */ let error = null;
+  const read = (field) => route.query.get(field) || DEFAULTS[field] || '';
+  /** The rule that the fields say. */
+  function ruleOf(action, fields) {
+    /** @type {any} */ const set = { properties: {} };
+    const isConnack = action === 'connack';
+    /** @type {any} */ const rule = isConnack ? { match: { type: 'CONNACK' }, do: 'replace', set } : { match: {}, do: action };
+    for (const field of fields) {
+      const value = read(field);
+      const isMatch = /^(type|direction|client|topic|qos|nth)$/.test(field);
+      const into = isMatch ? rule.match : /maximum|server/.test(field) ? set.properties : isConnack && /reason|session/.test(field) ? set : rule;
+      const isText = /client|topic|name/.test(field) || !/^(\d+(\.\d+)?|true|false)$/.test(value);
+      if (value && value !== 'any') into[field] = isText ? value : JSON.parse(value);
+    }
+    return rule;
+  }
+  const write = (text) => {
+    written = text;
+    error = null;
+    changed();
+  };
+  const put = ({ target }) => {
+    route.set({ [target.name]: target.value });
+    error = null;
+  };
+  const send = async (event, text) => {
+    event.preventDefault();
+    error = null;
+    try {
+      armed(await post('/v1/rules', JSON.parse(text)));
+    } catch (thrown) {
+      error = thrown;
+    }
+    changed();
+  };
+  const input = (field) => CHOICES[field]
+    ? html`<select name=${field} @change=${put}>${CHOICES[field].split(' ').map((one) => html`<option .selected=${one === read(field)}>${one}</option>`)}</select>`
+    : html`<input name=${field} .value=${route.query.get(field) ?? ''} placeholder=${read(field)} @input=${put} />`;
+
+  return () => {
+    const action = read('do') in ACTIONS ? read('do') : 'drop';
+    const packet = /connack|mute_pings/.test(action) ? '' : 'type direction';
+    const fields = `${packet} client topic qos nth ${ACTIONS[action]} times expires_after_seconds name`.trim().split(/ +/);
+    const text = written ?? JSON.stringify(ruleOf(action, fields));
+    const wrong = error?.field?.split('.').at(-1);
+    return html`<form class="panel" @submit=${(event) => send(event, text)}>
+      <h2>Make something fail</h2>
+      <fieldset class="fields" ?disabled=${written !== null}>${['do', ...fields].map((field) => html`<label>${field.replaceAll('_', ' ')}
+        ${input(field)} ${wrong === field ? html`<em role="alert">${error.message}</em>` : nothing}</label>`)}</fieldset>
+      <label class="small">The rule as it is sent <textarea rows="2" spellcheck="false" .value=${text} @input=${({ target }) => write(target.value)}></textarea></label>
+      ${error && !fields.includes(wrong) ? failure(error) : nothing}
+      <p class="row"><button class="primary">Arm</button> ${written === null ? nothing : html`<button type="button" @click=${() => write(null)}>Back to the fields</button>`}</p>
+      ${copyable(`curl -s ${location.origin}/v1/rules -H 'content-type: application/json' -d '${text.replaceAll("'", "'\\''")}'`)}
+    </form>`;
   };
 }

@@ -3,16 +3,15 @@
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { path, Resource } from '../api.js';
-import { follow, on, state } from '../store.js';
-import { isFull, MOST, Ring, stateOf } from '../parts/ring.js';
-import { Strip } from '../parts/strip.js';
-import { bytes, failure, group, meter, moment, name, number, plural, rate } from '../parts/text.js';
+import { on, state, want } from '../store.js';
+import { table } from '../parts/list.js';
+import { isFull, MOST, Ring, stateOf, Strip } from '../parts/ring.js';
+import { bytes, group, instead, meter, name, number, plural, rate, stamp } from '../parts/text.js';
 
-/** Steps that the log keeps. */
+/** Steps that the log keeps, and members that a page of the table has. */
 const LOG = 200;
 const PAGE = 50;
 
-/** @param {() => void} changed @param {any} route */
 export function open(changed, route) {
   const [share, filter] = route.parts;
   const detail = new Resource(() => path('/v1/groups', share, filter), () => {
@@ -22,7 +21,7 @@ export function open(changed, route) {
   const ring = new Ring();
   const strip = new Strip();
   /** @type {any} */ let turns = null;
-  /** @type {{ at: number, number: number }[]} */ let numbers = [];
+  /** @type {any[]} */ let numbers = [];
   /** @type {any[]} */ let log = [];
   /** @type {any[] | null} the log as it is looked at */ let held = null;
   /** @type {any[]} steps that are to be seen with the next frame */ let coming = [];
@@ -30,45 +29,34 @@ export function open(changed, route) {
   let paused = false;
   let page = 0;
 
-  const count = (/** @type {number} */ number) => numbers.push({ at: performance.now(), number });
+  const count = (number) => numbers.push({ at: performance.now(), number });
   /** Messages a second over the last two seconds. */
   function speed() {
     const now = performance.now();
     while (numbers.length > 2 && numbers[1].at < now - 2000) numbers.shift();
-    const [first] = numbers;
-    const last = numbers.at(-1);
-    if (!first || !last || first === last || now - last.at > 2500) return 0;
+    const [first, last] = [numbers[0], numbers.at(-1)];
+    if (!last || first === last || now - last.at > 2500) return 0;
     return Math.max(0, ((last.number - first.number) / (Math.max(now, last.at + 250) - first.at)) * 1000);
   }
 
-  function draw() {
-    const value = detail.value;
-    if (!value || paused) return;
-    const cursor = turns?.exists ? turns.cursor : value.cursor;
-    if (value.members_total <= MOST) {
-      ring.show({
-        members: value.members,
-        cursor,
-        number: turns?.number ?? value.number,
-        rate: speed(),
-        queued: turns?.queued ?? value.queued,
-        href: (id) => path('/console/clients', id),
-      });
-      ring.play(coming);
-    } else {
-      strip.show({ members: value.members, cursor, total: value.members_total });
-      strip.play(coming);
+  /** The picture; paused, it stays as it is. */
+  function picture(value, cursor) {
+    const { members, members_total: total } = value;
+    const one = total > MOST ? strip : ring;
+    if (!paused) {
+      const { number, queued } = turns ?? value;
+      one.show({ members, cursor, total, number, queued, rate: speed() });
+      one.play(coming);
+      coming = [];
     }
-    coming = [];
+    return one.element;
   }
 
-  follow({ share, filter });
+  const leave = want('turns', { share, filter });
   detail.refresh();
   const off = on((topic, data) => {
     if (topic === 'restarted') {
-      log = [];
-      numbers = [];
-      turns = null;
+      [log, numbers, turns] = [[], [], null];
       detail.refresh();
     }
     // What is in flight changes without the group: acknowledgements come from its members.
@@ -81,7 +69,7 @@ export function open(changed, route) {
     turns = data;
     count(data.number);
     skipped += data.skipped;
-    log = [...data.steps].reverse().concat(log).slice(0, LOG);
+    log = [...data.steps.toReversed(), ...log].slice(0, LOG);
     detail.soon(detail.value?.members_total > MOST ? 1000 : 250);
     if (paused) return;
     coming = data.steps;
@@ -93,6 +81,48 @@ export function open(changed, route) {
     changed();
     return true;
   };
+  /** Keeps the log as it is while somebody is at it. */
+  const hold = ({ type }) => {
+    held = paused || /enter|in$/.test(type) ? (held ?? log) : null;
+    changed();
+  };
+  const turn = (by) => () => {
+    page += by;
+    changed();
+  };
+
+  function history() {
+    if (!turns) return state.link === 'slow' ? html`<p class="count">All streams are taken, and steps come with one.</p>` : nothing;
+    const all = held ?? log;
+    if (!all.length) return html`<p class="count">Nothing has happened since this page opened: messages, and members that come and go.</p>`;
+    return html`<ol class="steps-log" tabindex="0" aria-label="What happened, the last first" @pointerenter=${hold} @pointerleave=${hold} @focusin=${hold} @focusout=${hold}>
+        ${all.map((step) => html`<li class=${step.event}>${stamp(step.at_ms)} ${say(step)}</li>`)}
+      </ol>
+      ${skipped ? html`<p class="small">${plural(skipped, 'step')} came too fast to be listed.</p>` : nothing}`;
+  }
+
+  function parts(value) {
+    const cursor = turns?.exists ? turns.cursor : value.cursor;
+    const figures = [
+      ['messages', number((turns ?? value).number)],
+      ['rate', `${rate(speed())}/s`],
+      ['members', `${number(value.members_connected)} of ${number(value.members_total)}`],
+      ['queued', number(value.queued), value.queued && 'warn'],
+      ['dropped', number(value.dropped), value.dropped && 'bad'],
+      ['turn', state.info?.share_strategy],
+    ];
+    const fresh = held && log.indexOf(held[0]);
+    return html`<dl class="figures">${figures.map(([title, figure, kind]) => html`<div class=${kind || ''}><dt>${title}</dt><dd>${figure}</dd></div>`)}</dl>
+      ${paused ? html`<p class="note">The picture is paused; the broker is not.</p>` : nothing}
+      <div class="group">
+        <section class="panel" aria-label="Picture">${picture(value, cursor)} ${head(value)}</section>
+        <section class="panel log">
+          <h2>Log ${fresh ? html`<small>${fresh < 0 ? log.length : fresh} new ↑</small>` : nothing}</h2>
+          ${history()}
+        </section>
+        <section class="panel"><h2>Members</h2>${members(value, cursor, page, turn)}</section>
+      </div>`;
+  }
 
   return {
     title: `$share/${share}/${filter}`,
@@ -100,66 +130,26 @@ export function open(changed, route) {
     back: '/console/groups',
     close() {
       off();
-      follow(null);
+      leave();
       detail.close();
     },
     view() {
-      draw();
-      const value = detail.value;
-      const gone = detail.error?.status === 404;
-      const hold = (/** @type {boolean} */ on) => {
-        held = on || paused ? (held ?? log) : null;
-        changed();
-      };
+      const { value, error } = detail;
       return html`<div class="head">
           <p class="crumb"><a href="/console/groups">Groups</a></p>
           <h1>${group(share, filter, 60)}</h1>
           ${value ? html`<button aria-pressed=${paused} @click=${pause}>${paused ? 'Go on' : 'Pause'}</button>` : nothing}
         </div>
-        ${gone ? html`<p class="note">There is no such group now: it begins with its first member and ends with its last.</p>` : detail.error ? failure(detail.error) : nothing}
-        ${detail.loading ? html`<p class="note">Loading …</p>` : nothing}
-        ${value && !gone
-          ? html`<dl class="figures">
-                <div><dt>messages</dt><dd>${number(turns?.number ?? value.number)}</dd></div>
-                <div><dt>rate</dt><dd>${rate(speed())}/s</dd></div>
-                <div><dt>members</dt><dd>${number(value.members_connected)} of ${number(value.members_total)}</dd></div>
-                <div class=${value.queued ? 'warn' : ''}><dt>queued</dt><dd>${number(value.queued)}</dd></div>
-                <div class=${value.dropped ? 'bad' : ''}><dt>dropped</dt><dd>${number(value.dropped)}</dd></div>
-                <div><dt>turn</dt><dd>${state.info?.share_strategy ?? ''}</dd></div>
-              </dl>
-              ${paused ? html`<p class="note">The picture is paused; the broker is not.</p>` : nothing}
-              <div class="group">
-                <section class="panel picture" aria-label="Picture">
-                  ${value.members_total <= MOST ? ring.element : strip.element} ${head(value)}
-                </section>
-                <section class="panel log">
-                  <h2>Log ${held && held !== log ? html`<small>${fresh(log, held)} new ↑</small>` : nothing}</h2>
-                  ${turns ? steps(held ?? log, skipped, hold) : state.link === 'slow' ? html`<p class="calm">All streams are taken, by other windows or by others, and steps come with one.</p>` : nothing}
-                </section>
-                <section class="panel">
-                  <h2>Members</h2>
-                  ${members(value, turns?.exists ? turns.cursor : value.cursor, page, (to) => {
-                    page = to;
-                    changed();
-                  })}
-                </section>
-              </div>`
-          : nothing}`;
+        ${instead(detail, 'There is no such group now: it begins with its first member and ends with its last.')}
+        ${value && error?.status !== 404 ? parts(value) : nothing}`;
     },
   };
 }
 
-/** How many steps came since. @param {any[]} log @param {any[]} held */
-const fresh = (log, held) => {
-  const at = held.length ? log.indexOf(held[0]) : log.length;
-  return at < 0 ? `${LOG}+` : at;
-};
-
-/** What waits and goes out first. @param {any} value */
-function head(value) {
-  if (!value.head) return html`<p class="queue">Nothing waits.</p>`;
-  const { head, members } = value;
-  const connected = members.filter((/** @type {any} */ one) => one.connected);
+/** What waits and goes out first. */
+function head({ head, members, queued }) {
+  if (!head) return html`<p class="queue">Nothing waits.</p>`;
+  const connected = members.filter((one) => one.connected);
   const why = head.returned
     ? 'came back from a member that is gone'
     : !connected.length
@@ -167,82 +157,39 @@ function head(value) {
       : connected.every(isFull)
         ? 'all windows are full'
         : 'nobody has taken it yet';
-  return html`<p class="queue warn">
-    <strong>${plural(value.queued, 'message waits', 'messages wait')}.</strong> First: #${number(head.number)}
-    ${name(head.topic, 40)}, QoS ${head.qos}, ${bytes(head.payload_size)}; ${why}.
-  </p>`;
+  return html`<p class="queue warn"><strong>${plural(queued, 'message waits', 'messages wait')}.</strong>
+    First: #${number(head.number)} ${name(head.topic, 40)}, QoS ${head.qos}, ${bytes(head.payload_size)}; ${why}.</p>`;
 }
 
-/** @param {any} value @param {number} cursor @param {number} page @param {(page: number) => void} turn */
-function members(value, cursor, page, turn) {
-  const all = value.members;
+function members({ members: all, members_total: total }, cursor, page, turn) {
   const pages = Math.ceil(all.length / PAGE);
-  page = Math.min(page, Math.max(0, pages - 1));
-  const shown = all.slice(page * PAGE, (page + 1) * PAGE);
-  return html`<div class="scroll"><table class="list">
-      <thead>
-        <tr><th scope="col" class="n">#</th><th scope="col">Client</th><th scope="col">State</th><th scope="col">Window</th><th scope="col" class="n">Delivered</th><th scope="col" class="n">Again</th></tr>
-      </thead>
-      <tbody>
-        ${shown.map((/** @type {any} */ member, /** @type {number} */ at) => {
-          const number_ = page * PAGE + at;
-          return html`<tr class=${number_ === cursor ? 'next' : ''}>
-            <td class="n">${number_ === cursor ? html`<span class="now" title="next">▶</span><span class="hidden">next</span>` : nothing} ${number(number_ + 1)}</td>
-            <th scope="row"><a href=${path('/console/clients', member.client_id)} data-row>${name(member.client_id, 28)}</a></th>
-            <td><span class="state ${stateOf(member)}">${stateOf(member)}</span></td>
-            <td>${member.window === null ? '–' : member.window > 1000 ? number(member.window_taken) : html`${meter(member.window_taken, member.window)} ${number(member.window_taken)}/${number(member.window)}`}</td>
-            <td class="n">${number(member.delivered)}</td>
-            <td class="n">${member.redelivered ? number(member.redelivered) : '–'}</td>
-          </tr>`;
-        })}
-      </tbody>
-    </table></div>
-    ${pages > 1
+  const first = Math.min(page, Math.max(0, pages - 1)) * PAGE;
+  const shown = all.slice(first, first + PAGE).map((member, at) => ({ ...member, at: first + at }));
+  const last = first + shown.length;
+  const taken = ({ window, window_taken: taken }) =>
+    window === null ? '–' : window > 1000 ? number(taken) : html`${meter(taken, window)} ${number(taken)}/${number(window)}`;
+  return html`${table(shown, [
+      ['#', ({ at }) => html`${at === cursor ? html`<span class="now" role="img" aria-label="next">▶</span>` : nothing} ${number(at + 1)}`, 'n'],
+      ['Client', ({ client_id: id }) => html`<a href=${path('/console/clients', id)} data-row>${name(id, 28)}</a>`, 'row'],
+      ['State', (one) => html`<span class="state ${stateOf(one)}">${stateOf(one)}</span>`],
+      ['Window', taken],
+      ['Delivered', (one) => number(one.delivered), 'n'],
+      ['Again', (one) => (one.redelivered ? number(one.redelivered) : '–'), 'n'],
+    ])}
+    ${pages > 1 || total > last
       ? html`<p class="pager">
-          <button ?disabled=${page === 0} @click=${() => turn(page - 1)}>Previous</button>
-          <button ?disabled=${page + 1 >= pages} @click=${() => turn(page + 1)}>Next</button>
-          <span>${number(page * PAGE + 1)} to ${number(page * PAGE + shown.length)} of ${number(value.members_total)}</span>
+          <button ?disabled=${!first} @click=${turn(-1)}>Previous</button>
+          <button ?disabled=${last >= all.length} @click=${turn(1)}>Next</button>
+          <span>${number(first + 1)} to ${number(last)} of ${plural(total, 'member')}${total > all.length ? `, of which the API shows ${number(all.length)}` : ''}</span>
         </p>`
-      : nothing}
-    ${value.members_total > all.length
-      ? html`<p class="small">The API shows the first ${number(all.length)} of ${plural(value.members_total, 'member')}.</p>`
       : nothing}`;
 }
 
-/** @param {any[]} log @param {number} skipped @param {(on: boolean) => void} hold */
-function steps(log, skipped, hold) {
-  if (!log.length)
-    return html`<p class="calm">Nothing has happened since this page opened. Messages, and members that come and go, are listed here.</p>`;
-  return html`<ol
-      class="steps-log"
-      tabindex="0"
-      aria-label="What happened, the last first"
-      @pointerenter=${() => hold(true)}
-      @pointerleave=${() => hold(false)}
-      @focus=${() => hold(true)}
-      @blur=${() => hold(false)}
-    >
-      ${log.map((step) => html`<li class=${step.event}><time title=${new Date(step.at_ms).toISOString()}>${moment(step.at_ms)}</time> ${say(step)}</li>`)}
-    </ol>
-    ${skipped ? html`<p class="small">${plural(skipped, 'step')} came too fast to be listed.</p>` : nothing}`;
-}
+const CHANGES = { join: 'joined', leave: 'left', away: 'lost its connection', back: 'is back' };
 
-/** @param {any} step */
-function say(step) {
-  if (step.event === 'gap') return html`What was in between was not seen`;
-  const who = name(step.client_id, 20);
-  switch (step.event) {
-    case 'pick':
-      return html`#${number(step.number)} → ${who}`;
-    case 'redelivery':
-      return html`#${number(step.number)} ${step.from ? name(step.from, 20) : nothing} ⟶ ${who} <em>again</em>`;
-    case 'join':
-      return html`${who} joined`;
-    case 'leave':
-      return html`${who} left`;
-    case 'away':
-      return html`${who} lost its connection`;
-    default:
-      return html`${who} is back`;
-  }
+function say({ event, client_id: id, number: at, from }) {
+  if (event === 'gap') return 'What was in between was not seen';
+  if (event === 'pick') return html`#${number(at)} → ${name(id, 20)}`;
+  if (event === 'redelivery') return html`#${number(at)} ${from ? name(from, 20) : nothing} ⟶ ${name(id, 20)} <em>again</em>`;
+  return html`${name(id, 20)} ${CHANGES[event]}`;
 }

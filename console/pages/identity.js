@@ -1,139 +1,126 @@
 // @ts-check
-// What the registry has, kind by kind, the shadows of its things, and what was refused lately.
+// What the registry has, kind by kind, and the shadows of its things; what was refused lately, and why.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { path, query, Resource } from '../api.js';
-import { on, state } from '../store.js';
-import { awsCli, copyable } from '../parts/commands.js';
-import { choice, list, shown } from '../parts/list.js';
+import { path, query } from '../api.js';
+import { state } from '../store.js';
+import { awsCli, choice, copyable, list, shown, table, watch } from '../parts/list.js';
 import { moment, name, number } from '../parts/text.js';
 import { pair } from './client.js';
 
-const KINDS = ['things', 'certificates', 'policies', 'thing-groups', 'authorizers', 'refusals'];
-/** What makes the first; operations are the AWS CLI's. @type {Record<string, string>} */
+const KINDS = ['', 'certificates', 'policies', 'thing-groups', 'authorizers', 'refusals'];
+/** What makes the first; operations are the AWS CLI's. */
 const FIRST = {
   things: 'iot create-thing --thing-name car1',
   certificates: 'roundel cert car1',
-  refusals: '',
   shadows: `iot-data update-thing-shadow --thing-name car1 --cli-binary-format raw-in-base64-out \\
   --payload '{"state": {"desired": {"light": "on"}}}' /dev/stdout`,
 };
 const REFUSAL = ['action', 'resource', 'client_id', 'principal', 'at_ms', 'count', 'why'];
+const REFUSALS = '/console/identity?kind=refusals';
 
-/** Asks again while somebody looks. @param {() => string} url @param {() => void} changed */
-export function watched(url, changed) {
-  const asked = new Resource(url, changed);
-  const off = on((topic) => /stats|restarted/.test(topic) && asked.soon(2000));
-  asked.refresh();
-  return { asked, close: () => (off(), asked.close()) };
-}
-
-/** @param {() => void} changed @param {any} route */
+/** A list of one kind. */
 export function open(changed, route) {
   const isShadows = location.pathname.endsWith('shadows');
   const kind = () => (isShadows ? 'shadows' : route.query.get('kind') || 'things');
-  const { asked, close } = watched(() => {
+  const { asked, ...page } = watch(() => {
     const { q, after } = Object.fromEntries(route.query);
-    // All that the broker keeps.
+    // All refusals that the broker keeps.
     if (kind() === 'refusals') return `/v1/refusals${query({ q, limit: 256 })}`;
     return path(isShadows ? '/v1' : '/v1/identity', kind()) + query({ q, after });
-  }, changed);
+  }, changed, { stats: 2000 });
   const title = isShadows ? 'Shadows' : 'Identity';
   let last = kind();
   return {
+    ...page,
     title,
-    close,
     update() {
       if (last !== kind()) asked.value = null;
       last = kind();
-      asked.refresh();
+      page.update();
     },
     view: () =>
       list(route, asked, {
         title,
-        one: 'row',
+        one: last.slice(0, -1).replace('cie', 'cy'),
         limit: last === 'refusals' ? 257 : 100,
-        label: 'Filter: part of the name',
-        placeholder: last === 'refusals' ? 'client or resource' : 'name',
+        label: 'Filter: part of the name, the client or the resource',
+        placeholder: 'name',
         choice: isShadows
           ? nothing
-          : html`${choice(route, 'kind', 'Kind', KINDS.map((one) => [one === 'things' ? '' : one, words(one)]))}
+          : html`${choice(route, 'kind', 'Kind', KINDS.map((one) => [one, words(one || 'things')]))}
               <a href="/console/identity/explain">Explain …</a>`,
-        rows: (value) => /** @type {any} */ (Object.values(value)[0]),
-        key: (row) => (row.thing ? [row.thing, row.name ?? []].flat().join('/') : row.id ?? row.name),
-        table: (rows) => table(last, rows),
-        empty: () => (route.query.get('q') ? html`<p class="note">No name here has that in it.</p>` : empty(FIRST[last] ?? 'roundel registry import fleet.toml')),
+        key: (row) => (row.thing ? [row.thing, row.name ?? []].flat().join('/') : (row.id ?? row.name)),
+        table: (rows) => rowsOf(last, rows),
+        empty: () => html`<div class="note">${route.query.get('q') ? 'No name here has that in it.' : first(last)}</div>`,
       }),
   };
 }
 
-/** @param {string} first */
-const empty = (first) => html`<div class="note">${first ? 'There is none yet. This makes the first:' : 'Nothing was refused.'}
-  ${first && state.info && copyable(first.startsWith('iot') ? `${awsCli(state.info)} ${first}` : first)}</div>`;
+function first(kind) {
+  if (kind === 'refusals') return 'Nothing was refused.';
+  const line = FIRST[kind] ?? 'roundel registry import fleet.toml';
+  return html`There is none yet. This makes the first: ${state.info && copyable(line.startsWith('iot') ? `${awsCli(state.info)} ${line}` : line)}`;
+}
 
-/** @param {any} value */
-export const json = (value) => value && copyable(JSON.stringify(value, null, 2));
-/** A local time with its day. @param {number} ms */
-export const date = (ms) => new Date(ms).toLocaleString('sv');
-/** @param {string} key */
-export const words = (key) => key.replace('_ms', '').replace(/[_-]/g, ' ').replace(/^(arn|.)/, (first) => first.toUpperCase());
+const json = (value) => value && copyable(JSON.stringify(value, null, 2));
+const date = (ms) => new Date(ms).toLocaleString('sv');
+/** `created_at_ms` as a title. */
+const words = (key) => key.replace('_ms', '').replace(/[_-]/g, ' ').replace(/^(arn|.)/, (start) => start.toUpperCase());
 
-/** A value as people read it. @param {string} key @param {any} value @param {number} [most] @returns {any} */
+/** A value as people read it. */
 function cell(key, value, most = 40) {
   if (value == null) return '–';
   if (key === 'at_ms') return moment(value);
   if (key.endsWith('_ms')) return date(value);
-  if (key === 'status') return html`<span class="state ${value === 'ACTIVE' ? 'online' : 'away'}">${words(value.toLowerCase())}</span>`;
+  if (key === 'status') return html`<span class="state ${value === 'ACTIVE' ? '' : 'away'}">${words(value.toLowerCase())}</span>`;
   // What it would take stands in the explanation.
   if (key === 'why') value = value.replace(/ iot\w*:\w+ on .*/s, ' it');
   if (value === !!value) return value ? 'yes' : 'no';
   return typeof value === 'number' ? number(value) : name(value, most);
 }
 
-/** Where a row leads. @param {string} kind @param {any} row */
+/** Where a row leads. */
 const place = (kind, row) =>
   kind === 'refusals' ? row.explain && `/console/identity/explain?${row.explain}`
   : kind === 'shadows' ? path('/console/shadows', row.thing, row.name ?? '')
   : path('/console/identity', kind, row.id ?? row.name);
 
-/** The columns are what the API says of each. @param {string} kind @param {any[]} rows */
-function table(kind, rows) {
+/** The columns are what the API says of each. */
+function rowsOf(kind, rows) {
   const keys = kind === 'refusals' ? REFUSAL : Object.keys(rows[0]);
-  const n = (/** @type {string} */ key) => (typeof rows[0][key] === 'number' && !key.endsWith('_ms') ? 'n' : '');
-  return html`<div class="scroll"><table class="list">
-    <thead><tr>${keys.map((key) => html`<th scope="col" class=${n(key)}>${words(key)}</th>`)}</tr></thead>
-    <tbody>${rows.map((row) => html`<tr>${keys.map((key, at) => {
-      const text = cell(key, row[key], /^id|principal/.test(key) ? 16 : 48);
-      const to = place(kind, row);
-      return at ? html`<td class=${n(key)}>${text}</td>` : html`<th scope="row">${to ? html`<a href=${to} data-row>${text}</a>` : text}</th>`;
-    })}</tr>`)}</tbody>
-  </table></div>`;
-}
-
-/** One resource, with ways to what it belongs to. @param {() => void} changed @param {any} route */
-export function openOne(changed, route) {
-  const [kind, id] = route.parts;
-  const { asked, close } = watched(() => path('/v1/identity', kind, id), changed);
-  const back = `/console/identity${query({ kind: kind.replace('things', '') })}`;
-  const pairs = (/** @type {any} */ of, title = words, value = cell) =>
-    html`<dl class="pairs">${Object.keys(of).map((key) => pair(title(key), of[key] && typeof of[key] === 'object' ? null : value(key, of[key], 200)))}</dl>`;
-  return {
-    title: id,
-    back,
-    close,
-    view: () => html`<div class="head"><p class="crumb"><a href=${back}>${words(kind)}</a></p><h1>${name(id, 64)}</h1></div>
-      ${shown(asked, (one) => html`<div class="columns">
-        <div>
-          <section class="panel">${pairs(one)} </section>
-          ${one.attributes && html`<section class="panel"><h2>Attributes</h2>${pairs(one.attributes, (key) => key, (_, value) => name(value, 200))}</section>`}
-          ${one.versions?.map((/** @type {any} */ { document, ...rest }) => html`<section class="panel">${pairs(rest)}<br />${json(JSON.parse(document))}</section>`)}
-        </div>
-        <div>${Object.keys(one).map((key) => one[key]?.total >= 0 ? links(id, key, one[key]) : nothing)}</div>
-      </div>`)}`,
+  /** @returns {any} */ const column = (key, at) => {
+    const text = (row) => cell(key, row[key], /^id|principal/.test(key) ? 16 : 48);
+    const link = (row) => (place(kind, row) ? html`<a href=${place(kind, row)} data-row>${text(row)}</a>` : text(row));
+    const isCount = typeof rows[0][key] === 'number' && !key.endsWith('_ms');
+    return at ? [words(key), text, isCount ? 'n' : ''] : [words(key), link, 'row'];
   };
+  return table(rows, keys.map(column));
 }
 
-/** @param {string} of @param {string} key @param {{ entries: any[], total: number }} found */
+const head = (back, from, title) => html`<div class="head"><p class="crumb"><a href=${back}>${from}</a></p><h1>${title}</h1></div>`;
+
+/** A page below a list: what `url` says, as it changes. */
+function below(changed, url, back, from, title, view) {
+  const { asked, close } = watch(() => url, changed, { stats: 2000 });
+  return { title, back, close, view: () => html`${head(back, from, name(title, 80))} ${shown(asked, view)}` };
+}
+
+/** One resource, with ways to what it belongs to. */
+export function openOne(changed, { parts: [kind, id] }) {
+  const pairs = (of, title = words, value = cell) =>
+    html`<dl class="pairs">${Object.keys(of).map((key) => pair(title(key), of[key] && typeof of[key] === 'object' ? null : value(key, of[key], 200)))}</dl>`;
+  const back = `/console/identity${query({ kind: kind.replace('things', '') })}`;
+  return below(changed, path('/v1/identity', kind, id), back, words(kind), id, (one) => html`<div class="columns">
+    <div>
+      <section class="panel">${pairs(one)}</section>
+      ${one.attributes && html`<section class="panel"><h2>Attributes</h2>${pairs(one.attributes, (key) => key, (_, value) => name(value, 200))}</section>`}
+      ${one.versions?.map(({ document, ...rest }) => html`<section class="panel">${pairs(rest)}<br />${json(JSON.parse(document))}</section>`)}
+    </div>
+    <div>${Object.keys(one).map((key) => (one[key]?.total >= 0 ? links(id, key, one[key]) : nothing))}</div>
+  </div>`);
+}
+
 function links(of, key, { entries, total }) {
   const kind = /parents|children/.test(key) ? 'thing-groups' : key.replace('_', '-');
   return html`<section class="panel"><h2>${words(key)}: ${number(total)}</h2>
@@ -142,3 +129,75 @@ function links(of, key, { entries, total }) {
     ${entries.length < total ? `The first ${entries.length} are shown.` : nothing}
   </section>`;
 }
+
+/** A shadow: what is desired, what is so, what differs, and since when. */
+export function openShadow(changed, { parts: [thing, own] }) {
+  const url = path('/v1/shadows', thing, ...(own ? [own] : []));
+  return below(changed, url, '/console/shadows', 'Shadows', `${thing} / ${own || 'classic'}`, (shadow) => html`<p>Version ${number(shadow.version)}
+    of a shadow of <a href=${path('/console/identity/things', thing)}>${name(thing)}</a></p>${values(shadow)}`);
+}
+
+/** A row for each value of a shadow, however deep it stands. */
+function values({ state, metadata }) {
+  /** @type {Map<string, any>} */ const rows = new Map();
+  const walk = (part, at, value, times) => {
+    const isObject = value && typeof value === 'object' && !Array.isArray(value);
+    if (isObject) for (const key of Object.keys(value)) walk(part, at && key ? `${at}.${key}` : key, value[key], times?.[key]);
+    if (isObject || value === undefined) return;
+    const { timestamp } = [times].flat(9)[0] ?? {};
+    rows.set(at, { ...rows.get(at), [part]: html`${name(JSON.stringify(value), 60)}<br /><small>${timestamp && date(timestamp * 1000)}</small>` });
+  };
+  const column = (part) => {
+    walk(part, '', state[part], metadata[part]);
+    return [words(part), ([, row]) => row[part] ?? '–', '', ([, row]) => part === 'delta' && row.delta && 'warn'];
+  };
+  const columns = /** @type {any} */ (['desired', 'reported', 'delta'].map(column));
+  return table([...rows], [['Value', ([at]) => name(at), 'row'], ...columns]);
+}
+
+/** What a client may do, and why: asked of the policies as they stand. */
+export function openExplain(changed, route) {
+  /** @returns {any} */
+  const given = () => ({ action: 'publish', ...Object.fromEntries(route.query) });
+  const isWhole = () => {
+    const { client, certificate, access_key, action, resource } = given();
+    return (client || certificate || access_key) && (resource || action === 'connect');
+  };
+  const { asked, ...page } = watch(() => (isWhole() ? `/v1/policy/explain${query(given())}` : ''), changed, { stats: 2000 });
+  return {
+    ...page,
+    title: 'Explain',
+    back: REFUSALS,
+    update() {
+      asked.value = null;
+      page.update();
+    },
+    view() {
+      const now = given();
+      // What held before is no answer.
+      if (asked.error) asked.value = null;
+      return html`${head(REFUSALS, 'Refusals', 'Explain')}
+        <form class="panel figures" @submit=${(event) => event.preventDefault()} @change=${({ target }) => route.set({ [target.name]: target.value })}>
+          <label>Action <select name="action">${[...new Set(['publish', 'subscribe', 'receive', 'connect', now.action])].map((one) => html`<option ?selected=${one === now.action}>${one}</option>`)}</select></label>
+          ${['client', 'certificate', 'resource'].map((key) => html`<label>${words(key)} <input type="search" name=${key} .value=${now[key] ?? ''} /></label>`)}
+        </form>
+        ${isWhole() ? shown(asked, answer) : html`<p class="note">Name a client (and its certificate, if it is not connected) and a topic or filter: the answer is what decides.</p>`}`;
+    },
+  };
+}
+
+const part = (title, all, view) => (all.length ? html`<h3>${title}</h3>${all.map(view)}` : '');
+const policyLink = (policy) => html`<a href=${path('/console/identity/policies', policy)}>${name(policy)}</a> `;
+/** Where a statement stands, and what it says. */
+const statement = ({ policy, statement, sid, text, why }) =>
+  html`<p>${policyLink(policy)} Statement[${statement}] ${sid}${why && html`: ${name(why, 300)}`}</p>${json(text)}`;
+
+const answer = (one) => html`<p class="note ${one.allowed ? '' : 'bad'}" role="status"><strong>${one.allowed ? 'Allowed' : 'Denied'}</strong>${one.reason && `: ${one.reason}`}${one.policies.length ? html`. Policies: ${one.policies.map(policyLink)}` : ''}</p>
+  ${one.checks.map((check) => html`<section class="panel">
+    <h2>${check.verdict.replace('_', ' ')}</h2>
+    <p><strong>${check.action} ${name(check.resource, 80)}</strong></p>
+    ${check.decided_by && statement(check.decided_by)}
+    ${check.would_be_allowed_by && html`<h3>The smallest statement that would allow it</h3>${json(check.would_be_allowed_by)}`}
+    ${part('Variables', Object.keys(check.variables), (key) => html`<dl class="pairs">${pair(key, name(check.variables[key] ?? 'no value', 80))}</dl>`)}
+    ${part('Near misses', check.near_misses, statement)}
+  </section>`)}`;

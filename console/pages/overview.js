@@ -2,213 +2,129 @@
 // The overview: rates, what needs attention, groups at a glance, listeners. Of a broker that nobody has
 // connected to, the page is how to begin.
 
-import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { path, Resource } from '../api.js';
-import { on, SAMPLES, state } from '../store.js';
-import { commands, copyable } from '../parts/commands.js';
+import { html, nothing, svg } from '../vendor/lit-html/lit-html.js';
+import { path } from '../api.js';
+import { SAMPLES, state } from '../store.js';
+import { commands, copyable, watch } from '../parts/list.js';
 import { mini } from '../parts/ring.js';
-import { spark } from '../parts/spark.js';
 import { bytes, group, number, plural, rate } from '../parts/text.js';
+import { pair } from './client.js';
 
-const LISTENERS = {
-  mqtt: 'MQTT',
-  mqtts: 'MQTT over TLS',
-  'mqtt-password': 'MQTT, for users with passwords',
-  ws: 'MQTT over WebSocket',
-  'ws-password': 'MQTT over WebSocket, for users with passwords',
-  wss: 'MQTT over WebSocket, TLS',
-  alpn: 'everything of the service, by ALPN',
-  https: 'HTTPS for devices',
-  http: 'control API and console',
-};
-
-/** @param {() => void} changed */
 export function open(changed) {
-  const groups = new Resource(() => '/v1/groups?limit=12&members=24', changed);
-  let language = localStorage.getItem('language') ?? 'mosquitto';
-  groups.refresh();
-  const off = on((topic) => {
-    if (topic === 'groups' || topic === 'restarted') groups.soon(500);
-    changed();
-  });
-
-  const choose = (/** @type {string} */ name) => {
-    language = name;
-    localStorage.setItem('language', name);
+  const { asked, close } = watch(() => '/v1/groups?limit=12&members=24', changed, { groups: 500 });
+  const choose = (language) => {
+    localStorage.setItem('language', language);
     changed();
   };
-
   return {
     title: 'Overview',
-    close() {
-      off();
-      groups.close();
-    },
+    close,
     view() {
       const { stats, info } = state;
       if (!stats || !info) return nothing;
-      return stats.connections_opened === 0 && stats.sessions === 0
-        ? start(info, language, choose)
-        : html`<h1 class="hidden">Overview</h1>
-            ${tiles()}
-            <div class="columns">
-              <div>${attention(groups.value?.groups ?? [])} ${circle(groups.value)}</div>
-              <div>${listeners(info)} ${kept(stats)}</div>
-            </div>
-            <details class="panel">
-              <summary>Connect a client</summary>
-              ${lines(info, language, choose)}
-            </details>`;
+      if (stats.connections_opened === 0 && stats.sessions === 0)
+        return html`<h1>The broker is running. Nobody has connected yet.</h1>
+          <p>These lines work against this very broker. Once the first client is here, this page shows what the broker does.</p>
+          ${lines(info, choose)} ${listeners(info)}`;
+      return html`<h1 class="hidden">Overview</h1>
+        ${tiles()}
+        <div class="columns">
+          <div>${attention(asked.value?.groups ?? [])} ${circles(asked.value)}</div>
+          <div>${listeners(info)} ${kept(stats)}</div>
+        </div>
+        <details class="panel"><summary>Connect a client</summary>${lines(info, choose)}</details>`;
     },
   };
 }
 
-/** @param {any} info @param {string} language @param {(name: string) => void} choose */
-const start = (info, language, choose) => html`
-  <section class="start">
-    <h1>The broker is running. Nobody has connected yet.</h1>
-    <p>
-      These lines work against this very broker. Once the first client is here, this page shows what the broker does;
-      <a href="/console/groups">Groups</a> shows whose turn it is.
-    </p>
-    ${lines(info, language, choose)} ${listeners(info)}
-  </section>
-`;
-
-/** @param {any} info @param {string} language @param {(name: string) => void} choose */
-function lines(info, language, choose) {
+/** What to copy, in the language that was chosen last. */
+function lines(info, choose) {
   const all = commands(info);
   if (!all.length) return html`<p class="note">No listener takes clients that are not browsers.</p>`;
-  const [name, steps] = all.find(([known]) => known === language) ?? all[0];
+  const [language, steps] = all.find(([known]) => known === localStorage.getItem('language')) ?? all[0];
   return html`<div class="tabs" role="group" aria-label="Language">
-      ${all.map(
-        ([known]) => html`<button aria-pressed=${known === name} @click=${() => choose(known)}>${known}</button>`,
-      )}
+      ${all.map(([known]) => html`<button aria-pressed=${known === language} @click=${() => choose(known)}>${known}</button>`)}
     </div>
     <ol class="steps">
       ${steps.map(([title, text]) => html`<li><h3>${title}</h3>${text.split(/\n(?=mosquitto_sub|aws )/).map(copyable)}</li>`)}
     </ol>`;
 }
 
-const TILES = /** @type {[string, string, string][]} */ ([
-  ['in', 'Messages in', '/s'],
-  ['out', 'Messages out', '/s'],
-  ['clients', 'Clients', ''],
-  ['in_flight', 'In flight', ''],
-  ['queued', 'Queued', ''],
-  ['dropped', 'Dropped', '/s'],
-]);
-
 function tiles() {
   const { samples, stats } = state;
   const last = samples.at(-1) ?? {};
-  /** @type {Record<string, string>} */
-  const totals = {
-    in: `${number(stats.messages_received)} in all`,
-    out: `${number(stats.messages_sent)} in all`,
-    clients: `${plural(stats.sessions, 'session')}, ${plural(stats.subscriptions, 'subscription')}`,
-    in_flight: 'not yet acknowledged',
-    queued: `${number(stats.group_queued)} of them in groups`,
-    dropped: `${number(stats.messages_dropped)} in all, ${number(stats.messages_expired)} expired`,
-  };
-  /** @type {Record<string, number>} */
-  const now = {
-    clients: stats.clients_connected,
-    in_flight: stats.in_flight,
-    queued: stats.queued + stats.group_queued,
-  };
+  const tile = (key, title, now, small) => html`<div class="tile ${key} ${key === 'dropped' && last.dropped ? 'bad' : ''}"><dt>${title}</dt>
+    <dd>${now} ${spark(samples.map((sample) => sample[key]))}<small>${small}</small></dd></div>`;
+  const often = (key, title, small) => tile(key, title, html`<strong>${rate(last[key] ?? 0)}</strong>/s`, small);
+  const many = (key, title, count, small) => tile(key, title, html`<strong>${number(count)}</strong>`, small);
   return html`<dl class="tiles">
-    ${TILES.map(([key, title, unit]) => {
-      const value = now[key] ?? last[key] ?? 0;
-      return html`<div class="tile ${key} ${key === 'dropped' && value > 0 ? 'bad' : ''}">
-        <dt>${title}</dt>
-        <dd>
-          <span class="value">${unit ? rate(value) : number(value)}</span><span class="unit">${unit}</span>
-          ${spark(samples.map((sample) => sample[key]), SAMPLES)}
-          <small>${totals[key]}</small>
-        </dd>
-      </div>`;
-    })}
+    ${often('in', 'Messages in', `${number(stats.messages_received)} in all`)}
+    ${often('out', 'Messages out', `${number(stats.messages_sent)} in all`)}
+    ${many('clients', 'Clients', stats.clients_connected, `${plural(stats.sessions, 'session')}, ${plural(stats.subscriptions, 'subscription')}`)}
+    ${many('in_flight', 'In flight', stats.in_flight, 'not yet acknowledged')}
+    ${many('queued', 'Queued', stats.queued + stats.group_queued, `${number(stats.group_queued)} of them in groups`)}
+    ${often('dropped', 'Dropped', `${number(stats.messages_dropped)} in all, ${number(stats.messages_expired)} expired`)}
   </dl>`;
 }
 
-/** What needs somebody: each with a way to it. @param {any[]} groups */
+/** A line of the last minute, from nought to its highest value. */
+function spark(values) {
+  const most = Math.max(1, ...values);
+  const x = (at) => (120 * (SAMPLES - values.length + at)) / (SAMPLES - 1);
+  const line = values.map((value, at) => `${x(at).toFixed(1)},${(30 - (value / most) * 27).toFixed(1)}`).join(' ');
+  return html`<svg class="spark" viewBox="0 0 120 32" preserveAspectRatio="none" aria-hidden="true">
+    ${svg`<polygon points="${x(0)},32 ${line} 120,32" /><polyline points=${line || '0,30 120,30'} />`}</svg>`;
+}
+
+const linkTo = (one) => path('/console/groups', one.share, one.filter);
+
+/** What needs somebody: each with a way to it. */
 function attention(groups) {
-  const { stats } = state;
-  const { rules } = stats.faults;
-  const all = [];
-  for (const one of groups) {
-    const href = path('/console/groups', one.share, one.filter);
-    if (one.queued > 0) {
-      const why = one.members_connected === 0 ? 'no member is connected' : 'nobody has room';
-      all.push(html`<li class="warn"><a href=${href} data-row>${group(one.share, one.filter, 28)}</a>
-        ${plural(one.queued, 'message waits', 'messages wait')}: ${why}</li>`);
-    }
-    if (one.dropped > 0)
-      all.push(html`<li class="bad"><a href=${href} data-row>${group(one.share, one.filter, 28)}</a>
-        has dropped ${plural(one.dropped, 'message')}</li>`);
-  }
-  if (rules) all.push(html`<li class="warn"><a href="/console/faults" data-row>${plural(rules, 'packet rule')}</a> armed: faults are made on purpose</li>`);
-  if (stats.connections_refused > 0)
-    all.push(html`<li class="warn">${plural(stats.connections_refused, 'connection')} refused, or ended before CONNECT; the log says why</li>`);
-  if (stats.messages_dropped > 0)
-    all.push(html`<li class="bad">${plural(stats.messages_dropped, 'message')} dropped for want of room or receiver</li>`);
-  const away = stats.sessions - stats.clients_connected;
-  if (away > 0)
-    all.push(html`<li><a href="/console/clients?state=away" data-row>${plural(away, 'session')}</a> without a connection</li>`);
-  return html`<section class="panel">
-    <h2>Attention</h2>
-    ${all.length ? html`<ul class="attention">${all}</ul>` : html`<p class="calm">Nothing needs you.</p>`}
-  </section>`;
+  const { connections_refused: refused, messages_dropped: dropped, sessions, clients_connected, faults } = state.stats;
+  const away = sessions - clients_connected;
+  const item = (count, kind, href, what, more) => count > 0 && html`<li class=${kind}>${href ? html`<a href=${href} data-row>${what}</a>` : what} ${more}</li>`;
+  const all = groups.flatMap((one) => {
+    const what = group(one.share, one.filter, 28);
+    const why = one.members_connected ? 'nobody has room' : 'no member is connected';
+    return [
+      item(one.queued, 'warn', linkTo(one), what, `${plural(one.queued, 'message waits', 'messages wait')}: ${why}`),
+      item(one.dropped, 'bad', linkTo(one), what, `has dropped ${plural(one.dropped, 'message')}`),
+    ];
+  });
+  all.push(
+    item(faults.rules, 'warn', '/console/faults', plural(faults.rules, 'packet rule'), 'armed: faults are made on purpose'),
+    item(refused, 'warn', '', plural(refused, 'connection'), 'refused, or ended before CONNECT; the log says why'),
+    item(dropped, 'bad', '', plural(dropped, 'message'), 'dropped for want of room or receiver'),
+    item(away, '', '/console/clients?state=away', plural(away, 'session'), 'without a connection'),
+  );
+  return html`<section class="panel"><h2>Attention</h2>
+    ${all.some(Boolean) ? html`<ul class="attention">${all.map((one) => one || nothing)}</ul>` : html`<p class="count">Nothing needs you.</p>`}</section>`;
 }
 
-/** @param {any} value */
-function circle(value) {
-  if (!value?.groups.length) return nothing;
+function circles(value) {
+  if (!value?.total) return nothing;
   const more = value.total - value.groups.length;
-  return html`<section class="panel">
-    <h2><a href="/console/groups">Groups</a></h2>
+  return html`<section class="panel"><h2><a href="/console/groups">Groups</a></h2>
     <ul class="rings">
-      ${value.groups.map(
-        (/** @type {any} */ one) => html`<li><a href=${path('/console/groups', one.share, one.filter)} data-row>
-          ${mini(one.members, one.cursor, one.members_total)}
-          <span class="what">${group(one.share, one.filter, 22)}<small>${one.members_connected < one.members_total ? `${number(one.members_connected)} of ` : ''}${plural(one.members_total, 'member')} · #${number(one.number)}</small></span>
-        </a></li>`,
-      )}
+      ${value.groups.map((one) => html`<li><a href=${linkTo(one)} data-row>
+        ${mini(one.members, one.cursor, one.members_total)}
+        <span>${group(one.share, one.filter, 22)}<small>${number(one.members_connected)} of ${plural(one.members_total, 'member')} · #${number(one.number)}</small></span>
+      </a></li>`)}
     </ul>
-    ${more > 0 ? html`<p><a href="/console/groups">${plural(more, 'further group')}</a></p>` : nothing}
-  </section>`;
+    ${more > 0 ? html`<p><a href="/console/groups">${plural(more, 'further group')}</a></p>` : nothing}</section>`;
 }
 
-/** @param {any} info */
-function listeners(info) {
-  const all = Object.entries(LISTENERS).filter(([name]) => info.listeners[name]);
-  const bad = Object.entries(info.listeners.bad_tls ?? {});
-  return html`<section class="panel">
-    <h2>Listeners</h2>
-    <table class="facts">
-      <tbody>
-        ${all.map(([name, what]) => html`<tr><th scope="row">${name}</th><td><code>${info.listeners[name]}</code></td><td>${what}</td></tr>`)}
-        ${bad.map(([name, addr]) => html`<tr><th scope="row">mqtts</th><td><code>${addr}</code></td><td>with a fault: ${name}</td></tr>`)}
-        ${info.listeners.unix_socket
-          ? html`<tr><th scope="row">unix</th><td colspan="2"><code>${info.listeners.unix_socket}</code></td></tr>`
-          : nothing}
-      </tbody>
-    </table>
-    ${info.ca_file ? html`<p class="small">Clients trust <code>${info.ca_file}</code>; certificates of their own: ${info.client_cert}.</p>` : nothing}
-  </section>`;
-}
+const listeners = ({ listeners: { bad_tls, ...all }, ca_file, client_cert }) => html`<section class="panel"><h2>Listeners</h2>
+  <dl class="pairs">
+    ${Object.entries(all).map(([name, address]) => pair(name, [address ?? []].flat().join(', ')))}
+    ${Object.entries(bad_tls ?? {}).map(([fault, address]) => pair(`mqtts, ${fault}`, address))}
+  </dl>
+  ${ca_file ? html`<p class="small">Clients trust <code>${ca_file}</code>; certificates of their own: ${client_cert}.</p>` : nothing}</section>`;
 
-/** What the broker holds. @param {any} stats */
-function kept(stats) {
-  const kinds = Object.entries(stats.memory_bytes_by_kind).filter(([, value]) => /** @type {number} */ (value) > 0);
-  return html`<section class="panel">
-    <h2>Held</h2>
-    <dl class="pairs">
-      <div><dt>Memory</dt><dd>${bytes(stats.memory_bytes)}</dd></div>
-      ${kinds.map(([kind, value]) => html`<div><dt>${kind}</dt><dd>${bytes(/** @type {number} */ (value))}</dd></div>`)}
-      <div><dt>retained messages</dt><dd>${number(stats.retained)}</dd></div>
-      <div><dt>bytes in, out</dt><dd>${bytes(stats.bytes_received)}, ${bytes(stats.bytes_sent)}</dd></div>
-    </dl>
-  </section>`;
-}
+/** What the broker holds. */
+const kept = (stats) => html`<section class="panel"><h2>Held</h2>
+  <dl class="pairs">
+    ${pair('Memory', bytes(stats.memory_bytes))}
+    ${Object.entries(stats.memory_bytes_by_kind).map(([kind, value]) => (value ? pair(kind, bytes(value)) : ''))}
+    ${pair('retained messages', number(stats.retained))} ${pair('bytes in, out', `${bytes(stats.bytes_received)}, ${bytes(stats.bytes_sent)}`)}
+  </dl></section>`;

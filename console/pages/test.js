@@ -1,91 +1,143 @@
 // @ts-check
-// The test client: what it subscribes to, and what it publishes.
+// The test client: what it subscribes to, and what it publishes. Its one stream lives on while other pages are looked
+// at, and while nobody does.
 
-import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { repeat } from '../vendor/lit-html/directives/repeat.js';
-import { path, post } from '../api.js';
+import { html } from '../vendor/lit-html/lit-html.js';
+import { ApiError, path, post, query, remove } from '../api.js';
 import { choice } from '../parts/list.js';
 import { payload, unpacked, VIEWS } from '../parts/payload.js';
-import { found } from '../parts/rows.js';
-import { client, end, subscribe } from '../parts/subscriber.js';
 import { bytes, failure, moment, name, number, plural } from '../parts/text.js';
+import { found } from './messages.js';
 
-const utf8 = (/** @type {string} */ text) => new TextEncoder().encode(text);
-const TEXTS = ['content_type', 'response_topic', 'correlation_data', 'message_expiry_interval'];
-/** `a_key` as it is read. @param {string} key */
-const titled = (key) => (key === 'qos' ? 'QoS' : key[0].toUpperCase() + key.slice(1).replaceAll('_', ' '));
+/** Messages that are kept of a subscription. */
+const KEPT = 100;
 
-/** The message that a form describes. @param {any} form */
-function described(form) {
-  /** @type {any} */ const properties = {};
-  for (const key of TEXTS) if (form[key].value) properties[key] = form[key].value;
-  const { correlation_data: data, message_expiry_interval: expiry } = properties;
-  if (data) properties.correlation_data = btoa(String.fromCharCode(...utf8(data)));
-  if (expiry) properties.message_expiry_interval = Number(expiry);
-  if (form.payload_is_utf8.checked) properties.payload_format_indicator = 1;
-  const pairs = form.user_properties.value.split('\n').filter(Boolean);
-  properties.user_properties = pairs.map((/** @type {string} */ pair) => pair.match(/^([^=]*)=?(.*)$/)?.slice(1));
-  const { topic, payload, qos, retain } = form;
-  const own = client.id ? { client_id: client.id } : {};
-  return { ...own, topic: topic.value, payload: payload.value, qos: Number(qos.value), retain: retain.checked, properties };
+/** Its identifier while it has a stream, its subscriptions, and how many messages came too fast for the stream. */
+const client = {
+  id: '',
+  /** @type {any[]} each with `id`, `filter`, `count`, and `messages`, the newest first */ all: [],
+  skipped: 0,
+  changed: () => {},
+};
+/** @type {ReadableStreamDefaultReader<string> | undefined} */
+let stream;
+
+/** Subscribes to a filter, with options. */
+async function subscribe(wanted) {
+  if (client.id) return post(path('/v1/subscribe', client.id), wanted);
+  const url = `/v1/subscribe${query(wanted)}`;
+  const answer = await fetch(url, { cache: 'no-store' });
+  if (!answer.body || !answer.ok) throw new ApiError((await answer.json()).error, `GET ${url}`, answer.status);
+  stream = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  read(stream);
 }
 
-/** @param {() => void} changed @param {any} route */
+/** Ends a subscription, and with the last one the client. */
+async function end(one) {
+  client.all = client.all.filter((other) => other !== one);
+  if (client.id && client.all.length) return remove(path('/v1/subscribe', client.id) + query({ filter: one.filter }));
+  client.id = '';
+  await stream?.cancel();
+}
+
+async function read(own) {
+  let rest = '';
+  for (;;) {
+    // It fails where the broker is gone.
+    const { value } = await own.read().catch(() => ({}));
+    if (!value) break;
+    const events = (rest + value).split('\n\n');
+    rest = events.pop() ?? '';
+    for (const event of events) {
+      const [, name, data] = event.match(/^event: (.*)\ndata: (.*)$/) ?? [];
+      if (name) hear(name, JSON.parse(data));
+    }
+    client.changed();
+  }
+  if (own === stream) client.id = '';
+  client.changed();
+}
+
+function hear(event, data) {
+  if (event === 'hello') [client.id, client.skipped] = [data.client_id, 0];
+  if (event === 'subscribed') client.all = [...client.all.filter(({ filter }) => filter !== data.filter), { ...data, count: 0, messages: [] }];
+  if (event === 'skipped') client.skipped += data.count;
+  if (event !== 'message') return;
+  for (const one of client.all.filter(({ id }) => data.subscriptions.includes(id))) {
+    one.count += 1;
+    one.messages = [{ ...data, number: one.count }, ...one.messages.slice(0, KEPT - 1)];
+  }
+}
+
+const utf8 = (text) => new TextEncoder().encode(text);
+const TEXTS = ['content_type', 'response_topic', 'correlation_data', 'message_expiry_interval'];
+/** `a_key` as it is read. */
+const titled = (key) => (key === 'qos' ? 'QoS' : key[0].toUpperCase() + key.slice(1).replaceAll('_', ' '));
+
+/** What a form says, but for what is empty. */
+const said = (form) =>
+  Object.fromEntries(
+    [...form.elements]
+      .filter(({ name, value }) => name && value)
+      .map(({ name, type, checked, value }) => [name, type === 'checkbox' ? checked : type === 'select-one' ? Number(value) : value]),
+  );
+
+/** The message that a form describes. */
+function described(form) {
+  const { topic, payload = '', qos, retain, payload_is_utf8, ...properties } = said(form);
+  const { correlation_data: data, message_expiry_interval: expiry, user_properties: pairs = '' } = properties;
+  if (data) properties.correlation_data = btoa(String.fromCharCode(...utf8(data)));
+  if (expiry) properties.message_expiry_interval = Number(expiry);
+  if (payload_is_utf8) properties.payload_format_indicator = 1;
+  properties.user_properties = pairs.split('\n').filter(Boolean).map((pair) => pair.match(/^([^=]*)=?(.*)$/).slice(1));
+  return { client_id: client.id || undefined, topic, payload, qos, retain, properties };
+}
+
 export function open(changed, route) {
-  /** @type {any} */ let at = client.all.at(-1);
-  /** @type {any} */ let error = null;
-  /** @type {any} */ let reached = null;
-  /** @type {any[] | null} the messages as they are looked at */ let held = null;
+  /** The subscription whose messages are seen, these as they are looked at, and what came of a form. */
+  let [at, held, error, reached] = /** @type {any[]} */ ([client.all.at(-1)]);
   client.changed = changed;
 
-  /** Does what a form says. @param {(form: any) => Promise<void>} run */
-  const submit = (run) => async (/** @type {any} */ event) => {
+  const look = (one = undefined) => () => {
+    [at, held] = [one, null];
+    changed();
+  };
+  /** Does what a form says. */
+  const submit = (run) => async (event) => {
     event.preventDefault();
     error = reached = null;
     await run(event.target).catch((failed) => (error = failed));
     changed();
   };
-  const take = submit(async (form) => {
-    const [qos, retain_handling] = [Number(form.qos.value), Number(form.retain_handling.value)];
-    const [no_local, retain_as_published] = [form.no_local.checked, form.retain_as_published.checked];
-    await subscribe({ filter: form.filter.value, qos, retain_handling, no_local, retain_as_published });
-    at = null;
-  });
+  const take = submit((form) => subscribe(said(form)).then(look()));
   const send = submit(async (form) => {
     const message = described(form);
     reached = { topic: message.topic, ...(await post('/v1/publish', message)) };
   });
-  const look = (/** @type {any} */ one) => () => {
-    [at, held] = [one, null];
-    changed();
-  };
 
-  const box = (/** @type {string} */ key) => html`<label><input type="checkbox" name=${key} /> ${titled(key)}</label>`;
-  const select = (/** @type {string} */ key, /** @type {any[]} */ all) =>
-    html`<label>${titled(key)} <select name=${key}>${all.map((text, value) => html`<option value=${value}>${text}</option>`)}</select></label>`;
-  const field = (/** @type {string} */ key) => html`<label class="field">${titled(key)} <input name=${key} .value=${route.query.get(key) ?? ''} /></label>`;
-  const area = (/** @type {string} */ key, hint = '') => html`<label class="field">${titled(key)} <textarea name=${key} rows="3" placeholder=${hint}></textarea></label>`;
+  const box = (key) => html`<label><input type="checkbox" name=${key} /> ${titled(key)}</label>`;
+  const select = (key, all) => html`<label>${titled(key)} <select name=${key}>${all.map((text, value) => html`<option value=${value}>${text}</option>`)}</select></label>`;
+  const field = (key) => html`<label class="field">${titled(key)} <input name=${key} .value=${route.query.get(key) ?? ''} /></label>`;
+  const area = (key, hint = '') => html`<label class="field">${titled(key)} <textarea name=${key} rows="3" placeholder=${hint}></textarea></label>`;
   const QOS = select('qos', [0, 1, 2]);
 
   function received() {
     const one = client.all.includes(at) ? at : client.all.at(-1);
     if (!one) return html`<p class="calm">Messages come here: this page is a client then, and with <code>$share/name/filter</code> a member of a group.</p>`;
     const list = held ?? one.messages;
-    const fresh = one.count - (list[0]?.number ?? 0);
     return html`<div class="tabs" role="group" aria-label="Subscriptions">
         ${client.all.map((other) => html`<button aria-pressed=${other === one} @click=${look(other)}>${name(other.filter, 30)} ${number(other.count)}</button>`)}
       </div>
       <div class="head">
         ${choice(route, 'view', 'Payloads as', VIEWS)}
         ${client.id ? html`<a href=${path('/console/clients', client.id)}>${client.id}</a>` : html`<b>It has ended.</b>`}
-        ${client.skipped ? html`<span class="chip warn">${number(client.skipped)} skipped</span>` : nothing} ${fresh ? html`<span class="chip">${fresh} new ↑</span>` : nothing}
+        ${client.skipped ? html`<span class="chip warn">${number(client.skipped)} skipped</span>` : ''}
         <button @click=${() => end(one).catch((failed) => (error = failed)).finally(changed)}>Unsubscribe</button>
       </div>
-      <ol class="messages" @pointerenter=${() => (held = one.messages)} @pointerleave=${look(one)}>${repeat(list, ({ number }) => number, message)}</ol>
+      <ol class="messages" @pointerenter=${() => (held = one.messages)} @pointerleave=${look(one)}>${list.map(message)}</ol>
       <p class="small">${list.length ? `The last ${list.length} of ${number(one.count)}` : 'Nothing has come yet.'}</p>`;
   }
 
-  /** @param {any} got */
   const message = (got) => html`<li>
     <time>${moment(got.at_ms)}</time> <a href=${found('topic', got.topic)} data-row>${name(got.topic, 60)}</a>
     <small>QoS ${got.qos} ${got.retain ? 'retain' : ''} ${got.dup ? 'dup' : ''} ${bytes(got.payload_size)}</small>
@@ -97,25 +149,23 @@ export function open(changed, route) {
     title: 'Test client',
     close: () => (client.changed = () => {}),
     view: () => html`<h1>Test client</h1>
-      ${error ? failure(error) : nothing}
+      ${error ? failure(error) : ''}
       <div class="columns">
-        <section class="panel">
-          <h2>Subscribe</h2>
+        <section class="panel"><h2>Subscribe</h2>
           <form class="test" @submit=${take}>
             ${field('filter')} ${QOS} <button>Subscribe</button>
             <details><summary>Options</summary>${select('retain_handling', ['send', 'send if new', 'do not send'])} ${box('retain_as_published')} ${box('no_local')}</details>
           </form>
           ${received()}
         </section>
-        <section class="panel">
-          <h2>Publish</h2>
+        <section class="panel"><h2>Publish</h2>
           <form class="test" @submit=${send}>
             ${field('topic')} ${QOS} ${box('retain')} <button>Publish</button> ${area('payload')}
             <details><summary>Properties</summary>${TEXTS.map(field)} ${area('user_properties', 'name=value, one a line')} ${box('payload_is_utf8')}</details>
           </form>
           ${reached
             ? html`<p role="status">Reached ${plural(reached.subscribers, 'client')}, ${plural(reached.groups, 'group')}. <a href=${reached.row ? `/console/messages/${reached.row}` : found('topic', reached.topic)}>What came of it</a></p>`
-            : nothing}
+            : ''}
         </section>
       </div>`,
   };

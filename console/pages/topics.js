@@ -2,68 +2,63 @@
 // Topics: a tree of those that have a value, loaded level by level, and one of them in detail.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
-import { repeat } from '../vendor/lit-html/directives/repeat.js';
-import { get, path, query, remove, Resource } from '../api.js';
-import { on, state, want } from '../store.js';
-import { Ask } from '../parts/ask.js';
-import { commands, copyable } from '../parts/commands.js';
-import { choice, search, shown } from '../parts/list.js';
+import { get, path, query, remove } from '../api.js';
+import { Ask, choice, samples, search, shown, watch } from '../parts/list.js';
+import { block, diff, unpacked, VIEWS, written } from '../parts/payload.js';
 import { bytes, group, moment, name, number, plain, plural } from '../parts/text.js';
-import { block, diff, form } from '../parts/value.js';
 
-/** Rows of a level. */
-const LIMIT = 200;
+/** Rows of a level, and bytes that the broker keeps of a value. */
+const [LIMIT, KEPT] = [200, 2 ** 18];
 
-/** What is open stays so when somebody comes back. @type {Set<string>} */
+/** What is open stays so when somebody comes back. */
 const opened = new Set();
-/** What is seen of a level (`rows`), and what the broker said last. @type {Map<string, any>} */
+/** By what they are under: what is seen of a level (`rows`), and what the broker said last (`fresh`). @type {Map<string, any>} */
 const levels = new Map();
 /** Topics that are shown without being asked for. */
 let room = 40;
 
-const below = (/** @type {any} */ row) => row.topics - (row.value ? 1 : 0);
+const below = (row) => row.topics - (row.value ? 1 : 0);
 
-/** Shows what is new; rows do not move under whoever points at them or has the focus there. @param {any} level */
+/** Shows what is new; rows do not move under whoever points at them or has the focus there. */
 function place(level) {
   const isHeld = document.querySelector('[role=tree]')?.matches(':hover, :focus-within');
-  const now = (/** @type {any} */ row) => level.fresh.find((/** @type {any} */ one) => one.under === row.under) ?? row;
+  const now = (row) => level.fresh.find((one) => one.under === row.under) ?? row;
   level.rows = level.rows[0] && isHeld ? level.rows.map(now) : level.fresh;
 }
 
-/** @param {string} under @param {any} value @param {string} mark */
+/** Takes an answer of the broker; the mark changes with what is in the level. */
 function take(under, { levels: fresh, total }, mark) {
-  const known = levels.get(under);
-  for (const row of known ? [] : fresh) {
+  const { rows } = levels.get(under) ?? {};
+  for (const row of rows ? [] : fresh) {
     if (!below(row) || below(row) > room || row.level.startsWith('$')) continue;
     room -= below(row);
     opened.add(row.under);
   }
-  const level = { rows: known?.rows ?? [], fresh, total, mark };
+  const level = { rows: rows ?? [], fresh, total, mark };
   levels.set(under, level);
   place(level);
 }
 
-/** The rows that are seen. @param {string} under @param {number} depth @returns {any[]} */
+/** The rows that are seen. @returns {any[]} */
 const rows = (under, depth) =>
-  (levels.get(under)?.rows ?? []).flatMap((/** @type {any} */ row) => [{ row, depth }, ...(opened.has(row.under) ? rows(row.under, depth + 1) : [])]);
+  (levels.get(under)?.rows ?? []).flatMap((row) => [{ row, depth }, ...(opened.has(row.under) ? rows(row.under, depth + 1) : [])]);
 
-/** @param {() => void} changed @param {any} route */
 export function open(changed, route) {
-  let [selected] = route.parts;
+  let [selected = ''] = route.parts;
   let focused = `${selected}/`;
-  let all = false;
-  let busy = false;
-  let again = false;
-  for (let at = -1; (at = selected.indexOf('/', at + 1)) >= 0; ) opened.add(selected.slice(0, at + 1));
+  let [busy, again] = [false, false];
+  for (const { index } of selected.matchAll(/\//g)) opened.add(selected.slice(0, index + 1));
   const q = () => route.query.get('q');
-  const root = new Resource(
+  const { asked: root, ...page } = watch(
     () => `/v1/topics/${q() ? 'values' : 'levels'}${query({ q: q(), limit: LIMIT })}`,
     () => {
       if (root.value?.levels) take('', root.value, '');
       descend();
     },
+    { topics: 1000 },
+    'topics',
   );
-  const detail = new Resource(() => `/v1/topics/value${query({ topic: selected })}`, changed);
+  const { asked: detail, close } = watch(() => selected && `/v1/topics/value${query({ topic: selected })}`, changed, { topics: 500 });
   const ask = new Ask(changed);
 
   /** Loads what is open and has changed. */
@@ -73,9 +68,10 @@ export function open(changed, route) {
     if (busy) return;
     busy = true;
     const waiting = [...(levels.get('')?.fresh ?? [])];
-    for (let row = waiting.shift(); row && !root.closed && !document.hidden; row = waiting.shift()) {
-      const [{ under }, mark] = [row, `${root.value?.since_ms} ${row.topics} ${row.messages}`];
+    for (const { under, topics, messages } of waiting) {
+      if (root.closed || document.hidden) break;
       if (!opened.has(under)) continue;
+      const mark = `${root.value?.since_ms} ${topics} ${messages}`;
       if (levels.get(under)?.mark !== mark) {
         const value = await get(`/v1/topics/levels${query({ under, limit: LIMIT })}`).catch(() => null);
         if (value) take(under, value, mark);
@@ -86,148 +82,117 @@ export function open(changed, route) {
     busy = false;
     if (again) descend();
   }
-  function refresh() {
-    root.soon(1000);
-    if (selected) detail.soon(500);
-  }
-  const off = on((topic) => {
-    if (topic === 'restarted') levels.clear();
-    if (topic === 'topics' || topic === 'restarted') refresh();
-  });
-  const drop = want('topics');
-  refresh();
-
-  /** @param {any} row */
   function select({ under }) {
     const topic = under.slice(0, -1);
     if (!topic || topic === selected) return;
     selected = topic;
-    all = false;
-    detail.value = detail.error = null;
-    detail.since = performance.now();
     route.move(path('/console/topics', topic) + location.search);
     detail.refresh();
   }
-  /** @param {any} row @param {boolean} [want] */
-  function toggle({ under }, want = !opened.has(under)) {
-    want ? opened.add(under) : opened.delete(under);
+  function toggle({ under }) {
+    opened.delete(under) || opened.add(under);
     descend();
   }
 
-  /** @param {any} event @param {any[]} seen */
   function press(event, seen) {
+    const { key } = event;
     const items = [...event.currentTarget.children];
     const at = items.indexOf(event.target);
     if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
     const { row, depth } = seen[at];
-    const isOpen = opened.has(row.under) && !q();
+    const isTwig = below(row) && !q();
+    const isOpen = isTwig && opened.has(row.under);
     const above = seen.findLastIndex((other, place) => place < at && other.depth < depth);
-    const places = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: seen.length - 1, ArrowRight: isOpen ? at + 1 : at, ArrowLeft: isOpen ? at : above, Enter: at, ' ': at };
-    const to = /** @type {any} */ (places)[event.key];
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: seen.length - 1, ArrowRight: isOpen ? at + 1 : at, ArrowLeft: isOpen ? at : above, Enter: at, ' ': at }[key];
     if (to === undefined) return;
     event.preventDefault();
     if (to !== at) items[to]?.focus();
-    else if (/Right|Left/.test(event.key)) below(row) && !q() && toggle(row, !isOpen);
-    else if (!/Home|End/.test(event.key)) select(row);
+    else if (/Right|Left/.test(key)) isTwig && toggle(row);
+    else if (!/Home|End/.test(key)) select(row);
   }
 
-  /** @param {any} one @param {boolean} isStop */
   const item = ({ row, depth }, isStop) => html`<div role="treeitem" data-row tabindex=${isStop ? 0 : -1} aria-level=${depth}
-    aria-expanded=${below(row) && !q() ? String(opened.has(row.under)) : nothing} aria-selected=${row.under === `${selected}/`}
+    aria-expanded=${below(row) && !q() ? opened.has(row.under) : nothing} aria-selected=${row.under === `${selected}/`}
     @focus=${() => (focused = row.under)}
-    @click=${(/** @type {any} */ event) => {
+    @click=${(event) => {
       const isTwist = event.target.matches('.twist');
       if (below(row) && (!row.value || isTwist)) toggle(row);
       if (!isTwist) select(row);
     }}
     >${Array.from({ length: Math.min(depth - 1, 12) }, () => html`<i></i>`)}<span class="twist"></span>${row.level ? name(row.level, 40) : html`<em>empty</em>`}
     <small>${below(row) ? `(${number(below(row))})` : ''}</small>${row.value?.retained ? html`<small class="chip">retained</small>` : ''}
-    <span class="value">${row.value ? (row.value.beginning === null ? 'bytes' : plain(row.value.beginning.replace(/\s+/g, ' '))) : ''}</span>
+    <span class="value">${row.value && plain(row.value.beginning?.replace(/\s+/g, ' ') ?? 'bytes')}</span>
     <small>${row.value ? bytes(row.value.payload_size) : plural(row.messages, 'message')}</small></div>`;
 
   function tree() {
-    const flat = (/** @type {any} */ value) => ({ depth: 1, row: { level: value.topic, under: `${value.topic}/`, topics: 1, value } });
+    const flat = (value) => ({ depth: 1, row: { level: value.topic, under: `${value.topic}/`, topics: 1, value } });
     const seen = q() ? (root.value.values ?? []).map(flat) : rows('', 1);
-    const keys = seen.map((/** @type {any} */ one) => one.row.under);
+    const keys = seen.map(({ row }) => row.under);
     const stop = [focused, `${selected}/`].find((key) => keys.includes(key)) ?? keys[0];
-    let [news, cut] = [0, q() ? root.value.total > LIMIT : false];
-    for (const [under, { fresh, rows, total }] of q() ? [] : levels) {
-      if (under && !(opened.has(under) && keys.includes(under))) continue;
-      const there = rows.map((/** @type {any} */ row) => row.under);
-      news += fresh.filter((/** @type {any} */ row) => !there.includes(row.under)).length;
-      cut ||= total > LIMIT;
-    }
+    const open = q() ? [] : ['', ...keys.filter((under) => opened.has(under))].flatMap((under) => levels.get(under) ?? []);
+    const news = open.reduce((sum, { fresh, rows }) => sum + fresh.filter(({ under }) => !rows.some((row) => row.under === under)).length, 0);
+    const isCut = (q() ? [root.value] : open).some(({ total }) => total > LIMIT);
+    const renew = () => {
+      for (const level of levels.values()) level.rows = level.fresh;
+      changed();
+    };
     return html`<section class="panel">
-      <h2>Tree ${news ? html`<button @click=${() => {
-        for (const level of levels.values()) level.rows = level.fresh;
-        changed();
-      }}>${number(news)} new</button>` : nothing}</h2>
+      <h2>Tree ${news ? html`<button @click=${renew}>${number(news)} new</button>` : ''}</h2>
       ${seen.length
-        ? html`<div role="tree" aria-label="Topics" @keydown=${(/** @type {any} */ event) => press(event, seen)}>${repeat(seen, (_, at) => keys[at], (one, at) => item(one, keys[at] === stop))}</div>`
+        ? html`<div role="tree" aria-label="Topics" @keydown=${(event) => press(event, seen)}>${seen.map((one, at) => item(one, keys[at] === stop))}</div>`
         : html`<p class="calm">No topic ${q() ? html`has <bdi>${q()}</bdi> in it` : 'has a value'}.</p>`}
-      ${cut ? html`<p class="small">Of a level the first ${LIMIT} are shown: the filter finds the others.</p>` : nothing}
+      ${isCut ? html`<p class="small">Of a level the first ${LIMIT} are shown: the filter finds the others.</p>` : ''}
     </section>`;
   }
 
-  /** Asks with the number first. @param {any} event @param {string} filter */
-  async function discard({ currentTarget }, filter) {
+  /** A button that says how many it would delete. */
+  const deletion = (title, filter) => html`<button @click=${async ({ currentTarget }) => {
     const them = `/v1/retained${query({ filter })}`;
     const { total } = await get(`${them}&limit=0`).catch(() => ({ total: 0 }));
     const what = html`<span>Delete ${plural(total, 'retained message')}: ${name(filter, 60)}. Nobody is told.</span>`;
-    ask.ask(/** @type {any} */ ({ currentTarget }), what, `Delete ${number(total)}`, () => remove(them), () => {
+    ask.ask({ currentTarget }, what, `Delete ${number(total)}`, () => remove(them), () => {
       for (const level of levels.values()) level.mark = '';
-      refresh();
+      root.refresh();
+      detail.refresh();
     });
-  }
-  /** @param {string} title @param {string} filter */
-  const deletion = (title, filter) => html`<button @click=${(/** @type {Event} */ event) => discard(event, filter)}>${title}</button>`;
+  }}>${title}</button>`;
 
-  /** @param {any} value */
-  function carried({ last, previous }) {
-    const as = route.query.get('as') ?? '';
-    const { client_id: from, properties } = last;
+  function carried(last, previous) {
+    const view = route.query.get('view') ?? '';
+    const form = (value) => (value[`as ${view}`] ??= written(unpacked(value.payload_base64), view, value.payload_is_cut));
+    const { client_id: from, payload_size: size } = last;
     return html`<h2>Last value, ${moment(last.at_ms)}</h2>
-      <p>QoS ${last.qos}, ${bytes(last.payload_size)}${last.retain ? ', RETAIN' : ''}${properties?.content_type ? html`, ${name(properties.content_type)}` : nothing}${from === null ? nothing : html`, from <a href=${path('/console/clients', from)}>${name(from, 32)}</a>`}</p>
-      ${choice(route, 'as', 'Form', [['', 'Auto'], ['text', 'Text'], ['hex', 'Hex']])}
-      ${last.payload_is_cut ? html`<p class="note">The broker keeps the first 256 KiB of ${number(last.payload_size)} bytes.</p>` : nothing}
-      ${block(form(last, as), all, () => {
-        all = true;
-        changed();
-      })}
-      ${previous ? html`<h2>Change since ${moment(previous.at_ms)}</h2>${last.payload_base64 === previous.payload_base64 ? html`<p class="calm">The same value.</p>` : diff(form(previous, as), form(last, as))}` : nothing}`;
+      <p>QoS ${last.qos}, ${bytes(size)}${last.retain ? ', RETAIN' : ''} ${name(last.properties?.content_type ?? '')} ${from === null ? nothing : html`from <a href=${path('/console/clients', from)}>${name(from, 32)}</a>`}</p>
+      ${choice(route, 'view', 'Form', VIEWS)}
+      ${block(form(last), Math.min(KEPT, size), size)}
+      ${previous ? html`<h2>Change since ${moment(previous.at_ms)}</h2>${last.payload_base64 === previous.payload_base64 ? html`<p class="calm">The same value.</p>` : diff(form(previous), form(last))}` : ''}`;
   }
 
-  const one = (/** @type {any} */ value) => html`<h1>${name(selected, 80)}</h1>
-    <p class="calm">${value.last ? `${plural(value.count, 'message')}${value.retained ? ', retained' : ''}` : `Nothing was published to it since ${moment(value.since_ms)}.`}</p>
-    <p class="tabs"><a href=${`/console/test${query({ topic: selected })}`}>Publish here</a>
-      ${value.retained && !selected.startsWith('$SYS') ? deletion('Delete retained …', selected) : nothing} ${deletion('Delete retained below …', `${selected}/#`)}</p>
-    ${value.last ? carried(value) : nothing}
-    <h2>${plural(value.subscriptions_total, 'subscription')}, ${plural(value.groups_total, 'group')}</h2>
-    <ul>${value.groups.map((/** @type {any} */ to) => html`<li><a href=${path('/console/groups', to.share, to.filter)}>${group(to.share, to.filter)}</a></li>`)}
-      ${value.subscriptions.map((/** @type {any} */ to) => html`<li><a href=${path('/console/clients', to.client_id)}>${name(to.client_id)}</a> <small>${name(to.filter)}, QoS ${to.qos}</small></li>`)}</ul>
-    ${Math.max(value.subscriptions_total, value.groups_total) > 100 ? html`<p class="small">The first 100 of each.</p>` : nothing}`;
-
-  const empty = () => html`<p class="calm">Choose a topic to see its values. This publishes some:</p>
-    ${(state.info ? (commands(state.info)[0]?.[1].slice(-1) ?? []) : []).map(([, text]) => copyable(text))}`;
+  const one = ({ topic, last, ...value }) => html`<h1>${name(topic, 80)}</h1>
+    <p class="calm">${last ? `${plural(value.count, 'message')}${value.retained ? ', retained' : ''}` : `Nothing was published to it since ${moment(value.since_ms)}.`}</p>
+    <p class="tabs"><a href=${`/console/test${query({ topic })}`}>Publish here</a>
+      ${value.retained && !topic.startsWith('$SYS') ? deletion('Delete retained …', topic) : ''} ${deletion('Delete retained below …', `${topic}/#`)}</p>
+    ${last ? carried(last, value.previous) : ''}
+    <h2>${plural(value.subscriptions_total, 'subscription')}, ${plural(value.groups_total, 'group')}${Math.max(value.subscriptions_total, value.groups_total) > 100 ? ', the first 100 of each' : ''}</h2>
+    <ul>${value.groups.map(({ share, filter }) => html`<li><a href=${path('/console/groups', share, filter)}>${group(share, filter)}</a></li>`)}
+      ${value.subscriptions.map((to) => html`<li><a href=${path('/console/clients', to.client_id)}>${name(to.client_id)}</a> <small>${name(to.filter)}, QoS ${to.qos}</small></li>`)}</ul>`;
 
   return {
     title: selected || 'Topics',
     cancel: () => ask.cancel(),
+    ...page,
     close() {
-      off();
-      drop();
-      root.close();
-      detail.close();
+      page.close();
+      close();
     },
-    update: () => root.refresh(),
     tick: () => levels.forEach(place),
     view: () => html`<div class="head">
         <h1>Topics</h1>
         <p class="count">${root.value ? `${plural(root.value.topics, 'topic')}, counted since ${moment(root.value.since_ms)}` : ''}</p>
         ${search(route, 'Filter: part of the topic', 'topic')}
       </div>
-      ${root.value?.dropped ? html`<p class="note">${plural(root.value.dropped, 'topic')} made room for others: the broker keeps 10,000, and 16 MiB.</p>` : nothing}
+      ${root.value?.dropped ? html`<p class="note">${plural(root.value.dropped, 'topic')} made room for others: the broker keeps 10,000, and 16 MiB.</p>` : ''}
       ${ask.view()}
-      ${shown(root, () => html`<div class="columns topics">${tree()}<section class="panel"><h2>Topic</h2>${selected ? shown(detail, one) : empty()}</section></div>`)}`,
+      ${shown(root, () => html`<div class="columns topics">${tree()}<section class="panel"><h2>Topic</h2>${selected ? shown(detail, one) : html`<p class="calm">Choose a topic to see its values. This publishes some:</p> ${samples(-1)}`}</section></div>`)}`,
   };
 }

@@ -1,29 +1,23 @@
 // @ts-check
-// Keys. Single letters can be switched off: whoever speaks to a machine says more than one.
+// Keys, and the list of them. Single letters can be switched off: whoever speaks to a machine says more than one.
 
-/** @type {Record<string, string>} */
-const PAGES = {
-  o: '/console/',
-  g: '/console/groups',
-  c: '/console/clients',
-  t: '/console/topics',
-  m: '/console/messages',
-  p: '/console/test',
-  i: '/console/identity',
-  s: '/console/shadows',
-  f: '/console/faults',
-};
+import { html, nothing, render } from '../vendor/lit-html/lit-html.js';
 
-export const KEYS = [
-  ['g o', 'Overview'],
-  ['g g', 'Groups'],
-  ['g c', 'Clients'],
-  ['g t', 'Topics'],
-  ['g m', 'Messages'],
-  ['g p', 'Test client'],
-  ['g i', 'Identity'],
-  ['g s', 'Shadows'],
-  ['g f', 'Faults and clock'],
+/** The pages of the navigation: the key after `g`, where it is, and its title. */
+export const PAGES = [
+  ['o', '', 'Overview'],
+  ['g', 'groups', 'Groups'],
+  ['c', 'clients', 'Clients'],
+  ['t', 'topics', 'Topics'],
+  ['m', 'messages', 'Messages'],
+  ['p', 'test', 'Test client'],
+  ['i', 'identity', 'Identity'],
+  ['s', 'shadows', 'Shadows'],
+  ['f', 'faults', 'Faults'],
+];
+
+const KEYS = [
+  ...PAGES.map(([key, , title]) => [`g ${key}`, title]),
   ['/', 'Filter'],
   ['↓ ↑, j k', 'Next and previous row'],
   ['→ ←', 'Open and close a level'],
@@ -33,66 +27,51 @@ export const KEYS = [
   ['?', 'These keys'],
 ];
 
-export const areOn = () => localStorage.getItem('keys') !== 'off';
-/** @param {boolean} on */
-export const switchKeys = (on) => localStorage.setItem('keys', on ? 'on' : 'off');
+const areOn = () => localStorage.getItem('keys') !== 'off';
 
-/**
- * Listens to the keyboard.
- * @param {{ go: (path: string) => void, back: () => void, help: () => void, pause: () => boolean }} does
- */
-export function listen(does) {
-  let first = '';
-  let timer = 0;
+export function showHelp() {
+  const layer = /** @type {HTMLElement} */ (document.getElementById('layer'));
+  render(
+    html`<dialog aria-labelledby="keys" @close=${() => render(nothing, layer)}>
+      <h2 id="keys">Keys</h2>
+      <dl class="keys">${KEYS.map(([keys, what]) => html`<div><dt><kbd>${keys}</kbd></dt><dd>${what}</dd></div>`)}</dl>
+      <p><label><input type="checkbox" ?checked=${areOn()} @change=${({ target }) => localStorage.setItem('keys', target.checked ? 'on' : 'off')} />
+        Single letters are keys</label></p>
+      <form method="dialog"><button>Close</button></form>
+    </dialog>`,
+    layer,
+  );
+  layer.querySelector('dialog')?.showModal();
+}
+
+/** Does what the keys say; `pause` says whether there was something to pause. */
+export function listen({ go, back, pause }) {
+  /** Until when the key after a `g` names a page. */
+  let until = 0;
   document.addEventListener('keydown', (event) => {
+    const { key } = event;
     const target = /** @type {HTMLElement} */ (event.target);
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     // A dialog has its own Esc.
-    if (document.querySelector('dialog[open]')) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector('dialog[open]')) return;
     const isField = target.matches('input, select, textarea');
-    if (event.key === 'Escape') {
-      if (isField && !target.closest('.ask')) target.blur();
-      else does.back();
-      return;
-    }
-    if (isField) return;
-    if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
-      if (move(event.key === 'ArrowDown' ? 1 : -1)) event.preventDefault();
-      return;
-    }
-    if (event.key === ' ' && !target.matches('button, a, summary') && does.pause()) {
-      event.preventDefault();
-      return;
-    }
-    if (!areOn()) return;
-    const was = first;
-    first = '';
-    clearTimeout(timer);
-    if (was === 'g' && PAGES[event.key]) {
-      event.preventDefault();
-      does.go(PAGES[event.key]);
-    } else if (event.key === 'g') {
-      first = 'g';
-      timer = window.setTimeout(() => (first = ''), 1500);
-    } else if (event.key === '/') {
-      const field = /** @type {HTMLElement | null} */ (document.querySelector('#page input[type=search]'));
-      field?.focus();
-      event.preventDefault();
-    } else if (event.key === '?') {
-      event.preventDefault();
-      does.help();
-    } else if (event.key === 'j' || event.key === 'k') {
-      move(event.key === 'j' ? 1 : -1);
-    }
+    if (key === 'Escape') isField && !target.closest('.ask') ? target.blur() : back();
+    if (key === 'Escape' || isField) return;
+    const page = event.timeStamp < until && PAGES.find(([known]) => known === key);
+    const by = { ArrowDown: 1, ArrowUp: -1, j: 1, k: -1 }[key];
+    if (!areOn() && !key.startsWith('Arrow') && key !== ' ') return;
+    until = key === 'g' && !page ? event.timeStamp + 1500 : 0;
+    if (page) go(`/console/${page[1]}`);
+    else if (key === '/') /** @type {HTMLElement | null} */ (document.querySelector('#page input[type=search]'))?.focus();
+    else if (key === '?') showHelp();
+    else if (!(by ? move(by) : key === ' ' && !target.matches('button, a, summary') && pause())) return;
+    event.preventDefault();
   });
 }
 
-/** Moves the focus among the rows of the page. @param {number} by */
+/** Moves the focus among the rows of the page; says whether there are any. */
 function move(by) {
   const rows = /** @type {HTMLElement[]} */ ([...document.querySelectorAll('#page [data-row]')]);
-  if (!rows.length) return false;
   const at = rows.indexOf(/** @type {HTMLElement} */ (document.activeElement));
-  const next = at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, at + by));
-  rows[next].focus();
-  return true;
+  rows.at(at < 0 && by < 0 ? -1 : Math.min(rows.length - 1, Math.max(0, at + by)))?.focus();
+  return rows.length > 0;
 }

@@ -43,7 +43,7 @@ pub(super) enum Topic {
     Journal,
 }
 
-/// As many as there are topics.
+/// As many as there are topics, of which this is the last.
 const TOPICS: usize = Topic::Journal as usize + 1;
 
 impl Topic {

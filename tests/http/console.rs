@@ -73,7 +73,7 @@ fn files_of_the_console_come_with_what_keeps_others_out() {
         ("/console/assets/app.js", "text/javascript; charset=utf-8"),
         ("/console/assets/icon.svg", "image/svg+xml"),
         (
-            "/console/assets/vendor/lit-html/directives/repeat.js",
+            "/console/assets/vendor/lit-html/lit-html.js",
             "text/javascript; charset=utf-8",
         ),
     ] {

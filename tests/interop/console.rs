@@ -83,7 +83,6 @@ fn types_and_lint() {
     ];
     let more = [
         "console/api.js",
-        "console/place.js",
         "console/store.js",
         "tests/interop/clients/console",
         "tests/interop/clients/console.mjs",

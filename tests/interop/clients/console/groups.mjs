@@ -32,7 +32,7 @@ export async function group(browser) {
       return (log.includes(`#${number} → ${who}`) && label === `#${number}`) || `${log} ${label}`;
     });
   }
-  await until('w2 is next', async () => (await row('w2').getAttribute('class')) === 'next');
+  await until('w2 is next', async () => (await row('w2').getByLabel('next').count()) === 1);
   await until('w1 has two', async () => (await row('w1').innerText()).includes('2/5'));
   members[0].stream.destroy();
   await until('both of w1 again', async () => {

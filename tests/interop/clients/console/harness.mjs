@@ -37,8 +37,8 @@ function serveFrom(browser, files) {
   const open = browser.newContext.bind(browser);
   browser.newContext = async (options) => {
     const context = await open(options);
-    await context.route('**/console/assets/**', (route) => {
-      const path = new URL(route.request().url()).pathname.replace('/console/assets/', '');
+    await context.route('**/console/**', (route) => {
+      const [, path = 'index.html'] = new URL(route.request().url()).pathname.split('/assets/');
       return route.fulfill({ path: join(files, path) });
     });
     return context;

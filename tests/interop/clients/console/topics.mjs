@@ -25,7 +25,7 @@ export async function topics(browser) {
   const detail = page.locator('.topics > section').last();
   await detail.getByText('1 message', { exact: true }).waitFor();
   // Its digits are those that were sent.
-  assert((await text(page, '.payload')) === `{\n  "speed": 75,\n  "n": ${number},\n  "doors": []\n}`, await text(page, '.payload'));
+  assert((await text(page, 'pre')) === `{\n  "speed": 75,\n  "n": ${number},\n  "doors": []\n}`, await text(page, 'pre'));
   await publish('cars/7/data', `{"speed": 77, "n": ${number}, "doors": []}`);
   await until('a change', async () => {
     const [gone, come] = [await detail.locator('del').allInnerTexts(), await detail.locator('ins').allInnerTexts()];
@@ -34,7 +34,7 @@ export async function topics(browser) {
   await detail.getByText('2 messages', { exact: true }).waitFor();
   await detail.getByRole('button', { name: 'Hex' }).click();
   await detail.getByText('00000 7b 22 73 70').first().waitFor();
-  assert(new URL(page.url()).searchParams.get('as') === 'hex', page.url());
+  assert(new URL(page.url()).searchParams.get('view') === 'hex', page.url());
   const links = await detail.locator('a').evaluateAll((all) => all.map((one) => one.getAttribute('href')));
   for (const link of ['/console/test?topic=cars%2F7%2Fdata', '/console/clients/car7', '/console/groups/workers/cars%2F%23'])
     assert(links.includes(link), `${link} in ${links}`);
@@ -79,9 +79,8 @@ export async function topics(browser) {
   // A long value says so; a deep link opens the way to its topic.
   await publish('deep/er/blob', Buffer.alloc(300000, 'x'));
   await page.goto(`${broker.http}/console/topics/deep%2Fer%2Fblob`);
-  await page.getByText('The broker keeps the first 256 KiB of 300,000 bytes').waitFor();
-  await page.getByRole('button', { name: 'Show all' }).click();
-  await until('all of it', async () => (await text(page, '.payload')).length === 262144);
+  await page.getByText('The first 256 KiB of 293 KiB').waitFor();
+  await until('all of it', async () => (await text(page, 'pre')).length === 262144);
   await page.locator('[aria-selected=true]', { hasText: 'blob' }).waitFor();
   await page.getByRole('searchbox').fill('7/s');
   await until('one is found', async () => (await names()) === 'cars/7/state' || names());
