@@ -4,8 +4,7 @@
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { get, path, query, remove } from '../api.js';
 import { Ask, choice, samples, search, shown, watch } from '../parts/list.js';
-import { block, diff, unpacked, VIEWS, written } from '../parts/payload.js';
-import { bytes, group, moment, name, number, plain, plural } from '../parts/text.js';
+import { block, bytes, diff, group, moment, name, number, plain, plural, unpacked, VIEWS, written } from '../parts/text.js';
 
 /** Rows of a level, and bytes that the broker keeps of a value. */
 const [LIMIT, KEPT] = [200, 2 ** 18];
