@@ -108,13 +108,13 @@ function below(changed, url, back, from, title, view) {
 
 /** One resource, with ways to what it belongs to. */
 export function openOne(changed, { parts: [kind, id] }) {
-  const pairs = (of, title = words, value = cell) =>
-    html`<dl class="pairs">${Object.keys(of).map((key) => pair(title(key), of[key] && typeof of[key] === 'object' ? null : value(key, of[key], 200)))}</dl>`;
+  const pairs = (of) => html`<dl class="pairs">${Object.entries(of).map(([key, value]) =>
+    pair(words(key), value && typeof value === 'object' ? null : cell(key, value, 200)))}</dl>`;
   const back = `/console/identity${query({ kind: kind.replace('things', '') })}`;
   return below(changed, path('/v1/identity', kind, id), back, words(kind), id, (one) => html`<div class="columns">
     <div>
       <section class="panel">${pairs(one)}</section>
-      ${one.attributes && html`<section class="panel"><h2>Attributes</h2>${pairs(one.attributes, (key) => key, (_, value) => name(value, 200))}</section>`}
+      ${one.attributes && html`<section class="panel"><h2>Attributes</h2><dl class="pairs">${Object.entries(one.attributes).map(([key, value]) => pair(key, name(value, 200)))}</dl></section>`}
       ${one.versions?.map(({ document, ...rest }) => html`<section class="panel">${pairs(rest)}<br />${json(JSON.parse(document))}</section>`)}
     </div>
     <div>${Object.keys(one).map((key) => (one[key]?.total >= 0 ? links(id, key, one[key]) : nothing))}</div>

@@ -35,8 +35,8 @@ export function showHelp() {
     html`<dialog aria-labelledby="keys" @close=${() => render(nothing, layer)}>
       <h2 id="keys">Keys</h2>
       <dl class="keys">${KEYS.map(([keys, what]) => html`<div><dt><kbd>${keys}</kbd></dt><dd>${what}</dd></div>`)}</dl>
-      <label><input type="checkbox" ?checked=${areOn()} @change=${({ target }) => localStorage.setItem('keys', target.checked ? 'on' : 'off')} />
-        Single letters are keys</label>
+      <p><label><input type="checkbox" ?checked=${areOn()} @change=${({ target }) => localStorage.setItem('keys', target.checked ? 'on' : 'off')} />
+        Single letters are keys</label></p>
       <form method="dialog"><button>Close</button></form>
     </dialog>`,
     layer,
