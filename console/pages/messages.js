@@ -26,7 +26,7 @@ export function brief(row) {
 
 export function open(changed, route) {
   const ask = new Ask(changed);
-  /** The newest first, where one with a `gap` stands for those that were left out; as they are looked at; and the answer with the last. */
+  /** The newest first, one with a `gap` for those that were left out; as they are looked at; the answer with the last. */
   let [rows, held, taken] = /** @type {any[]} */ ([[]]);
   let [isPaused, since, until, timer] = [false, 0, 0, 0];
   const line = () => route.query.get('f') ?? '';

@@ -42,7 +42,7 @@ async function end(one) {
 async function read(own) {
   let rest = '';
   for (;;) {
-    // It fails where the broker is gone.
+    // It fails when the broker is gone.
     const { value } = await own.read().catch(() => ({}));
     if (!value) break;
     const events = (rest + value).split('\n\n');
