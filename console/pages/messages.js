@@ -5,8 +5,7 @@ import { html } from '../vendor/lit-html/lit-html.js';
 import { get, path, put, query, remove, Resource } from '../api.js';
 import { on, want } from '../store.js';
 import { Ask, choice, shown, table, watch } from '../parts/list.js';
-import { ascii, hex, payload, unpacked, VIEWS } from '../parts/payload.js';
-import { bytes as size, failure, group, moment, name, number, plural, short } from '../parts/text.js';
+import { ascii, bytes as size, failure, group, hex, moment, name, number, payload, plural, short, unpacked, VIEWS } from '../parts/text.js';
 
 /** Rows that are kept, asked for at first, and then at a time. */
 const [KEPT, FIRST, NEXT] = [500, 100, 50];
@@ -27,7 +26,7 @@ export function brief(row) {
 
 export function open(changed, route) {
   const ask = new Ask(changed);
-  /** The newest first, where one with a `gap` stands for those that were left out; as they are looked at; and the answer with the last. */
+  /** The newest first, one with a `gap` for those that were left out; as they are looked at; the answer with the last. */
   let [rows, held, taken] = /** @type {any[]} */ ([[]]);
   let [isPaused, since, until, timer] = [false, 0, 0, 0];
   const line = () => route.query.get('f') ?? '';

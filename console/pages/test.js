@@ -5,8 +5,7 @@
 import { html } from '../vendor/lit-html/lit-html.js';
 import { ApiError, path, post, query, remove } from '../api.js';
 import { choice } from '../parts/list.js';
-import { payload, unpacked, VIEWS } from '../parts/payload.js';
-import { bytes, failure, moment, name, number, plural } from '../parts/text.js';
+import { bytes, failure, moment, name, number, payload, plural, unpacked, VIEWS } from '../parts/text.js';
 import { found } from './messages.js';
 
 /** Messages that are kept of a subscription. */
@@ -43,7 +42,7 @@ async function end(one) {
 async function read(own) {
   let rest = '';
   for (;;) {
-    // It fails where the broker is gone.
+    // It fails when the broker is gone.
     const { value } = await own.read().catch(() => ({}));
     if (!value) break;
     const events = (rest + value).split('\n\n');

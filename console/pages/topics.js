@@ -4,17 +4,16 @@
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { get, path, query, remove } from '../api.js';
 import { Ask, choice, samples, search, shown, watch } from '../parts/list.js';
-import { block, diff, unpacked, VIEWS, written } from '../parts/payload.js';
-import { bytes, group, moment, name, number, plain, plural } from '../parts/text.js';
+import { block, bytes, diff, group, moment, name, number, plain, plural, unpacked, VIEWS, written } from '../parts/text.js';
 
 /** Rows of a level, and bytes that the broker keeps of a value. */
 const [LIMIT, KEPT] = [200, 2 ** 18];
 
 /** What is open stays so when somebody comes back. */
 const opened = new Set();
-/** By what they are under: what is seen of a level (`rows`), and what the broker said last (`fresh`). @type {Map<string, any>} */
+/** By what they are under: the rows that are seen of a level, and those that the broker told last, `fresh`. @type {Map<string, any>} */
 const levels = new Map();
-/** Topics that are shown without being asked for. */
+/** Topics that are shown unasked. */
 let room = 40;
 
 const below = (row) => row.topics - (row.value ? 1 : 0);
@@ -141,7 +140,7 @@ export function open(changed, route) {
       ${seen.length
         ? html`<div role="tree" aria-label="Topics" @keydown=${(event) => press(event, seen)}>${seen.map((one, at) => item(one, keys[at] === stop))}</div>`
         : html`<p class="calm">No topic ${q() ? html`has <bdi>${q()}</bdi> in it` : 'has a value'}.</p>`}
-      ${isCut ? html`<p class="small">Of a level the first ${LIMIT} are shown: the filter finds the others.</p>` : ''}
+      ${isCut ? html`<p class="small">The first ${LIMIT} of a level: the filter finds the others.</p>` : ''}
     </section>`;
   }
 

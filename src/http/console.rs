@@ -52,7 +52,7 @@ macro_rules! asset {
 static INDEX: Asset = asset!("index.html", HTML);
 
 /// All others, by their path in the folder; `every_file_of_the_console_is_served` compares.
-static ASSETS: [Asset; 20] = [
+static ASSETS: [Asset; 19] = [
     asset!("api.js", SCRIPT),
     asset!("app.css", STYLE),
     asset!("app.js", SCRIPT),
@@ -68,7 +68,6 @@ static ASSETS: [Asset; 20] = [
     asset!("pages/topics.js", SCRIPT),
     asset!("parts/keys.js", SCRIPT),
     asset!("parts/list.js", SCRIPT),
-    asset!("parts/payload.js", SCRIPT),
     asset!("parts/ring.js", SCRIPT),
     asset!("parts/text.js", SCRIPT),
     asset!("store.js", SCRIPT),
