@@ -58,7 +58,7 @@ const ACCEPTS_PER_TURN: usize = 16;
 
 /// Bytes that a connection holds, idle and with a session, besides what is charged for what it sends
 /// and gets: task, timers, buffers, state of TLS, and what the allocator leaves unused between them.
-const PLAIN: usize = 5 * 1024 + 512;
+const PLAIN: usize = 4 * 1024 + 512;
 /// See [`PLAIN`]: what WebSocket adds.
 #[cfg(feature = "websocket")]
 const WEBSOCKET: usize = 5 * 1024;
