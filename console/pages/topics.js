@@ -44,6 +44,7 @@ const rows = (under, depth) =>
 
 export function open(changed, route) {
   let [selected = ''] = route.parts;
+  let unseen = !!selected;
   let focused = `${selected}/`;
   let [busy, again] = [false, false];
   for (const { index } of selected.matchAll(/\//g)) opened.add(selected.slice(0, index + 1));
@@ -80,6 +81,14 @@ export function open(changed, route) {
     }
     busy = false;
     if (again) descend();
+    else if (unseen) requestAnimationFrame(show);
+  }
+  /** Brings the topic of the address into sight, once it is there. */
+  function show() {
+    const item = document.querySelector('[aria-selected="true"]');
+    if (!item) return;
+    unseen = false;
+    item.scrollIntoView({ block: 'center' });
   }
   function select({ under }) {
     const topic = under.slice(0, -1);

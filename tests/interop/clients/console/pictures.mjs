@@ -24,7 +24,7 @@ const PAGES = [
   { name: 'strip', path: 'groups/readers/sensors%2F%23', seen: '.strip rect', seconds: 4 },
   { name: 'clients', path: 'clients', seen: '[data-row]', seconds: 2 },
   { name: 'client', path: 'clients/dashboard', seen: '.pairs', seconds: 3 },
-  { name: 'topics', path: 'topics/cars%2F7%2Fposition', seen: '[role=treeitem][aria-selected=true]', seconds: 9 },
+  { name: 'topics', path: 'topics/sensors%2F7%2Ftemperature', seen: '[role=treeitem][aria-selected=true]', seconds: 9 },
   { name: 'messages', path: `messages?f=${encodeURIComponent('topic:orders/# client:invoice-*')}`, seen: 'tbody [data-row]', seconds: 3 },
   { name: 'message', path: 'messages', seen: 'tbody [data-row]', prepare: openDelivered },
   { name: 'test', path: `test?filter=${encodeURIComponent('$share/workers/cars/#')}&topic=cars%2F7%2Fposition`, seen: 'form', prepare: subscribe },
