@@ -83,12 +83,10 @@ export function open(changed, route) {
     if (again) descend();
     else if (unseen) requestAnimationFrame(show);
   }
-  /** Brings the topic of the address into sight, once it is there. */
+  /** Keeps the topic of the address in sight until somebody is at the tree. */
   function show() {
-    const item = document.querySelector('[aria-selected="true"]');
-    if (!item) return;
-    unseen = false;
-    item.scrollIntoView({ block: 'center' });
+    unseen = !document.querySelector('[role="tree"]:is(:hover, :focus-within)');
+    if (unseen) document.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: 'center' });
   }
   function select({ under }) {
     const topic = under.slice(0, -1);
