@@ -118,7 +118,7 @@ async function ask() {
   const isOther = stats.uptime_s < state.stats?.uptime_s;
   if (isOther || !state.info) learn();
   hear('stats', { ...stats, at_ms: performance.now() });
-  for (const topic of [...(isOther ? ['restarted'] : []), 'clients', 'groups']) tell(topic);
+  for (const topic of [...(isOther ? ['restarted'] : []), 'clients', 'groups', 'topics', 'journal']) tell(topic);
   retry = window.setTimeout(connect, SLOW, false);
 }
 

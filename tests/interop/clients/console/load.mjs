@@ -153,7 +153,7 @@ export async function flood(browser) {
 
 /** A browser has six connections to a broker, and a broker has sixteen streams: what there is for the next one. */
 export async function places(browser) {
-  const broker = await startBroker();
+  const broker = await startBroker('standard', {}, ['--journal']);
   const context = await browser.newContext();
   const state = (page) => text(page, '#tools [role=status]');
   const pages = [];
@@ -183,6 +183,13 @@ export async function places(browser) {
   await page.goto(`${broker.http}/console/clients`);
   await until('without a stream', async () => (await state(page)) === 'every 2 s' || state(page));
   assert(/All streams are taken/.test(await page.locator('.link').getAttribute('title')), 'it does not say why');
+  // What else a stream would tell is asked for as well.
+  await page.goto(`${broker.http}/console/messages?f=type:CONNECT`);
+  await until('without a stream', async () => (await state(page)) === 'every 2 s' || state(page));
+  const third = await broker.connect('car-3');
+  await page.getByRole('link', { name: 'car-3' }).waitFor();
+  third.end(true);
+  await page.goto(`${broker.http}/console/clients`);
   const other = await broker.connect('car-2');
   await page.getByRole('link', { name: 'car-2' }).waitFor();
   for (const stream of streams) stream.destroy();
