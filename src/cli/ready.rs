@@ -105,6 +105,10 @@ pub(crate) fn text(
     for line in examples.into_iter().chain(service_example(config, addrs)) {
         let _ = writeln!(page, "  {line}");
     }
+    if let Some(address) = addrs.http.filter(|_| config.console) {
+        let address = SocketAddr::new(reachable(address.ip()), address.port());
+        let _ = writeln!(page, "\nIn a browser: http://{address}/");
+    }
     page.push_str("\nCtrl-C stops it.\n");
     page
 }
@@ -422,5 +426,23 @@ mod tests {
         let page = text(&config, &addrs, None, "roundel");
         let command = "mosquitto_sub -h 192.0.2.1 -p 1883 -u 'anna b' -P PASSWORD -t 'demo/#' -v";
         assert!(page.contains(command), "{page}");
+    }
+
+    #[test]
+    fn console_is_named_where_there_is_one() {
+        let mut config = Config::standard();
+        let line = |config: &Config, http| {
+            let mut addrs = Addrs::default();
+            addrs.http = http;
+            let page = text(config, &addrs, None, "roundel");
+            page.lines()
+                .find(|line| line.starts_with("In a browser"))
+                .map(str::to_owned)
+        };
+        let wanted = Some("In a browser: http://127.0.0.1:9883/".to_owned());
+        assert_eq!(line(&config, at("0.0.0.0:9883")), wanted);
+        assert_eq!(line(&config, None), None);
+        config.console = false;
+        assert_eq!(line(&config, at("127.0.0.1:9883")), None);
     }
 }
