@@ -8,7 +8,7 @@ import { Ask, choice, shown, table, watch } from '../parts/list.js';
 import { ascii, bytes as size, failure, group, hex, moment, name, number, payload, plural, short, unpacked, VIEWS } from '../parts/text.js';
 
 /** Rows that are kept, asked for at first, and then at a time. */
-const [KEPT, FIRST, NEXT] = [500, 100, 50];
+const [KEPT, FIRST, NEXT] = [100, 100, 25];
 
 /** The page with the rows that `key:value` finds. */
 export const found = (key, value) => `/console/messages${query({ f: `${key}:"${`${value}`.replace(/["\\]/g, '\\$&')}"` })}`;

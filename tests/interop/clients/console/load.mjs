@@ -7,8 +7,8 @@ import { assert, hub, openPage, startBroker, text, until } from './harness.mjs';
 
 const FULL = process.env.ROUNDEL_TEST_FULL === '1';
 /** Milliseconds that half of the redraws stay below, twice as many beside whatever else runs, and that every task takes at most. */
-const REDRAW = FULL ? 8 : 16;
-const LONG = 250;
+const REDRAW = FULL ? 8 : 30;
+const LONG = 400;
 
 /** Has a page note how long it draws, layout included, and its long tasks. */
 async function watchRedraws(page) {
@@ -110,11 +110,11 @@ export async function crowded(browser) {
 export async function flood(browser) {
   const seconds = FULL ? 10 : 2;
   const rate = 5000;
-  const broker = await startBroker();
+  const broker = await startBroker('standard', {}, ['--journal']);
   const port = broker.port('mqtt');
   const members = await crowd(port, 5, (at) => `w${at + 1}`, () => ({ filters: ['$share/workers/cars/#'], qos: 1 }));
   const pages = [];
-  for (const path of ['', 'groups/workers/cars%2F%23']) {
+  for (const path of ['', 'groups/workers/cars%2F%23', 'messages', 'topics/cars%2F3%2Fspeed', 'clients/w1']) {
     // A window of its own: one that is behind another is not drawn.
     const context = await browser.newContext();
     const opened = await openPage(context);
