@@ -6,7 +6,7 @@ import { crowd, flood as publish } from './crowd.mjs';
 import { assert, hub, openPage, startBroker, text, until } from './harness.mjs';
 
 const FULL = process.env.ROUNDEL_TEST_FULL === '1';
-/** Milliseconds that half of the redraws stay below, twice as many beside whatever else runs, and that every task takes at most. */
+/** Milliseconds that half of the redraws stay below, more where others run beside it, and that every task takes at most. */
 const REDRAW = FULL ? 8 : 30;
 const LONG = 400;
 
