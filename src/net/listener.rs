@@ -294,7 +294,7 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
         }
         #[cfg(all(feature = "websocket", feature = "tls"))]
         Kind::MqttsAndWss(config) => {
-            let opening = open_either_tls(place, stream, peer, config.get());
+            let opening = open_either_tls(place, stream, peer, name, config.get());
             tasks.spawn(open_and_drive(Box::pin(opening)));
         }
         #[cfg(feature = "doors")]
@@ -432,6 +432,23 @@ async fn open_and_drive(opening: Pin<Box<dyn Future<Output = Option<Driving>> + 
     }
 }
 
+/// Shakes hands. Says with the stream what is known of the connection now, and when its time until CONNECT began.
+#[cfg(feature = "tls")]
+async fn secure(
+    shared: &Shared,
+    stream: TcpStream,
+    peer: SocketAddr,
+    name: &'static str,
+    config: Arc<rustls::ServerConfig>,
+) -> Option<(TlsStream<Watched>, ConnectionFacts, Instant)> {
+    let local = stream.local_addr().ok();
+    let stream = shake_hands(shared, stream, peer, name, config).await?;
+    let since = shared.engine.clock.now().live;
+    let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
+    let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
+    Some((stream, facts, since))
+}
+
 #[cfg(feature = "tls")]
 async fn open_tls(
     place: Place,
@@ -441,13 +458,8 @@ async fn open_tls(
     config: Arc<rustls::ServerConfig>,
     ending: Ending,
 ) -> Option<Driving> {
-    let shared = place.shared.clone();
-    let local = stream.local_addr().ok();
-    let stream = shake_hands(&shared, stream, peer, name, config).await?;
-    let access = shared.engine.broker.access();
-    let (inbound, link, tls) = tls_link::take_apart(stream, access, ending);
-    let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
-    let since = shared.engine.clock.now().live;
+    let (stream, facts, since) = secure(&place.shared, stream, peer, name, config).await?;
+    let (inbound, link) = tls_link::take_apart(stream, ending);
     let place = place.begin_mqtt();
     Some(Box::pin(drive_at(place, inbound, link, facts, since)))
 }
@@ -459,18 +471,37 @@ async fn open_ws(
     facts: ConnectionFacts,
     since: Instant,
 ) -> Option<Driving> {
-    let shared = place.shared.clone();
-    let (front, stream) = ws::upgrade(&shared, stream, &facts).await?;
+    let (front, stream) = ws::upgrade(&place.shared, stream, &facts).await?;
     let (inbound, link) = tcp::split(stream);
     let place = place.begin_mqtt();
-    Some(drive_ws(
-        place,
-        front,
-        inbound,
-        Arc::new(link),
-        facts,
-        since,
-    ))
+    let link = Arc::new(link);
+    Some(drive_ws(place, front, inbound, link, facts, since))
+}
+
+#[cfg(all(feature = "websocket", feature = "tls"))]
+async fn open_wss(
+    place: Place,
+    stream: TcpStream,
+    peer: SocketAddr,
+    name: &'static str,
+    config: Arc<rustls::ServerConfig>,
+) -> Option<Driving> {
+    let (stream, facts, since) = secure(&place.shared, stream, peer, name, config).await?;
+    upgrade_tls(place, stream, facts, since).await
+}
+
+/// Takes the upgrade to WebSocket over TLS.
+#[cfg(all(feature = "websocket", feature = "tls"))]
+async fn upgrade_tls(
+    place: Place,
+    stream: TlsStream<Watched>,
+    facts: ConnectionFacts,
+    since: Instant,
+) -> Option<Driving> {
+    let (front, stream) = ws::upgrade(&place.shared, stream, &facts).await?;
+    let (inbound, link) = tls_link::take_apart(stream, Ending::Told);
+    let place = place.begin_mqtt();
+    Some(drive_ws(place, front, inbound, link, facts, since))
 }
 
 /// Drives a connection over WebSocket, whose upgrade left `front` unread.
@@ -487,26 +518,6 @@ fn drive_ws<I: Inbound, S: Socket>(
     let (inbound, link) = ws::join(config, front, inbound, link);
     let facts = facts.over_websocket();
     Box::pin(drive_at(place, inbound, link, facts, since))
-}
-
-#[cfg(all(feature = "websocket", feature = "tls"))]
-async fn open_wss(
-    place: Place,
-    stream: TcpStream,
-    peer: SocketAddr,
-    name: &'static str,
-    config: Arc<rustls::ServerConfig>,
-) -> Option<Driving> {
-    let shared = place.shared.clone();
-    let local = stream.local_addr().ok();
-    let stream = shake_hands(&shared, stream, peer, name, config).await?;
-    let since = shared.engine.clock.now().live;
-    let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
-    let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
-    let (front, stream) = ws::upgrade(&shared, stream, &facts).await?;
-    let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
-    let place = place.begin_mqtt();
-    Some(drive_ws(place, front, inbound, link, facts, since))
 }
 
 /// What a client begins with where it may be MQTT or HTTP. Every method of HTTP begins with a capital letter.
@@ -536,7 +547,6 @@ async fn open_either(
     facts: ConnectionFacts,
     since: Instant,
 ) -> Option<Driving> {
-    let shared = place.shared.clone();
     let first = async {
         let mut first = [0];
         match stream.peek(&mut first).await {
@@ -544,29 +554,14 @@ async fn open_either(
             _ => None,
         }
     };
-    if !comes_with_http(&shared, first).await {
-        place.open_bytes = PLAIN;
-        let (inbound, link) = tcp::split(stream);
-        let place = place.begin_mqtt();
-        return Some(Box::pin(drive_at(
-            place,
-            inbound,
-            Arc::new(link),
-            facts,
-            since,
-        )));
+    if comes_with_http(&place.shared, first).await {
+        return open_ws(place, stream, facts, since).await;
     }
-    let (front, stream) = ws::upgrade(&shared, stream, &facts).await?;
-    let (inbound, link) = tcp::split(stream);
+    place.open_bytes = PLAIN;
     let place = place.begin_mqtt();
-    Some(drive_ws(
-        place,
-        front,
-        inbound,
-        Arc::new(link),
-        facts,
-        since,
-    ))
+    let (inbound, link) = tcp::split(stream);
+    let link = Arc::new(link);
+    Some(Box::pin(drive_at(place, inbound, link, facts, since)))
 }
 
 /// The same over TLS.
@@ -575,26 +570,18 @@ async fn open_either_tls(
     mut place: Place,
     stream: TcpStream,
     peer: SocketAddr,
+    name: &'static str,
     config: Arc<rustls::ServerConfig>,
 ) -> Option<Driving> {
-    let shared = place.shared.clone();
-    let local = stream.local_addr().ok();
-    let name = "mqtts+wss";
-    let mut stream = shake_hands(&shared, stream, peer, name, config).await?;
-    let since = shared.engine.clock.now().live;
-    let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
-    let facts = ConnectionFacts::new(name, PeerAddr::Ip(peer), Some(tls)).at(local);
+    let (mut stream, facts, since) = secure(&place.shared, stream, peer, name, config).await?;
     let first = async { stream.fill_buf().await.ok()?.first().copied() };
-    if !comes_with_http(&shared, first).await {
-        place.open_bytes = PLAIN + TLS;
-        let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
-        let place = place.begin_mqtt();
-        return Some(Box::pin(drive_at(place, inbound, link, facts, since)));
+    if comes_with_http(&place.shared, first).await {
+        return upgrade_tls(place, stream, facts, since).await;
     }
-    let (front, stream) = ws::upgrade(&shared, stream, &facts).await?;
-    let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
+    place.open_bytes = PLAIN + TLS;
     let place = place.begin_mqtt();
-    Some(drive_ws(place, front, inbound, link, facts, since))
+    let (inbound, link) = tls_link::take_apart(stream, Ending::Told);
+    Some(Box::pin(drive_at(place, inbound, link, facts, since)))
 }
 
 #[cfg(feature = "doors")]
@@ -605,22 +592,19 @@ async fn open_door(
     door: Arc<Door>,
 ) -> Option<Driving> {
     let shared = place.shared.clone();
-    let local = stream.local_addr().ok();
-    let stream = shake_hands(&shared, stream, peer, door.name, door.tls.get()).await?;
-    let since = shared.engine.clock.now().live;
-    let tls = tls::facts(stream.get_ref().1, shared.engine.broker.access());
-    let facts = ConnectionFacts::new(door.name, PeerAddr::Ip(peer), Some(tls)).at(local);
+    let opening = secure(&shared, stream, peer, door.name, door.tls.get());
+    let (stream, facts, since) = opening.await?;
     let mut place = place.begin_mqtt();
     Some(match doors::open(&shared, &door, stream, &facts).await? {
         Opened::Mqtt(stream) => {
             place.charge.set(PLAIN + TLS);
-            let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
+            let (inbound, link) = tls_link::take_apart(stream, Ending::Told);
             Box::pin(drive_at(place, inbound, link, facts, since))
         }
         Opened::WebSocket(front, stream) => {
             // HTTP has bounds of its own, and may have taken a while.
             let since = shared.engine.clock.now().live;
-            let (inbound, link, _) = tls_link::take_apart(stream, None, Ending::Told);
+            let (inbound, link) = tls_link::take_apart(stream, Ending::Told);
             drive_ws(place, front, inbound, link, facts, since)
         }
     })

@@ -22,15 +22,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::auth::Source;
-use crate::broker::access::Access;
-use crate::broker::{Link, Mailbox, Signal, TlsFacts, Written};
+use crate::broker::{Link, Mailbox, Signal, Written};
 use crate::client::Input;
 use crate::message::cause::Cause;
 use crate::time::Clock;
 
 use super::gate::Gate;
 use super::socket::{Inbound, Socket, describe, has_input, reset};
-use super::tls;
 use super::tls::watched::{Seen, Watched, noting};
 
 /// Ciphertext read in one go, at most.
@@ -142,15 +140,10 @@ impl Wake for Bell {
 }
 
 /// Takes socket and TLS state apart.
-pub(super) fn take_apart(
-    stream: TlsStream<Watched>,
-    access: Option<&dyn Access>,
-    ending: Ending,
-) -> (TlsInbound, Arc<TlsLink>, TlsFacts) {
+pub(super) fn take_apart(stream: TlsStream<Watched>, ending: Ending) -> (TlsInbound, Arc<TlsLink>) {
     let (stream, mut state) = stream.into_inner();
     let stream = stream.into_socket();
     state.set_buffer_limit(Some(PENDING_CIPHERTEXT));
-    let facts = tls::facts(&state, access);
     // The last flight of the handshake may have brought the end with it.
     let end = take_end(&mut state);
     let (read, write) = stream.into_split();
@@ -167,7 +160,7 @@ pub(super) fn take_apart(
         has_more: true,
         end,
     };
-    (inbound, link, facts)
+    (inbound, link)
 }
 
 impl TlsLink {
