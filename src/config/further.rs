@@ -1,7 +1,7 @@
 //! Listeners besides those that have a setting of their own.
 
 use super::ClientCert;
-use super::value::{Named, OFF, parse_word};
+use super::value::{Named, items, parse_listener, parse_word};
 
 /// A listener besides those that have a field of their own in [`Listeners`](super::Listeners): a second one of a kind,
 /// or one that takes MQTT and MQTT over WebSocket at the same port.
@@ -122,18 +122,11 @@ impl ListenerKind {
 
 /// Reads listeners as `mqtt+ws=1883,mqtts:none=18885`, or `off`.
 pub(super) fn parse(text: &str) -> Result<Vec<FurtherListener>, String> {
-    let items = text.split(',').map(str::trim);
-    let items = items.filter(|item| !item.is_empty() && *item != OFF);
-    items.map(parse_one).collect()
+    items(text).map(parse_one).collect()
 }
 
 fn parse_one(item: &str) -> Result<FurtherListener, String> {
-    let (kind, port) = item
-        .split_once('=')
-        .ok_or_else(|| format!("`{item}` is not of the form KIND=PORT"))?;
-    let port = port
-        .parse()
-        .map_err(|_| format!("`{port}` is no port (0 to 65535)"))?;
+    let (kind, port) = parse_listener(item)?;
     let (kind, client_cert) = match kind.split_once(':') {
         Some((kind, client_cert)) => (kind, Some(parse_word::<ClientCert>(client_cert)?)),
         None => (kind, None),

@@ -264,17 +264,28 @@ pub(super) fn parse_switch(text: &str) -> Result<bool, String> {
     }
 }
 
+/// What stands between commas, unless it is `off`.
+pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
+    let items = text.split(',').map(str::trim);
+    items.filter(|item| !item.is_empty() && *item != OFF)
+}
+
+/// Reads one listener as `KIND=PORT`.
+pub(super) fn parse_listener(item: &str) -> Result<(&str, u16), String> {
+    let (kind, port) = item
+        .split_once('=')
+        .ok_or_else(|| format!("`{item}` is not of the form KIND=PORT"))?;
+    let port = port
+        .parse()
+        .map_err(|_| format!("`{port}` is no port (0 to 65535)"))?;
+    Ok((kind, port))
+}
+
 /// Reads listeners by their kinds, each of them once, as `expired=8884,self-signed=0`, or `off`.
 pub(super) fn parse_listeners<K: Named + Ord>(text: &str) -> Result<BTreeMap<K, u16>, String> {
     let mut listeners = BTreeMap::new();
-    let items = text.split(',').map(str::trim);
-    for item in items.filter(|item| !item.is_empty() && *item != OFF) {
-        let (kind, port) = item
-            .split_once('=')
-            .ok_or_else(|| format!("`{item}` is not of the form KIND=PORT"))?;
-        let port = port
-            .parse()
-            .map_err(|_| format!("`{port}` is no port (0 to 65535)"))?;
+    for item in items(text) {
+        let (kind, port) = parse_listener(item)?;
         if listeners.insert(parse_word(kind)?, port).is_some() {
             return Err(format!("`{kind}` is there twice"));
         }
