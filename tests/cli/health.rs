@@ -4,20 +4,13 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use super::broker::Broker;
-use super::{finish, roundel, run};
+use super::{PLAIN_MQTT, finish, roundel, run};
 
 #[test]
 fn broker_that_runs_is_ready_and_one_that_is_in_an_outage_or_gone_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = roundel(folder.path(), &["serve", "--ready", "json"]);
-    command.args([
-        "--profile",
-        "standard",
-        "--mqtts-port",
-        "off",
-        "--mqtt-port",
-        "0",
-    ]);
+    command.args(PLAIN_MQTT);
     let broker = Broker::spawn(command.args(["--http-port", "0"]));
     let address = broker.address("http").to_owned();
     let line = ["health", "--http", &address];

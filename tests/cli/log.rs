@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::broker::Broker;
 use super::mqtt::{connect, packet, string};
-use super::{roundel, run};
+use super::{PLAIN_MQTT, roundel, run};
 
 /// Ends of lines, quotes, an escape sequence, both kinds of hidden marks, and a line of the log.
 /// CONNECT may not carry control characters below U+0020 and U+007F to U+009F everywhere; what it
@@ -176,18 +176,8 @@ fn closure_names_its_rule_in_both_versions() {
 fn variable_of_other_programs_is_not_looked_at_and_that_is_said() {
     let folder = tempfile::tempdir().unwrap();
     for (flags, is_said) in [(&[][..], true), (&["--log", "info"][..], false)] {
-        let mut command = roundel(
-            folder.path(),
-            &["serve", "--die-with-parent", "--profile", "standard"],
-        );
-        command.args([
-            "--mqtts-port",
-            "off",
-            "--mqtt-port",
-            "0",
-            "--http-port",
-            "off",
-        ]);
+        let mut command = roundel(folder.path(), &["serve", "--die-with-parent"]);
+        command.args(PLAIN_MQTT).args(["--http-port", "off"]);
         let outcome = super::finish(command.args(flags).env("RUST_LOG", "my_tests=debug"));
         assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
         assert_eq!(

@@ -77,6 +77,16 @@ impl Outcome {
     }
 }
 
+/// Has `serve` listen for MQTT without TLS at a free port, and nothing else but HTTP.
+const PLAIN_MQTT: [&str; 6] = [
+    "--profile",
+    "standard",
+    "--mqtts-port",
+    "off",
+    "--mqtt-port",
+    "0",
+];
+
 /// The program in a folder, without the variables of whoever runs the tests.
 fn roundel(folder: &Path, line: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_roundel"));

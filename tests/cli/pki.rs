@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use super::broker::Broker;
-use super::{Outcome, finish, roundel, run};
+use super::{Outcome, PLAIN_MQTT, finish, roundel, run};
 
 /// A folder with an authority, a server's certificate and a client's, as `certs` has them.
 struct Pki {
@@ -441,14 +441,7 @@ fn addresses_beyond_this_machine_are_warned_of() {
         ),
     ] {
         let mut command = roundel(folder.path(), &["serve", "--ready", "json"]);
-        command.args([
-            "--profile",
-            "standard",
-            "--mqtts-port",
-            "off",
-            "--mqtt-port",
-            "0",
-        ]);
+        command.args(PLAIN_MQTT);
         command.args(flags).stderr(File::create(&log).unwrap());
         let broker = Broker::spawn(&mut command);
         broker.signal("-TERM");

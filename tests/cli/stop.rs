@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::broker::Broker;
 use super::mqtt::{connected, packet, string};
-use super::roundel;
+use super::{PLAIN_MQTT, roundel};
 
 #[test]
 fn signals_stop_it_with_status_0() {
@@ -69,15 +69,7 @@ fn the_end_of_the_parent_stops_it_only_when_asked_to() {
 fn it_says_why_it_ends_with_a_parent_that_gives_it_no_input() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = roundel(folder.path(), &["serve", "--die-with-parent"]);
-    command.args([
-        "--mqtts-port",
-        "off",
-        "--mqtt-port",
-        "0",
-        "--http-port",
-        "off",
-    ]);
-    command.args(["--profile", "standard"]);
+    command.args(PLAIN_MQTT).args(["--http-port", "off"]);
     // Standard input is /dev/null.
     let outcome = super::finish(&mut command);
     assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);

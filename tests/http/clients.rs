@@ -235,6 +235,17 @@ fn session_tells_who_ended_its_last_connection_and_why() {
     );
 }
 
+/// The client identifiers in the list of a query, with blanks between them.
+fn found(api: &Api, query: &str) -> String {
+    let list = api.get(&format!("/v1/clients{query}")).json();
+    let all = list["clients"].as_array().expect("a list").clone();
+    assert_eq!(list["total"], all.len());
+    let ids = all
+        .iter()
+        .map(|one| one["client_id"].as_str().unwrap_or("?").to_owned());
+    ids.collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 fn clients_are_chosen_by_whether_they_are_connected() {
     let api = Api::start();
@@ -242,15 +253,7 @@ fn clients_are_chosen_by_whether_they_are_connected() {
     let away = api.open(Version::V5, &Connect::new("away").durable());
     away.vanish();
     api.get("/v1/clients/away?wait=5s&connected=false").json();
-    let found = |query: &str| {
-        let list = api.get(&format!("/v1/clients{query}")).json();
-        let all = list["clients"].as_array().expect("a list").clone();
-        assert_eq!(list["total"], all.len());
-        let ids = all
-            .iter()
-            .map(|one| one["client_id"].as_str().unwrap_or("?").to_owned());
-        ids.collect::<Vec<_>>().join(" ")
-    };
+    let found = |query| found(&api, query);
     assert_eq!(found(""), "away here");
     assert_eq!(found("?connected=true"), "here");
     assert_eq!(found("?connected=false"), "away");
@@ -380,15 +383,7 @@ fn clients_are_found_by_listener_and_subscription() {
     b.subscribe("cars/#", 1);
     b.vanish();
     api.get("/v1/clients/b?wait=30s&connected=false").json();
-    let found = |query: &str| {
-        let list = api.get(&format!("/v1/clients?{query}")).json();
-        let all = list["clients"].as_array().expect("a list").clone();
-        assert_eq!(list["total"], all.len());
-        let ids = all
-            .iter()
-            .map(|one| one["client_id"].as_str().unwrap_or("?").to_owned());
-        ids.collect::<Vec<_>>().join(" ")
-    };
+    let found = |query: &str| found(&api, &format!("?{query}"));
     for (query, expected) in [
         ("filter=cars/", "a b"),
         ("filter=cars/1", "a"),
