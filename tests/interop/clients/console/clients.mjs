@@ -1,7 +1,7 @@
 // The pages of clients.
 
 import { once } from 'node:events';
-import { assert, openPage, startBroker, text, until } from './harness.mjs';
+import { assert, finish, openPage, startBroker, text, until } from './harness.mjs';
 
 /** 150 clients: pages of the broker, search, disconnect with a reason, the end of a session. */
 export async function clients(browser) {
@@ -50,8 +50,6 @@ export async function clients(browser) {
   await page.getByRole('button', { name: 'End session' }).click();
   await page.locator('.ask', { hasText: '2 subscriptions' }).getByRole('button', { name: 'End the session' }).click();
   await page.getByText('There is no session of this client any more').waitFor();
-  for (const one of all) one.end(true);
-  await context.close();
-  await broker.stop();
+  await finish(context, broker, ...all);
   return faults;
 }

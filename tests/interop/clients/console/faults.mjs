@@ -1,7 +1,7 @@
 // The page of faults and of the clock.
 
 import { once } from 'node:events';
-import { assert, openPage, startBroker, text, until } from './harness.mjs';
+import { assert, finish, openPage, startBroker, text, until } from './harness.mjs';
 
 /** Rules are armed from the form, and by hand; what they hold is released; an outage begins and ends. */
 export async function faults(browser) {
@@ -78,9 +78,7 @@ export async function faults(browser) {
   await page.getByRole('button', { name: 'Reset' }).click();
   await page.locator('.ask', { hasText: 'End 1 connection and 1 session' }).getByRole('button', { name: 'Reset' }).click();
   await page.getByText('disconnected 1').waitFor();
-  back.end(true);
-  await context.close();
-  await broker.stop();
+  await finish(context, broker, back);
   return faults;
 }
 
@@ -138,8 +136,6 @@ export async function clock(browser) {
     const parts = ['session ended: expired', 'lost by network', 'connected at mqtt, MQTT 5'];
     return (events.length === 3 && parts.every((part, at) => events[at].includes(part))) || events;
   });
-  reader.end(true);
-  await context.close();
-  await broker.stop();
+  await finish(context, broker, reader);
   return faults;
 }

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { assert, hub, openPage, startBroker, text, until, WITHIN } from './harness.mjs';
+import { assert, finish, hub, openPage, startBroker, text, until, WITHIN } from './harness.mjs';
 
 /** All files together are small, also as a proxy would send them. */
 function assertSmall() {
@@ -64,8 +64,7 @@ export async function empty(browser) {
     await page.goto(`${broker.http}/console/${path}`);
     await page.getByText(expected).first().waitFor();
   }
-  await context.close();
-  await broker.stop();
+  await finish(context, broker);
   return faults;
 }
 
@@ -110,10 +109,7 @@ export async function hostile(browser) {
     const links = await page.locator('a').evaluateAll((all) => all.map((one) => one.getAttribute('href')));
     assert(links.every((href) => /^(\/console\/|\/v1\/journal\?|#page$)/.test(href)), `links ${links}`);
   }
-  client.end(true);
-  alike.end(true);
-  await context.close();
-  await broker.stop();
+  await finish(context, broker, client, alike);
   return faults;
 }
 
@@ -180,9 +176,7 @@ export async function keys(browser) {
   await press('Tab', 'Enter', 'Tab');
   const inside = await page.evaluate(() => document.querySelector('main').contains(document.activeElement));
   assert(inside, 'the first link does not lead to the content');
-  member.end(true);
-  await context.close();
-  await broker.stop();
+  await finish(context, broker, member);
   return faults;
 }
 
@@ -205,9 +199,7 @@ export async function restart(browser) {
   await page.getByText('after', { exact: true }).waitFor();
   await until('live', async () => (await text(page, '#tools [role=status]')) === 'live');
   assert(!(await text(page)).includes('before'), 'what the first broker had is still there');
-  other.end(true);
-  await context.close();
-  await second.stop();
+  await finish(context, second, other);
   return faults;
 }
 
@@ -240,9 +232,7 @@ export async function axe(browser) {
       for (const { id, nodes } of violations) faults.push(`${colorScheme} /${path}: ${id}: ${nodes[0].html}`);
     }
   }
-  member.end(true);
-  await context.close();
-  await broker.stop();
+  await finish(context, broker, member);
   return faults;
 }
 
@@ -291,8 +281,6 @@ export async function hidden(browser) {
   assert(requests.length === 0, `asked while hidden: ${requests}`);
   await hide(false);
   await until('#5', async () => (await hub(page)) === '#5');
-  member.end(true);
-  await context.close();
-  await broker.stop();
+  await finish(context, broker, member);
   return faults;
 }

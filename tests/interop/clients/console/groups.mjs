@@ -1,6 +1,6 @@
 // The pages of shared groups.
 
-import { assert, hub, openPage, startBroker, text, until } from './harness.mjs';
+import { assert, finish, hub, openPage, startBroker, text, until } from './harness.mjs';
 
 /** The ring goes round, a member dies and its messages go to the next. */
 export async function group(browser) {
@@ -49,7 +49,6 @@ export async function group(browser) {
   await until('#5', async () => (await hub(page)) === '#5');
   for (const one of [...members, publisher]) one.end(true);
   await page.getByText('There is no such group now').waitFor();
-  await context.close();
-  await broker.stop();
+  await finish(context, broker);
   return faults.filter((fault) => !/404/.test(fault));
 }

@@ -107,6 +107,13 @@ export async function openPage(context, { mayFail = () => false } = {}) {
   return { page, faults };
 }
 
+/** The end of a case. Its pages are closed first: what they show must not go away under them. */
+export async function finish(context, broker, ...clients) {
+  await context.close();
+  for (const client of clients) client.end(true);
+  await broker.stop();
+}
+
 /** Waits until it is so; says `what` was missed. */
 export async function until(what, isSo) {
   const end = performance.now() + WITHIN;

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import mqtt from 'mqtt';
-import { assert, openPage, startBroker, text, until, violationsOf } from './harness.mjs';
+import { assert, finish, openPage, startBroker, text, until, violationsOf } from './harness.mjs';
 
 const PREFIX = 'arn:aws:iot:us-east-1:123456789012:';
 const allow = (Action, Resource, more) => ({ Effect: 'Allow', Action, Resource, ...more });
@@ -96,9 +96,7 @@ export async function identity(browser) {
   assert((await broker.send('POST', '/v1/reset')).disconnected === 1, 'nobody was connected');
   await page.goto(`${broker.http}/console/identity?kind=refusals`);
   await page.getByText('Nothing was refused').waitFor();
-  guest.end(true);
-  await context.close();
-  await broker.stop();
+  await finish(context, broker, guest);
   return faults;
 }
 
@@ -145,8 +143,6 @@ export async function certificates(browser) {
     const links = await page.locator('a').evaluateAll((all) => all.map((one) => one.getAttribute('href')));
     assert(links.every((href) => /^(\/console\/|#page$)/.test(href)), `links ${links}`);
   }
-  client.end(true);
-  await context.close();
-  await broker.stop();
+  await finish(context, broker, client);
   return faults;
 }

@@ -3,7 +3,7 @@
 
 import { get } from 'node:http';
 import { crowd, flood as publish } from './crowd.mjs';
-import { assert, hub, openPage, startBroker, text, until } from './harness.mjs';
+import { assert, finish, hub, openPage, startBroker, text, until } from './harness.mjs';
 
 const FULL = process.env.ROUNDEL_TEST_FULL === '1';
 /** Milliseconds that half of the redraws stay below, more where others run beside it, and that every task takes at most. */
@@ -101,8 +101,7 @@ export async function crowded(browser) {
   await page.goto(`${broker.http}/console/clients?q=${id(clients - 1)}`);
   await page.getByRole('link', { name: id(clients - 1) }).waitFor();
   for (const socket of all) socket.destroy();
-  await context.close();
-  await broker.stop();
+  await finish(context, broker);
   return faults;
 }
 
@@ -194,8 +193,6 @@ export async function places(browser) {
   await page.getByRole('link', { name: 'car-2' }).waitFor();
   for (const stream of streams) stream.destroy();
   await until('with one', async () => (await state(page)) === 'live' || state(page));
-  other.end(true);
-  await late.close();
-  await broker.stop();
+  await finish(late, broker, other);
   return faults;
 }

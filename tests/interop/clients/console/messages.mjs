@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { assert, openPage, startBroker, text, until } from './harness.mjs';
+import { assert, finish, openPage, startBroker, text, until } from './harness.mjs';
 
 /** Off, switched on by the page, filtered, followed, taken apart, and downloaded. */
 export async function messages(browser) {
@@ -90,9 +90,7 @@ export async function messages(browser) {
   await page.getByText('there yet').waitFor();
   await page.getByRole('button', { name: 'Switch off' }).click();
   await page.getByText('The journal is off').waitFor();
-  for (const one of [worker, car]) one.end(true);
-  await context.close();
-  await broker.stop();
+  await finish(context, broker, worker, car);
   return faults;
 }
 
@@ -122,9 +120,7 @@ export async function messagesFlood(browser) {
   });
   const shown = await page.locator('tbody tr').count();
   assert(shown <= 100, `${shown} rows`);
-  car.end(true);
-  await context.close();
-  await broker.stop();
+  await finish(context, broker, car);
   return faults;
 }
 
@@ -185,8 +181,6 @@ export async function testClient(browser) {
     await until(`${left} left`, async () => (await page.locator('.tabs[aria-label=Subscriptions] button').count()) === left);
   }
   await until('the client is gone', async () => (await broker.api('GET', '/v1/clients')).total === 1);
-  other.end(true);
-  await context.close();
-  await broker.stop();
+  await finish(context, broker, other);
   return faults;
 }

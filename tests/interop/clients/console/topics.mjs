@@ -1,6 +1,6 @@
 // The page of topics.
 
-import { assert, openPage, startBroker, text, until } from './harness.mjs';
+import { assert, finish, openPage, startBroker, text, until } from './harness.mjs';
 
 /** The tree by pointer and keys, rows that stay, a value that changes, the ways on, and what is deleted. */
 export async function topics(browser) {
@@ -101,8 +101,6 @@ export async function topics(browser) {
   await ask.getByRole('button', { name: 'Delete 2' }).click();
   await until('none is left', async () => (await broker.api('GET', '/v1/retained')).total === 0);
   await item('state').filter({ hasNotText: 'retained' }).waitFor();
-  client.end(true);
-  await context.close();
-  await broker.stop();
+  await finish(context, broker, client);
   return faults;
 }
