@@ -165,7 +165,10 @@ pub mod journal {
     pub use crate::tap::tls::{HandshakeCause, HandshakeFailure, TlsAlert, TlsInfo};
 }
 
-// The programs of the cookbook.
+// The programs of the cookbook, and those of the clients' page for Rust.
 #[cfg(all(doctest, feature = "tls"))]
 #[doc = include_str!("../docs/testing.md")]
 mod testing_page {}
+#[cfg(all(doctest, feature = "tls"))]
+#[doc = include_str!("../docs/clients/rust.md")]
+mod rust_page {}

@@ -1,4 +1,8 @@
-//! The layers of `docs/architecture.md`, held against the source: a module uses what is below it.
+//! The layers of `docs/architecture.md`, held against the source: a module uses what is below it. And the
+//! pages, whose links lead somewhere.
+
+#[path = "tidy/pages.rs"]
+mod pages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

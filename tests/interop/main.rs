@@ -11,6 +11,7 @@
 //! | `aws` | the control plane with boto3, and its service model |
 //! | `walkthrough` | the same walk-through from things to clean-up with the AWS CLI, as the documents have it |
 //! | `sdk` | the SDK's shared-subscription sample, and what its client negotiates |
+//! | `client_pages` | the programs of `docs/clients` for the shell, in Python, JavaScript and C, and what each prints |
 //! | `sdk_page` | the programs of `docs/sdk.md`, with and without the CA in the system's store |
 //! | `signed` | signatures of boto3 and of the AWS Common Runtime, right and wrong ones |
 //! | `doors` | the SDK, boto3 and curl at the ports 443 and 8443 of the service |
@@ -35,6 +36,7 @@ mod blog;
 mod bridge;
 mod broker;
 mod chaos;
+mod client_pages;
 mod console;
 mod doors;
 mod failover;
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         aws::trials(),
         walkthrough::trials(),
         sdk::trials(),
+        client_pages::trials(),
         sdk_page::trials(),
         signed::trials(),
         doors::trials(),

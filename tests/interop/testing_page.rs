@@ -156,7 +156,7 @@ fn run(language: &str, program: &str) -> Result<(), String> {
 }
 
 /// What runs the programs of a language, and the name of their file.
-fn command(language: &str, folder: &TempDir) -> (&'static str, Command) {
+pub(crate) fn command(language: &str, folder: &TempDir) -> (&'static str, Command) {
     let folder = folder.path();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new("timeout");
@@ -169,6 +169,12 @@ fn command(language: &str, folder: &TempDir) -> (&'static str, Command) {
         "js" => {
             command.arg("node");
             "program.mjs"
+        }
+        "c" => {
+            // As `docs/clients/c.md` has it, with nothing to be warned of.
+            let build = "cc -Wall -Werror -o program \"$0\" -lmosquitto && exec ./program";
+            command.args(["sh", "-euc", build]);
+            "program.c"
         }
         _ => {
             // What a script did is a part of what it says.
