@@ -163,6 +163,25 @@ fn summary_of_the_site_has_each_page_once() {
     assert_eq!(listed, expected);
 }
 
+#[test]
+fn rules_of_shared_subscriptions_name_tests() {
+    let read = |path| fs::read_to_string(root().join(path)).expect("a file");
+    let page = read("docs/shared-subscriptions.md");
+    let tests = read("tests/conformance/shared.rs");
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    let rules: Vec<_> = rows.filter(|row| *row != "| rule | test |").collect();
+    assert!(rules.len() > 20, "the rules were not found");
+    for rule in rules {
+        let names: Vec<_> = rule.split("`shared::").skip(1).collect();
+        assert!(!names.is_empty(), "no test shows this: {rule}");
+        for name in names {
+            let name = name.split('`').next().unwrap_or_default();
+            let is_test = tests.contains(&format!("#[test]\nfn {name}() {{"));
+            assert!(is_test, "there is no test `{name}`");
+        }
+    }
+}
+
 /// `docs/build` knows links out of `docs/` by their form.
 #[test]
 fn links_out_of_the_site_are_those_that_its_builder_changes() {
