@@ -1,6 +1,8 @@
 //! The layers of `docs/architecture.md`, held against the source: a module uses what is below it. And the
-//! pages, whose links lead somewhere.
+//! pages, whose links lead somewhere, and `deny.toml`, held against what the crate is made of.
 
+#[path = "tidy/deny.rs"]
+mod deny;
 #[path = "tidy/pages.rs"]
 mod pages;
 
