@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 /// Fast where another thread frees what one allocates, as with routed messages, and gives back to the
 /// system what a load has left, also when nothing happens any more.
-#[cfg(not(target_env = "msvc"))]
+#[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
