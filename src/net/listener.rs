@@ -173,6 +173,11 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     // On Windows the option would let two brokers share a port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    // There `::` would be IPv6 alone; elsewhere it is IPv4 as well.
+    #[cfg(windows)]
+    if addr.ip() == std::net::Ipv6Addr::UNSPECIFIED {
+        socket.set_only_v6(false)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;

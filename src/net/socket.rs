@@ -52,10 +52,10 @@ pub(super) fn has_input(socket: &SockRef<'_>) -> bool {
 
 /// Resets the connection below a stream, and what of it has not been sent is lost.
 pub(super) fn reset(socket: &SockRef<'_>) {
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     let is_reset = rustix::net::connect_unspec(&**socket).is_ok();
-    // Elsewhere it is reset when the last who has it lets go of it.
-    #[cfg(not(unix))]
+    // Elsewhere it is reset when the last who has it lets go of it: only Linux takes a connection of TCP apart.
+    #[cfg(not(target_os = "linux"))]
     let is_reset = socket.set_linger(Some(std::time::Duration::ZERO)).is_ok();
     if !is_reset {
         // A socket that knows no reset just ends. The peer may have gone already: nobody is left to tell.

@@ -159,6 +159,10 @@ pub(super) fn check_name(name: &str) -> Result<(), CertError> {
         "it contains a path separator"
     } else if name.contains(char::is_control) {
         "it contains a control character"
+    } else if cfg!(windows)
+        && let Some(reason) = windows_fault(name)
+    {
+        reason
     } else {
         return Ok(());
     };
@@ -166,6 +170,26 @@ pub(super) fn check_name(name: &str) -> Result<(), CertError> {
         name: name.to_owned(),
         reason,
     })
+}
+
+/// Why the name of a file cannot begin like this on Windows, where a name with a colon is a stream of another file, and
+/// some names are devices, whatever follows behind a dot. Names of things may have colons, so elsewhere all is well.
+fn windows_fault(name: &str) -> Option<&'static str> {
+    const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+    let stem = name.split('.').next().unwrap_or_default().trim_end();
+    let stem = stem.to_ascii_lowercase();
+    let is_numbered = ["com", "lpt"].iter().any(|port| {
+        let mut number = stem.strip_prefix(port).unwrap_or_default().chars();
+        let is_digit = |c| matches!(c, '0'..='9' | '¹' | '²' | '³');
+        number.next().is_some_and(is_digit) && number.next().is_none()
+    });
+    if name.contains(['<', '>', ':', '"', '|', '?', '*']) {
+        Some("it contains one of <>:\"|?*, which no name of a file has on Windows")
+    } else if is_numbered || DEVICES.contains(&&*stem) {
+        Some("it is the name of a device on Windows")
+    } else {
+        None
+    }
 }
 
 /// Checks that a server certificate has every name of `san`.
@@ -450,4 +474,21 @@ pub(super) fn now() -> OffsetDateTime {
 
 fn far_end() -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH + Duration::seconds(FAR_END)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_windows_takes_for_something_else_is_known() {
+        for name in [
+            "CON", "nul", "aux.old", "com1", "LPT9.x", "COM¹", "con ", "a:b", "a?",
+        ] {
+            assert!(windows_fault(name).is_some(), "{name}");
+        }
+        for name in ["car1", "console", "com", "com10", "lptx", "my.con", "a b"] {
+            assert_eq!(windows_fault(name), None, "{name}");
+        }
+    }
 }
