@@ -407,13 +407,42 @@ fn reachable(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// A word as a shell reads it.
+/// A word as the shell of this system reads it: of Windows both, `cmd` and PowerShell.
 fn shell_word(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
+    match cfg!(windows) {
+        true => windows_word(word),
+        false => posix_word(word),
+    }
+}
+
+/// Quotes as the shell of this system takes them, around what has none itself.
+fn quoted(word: &str) -> String {
+    match cfg!(windows) {
+        true => format!("\"{word}\""),
+        false => format!("'{word}'"),
+    }
+}
+
+fn posix_word(word: &str) -> String {
+    if is_plain(word, "") {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// `cmd` knows double quotes only, and no path has one.
+fn windows_word(word: &str) -> String {
+    if is_plain(word, "\\~") {
+        return word.to_owned();
+    }
+    format!("\"{}\"", word.replace('"', "\\\""))
+}
+
+/// Whether a word needs no quotes, where these need none besides.
+fn is_plain(word: &str, besides: &str) -> bool {
+    let is_plain =
+        |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c) || besides.contains(c);
+    !word.is_empty() && word.chars().all(is_plain)
 }
 
 #[cfg(test)]
@@ -468,9 +497,14 @@ mod tests {
 
     #[test]
     fn words_are_quoted_for_a_shell_where_they_must() {
-        assert_eq!(shell_word("certs/ca.pem"), "certs/ca.pem");
-        assert_eq!(shell_word("my certs"), "'my certs'");
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
-        assert_eq!(shell_word(""), "''");
+        assert_eq!(posix_word("certs/ca.pem"), "certs/ca.pem");
+        assert_eq!(posix_word("my certs"), "'my certs'");
+        assert_eq!(posix_word(r"C:\certs"), r"'C:\certs'");
+        assert_eq!(posix_word("it's"), r"'it'\''s'");
+        assert_eq!(posix_word(""), "''");
+        assert_eq!(windows_word(r"C:\certs\ca.pem"), r"C:\certs\ca.pem");
+        assert_eq!(windows_word(r"C:\my certs"), r#""C:\my certs""#);
+        assert_eq!(windows_word("it's"), r#""it's""#);
+        assert_eq!(windows_word(""), r#""""#);
     }
 }

@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::log::Log;
 #[cfg(feature = "aws")]
 use super::registry;
-use super::shell_word;
+use super::{quoted, shell_word};
 
 #[derive(Debug, Args)]
 pub(crate) struct CertArgs {
@@ -185,10 +185,11 @@ fn report(ca_file: &Path, issued: &Issued, registered: Option<String>, port: u16
     let quote = |path: &Path| shell_word(&path.display().to_string());
     let _ = writeln!(
         text,
-        "\nmosquitto_sub -p {port} --cafile {} --cert {} --key {} -t '#' -v",
+        "\nmosquitto_sub -p {port} --cafile {} --cert {} --key {} -t {} -v",
         quote(ca_file),
         quote(&issued.certificate),
         quote(&issued.private_key),
+        quoted("#"),
     );
     text
 }

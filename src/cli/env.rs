@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::client::{Call, CallError, Client, HttpAddr};
 use super::failure::Failure;
-use super::{registry, shell_word};
+use super::{posix_word, registry};
 
 /// The services that a broker stands in for (AWS-FLOW-61). `AWS_ENDPOINT_URL` would send it the calls of all
 /// others as well (AWS-FLOW-64).
@@ -30,6 +30,9 @@ const CREDENTIALS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 /// Where else a client may have its credentials from, which variables with keys would hide.
 const PROFILES: [&str; 2] = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
 
+/// The shell of most who are on this system.
+const DEFAULT_SHELL: &str = if cfg!(windows) { "powershell" } else { "sh" };
+
 #[derive(Debug, Args)]
 pub(crate) struct EnvArgs {
     /// The suite of `serve --preset SUITE`, whose variables are printed instead, and what it expects that there is not
@@ -38,7 +41,7 @@ pub(crate) struct EnvArgs {
     #[arg(long, value_name = "DIR", requires = "suite")]
     certs: Option<PathBuf>,
     /// Whose syntax to print
-    #[arg(long, value_enum, default_value = "sh")]
+    #[arg(long, value_enum, default_value = DEFAULT_SHELL)]
     shell: Shell,
     /// Where the broker's control API listens [default: that of the broker with the registry in certs, or 127.0.0.1:9883]
     #[arg(long, value_name = "ADDR", conflicts_with = "suite")]
@@ -204,7 +207,7 @@ impl Shell {
     /// What gives a variable a value, for this shell and what it starts.
     fn line(self, name: &str, value: &str) -> String {
         match self {
-            Self::Sh => format!("export {name}={}", shell_word(value)),
+            Self::Sh => format!("export {name}={}", posix_word(value)),
             Self::Fish => {
                 let value = value.replace('\\', r"\\").replace('\'', r"\'");
                 format!("set -gx {name} '{value}'")

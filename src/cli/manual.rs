@@ -87,12 +87,13 @@ const SECTIONS: [Section; 4] = [
         &[
             (
                 "SIGINT, SIGTERM",
-                "stop: clients are told, and the program ends within two seconds; a second one ends it at once",
+                "stop: clients are told, and the program ends within two seconds; a second one ends it at once. On Windows \
+                 Ctrl-C, Ctrl-Break, the end of the console and a shutdown do",
             ),
             (
                 "SIGHUP",
                 "read certificates and [[users]] again, for connections from then on; what else has changed in the file \
-                 needs a restart, and the log names it",
+                 needs a restart, and the log names it. Windows has none",
             ),
         ],
     ),

@@ -9,7 +9,7 @@ use roundel::Addrs;
 use roundel::config::{ClientCert, Config, FurtherListener, ListenerKind, RegistryPlace};
 use serde::Serialize;
 
-use super::{reachable, shell_word};
+use super::{quoted, reachable, shell_word};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -171,8 +171,11 @@ fn examples(config: &Config, addrs: &Addrs, ca_file: Option<&Path>, program: &st
         Some(user) => format!(" -u {} -P PASSWORD", shell_word(&user.name)),
         None => String::new(),
     };
-    lines.push(format!("mosquitto_sub {to}{user} -t 'demo/#' -v"));
-    lines.push(format!("mosquitto_pub {to}{user} -t demo/hello -m 'hello'"));
+    let (filter, message) = (quoted("demo/#"), quoted("hello"));
+    lines.push(format!("mosquitto_sub {to}{user} -t {filter} -v"));
+    lines.push(format!(
+        "mosquitto_pub {to}{user} -t demo/hello -m {message}"
+    ));
     lines
 }
 

@@ -223,11 +223,26 @@ fn hint_on_privilege(error: &StartError) -> Option<String> {
         return None;
     };
     let port = addr.port();
+    let way_out = match std::env::consts::OS {
+        "windows" => {
+            "another program has it for itself, or it is in a range that the system keeps: `netsh interface ipv4 show \
+             excludedportrange tcp` lists those; take another port"
+                .to_owned()
+        }
+        "macos" => {
+            "the system keeps those below 1024 for root, at one address: `--host 0.0.0.0` takes them without, or take \
+             another port"
+                .to_owned()
+        }
+        _ => format!(
+            "allow it with `setcap cap_net_bind_service=+ep` on this program, or with `sysctl \
+             net.ipv4.ip_unprivileged_port_start={port}`, or take another port"
+        ),
+    };
     (source.kind() == std::io::ErrorKind::PermissionDenied).then(|| {
         format!(
-            " (allow it with `setcap cap_net_bind_service=+ep` on this program, or with `sysctl \
-             net.ipv4.ip_unprivileged_port_start={port}`, or take another port and have a container publish it: \
-             `docker run -p {port}:8444`; clients of the SDKs may use 8883 with their option port=8883)"
+            " ({way_out} and have a container publish it: `docker run -p {port}:8444`; clients of the SDKs may use 8883 \
+             with their option port=8883)"
         )
     })
 }
@@ -267,9 +282,10 @@ fn raise_file_limit() {
 
 /// What this program was called by.
 fn program_name() -> String {
-    std::env::args()
-        .next()
-        .unwrap_or_else(|| "roundel".to_owned())
+    std::env::args_os().next().map_or_else(
+        || "roundel".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 /// What asks the program to end.
@@ -355,12 +371,24 @@ fn watch_signals(ask: &mpsc::UnboundedSender<End>) -> std::io::Result<()> {
     Ok(())
 }
 
-#[cfg(not(unix))]
+/// A program can send the second to those that it started in a process group of their own, and no other. The system
+/// itself ends a program after the last two: in five seconds, or as soon as this one has stopped.
+#[cfg(windows)]
 fn watch_signals(ask: &mpsc::UnboundedSender<End>) -> std::io::Result<()> {
-    let ask = ask.clone();
-    tokio::spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() && ask.send(End::Signal("Ctrl-C")).is_ok() {}
-    });
+    use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
+
+    macro_rules! watch {
+        ($event:expr, $name:literal) => {{
+            let (mut event, ask) = ($event?, ask.clone());
+            tokio::spawn(async move {
+                while event.recv().await.is_some() && ask.send(End::Signal($name)).is_ok() {}
+            });
+        }};
+    }
+    watch!(ctrl_c(), "Ctrl-C");
+    watch!(ctrl_break(), "Ctrl-Break");
+    watch!(ctrl_close(), "closed console");
+    watch!(ctrl_shutdown(), "shutdown");
     Ok(())
 }
 

@@ -137,16 +137,27 @@ fn programs(ca: &CaCertificate) -> String {
     let file = word(&ca.file);
     // A string of JSON is one of Python, JavaScript and Java, too.
     let literal = serde_json::Value::from(ca.file.display().to_string());
+    let set = |name: &str| match cfg!(windows) {
+        true => format!("$env:{name} = '{}'", ca.file.display()),
+        false => format!("export {name}={file}"),
+    };
+    let [python, requests, aws, node] = [
+        "SSL_CERT_FILE",
+        "REQUESTS_CA_BUNDLE",
+        "AWS_CA_BUNDLE",
+        "NODE_EXTRA_CA_CERTS",
+    ]
+    .map(set);
     format!(
         "\n\
 Programs by themselves, without root
   curl                         curl --cacert {file}
   mosquitto_sub, mosquitto_pub --cafile {file}
-  Python (ssl)                 export SSL_CERT_FILE={file}
-  Python (requests)            export REQUESTS_CA_BUNDLE={file}
-  boto3, AWS CLI               export AWS_CA_BUNDLE={file}
+  Python (ssl)                 {python}
+  Python (requests)            {requests}
+  boto3, AWS CLI               {aws}
   awsiotsdk (PyPI)             ca_filepath={literal}, in the builder
-  Node                         export NODE_EXTRA_CA_CERTS={file}
+  Node                         {node}
   aws-iot-device-sdk-v2 (npm)  .withCertificateAuthorityFromPath(undefined, {literal})
   Java                         keytool -importcert -noprompt -alias roundel -file {file} -keystore roundel.jks -storepass changeit
                                java -Djavax.net.ssl.trustStore=roundel.jks -Djavax.net.ssl.trustStorePassword=changeit
