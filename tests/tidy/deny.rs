@@ -27,7 +27,7 @@ fn parts(kinds: &str) -> BTreeSet<Part> {
         .expect("cargo");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo tree: {said}");
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
     let part = |line: &str| {
         // What was shown before has a star.
         let (part, licence) = line.trim_end_matches(" (*)").split_once('|')?;
@@ -48,7 +48,8 @@ fn parts(kinds: &str) -> BTreeSet<Part> {
 
 fn read(file: &str) -> Table {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    fs::read_to_string(path).unwrap().parse().unwrap()
+    let text = fs::read_to_string(path).expect("a file");
+    text.parse().expect("TOML")
 }
 
 /// A list of `deny.toml`: its texts, or what its tables have under `crate`.
