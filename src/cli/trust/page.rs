@@ -138,7 +138,10 @@ fn programs(ca: &CaCertificate) -> String {
     // A string of JSON is one of Python, JavaScript and Java, too.
     let literal = serde_json::Value::from(ca.file.display().to_string());
     let set = |name: &str| match cfg!(windows) {
-        true => format!("$env:{name} = '{}'", ca.file.display()),
+        true => format!(
+            "$env:{name} = '{}'",
+            ca.file.display().to_string().replace('\'', "''")
+        ),
         false => format!("export {name}={file}"),
     };
     let [python, requests, aws, node] = [
