@@ -43,9 +43,9 @@ use errors::{Errors, Report};
 use link::Doors;
 use pairs::{Latencies, Pairs};
 
-#[cfg(target_env = "msvc")]
+#[cfg(not(target_os = "linux"))]
 use std::alloc::System as Allocator;
-#[cfg(not(target_env = "msvc"))]
+#[cfg(target_os = "linux")]
 use tikv_jemallocator::Jemalloc as Allocator;
 
 /// What the broker's process allocates is counted, around the allocator of `roundel`.
