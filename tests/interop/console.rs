@@ -15,7 +15,7 @@ use crate::trial;
 const WITHIN: Duration = Duration::from_secs(240);
 
 /// Cases that the program reports.
-const CASES: [&str; 21] = [
+const CASES: [&str; 22] = [
     "axe",
     "empty",
     "hidden",
@@ -34,6 +34,7 @@ const CASES: [&str; 21] = [
     "clock",
     "faults",
     "crowded",
+    "fleet",
     "places",
     "flood",
     "stop",
