@@ -63,7 +63,7 @@ export function open(changed, route) {
       const is = one?.connected ? 'online' : 'away';
       const more = one && !isGone && html`<span class="state ${is}">${is}</span>
         <span class="buttons">
-          <a href=${found('client', id)}>Its packets</a> <a href=${`/console/faults${query({ client: id })}`}>Make something fail here</a>
+          <a href=${found('client', id)}>Its packets</a> · <a href=${`/console/faults${query({ client: id })}`}>Make something fail here</a>
           ${one.connected ? html`<button @click=${disconnect}>Disconnect …</button>` : nothing}
           <button @click=${end}>End session …</button>
         </span>`;
