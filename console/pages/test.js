@@ -67,7 +67,8 @@ function hear(event, data) {
   }
 }
 
-const utf8 = (text) => new TextEncoder().encode(text);
+const encoder = new TextEncoder();
+const utf8 = (text) => encoder.encode(text);
 const TEXTS = ['content_type', 'response_topic', 'correlation_data', 'message_expiry_interval'];
 /** `a_key` as it is read. */
 const titled = (key) => (key === 'qos' ? 'QoS' : key[0].toUpperCase() + key.slice(1).replaceAll('_', ' '));
