@@ -1,4 +1,3 @@
-// @ts-check
 // Requests to the control API.
 
 /** A request that failed: what the API said, what was asked, the status (0 without an answer), and the field that is wrong. */

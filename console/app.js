@@ -1,4 +1,3 @@
-// @ts-check
 // The frame: which page an address is, when it is drawn, and what stands above all pages.
 
 import { html, nothing, render } from './vendor/lit-html/lit-html.js';

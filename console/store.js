@@ -1,4 +1,3 @@
-// @ts-check
 // What all pages know, and the one stream that says when it is no longer so.
 
 import { get, query } from './api.js';
@@ -8,6 +7,7 @@ export const SAMPLES = 60;
 
 export const state = {
   /** @type {any} `/v1/info` */ info: null,
+  /** @type {any} `/v1/quick-start` */ start: null,
   /** @type {any} the counters */ stats: null,
   /** @type {any[]} the counters with their rates, the last one last */ samples: [],
   /** @type {'connecting' | 'live' | 'slow' | 'paused' | 'lost'} `slow`: without a stream */ link: 'connecting',
@@ -156,7 +156,8 @@ function tell(topic, data) {
 
 /** Asks what does not change while the broker runs. What fails is asked again with the next stream. */
 async function learn() {
-  state.info = await get('/v1/info').catch(() => null);
+  const asked = ['info', 'quick-start'].map((what) => get(`/v1/${what}`));
+  [state.info, state.start] = await Promise.all(asked).catch(() => []);
   tell('info');
 }
 

@@ -1,12 +1,12 @@
-// @ts-check
 // One client: its connection, its session, what it subscribes to, and how to end either.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { path, query, remove } from '../api.js';
 import { state } from '../store.js';
-import { Ask, shown, table, watch } from '../parts/list.js';
+import { Ask, head, pairs, panel, shown, table, watch } from '../parts/list.js';
 import { bytes, group, instead, meter, name, number, plain, plural, stamp, time } from '../parts/text.js';
 import { version } from './lists.js';
+import { found } from './messages.js';
 
 /** Reason Codes that a server sends in DISCONNECT and that a client may be tested with. */
 const REASONS = {
@@ -61,19 +61,13 @@ export function open(changed, route) {
       const { value: one, error } = detail;
       const isGone = error?.status === 404;
       const is = one?.connected ? 'online' : 'away';
-      return html`<div class="head">
-          <p class="crumb"><a href="/console/clients">Clients</a></p>
-          <h1>${name(id, 60)}</h1>
-          ${one && !isGone
-            ? html`<span class="state ${is}">${is}</span>
-                <span class="buttons">
-                  <a href=${`/console/faults${query({ client: id })}`}>Make something fail here</a>
-                  ${one.connected ? html`<button @click=${disconnect}>Disconnect …</button>` : nothing}
-                  <button @click=${end}>End session …</button>
-                </span>`
-            : nothing}
-        </div>
-        ${ask.view()}
+      const more = one && !isGone && html`<span class="state ${is}">${is}</span>
+        <span class="buttons">
+          <a href=${found('client', id)}>Its packets</a> · <a href=${`/console/faults${query({ client: id })}`}>Make something fail here</a>
+          ${one.connected ? html`<button @click=${disconnect}>Disconnect …</button>` : nothing}
+          <button @click=${end}>End session …</button>
+        </span>`;
+      return html`${head('/console/clients', 'Clients', name(id, 60), more || nothing)} ${ask.view()}
         ${instead(detail, `There is no session of this client${one ? ' any more; below is how it was' : ''}.`)}
         <div class="columns">
           ${one ? html`<div>${connection(one)} ${session(one)} ${one.will ? will(one.will) : nothing}</div>` : nothing}
@@ -82,13 +76,6 @@ export function open(changed, route) {
     },
   };
 }
-
-/** A line of facts; one without a value is none. */
-export const pair = (title, value) => (value === '' || value === false || value == null ? nothing : html`<div><dt>${title}</dt><dd>${value}</dd></div>`);
-
-const pairs = (all) => html`<dl class="pairs">${Object.entries(all).map(([title, value]) => pair(title, value))}</dl>`;
-
-const panel = (title, ...content) => html`<section class="panel"><h2>${title}</h2>${content}</section>`;
 
 const events = ({ events: found, total }) =>
   total

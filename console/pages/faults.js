@@ -1,12 +1,10 @@
-// @ts-check
 // What is made to go wrong on purpose, and the clock.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { get, path, post, remove } from '../api.js';
 import { state } from '../store.js';
-import { Ask, copyable, shown, table, watch } from '../parts/list.js';
+import { Ask, copyable, pairs, panel, shown, table, watch } from '../parts/list.js';
 import { failure, moment, name, number, plain, plural, time } from '../parts/text.js';
-import { pair } from './client.js';
 
 const SHOWN = 20;
 
@@ -55,12 +53,11 @@ export function open(changed, route) {
     : html`<p class="count">No rule is armed: every packet goes as it is.</p>`;
 
   const held = ({ held, total }) => total
-    ? html`<section class="panel"><h2>${plural(total, 'packet')} held</h2>
-        <ol>${held.map(packet)}</ol>
+    ? panel(`${plural(total, 'packet')} held`, html`<ol>${held.map(packet)}</ol>
         ${cut(total)}
         <p class="row">${direct('Release next', '/v1/held/release?n=1')} ${direct('Release all', '/v1/held/release')}
           ${button(heldAsk, 'Discard all', html`${plural(total, 'packet')} will never arrive.`, () => post('/v1/held/discard'))}</p>
-        ${heldAsk.view()}</section>`
+        ${heldAsk.view()}`)
     : nothing;
 
   /** Asks with what the clock will fire. */
@@ -86,8 +83,7 @@ export function open(changed, route) {
       <label><input type="checkbox" name="keep_alive" /> Keep Alive, too</label></form>
     ${clockAsk.view()}`;
   const deadlines = ({ deadlines: next, total }) => html`<h3>${plural(total, 'deadline')}</h3>
-    <dl class="pairs">${next.map((one) => pair(time(one.in_seconds), deadline(one)))}</dl>
-    ${cut(total)}`;
+    ${pairs(next.map((one) => [time(one.in_seconds), deadline(one)]))} ${cut(total)}`;
 
   const arm = armForm(changed, route, (rule) => tell('Armed', { rule: rule.name }));
   return {
@@ -98,10 +94,10 @@ export function open(changed, route) {
     },
     view: () => html`<div class="head"><h1>Faults and clock</h1><span class="buttons">${state.stats ? head(state.stats) : nothing}</span></div>
       ${headAsk.view()} ${said}
-      <section class="panel"><h2>Rules</h2>${shown(all[0].asked, rules)} ${rulesAsk.view()}</section>
+      ${panel('Rules', shown(all[0].asked, rules), rulesAsk.view())}
       <div class="columns">
         <div>${shown(all[1].asked, held)} ${arm()}</div>
-        <section class="panel"><h2>Clock</h2>${shown(all[2].asked, clock)} ${shown(all[3].asked, deadlines)}</section>
+        ${panel('Clock', shown(all[2].asked, clock), shown(all[3].asked, deadlines))}
       </div>`,
   };
 }

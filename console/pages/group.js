@@ -1,10 +1,9 @@
-// @ts-check
 // One group: the ring, whose turn it is, what waits, and what has just happened.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { path, Resource } from '../api.js';
 import { on, state, want } from '../store.js';
-import { table } from '../parts/list.js';
+import { head, panel, table } from '../parts/list.js';
 import { isFull, MOST, Ring, stateOf, Strip } from '../parts/ring.js';
 import { bytes, group, instead, meter, name, number, plural, rate, stamp } from '../parts/text.js';
 
@@ -115,12 +114,12 @@ export function open(changed, route) {
     return html`<dl class="figures">${figures.map(([title, figure, kind]) => html`<div class=${kind || ''}><dt>${title}</dt><dd>${figure}</dd></div>`)}</dl>
       ${paused ? html`<p class="note">The picture is paused; the broker is not.</p>` : nothing}
       <div class="group">
-        <section class="panel" aria-label="Picture">${picture(value, cursor)} ${head(value)}</section>
+        <section class="panel" aria-label="Picture">${picture(value, cursor)} ${waiting(value)}</section>
         <section class="panel log">
           <h2>Log ${fresh ? html`<small>${fresh < 0 ? log.length : fresh} new ↑</small>` : nothing}</h2>
           ${history()}
         </section>
-        <section class="panel"><h2>Members</h2>${members(value, cursor, page, turn)}</section>
+        ${panel('Members', members(value, cursor, page, turn))}
       </div>`;
   }
 
@@ -135,11 +134,8 @@ export function open(changed, route) {
     },
     view() {
       const { value, error } = detail;
-      return html`<div class="head">
-          <p class="crumb"><a href="/console/groups">Groups</a></p>
-          <h1>${group(share, filter, 60)}</h1>
-          ${value ? html`<button aria-pressed=${paused} @click=${pause}>${paused ? 'Go on' : 'Pause'}</button>` : nothing}
-        </div>
+      const tool = value && html`<button aria-pressed=${paused} @click=${pause}>${paused ? 'Go on' : 'Pause'}</button>`;
+      return html`${head('/console/groups', 'Groups', group(share, filter, 60), tool ?? nothing)}
         ${instead(detail, 'There is no such group now: it begins with its first member and ends with its last.')}
         ${value && error?.status !== 404 ? parts(value) : nothing}`;
     },
@@ -147,7 +143,7 @@ export function open(changed, route) {
 }
 
 /** What waits and goes out first. */
-function head({ head, members, queued }) {
+function waiting({ head, members, queued }) {
   if (!head) return html`<p class="queue">Nothing waits.</p>`;
   const connected = members.filter((one) => one.connected);
   const why = head.returned

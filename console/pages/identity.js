@@ -1,12 +1,9 @@
-// @ts-check
 // What the registry has, kind by kind, and the shadows of its things; what was refused lately, and why.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { path, query } from '../api.js';
-import { state } from '../store.js';
-import { awsCli, choice, copyable, list, shown, table, watch } from '../parts/list.js';
+import { choice, copyable, head, list, pairs, panel, shown, table, watch } from '../parts/list.js';
 import { moment, name, number } from '../parts/text.js';
-import { pair } from './client.js';
 
 const KINDS = ['', 'certificates', 'policies', 'thing-groups', 'authorizers', 'refusals'];
 /** What makes the first; operations are the AWS CLI's. */
@@ -60,7 +57,7 @@ export function open(changed, route) {
 function first(kind) {
   if (kind === 'refusals') return 'Nothing was refused.';
   const line = FIRST[kind] ?? 'roundel registry import fleet.toml';
-  return html`There is none yet. This makes the first: ${state.info && copyable(line.startsWith('iot') ? `${awsCli(state.info)} ${line}` : line)}`;
+  return html`There is none yet. This makes the first: ${copyable(line.startsWith('iot') ? `aws --endpoint-url ${location.origin} ${line}` : line)}`;
 }
 
 const json = (value) => value && copyable(JSON.stringify(value, null, 2));
@@ -98,8 +95,6 @@ function rowsOf(kind, rows) {
   return table(rows, keys.map(column));
 }
 
-const head = (back, from, title) => html`<div class="head"><p class="crumb"><a href=${back}>${from}</a></p><h1>${title}</h1></div>`;
-
 /** A page below a list: what `url` says, as it changes. */
 function below(changed, url, back, from, title, view) {
   const { asked, close } = watch(() => url, changed, { stats: 2000 });
@@ -108,14 +103,13 @@ function below(changed, url, back, from, title, view) {
 
 /** One resource, with ways to what it belongs to. */
 export function openOne(changed, { parts: [kind, id] }) {
-  const pairs = (of) => html`<dl class="pairs">${Object.entries(of).map(([key, value]) =>
-    pair(words(key), value && typeof value === 'object' ? null : cell(key, value, 200)))}</dl>`;
+  const facts = (of) => pairs(Object.entries(of).map(([key, value]) => [words(key), value && typeof value === 'object' ? null : cell(key, value, 200)]));
   const back = `/console/identity${query({ kind: kind.replace('things', '') })}`;
   return below(changed, path('/v1/identity', kind, id), back, words(kind), id, (one) => html`<div class="columns">
     <div>
-      <section class="panel">${pairs(one)}</section>
-      ${one.attributes && html`<section class="panel"><h2>Attributes</h2><dl class="pairs">${Object.entries(one.attributes).map(([key, value]) => pair(key, name(value, 200)))}</dl></section>`}
-      ${one.versions?.map(({ document, ...rest }) => html`<section class="panel">${pairs(rest)}<br />${json(JSON.parse(document))}</section>`)}
+      <section class="panel">${facts(one)}</section>
+      ${one.attributes && panel('Attributes', pairs(Object.entries(one.attributes).map(([key, value]) => [key, name(value, 200)])))}
+      ${one.versions?.map(({ document, ...rest }) => html`<section class="panel">${facts(rest)}<br />${json(JSON.parse(document))}</section>`)}
     </div>
     <div>${Object.keys(one).map((key) => (one[key]?.total >= 0 ? links(id, key, one[key]) : nothing))}</div>
   </div>`);
@@ -123,11 +117,9 @@ export function openOne(changed, { parts: [kind, id] }) {
 
 function links(of, key, { entries, total }) {
   const kind = /parents|children/.test(key) ? 'thing-groups' : key.replace('_', '-');
-  return html`<section class="panel"><h2>${words(key)}: ${number(total)}</h2>
-    ${entries.map((one) => html`<p><a data-row href=${place(kind, { thing: of, ...one })}>${name(one.title ?? (one.name || 'classic'))}</a>
-      ${one.title && html`<small>${name(one.name, 16)}</small>`}</p>`)}
-    ${entries.length < total ? `The first ${entries.length} are shown.` : nothing}
-  </section>`;
+  const rows = entries.map((one) => html`<p><a data-row href=${place(kind, { thing: of, ...one })}>${name(one.title ?? (one.name || 'classic'))}</a>
+    ${one.title && html`<small>${name(one.name, 16)}</small>`}</p>`);
+  return panel(`${words(key)}: ${number(total)}`, rows, entries.length < total ? `The first ${entries.length} are shown.` : nothing);
 }
 
 /** A shadow: what is desired, what is so, what differs, and since when. */
@@ -193,11 +185,11 @@ const statement = ({ policy, statement, sid, text, why }) =>
   html`<p>${policyLink(policy)} Statement[${statement}] ${sid}${why && html`: ${name(why, 300)}`}</p>${json(text)}`;
 
 const answer = (one) => html`<p class="note ${one.allowed ? '' : 'bad'}" role="status"><strong>${one.allowed ? 'Allowed' : 'Denied'}</strong>${one.reason && `: ${one.reason}`}${one.policies.length ? html`. Policies: ${one.policies.map(policyLink)}` : ''}</p>
-  ${one.checks.map((check) => html`<section class="panel">
-    <h2>${check.verdict.replace('_', ' ')}</h2>
-    <p><strong>${check.action} ${name(check.resource, 80)}</strong></p>
-    ${check.decided_by && statement(check.decided_by)}
-    ${check.would_be_allowed_by && html`<h3>The smallest statement that would allow it</h3>${json(check.would_be_allowed_by)}`}
-    ${part('Variables', Object.keys(check.variables), (key) => html`<dl class="pairs">${pair(key, name(check.variables[key] ?? 'no value', 80))}</dl>`)}
-    ${part('Near misses', check.near_misses, statement)}
-  </section>`)}`;
+  ${one.checks.map((check) => panel(
+    check.verdict.replace('_', ' '),
+    html`<p><strong>${check.action} ${name(check.resource, 80)}</strong></p>`,
+    check.decided_by && statement(check.decided_by),
+    check.would_be_allowed_by && html`<h3>The smallest statement that would allow it</h3>${json(check.would_be_allowed_by)}`,
+    part('Variables', Object.entries(check.variables), ([key, value]) => pairs({ [key]: name(value ?? 'no value', 80) })),
+    part('Near misses', check.near_misses, statement),
+  ))}`;

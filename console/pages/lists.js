@@ -1,4 +1,3 @@
-// @ts-check
 // All clients and all shared groups: searched and cut into pages by the broker.
 
 import { html } from '../vendor/lit-html/lit-html.js';
@@ -53,7 +52,8 @@ export function clients(changed, route) {
     ]);
   const empty = () => {
     const those = { online: ' is online', away: ' is away', tls: ' is connected over TLS' }[asked('state')] ?? '';
-    const q = asked('q') && html` that <bdi>${asked('q')}</bdi> finds`;
+    const where = /\b(cn|listener):/.test(asked('q')) ? ' among those that are connected' : '';
+    const q = asked('q') && html` that <bdi>${asked('q')}</bdi> finds${where}`;
     return html`<div class="note">No client${q || those ? html`${those}${q}.` : html` is connected, and no session waits for one. This connects the first: ${samples(0, -2)}`}</div>`;
   };
 
@@ -65,7 +65,7 @@ export function clients(changed, route) {
         title: 'Clients',
         one: 'client',
         limit: 100,
-        label: 'Filter: part of the client identifier, cn:NAME, listener:NAME, filter:BEGINNING',
+        label: 'Filter: part of the client identifier, filter:BEGINNING; of those that are connected cn:NAME, listener:NAME',
         placeholder: 'identifier cn: listener: filter:',
         choice: choice(route, 'state', 'State', STATES),
         key: (last) => last.client_id,

@@ -1,10 +1,9 @@
-// @ts-check
 // What goes over the connections, as the journal has it: the newest rows first.
 
 import { html } from '../vendor/lit-html/lit-html.js';
 import { get, path, put, query, remove, Resource } from '../api.js';
 import { on, want } from '../store.js';
-import { Ask, choice, shown, table, watch } from '../parts/list.js';
+import { Ask, choice, head, panel, shown, table, watch } from '../parts/list.js';
 import { ascii, bytes as size, failure, group, hex, moment, name, number, payload, plural, short, unpacked, VIEWS } from '../parts/text.js';
 
 /** Rows that are kept, asked for at first, and then at a time. */
@@ -172,15 +171,13 @@ export function openOne(changed, route) {
     return html`<p>${whom} · ${when} · ${name(one.about, 90)}</p>
       <div class="columns">
         <div ?hidden=${!layout.length}>
-          <section class="panel"><h2>Fields and bytes</h2>
-            <div class="packet" @pointerleave=${() => look(-1)}>
+          ${panel('Fields and bytes', html`<div class="packet" @pointerleave=${() => look(-1)}>
               <ol>${layout.map((part, place) => html`<li tabindex="0" data-row class="d${part.depth} ${place === at ? 'mark' : ''}" @pointerenter=${() => look(place)} @focus=${() => look(place)}>${part.name} <span>${name(part.value, 60)}</span></li>`)}</ol>
               <div class="dump" @pointerover=${(event) => look(field(Number(event.target.dataset.at ?? -1)))}>
                 ${dump(bytes.subarray(0, most), (byte) => (from <= byte && byte < to ? 'mark' : ''), (byte) => layout[field(byte)]?.secret)}</div>
             </div>
             <p class="small">${size(one.bytes)}${one.bytes > bytes.length ? `, of which ${size(bytes.length)} were kept` : ''}
-              ${bytes.length > most ? html`<button @click=${more}>Show more than ${number(most)}</button>` : ''}</p>
-          </section>
+              ${bytes.length > most ? html`<button @click=${more}>Show more than ${number(most)}</button>` : ''}</p>`)}
           ${body ? html`<section class="panel"><div class="head"><h2>Payload</h2>${choice(route, 'view', 'Payload as', VIEWS)}</div>${payload(bytes.subarray(body.from, body.to), route.query.get('view'), one.bytes - body.from)}</section>` : ''}
         </div>
         ${links(one)}
@@ -191,8 +188,7 @@ export function openOne(changed, route) {
     title: `#${id}`,
     back: '/console/messages',
     close,
-    view: () => html`<div class="head"><p class="crumb"><a href="/console/messages">Messages</a></p><h1>#${name(id, 20)} ${row.value ? brief(row.value).what : ''}</h1></div>
-      ${shown(row, view)}`,
+    view: () => html`${head('/console/messages', 'Messages', html`#${name(id, 20)} ${row.value ? brief(row.value).what : ''}`)} ${shown(row, view)}`,
   };
 }
 
@@ -201,10 +197,8 @@ function links(one) {
   const list = (title, rows) =>
     rows[0] ? html`<h3>${title}</h3><ul class="links">${rows.map(brief).map(({ link, what, whom, when }) => html`<li>${link} ${what} ${whom} ${when}</li>`)}</ul>` : '';
   const all = { topic: one.packet?.topic || one.topic, client: one.client, connection: one.connection };
-  return html`<section class="panel"><h2>What it belongs to</h2>
-    ${list('Caused by', [cause])} ${list('Answers', [answers])} ${list('Answered by', answered_by)}
+  return panel('What it belongs to', html`${list('Caused by', [cause])} ${list('Answers', [answers])} ${list('Answered by', answered_by)}
     ${list(`Delivered: ${number(total)}${total > deliveries.length ? `, the first ${deliveries.length}` : ''}`, deliveries)}
     ${groups[0] ? html`<h3>Groups of this client with this topic</h3><ul>${groups.map(({ share, filter }) => html`<li><a href=${path('/console/groups', share, filter)}>${group(share, filter, 30)}</a></li>`)}</ul>` : ''}
-    <h3>Look for</h3><ul>${Object.entries(all).map(([key, value]) => (value ? html`<li><a href=${found(key, value)}>this ${key}</a></li>` : ''))}</ul>
-  </section>`;
+    <h3>Look for</h3><ul>${Object.entries(all).map(([key, value]) => (value ? html`<li><a href=${found(key, value)}>this ${key}</a></li>` : ''))}</ul>`);
 }

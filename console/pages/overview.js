@@ -1,14 +1,12 @@
-// @ts-check
 // The overview: rates, what needs attention, groups at a glance, listeners. Of a broker that nobody has
 // connected to, the page is how to begin.
 
 import { html, nothing, svg } from '../vendor/lit-html/lit-html.js';
 import { path } from '../api.js';
 import { SAMPLES, state } from '../store.js';
-import { commands, copyable, watch } from '../parts/list.js';
+import { copyable, pairs, panel, watch } from '../parts/list.js';
 import { mini } from '../parts/ring.js';
 import { bytes, group, number, plural, rate } from '../parts/text.js';
-import { pair } from './client.js';
 
 export function open(changed) {
   const { asked, close } = watch(() => '/v1/groups?limit=12&members=24', changed, { groups: 500 });
@@ -20,34 +18,31 @@ export function open(changed) {
     title: 'Overview',
     close,
     view() {
-      const { stats, info } = state;
+      const { stats, info, start } = state;
       if (!stats || !info) return nothing;
       if (stats.connections_opened === 0 && stats.sessions === 0)
         return html`<h1>The broker is running. Nobody has connected yet.</h1>
           <p>These lines work against this very broker. Once the first client is here, this page shows what the broker does.</p>
-          ${lines(info, choose)} ${listeners(info)}`;
+          ${lines(start, choose)} ${listeners(info)}`;
       return html`<h1 class="hidden">Overview</h1>
         ${tiles()}
         <div class="columns">
           <div>${attention(asked.value?.groups ?? [])} ${circles(asked.value)}</div>
           <div>${listeners(info)} ${kept(stats)}</div>
         </div>
-        <details class="panel"><summary>Connect a client</summary>${lines(info, choose)}</details>`;
+        <details class="panel"><summary>Connect a client</summary>${lines(start, choose)}</details>`;
     },
   };
 }
 
 /** What to copy, in the language that was chosen last. */
-function lines(info, choose) {
-  const all = commands(info);
+function lines({ languages: all }, choose) {
   if (!all.length) return html`<p class="note">No listener takes clients that are not browsers.</p>`;
-  const [language, steps] = all.find(([known]) => known === localStorage.getItem('language')) ?? all[0];
+  const chosen = all.find(({ name }) => name === localStorage.getItem('language')) ?? all[0];
   return html`<div class="tabs" role="group" aria-label="Language">
-      ${all.map(([known]) => html`<button aria-pressed=${known === language} @click=${() => choose(known)}>${known}</button>`)}
+      ${all.map(({ name }) => html`<button aria-pressed=${name === chosen.name} @click=${() => choose(name)}>${name}</button>`)}
     </div>
-    <ol class="steps">
-      ${steps.map(([title, text]) => html`<li><h3>${title}</h3>${text.split(/\n(?=mosquitto_sub|aws )/).map(copyable)}</li>`)}
-    </ol>`;
+    <ol class="steps">${chosen.steps.map(({ title, texts }) => html`<li><h3>${title}</h3>${texts.map(copyable)}</li>`)}</ol>`;
 }
 
 function tiles() {
@@ -97,34 +92,34 @@ function attention(groups) {
     item(dropped, 'bad', '', plural(dropped, 'message'), 'dropped for want of room or receiver'),
     item(away, '', '/console/clients?state=away', plural(away, 'session'), 'without a connection'),
   );
-  return html`<section class="panel"><h2>Attention</h2>
-    ${all.some(Boolean) ? html`<ul class="attention">${all.map((one) => one || nothing)}</ul>` : html`<p class="count">Nothing needs you.</p>`}</section>`;
+  return panel('Attention', all.some(Boolean) ? html`<ul class="attention">${all.map((one) => one || nothing)}</ul>` : html`<p class="count">Nothing needs you.</p>`);
 }
 
 function circles(value) {
   if (!value?.total) return nothing;
   const more = value.total - value.groups.length;
-  return html`<section class="panel"><h2><a href="/console/groups">Groups</a></h2>
-    <ul class="rings">
+  return panel(html`<a href="/console/groups">Groups</a>`, html`<ul class="rings">
       ${value.groups.map((one) => html`<li><a href=${linkTo(one)} data-row>
         ${mini(one.members, one.cursor, one.members_total)}
         <span>${group(one.share, one.filter, 22)}<small>${number(one.members_connected)} of ${plural(one.members_total, 'member')} · #${number(one.number)}</small></span>
       </a></li>`)}
     </ul>
-    ${more > 0 ? html`<p><a href="/console/groups">${plural(more, 'further group')}</a></p>` : nothing}</section>`;
+    ${more > 0 ? html`<p><a href="/console/groups">${plural(more, 'further group')}</a></p>` : nothing}`);
 }
 
-const listeners = ({ listeners: { bad_tls, ...all }, ca_file, client_cert }) => html`<section class="panel"><h2>Listeners</h2>
-  <dl class="pairs">
-    ${Object.entries(all).map(([name, address]) => pair(name, [address ?? []].flat().join(', ')))}
-    ${Object.entries(bad_tls ?? {}).map(([fault, address]) => pair(`mqtts, ${fault}`, address))}
-  </dl>
-  ${ca_file ? html`<p class="small">Clients trust <code>${ca_file}</code>; certificates of their own: ${client_cert}.</p>` : nothing}</section>`;
+const listeners = ({ listeners: { bad_tls = {}, ...all }, ca_file, client_cert }) => panel(
+  'Listeners',
+  pairs([
+    ...Object.entries(all).map(([name, address]) => [name, [address ?? []].flat().join(', ')]),
+    ...Object.entries(bad_tls).map(([fault, address]) => [`mqtts, ${fault}`, address]),
+  ]),
+  ca_file ? html`<p class="small">Clients trust <code>${ca_file}</code>; certificates of their own: ${client_cert}.</p>` : nothing,
+);
 
 /** What the broker holds. */
-const kept = (stats) => html`<section class="panel"><h2>Held</h2>
-  <dl class="pairs">
-    ${pair('Memory', bytes(stats.memory_bytes))}
-    ${Object.entries(stats.memory_bytes_by_kind).map(([kind, value]) => (value ? pair(kind, bytes(value)) : ''))}
-    ${pair('retained messages', number(stats.retained))} ${pair('bytes in, out', `${bytes(stats.bytes_received)}, ${bytes(stats.bytes_sent)}`)}
-  </dl></section>`;
+const kept = (stats) => panel('Held', pairs([
+  ['Memory', bytes(stats.memory_bytes)],
+  ...Object.entries(stats.memory_bytes_by_kind).map(([kind, value]) => [kind, value ? bytes(value) : '']),
+  ['retained messages', number(stats.retained)],
+  ['bytes in, out', `${bytes(stats.bytes_received)}, ${bytes(stats.bytes_sent)}`],
+]));

@@ -1,10 +1,9 @@
-// @ts-check
 // The test client: what it subscribes to, and what it publishes. Its one stream lives on while other pages are looked
 // at, and while nobody does.
 
 import { html } from '../vendor/lit-html/lit-html.js';
 import { ApiError, path, post, query, remove } from '../api.js';
-import { choice } from '../parts/list.js';
+import { choice, panel } from '../parts/list.js';
 import { bytes, failure, moment, name, number, payload, plural, unpacked, VIEWS } from '../parts/text.js';
 import { found } from './messages.js';
 
@@ -68,7 +67,8 @@ function hear(event, data) {
   }
 }
 
-const utf8 = (text) => new TextEncoder().encode(text);
+const encoder = new TextEncoder();
+const utf8 = (text) => encoder.encode(text);
 const TEXTS = ['content_type', 'response_topic', 'correlation_data', 'message_expiry_interval'];
 /** `a_key` as it is read. */
 const titled = (key) => (key === 'qos' ? 'QoS' : key[0].toUpperCase() + key.slice(1).replaceAll('_', ' '));
@@ -150,22 +150,18 @@ export function open(changed, route) {
     view: () => html`<h1>Test client</h1>
       ${error ? failure(error) : ''}
       <div class="columns">
-        <section class="panel"><h2>Subscribe</h2>
-          <form class="test" @submit=${take}>
+        ${panel('Subscribe', html`<form class="test" @submit=${take}>
             ${field('filter')} ${QOS} <button>Subscribe</button>
             <details><summary>Options</summary>${select('retain_handling', ['send', 'send if new', 'do not send'])} ${box('retain_as_published')} ${box('no_local')}</details>
           </form>
-          ${received()}
-        </section>
-        <section class="panel"><h2>Publish</h2>
-          <form class="test" @submit=${send}>
+          ${received()}`)}
+        ${panel('Publish', html`<form class="test" @submit=${send}>
             ${field('topic')} ${QOS} ${box('retain')} <button>Publish</button> ${area('payload')}
             <details><summary>Properties</summary>${TEXTS.map(field)} ${area('user_properties', 'name=value, one a line')} ${box('payload_is_utf8')}</details>
           </form>
           ${reached
             ? html`<p role="status">Reached ${plural(reached.subscribers, 'client')}, ${plural(reached.groups, 'group')}. <a href=${reached.row ? `/console/messages/${reached.row}` : found('topic', reached.topic)}>What came of it</a></p>`
-            : ''}
-        </section>
+            : ''}`)}
       </div>`,
   };
 }

@@ -1,9 +1,8 @@
-// @ts-check
 // Topics: a tree of those that have a value, loaded level by level, and one of them in detail.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { get, path, query, remove } from '../api.js';
-import { Ask, choice, samples, search, shown, watch } from '../parts/list.js';
+import { Ask, choice, panel, samples, search, shown, watch } from '../parts/list.js';
 import { block, bytes, diff, group, moment, name, number, plain, plural, unpacked, VIEWS, written } from '../parts/text.js';
 
 /** Rows of a level, and bytes that the broker keeps of a value. */
@@ -142,13 +141,10 @@ export function open(changed, route) {
       for (const level of levels.values()) level.rows = level.fresh;
       changed();
     };
-    return html`<section class="panel">
-      <h2>Tree ${news ? html`<button @click=${renew}>${number(news)} new</button>` : ''}</h2>
-      ${seen.length
+    return panel(html`Tree ${news ? html`<button @click=${renew}>${number(news)} new</button>` : ''}`, html`${seen.length
         ? html`<div role="tree" aria-label="Topics" @keydown=${(event) => press(event, seen)}>${seen.map((one, at) => item(one, keys[at] === stop))}</div>`
         : html`<p class="calm">No topic ${q() ? html`has <bdi>${q()}</bdi> in it` : 'has a value'}.</p>`}
-      ${isCut ? html`<p class="small">The first ${LIMIT} of a level: the filter finds the others.</p>` : ''}
-    </section>`;
+      ${isCut ? html`<p class="small">The first ${LIMIT} of a level: the filter finds the others.</p>` : ''}`);
   }
 
   /** A button that says how many it would delete. */
@@ -199,6 +195,6 @@ export function open(changed, route) {
       </div>
       ${root.value?.dropped ? html`<p class="note">${plural(root.value.dropped, 'topic')} made room for others: the broker keeps 10,000, and 16 MiB.</p>` : ''}
       ${ask.view()}
-      ${shown(root, () => html`<div class="columns topics">${tree()}<section class="panel"><h2>Topic</h2>${selected ? shown(detail, one) : html`<p class="calm">Choose a topic to see its values. This publishes some:</p> ${samples(-1)}`}</section></div>`)}`,
+      ${shown(root, () => html`<div class="columns topics">${tree()}${panel('Topic', selected ? shown(detail, one) : html`<p class="calm">Choose a topic to see its values. This publishes some:</p> ${samples(-1)}`)}</div>`)}`,
   };
 }

@@ -1,4 +1,3 @@
-// @ts-check
 // Keys, and the list of them. Single letters can be switched off: whoever speaks to a machine says more than one.
 
 import { html, nothing, render } from '../vendor/lit-html/lit-html.js';

@@ -1,4 +1,3 @@
-// @ts-check
 // What pages share: what is watched, lists, tables, choices, questions before something is taken away, and lines to copy.
 
 import { html, nothing } from '../vendor/lit-html/lit-html.js';
@@ -71,8 +70,17 @@ export const choice = (route, key, label, choices) => html`<div class="tabs" rol
 </div>`;
 
 /** Lines that work against this very broker, to copy: perhaps a certificate, two that subscribe, and one that publishes. */
-export const samples = (from = 0, to = 9) =>
-  ((state.info && commands(state.info)[0]?.[1]) ?? []).flatMap(([, text]) => text.split('\n')).slice(from, to).map(copyable);
+export const samples = (from = 0, to = 9) => (state.start?.languages[0]?.steps ?? []).flatMap(({ texts }) => texts).slice(from, to).map(copyable);
+
+/** A part of a page with a title. */
+export const panel = (title, ...content) => html`<section class="panel"><h2>${title}</h2>${content}</section>`;
+
+/** Facts, by what they are called, or in pairs; one without a value is none. @param {any} facts */
+export const pairs = (facts) => html`<dl class="pairs">${(Array.isArray(facts) ? facts : Object.entries(facts)).map(([title, value]) =>
+  value === '' || value === false || value == null ? nothing : html`<div><dt>${title}</dt><dd>${value}</dd></div>`)}</dl>`;
+
+/** The head of a page below another one, to which it leads back. */
+export const head = (back, from, title, more = nothing) => html`<div class="head"><p class="crumb"><a href=${back}>${from}</a></p><h1>${title}</h1>${more}</div>`;
 
 /** A question in the place where a button was: what is about to be done, and to whom. */
 export class Ask {
@@ -124,101 +132,6 @@ export class Ask {
       ${this.error ? failure(this.error) : nothing}
     </form>`;
   }
-}
-
-// Lines to copy that work against this very broker.
-
-const FILTER = '$share/workers/demo/#';
-
-/** A word as a shell reads it. */
-const word = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
-/** A line, if it is one. */
-const line = (has, text) => (has ? `${text}\n` : '');
-
-/** The port and the host of an address, as a client on this machine reaches it. */
-function reach(address) {
-  const [, host, port] = address.match(/^\[?(.*?)\]?:(\d+)$/);
-  return { host: /^(127\.0\.0\.1|0\.0\.0\.0|::1?)$/.test(host) ? 'localhost' : host, port };
-}
-
-/** How the AWS CLI is told of this broker. @param {any} info */
-export function awsCli(info) {
-  const { host, port } = reach(info.listeners.http);
-  return `aws --endpoint-url http://${host}:${port}`;
-}
-
-/** How a broker is reached: plain where that is possible, else with files: CA, or CA, certificate and key. */
-function way({ listeners: { mqtt, mqtts }, ca_file: ca, certs, client_cert, has_users: users }) {
-  if (mqtt) return { ...reach(mqtt), users, files: [], folder: '' };
-  if (!mqtts) return null;
-  const folder = ca?.endsWith('/ca.pem') ? ca.slice(0, -7) : certs;
-  const own = client_cert === 'none' ? [] : [`${folder}/demo.certificate.pem`, `${folder}/demo.private.key`];
-  return { ...reach(mqtts), users, files: [ca ?? `${folder}/ca.pem`, ...own], folder };
-}
-
-/** What to copy, by language: steps with a title and a text each. @param {any} info @returns {[string, [string, string][]][]} */
-export function commands(info) {
-  const to = way(info);
-  if (!to) return [];
-  const { host, port, files, folder, users } = to;
-  /** @type {any[]} */
-  const first = files.length > 1 ? [['A certificate for the clients', `roundel cert demo${folder === 'certs' ? '' : ` --certs ${word(folder)}`}`]] : [];
-  const flags = [
-    host === 'localhost' ? '' : ` -h ${word(host)}`,
-    ` -p ${port}`,
-    ...files.map((file, at) => ` ${['--cafile', '--cert', '--key'][at]} ${word(file)}`),
-    users ? ' -u USER -P PASSWORD' : '',
-  ].join('');
-  const worker = (n) => `mosquitto_sub${flags} -V mqttv5 -i worker${n} -q 1 -t '${FILTER}' -v`;
-  const quoted = files.map((file) => JSON.stringify(file));
-  const [ca, cert, key] = quoted.map((file) => `std::fs::read(${file})?`);
-  const python = `import paho.mqtt.client as mqtt
-
-client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "worker3", protocol=mqtt.MQTTv5)
-${line(ca, `client.tls_set(${quoted.join(', ')})`)}${line(users, 'client.username_pw_set("USER", "PASSWORD")')
-}client.on_connect = lambda client, *_: client.subscribe("${FILTER}", 1)
-client.on_message = lambda client, _, message: print(message.topic, message.payload.decode())
-client.connect("${host}", ${port})
-client.loop_forever()`;
-  const node = `import mqtt from 'mqtt';
-${line(ca, "import { readFileSync } from 'node:fs';")}
-const client = mqtt.connect('mqtt${ca ? 's' : ''}://${host}:${port}', {
-  clientId: 'worker4',
-  protocolVersion: 5,
-${quoted.map((file, at) => `  ${['ca', 'cert', 'key'][at]}: readFileSync(${file}),\n`).join('')}${line(users, "  username: 'USER',\n  password: 'PASSWORD',")
-}});
-client.on('connect', () => client.subscribe('${FILTER}', { qos: 1 }));
-client.on('message', (topic, payload) => console.log(topic, payload.toString()));`;
-  const rust = `use rumqttc::v5::{AsyncClient, MqttOptions, mqttbytes::QoS};
-
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let ${ca || users ? 'mut ' : ''}options = MqttOptions::new("worker5", "${host}", ${port});
-${line(ca, `    options.set_transport(rumqttc::Transport::tls(${ca}, ${cert ? `Some((${cert}, ${key}))` : 'None'}, None));`)
-}${line(users, '    options.set_credentials("USER", "PASSWORD");')
-}    let (client, mut events) = AsyncClient::new(options, 10);
-    client.subscribe("${FILTER}", QoS::AtLeastOnce).await?;
-    loop {
-        println!("{:?}", events.poll().await?);
-    }
-}`;
-  const aws = info.has_registry && info.listeners.http && awsCli(info);
-  /** @type {[string, [string, string][]][]} */
-  const all = [
-    ['mosquitto', [
-      ...first,
-      ['A group of two, each in a terminal of its own', `${worker(1)}\n${worker(2)}`],
-      ['Messages: each goes to the one whose turn it is', `for n in 1 2 3 4 5 6; do mosquitto_pub${flags} -q 1 -t demo/$n -m "message $n"; done`],
-    ]],
-    ['Python', [...first, ['paho-mqtt 2, a member of the group', python]]],
-    ['Node', [...first, ['mqtt 5, a member of the group', node]]],
-    ['Rust', [...first, ['rumqttc and tokio, a member of the group', rust]]],
-    ['AWS CLI', [
-      ['Things and certificates', `${aws} iot create-thing --thing-name car1\n${aws} iot list-things`],
-      ['A message', `${aws} iot-data publish --topic demo/1 --qos 1 \\\n  --cli-binary-format raw-in-base64-out --payload '{"speed": 75}'`],
-    ]],
-  ];
-  return aws ? all : all.slice(0, -1);
 }
 
 /** A text with a button that copies it. @param {string} text */

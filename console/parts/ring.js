@@ -1,4 +1,3 @@
-// @ts-check
 // Pictures of a group. The ring: its members in join order, the needle at the one whose turn it is, messages on their way
 // to whoever takes them, and from a member that is gone to the next. Of a group that is too large, the strip.
 

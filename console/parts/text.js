@@ -1,4 +1,3 @@
-// @ts-check
 // How names, numbers and times are written. What clients have sent is text, never markup; what would hide in
 // it or turn it round is shown as what it is.
 

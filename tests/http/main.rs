@@ -30,6 +30,7 @@ mod messages;
 mod openapi;
 mod operator;
 mod publish;
+mod quick_start;
 #[cfg(all(feature = "aws", feature = "tls"))]
 mod registry;
 mod rules;

@@ -25,7 +25,7 @@ fn every_operation_of_the_document_exists() {
             assert!(exists, "{method} {path}: {answer:?}");
         }
     }
-    assert_eq!((paths.len(), count), (46, 56), "as many as the router has");
+    assert_eq!((paths.len(), count), (47, 57), "as many as the router has");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod packets;
 #[cfg(feature = "aws")]
 mod policy;
 mod publish;
+mod quick_start;
 #[cfg(feature = "aws")]
 mod refusals;
 #[cfg(feature = "aws")]
@@ -52,6 +53,7 @@ pub(super) fn router() -> Router<Api> {
     let router = Router::new()
         .route("/stats", get(stats::show))
         .route("/info", get(info::show))
+        .route("/quick-start", get(quick_start::show))
         .route("/events", get(events::stream))
         .route("/clients", get(clients::list))
         .route(

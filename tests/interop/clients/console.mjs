@@ -9,6 +9,7 @@ import { launch } from './console/harness.mjs';
 import { certificates, identity } from './console/identity.mjs';
 import * as load from './console/load.mjs';
 import * as messages from './console/messages.mjs';
+import { quickStart } from './console/start.mjs';
 import * as topics from './console/topics.mjs';
 
 const browser = await launch();
@@ -38,7 +39,7 @@ async function runAll(cases, atOnce) {
 const { stop, ...shared } = frame;
 const { flood, ...loads } = load;
 const alone = { flood, stop };
-const cases = { ...shared, ...groups, ...clients, ...topics, ...messages, certificates, identity, ...faults, ...loads };
+const cases = { ...shared, ...groups, ...clients, ...topics, ...messages, certificates, identity, quickStart, ...faults, ...loads };
 const only = process.env.ROUNDEL_TEST_CASE;
 if (only) {
   await runAll({ [only]: { ...cases, ...alone }[only] }, 1);

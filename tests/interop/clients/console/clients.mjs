@@ -33,6 +33,7 @@ export async function clients(browser) {
     await page.getByRole('searchbox').fill(words);
     await until(`${count} for ${words}`, async () => (await text(page, '.count')) === `${count} clients`.replace(/^1 clients/, '1 client'));
   }
+  await page.getByText('No client that cn:car finds among those that are connected.').waitFor();
   await page.getByRole('searchbox').fill('filter:cars/7 car');
   await page.getByRole('link', { name: 'car-007' }).click();
   await page.getByRole('heading', { name: 'car-007' }).waitFor();

@@ -107,7 +107,8 @@ export async function flood(port, topic, { rate, seconds }) {
   for (let sent = 0; sent < rate * seconds; ) {
     const due = Math.min(rate * seconds, Math.round(((performance.now() - began) / 1000) * rate));
     const some = Array.from({ length: due - sent }, (_, at) => publishPacket(topic(sent + at), `${sent + at}`));
-    if (some.length && !socket.write(Buffer.concat(some))) await once(socket, 'drain');
+    if (socket.destroyed) throw new Error('the broker closed the connection');
+    if (some.length && !socket.write(Buffer.concat(some))) await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
     sent = Math.max(sent, due);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -13,7 +13,7 @@ function assertSmall() {
   const files = readdirSync(console_, { recursive: true }).filter((path) => /\.(js|css|html|svg)$/.test(path));
   const zipped = files.map((path) => gzipSync(readFileSync(join(console_, path))).length);
   const all = zipped.reduce((sum, size) => sum + size, 0);
-  assert(files.length >= 20 && all <= 60 * 1024, `${files.length} files have ${all} bytes`);
+  assert(files.length >= 20 && all <= 60_000, `${files.length} files have ${all} bytes`);
 }
 
 /** A broker without clients: each page says what there is not and how it comes to be there. */

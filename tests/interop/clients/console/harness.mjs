@@ -115,8 +115,8 @@ export async function finish(context, broker, ...clients) {
 }
 
 /** Waits until it is so; says `what` was missed. */
-export async function until(what, isSo) {
-  const end = performance.now() + WITHIN;
+export async function until(what, isSo, within = WITHIN) {
+  const end = performance.now() + within;
   let last;
   for (;;) {
     last = await isSo();

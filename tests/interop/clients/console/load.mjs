@@ -2,13 +2,17 @@
 // clients, 200 groups, 50,000 messages in 10 s. Otherwise there are fewer, so that it takes seconds.
 
 import { get } from 'node:http';
-import { crowd, flood as publish } from './crowd.mjs';
-import { assert, finish, hub, openPage, startBroker, text, until } from './harness.mjs';
+import { client, crowd, publishPacket, flood as publish } from './crowd.mjs';
+import { assert, finish, hub, openPage, startBroker, text, until, WITHIN } from './harness.mjs';
+import { startFleet } from './identity.mjs';
 
 const FULL = process.env.ROUNDEL_TEST_FULL === '1';
 /** Milliseconds that half of the redraws stay below, more where others run beside it, and that every task takes at most. */
 const REDRAW = FULL ? 8 : 30;
 const LONG = 400;
+/** Messages a second, and milliseconds within which the last one of them is seen: a machine that does much else takes its time. */
+const RATE = 5000;
+const LATE = 5 * WITHIN;
 
 /** Has a page note how long it draws, layout included, and its long tasks. */
 async function watchRedraws(page) {
@@ -86,9 +90,13 @@ export async function crowded(browser) {
     [`clients/${id(clients - 1)}`, 'Keep Alive'],
     ['groups', `${groups} groups`],
     [`groups/g000/${large}`, `${members.toLocaleString('en')} of ${members.toLocaleString('en')}`],
+    // What is there besides does not grow with clients and groups.
+    ...(FULL ? [['topics', 'Tree'], ['messages', 'Switch the journal on'], ['faults', 'Make something fail'], ['test?filter=cars/%23', 'Subscribe']] : []),
   ]) {
     await page.goto(`${broker.http}/console/${path}`);
     await page.getByText(expected, { exact: true }).first().waitFor();
+    const button = page.getByRole('button', { name: /^(Subscribe|Switch the journal on)$/ });
+    if (await button.count()) await button.click();
     await forget(page);
     const sent = await publish(port, (at) => `cars/${at % groups}/x`, { rate: 500, seconds: FULL ? 5 : 1.5 });
     sent.end();
@@ -100,54 +108,116 @@ export async function crowded(browser) {
   // Whoever is looked for is found, among all of them.
   await page.goto(`${broker.http}/console/clients?q=${id(clients - 1)}`);
   await page.getByRole('link', { name: id(clients - 1) }).waitFor();
+  await context.close();
   for (const socket of all) socket.destroy();
-  await finish(context, broker);
+  await broker.stop();
   return faults;
 }
 
-/** 5,000 messages a second to a group that is watched: the pages keep up, and keep nothing. */
-export async function flood(browser) {
-  const seconds = FULL ? 10 : 2;
-  const rate = 5000;
-  const broker = await startBroker('standard', {}, ['--journal']);
-  const port = broker.port('mqtt');
-  const members = await crowd(port, 5, (at) => `w${at + 1}`, () => ({ filters: ['$share/workers/cars/#'], qos: 1 }));
-  const pages = [];
-  for (const path of ['', 'groups/workers/cars%2F%23', 'messages', 'topics/cars%2F3%2Fspeed', 'clients/w1']) {
-    // A window of its own: one that is behind another is not drawn.
-    const context = await browser.newContext();
-    const opened = await openPage(context);
-    await watchRedraws(opened.page);
-    await opened.page.goto(`${broker.http}/console/${path}`);
-    await opened.page.locator('.link.live').waitFor();
-    pages.push({ path, context, ...opened });
-  }
-  let sent = 0;
-  const run = async (seconds) => {
-    (await publish(port, (at) => `cars/${at % 7}/speed`, { rate, seconds })).end();
-    sent += rate * seconds;
-    const group = async () => (await broker.api('GET', '/v1/groups/workers/cars%2F%23')).number;
-    await until('all are handed out', async () => (await group()) === sent || group());
-    await until('the page has heard of all', async () => (await hub(pages[1].page)) === `#${sent.toLocaleString('en')}`);
-  };
-  // The log and the sparklines are full once.
+/** Opens pages of a broker, each in a window of its own: one that is behind another is not drawn. */
+const openAll = (browser, broker, paths) =>
+  Promise.all(
+    paths.map(async (path) => {
+      const context = await browser.newContext();
+      const opened = await openPage(context);
+      await watchRedraws(opened.page);
+      await opened.page.goto(`${broker.http}/console/${path}`);
+      await opened.page.locator('.link.live').waitFor();
+      return { path: path.replace(/%.*/, ''), context, ...opened };
+    }),
+  );
+
+/** Has messages come for so long while pages are open: they keep up, and keep nothing. */
+async function assertSteady(pages, run, seconds = FULL ? 10 : 2) {
+  // Logs and sparklines are full once.
   await run(1);
   const before = await Promise.all(pages.map(({ page }) => heap(page)));
   await Promise.all(pages.map(({ page }) => forget(page)));
   await run(seconds);
   for (const { page, path } of pages) {
-    const long = await assertQuick(page, `/${path.replace(/%.*/, '')} while ${(rate * seconds).toLocaleString('en')} messages come in ${seconds} s`);
+    const long = await assertQuick(page, `/${path} while ${(RATE * seconds).toLocaleString('en')} messages come in ${seconds} s`);
     assertResponsive(long, path);
   }
   for (const [at, { page, path }] of pages.entries()) {
     const grown = (await heap(page)) - before[at];
-    console.log(`figure: heap at /${path.replace(/%.*/, '')} grew by ${Math.round(grown / 1024)} KiB, from ${Math.round(before[at] / 1024)} KiB`);
+    console.log(`figure: heap at /${path} grew by ${Math.round(grown / 1024)} KiB, from ${Math.round(before[at] / 1024)} KiB`);
     assert(grown < 512 * 1024, `the heap at /${path} grew by ${grown} bytes, from ${before[at]}`);
   }
-  for (const socket of members) socket.destroy();
   await Promise.all(pages.map(({ context }) => context.close()));
-  await broker.stop();
   return pages.flatMap(({ faults }) => faults);
+}
+
+/** 5,000 messages a second to a group that is watched, and to whoever subscribes on the page. */
+export async function flood(browser) {
+  const broker = await startBroker('standard', {}, ['--journal']);
+  const port = broker.port('mqtt');
+  const members = await crowd(port, 5, (at) => `w${at + 1}`, () => ({ filters: ['$share/workers/cars/#'], qos: 1 }));
+  let sent = 0;
+  const run = async (seconds) => {
+    (await publish(port, (at) => `cars/${at % 7}/speed`, { rate: RATE, seconds })).end();
+    sent += RATE * seconds;
+    const group = async () => (await broker.api('GET', '/v1/groups/workers/cars%2F%23')).number;
+    await until('all are handed out', async () => (await group()) === sent || group(), LATE);
+  };
+  const group = 'groups/workers/cars%2F%23';
+  const watched = async () => {
+    const pages = await openAll(browser, broker, ['', group, 'messages', 'topics/cars%2F3%2Fspeed', 'clients/w1']);
+    return assertSteady(pages, async (seconds) => {
+      await run(seconds);
+      await until('the page has heard of all', async () => (await hub(pages[1].page)) === `#${sent.toLocaleString('en')}`);
+    });
+  };
+  const listed = async () => {
+    const pages = await openAll(browser, broker, ['test?filter=cars/%23', 'topics', 'groups', 'clients', 'faults']);
+    const [{ page: tester }] = pages;
+    await tester.getByRole('button', { name: 'Subscribe', exact: true }).click();
+    await tester.getByText('Nothing has come yet').waitFor();
+    const before = sent;
+    return assertSteady(pages, async (seconds) => {
+      await run(seconds);
+      await until('what came and what was skipped', async () => {
+        const said = (await tester.locator('[aria-label=Subscriptions], main .chip.warn').allTextContents()).join();
+        const [came, skipped] = [/cars\/# ([\d,]+)/, /([\d,]+) skipped/].map((part) => Number(said.match(part)?.[1].replaceAll(',', '') ?? 0));
+        return came + skipped === sent - before || { came, skipped, sent: sent - before };
+      }, LATE);
+    }, FULL ? 10 : 1);
+  };
+  const faults = [...(await watched()), ...(await listed())];
+  for (const socket of members) socket.destroy();
+  await broker.stop();
+  return faults;
+}
+
+/** The pages of the registry, of a fleet that is refused much. */
+export async function fleet(browser) {
+  const [clients, things, shadows] = FULL ? [10_000, 10_000, 120] : [300, 300, 10];
+  const id = (at) => `car-${String(at).padStart(5, '0')}`;
+  const document = { things: Object.fromEntries(Array.from({ length: things }, (_, at) => [id(at), { attributes: { site: 'north' } }])) };
+  const broker = await startFleet(document);
+  const port = broker.port('mqtt');
+  const sockets = await crowd(port, clients, id);
+  const shadow = (at, state) => broker.send('POST', `/things/${id(at)}/shadow`, { state });
+  const report = (at) => shadow(7, { reported: Object.fromEntries(Array.from({ length: 50 }, (_, one) => [`s${one}`, one * at])) });
+  for (let at = 0; at < shadows; at += 1) await shadow(at, { desired: { light: 'on' } });
+  await report(0);
+  const guest = await client(port, 'guest');
+  const refuse = (first, count) =>
+    guest.write(Buffer.concat(Array.from({ length: count }, (_, at) => publishPacket(`secret/${(first + at) % 300}`, 'x', first + at + 1))));
+  // As many as the broker keeps.
+  refuse(0, 300);
+  const pages = await openAll(browser, broker, ['identity', 'identity?kind=refusals', `identity/things/${id(7)}`, 'shadows', `shadows/${id(7)}`]);
+  const faults = await assertSteady(pages, async (seconds) => {
+    let isOver = false;
+    const ended = publish(port, (at) => `flood/${at % 7}`, { rate: RATE, seconds }).finally(() => (isOver = true));
+    for (let at = 1; !isOver; at += 1) {
+      refuse(4 * at, 4);
+      await report(at);
+    }
+    (await ended).end();
+  });
+  for (const socket of [guest, ...sockets]) socket.destroy();
+  await broker.stop();
+  return faults;
 }
 
 /** A browser has six connections to a broker, and a broker has sixteen streams: what there is for the next one. */
