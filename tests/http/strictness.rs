@@ -420,3 +420,26 @@ fn path_that_is_no_text_is_refused_like_everything_else() {
         }
     }
 }
+
+/// MQTT-4.7.3-3, MQTT-1.5.4-2: what is too long for the fuzz to make. A query has no room for as much: hyper refuses it
+/// with a status of its own.
+#[test]
+fn texts_of_packets_take_as_many_bytes_as_the_schema_has_characters() {
+    let api = Api::start();
+    let schema = &DESCRIPTION.0["components"]["schemas"]["Message"];
+    for (length, status) in [(65_535, 200), (65_536, 400)] {
+        let long = "x".repeat(length);
+        for body in [
+            json!({ "topic": long, "payload": "" }),
+            json!({ "topic": "a", "payload": "", "properties": { "content_type": long } }),
+            json!({ "topic": "a", "payload": "", "properties": { "response_topic": long } }),
+        ] {
+            let is_described = DESCRIPTION.check(schema, &body).is_ok();
+            assert_eq!(is_described, status == 200, "{length}");
+            let answer = api.post("/v1/publish", &body.to_string());
+            assert_eq!(answer.status, status, "{length}");
+        }
+        let target = format!("/v1/retained?filter={long}");
+        assert!(matches!(api.get(&target).status, 414 | 431), "{length}");
+    }
+}
