@@ -87,7 +87,10 @@ pub(super) fn time(
         return Ok(None);
     };
     let invalid = |error| ApiError::invalid(name, error);
-    let within = parse_duration(text).ok_or_else(|| {
+    // A number and a unit; the sums and the longer units of settings are not for so short a time.
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let is_plain = unit.len() < text.len() && ["", "ms", "s", "m"].contains(&unit);
+    let within = parse_duration(text).filter(|_| is_plain).ok_or_else(|| {
         let error = format!("'{}' is no time, as 5s, 500ms or 5", excerpt(text));
         invalid(error)
     })?;
@@ -226,6 +229,10 @@ mod tests {
             ("61s", "'61s' is longer than 60s"),
             ("-1", "'-1' is no time, as 5s, 500ms or 5"),
             ("soon", "'soon' is no time, as 5s, 500ms or 5"),
+            ("+5", "'+5' is no time, as 5s, 500ms or 5"),
+            ("s", "'s' is no time, as 5s, 500ms or 5"),
+            ("1s5ms", "'1s5ms' is no time, as 5s, 500ms or 5"),
+            ("%205s", "' 5s' is no time, as 5s, 500ms or 5"),
         ] {
             assert_eq!(wait(text).expect_err(text).text(), error);
         }

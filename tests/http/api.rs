@@ -9,6 +9,7 @@ use roundel::{Config, Server};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
+use crate::description::DESCRIPTION;
 use crate::support::{Client, Connect, DEADLINE, Version};
 
 /// A running server with plain MQTT and HTTP on free ports.
@@ -100,7 +101,9 @@ impl Api {
         )
     }
 
-    /// Sends a request and reads the answer. A Host header is added unless one is given.
+    /// Sends a request and reads the answer, which has to be one that the description has. A Host header is added
+    /// unless one is given.
+    #[track_caller]
     pub(crate) fn send(
         &self,
         method: &str,
@@ -121,7 +124,9 @@ impl Api {
         if !body.is_empty() {
             head += &format!("Content-Length: {}\r\n", body.len());
         }
-        self.send_bytes(format!("{head}\r\n{body}").as_bytes())
+        let answer = self.send_bytes(format!("{head}\r\n{body}").as_bytes());
+        DESCRIPTION.check_answer(method, target, &answer);
+        answer
     }
 
     /// Sends bytes as they are and reads until the server closes.

@@ -12,6 +12,7 @@ mod connections;
 mod console;
 #[cfg(feature = "aws")]
 mod data_plane;
+mod description;
 mod events;
 #[cfg(all(feature = "tls", feature = "websocket"))]
 mod further;
@@ -35,6 +36,7 @@ mod quick_start;
 mod registry;
 mod rules;
 mod stream;
+mod strictness;
 mod subscribe;
 #[cfg(feature = "tls")]
 mod tls;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::api::Api;
+use crate::description::DESCRIPTION;
 
 #[test]
 fn every_operation_of_the_document_exists() {
@@ -126,4 +127,103 @@ fn entries_of_lists_have_the_properties_of_the_document() {
             }
         }
     }
+}
+
+/// `openapi.json` is held against the answers of every other test here too, by `Api::send`.
+#[test]
+fn every_operation_has_what_a_reader_and_a_generator_of_clients_need() {
+    let document = &DESCRIPTION.0;
+    assert_eq!(document["servers"][0]["url"], "/", "wherever it was asked");
+    let tags = document["tags"].as_array().expect("tags").iter();
+    let tags: BTreeSet<_> = tags
+        .map(|tag| &tag["name"])
+        .filter_map(Value::as_str)
+        .collect();
+    let mut ids = BTreeSet::new();
+    for (path, method, operation) in DESCRIPTION.operations() {
+        let of = format!("{method} {path}");
+        let id = operation["operationId"].as_str().expect("an id");
+        assert!(ids.insert(id), "{of}: {id} is there twice");
+        let summary = operation["summary"].as_str().expect("a summary");
+        assert!(
+            !summary.is_empty() && !summary.ends_with('.'),
+            "{of}: {summary}"
+        );
+        let own = operation["tags"].as_array().expect("tags");
+        let is_known = |tag: &Value| tag.as_str().is_some_and(|tag| tags.contains(tag));
+        assert!(own.len() == 1 && own.iter().all(is_known), "{of}: {own:?}");
+        // What each request can get.
+        for status in ["400", "403"] {
+            assert!(operation["responses"][status].is_object(), "{of}: {status}");
+        }
+        // What each request with a body can.
+        for status in ["408", "413", "415", "503"] {
+            let is_there = operation["responses"][status].is_object();
+            assert!(
+                is_there || operation["requestBody"].is_null(),
+                "{of}: {status}"
+            );
+        }
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let parameter = DESCRIPTION.resolve(parameter);
+            let described = parameter["description"].as_str();
+            assert!(
+                described.is_some_and(|text| !text.is_empty()),
+                "{of}: {parameter}"
+            );
+            let has_example = parameter["required"] != true || !parameter["example"].is_null();
+            assert!(has_example, "{of}: no example of {}", parameter["name"]);
+        }
+    }
+}
+
+#[test]
+fn every_body_and_answer_has_an_example_that_fits_its_schema() {
+    let mut count = 0;
+    let mut fits = |of: &str, schema: &Value, example: &Value| {
+        count += 1;
+        assert!(!example.is_null(), "{of}: no example");
+        if let Err(error) = DESCRIPTION.check(schema, example) {
+            panic!("{of}: {error}: {example}");
+        }
+    };
+    for (path, method, operation) in DESCRIPTION.operations() {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let parameter = DESCRIPTION.resolve(parameter);
+            if let Some(example) = parameter.get("example") {
+                fits(
+                    &format!("{method} {path}: {}", parameter["name"]),
+                    &parameter["schema"],
+                    example,
+                );
+            }
+        }
+        let answers = operation["responses"].as_object().expect("answers");
+        let answers = answers
+            .iter()
+            .map(|(status, answer)| (status.as_str(), answer));
+        let bodies = operation.get("requestBody").map(|body| ("body", body));
+        for (what, body) in answers.chain(bodies) {
+            let body = DESCRIPTION.resolve(body);
+            for (kind, content) in body["content"].as_object().into_iter().flatten() {
+                // It is no text.
+                if kind != "application/x-pcapng" {
+                    let of = format!("{method} {path}: {what}, {kind}");
+                    fits(&of, &content["schema"], &content["example"]);
+                }
+            }
+        }
+    }
+    let schemas = DESCRIPTION.0["components"]["schemas"]
+        .as_object()
+        .expect("schemas");
+    for (name, schema) in schemas {
+        for example in schema["examples"].as_array().into_iter().flatten() {
+            fits(name, schema, example);
+        }
+        if let Some(default) = schema.get("default") {
+            fits(name, schema, default);
+        }
+    }
+    assert!(count > 300, "{count}");
 }

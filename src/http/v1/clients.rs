@@ -27,6 +27,7 @@ use super::super::error::{ApiError, excerpt};
 use super::super::query::{OwnedPageOf, Parameters};
 use super::super::turns;
 use super::super::waits::{self, Missed, Patience};
+use super::packets::Code;
 
 /// What a client is told as Reason String.
 const REASON_STRING: &str = "disconnected through the control API";
@@ -448,17 +449,12 @@ fn unknown(id: &str) -> ApiError {
 
 /// A Reason Code that a server may send in DISCONNECT (MQTT-3.14.2-1), as `0x98` or `152`.
 fn parse_reason(text: &str) -> Result<ReasonCode, ApiError> {
-    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => u8::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
     let is_legal = |reason: &ReasonCode| {
         reason.is_legal_in(PacketType::Disconnect)
             && *reason != ReasonCode::DisconnectWithWillMessage
     };
-    number
-        .ok()
-        .and_then(ReasonCode::from_u8)
+    Code::parse(text)
+        .and_then(|Code(code)| ReasonCode::from_u8(code))
         .filter(is_legal)
         .ok_or_else(|| {
             ApiError::invalid(
@@ -574,7 +570,9 @@ mod tests {
         }
         assert_eq!(parse_reason("0").ok(), Some(ReasonCode::Success));
         // With a will is the client's to say, 0x92 is not for DISCONNECT, 0xff does not exist.
-        for text in ["0x04", "0x92", "0xff", "98", "0x100", "x", "0x", "-1"] {
+        for text in [
+            "0x04", "0x92", "0xff", "98", "0x100", "x", "0x", "-1", "+152", "0152",
+        ] {
             assert!(parse_reason(text).is_err(), "{text}");
         }
     }

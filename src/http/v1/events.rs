@@ -15,6 +15,7 @@ use super::super::query::Parameters;
 use super::super::sampler;
 use super::super::streams::{NoStream, Topic, Wanted, frame};
 use super::super::waits::Patience;
+use super::groups::check_names;
 
 /// A stream has no end of its own.
 pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -102,5 +103,8 @@ fn wanted(parameters: &Parameters) -> Result<Wanted, ApiError> {
         (found, _) => Ok(found),
     };
     wanted.turns = name("share")?.zip(name("filter")?);
+    if let Some((share, filter)) = &wanted.turns {
+        check_names(Some(share), Some(filter))?;
+    }
     Ok(wanted)
 }

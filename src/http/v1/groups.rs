@@ -16,6 +16,7 @@ use super::super::answer::Answer;
 use super::super::error::{ApiError, excerpt};
 use super::super::query::Parameters;
 use super::super::waits::{self, Patience};
+use super::retained::check_filter;
 
 /// Members of one group in an answer: publishers to the group wait while they are looked at.
 const MEMBERS: PartBounds = PartBounds {
@@ -59,6 +60,7 @@ pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Response, A
     let parameters = Parameters::parse(&uri, &known)?;
     let limit = parameters.limit()?;
     let members = parameters.number("members", MEMBERS.count)?;
+    check_names(parameters.text("share"), parameters.text("filter"))?;
     let engine = api.engine;
     let job = move || {
         let groups = GroupsOf {
@@ -127,6 +129,27 @@ struct Head {
     returned: bool,
 }
 
+/// A group that there can be.
+///
+/// # Errors
+///
+/// 400 for a share name or a filter that no subscription has.
+pub(super) fn check_names(share: Option<&str>, filter: Option<&str>) -> Result<(), ApiError> {
+    if let Some(filter) = filter {
+        check_filter(filter)?;
+    }
+    let full = share.map(|share| format!("$share/{share}/x"));
+    let parsed = full.as_deref().map(Filter::parse).transpose();
+    match parsed.map_err(|error| error.to_string()) {
+        Ok(parsed) if parsed.is_none_or(|own| own.share == share) => Ok(()),
+        Ok(_) => Err(ApiError::invalid(
+            "share",
+            "there is a slash in the share name",
+        )),
+        Err(error) => Err(ApiError::invalid("share", error)),
+    }
+}
+
 /// The group of a share name and a filter, at once or when it has so many members and so much waits in it.
 pub(super) async fn show(
     State(api): State<Api>,
@@ -136,6 +159,7 @@ pub(super) async fn show(
 ) -> Result<Response, ApiError> {
     let Path((share, filter)) = names?;
     let parameters = Parameters::parse(&uri, &["members", "queued", "wait"])?;
+    check_names(Some(&share), Some(&filter))?;
     let wanted = Wanted {
         members: parameters.number("members", usize::MAX)?,
         queued: parameters.number("queued", usize::MAX)?,

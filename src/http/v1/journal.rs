@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
@@ -32,6 +33,7 @@ use super::super::query::{NoParameters, Parameters};
 use super::super::waits::{self, Missed, Patience};
 use super::matching::{self, MATCH};
 use super::packets::{self, Code, DirectionName, TypeName, show};
+use super::retained::check_filter_at;
 
 /// Rows that a request waits for at most, and how long it waits unless it says otherwise.
 const MOST: usize = 1000;
@@ -87,7 +89,10 @@ impl Asked {
         let mut query = JournalQuery::default();
         let own = &mut query.matches;
         own.client = parameters.owned("client");
-        own.topic = parameters.owned("topic");
+        if let Some(topic) = parameters.text("topic") {
+            check_filter_at("topic", topic)?;
+            own.topic = Some(topic.to_owned());
+        }
         own.listener = parameters.owned("listener");
         own.packet_type = read(parameters, "type", |text| {
             TypeName::parse(text).map(|own| own.0)
@@ -98,12 +103,12 @@ impl Asked {
         own.reason = read(parameters, "reason", |text| {
             Code::parse(text).map(|own| own.0)
         })?;
-        own.qos = read(parameters, "qos", |text| {
-            text.parse().ok().filter(|qos| *qos < 3)
-        })?;
+        own.qos = small(parameters, "qos", 2)?;
         own.dup = parameters.flag("dup")?;
-        own.packet_id = read(parameters, "packet_id", |text| text.parse().ok())?;
-        query.event = parameters.owned("event");
+        own.packet_id = small(parameters, "packet_id", u16::MAX)?;
+        query.event = read(parameters, "event", |text| {
+            matching::is_event(text).then(|| text.to_owned())
+        })?;
         if let Some(text) = parameters.text(MATCH) {
             matching::read(text, &mut query)?;
         }
@@ -144,6 +149,16 @@ fn read<T>(
             Err(ApiError::invalid(name, error))
         }
     }
+}
+
+/// A number of few bits.
+fn small<T: TryFrom<usize> + Into<usize>>(
+    parameters: &Parameters,
+    name: &'static str,
+    most: T,
+) -> Result<Option<T>, ApiError> {
+    let number = parameters.number(name, most.into())?;
+    Ok(number.and_then(|number| T::try_from(number).ok()))
 }
 
 fn row_of(row: &JournalRow, how: Shown) -> Map<String, Value> {
@@ -419,14 +434,19 @@ pub(super) async fn wait(
 /// One row with its bytes, where its fields are in them, and the rows that it is linked with.
 pub(super) async fn show_one(
     State(api): State<Api>,
-    Path(number): Path<String>,
+    number: Result<Path<String>, PathRejection>,
     _: NoParameters,
 ) -> Result<Response, ApiError> {
+    let Path(number) = number?;
     let wrong = || {
         let error = format!("'{}' is no number of a row", excerpt(&number));
         ApiError::invalid("number", error)
     };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u64 = match number.parse() {
+        Ok(number) if is_number => number,
+        _ => return Err(wrong()),
+    };
     let (engine, calendar) = (api.engine.clone(), api.calendar);
     let job = move || {
         let tap = engine.broker.tap();

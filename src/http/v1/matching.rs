@@ -15,6 +15,24 @@ const MOST: usize = 32;
 const KEYS: &str =
     "client, connection, dir, dup, event, id, listener, qos, reason, retain, topic and type";
 
+/// What events are called, and what stands for all of them.
+const EVENTS: [&str; 9] = [
+    "*",
+    "closed_before_connect",
+    "connected",
+    "disconnected",
+    "handshake_failed",
+    "published",
+    "refused",
+    "subscribed",
+    "unsubscribed",
+];
+
+/// Whether rows can have an event of this name.
+pub(super) fn is_event(name: &str) -> bool {
+    EVENTS.contains(&name)
+}
+
 /// Adds what `text` asks for to `query`. Where a key comes several times, one of its values is enough; what has a `-`
 /// in front may not be so.
 ///
@@ -152,7 +170,8 @@ impl<'a> Term<'a> {
                 let found = value.parse().ok();
                 query.connection = Some(found.ok_or_else(|| none("is no number"))?);
             }
-            "event" => query.event = Some(value.to_owned()),
+            "event" if is_event(value) => query.event = Some(value.to_owned()),
+            "event" => return Err(none(&format!("is none of {}", EVENTS.join(", ")))),
             _ => {
                 let error = format!("'{}' is none of the keys {KEYS}", excerpt(key));
                 return Err(wrong(error));

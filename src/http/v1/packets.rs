@@ -1,8 +1,12 @@
 //! Packets in JSON: as the journal shows them, and as rules are given them.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
@@ -174,15 +178,69 @@ pub(super) struct PacketBody {
     properties: Map<String, Value>,
 }
 
+/// A filter with its options, as [`show`] has it, or the filter alone.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum FilterBody {
-    Name(String),
-    Subscription {
-        filter: String,
-        #[serde(default)]
-        qos: u8,
-    },
+#[serde(deny_unknown_fields)]
+struct FilterOptions {
+    filter: String,
+    #[serde(default)]
+    qos: u8,
+    #[serde(default)]
+    no_local: bool,
+    #[serde(default)]
+    retain_as_published: bool,
+    #[serde(default)]
+    retain_handling: u8,
+}
+
+struct FilterBody(FilterOptions);
+
+impl<'de> Deserialize<'de> for FilterBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = FilterBody;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a filter, or an object with one")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, filter: &str) -> Result<FilterBody, E> {
+                Ok(FilterBody(FilterOptions {
+                    filter: filter.to_owned(),
+                    qos: 0,
+                    no_local: false,
+                    retain_as_published: false,
+                    retain_handling: 0,
+                }))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<FilterBody, A::Error> {
+                FilterOptions::deserialize(MapAccessDeserializer::new(map)).map(FilterBody)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl FilterOptions {
+    /// The byte behind the filter. Two bits hold a QoS and a Retain Handling, and so what the standard forbids
+    /// (MQTT-3.8.3-5).
+    ///
+    /// # Errors
+    ///
+    /// 400 for a number that takes more than its bits.
+    fn bits(&self, at: &str) -> Result<u8, ApiError> {
+        for (field, value) in [("qos", self.qos), ("retain_handling", self.retain_handling)] {
+            if value > 3 {
+                return Err(ApiError::invalid(format!("{at}.{field}"), "is not 0 to 3"));
+            }
+        }
+        let flags = u8::from(self.no_local) << 2 | u8::from(self.retain_as_published) << 3;
+        Ok(self.qos | flags | self.retain_handling << 4)
+    }
 }
 
 impl PacketBody {
@@ -215,14 +273,11 @@ impl PacketBody {
         {
             packet.payload = payload;
         }
-        for filter in &self.filters {
-            let (filter, options) = match filter {
-                FilterBody::Name(filter) => (filter, 0),
-                FilterBody::Subscription { filter, qos } => (filter, qos & 3),
-            };
+        for (number, FilterBody(own)) in self.filters.iter().enumerate() {
+            let options = own.bits(&format!("{at}.filters[{number}]"))?;
             packet
                 .filters
-                .push(FilterField::new(filter.clone(), options));
+                .push(FilterField::new(own.filter.clone(), options));
         }
         for (name, value) in self.read_properties(at)? {
             packet.set_property(name, value);
@@ -231,11 +286,7 @@ impl PacketBody {
     }
 
     fn read_properties(&self, at: &str) -> Result<Vec<(PropertyName, PropertyValue)>, ApiError> {
-        let given = read_properties(&self.properties, &format!("{at}.properties"))?;
-        let values = given
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)));
-        Ok(values.collect())
+        read_values(&self.properties, &format!("{at}.properties"))
     }
 }
 
@@ -263,7 +314,31 @@ fn from_base64(text: &str, field: &str) -> Result<Bytes, ApiError> {
     decoded.map(Bytes::from).map_err(invalid)
 }
 
+/// Properties with their values; `at` is where they stand.
+///
+/// # Errors
+///
+/// 400 for one that there is not, and for a value that is not one of the property's.
+pub(super) fn read_values(
+    given: &Map<String, Value>,
+    at: &str,
+) -> Result<Vec<(PropertyName, PropertyValue)>, ApiError> {
+    let mut read = Vec::new();
+    for (name, value) in read_properties(given, at)? {
+        let Some(value) = value else {
+            let field = format!("{at}.{}", name.name());
+            return Err(ApiError::invalid(field, wanted(name)));
+        };
+        read.push((name, value));
+    }
+    Ok(read)
+}
+
 /// Properties with their values, or with null for those that are to go; `at` is where they stand.
+///
+/// # Errors
+///
+/// Those of [`read_values`], but for null.
 pub(super) fn read_properties(
     given: &Map<String, Value>,
     at: &str,
@@ -277,12 +352,22 @@ pub(super) fn read_properties(
                 "there is no property of this name",
             ));
         };
-        let pairs: Vec<&Value> = match value {
-            Value::Array(list) if list.iter().all(Value::is_array) => list.iter().collect(),
-            other => vec![other],
+        // Those that may repeat come as they are shown: in a list.
+        let list = match (name, value) {
+            (PropertyName::USER_PROPERTY, Value::Array(list)) => {
+                Some(list).filter(|list| list.iter().all(Value::is_array))
+            }
+            (PropertyName::SUBSCRIPTION_IDENTIFIER, Value::Array(list)) => Some(list),
+            _ => None,
         };
-        for value in pairs {
+        let Some(list) = list else {
             read.push((name, read_value(name, value, &field)?));
+            continue;
+        };
+        for value in list {
+            let found = read_value(name, value, &field)?;
+            let found = found.ok_or_else(|| ApiError::invalid(field.clone(), wanted(name)))?;
+            read.push((name, Some(found)));
         }
     }
     Ok(read)
@@ -295,7 +380,10 @@ fn read_value(
 ) -> Result<Option<PropertyValue>, ApiError> {
     let read = match value {
         Value::Null => return Ok(None),
-        Value::Bool(flag) => Some(PropertyValue::Number((*flag).into())),
+        Value::Bool(flag) => {
+            let is_flag = name.largest() == Some(u8::MAX.into());
+            is_flag.then_some(PropertyValue::Number((*flag).into()))
+        }
         Value::Number(number) => {
             let number = number
                 .as_u64()
@@ -375,14 +463,19 @@ impl<'de> Deserialize<'de> for DirectionName {
     }
 }
 
-/// A Reason Code: a number, or a text such as `0x97`.
+/// A Reason Code: a number, or a text such as `0x97`, in one or two digits, or `151`.
 #[derive(Clone, Copy)]
 pub(super) struct Code(pub(super) u8);
 
 impl Code {
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let code = match text.strip_prefix("0x") {
+        let hexadecimal = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+        let code = match hexadecimal {
+            // A sign is none of the digits, and neither is a zero in front.
+            Some(digits) if digits.len() > 2 || digits.starts_with('+') => return None,
             Some(digits) => u8::from_str_radix(digits, 16),
+            None if text.starts_with('+') => return None,
+            None if text.starts_with('0') && text.len() > 1 => return None,
             None => text.parse(),
         };
         code.ok().map(Self)
@@ -424,5 +517,110 @@ pub(super) fn injected(
             "the packet is given twice",
         )),
         (None, None) => Err(ApiError::invalid(at, "no packet and no packet_base64")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_is_written_in_one_way_or_the_other() {
+        let code = |text| Code::parse(text).map(|Code(code)| code);
+        for (text, expected) in [
+            ("0x97", 0x97),
+            ("0X9F", 0x9f),
+            ("0x0", 0),
+            ("151", 151),
+            ("0", 0),
+        ] {
+            assert_eq!(code(text), Some(expected), "{text}");
+        }
+        for text in [
+            "", "0x", "0x100", "0x097", "0x+9", "+9", "-1", "09", "256", "97 ", "x",
+        ] {
+            assert_eq!(code(text), None, "{text}");
+        }
+    }
+
+    fn properties_of(given: Value) -> Result<usize, (Option<String>, String)> {
+        let given = given.as_object().expect("an object");
+        let read = read_values(given, "properties").map(|read| read.len());
+        read.map_err(|error| (error.field().map(str::to_owned), error.text().to_owned()))
+    }
+
+    #[test]
+    fn properties_are_read_as_they_are_shown_and_in_no_other_form() {
+        for (given, count) in [
+            (json!({ "user_property": ["a", "b"] }), 1),
+            (json!({ "user_property": [["a", "b"], ["a", "c"]] }), 2),
+            (json!({ "user_property": [] }), 0),
+            (json!({ "subscription_identifier": [1, 2] }), 2),
+            (
+                json!({ "subscription_identifier": 7, "maximum_qos": true }),
+                2,
+            ),
+        ] {
+            assert_eq!(properties_of(given.clone()), Ok(count), "{given}");
+        }
+        for (name, value, error) in [
+            ("reason_string", json!([]), "is no text"),
+            ("reason_string", Value::Null, "is no text"),
+            (
+                "user_property",
+                json!([["a"]]),
+                "is no pair of a name and a value",
+            ),
+            (
+                "user_property",
+                json!([["a", "b"], null]),
+                "is no pair of a name and a value",
+            ),
+            (
+                "subscription_identifier",
+                json!([null]),
+                "is no number from 0 to 268435455",
+            ),
+            (
+                "session_expiry_interval",
+                json!(true),
+                "is no number from 0 to 4294967295",
+            ),
+            (
+                "session_expiry_interval",
+                json!([1]),
+                "is no number from 0 to 4294967295",
+            ),
+        ] {
+            let expected = (Some(format!("properties.{name}")), error.to_owned());
+            assert_eq!(
+                properties_of(json!({ name: value })),
+                Err(expected),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn filters_of_a_packet_have_the_options_that_they_are_shown_with() {
+        let bits = |filter: Value| {
+            let packet = json!({ "type": "SUBSCRIBE", "filters": [filter] });
+            let body: PacketBody =
+                serde_json::from_value(packet).map_err(|error| error.to_string())?;
+            let packet = body.packet("packet");
+            let packet = packet.map_err(|error| error.field().unwrap_or_default().to_owned())?;
+            Ok::<_, String>(packet.filters.iter().map(|own| own.options).sum::<u8>())
+        };
+        assert_eq!(bits(json!("a/#")), Ok(0));
+        let all = json!({
+            "filter": "a", "qos": 3, "no_local": true, "retain_as_published": true, "retain_handling": 3
+        });
+        assert_eq!(bits(all), Ok(0x3f));
+        assert_eq!(
+            bits(json!({ "filter": "a", "qos": 4 })),
+            Err("packet.filters[0].qos".to_owned())
+        );
+        let unknown = bits(json!({ "filter": "a", "Qos": 1 })).expect_err("an error");
+        assert!(unknown.starts_with("unknown field `Qos`"), "{unknown}");
     }
 }

@@ -60,12 +60,17 @@ pub(super) async fn delete(State(api): State<Api>, uri: Uri) -> Result<Json<Dele
 ///
 /// 400 for one that is not valid, and for a shared one.
 pub(super) fn check_filter(filter: &str) -> Result<(), ApiError> {
+    check_filter_at("filter", filter)
+}
+
+/// The same of another parameter.
+pub(super) fn check_filter_at(name: &'static str, filter: &str) -> Result<(), ApiError> {
     match Filter::parse(filter) {
         Ok(parsed) if parsed.share.is_none() => Ok(()),
         Ok(_) => Err(ApiError::invalid(
-            "filter",
+            name,
             format!("filter '{filter}' is shared"),
         )),
-        Err(error) => Err(ApiError::invalid("filter", error.to_string())),
+        Err(error) => Err(ApiError::invalid(name, error.to_string())),
     }
 }

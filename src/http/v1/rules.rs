@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -20,7 +21,8 @@ use super::super::error::ApiError;
 use super::super::query::{NoParameters, Parameters};
 use super::super::waits::{self, Patience};
 use super::packets::{
-    Code, DirectionName, PacketBody, TypeName, injected, payload, read_properties, show,
+    Code, DirectionName, PacketBody, TypeName, injected, payload, read_properties, read_values,
+    show,
 };
 
 /// A rule as it is given.
@@ -248,9 +250,7 @@ impl RuleBody {
         let mut own = ServerDisconnect::new(reason);
         own.when = self.take_when()?.unwrap_or_default();
         if let Some(properties) = self.properties.take() {
-            for (name, value) in read_properties(&properties, "properties")? {
-                own.properties.extend(value.map(|value| (name, value)));
-            }
+            own.properties = read_values(&properties, "properties")?;
         }
         Ok(own)
     }
@@ -372,7 +372,8 @@ pub(super) async fn add(
     let id = engine.broker.tap().add_rule(rule, now)?;
     let added = engine.broker.tap().rule(&id.to_string());
     let Some(added) = added else {
-        return Err(ApiError::not_found("the rule is gone already"));
+        let error = "somebody has removed the rule already";
+        return Err(ApiError::new(StatusCode::CONFLICT, error));
     };
     tracing::info!(
         rule = added.name,
@@ -398,10 +399,11 @@ fn no_rule(key: &str) -> ApiError {
 /// With `hits`, once the rule has acted so often.
 pub(super) async fn show_one(
     State(api): State<Api>,
-    Path(key): Path<String>,
+    key: Result<Path<String>, PathRejection>,
     patience: Patience,
     uri: Uri,
 ) -> Result<Response, ApiError> {
+    let Path(key) = key?;
     let parameters = Parameters::parse(&uri, &["hits", "wait"])?;
     let tap = api.engine.broker.tap();
     let wait = waits::asked(&parameters)?;
@@ -424,9 +426,10 @@ pub(super) async fn show_one(
 
 pub(super) async fn remove(
     State(api): State<Api>,
-    Path(key): Path<String>,
+    key: Result<Path<String>, PathRejection>,
     _: NoParameters,
 ) -> Result<Json<Value>, ApiError> {
+    let Path(key) = key?;
     match api.engine.broker.tap().remove_rule(&key) {
         true => Ok(Json(json!({ "removed": 1 }))),
         false => Err(no_rule(&key)),

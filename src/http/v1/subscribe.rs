@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
@@ -17,6 +18,7 @@ use crate::broker::CONSOLE;
 use crate::codec::{QoS, ReasonCode, RetainHandling, SubscribeOptions};
 use crate::local::{Arrived, Message, Refused, Subscriber};
 use crate::time::Calendar;
+use crate::topic::Filter;
 
 use super::super::Api;
 use super::super::body::JsonBody;
@@ -172,10 +174,11 @@ async fn take(api: Api, subscription: Arc<Subscription>) {
 /// A further subscription of such a client.
 pub(super) async fn add(
     State(api): State<Api>,
-    Path(client_id): Path<String>,
+    client_id: Result<Path<String>, PathRejection>,
     _: NoParameters,
     body: JsonBody,
 ) -> Result<Json<Subscribed>, ApiError> {
+    let Path(client_id) = client_id?;
     let wanted: Wanted = body.parse()?;
     let subscription = find(&api, &client_id)?;
     wanted.subscribe(&subscription).map(Json)
@@ -184,13 +187,15 @@ pub(super) async fn add(
 /// Ends a subscription of such a client.
 pub(super) async fn remove(
     State(api): State<Api>,
-    Path(client_id): Path<String>,
+    client_id: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Result<Json<Value>, ApiError> {
+    let Path(client_id) = client_id?;
     let parameters = Parameters::parse(&uri, &["filter"])?;
     let filter = parameters
         .text("filter")
         .ok_or_else(|| ApiError::invalid("filter", "missing parameter 'filter'"))?;
+    Filter::parse(filter).map_err(|error| ApiError::invalid("filter", error.to_string()))?;
     match find(&api, &client_id)?
         .unsubscribe(filter)
         .map_err(refusal)?

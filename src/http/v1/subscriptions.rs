@@ -7,6 +7,7 @@ use serde::Serialize;
 use std::fmt::Display;
 
 use crate::broker::{Subject, SubscriptionOf, SubscriptionsOf};
+use crate::topic::Filter;
 
 use super::super::Api;
 use super::super::answer::Answer;
@@ -51,6 +52,9 @@ pub(super) async fn list(
     if filter.is_none() && client.is_none() {
         let error = "neither 'filter' nor 'client' says whose subscriptions";
         return Err(ApiError::invalid("filter", error));
+    }
+    if let Some(Err(error)) = filter.as_deref().map(Filter::parse) {
+        return Err(ApiError::invalid("filter", error.to_string()));
     }
     let captures = parameters.number("captures", CAPTURES)?;
     if captures.is_some() && filter.is_none() {
