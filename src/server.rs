@@ -928,4 +928,26 @@ mod tests {
         );
         drop(release);
     }
+
+    /// SIGHUP and programs may ask for it any number of times.
+    #[cfg(feature = "aws")]
+    #[tokio::test]
+    async fn certificates_that_are_read_again_leave_nobody_who_follows_the_registry() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::aws();
+        config.tls.certs = folder.path().into();
+        config.registry = config::RegistryPlace::Memory;
+        config.listeners = config::Listeners {
+            mqtts: Some(0),
+            ..config::Listeners::none()
+        };
+        let server = Server::start(config).await.unwrap();
+        let registry = server.registry().unwrap();
+        let before = registry.listeners();
+        for _ in 0..3 {
+            server.reload_certificates().await.unwrap();
+        }
+        assert_eq!(registry.listeners(), before);
+        server.stop().await;
+    }
 }
