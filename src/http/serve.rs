@@ -19,6 +19,7 @@ use crate::broker::ConnectionFacts;
 use crate::budget::{Charge, Kind};
 use crate::engine::Engine;
 use crate::net::http1::{self, Bounds};
+use crate::protocol::wrong_door::Spoken;
 
 use super::activity::{Activity, Place, Places, Tracked, Watched};
 #[cfg(feature = "aws")]
@@ -155,7 +156,12 @@ impl Connection {
             self.engine.stopping.cancelled(),
             self.activity.expired(),
         );
-        match served.await {
+        let served = served.await;
+        let misled = self.misled(facts);
+        if let Some(words) = &misled {
+            tracing::info!(%peer, listener, "refused: {words}");
+        }
+        match served {
             Ok(http1::Ended::Closed) => Ended::Closed,
             Ok(http1::Ended::Switched { stream, read }) => {
                 Ended::Switched(stream.into_inner(), read)
@@ -168,14 +174,21 @@ impl Connection {
                 }
             }
             Err(error) => {
-                let listeners = &self.engine.broker.config().listeners;
-                match self.activity.spoken().and_then(|it| it.at_http(listeners)) {
-                    Some(words) => tracing::info!(%peer, listener, "refused: {words}"),
-                    None => tracing::debug!(listener, %peer, "connection ended: {error}"),
+                if misled.is_none() {
+                    tracing::debug!(listener, %peer, "connection ended: {error}");
                 }
                 Ended::Closed
             }
         }
+    }
+
+    /// What to say of a client that spoke something else than the API.
+    fn misled(&self, facts: &ConnectionFacts) -> Option<String> {
+        let spoken = self.activity.spoken()?;
+        // At the doors a path may be one of WebSocket.
+        let may_be_right = spoken == Spoken::WebSocket && facts.listener != super::listener::NAME;
+        let listeners = &self.engine.broker.config().listeners;
+        spoken.at_http(listeners).filter(|_| !may_be_right)
     }
 
     /// Passes a request on, and tells the connection's activity of it.
