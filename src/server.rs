@@ -305,7 +305,7 @@ impl Server {
         });
         #[cfg(feature = "http")]
         if let (Some(listener), Some(http)) = (listeners.http.take(), &http) {
-            let server = http.own.clone();
+            let server = http.own();
             shared.tasks.spawn(crate::http::listen(server, listener));
         }
         #[cfg(feature = "aws")]
@@ -560,7 +560,7 @@ impl Prepared {
             name: "alpn",
             tls: self.alpn.clone(),
             takes_mqtt: true,
-            web: http.door.clone(),
+            web: http.door(),
         }))
     }
 
@@ -570,7 +570,7 @@ impl Prepared {
             name: "https",
             tls: self.https.clone(),
             takes_mqtt: false,
-            web: http.device_door.clone(),
+            web: http.device_door(),
         }))
     }
 }
@@ -859,8 +859,10 @@ impl Listeners {
         }
         #[cfg(feature = "doors")]
         if let (Some(tls), Some(http)) = (tls, http) {
-            serve(self.alpn, Some(tls.alpn(http)));
-            serve(self.https, Some(tls.https(http)));
+            let alpn = self.alpn.is_some().then(|| tls.alpn(http));
+            serve(self.alpn, alpn);
+            let https = self.https.is_some().then(|| tls.https(http));
+            serve(self.https, https);
         }
     }
 }

@@ -2,6 +2,7 @@
 //! the manual page, which `roundel man` prints; and `roundel completions`.
 
 use std::io::{self, Write as _};
+use std::sync::LazyLock;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Command, ValueHint};
@@ -99,7 +100,13 @@ const SECTIONS: [Section; 4] = [
 ];
 
 /// The sections as `--help` has them behind the flags.
-pub(super) fn help() -> String {
+pub(super) fn help() -> &'static str {
+    // Every start asks for it twice.
+    static TEXT: LazyLock<String> = LazyLock::new(help_text);
+    &TEXT
+}
+
+fn help_text() -> String {
     let mut text = String::new();
     for (name, things) in SECTIONS {
         text += &format!("\n{name}:\n");
@@ -304,8 +311,8 @@ pub(super) fn print_completions(args: &CompletionsArgs, command: Command) -> Res
     })
 }
 
-/// In the script for fish, what becomes of a line whose last flag has no value yet, and so cannot be read: there may be
-/// a command before it, for all that is done. There is none, and what may stand behind flags of serve is completed.
+/// What the script for fish does with a line that it cannot read, because its last flag has no value yet: it takes it for
+/// one with a command. There is none, and flags of serve are to have their values completed without it, too.
 const NO_VALUE_YET: &str = "\n    or return";
 
 /// A command, and those below it, whose flags say what may stand behind them: words, files, folders.

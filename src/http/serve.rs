@@ -48,29 +48,41 @@ pub(crate) struct Server {
     places: Arc<Places>,
 }
 
-/// The API at every entrance that there may be.
+/// The API, for the entrances that there are.
 pub(crate) struct Servers {
-    pub(crate) own: Arc<Server>,
-    #[cfg(feature = "doors")]
-    pub(crate) door: Arc<Server>,
-    #[cfg(feature = "doors")]
-    pub(crate) device_door: Arc<Server>,
+    api: Api,
+    parts: Arc<Parts>,
 }
 
 impl Servers {
     pub(crate) fn new(parts: Parts) -> Self {
-        let (api, parts) = (Api::new(&parts), Arc::new(parts));
-        let server = |entrance| {
-            let router = super::router(api.clone(), entrance);
-            Arc::new(Server::new(parts.clone(), entrance, router))
-        };
         Self {
-            own: server(Entrance::Own),
-            #[cfg(feature = "doors")]
-            door: server(Entrance::Door),
-            #[cfg(feature = "doors")]
-            device_door: server(Entrance::DeviceDoor),
+            api: Api::new(&parts),
+            parts: Arc::new(parts),
         }
+    }
+
+    /// The server at the port of the API.
+    pub(crate) fn own(&self) -> Arc<Server> {
+        self.at(Entrance::Own)
+    }
+
+    /// The one at the door for everything.
+    #[cfg(feature = "doors")]
+    pub(crate) fn door(&self) -> Arc<Server> {
+        self.at(Entrance::Door)
+    }
+
+    /// The one at the door for devices.
+    #[cfg(feature = "doors")]
+    pub(crate) fn device_door(&self) -> Arc<Server> {
+        self.at(Entrance::DeviceDoor)
+    }
+
+    /// Made for an entrance that there is: all their paths take a good part of a start.
+    fn at(&self, entrance: Entrance) -> Arc<Server> {
+        let router = super::router(self.api.clone(), entrance);
+        Arc::new(Server::new(self.parts.clone(), entrance, router))
     }
 }
 
