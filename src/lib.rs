@@ -137,7 +137,7 @@ pub use engine::timekeeper::AdvanceError;
 pub use local::{Message, Reached, Refused, Subscription};
 pub use net::Connection;
 #[cfg(feature = "tls")]
-pub use net::ca::{Authority, CaCertificate, CertError, Issued, IssuedPem, KeyKind};
+pub use net::ca::{Authority, CaCertificate, CertError, Issued, IssuedPem, KeyAccess, KeyKind};
 #[cfg(feature = "tls")]
 pub use net::tls::TlsError;
 pub use server::{

@@ -305,7 +305,7 @@ impl Server {
         });
         #[cfg(feature = "http")]
         if let (Some(listener), Some(http)) = (listeners.http.take(), &http) {
-            let server = http.own.clone();
+            let server = http.own();
             shared.tasks.spawn(crate::http::listen(server, listener));
         }
         #[cfg(feature = "aws")]
@@ -560,7 +560,7 @@ impl Prepared {
             name: "alpn",
             tls: self.alpn.clone(),
             takes_mqtt: true,
-            web: http.door.clone(),
+            web: http.door(),
         }))
     }
 
@@ -570,7 +570,7 @@ impl Prepared {
             name: "https",
             tls: self.https.clone(),
             takes_mqtt: false,
-            web: http.device_door.clone(),
+            web: http.device_door(),
         }))
     }
 }
@@ -859,8 +859,10 @@ impl Listeners {
         }
         #[cfg(feature = "doors")]
         if let (Some(tls), Some(http)) = (tls, http) {
-            serve(self.alpn, Some(tls.alpn(http)));
-            serve(self.https, Some(tls.https(http)));
+            let alpn = self.alpn.is_some().then(|| tls.alpn(http));
+            serve(self.alpn, alpn);
+            let https = self.https.is_some().then(|| tls.https(http));
+            serve(self.https, https);
         }
     }
 }
@@ -927,5 +929,27 @@ mod tests {
             start.elapsed()
         );
         drop(release);
+    }
+
+    /// SIGHUP and programs may ask for it any number of times.
+    #[cfg(feature = "aws")]
+    #[tokio::test]
+    async fn certificates_that_are_read_again_leave_nobody_who_follows_the_registry() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::aws();
+        config.tls.certs = folder.path().into();
+        config.registry = config::RegistryPlace::Memory;
+        config.listeners = config::Listeners {
+            mqtts: Some(0),
+            ..config::Listeners::none()
+        };
+        let server = Server::start(config).await.unwrap();
+        let registry = server.registry().unwrap();
+        let before = registry.listeners();
+        for _ in 0..3 {
+            server.reload_certificates().await.unwrap();
+        }
+        assert_eq!(registry.listeners(), before);
+        server.stop().await;
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 #[cfg(feature = "aws")]
 use roundel::aws::registry::{CertificateStatus, Error, Holder, Registry};
 use roundel::config::LogFormat;
-use roundel::{Authority, CertError, Issued, KeyKind};
+use roundel::{Authority, CertError, Issued, KeyAccess, KeyKind};
 use tracing_subscriber::EnvFilter;
 
 #[cfg(feature = "aws")]
@@ -38,6 +38,15 @@ pub(crate) struct CertArgs {
     /// Keeps what exists, and registers it if it is not registered
     #[arg(long)]
     if_missing: bool,
+    /// Who may read the private keys, in octal: 0640 for their group too, 0644 for everybody; also of those that
+    /// --if-missing keeps [default: 0600, with --key-group 0640]
+    #[cfg(unix)]
+    #[arg(long, value_name = "MODE", value_parser = key_access)]
+    key_mode: Option<KeyAccess>,
+    /// Group that reads the private keys, by its name or number, such as that of a service: mosquitto
+    #[cfg(unix)]
+    #[arg(long, value_name = "GROUP", value_parser = group)]
+    key_group: Option<Group>,
     /// The file of the registry, if there is one, whether or not a broker has it [default: registry.redb in --certs]
     #[cfg(feature = "aws")]
     #[arg(long, value_name = "FILE")]
@@ -64,6 +73,11 @@ fn issue(args: &CertArgs) -> Result<(), Failure> {
         KeyKind::Ecdsa
     };
     let authority = Authority::open(&certs).map_err(Failure::machine)?;
+    #[cfg(unix)]
+    let authority = match access(args) {
+        Some(access) => authority.with_key_access(access),
+        None => authority,
+    };
     let port = port(args);
     for name in &args.names {
         let issued = match args.if_missing {
@@ -72,8 +86,16 @@ fn issue(args: &CertArgs) -> Result<(), Failure> {
         };
         let issued = issued.map_err(|error| match error {
             CertError::Name { .. } => Failure::misuse(error),
+            #[cfg(unix)]
+            CertError::Group { .. } => Failure::machine(error)
+                .about("--key-group")
+                .with_hint("root can, and a member of the group"),
             _ => Failure::machine(error),
         })?;
+        #[cfg(unix)]
+        if access(args).is_some() {
+            warn_of_closed_folder(&issued.private_key);
+        }
         #[cfg(feature = "aws")]
         let registered = register(args, &issued)?;
         #[cfg(not(feature = "aws"))]
@@ -81,6 +103,77 @@ fn issue(args: &CertArgs) -> Result<(), Failure> {
         super::print(&report(&certs.join("ca.pem"), &issued, registered, port))?;
     }
     Ok(())
+}
+
+/// A group by its number.
+#[cfg(unix)]
+#[derive(Clone, Copy, Debug)]
+struct Group(u32);
+
+/// Who reads the keys, where it is said.
+#[cfg(unix)]
+fn access(args: &CertArgs) -> Option<KeyAccess> {
+    let of_group = || KeyAccess::new(0o640);
+    match (args.key_mode, args.key_group) {
+        (said, Some(Group(group))) => {
+            let access = said.or_else(of_group)?;
+            Some(access.with_group(group))
+        }
+        (said, None) => said,
+    }
+}
+
+#[cfg(unix)]
+fn key_access(text: &str) -> Result<KeyAccess, String> {
+    let mode = u32::from_str_radix(text, 8).ok();
+    mode.and_then(KeyAccess::new).ok_or_else(|| {
+        "a private key is 0600, 0640 for its group too, or 0644 for everybody; nobody else writes it".to_owned()
+    })
+}
+
+/// The number of a group, which has to be one of this machine if it is named.
+#[cfg(unix)]
+fn group(text: &str) -> Result<Group, String> {
+    const FILE: &str = "/etc/group";
+    let groups = std::fs::read_to_string(FILE).unwrap_or_default();
+    let named = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(text)).then(|| fields.nth(1)?.parse().ok())?
+    });
+    // The last of all numbers means that nothing is to be changed.
+    let number = named.or_else(|| text.parse().ok().filter(|number| *number != u32::MAX));
+    let number = number.ok_or_else(|| format!("no group of {FILE}, and no number"))?;
+    Ok(Group(number))
+}
+
+/// Says of a key that others may read that they do not get to it.
+#[cfg(unix)]
+fn warn_of_closed_folder(key: &Path) {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let Ok(own) = std::fs::metadata(key) else {
+        return; // what cannot be asked for is not warned of
+    };
+    let (by_group, by_all) = (own.mode() & 0o040 != 0, own.mode() & 0o004 != 0);
+    let path = std::path::absolute(key).unwrap_or_else(|_| key.to_owned());
+    for folder in path.ancestors().skip(1).filter(|_| by_group || by_all) {
+        let Ok(found) = std::fs::metadata(folder) else {
+            return;
+        };
+        // What everybody is to read is for more than a group.
+        let of_group = !by_all && found.gid() == own.gid() && found.mode() & 0o010 != 0;
+        // A folder of somebody else may be that of who reads the key.
+        let is_own = found.uid() == own.uid() || found.uid() == 0;
+        if is_own && !of_group && found.mode() & 0o001 == 0 {
+            tracing::warn!(
+                folder = %folder.display(),
+                mode = format!("{:04o}", found.mode() & 0o7777),
+                "whoever else may read the private key does not get to it: the folder is closed to others; --out \
+                 takes another"
+            );
+            return;
+        }
+    }
 }
 
 /// What a broker says of a certificate that it was told of.

@@ -2,6 +2,7 @@
 //! the manual page, which `roundel man` prints; and `roundel completions`.
 
 use std::io::{self, Write as _};
+use std::sync::LazyLock;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Command, ValueHint};
@@ -100,7 +101,13 @@ const SECTIONS: [Section; 4] = [
 ];
 
 /// The sections as `--help` has them behind the flags.
-pub(super) fn help() -> String {
+pub(super) fn help() -> &'static str {
+    // Every start asks for it twice.
+    static TEXT: LazyLock<String> = LazyLock::new(help_text);
+    &TEXT
+}
+
+fn help_text() -> String {
     let mut text = String::new();
     for (name, things) in SECTIONS {
         text += &format!("\n{name}:\n");
@@ -244,8 +251,9 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-/// Words that a flag of serve takes.
-const WORDS: [(&str, &[&str]); 8] = [
+/// Words that a flag of serve takes, where the configuration reads it and the parser of the command line does not know
+/// them. A test asks the configuration for them.
+const WORDS: [(&str, &[&str]); 10] = [
     ("profile", &["aws", "standard"]),
     (
         "preset",
@@ -259,43 +267,77 @@ const WORDS: [(&str, &[&str]); 8] = [
         ],
     ),
     ("client_cert", &["required", "optional", "none"]),
+    (
+        "bad_tls",
+        &[
+            "expired=0",
+            "not-yet-valid=0",
+            "wrong-host=0",
+            "unknown-ca=0",
+            "self-signed=0",
+            "large-chain=0",
+            "tls1.2-only=0",
+            "tls1.3-only=0",
+            "reject-client=0",
+            "no-close-notify=0",
+        ],
+    ),
+    ("password_listener", &["mqtt=0", "ws=0"]),
+    (
+        "listener",
+        &[
+            "mqtt=0",
+            "mqtts=0",
+            "ws=0",
+            "wss=0",
+            "mqtt+ws=0",
+            "mqtts+wss=0",
+        ],
+    ),
     ("share_strategy", &["round-robin", "random"]),
     ("ready", &["json", "text"]),
     ("log_format", &["text", "json"]),
     ("log", &["error", "warn", "info", "debug", "trace", "off"]),
-    ("password_listener", &["mqtt=0", "ws=0"]),
-];
-
-/// Flags of serve that take a file, or a folder.
-const FILES: [(&str, ValueHint); 8] = [
-    ("certs", ValueHint::DirPath),
-    ("server_cert", ValueHint::FilePath),
-    ("server_key", ValueHint::FilePath),
-    ("client_ca", ValueHint::FilePath),
-    ("keylog", ValueHint::FilePath),
-    ("registry", ValueHint::FilePath),
-    ("fleet", ValueHint::FilePath),
-    ("unix_socket", ValueHint::FilePath),
 ];
 
 /// Prints what a shell completes the command line with.
 pub(super) fn print_completions(args: &CompletionsArgs, command: Command) -> Result<(), Failure> {
-    let mut command = with_words(command).mut_subcommand("serve", with_words);
+    let mut command = completed(command);
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "roundel", &mut script);
-    super::print(&String::from_utf8_lossy(&script))
+    let script = String::from_utf8_lossy(&script);
+    super::print(&match args.shell {
+        Shell::Fish => script.replacen(NO_VALUE_YET, &format!("{NO_VALUE_YET} 0"), 1),
+        _ => script.into_owned(),
+    })
 }
 
-/// Flags whose values are read with the configuration, with what may stand there.
-fn with_words(command: Command) -> Command {
-    let command = WORDS.iter().fold(command, |command, (flag, words)| {
-        command.mut_arg(flag, |arg| {
-            arg.value_parser(PossibleValuesParser::new(*words))
-        })
+/// What the script for fish does with a line that it cannot read, because its last flag has no value yet: it takes it for
+/// one with a command. There is none, and flags of serve are to have their values completed without it, too.
+const NO_VALUE_YET: &str = "\n    or return";
+
+/// A command, and those below it, whose flags say what may stand behind them: words, files, folders.
+fn completed(command: Command) -> Command {
+    let command = command.mut_args(|arg| {
+        // The word behind `env` is that of --preset.
+        let id = match arg.get_id().as_str() {
+            "suite" => "preset",
+            id => id,
+        };
+        let known = WORDS.iter().find(|(flag, _)| *flag == id);
+        let name = arg.get_value_names().and_then(<[_]>::first).cloned();
+        let name = name.unwrap_or_default();
+        match (known, name.as_str()) {
+            (Some((_, words)), _) => arg.value_parser(PossibleValuesParser::new(*words)),
+            // Any free port is one to choose, too.
+            (None, "N|off") => arg.value_parser(PossibleValuesParser::new(["0", "off"])),
+            (None, "on|off") => arg.value_parser(PossibleValuesParser::new(["on", "off"])),
+            (None, "FILE" | "PATH") => arg.value_hint(ValueHint::FilePath),
+            (None, "DIR") => arg.value_hint(ValueHint::DirPath),
+            (None, _) => arg,
+        }
     });
-    FILES.iter().fold(command, |command, (flag, hint)| {
-        command.mut_arg(flag, |arg| arg.value_hint(*hint))
-    })
+    command.mut_subcommands(completed)
 }
 
 #[cfg(test)]
@@ -347,20 +389,94 @@ mod tests {
         }
     }
 
+    /// The words that the configuration names when it refuses one that is none.
+    fn words_of(flag: &str) -> Option<Vec<String>> {
+        // Some have a port behind them.
+        ["", "=0"].into_iter().find_map(|port| {
+            let sources = match flag {
+                "profile" => Sources::new(),
+                _ => Sources::new().flag("profile", "standard"),
+            };
+            let refusal = sources.flag(flag, format!("nonsense{port}")).load();
+            let refusal = refusal.err()?.to_string();
+            let (_, words) = refusal.split_once("`nonsense` is none of ")?;
+            Some(
+                words
+                    .split(", ")
+                    .map(|word| format!("{word}{port}"))
+                    .collect(),
+            )
+        })
+    }
+
     #[test]
-    fn words_that_are_completed_are_taken() {
-        for (flag, words) in WORDS {
-            for word in words {
-                let users = flag == "password_listener";
-                let sources = Sources::new().flag("profile", "standard");
-                let loaded = match flag {
-                    "profile" | "preset" => Sources::new().flag(flag, *word).load(),
-                    _ => sources.flag(flag, *word).load(),
-                };
-                // Without users there is no such listener.
-                assert!(loaded.is_ok() || users, "{flag} {word}: {loaded:?}");
+    fn words_that_are_completed_are_those_that_are_taken() {
+        let command = Cli::command();
+        let flags = command
+            .get_arguments()
+            .filter(|arg| arg.get_action().takes_values());
+        for arg in flags.filter(|arg| arg.get_long().is_some()) {
+            let flag = arg.get_id().as_str();
+            let known = WORDS.iter().find(|(known, _)| *known == flag);
+            let known = known.map(|(_, words)| *words);
+            match (flag, words_of(flag)) {
+                // It has more than a word.
+                ("log", None) => assert!(known.is_some()),
+                (_, words) => assert_eq!(
+                    known.map(<[_]>::to_vec),
+                    words
+                        .as_ref()
+                        .map(|words| words.iter().map(String::as_str).collect()),
+                    "--{flag}"
+                ),
             }
         }
-        with_words(Cli::command()).debug_assert();
+        for (flag, _) in WORDS {
+            assert!(
+                command.get_arguments().any(|arg| arg.get_id() == flag),
+                "{flag}"
+            );
+        }
+        for level in WORDS
+            .into_iter()
+            .filter(|(flag, _)| *flag == "log")
+            .flat_map(|(_, words)| words)
+        {
+            super::super::log::parse_filter(level).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_flag_is_called_for_says_how_it_is_completed() {
+        fn check(command: &Command) {
+            for arg in command
+                .get_arguments()
+                .filter(|arg| arg.get_action().takes_values())
+            {
+                let words: Vec<_> = arg.get_possible_values();
+                let words: Vec<_> = words.iter().map(|word| word.get_name()).collect();
+                let said = arg
+                    .get_value_names()
+                    .and_then(<[_]>::first)
+                    .map(|name| name.as_str());
+                let hint = arg.get_value_hint();
+                match said.unwrap_or_default() {
+                    "N|off" => assert_eq!(words, ["0", "off"], "{}", arg.get_id()),
+                    "on|off" => assert_eq!(words, ["on", "off"], "{}", arg.get_id()),
+                    "FILE" | "PATH" => assert_eq!(hint, ValueHint::FilePath, "{}", arg.get_id()),
+                    "DIR" => assert_eq!(hint, ValueHint::DirPath, "{}", arg.get_id()),
+                    // Words that are said as they are typed.
+                    name if name.contains('|') && name == name.to_lowercase() => {
+                        let said: Vec<_> = name.split('|').collect();
+                        assert_eq!(words, said, "{}", arg.get_id());
+                    }
+                    _ => {}
+                }
+            }
+            command.get_subcommands().for_each(check);
+        }
+        let command = completed(Cli::command());
+        check(&command);
+        command.debug_assert();
     }
 }

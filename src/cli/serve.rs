@@ -102,8 +102,8 @@ async fn serve(
         Ready::Json => ready::json(&config, server.addrs(), server.ca_file()),
         Ready::Text => ready::text(&config, server.addrs(), server.ca_file(), &program_name()),
     };
-    // On another thread: nobody may read standard output.
-    let printed = tokio::task::spawn_blocking(move || print(&page));
+    // On another thread: nobody may read standard output. The workers have one that has read certificates.
+    let printed = workers.spawn_blocking(move || print(&page));
     let mut printed = Some(printed);
     let end = loop {
         let failed = async {

@@ -130,13 +130,14 @@ impl Sources {
     #[must_use]
     pub fn environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
         for (name, value) in variables {
-            let setting = SETTINGS.iter().find(|key| variable_name(key) == name);
-            if value.is_empty() {
+            // Most are somebody else's.
+            let Some(rest) = name.strip_prefix(PREFIX).filter(|_| !value.is_empty()) else {
                 continue;
-            }
+            };
+            let setting = SETTINGS.iter().find(|key| key.to_ascii_uppercase() == rest);
             if let Some(key) = setting {
                 self.variables.insert(key, value);
-            } else if name.starts_with(PREFIX) && !is_reserved(&name) {
+            } else if !is_reserved(&name) {
                 self.unknown.insert(name);
             }
         }

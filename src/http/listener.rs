@@ -14,7 +14,7 @@ use crate::net::listener::back_off;
 use super::Server;
 use super::serve::{Connection, Ended};
 
-const NAME: &str = "http";
+pub(super) const NAME: &str = "http";
 
 /// What the system keeps of answers on their way, as far as it follows the wish. A client counts as
 /// reading when a good part of this has left.

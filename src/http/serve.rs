@@ -19,6 +19,7 @@ use crate::broker::ConnectionFacts;
 use crate::budget::{Charge, Kind};
 use crate::engine::Engine;
 use crate::net::http1::{self, Bounds};
+use crate::protocol::wrong_door::Spoken;
 
 use super::activity::{Activity, Place, Places, Tracked, Watched};
 #[cfg(feature = "aws")]
@@ -47,29 +48,41 @@ pub(crate) struct Server {
     places: Arc<Places>,
 }
 
-/// The API at every entrance that there may be.
+/// The API, for the entrances that there are.
 pub(crate) struct Servers {
-    pub(crate) own: Arc<Server>,
-    #[cfg(feature = "doors")]
-    pub(crate) door: Arc<Server>,
-    #[cfg(feature = "doors")]
-    pub(crate) device_door: Arc<Server>,
+    api: Api,
+    parts: Arc<Parts>,
 }
 
 impl Servers {
     pub(crate) fn new(parts: Parts) -> Self {
-        let (api, parts) = (Api::new(&parts), Arc::new(parts));
-        let server = |entrance| {
-            let router = super::router(api.clone(), entrance);
-            Arc::new(Server::new(parts.clone(), entrance, router))
-        };
         Self {
-            own: server(Entrance::Own),
-            #[cfg(feature = "doors")]
-            door: server(Entrance::Door),
-            #[cfg(feature = "doors")]
-            device_door: server(Entrance::DeviceDoor),
+            api: Api::new(&parts),
+            parts: Arc::new(parts),
         }
+    }
+
+    /// The server at the port of the API.
+    pub(crate) fn own(&self) -> Arc<Server> {
+        self.at(Entrance::Own)
+    }
+
+    /// The one at the door for everything.
+    #[cfg(feature = "doors")]
+    pub(crate) fn door(&self) -> Arc<Server> {
+        self.at(Entrance::Door)
+    }
+
+    /// The one at the door for devices.
+    #[cfg(feature = "doors")]
+    pub(crate) fn device_door(&self) -> Arc<Server> {
+        self.at(Entrance::DeviceDoor)
+    }
+
+    /// Made for an entrance that there is: all their paths take a good part of a start.
+    fn at(&self, entrance: Entrance) -> Arc<Server> {
+        let router = super::router(self.api.clone(), entrance);
+        Arc::new(Server::new(self.parts.clone(), entrance, router))
     }
 }
 
@@ -155,7 +168,12 @@ impl Connection {
             self.engine.stopping.cancelled(),
             self.activity.expired(),
         );
-        match served.await {
+        let served = served.await;
+        let misled = self.misled(facts);
+        if let Some(words) = &misled {
+            tracing::info!(%peer, listener, "refused: {words}");
+        }
+        match served {
             Ok(http1::Ended::Closed) => Ended::Closed,
             Ok(http1::Ended::Switched { stream, read }) => {
                 Ended::Switched(stream.into_inner(), read)
@@ -168,14 +186,21 @@ impl Connection {
                 }
             }
             Err(error) => {
-                let listeners = &self.engine.broker.config().listeners;
-                match self.activity.spoken().and_then(|it| it.at_http(listeners)) {
-                    Some(words) => tracing::info!(%peer, listener, "refused: {words}"),
-                    None => tracing::debug!(listener, %peer, "connection ended: {error}"),
+                if misled.is_none() {
+                    tracing::debug!(listener, %peer, "connection ended: {error}");
                 }
                 Ended::Closed
             }
         }
+    }
+
+    /// What to say of a client that spoke something else than the API.
+    fn misled(&self, facts: &ConnectionFacts) -> Option<String> {
+        let spoken = self.activity.spoken()?;
+        // At the doors a path may be one of WebSocket.
+        let may_be_right = spoken == Spoken::WebSocket && facts.listener != super::listener::NAME;
+        let listeners = &self.engine.broker.config().listeners;
+        spoken.at_http(listeners).filter(|_| !may_be_right)
     }
 
     /// Passes a request on, and tells the connection's activity of it.

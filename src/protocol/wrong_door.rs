@@ -161,8 +161,12 @@ impl Spoken {
                     "the client speaks MQTT, and this is the control API: connect to {there}"
                 ))
             }
+            Self::WebSocket => Some(format!(
+                "the client asks for WebSocket, and this is the control API: connect to {}",
+                At("ws", listeners.ws)
+            )),
             Self::Proxy => Some(PROXY.to_owned()),
-            Self::Http | Self::WebSocket => None,
+            Self::Http => None,
         }
     }
 }

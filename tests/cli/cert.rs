@@ -1,7 +1,7 @@
 //! `roundel cert`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -155,6 +155,169 @@ fn private_keys_are_pkcs8_and_their_owners_only() {
                 .starts_with("-----BEGIN PRIVATE KEY-----")
         );
     }
+}
+
+/// A folder that others get into.
+fn open_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    set_mode(folder.path(), 0o755);
+    folder
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+/// The program, run by another one.
+fn behind(folder: &Path, words: &[&str], line: &[&str]) -> Command {
+    let own = roundel(folder, line);
+    let mut command = Command::new(words[0]);
+    command
+        .args(&words[1..])
+        .arg(own.get_program())
+        .args(own.get_args());
+    for (name, _) in own.get_envs() {
+        command.env_remove(name);
+    }
+    command.current_dir(folder).stdin(Stdio::null());
+    command
+}
+
+/// A group that this process may give its files to: any for root, else its own.
+fn some_group(folder: &Path) -> u32 {
+    let own = fs::metadata(folder).unwrap();
+    if own.uid() == 0 { 4242 } else { own.gid() }
+}
+
+#[test]
+fn keys_of_clients_are_read_by_whom_it_is_said_and_by_nobody_else() {
+    let folder = open_folder();
+    let group = some_group(folder.path()).to_string();
+    let certs = folder.path().join("certs");
+    fs::create_dir(&certs).unwrap();
+    set_mode(&certs, 0o755);
+    for (name, flags, wanted) in [
+        ("of-group", &["--key-group", &group][..], 0o640),
+        (
+            "of-group-alone",
+            &["--key-group", &group, "--key-mode", "440"],
+            0o440,
+        ),
+        ("of-all", &["--key-mode", "0644"], 0o644),
+        ("of-owner", &["--key-mode", "0600"], 0o600),
+    ] {
+        // The mode is what is asked for, whatever the process would make.
+        for umask in ["077", "000"] {
+            let name = format!("{name}-{umask}");
+            let line = [&["cert", &name], flags].concat();
+            let shell = ["sh", "-c", "umask $0; exec \"$@\"", umask];
+            super::finish(&mut behind(folder.path(), &shell, &line)).assert_done();
+            let key = certs.join(format!("{name}.private.key"));
+            assert_eq!(mode(&key), wanted, "{name}");
+            if flags.contains(&"--key-group") {
+                assert_eq!(fs::metadata(&key).unwrap().gid().to_string(), group);
+            }
+            let certificate = certs.join(format!("{name}.certificate.pem"));
+            assert_eq!(mode(&certificate), 0o644, "{name}");
+            assert_verifies(&certs.join("ca.pem"), &certificate, &key);
+            assert_eq!(mode(&certs.join("ca.key")), 0o600);
+        }
+    }
+}
+
+#[test]
+fn key_that_is_kept_keeps_its_mode_unless_another_is_asked_for() {
+    let folder = open_folder();
+    run(folder.path(), &["cert", "a"]).assert_done();
+    let key = folder.path().join("certs/a.private.key");
+    let content = fs::read(&key).unwrap();
+    set_mode(&key, 0o440);
+    let line = ["cert", "a", "--if-missing"];
+    run(folder.path(), &line).assert_done();
+    assert_eq!(mode(&key), 0o440);
+    run(
+        folder.path(),
+        &[&line[..], &["--key-mode", "0644"]].concat(),
+    )
+    .assert_done();
+    assert_eq!(mode(&key), 0o644);
+    let group = some_group(folder.path()).to_string();
+    run(
+        folder.path(),
+        &[&line[..], &["--key-group", &group]].concat(),
+    )
+    .assert_done();
+    assert_eq!(mode(&key), 0o640);
+    assert_eq!(fs::metadata(&key).unwrap().gid().to_string(), group);
+    assert_eq!(fs::read(&key).unwrap(), content);
+}
+
+#[test]
+fn who_may_not_have_a_key_is_said_by_its_flag() {
+    let folder = open_folder();
+    for (flag, value, word) in [
+        ("--key-mode", "0755", "0640"),
+        ("--key-mode", "rw-r-----", "0640"),
+        ("--key-group", "no-such-group", "/etc/group"),
+        ("--key-group", "4294967295", "/etc/group"),
+    ] {
+        let outcome = run(folder.path(), &["cert", "a", flag, value]);
+        outcome.assert_failed(2, &[flag, value, word]);
+    }
+    assert!(!folder.path().join("certs").exists());
+
+    // Who is neither root nor in the group cannot give it a file; root without that privilege is as anybody else.
+    run(folder.path(), &["cert", "kept"]).assert_done();
+    let kept = folder.path().join("certs/kept.private.key");
+    set_mode(&kept, 0o400);
+    let is_root = fs::metadata(&kept).unwrap().uid() == 0;
+    let group = if is_root { "4242" } else { "0" };
+    for line in [
+        &["cert", "new", "--key-group", group][..],
+        &["cert", "kept", "--if-missing", "--key-group", group],
+    ] {
+        let mut command = match is_root {
+            true => behind(
+                folder.path(),
+                &["setpriv", "--bounding-set", "-chown"],
+                line,
+            ),
+            false => roundel(folder.path(), line),
+        };
+        let words = [
+            "--key-group",
+            group,
+            ".private.key",
+            "a member of the group",
+        ];
+        super::finish(&mut command).assert_failed(1, &words);
+    }
+    assert_eq!(mode(&kept), 0o400);
+    assert!(!folder.path().join("certs/new.private.key").exists());
+    assert!(!folder.path().join("certs/new.certificate.pem").exists());
+}
+
+#[test]
+fn folder_that_nobody_else_gets_into_is_warned_of() {
+    let folder = open_folder();
+    let path = folder.path().join("closed");
+    fs::create_dir(&path).unwrap();
+    set_mode(&path, 0o700);
+    let line = ["cert", "a", "--out", "closed/keys", "--key-mode", "0644"];
+    let outcome = run(folder.path(), &line);
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    let words = format!("folder={} mode=0700", path.display());
+    for word in ["closed to others", &words, "--out"] {
+        assert!(outcome.stderr.contains(word), "{}", outcome.stderr);
+    }
+    assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+    // Nobody else was to read it.
+    let line = ["cert", "b", "--out", "closed/keys", "--key-mode", "0600"];
+    run(folder.path(), &line).assert_done();
 }
 
 #[test]

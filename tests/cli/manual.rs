@@ -76,6 +76,16 @@ fn bash_completes_flags_their_words_and_commands() {
         complete(&["roundel", "serve", "--profile", ""]),
         "aws\nstandard\n"
     );
+    assert_eq!(complete(&["roundel", "--mqtt-port", ""]), "0\noff\n");
+    assert_eq!(complete(&["roundel", "--bad-tls", "exp"]), "expired=0\n");
+    assert_eq!(
+        complete(&["roundel", "serve", "--listener", "mqtts+"]),
+        "mqtts+wss=0\n"
+    );
+    assert_eq!(
+        complete(&["roundel", "env", "paho"]),
+        "paho-c\npaho-python\n"
+    );
     assert_eq!(complete(&["roundel", "hea"]), "health\n");
     let shells = complete(&["roundel", "completions", ""]);
     for shell in ["bash", "zsh", "fish"] {
@@ -97,6 +107,10 @@ fn each_shell_has_a_script_of_its_own() {
             "{shell}"
         );
     }
+    // Without it fish completes no value of a flag before a command.
+    let fish = printed(&["completions", "fish"]);
+    let place = "2>/dev/null\n    or return 0\n";
+    assert_eq!(fish.matches(place).count(), 1, "{fish}");
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), &["completions", "csh"]).assert_failed(2, &["'csh'", "bash"]);
 }

@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -44,6 +45,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         let name = format!("bridge::standard_{}_tells_its_state", version.mosquitto());
         trials.push(trial(name, move || tells_its_state(version)));
     }
+    trials.push(trial(
+        "bridge::aws_reads_its_key_as_another_user",
+        reads_its_key_as_another_user,
+    ));
     trials
 }
 
@@ -143,6 +148,44 @@ fn tells_its_state(version: Version) {
     assert_eq!(next(&mut watcher), state("0", 0));
 }
 
+/// As a service it runs as a user of its own, which does not read a key that is its owner's only, and reads one that
+/// `roundel cert --key-group` has given to its group. Only root's mosquitto becomes that user.
+fn reads_its_key_as_another_user() {
+    let broker = Broker::start(Profile::Aws);
+    let open = TempDir::new().expect("a temporary folder");
+    fs::set_permissions(open.path(), fs::Permissions::from_mode(0o755)).expect("its own folder");
+    let own = open.path().metadata().expect("its own folder");
+    let ca = open.path().join("ca.pem");
+    fs::copy(broker.ca_file(), &ca).expect("a file that everybody reads");
+    let issue = |flags: &[&str]| Identity {
+        ca: ca.clone(),
+        ..broker.issue_in(open.path(), "bridge", flags)
+    };
+    let is_root = own.uid() == 0;
+    let identity = issue(&[]);
+    let mut setting = Setting::of("mosquitto", &broker, Profile::Aws, Version::V5, &identity);
+    if is_root {
+        let mut bridge = setting.start();
+        bridge.log.wait_for("a key that it does not read", |line| {
+            line.contains("Unable to load client key file")
+        });
+        setting = bridge.stop();
+    }
+    let group = match is_root {
+        true => "mosquitto".to_owned(),
+        false => own.gid().to_string(),
+    };
+    issue(&["--if-missing", "--key-group", &group]);
+    let key = identity.key.metadata().expect("the key");
+    assert_eq!(key.mode() & 0o777, 0o640);
+    let mut bridge = setting.start();
+    bridge.wait_until_subscribed();
+    let remote = remote(&broker, Profile::Aws);
+    let mut far = subscribe(&remote, "up/#");
+    publish(&bridge.endpoint(), "up/x", "up", &[]);
+    assert_eq!(next(&mut far), "up/x 1 0 up");
+}
+
 /// Whether the bridge can ask for none of its own messages: by an option of MQTT 5, or by bit 0x80.
 fn has_no_local(profile: Profile, version: Version) -> bool {
     profile == Profile::Standard || version == Version::V5
@@ -201,6 +244,17 @@ impl Bridge {
 
 impl Setting {
     fn new(broker: &Broker, profile: Profile, version: Version) -> Self {
+        // Another user cannot read the key where root runs it.
+        Self::of("root", broker, profile, version, &broker.issue("bridge"))
+    }
+
+    fn of(
+        user: &str,
+        broker: &Broker,
+        profile: Profile,
+        version: Version,
+        identity: &Identity,
+    ) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let port = free_port();
         let mut text = format!(
@@ -208,8 +262,7 @@ impl Setting {
              allow_anonymous true\n\
              log_dest stdout\n\
              log_type all\n\
-             # Else it cannot read the key where root runs it.\n\
-             user root\n\
+             user {user}\n\
              connection {NAME}\n\
              remote_clientid {CLIENT_ID}\n\
              # The defaults wait up to half a minute before they try again.\n\
@@ -225,7 +278,6 @@ impl Setting {
             line("bridge_protocol_version mqttv50".to_owned());
         }
         if transport.is_secure() {
-            let identity = broker.issue("bridge");
             line(format!("bridge_cafile {}", identity.ca.display()));
             line(format!("bridge_certfile {}", identity.cert.display()));
             line(format!("bridge_keyfile {}", identity.key.display()));

@@ -166,15 +166,22 @@ impl Broker {
     /// Issues a client certificate with `roundel cert`.
     #[track_caller]
     pub(crate) fn issue(&self, name: &str) -> Identity {
+        self.issue_in(self.folder.path(), name, &[])
+    }
+
+    /// The same into a folder of its own, with more flags.
+    #[track_caller]
+    pub(crate) fn issue_in(&self, folder: &Path, name: &str, flags: &[&str]) -> Identity {
         let mut command = roundel();
         command
             .args(["cert", name, "--certs"])
             .arg(self.folder.path());
+        command.arg("--out").arg(folder).args(flags);
         Process::start("roundel cert", &mut command).finish();
         Identity {
             ca: self.ca_file().to_owned(),
-            cert: self.folder.path().join(format!("{name}.certificate.pem")),
-            key: self.folder.path().join(format!("{name}.private.key")),
+            cert: folder.join(format!("{name}.certificate.pem")),
+            key: folder.join(format!("{name}.private.key")),
         }
     }
 

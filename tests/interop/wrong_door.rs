@@ -95,6 +95,7 @@ fn each_has_its_line() {
     stand.curl("http", "https", &[]);
     stand.curl("mqtt", "http", &[]);
     stand.curl("mqtt", "http", &UPGRADE);
+    stand.curl("http", "http", &UPGRADE);
     stand.curl("mqtts", "http", &[]);
     stand.curl("mqtts", "https", &[]);
     stand.curl("wss", "http", &[]);
@@ -132,6 +133,10 @@ fn each_has_its_line() {
             (
                 "mqtt",
                 "asks for WebSocket, and this listener speaks MQTT without it: connect to the listener ws",
+            ),
+            (
+                "http",
+                "asks for WebSocket, and this is the control API: connect to the listener ws (port ",
             ),
             (
                 "mqtts",
@@ -175,10 +180,24 @@ fn each_has_its_line() {
         ],
     );
 
-    let stand = Stand::start(Profile::Aws, &["--ws-port", "0", "--registry", "off"]);
+    let flags = ["--ws-port", "0", "--alpn-port", "0", "--registry", "off"];
+    let stand = Stand::start(Profile::Aws, &flags);
     stand.curl("ws", "http", &UPGRADE);
-    let path = "reason=\"MQTT over WebSocket is at /mqtt\"";
-    assert_lines(stand.broker, &[("ws", path)]);
+    let address = format!("localhost:{}", stand.broker.port_of("alpn"));
+    let mut openssl = Command::new("openssl");
+    openssl.args(["s_client", "-connect", &address, "-alpn", "h2"]);
+    Process::start("openssl", &mut openssl).end();
+    assert_lines(
+        stand.broker,
+        &[
+            ("ws", "reason=\"MQTT over WebSocket is at /mqtt\""),
+            (
+                "alpn",
+                "no protocol that the client offers (ALPN) is spoken here: offer x-amzn-mqtt-ca, mqtt, x-amzn-http-ca, \
+                 http/1.1, or none",
+            ),
+        ],
+    );
 }
 
 /// Some clients are gone before the broker has read why. The control API counts none of its own.

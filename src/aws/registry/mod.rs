@@ -116,7 +116,40 @@ impl Changed {
 }
 
 /// Who wants to know of what changed with one commit.
-type Listener = Box<dyn Fn(&[Changed]) + Send + Sync>;
+type Listener = Arc<dyn Fn(&[Changed]) + Send + Sync>;
+
+/// Those who want to know, each with a number that nobody else has had.
+#[derive(Default)]
+struct Listeners {
+    next: u64,
+    all: Vec<(u64, Listener)>,
+}
+
+impl Listeners {
+    fn add(&mut self, listener: Listener) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.all.push((number, listener));
+        number
+    }
+}
+
+/// That somebody is told of changes, until it is dropped.
+#[cfg(feature = "tls")]
+pub(crate) struct Following {
+    registry: std::sync::Weak<Registry>,
+    number: u64,
+}
+
+#[cfg(feature = "tls")]
+impl Drop for Following {
+    fn drop(&mut self) {
+        if let Some(registry) = self.registry.upgrade() {
+            let all = &mut registry.listeners.write().all;
+            all.retain(|(number, _)| *number != self.number);
+        }
+    }
+}
 
 /// Things, certificates and policies of one account in one Region.
 pub struct Registry {
@@ -127,7 +160,7 @@ pub struct Registry {
     /// The file, if there is one. Locked by who commits.
     disk: Mutex<Option<Store>>,
     version: AtomicU64,
-    listeners: RwLock<Vec<Listener>>,
+    listeners: RwLock<Listeners>,
 }
 
 /// What the next commit consists of.
@@ -250,7 +283,26 @@ impl Registry {
     /// Has `listener` called after each commit with what changed that it may have to know of, in the order in which
     /// it did. It must not change the registry, nor panic: the next change waits for it.
     pub fn on_change(&self, listener: impl Fn(&[Changed]) + Send + Sync + 'static) {
-        self.listeners.write().push(Box::new(listener));
+        self.listeners.write().add(Arc::new(listener));
+    }
+
+    /// The same until the answer is dropped; a change that is being told of then may come once more.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub(crate) fn follow(
+        self: &Arc<Self>,
+        listener: impl Fn(&[Changed]) + Send + Sync + 'static,
+    ) -> Following {
+        Following {
+            registry: Arc::downgrade(self),
+            number: self.listeners.write().add(Arc::new(listener)),
+        }
+    }
+
+    /// How many are told of changes.
+    #[cfg(all(test, feature = "tls"))]
+    pub(crate) fn listeners(&self) -> usize {
+        self.listeners.read().all.len()
     }
 
     /// Makes a change, all of it or nothing, and waits until it is in the file, which blocks the thread for as
@@ -333,8 +385,11 @@ impl Registry {
         let mut views = false;
         // Any number of them says as much as one.
         changed.retain(|change| *change != Changed::Views || !std::mem::replace(&mut views, true));
-        let listeners = self.listeners.read();
-        listeners.iter().for_each(|listener| listener(&changed));
+        // Copied, as who is told may stop being told.
+        let listeners = self.listeners.read().all.clone();
+        for (_, listener) in listeners {
+            listener(&changed);
+        }
     }
 }
 

@@ -22,6 +22,16 @@ pub enum CertError {
         /// What the system said.
         source: io::Error,
     },
+    /// A private key cannot be given to a group.
+    #[error("cannot give `{}` to the group {group}", path.display())]
+    Group {
+        /// The private key.
+        path: PathBuf,
+        /// The number of the group.
+        group: u32,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A certificate or key is there already; nothing is overwritten.
     #[error("`{}` exists and is not overwritten", path.display())]
     Exists {

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::CertError;
+use super::{CertError, KeyAccess};
 
 /// Locked while the folder is read or filled. It stays: removing it would let a process that
 /// waits for it and one that makes a new file both believe that they hold the lock.
@@ -28,6 +28,8 @@ const IGNORE: (&str, &str) = (".gitignore", "*\n");
 pub(super) enum Access {
     Owner,
     Everyone,
+    /// Whatever the umask of the process is.
+    Exactly(KeyAccess),
 }
 
 /// Makes the folder if need be and locks it until the answer is dropped.
@@ -182,6 +184,46 @@ pub(super) fn check_private(path: &Path) {
     let _ = path;
 }
 
+/// Has a private key that is there be read by whom `access` says.
+pub(super) fn give(path: &Path, access: KeyAccess) -> Result<(), CertError> {
+    must_be_file(path)?;
+    let file = File::open(path).map_err(|source| unreadable(path, source))?;
+    set(&file, path, access)
+}
+
+/// Hands an open file to its group, and lets that read it only then.
+fn set(file: &File, path: &Path, access: KeyAccess) -> Result<(), CertError> {
+    #[cfg(unix)]
+    {
+        use std::fs::Permissions;
+        use std::os::unix::fs::{PermissionsExt as _, fchown};
+
+        let refused = |source| CertError::Write {
+            path: path.to_owned(),
+            source,
+        };
+        if let Some(group) = access.group {
+            let before = file.metadata().map_err(refused)?.permissions();
+            // A group that reads a key now, or that it is given to, reads it no sooner than it should.
+            let narrow = Permissions::from_mode(before.mode() & access.mode);
+            file.set_permissions(narrow).map_err(refused)?;
+            fchown(file, None, Some(group)).map_err(|source| {
+                let _ = file.set_permissions(before); // the refusal is what is told
+                CertError::Group {
+                    path: path.to_owned(),
+                    group,
+                    source,
+                }
+            })?;
+        }
+        file.set_permissions(Permissions::from_mode(access.mode))
+            .map_err(refused)?;
+    }
+    #[cfg(not(unix))]
+    let _ = (file, path, access);
+    Ok(())
+}
+
 /// Writes a file that must not exist. It has its final permissions before it has any content.
 pub(super) fn write_new(path: &Path, content: &str, access: Access) -> Result<(), CertError> {
     let mut file = options(access)
@@ -195,6 +237,9 @@ pub(super) fn write_new(path: &Path, content: &str, access: Access) -> Result<()
                 source,
             },
         })?;
+    if let Access::Exactly(access) = access {
+        set(&file, path, access).inspect_err(|_| discard(path))?;
+    }
     file.write_all(content.as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(|source| {
@@ -218,7 +263,7 @@ fn options(access: Access) -> OpenOptions {
     {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(match access {
-            Access::Owner => 0o600,
+            Access::Owner | Access::Exactly(_) => 0o600,
             Access::Everyone => 0o644,
         });
     }

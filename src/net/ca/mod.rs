@@ -10,6 +10,7 @@ mod certificate;
 mod error;
 mod faulty;
 mod files;
+mod key_access;
 mod limits;
 pub(super) mod pem;
 #[cfg(all(feature = "aws", feature = "http"))]
@@ -24,6 +25,7 @@ use rcgen::{Issuer, KeyPair, PublicKeyData as _};
 pub use self::error::CertError;
 pub(crate) use self::faulty::Faulty;
 pub(crate) use self::files::create_folder;
+pub use self::key_access::KeyAccess;
 
 use self::files::Access;
 use self::limits::Limits;
@@ -142,6 +144,8 @@ pub struct Authority {
     folder: PathBuf,
     issuer: Issuer<'static, KeyPair>,
     limits: Option<Limits>,
+    /// Of clients' keys, where it is said.
+    key_access: Option<KeyAccess>,
 }
 
 /// The certificate of a development authority, which others are told to trust.
@@ -294,7 +298,7 @@ pub enum KeyKind {
 pub struct Issued {
     /// `NAME.certificate.pem`.
     pub certificate: PathBuf,
-    /// `NAME.private.key`, PKCS#8, readable by its owner only.
+    /// `NAME.private.key`, PKCS#8, readable by its owner only unless [`Authority::with_key_access`] says otherwise.
     pub private_key: PathBuf,
     /// SHA-256 of the certificate in lower-case hexadecimal: what AWS calls the certificate id.
     pub certificate_id: String,
@@ -347,6 +351,15 @@ impl Authority {
         }
     }
 
+    /// Has others read the private keys of clients that [`issue`](Self::issue) writes, and those that
+    /// [`issue_if_missing`](Self::issue_if_missing) finds. Without, a new key is its owner's only, and one that is there
+    /// keeps its mode. Windows has no modes.
+    #[must_use]
+    pub fn with_key_access(self, access: KeyAccess) -> Self {
+        let key_access = Some(access);
+        Self { key_access, ..self }
+    }
+
     /// Issues a client certificate with `CN=name` to `NAME.certificate.pem` and `NAME.private.key`.
     ///
     /// The folder is made when it is missing.
@@ -375,7 +388,8 @@ impl Authority {
     ///
     /// # Errors
     ///
-    /// Those of [`issue`](Self::issue), one file without the other, and a certificate that cannot be read.
+    /// Those of [`issue`](Self::issue), one file without the other, a certificate that cannot be read, and a key whose
+    /// access cannot be changed.
     pub fn issue_if_missing(
         &self,
         name: &str,
@@ -386,6 +400,9 @@ impl Authority {
         let _lock = files::lock(&self.folder)?;
         if !files::is_pair(&certificate, &private_key)? {
             return self.write(name, kind, certificate, private_key);
+        }
+        if let Some(access) = self.key_access {
+            files::give(&private_key, access)?;
         }
         let certificate_id = certificate::fingerprint_of(&certificate)?;
         Ok(Issued {
@@ -404,8 +421,16 @@ impl Authority {
         private_key: PathBuf,
     ) -> Result<Issued, CertError> {
         let pem = self.issue_pem(name, kind)?;
-        files::write_new(&private_key, &pem.private_key, Access::Owner)?;
-        files::write_new(&certificate, &pem.certificate, Access::Everyone)
+        let (of_key, of_certificate) = match self.key_access {
+            None => (Access::Owner, Access::Everyone),
+            // Who is to read the key reads the certificate.
+            Some(access) => (
+                Access::Exactly(access),
+                Access::Exactly(KeyAccess::EVERYONE),
+            ),
+        };
+        files::write_new(&private_key, &pem.private_key, of_key)?;
+        files::write_new(&certificate, &pem.certificate, of_certificate)
             .inspect_err(|_| files::discard(&private_key))?;
         Ok(Issued {
             certificate,
@@ -443,6 +468,7 @@ impl Authority {
                 folder,
                 issuer,
                 limits,
+                key_access: None,
             });
         }
         refuse_orphaned_server(&folder, &certificate)?;
@@ -453,6 +479,7 @@ impl Authority {
             folder,
             issuer,
             limits: limits.cloned(),
+            key_access: None,
         })
     }
 }

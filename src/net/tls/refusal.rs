@@ -57,9 +57,7 @@ pub(crate) fn why_none(error: &io::Error, came: Came, listener: &str, config: &C
                 .to_owned()
         }
         (Error::PeerIncompatible(cause), _) => incompatible(cause, listener),
-        (Error::NoApplicationProtocol, _) => {
-            "no protocol that the client offers (ALPN) is spoken here".to_owned()
-        }
+        (Error::NoApplicationProtocol, _) => no_protocol(),
         (Error::NoCertificatesPresented, _) => format!(
             "the client shows no certificate, and has to here: give it one that is trusted here with its private \
              key{}",
@@ -81,6 +79,14 @@ pub(crate) fn why_none(error: &io::Error, came: Came, listener: &str, config: &C
         }
         _ => cause.to_string(),
     }
+}
+
+/// What a client with other protocols is told. Only the door for everything looks at them.
+fn no_protocol() -> String {
+    let words = "no protocol that the client offers (ALPN) is spoken here".to_owned();
+    #[cfg(feature = "doors")]
+    let words = words + &format!(": offer {}, or none", crate::net::doors::ALPN.join(", "));
+    words
 }
 
 /// What would be taken.

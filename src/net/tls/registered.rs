@@ -11,7 +11,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 
-use crate::aws::registry::{Changed, Registry};
+use crate::aws::registry::{Changed, Following, Registry};
 use crate::config::ClientCert;
 
 use super::{fingerprint, provider};
@@ -22,6 +22,8 @@ pub(super) struct Registered {
     registry: Arc<Registry>,
     /// Checks what is signed by an authority of the broker, or by one that is registered and active.
     signed: RwLock<Arc<dyn ClientCertVerifier>>,
+    /// Ends with it: certificates that are read again take the place of these.
+    _following: Following,
 }
 
 impl Registered {
@@ -31,18 +33,21 @@ impl Registered {
         registry: &Arc<Registry>,
     ) -> Result<Arc<Self>, VerifierBuilderError> {
         let signed = verifier(&own, registry)?;
-        let registered = Arc::new(Self {
-            own,
-            registry: registry.clone(),
-            signed: RwLock::new(signed),
-        });
-        // It has the registry, so the registry may not have it.
-        let follower = Arc::downgrade(&registered);
-        registry.on_change(move |changed| {
-            if changed.contains(&Changed::Authorities)
-                && let Some(registered) = Weak::upgrade(&follower)
-            {
-                registered.look_again();
+        let registered = Arc::new_cyclic(|follower: &Weak<Self>| {
+            // It has the registry, so the registry may not have it.
+            let follower = follower.clone();
+            let following = registry.follow(move |changed| {
+                if changed.contains(&Changed::Authorities)
+                    && let Some(registered) = Weak::upgrade(&follower)
+                {
+                    registered.look_again();
+                }
+            });
+            Self {
+                own,
+                registry: registry.clone(),
+                signed: RwLock::new(signed),
+                _following: following,
             }
         });
         // What changed before is seen, too.
