@@ -152,11 +152,10 @@ impl Description {
                     }
                     all.into_iter().flatten().for_each(|found| seen.join(found));
                 }
-                "not" => {
-                    if self.apply(wanted, value, at).is_ok() {
-                        return Err(format!("{at}: is {wanted}"));
-                    }
+                "not" if self.apply(wanted, value, at).is_ok() => {
+                    return Err(format!("{at}: is {wanted}"));
                 }
+                "not" => {}
                 "additionalProperties" if wanted == false => {
                     let known = own.get("properties").and_then(Value::as_object);
                     let is_known =
