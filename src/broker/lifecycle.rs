@@ -408,7 +408,7 @@ impl Broker {
         self.tell_of(session, slot, What::Detached(&cause), context, dirty);
         let connection = session.connection_in(slot.epoch);
         let end = LastEnd::new(connection, &cause, context.now);
-        slot.last_end = Some(end.clone());
+        slot.last_end = Some(Box::new(end.clone()));
         let session_ended = slot.expiry == 0;
         let disconnected = HistoryEvent::Disconnected { end, session_ended };
         self.note_history(session, disconnected, context);
@@ -468,7 +468,7 @@ impl Broker {
         dirty: &mut Dirty,
     ) -> Option<(Arc<Session>, Box<Will>)> {
         self.cancel_timers(slot);
-        let former = slot.last_end.take();
+        let former = slot.last_end.take().map(|end| *end);
         if let Some(cause) = cause {
             let ended = HistoryEvent::SessionEnded { cause, former };
             self.note_history(session, ended, context);

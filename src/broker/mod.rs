@@ -201,6 +201,7 @@ pub(crate) struct Broker {
     tap: Arc<Tap>,
     budget: budget::Owned,
     randomness: Randomness,
+    hashing: Arc<Hashing>,
     watch: Watch,
     observers: observers::Observers,
     /// Of the last values of topics.
@@ -238,6 +239,7 @@ impl Broker {
         };
         Self {
             routing: routing::Routing::new(randomness.hash_seed(), parent, config.overlapping),
+            hashing: Arc::new(Hashing::new(randomness.hash_seed())),
             retained: Retained::new(parent),
             own_topics: Retained::new(parent),
             tap: Arc::new(Tap::new(config.journal, config.packets)),
@@ -331,9 +333,9 @@ impl Broker {
         budget::Charge::none(*self.budget, kind)
     }
 
-    /// Seeded hashing for the keys of one connection.
-    pub(crate) fn hashing(&self) -> Hashing {
-        Hashing::new(self.randomness.hash_seed())
+    /// Seeded hashing for topics, which all connections share.
+    pub(crate) fn hashing(&self) -> Arc<Hashing> {
+        self.hashing.clone()
     }
 
     /// Whether messages that would have to wait are refused for want of memory.

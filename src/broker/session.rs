@@ -44,8 +44,13 @@ pub(crate) struct Session {
 /// Packet identifiers of QoS 2 messages that a client has sent and not released.
 #[derive(Default)]
 pub(crate) struct ReceivedIds {
+    /// There is one from the first message on. Boxed, because most clients send none.
+    noted: Option<Box<NotedIds>>,
+}
+
+struct NotedIds {
     ids: HashSet<u16, foldhash::fast::FixedState>,
-    charge: Option<Charge>,
+    charge: Charge,
 }
 
 /// Room for so many identifiers is kept.
@@ -56,32 +61,39 @@ const RECEIVED_ID: usize = 8;
 
 impl ReceivedIds {
     pub(crate) fn contains(&self, id: PacketId) -> bool {
-        self.ids.contains(&id.get())
+        let noted = self.noted.as_ref();
+        noted.is_some_and(|noted| noted.ids.contains(&id.get()))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.ids.len()
+        self.noted.as_ref().map_or(0, |noted| noted.ids.len())
     }
 
     /// Notes an identifier, if there is memory for it.
     pub(crate) fn insert(&mut self, id: PacketId, budget: Budget) -> Result<(), Full> {
-        let charge = self
-            .charge
-            .get_or_insert_with(|| Charge::none(budget, Kind::Sessions));
-        let held = (self.ids.len() + 1) * RECEIVED_ID;
-        if held > charge.bytes() && !charge.has_room(held) {
+        let noted = self.noted.get_or_insert_with(|| {
+            Box::new(NotedIds {
+                ids: HashSet::default(),
+                charge: Charge::none(budget, Kind::Sessions),
+            })
+        });
+        let held = (noted.ids.len() + 1) * RECEIVED_ID;
+        if held > noted.charge.bytes() && !noted.charge.has_room(held) {
             return Err(Full);
         }
-        charge.settle(held);
-        self.ids.insert(id.get());
+        noted.charge.settle(held);
+        noted.ids.insert(id.get());
         Ok(())
     }
 
     /// Forgets an identifier. Returns whether it was noted.
     pub(crate) fn remove(&mut self, id: PacketId) -> bool {
-        let known = self.ids.remove(&id.get());
+        let Some(noted) = &mut self.noted else {
+            return false;
+        };
+        let known = noted.ids.remove(&id.get());
         // Few are not worth an allocation the next time.
-        if self.ids.is_empty() && self.ids.capacity() > FEW_IDS {
+        if noted.ids.is_empty() && noted.ids.capacity() > FEW_IDS {
             self.clear();
         }
         known
@@ -175,7 +187,7 @@ pub(super) struct Slot {
     pub(super) principal: Principal,
     pub(super) facts: Option<Arc<ConnectionFacts>>,
     /// How the connection before ended, or the last one.
-    pub(super) last_end: Option<LastEnd>,
+    pub(super) last_end: Option<Box<LastEnd>>,
     pub(super) connected_at: Option<Instant>,
     /// The Keep Alive of the last CONNECT in seconds.
     pub(super) keep_alive: u16,

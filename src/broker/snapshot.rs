@@ -548,7 +548,7 @@ impl Session {
             facts: slot.facts.clone(),
             last_end: slot
                 .last_end
-                .as_ref()
+                .as_deref()
                 .filter(|_| slot.state == State::Away)
                 .map(|end| (end.clone(), now.saturating_duration_since(end.at))),
             session_expiry: (slot.expiry != NEVER)

@@ -122,8 +122,14 @@ impl Connection {
     /// Wakes the owner when there is something to be done about its lease, if it has one.
     pub(super) fn watch_lease(&mut self, broker: &Broker) {
         let next = self.lease.as_ref().and_then(|lease| lease.next());
-        self.done_with.extend(self.lease_timer.take());
-        self.lease_timer = next.map(|at| broker.wake_at(at, &self.link));
+        if next.is_none() && self.seldom.is_none() {
+            return;
+        }
+        let timer = next.map(|at| broker.wake_at(at, &self.link));
+        let seldom = self.seldom.get_or_insert_default();
+        seldom
+            .done_with
+            .extend(std::mem::replace(&mut seldom.lease, timer));
     }
 
     /// Ends the connection of a client whose time is up, or has its authorizer asked again. Until the answer,

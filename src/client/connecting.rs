@@ -1,7 +1,7 @@
 //! From the first byte to CONNACK: what a connection begins with, who may in, and whose session it gets.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::auth::Principal;
 #[cfg(feature = "aws")]
@@ -16,7 +16,6 @@ use crate::codec::{
     self, Connect, ConnectError, DecodeError, PacketType, ReasonCode, Split, Version, connect,
 };
 use crate::config::Limits;
-use crate::protocol::alias::InboundAliases;
 use crate::protocol::handshake::{self, Accepted};
 use crate::protocol::rate::Rate;
 use crate::protocol::violation::Violation;
@@ -412,19 +411,20 @@ impl Connection {
             "connected"
         );
         let limits = &broker.config().limits;
+        let bucket = |rate| Box::new(Rate::new(rate, context.live));
         self.phase = Phase::Active(Box::new(Active {
             session: attached.session,
             epoch: attached.epoch,
             permissions,
             version: accepted.version,
             is_bridge: accepted.is_bridge,
-            keep_alive: Duration::from_secs(u64::from(accepted.keep_alive)) * 3 / 2,
+            keep_alive: accepted.keep_alive,
             heard_at: context.live,
             heard_part: 0,
             ends_with_connection: accepted.session_expiry == 0,
             packet_size: accepted.packet_size,
             problem_information: accepted.problem_information,
-            aliases: InboundAliases::new(broker.charge(Kind::Sessions)),
+            aliases: None,
             routes: RouteCache::new(broker.charge(Kind::Sessions), broker.hashing()),
             rows: None,
             filter_work: None,
@@ -432,10 +432,8 @@ impl Connection {
             answers: Answers::default(),
             unanswered: 0,
             asks: false,
-            publish_rate: limits
-                .publish_rate
-                .map(|rate| Rate::new(rate, context.live)),
-            byte_rate: limits.byte_rate.map(|rate| Rate::new(rate, context.live)),
+            publish_rate: limits.publish_rate.map(bucket),
+            byte_rate: limits.byte_rate.map(bucket),
             batch: TrafficTotals::default(),
         }));
         self.rearm(broker, context.live);

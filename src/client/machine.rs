@@ -11,8 +11,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use smallvec::SmallVec;
-
 #[cfg(feature = "aws")]
 use crate::broker::access::Authorization;
 use crate::broker::access::Permissions;
@@ -138,24 +136,69 @@ pub(crate) struct Connection {
     pub(super) facts: Arc<ConnectionFacts>,
     pub(super) phase: Phase,
     pub(super) timer: Option<TimerKey>,
-    /// The owner looks whether the socket is stuck.
-    pub(super) stall_watch: Option<TimerKey>,
-    /// The owner looks at whatever it waits for besides.
-    pub(super) alarm: Option<TimerKey>,
-    /// The owner looks what packet rules let arrive later, on the broker's time.
-    pub(super) release: Option<TimerKey>,
-    /// The owner looks at the lease.
-    #[cfg(feature = "aws")]
-    pub(super) lease_timer: Option<TimerKey>,
+    /// Boxed, because an idle connection has none.
+    pub(super) seldom: Option<Box<SeldomTimers>>,
     /// There is one where an authorizer says who the client is.
     #[cfg(feature = "aws")]
     pub(super) lease: Option<Box<Lease>>,
-    /// Timers that nothing is to come of any more, once this pass has ended.
-    pub(super) done_with: SmallVec<[TimerKey; 2]>,
     /// What the connection had published when it ended, and not all receivers have got.
     pub(super) left: Option<Box<FanOut>>,
     /// Reading waits while more bytes of answers than these have not left.
     unsent_answers: usize,
+}
+
+/// What wakes the owner of a connection now and then.
+#[derive(Default)]
+pub(super) struct SeldomTimers {
+    /// The owner looks whether the socket is stuck.
+    stall_watch: Option<TimerKey>,
+    /// The owner looks at whatever it waits for besides.
+    alarm: Option<TimerKey>,
+    /// The owner looks what packet rules let arrive later, on the broker's time.
+    pub(super) release: Option<TimerKey>,
+    /// The owner looks at the lease.
+    #[cfg(feature = "aws")]
+    pub(super) lease: Option<TimerKey>,
+    /// Those that nothing is to come of any more, once this pass has ended.
+    pub(super) done_with: Vec<TimerKey>,
+}
+
+impl SeldomTimers {
+    /// Cancels those that fired when the owner was woken last, if it was, and those that nothing is to come of.
+    /// Returns whether any is left.
+    fn settle(&mut self, broker: &Broker, woken_at: Option<Moment>) -> bool {
+        let mut done_with = std::mem::take(&mut self.done_with);
+        if let Some(Moment { now, live }) = woken_at {
+            done_with.extend(self.release.take_if(|timer| timer.is_due(now)));
+            done_with.extend(
+                self.live()
+                    .filter_map(|timer| timer.take_if(|timer| timer.is_due(live))),
+            );
+        }
+        done_with
+            .into_iter()
+            .for_each(|timer| broker.cancel_timer(timer));
+        self.release.is_some() || self.live().any(|timer| timer.is_some())
+    }
+
+    /// Nothing is to come of any of them.
+    fn forget(&mut self) {
+        let mut done_with = std::mem::take(&mut self.done_with);
+        done_with.extend(self.release.take());
+        done_with.extend(self.live().filter_map(Option::take));
+        self.done_with = done_with;
+    }
+
+    /// Those on the time of live connections.
+    fn live(&mut self) -> impl Iterator<Item = &mut Option<TimerKey>> {
+        [
+            &mut self.stall_watch,
+            &mut self.alarm,
+            #[cfg(feature = "aws")]
+            &mut self.lease,
+        ]
+        .into_iter()
+    }
 }
 
 pub(super) enum Phase {
@@ -183,7 +226,8 @@ pub(crate) struct Active {
     pub(super) permissions: Option<Arc<dyn Permissions>>,
     pub(super) version: Version,
     pub(super) is_bridge: bool,
-    pub(super) keep_alive: Duration,
+    /// The Keep Alive in force, in seconds; 0 for none.
+    pub(super) keep_alive: u16,
     /// When the last packet, or enough of one, came.
     pub(super) heard_at: Instant,
     /// Bytes of an incomplete packet that came since then.
@@ -192,7 +236,8 @@ pub(crate) struct Active {
     pub(super) ends_with_connection: bool,
     pub(super) packet_size: usize,
     pub(super) problem_information: bool,
-    pub(super) aliases: InboundAliases,
+    /// Topic aliases that the client has set. Boxed, because hardly a client sets any.
+    pub(super) aliases: Option<Box<InboundAliases>>,
     pub(super) routes: RouteCache,
     /// Rows of the journal for what it publishes.
     pub(super) rows: Option<Box<Rows>>,
@@ -205,8 +250,9 @@ pub(crate) struct Active {
     pub(super) unanswered: usize,
     /// The client made a request at some time, and may have many unanswered.
     pub(super) asks: bool,
-    pub(super) publish_rate: Option<Rate>,
-    pub(super) byte_rate: Option<Rate>,
+    /// Boxed, like the next one: profile `standard` has neither.
+    pub(super) publish_rate: Option<Box<Rate>>,
+    pub(super) byte_rate: Option<Box<Rate>>,
     pub(super) batch: TrafficTotals,
 }
 
@@ -247,14 +293,9 @@ impl Connection {
             facts: Arc::new(facts),
             phase: Phase::Connecting { deadline },
             timer: Some(timer),
-            stall_watch: None,
-            alarm: None,
-            release: None,
-            #[cfg(feature = "aws")]
-            lease_timer: None,
+            seldom: None,
             #[cfg(feature = "aws")]
             lease: None,
-            done_with: SmallVec::new(),
             left: None,
             unsent_answers: UNSENT_ANSWERS,
         }
@@ -465,8 +506,9 @@ impl Connection {
                 Flow::End
             }
             Phase::Active(active)
-                if !active.keep_alive.is_zero()
-                    && active.heard_at + active.keep_alive <= context.live =>
+                if active
+                    .silent_at()
+                    .is_some_and(|silent_at| silent_at <= context.live) =>
             {
                 self.depart(broker, Cause::KeepAliveTimeout, context, dirty);
                 Flow::End
@@ -486,63 +528,59 @@ impl Connection {
 
     /// Wakes the owner then; the time that was set before is forgotten.
     pub(crate) fn wake_at(&mut self, broker: &Broker, at: Instant) {
-        self.done_with.extend(self.alarm.take());
-        self.alarm = Some(broker.wake_at(at, &self.link));
+        let timer = broker.wake_at(at, &self.link);
+        let seldom = self.seldom.get_or_insert_default();
+        seldom.done_with.extend(seldom.alarm.replace(timer));
     }
 
     /// What came of the timers is done that were due when the owner was woken last, if it was. Until then they
     /// stand for it, whatever took their place.
     pub(crate) fn settle_timers(&mut self, broker: &Broker, woken_at: Option<Moment>) {
-        if let Some(Moment { now, live }) = woken_at {
-            let release = self.release.take_if(|timer| timer.is_due(now));
-            self.done_with.extend(release);
-            for timer in [
-                &mut self.timer,
-                &mut self.stall_watch,
-                &mut self.alarm,
-                #[cfg(feature = "aws")]
-                &mut self.lease_timer,
-            ] {
-                self.done_with
-                    .extend(timer.take_if(|timer| timer.is_due(live)));
-            }
+        if let Some(moment) = woken_at {
+            let fired = self.timer.take_if(|timer| timer.is_due(moment.live));
+            fired
+                .into_iter()
+                .for_each(|timer| broker.cancel_timer(timer));
         }
-        for timer in self.done_with.drain(..) {
-            broker.cancel_timer(timer);
-        }
+        self.seldom
+            .take_if(|seldom| !seldom.settle(broker, woken_at));
     }
 
     /// Nobody waits for anything any more.
     pub(crate) fn forget_timers(&mut self) {
-        for timer in [
-            &mut self.timer,
-            &mut self.stall_watch,
-            &mut self.alarm,
-            &mut self.release,
-            #[cfg(feature = "aws")]
-            &mut self.lease_timer,
-        ] {
-            self.done_with.extend(timer.take());
+        let timer = self.timer.take();
+        self.done_with(timer);
+        if let Some(seldom) = &mut self.seldom {
+            seldom.forget();
+        }
+    }
+
+    /// Nothing is to come of this timer any more.
+    fn done_with(&mut self, timer: Option<TimerKey>) {
+        if let Some(timer) = timer {
+            self.seldom.get_or_insert_default().done_with.push(timer);
         }
     }
 
     /// Looks again when a socket that is full since `since` would have been full for too long. One
     /// look is enough: while it is ahead no other is armed.
     pub(crate) fn watch_stall(&mut self, broker: &Broker, since: Instant, now: Instant) {
-        if self.stall_watch.is_none_or(|timer| timer.is_due(now)) {
-            self.done_with.extend(self.stall_watch.take());
+        let seldom = self.seldom.get_or_insert_default();
+        if seldom.stall_watch.is_none_or(|timer| timer.is_due(now)) {
             let at = since + broker.config().limits.write_stall;
-            self.stall_watch = Some(broker.wake_at(at, &self.link));
+            let timer = broker.wake_at(at, &self.link);
+            seldom.done_with.extend(seldom.stall_watch.replace(timer));
         }
     }
 
     /// Arms the keep-alive timer from the last packet on: it is moved only when it fires.
     pub(crate) fn rearm(&mut self, broker: &Broker, now: Instant) {
-        self.done_with.extend(self.timer.take());
+        let timer = self.timer.take();
+        self.done_with(timer);
         if let Phase::Active(active) = &self.phase
-            && !active.keep_alive.is_zero()
+            && let Some(silent_at) = active.silent_at()
         {
-            let at = (active.heard_at + active.keep_alive).max(now);
+            let at = silent_at.max(now);
             self.timer = Some(broker.wake_at(at, &self.link));
         }
     }
@@ -557,7 +595,9 @@ impl Connection {
         }
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);
         if let Phase::Active(active) = phase {
-            broker.discard(active.aliases);
+            if let Some(aliases) = active.aliases {
+                broker.discard(*aliases);
+            }
             self.left = active.unfinished.map(|unfinished| unfinished.rest);
         }
     }
@@ -589,6 +629,12 @@ impl Active {
     fn hear(&mut self, now: Instant) {
         self.heard_at = now;
         self.heard_part = 0;
+    }
+
+    /// When the client will have been silent for one and a half times its Keep Alive (MQTT-3.1.2-22), if it has one.
+    fn silent_at(&self) -> Option<Instant> {
+        let keep_alive = Duration::from_secs(self.keep_alive.into()) * 3 / 2;
+        (!keep_alive.is_zero()).then(|| self.heard_at + keep_alive)
     }
 }
 

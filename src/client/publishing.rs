@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use crate::broker::{
     Broker, Context, Dirty, FanOut, Origin, Outgoing, Published, ReceivedIds, Run, Sent,
 };
-use crate::budget::{Charge, Full};
+use crate::budget::{Charge, Full, Kind};
 use crate::codec::{self, AckKind, Frame, PacketId, Publish, QoS, ReasonCode, Split, Version};
 use crate::message::publication::{AtOnce, Message, Publication, expiry_deadline};
 use crate::protocol::alias::InboundAliases;
@@ -78,7 +78,10 @@ impl Active {
     fn bind_alias(&mut self, broker: &Broker, publish: &Publish<'_>) -> Result<(), Violation> {
         if let Some(alias) = publish.properties.topic_alias {
             let maximum = broker.config().limits.topic_alias_maximum;
-            self.aliases.bind(publish.topic, alias, maximum)?;
+            let aliases = self.aliases.get_or_insert_with(|| {
+                Box::new(InboundAliases::new(broker.charge(Kind::Sessions)))
+            });
+            aliases.bind(publish.topic, alias, maximum)?;
         }
         Ok(())
     }
@@ -236,7 +239,7 @@ impl Active {
     ) -> Result<(), Stop> {
         self.bind_alias(broker, publish)?;
         if publish.topic.is_empty() {
-            let (topic, config) = (topic_of(&self.aliases, publish), broker.config());
+            let (topic, config) = (topic_of(self.aliases.as_deref(), publish), broker.config());
             let checked = rules::check_topic(topic, config)
                 .and_then(|()| rules::check_retain(topic, publish.retain, config));
             if let Err(violation) = checked {
@@ -246,7 +249,7 @@ impl Active {
         if !self.opens_exchange(broker, publish)? {
             return Ok(());
         }
-        let topic = topic_of(&self.aliases, publish);
+        let topic = topic_of(self.aliases.as_deref(), publish);
         if let Err(violation) = broker.check_retained_rate(topic, publish, context) {
             if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
                 self.session.received().remove(id);
@@ -272,7 +275,7 @@ impl Active {
         self.asks |= sent.is_request;
         let ids = publish.packet_id.into_iter().collect();
         if sent.is_denied {
-            let topic = topic_of(&self.aliases, publish).to_owned();
+            let topic = topic_of(self.aliases.as_deref(), publish).to_owned();
             return self.deny(broker, publish, &topic, ids, context);
         }
         self.conclude_all(broker, publish.qos, ids, sent)
@@ -541,10 +544,10 @@ impl Body {
 }
 
 /// The topic that a PUBLISH means, once its alias is bound.
-fn topic_of<'a>(aliases: &'a InboundAliases, publish: &Publish<'a>) -> &'a str {
+fn topic_of<'a>(aliases: Option<&'a InboundAliases>, publish: &Publish<'a>) -> &'a str {
     let alias = publish.properties.topic_alias;
     alias
-        .and_then(|alias| aliases.topic(alias))
+        .and_then(|alias| aliases?.topic(alias))
         .unwrap_or(publish.topic)
 }
 

@@ -266,7 +266,8 @@ impl Connection {
 
     /// Wakes the owner when something else is to arrive.
     fn look_at_releases(&mut self, broker: &Broker, at: Instant) {
-        self.done_with.extend(self.release.take());
-        self.release = Some(broker.wake_on_own_time(at, &self.link));
+        let timer = broker.wake_on_own_time(at, &self.link);
+        let seldom = self.seldom.get_or_insert_default();
+        seldom.done_with.extend(seldom.release.replace(timer));
     }
 }

@@ -162,7 +162,7 @@ pub(crate) struct Turn {
     /// Bytes that were read and not handled.
     pub(super) pending: Pending,
     /// There is no room for the packet that is arriving.
-    starved: Option<Starved>,
+    starved: Option<Box<Starved>>,
     /// The signal was set and is to be seen to.
     woken: bool,
     /// When it was seen to last, until timers are settled.
@@ -176,7 +176,7 @@ pub(crate) struct Turn {
     /// What is read waits for an answer.
     asking: bool,
     /// The stream ended meanwhile, behind packets that wait.
-    ended: Option<Cause>,
+    ended: Option<Box<Cause>>,
     /// Another connection wants the session: what had arrived is read first, whatever else would
     /// hold reading back. Since when that is known.
     handing_over: Option<Instant>,
@@ -207,7 +207,6 @@ pub(crate) struct Turn {
 }
 
 /// Reading waits for memory.
-#[derive(Clone, Copy)]
 struct Starved {
     since: Instant,
     /// When to look again.
@@ -418,7 +417,10 @@ impl Turn {
         }
         if self.held
             || self.tapped.stops_reading
-            || self.starved.is_some_and(|starved| starved.until > now)
+            || self
+                .starved
+                .as_ref()
+                .is_some_and(|starved| starved.until > now)
         {
             return false;
         }
@@ -445,7 +447,7 @@ impl Turn {
             return self.handle(broker, input, context);
         }
         if let Some(cause) = self.ended.take() {
-            self.depart(broker, cause, context);
+            self.depart(broker, *cause, context);
             return Pass::More;
         }
         let limit = LEAST_READ.max(self.dirty.share() * BYTES_PER_STEP);
@@ -513,7 +515,9 @@ impl Turn {
                 }
             }
             Input::Nothing => return Pass::Idle,
-            Input::Closed(cause) if self.pending.waiting() > 0 => self.ended = Some(cause),
+            Input::Closed(cause) if self.pending.waiting() > 0 => {
+                self.ended = Some(Box::new(cause));
+            }
             Input::Closed(cause) => self.depart(broker, cause, context),
             #[cfg(feature = "websocket")]
             Input::Refused(violation) => self.refuse(broker, &violation, context),
@@ -525,7 +529,7 @@ impl Turn {
     /// long, the packet is refused.
     fn starve(&mut self, broker: &Broker, context: &Context<'_>) -> Pass {
         let now = context.live;
-        let since = self.starved.map_or(now, |starved| starved.since);
+        let since = self.starved.as_ref().map_or(now, |starved| starved.since);
         if now.saturating_duration_since(since) >= STARVE_LIMIT {
             let violation = Violation::new(
                 ReasonCode::QuotaExceeded,
@@ -536,7 +540,7 @@ impl Turn {
             return Pass::More;
         }
         let until = now + STARVE_PAUSE;
-        self.starved = Some(Starved { since, until });
+        self.starved = Some(Box::new(Starved { since, until }));
         self.connection.wake_at(broker, until);
         match self.handing_over {
             Some(_) => self.hand_over(broker, context),

@@ -119,6 +119,10 @@ pub(crate) struct Sent {
     pub(crate) expired: u64,
 }
 
+/// Replays in their order, one at least.
+#[derive(Default)]
+struct Replays(VecDeque<Replay>);
+
 #[derive(Default)]
 pub(crate) struct Outbox {
     pub(super) window: Window,
@@ -132,8 +136,8 @@ pub(crate) struct Outbox {
     pub(super) persistent: bool,
     /// Whose turn it is when own messages and a group wait for the same single place.
     group_turn: bool,
-    /// Retained messages on their way to new subscriptions.
-    replays: VecDeque<Replay>,
+    /// Retained messages on their way to new subscriptions. Boxed, because they are soon there.
+    replays: Option<Box<Replays>>,
     pub(super) connected: Option<Connected>,
     pub(super) sent: Sent,
 }
@@ -158,7 +162,7 @@ impl Outbox {
             .as_ref()
             .is_some_and(|memberships| memberships.has_wants())
             || !self.queue.is_empty()
-            || !self.replays.is_empty()
+            || self.has_replays()
             || self
                 .connected
                 .as_ref()
@@ -166,21 +170,26 @@ impl Outbox {
     }
 
     pub(super) fn enqueue_replays(&mut self, replays: Vec<Replay>) {
-        self.replays.extend(replays);
+        self.replays.get_or_insert_default().0.extend(replays);
     }
 
     pub(super) fn has_replays(&self) -> bool {
-        !self.replays.is_empty()
+        self.replays.is_some()
     }
 
     /// The replay that is next, if there is a connection for it. What is left of it is put back.
     pub(super) fn take_replay(&mut self) -> Option<Replay> {
         self.connected.as_ref()?;
-        self.replays.pop_front()
+        let replays = &mut self.replays.as_mut()?.0;
+        let next = replays.pop_front();
+        if replays.is_empty() {
+            self.replays = None;
+        }
+        next
     }
 
     pub(super) fn put_back_replay(&mut self, replay: Replay) {
-        self.replays.push_front(replay);
+        self.replays.get_or_insert_default().0.push_front(replay);
     }
 
     /// Installs a new connection: CONNACK first, then what an earlier connection left open, in the
@@ -345,7 +354,9 @@ impl Outbox {
     pub(super) fn end(&mut self, bounds: &Bounds<'_>) -> usize {
         let lost = self.queue.len();
         bounds.discard(std::mem::take(&mut self.queue));
-        bounds.discard(std::mem::take(&mut self.replays));
+        if let Some(replays) = self.replays.take() {
+            bounds.discard(replays.0);
+        }
         self.persistent = false;
         self.charge = None;
         match &mut self.memberships {

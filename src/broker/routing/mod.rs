@@ -550,7 +550,7 @@ const ROUTES: usize = 1 << 20;
 
 /// The topics that one publisher repeats.
 pub(crate) struct RouteCache {
-    hasher: Hashing,
+    hasher: Arc<Hashing>,
     /// What is kept, in the broker's budget.
     charge: Charge,
     slots: Vec<Option<Kept>>,
@@ -579,7 +579,7 @@ impl RouteCache {
     }
 
     /// Nothing is kept yet. The seed is the broker's secret: a publisher chooses its topics.
-    pub(crate) fn new(charge: Charge, hasher: Hashing) -> Self {
+    pub(crate) fn new(charge: Charge, hasher: Arc<Hashing>) -> Self {
         Self {
             hasher,
             charge,

@@ -49,6 +49,14 @@ pub(crate) trait GoesOn: Send {
     fn go_on(&mut self, broker: &Broker, context: &Context<'_>, dirty: &mut Dirty) -> bool;
 }
 
+/// What turns did not come to do. There is some, or it is not there.
+struct LeftOver {
+    /// Whoever has waited longest comes first.
+    work: VecDeque<Later>,
+    /// Where it goes if it is dropped.
+    jobs: Arc<Jobs>,
+}
+
 /// Outboxes to be written at the end of a turn, and what is left to be done then. Every call that may
 /// compose packets fills one. Of what is still in it when it is dropped, outboxes are left to the owners
 /// of the connections, and work to the timekeeper.
@@ -59,10 +67,8 @@ pub(crate) struct Dirty {
     sessions: VecDeque<Arc<Session>>,
     /// How many of them, from the front, have been there since before this turn.
     waited: usize,
-    /// Whoever has waited longest comes first.
-    later: VecDeque<Later>,
-    /// Where that goes if it is dropped; known once there is some.
-    jobs: Option<Arc<Jobs>>,
+    /// Boxed, because hardly a turn leaves any.
+    later: Option<Box<LeftOver>>,
     /// Messages handed to receivers in this turn.
     deliveries: usize,
     /// What that took, by which a turn is bounded: a step for each message, or for each run that was
@@ -151,12 +157,22 @@ impl Dirty {
     /// Notes work that is to be done after others had their turn.
     #[cold]
     pub(crate) fn later(&mut self, work: Later, context: &Context<'_>) {
-        self.jobs.get_or_insert_with(|| context.jobs.clone());
-        self.later.push_back(work);
+        let later = self.later.get_or_insert_with(|| {
+            Box::new(LeftOver {
+                work: VecDeque::new(),
+                jobs: context.jobs.clone(),
+            })
+        });
+        later.work.push_back(work);
     }
 
     pub(in crate::broker) fn pop_later(&mut self) -> Option<Later> {
-        self.later.pop_front()
+        let later = self.later.as_mut()?;
+        let work = later.work.pop_front();
+        if later.work.is_empty() {
+            self.later = None;
+        }
+        work
     }
 
     pub(in crate::broker) fn pop(&mut self) -> Option<Arc<Session>> {
@@ -189,7 +205,7 @@ impl Dirty {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.later.is_empty()
+        self.sessions.is_empty() && self.later.is_none()
     }
 }
 
@@ -198,9 +214,9 @@ impl Drop for Dirty {
         for session in self.sessions.drain(..) {
             session.leave_to_owner();
         }
-        if let Some(jobs) = &self.jobs {
-            self.later
-                .drain(..)
+        if let Some(later) = self.later.take() {
+            let LeftOver { work, jobs } = *later;
+            work.into_iter()
                 .for_each(|work| jobs.leave(Job::Later(work)));
         }
     }
