@@ -22,10 +22,10 @@ use super::sync::Mutex;
 const ROUNDS: usize = 8;
 
 /// Bytes from which on a write is worth its system call at once.
-const WORTH_A_WRITE: usize = 1024;
+const WORTH_A_WRITE: usize = 8 * 1024;
 
 /// Bytes from which on a write that was put off falls to whoever appends.
-const WELL_FILLED: usize = 16 * 1024;
+const WELL_FILLED: usize = 32 * 1024;
 
 /// Bytes in the order in which they are to be written.
 pub(crate) trait Bytes: Default {

@@ -93,11 +93,22 @@ impl State {
                 break;
             }
         }
-        if more == More::No && !self.ring.lets_wait() {
+        if more == More::No && !self.ring.lets_wait() && !self.has_reachable(dirty) {
             self.drop_backlog(context);
         }
         self.settle(context);
         more
+    }
+
+    /// Whether something waits and a member has a connection of which the ring is still to be told (rule 7): the groups of a
+    /// session hear of one after the other, in more than one turn.
+    fn has_reachable(&self, dirty: &mut Dirty) -> bool {
+        if self.backlog.is_empty() {
+            return false;
+        }
+        dirty.charge(self.ring.len());
+        let mut members = self.ring.iter();
+        members.any(|member| member.session.outbox().is_reachable())
     }
 
     fn step(&mut self, strategy: ShareStrategy, context: &Context<'_>, dirty: &mut Dirty) -> Step {
