@@ -12,6 +12,7 @@ async function send(method, path, /** @type {unknown} */ body = undefined) {
   const request = `${method} ${path}`;
   const headers = { 'content-type': 'application/json' };
   let answer;
+  /** @type {any} */ let value = {};
   try {
     answer = await fetch(path, {
       method,
@@ -19,11 +20,12 @@ async function send(method, path, /** @type {unknown} */ body = undefined) {
       signal: AbortSignal.timeout(10000),
       cache: 'no-store',
     });
+    value = await answer.json();
   } catch (error) {
     const isLate = error instanceof DOMException && error.name === 'TimeoutError';
-    throw new ApiError(isLate ? 'no answer within 10 s' : 'the broker does not answer', request, 0);
+    // What breaks off is no answer; an error says enough by its status.
+    if (!answer || answer.ok) throw new ApiError(isLate ? 'no answer within 10 s' : 'the broker does not answer', request, 0);
   }
-  const value = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new ApiError(value.error ?? `status ${answer.status}`, request, answer.status, value.field);
   return value;
 }

@@ -22,8 +22,8 @@ export function open(changed, route) {
   const kind = () => (isShadows ? 'shadows' : route.query.get('kind') || 'things');
   const { asked, ...page } = watch(() => {
     const { q, after } = Object.fromEntries(route.query);
-    // All refusals that the broker keeps.
-    if (kind() === 'refusals') return `/v1/refusals${query({ q, limit: 256 })}`;
+    // The last refusals; a search finds the others that the broker keeps.
+    if (kind() === 'refusals') return `/v1/refusals${query({ q, limit: 100 })}`;
     return path(isShadows ? '/v1' : '/v1/identity', kind()) + query({ q, after });
   }, changed, { stats: 2000 });
   const title = isShadows ? 'Shadows' : 'Identity';
@@ -40,7 +40,7 @@ export function open(changed, route) {
       list(route, asked, {
         title,
         one: last.slice(0, -1).replace('cie', 'cy'),
-        limit: last === 'refusals' ? 257 : 100,
+        limit: last === 'refusals' ? 101 : 100,
         label: 'Filter: part of the name, the client or the resource',
         placeholder: 'name',
         choice: isShadows
