@@ -181,16 +181,16 @@ pub(super) struct PacketBody {
 /// A filter with its options, as [`show`] has it, or the filter alone.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FilterOptions {
-    filter: String,
+pub(super) struct FilterOptions {
+    pub(super) filter: String,
     #[serde(default)]
-    qos: u8,
+    pub(super) qos: u8,
     #[serde(default)]
-    no_local: bool,
+    pub(super) no_local: bool,
     #[serde(default)]
-    retain_as_published: bool,
+    pub(super) retain_as_published: bool,
     #[serde(default)]
-    retain_handling: u8,
+    pub(super) retain_handling: u8,
 }
 
 struct FilterBody(FilterOptions);

@@ -11,7 +11,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::broker::CONSOLE;
@@ -29,6 +29,7 @@ use super::super::streams::named;
 use super::super::subscribers::Subscription;
 use super::super::waits::Patience;
 use super::events::{LONGEST, answer, refuse};
+use super::packets::FilterOptions;
 
 /// Bytes that are shown of a payload.
 const PAYLOAD: usize = 32 * 1024;
@@ -39,21 +40,6 @@ const TEXT: usize = 4096;
 /// User Properties that are shown of a message.
 const PAIRS: usize = 100;
 
-/// A subscription as it is asked for.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wanted {
-    filter: String,
-    #[serde(default)]
-    qos: u8,
-    #[serde(default)]
-    no_local: bool,
-    #[serde(default)]
-    retain_as_published: bool,
-    #[serde(default)]
-    retain_handling: u8,
-}
-
 /// A subscription that there is.
 #[derive(Serialize)]
 pub(super) struct Subscribed {
@@ -63,7 +49,7 @@ pub(super) struct Subscribed {
     qos: u8,
 }
 
-impl Wanted {
+impl FilterOptions {
     fn of(parameters: &Parameters) -> Result<Self, ApiError> {
         let filter = parameters
             .owned("filter")
@@ -135,7 +121,7 @@ pub(super) async fn stream(
         "retain_as_published",
         "retain_handling",
     ];
-    let wanted = Wanted::of(&Parameters::parse(&uri, &known)?)?;
+    let wanted = FilterOptions::of(&Parameters::parse(&uri, &known)?)?;
     wanted.options()?;
     let broker = &api.engine.broker;
     let mut number = broker.uuid().simple().to_string();
@@ -179,7 +165,7 @@ pub(super) async fn add(
     body: JsonBody,
 ) -> Result<Json<Subscribed>, ApiError> {
     let Path(client_id) = client_id?;
-    let wanted: Wanted = body.parse()?;
+    let wanted: FilterOptions = body.parse()?;
     let subscription = find(&api, &client_id)?;
     wanted.subscribe(&subscription).map(Json)
 }
