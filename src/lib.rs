@@ -104,6 +104,7 @@ mod client;
 pub(crate) mod codec;
 pub mod config;
 mod engine;
+pub(crate) mod excerpt;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;

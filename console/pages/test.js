@@ -69,7 +69,7 @@ function hear(event, data) {
 
 const encoder = new TextEncoder();
 const utf8 = (text) => encoder.encode(text);
-const TEXTS = ['content_type', 'response_topic', 'correlation_data', 'message_expiry_interval'];
+const TEXTS = ['content_type', 'response_topic', 'correlation_data', 'message_expiry_interval', 'topic_alias'];
 /** `a_key` as it is read. */
 const titled = (key) => (key === 'qos' ? 'QoS' : key[0].toUpperCase() + key.slice(1).replaceAll('_', ' '));
 
@@ -83,10 +83,11 @@ const said = (form) =>
 
 /** The message that a form describes. */
 function described(form) {
-  const { topic, payload = '', qos, retain, payload_is_utf8, ...properties } = said(form);
-  const { correlation_data: data, message_expiry_interval: expiry, user_properties: pairs = '' } = properties;
+  const { topic = '', payload = '', qos, retain, payload_is_utf8, ...properties } = said(form);
+  const { correlation_data: data, message_expiry_interval: expiry, topic_alias: alias, user_properties: pairs = '' } = properties;
   if (data) properties.correlation_data = btoa(String.fromCharCode(...utf8(data)));
   if (expiry) properties.message_expiry_interval = Number(expiry);
+  if (alias) properties.topic_alias = Number(alias);
   if (payload_is_utf8) properties.payload_format_indicator = 1;
   properties.user_properties = pairs.split('\n').filter(Boolean).map((pair) => pair.match(/^([^=]*)=?(.*)$/).slice(1));
   return { client_id: client.id || undefined, topic, payload, qos, retain, properties };

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 
 use crate::auth::Principal;
+use crate::excerpt::within;
 use crate::policy::Context;
 
 /// Refusals that are kept.
@@ -191,15 +192,7 @@ impl Refusal {
 
 /// As much of a text as is kept.
 fn cut(text: &str) -> Box<str> {
-    match text.len() > TEXT {
-        true => {
-            let room = TEXT - "…".len();
-            let ends = text.char_indices().map(|(at, _)| at);
-            let end = ends.take_while(|at| *at <= room).last().unwrap_or(0);
-            format!("{}…", text.get(..end).unwrap_or_default()).into()
-        }
-        false => text.into(),
-    }
+    within(text, TEXT).into()
 }
 
 #[cfg(test)]

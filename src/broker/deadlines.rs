@@ -30,6 +30,8 @@ pub(crate) enum DeadlineKind {
     EndOfOutage,
     #[cfg(feature = "http")]
     EndOfTopicValues,
+    /// A packet goes on that a packet rule delays.
+    DelayedPacket,
     /// A connection looks at its own timers: Keep Alive, the time to CONNECT, a socket that takes nothing. It
     /// is on the time of live connections.
     Connection,
@@ -44,6 +46,7 @@ impl DeadlineKind {
             Self::EndOfOutage => "end_of_outage",
             #[cfg(feature = "http")]
             Self::EndOfTopicValues => "end_of_topic_values",
+            Self::DelayedPacket => "delayed_packet",
             Self::Connection => "connection",
         }
     }
@@ -110,7 +113,15 @@ impl Broker {
                 left: at.saturating_duration_since(moment.live),
             })
         });
-        let mut deadlines: Vec<_> = of_broker.chain(of_connections).collect();
+        let delayed = self.tap.delayed();
+        let total = total + delayed.len();
+        let of_packets = delayed.into_iter().map(|(at, client)| Deadline {
+            kind: DeadlineKind::DelayedPacket,
+            client_id: client.map(|client| (*client).to_owned()),
+            left: at.saturating_duration_since(moment.now),
+        });
+        let all = of_broker.chain(of_connections).chain(of_packets);
+        let mut deadlines: Vec<_> = all.collect();
         deadlines.sort_by_key(|deadline| deadline.left);
         deadlines.truncate(limit);
         (deadlines, total)

@@ -497,7 +497,13 @@ impl Broker {
         slot.will.take().map(|will| (session.clone(), will))
     }
 
-    fn note_history(&self, session: &Session, what: HistoryEvent, context: &Context<'_>) {
+    /// Keeps what happened to a client, for whoever asks after it later.
+    pub(crate) fn note_history(
+        &self,
+        session: &Session,
+        what: HistoryEvent,
+        context: &Context<'_>,
+    ) {
         let client_id = session.shared_client_id();
         self.history.keep(client_id, context.now, what);
     }

@@ -1,5 +1,6 @@
 //! A subscriber in the same process: a session like any other, whose link is not a socket.
 
+use std::iter;
 use std::sync::Arc;
 
 use crate::auth::Principal;
@@ -10,6 +11,7 @@ use crate::protocol::violation::Violation;
 
 use super::Broker;
 use super::facts::{ConnectionFacts, PeerAddr};
+use super::history::{FilterAnswers, HistoryEvent};
 use super::lifecycle::{ConnectRequest, NotAttached, Takeover};
 use super::outbox::Peer;
 use super::outbox::link::Link;
@@ -87,6 +89,8 @@ impl Broker {
         };
         let mut due = Due::default();
         let reason = self.subscribe(&local.session, local.epoch, &request, &mut due, context);
+        let answers = FilterAnswers::new(iter::once(request.filter.full), &[reason]);
+        self.note_history(&local.session, HistoryEvent::Subscribed(answers), context);
         if reason.is_error() {
             return Err(refused(reason));
         }
@@ -105,6 +109,8 @@ impl Broker {
     ) -> Result<bool, Violation> {
         let filter = rules::check_filter(filter, &self.config)?;
         let reason = self.unsubscribe(&local.session, local.epoch, &filter, context, dirty);
+        let answers = FilterAnswers::new(iter::once(filter.full), &[reason]);
+        self.note_history(&local.session, HistoryEvent::Unsubscribed(answers), context);
         Ok(reason == ReasonCode::Success)
     }
 

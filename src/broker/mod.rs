@@ -92,7 +92,8 @@ pub(crate) use facts::{ConnectionFacts, LOCAL, PeerAddr, TrafficTotals};
 #[cfg(any(feature = "tls", feature = "http"))]
 pub(crate) use facts::{TlsDetails, TlsFacts};
 #[cfg(feature = "http")]
-pub(crate) use history::{Happened, HistoryEvent};
+pub(crate) use history::Happened;
+pub(crate) use history::{FilterAnswers, HistoryEvent};
 #[cfg(feature = "http")]
 pub(crate) use last_values::Value;
 pub(crate) use lifecycle::Removal;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::broker::events::What;
-use crate::broker::{Broker, Context, Dirty, Due, Outgoing, Request};
+use crate::broker::{Broker, Context, Dirty, Due, FilterAnswers, HistoryEvent, Outgoing, Request};
 use crate::codec::{
     Frame, ReasonCode, Subscribe, SubscribeOptions, Unsubscribe, UserProperties, Version,
     subscribe_filter_len, unsubscribe_filter_len,
@@ -120,6 +120,10 @@ impl Active {
         })?;
         // SUBACK goes ahead of retained messages and of those that wait in a group.
         self.send_answers(context, dirty);
+        let filters = subscribe.filters_from(0, self.version);
+        let filters = filters.map_while(|filter| Some(filter.ok()?.0));
+        let answered = HistoryEvent::Subscribed(FilterAnswers::new(filters, reasons));
+        broker.note_history(&self.session, answered, context);
         if broker.tells_of_subscriptions() {
             let filters = subscribe.filters_from(0, self.version);
             let granted = filters
@@ -233,6 +237,9 @@ impl Active {
         }
         let (id, reasons) = (unsubscribe.packet_id, work.reasons.as_slice());
         self.answer(None, |_| Outgoing::Unsuback { id, reasons })?;
+        let filters = unsubscribe.filters_from(0).map_while(Result::ok);
+        let answered = HistoryEvent::Unsubscribed(FilterAnswers::new(filters, reasons));
+        broker.note_history(&self.session, answered, context);
         if broker.tells_of_subscriptions() {
             let filters = unsubscribe.filters_from(0).zip(reasons);
             let ended = filters.filter(|(_, reason)| !reason.is_error());

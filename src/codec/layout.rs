@@ -1,5 +1,7 @@
 //! Where the fields of a packet are in its bytes, for whoever shows both side by side.
 
+use crate::excerpt::beginning;
+
 use super::cursor::Cursor;
 use super::error::DecodeError;
 use super::packet_type::PacketType;
@@ -71,14 +73,9 @@ impl<'a> Walk<'a> {
     }
 
     fn push(&mut self, name: impl Into<String>, value: impl Into<String>, bytes: (usize, usize)) {
-        let value: String = value.into();
-        let value = match value.char_indices().nth(SHOWN) {
-            Some((end, _)) => format!("{}…", value.get(..end).unwrap_or_default()),
-            None => value,
-        };
         self.parts.push(Part {
             name: name.into(),
-            value,
+            value: beginning(&value.into(), SHOWN).into_owned(),
             bytes,
             depth: self.depth,
             is_secret: false,

@@ -9,6 +9,8 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::excerpt::beginning;
+
 /// Characters of a caller's own text that an answer or a log line repeats.
 const EXCERPT: usize = 200;
 
@@ -18,13 +20,6 @@ const ERROR: usize = 1000;
 /// The beginning of a text that a caller sent.
 pub(super) fn excerpt(text: &str) -> Cow<'_, str> {
     beginning(text, EXCERPT)
-}
-
-pub(super) fn beginning(text: &str, characters: usize) -> Cow<'_, str> {
-    match text.char_indices().nth(characters) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()).into(),
-        None => text.into(),
-    }
 }
 
 /// `{"error": "...", "field": "..."}` with a fitting status.

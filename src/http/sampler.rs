@@ -12,10 +12,10 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::broker::{Seen, Standing, Step, Subject, What};
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::excerpt::beginning;
 use crate::time::{Calendar, milliseconds};
 
 use super::Api;
-use super::error::beginning;
 use super::streams::{FRAME, Holding, Sampling, Stream, Told, Topic, frame};
 use super::v1::Stats;
 

@@ -27,6 +27,8 @@ use crate::broker::Session;
 use crate::budget::{Budget, Charge, Kind};
 use crate::codec::SubscribeOptions;
 use crate::local::{Arrived, Refused, Subscriber};
+use crate::protocol::alias::InboundAliases;
+use crate::protocol::violation::Violation;
 
 use super::streams::{FRAME, NOTHING, NoStream, named};
 
@@ -51,6 +53,8 @@ pub(super) struct Subscribers(Mutex<Vec<Arc<Subscription>>>);
 pub(super) struct Subscription {
     pub(super) client_id: String,
     subscriber: Subscriber,
+    /// What the topic aliases of its messages stand for.
+    aliases: Mutex<InboundAliases>,
     last_id: AtomicU32,
     ring: Mutex<Ring>,
     waker: AtomicWaker,
@@ -115,6 +119,7 @@ impl Subscribers {
         let opened = Arc::new(Subscription {
             client_id,
             subscriber,
+            aliases: Mutex::new(InboundAliases::new(Charge::none(budget, Kind::Http))),
             last_id: AtomicU32::new(0),
             ring: Mutex::new(ring),
             waker: AtomicWaker::new(),
@@ -169,6 +174,19 @@ impl Subscription {
     /// Ends a subscription. Whether there was one.
     pub(super) fn unsubscribe(&self, filter: &str) -> Result<bool, Refused> {
         self.subscriber.unsubscribe(filter)
+    }
+
+    /// The topic of a message that comes with an alias, which stands for this topic from now on, or, where it is
+    /// empty, for the one that it stood for.
+    pub(super) fn resolve(
+        &self,
+        topic: &str,
+        alias: u16,
+        maximum: u16,
+    ) -> Result<String, Violation> {
+        let mut aliases = self.aliases.lock();
+        aliases.bind(topic, alias, maximum)?;
+        Ok(aliases.topic(alias).unwrap_or(topic).to_owned())
     }
 
     pub(super) fn session(&self) -> &Arc<Session> {

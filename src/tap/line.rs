@@ -294,6 +294,13 @@ impl Line {
         self.wake();
     }
 
+    /// When each packet goes on that a rule delays, and whose connection this is, as far as it is known.
+    pub(super) fn delayed(&self) -> (Option<Arc<str>>, Vec<Instant>) {
+        let state = self.state.lock();
+        let delayed = state.ways.iter().flat_map(|way| &way.delayed);
+        (state.client.clone(), delayed.map(|(at, _)| *at).collect())
+    }
+
     /// The rule is gone.
     pub(super) fn hear_again(&self, rule: Option<u64>) {
         let mut state = self.state.lock();

@@ -221,6 +221,16 @@ impl Tap {
         (rules.held(limit), rules.held_len())
     }
 
+    /// When each packet goes on that a rule delays, and at whose connection, as far as that is known.
+    pub(crate) fn delayed(&self) -> Vec<(Instant, Option<Arc<str>>)> {
+        let lines = self.lines();
+        let all = lines.iter().flat_map(|line| {
+            let (client, times) = line.delayed();
+            times.into_iter().map(move |at| (at, client.clone()))
+        });
+        all.collect()
+    }
+
     /// Waits until so many packets are held.
     pub(crate) fn wait_for_held(&self, count: usize) -> impl Future<Output = ()> {
         let is_so = move || (self.rules.lock().held_len() >= count).then_some(());

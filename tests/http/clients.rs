@@ -7,8 +7,9 @@ use serde_json::json;
 
 use crate::{
     api::Api,
+    stream::Stream,
     support::{
-        Connect, PINGREQ, Packet, Publish, Version, Will, eventually, receive_maximum,
+        Connect, PINGREQ, Packet, Publish, Subscribe, Version, Will, eventually, receive_maximum,
         session_expiry,
     },
 };
@@ -352,6 +353,62 @@ fn history_of_a_client_outlives_its_session() {
     assert_eq!(history("a").len() + history("b").len(), 0);
     api.get("/v1/clients/a/history?limit=x")
         .expect_error(400, Some("limit"));
+}
+
+#[test]
+fn history_has_what_a_client_subscribed_to() {
+    let api = Api::start_with(|config| config.limits.subscriptions_per_session = 4);
+    let mut client = api.connect("a");
+    client.subscribe("$share/g/cars/+", 2);
+    let filters = ["a/0", "b/1", "c/2", "d/refused", "e/refused"];
+    let packet = filters
+        .iter()
+        .fold(Subscribe::new(7), |packet, filter| packet.filter(filter, 0));
+    client.send(packet);
+    client.expect_suback(7);
+    client.unsubscribe(filters[0]);
+    client.unsubscribe(&"ü".repeat(100));
+    let mut stream = Stream::open(&api, "/v1/subscribe?filter=x&qos=1");
+    let hello = stream.next("hello");
+    let own = hello["client_id"].as_str().expect("a client");
+    api.delete(&format!("/v1/subscribe/{own}?filter=x")).json();
+
+    let history = |id: &str| {
+        let events = api.get(&format!("/v1/clients/{id}/history")).json()["events"].take();
+        let texts = events.as_array().expect("a list").iter();
+        let texts = texts.map(|event| event["text"].as_str().expect("a text").to_owned());
+        (texts.collect::<Vec<_>>(), events)
+    };
+    let (texts, events) = history("a");
+    let long = format!("UNSUBSCRIBE {}… (No subscription existed)", "ü".repeat(62));
+    assert_eq!(
+        texts[..4],
+        [
+            long.as_str(),
+            "UNSUBSCRIBE a/0 (Success)",
+            "SUBSCRIBE a/0 (Granted QoS 0), b/1 (Granted QoS 0), c/2 (Granted QoS 0), d/refused (Quota exceeded), \
+             and 1 more; 2 refused",
+            "SUBSCRIBE $share/g/cars/+ (Granted QoS 2)",
+        ]
+    );
+    assert_eq!(
+        (
+            &events[2]["event"],
+            &events[2]["filters"][3],
+            &events[2]["filters_total"]
+        ),
+        (
+            &json!("subscribed"),
+            &json!({"filter": "d/refused", "code": 0x97}),
+            &json!(5)
+        )
+    );
+    assert_eq!(events[4]["event"], "connected");
+    let (texts, _) = history(own);
+    assert_eq!(
+        texts[..2],
+        ["UNSUBSCRIBE x (Success)", "SUBSCRIBE x (Granted QoS 1)"]
+    );
 }
 
 #[test]

@@ -235,11 +235,22 @@ fn packets_are_duplicated_reordered_delayed_and_injected() {
     publisher.publish("t/1", "soon", 0);
     assert_eq!(sub.receive_texts(1), ["soon"]);
     // It is the broker's clock that a delay goes by.
+    let deadlines = api.get("/v1/deadlines").json();
+    let of_packets = deadlines["deadlines"].as_array().expect("a list").iter();
+    let mut of_packets = of_packets.filter(|deadline| deadline["kind"] == "delayed_packet");
+    let late = of_packets.next().expect("the one that is late");
+    assert_eq!(
+        (&late["client_id"], of_packets.next()),
+        (&json!("sub"), None)
+    );
+    assert!(late["in_seconds"].as_f64() > Some(3000.0), "{late}");
     assert_eq!(
         api.post("/v1/clock/advance", r#"{"seconds":3600}"#).status,
         200
     );
     assert_eq!(sub.receive_texts(1), ["late"]);
+    let deadlines = api.get("/v1/deadlines").body;
+    assert!(!deadlines.contains("delayed_packet"), "{deadlines}");
 
     set(
         &api,

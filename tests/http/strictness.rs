@@ -222,6 +222,8 @@ fn schemas_of_bodies_say_what_the_broker_takes() {
             message(json!({ "payload_base64": "e A=" })),
             message(json!({ "payload_base64": "-_-_" })),
             message(json!({ "payload": "x", "topic": "" })),
+            message(json!({ "payload": "x", "properties": { "topic_alias": 0 } })),
+            message(json!({ "payload": "x", "properties": { "topic_alias": 1 } })),
             message(json!({ "payload": "x", "topic": "a/+" })),
             message(json!({ "payload": "x", "topic": "\0" })),
             message(json!({ "payload": "x", "qos": 2 })),

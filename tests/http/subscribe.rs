@@ -94,6 +94,51 @@ fn message_comes_with_its_properties_and_the_subscriptions_it_came_for() {
     assert_eq!(client["subscriptions_total"], 1);
 }
 
+/// MQTT-3.3.2-7 to -12: an alias is for the messages of one client, and stands for the topic it came with last.
+#[test]
+fn alias_stands_for_a_topic_of_its_client() {
+    let api = Api::start_with(|config| config.limits.topic_alias_maximum = 8);
+    let (mut stream, client_id) = open(&api, "filter=%23");
+    let (_other, other) = open(&api, "filter=none");
+    let message = |client_id: Option<&str>, topic: Option<&str>, alias: u32| {
+        let properties = json!({ "topic_alias": alias });
+        let mut message = json!({ "payload": "x", "properties": properties });
+        message["client_id"] = client_id.into();
+        if let Some(topic) = topic {
+            message["topic"] = topic.into();
+        }
+        api.post("/v1/publish", &message.to_string())
+    };
+    let own = Some(&*client_id);
+    for (topic, means) in [
+        (Some("cars/1"), "cars/1"),
+        (Some(""), "cars/1"),
+        (Some("cars/2"), "cars/2"),
+        (None, "cars/2"),
+    ] {
+        message(own, topic, 8).json();
+        let got = stream.next("message");
+        assert_eq!(got["topic"], means);
+        assert_eq!(got["properties"], json!({}), "it is for one way only");
+    }
+    let alias = Some("properties.topic_alias");
+    for (client_id, topic, number, rule) in [
+        (own, Some(""), 1, "MQTT-3.3.2-12"),
+        (Some(&*other), Some(""), 8, "MQTT-3.3.2-12"),
+        (own, Some("a"), 9, "MQTT-3.3.2-9"),
+        (own, Some("a"), 0, "MQTT-3.3.2-8"),
+        (None, Some("a"), 1, "client_id is missing"),
+    ] {
+        let refused = message(client_id, topic, number);
+        assert!(refused.body.contains(rule), "{rule}: {}", refused.body);
+        refused.expect_error(400, alias);
+    }
+    message(own, Some("a/+"), 1).expect_error(400, Some("topic"));
+    let none = json!({ "payload": "x", "client_id": client_id }).to_string();
+    api.post("/v1/publish", &none)
+        .expect_error(400, Some("topic"));
+}
+
 #[test]
 fn no_local_and_retained_messages_are_as_the_subscription_asks() {
     let api = Api::start();

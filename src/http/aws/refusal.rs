@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use crate::aws::registry;
 use crate::codec::ReasonCode;
+use crate::excerpt::beginning;
 use crate::protocol::violation::Violation;
 
-use super::super::error::{ApiError, beginning};
+use super::super::error::ApiError;
 
 /// Characters of a message: a caller's own text may be in it, of any length.
 const MESSAGE: usize = 4000;

@@ -14,8 +14,8 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::broker::{
-    self, ClientSnapshot, ClientsOf, HistoryEvent, PartBounds, Removal, Session, SessionDetails,
-    Subject, TlsDetails, TlsFacts,
+    self, ClientSnapshot, ClientsOf, FilterAnswers, HistoryEvent, PartBounds, Removal, Session,
+    SessionDetails, Subject, TlsDetails, TlsFacts,
 };
 use crate::codec::{PacketType, ReasonCode};
 use crate::message::cause::Cause;
@@ -168,6 +168,8 @@ enum What {
         /// Whether the session ended with the connection.
         session_ended: bool,
     },
+    Subscribed(Answered),
+    Unsubscribed(Answered),
     /// A CONNECT.
     Refused {
         listener: &'static str,
@@ -178,6 +180,56 @@ enum What {
         /// `expired`, `clean_start` or `removed`.
         cause: &'static str,
     },
+}
+
+/// What a SUBSCRIBE or an UNSUBSCRIBE was answered.
+#[derive(Serialize)]
+struct Answered {
+    /// The first of them.
+    filters: Vec<AnsweredFilter>,
+    filters_total: usize,
+    /// How many of all were refused.
+    filters_refused: usize,
+}
+
+#[derive(Serialize)]
+struct AnsweredFilter {
+    /// The beginning of it.
+    filter: Box<str>,
+    code: u8,
+    #[serde(skip)]
+    meaning: &'static str,
+}
+
+impl Answered {
+    fn new(answers: &FilterAnswers) -> Self {
+        let first = answers.first.iter();
+        Self {
+            filters: first
+                .map(|(filter, reason)| AnsweredFilter {
+                    filter: filter.clone(),
+                    code: *reason as u8,
+                    meaning: reason.name(),
+                })
+                .collect(),
+            filters_total: answers.total,
+            filters_refused: answers.refused,
+        }
+    }
+
+    /// The packet, with what each filter was answered; `granted` is what Reason Code 0 says.
+    fn describe(&self, packet: &str, granted: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(packet)?;
+        for (place, one) in self.filters.iter().enumerate() {
+            let before = if place > 0 { ", " } else { " " };
+            let meaning = if one.code == 0 { granted } else { one.meaning };
+            write!(f, "{before}{} ({meaning})", one.filter)?;
+        }
+        match self.filters_total - self.filters.len() {
+            0 => Ok(()),
+            more => write!(f, ", and {more} more; {} refused", self.filters_refused),
+        }
+    }
 }
 
 impl Happened {
@@ -201,6 +253,8 @@ impl Happened {
                 reason: (*end.reason).to_owned(),
                 session_ended: *session_ended,
             },
+            HistoryEvent::Subscribed(answers) => What::Subscribed(Answered::new(answers)),
+            HistoryEvent::Unsubscribed(answers) => What::Unsubscribed(Answered::new(answers)),
             HistoryEvent::Refused {
                 listener,
                 code,
@@ -259,6 +313,8 @@ impl fmt::Display for What {
                 })?;
                 write!(f, ": {reason}")
             }
+            Self::Subscribed(answered) => answered.describe("SUBSCRIBE", "Granted QoS 0", f),
+            Self::Unsubscribed(answered) => answered.describe("UNSUBSCRIBE", "Success", f),
             Self::Refused {
                 listener,
                 code,

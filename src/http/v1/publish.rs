@@ -21,6 +21,7 @@ use super::super::Api;
 use super::super::body::JsonBody;
 use super::super::error::ApiError;
 use super::super::query::NoParameters;
+use super::super::subscribers::Subscription;
 use super::super::turns;
 use super::subscribe;
 
@@ -31,6 +32,8 @@ const USER_PROPERTIES: usize = 64 * 1024;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request<'a> {
+    /// Empty where a topic alias stands for it.
+    #[serde(default)]
     topic: String,
     /// The payload as text; either this or the next.
     #[serde(borrow)]
@@ -80,6 +83,8 @@ struct Properties {
     payload_format_indicator: Option<u8>,
     /// In seconds.
     message_expiry_interval: Option<u32>,
+    /// From 1 to `limits.topic_alias_maximum`.
+    topic_alias: Option<u16>,
     content_type: Option<String>,
     response_topic: Option<String>,
     /// In base64.
@@ -161,24 +166,58 @@ fn publish_body(
     dirty: &mut Dirty,
 ) -> Result<Publishing, ApiError> {
     let request: Request<'_> = body.parse()?;
+    let publisher = match &request.client_id {
+        Some(client_id) => Some(subscribe::find(api, client_id)?),
+        None => None,
+    };
     let correlation_data = request.properties.correlation_data()?;
-    let message = OutsideMessage {
+    let mut message = OutsideMessage {
         topic: &request.topic,
         payload: &request.payload()?,
         qos: request.qos()?,
         retain: request.retain,
         properties: request.properties.as_message(correlation_data.as_deref())?,
     };
-    let publisher = match &request.client_id {
-        Some(client_id) => Some(subscribe::find(api, client_id)?),
-        None => None,
+    let topic = match request.properties.topic_alias {
+        Some(alias) => {
+            let maximum = engine.broker.config().limits.topic_alias_maximum;
+            resolve(message.topic, alias, maximum, publisher.as_deref())?.into()
+        }
+        None => Cow::from(message.topic),
     };
+    message.topic = &topic;
     let publisher = publisher.as_ref().map(|own| &**own.session());
     let context = engine.broker.context(engine.clock.now());
     engine
         .broker
         .publish_message_by(publisher, &message, &context, dirty)
         .map_err(refusal)
+}
+
+/// The topic of a message with a topic alias, which holds for as long as its client does.
+fn resolve(
+    topic: &str,
+    alias: u16,
+    maximum: u16,
+    publisher: Option<&Subscription>,
+) -> Result<String, ApiError> {
+    const FIELD: &str = "properties.topic_alias";
+    let publisher = publisher.ok_or_else(|| {
+        let error = "a topic alias needs a client to which it belongs: client_id is missing";
+        ApiError::invalid(FIELD, error)
+    })?;
+    if alias == 0 {
+        let error = "topic alias 0 is not allowed (MQTT-3.3.2-8)";
+        return Err(ApiError::invalid(FIELD, error));
+    }
+    let resolved = publisher.resolve(topic, alias, maximum);
+    resolved.map_err(|violation| match violation.reason {
+        ReasonCode::QuotaExceeded => refusal(violation),
+        _ => {
+            let error = format!("{} ({})", violation.text, violation.rule);
+            ApiError::invalid(FIELD, error)
+        }
+    })
 }
 
 impl Request<'_> {

@@ -262,7 +262,7 @@ fn properties(message: &Message) -> Map<String, Value> {
     let mut put = |name: &str, value: Value| {
         shown.insert(name.to_owned(), value);
     };
-    let text = |text: &str| Value::from(super::super::error::beginning(text, TEXT).as_ref());
+    let text = |text: &str| Value::from(crate::excerpt::beginning(text, TEXT).as_ref());
     if message.is_utf8 {
         put("payload_format_indicator", 1.into());
     }

@@ -98,8 +98,12 @@ export async function clock(browser) {
   const reader = await broker.connect('reader', { keepalive: 0 });
   await reader.subscribeAsync('w', { qos: 1 });
   await broker.api('POST', '/v1/rules', { match: { client: 'nobody' }, do: 'drop', expires_after_seconds: 1800 });
+  // One packet arrives in five hours.
+  await broker.api('POST', '/v1/rules', { match: { type: 'PUBLISH', direction: 'out' }, do: 'delay', delay_seconds: 18000, times: 1 });
+  await broker.api('POST', '/v1/publish', { topic: 'w', payload: 'late' });
   await page.goto(`${broker.http}/console/faults`);
-  await page.getByText('4 deadlines').waitFor();
+  await page.getByText('5 deadlines').waitFor();
+  await page.getByText('delayed packet of reader').waitFor();
   await page.getByText('a packet, client nobody: is lost').waitFor();
   await page.getByRole('button', { name: 'Next deadline' }).click();
   const ask = page.locator('.ask');
@@ -107,11 +111,14 @@ export async function clock(browser) {
   assert(!(await text(page, '.ask')).includes('session expiry'), await text(page, '.ask'));
   await page.keyboard.press('Escape');
   await ask.waitFor({ state: 'hidden' });
+  let arrived = () => {};
+  const late = new Promise((resolve) => (arrived = resolve));
   const wills = new Promise((resolve) => {
     let count = 0;
     reader.on('message', () => {
       count += 1;
       if (count === 2) resolve();
+      if (count === 3) arrived();
     });
   });
   await page.getByRole('button', { name: '1 h' }).click();
@@ -121,12 +128,17 @@ export async function clock(browser) {
   await ask.getByRole('button', { name: 'Advance' }).click();
   await wills;
   await page.locator('header .chip.warn', { hasText: 'clock +01:00:0' }).waitFor();
-  await page.getByText('1 deadline', { exact: true }).waitFor();
+  await page.getByText('2 deadlines').waitFor();
   // Own time, sent by Enter.
   await page.locator('[name=by]').fill('7200');
   await page.keyboard.press('Enter');
   await ask.getByText('Forward by 02:00:00, past 1 deadline').waitFor();
   await ask.getByRole('button', { name: 'Advance' }).click();
+  await page.getByText('1 deadline', { exact: true }).waitFor();
+  await page.getByRole('button', { name: 'Next deadline' }).click();
+  await ask.getByText('delayed packet of reader').waitFor();
+  await ask.getByRole('button', { name: 'Advance' }).click();
+  await late;
   await page.getByText('0 deadlines').waitFor();
   // What happened to a client is told after it is gone.
   await page.goto(`${broker.http}/console/clients/short`);

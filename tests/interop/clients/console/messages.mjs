@@ -144,6 +144,10 @@ export async function testClient(browser) {
   const { clients } = await broker.api('GET', '/v1/clients');
   assert(clients.length === 1 && clients[0].client_id.startsWith('console-'), JSON.stringify(clients));
   assert(clients[0].subscriptions_total === 2, 'both are of one client');
+  const detail = await context.newPage();
+  await detail.goto(`${broker.http}/console/clients/${clients[0].client_id}`);
+  await detail.getByText('SUBSCRIBE $share/g/cars/# (Granted QoS 1)').waitFor();
+  await detail.close();
   const { members_total: members } = await broker.api('GET', '/v1/groups/g/cars%2F%23');
   assert(members === 1, 'it is no member');
 
@@ -155,6 +159,7 @@ export async function testClient(browser) {
     ['Correlation data', 'number 5'],
     ['Message expiry interval', '60'],
     ['User properties', 'a=1\nb=2'],
+    ['Topic alias', '3'],
   ])
     await page.getByLabel(label, { exact: true }).fill(value);
   await page.getByRole('button', { name: 'Publish', exact: true }).click();
@@ -164,6 +169,10 @@ export async function testClient(browser) {
   await got.waitFor();
   const said = await got.innerText();
   for (const part of ['cars/7', '{"speed":77}', 'application/json', 'answers', 'a=1, b=2', '60']) assert(said.includes(part), `no ${part} in ${said}`);
+  // The alias stands for the topic from now on.
+  await page.getByLabel('Topic', { exact: true }).fill('');
+  await page.getByRole('button', { name: 'Publish', exact: true }).click();
+  await page.locator('.tabs button', { hasText: '$share/g/cars/# 2' }).waitFor();
   // Others are told apart by the subscription that they come for.
   const other = await broker.connect('other');
   await other.publishAsync('plain/x', Buffer.from([0xff, 0x00]), { qos: 1 });
