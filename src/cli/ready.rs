@@ -102,7 +102,8 @@ pub(crate) fn text(
     }
     page.push('\n');
     let examples = examples(config, addrs, ca_file, program);
-    for line in examples.into_iter().chain(service_example(config, addrs)) {
+    let service = service_examples(config, addrs, program);
+    for line in examples.into_iter().chain(service) {
         let _ = writeln!(page, "  {line}");
     }
     if let Some(address) = addrs.http.filter(|_| config.console) {
@@ -133,15 +134,19 @@ fn further(listener: &FurtherListener) -> (&'static str, String) {
     (name, format!("{what}{rule}"))
 }
 
-/// A command of the AWS CLI, where there is something for it to ask about.
-fn service_example(config: &Config, addrs: &Addrs) -> Option<String> {
-    let address = addrs
-        .http
-        .filter(|_| config.registry != RegistryPlace::Off)?;
+/// A command of the AWS CLI, where there is something for it to ask about, behind the one that has it ask here:
+/// without keys and a region it asks nobody.
+fn service_examples(config: &Config, addrs: &Addrs, program: &str) -> Vec<String> {
+    let Some(address) = addrs.http.filter(|_| config.registry != RegistryPlace::Off) else {
+        return Vec::new();
+    };
     let address = SocketAddr::new(reachable(address.ip()), address.port());
-    Some(format!(
-        "aws --endpoint-url http://{address} iot list-things"
-    ))
+    let variables = format!("{} env --http {address}", shell_word(program));
+    let variables = match cfg!(windows) {
+        true => format!("{variables} | Out-String | Invoke-Expression"),
+        false => format!("eval \"$({variables})\""),
+    };
+    vec![variables, "aws iot list-things".to_owned()]
 }
 
 /// Commands for the simplest listener there is; none where only browsers can connect.
@@ -373,6 +378,24 @@ mod tests {
         );
         assert!(page.contains("mqtts  0.0.0.0:8883"), "{page}");
         assert!(!page.contains("cert demo"), "{page}");
+    }
+
+    #[test]
+    fn aws_cli_is_told_where_to_ask_before_it_asks() {
+        let mut addrs = Addrs::default();
+        addrs.http = at("0.0.0.0:40002");
+        let page = text(&Config::aws(), &addrs, None, "./my roundel");
+        let lines = match cfg!(windows) {
+            true => {
+                " env --http 127.0.0.1:40002 | Out-String | Invoke-Expression\n  aws iot list-things\n"
+            }
+            false => {
+                "\n  eval \"$('./my roundel' env --http 127.0.0.1:40002)\"\n  aws iot list-things\n"
+            }
+        };
+        assert!(page.contains(lines), "{page}");
+        let page = text(&Config::standard(), &addrs, None, "roundel");
+        assert!(!page.contains("aws"), "{page}");
     }
 
     #[test]

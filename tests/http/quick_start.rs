@@ -33,9 +33,6 @@ fn with_a_registry_there_is_the_aws_cli() {
     let all = languages(&api);
     let (name, texts) = all.last().expect("it is there");
     assert_eq!((all.len(), name.as_str()), (5, "AWS CLI"));
-    let endpoint = format!(
-        "aws --endpoint-url http://localhost:{} iot",
-        api.http.port()
-    );
+    let endpoint = format!("roundel env --http localhost:{})", api.http.port());
     assert!(texts.contains(&endpoint), "{texts}");
 }

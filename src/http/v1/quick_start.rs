@@ -273,23 +273,32 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {{
 /// The service's own calls.
 fn aws_cli(http: SocketAddr) -> Language {
     let way = Way::plain(http, false);
-    let aws = format!("aws --endpoint-url http://{}:{}", way.authority(), way.port);
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     Language {
         name: "AWS CLI",
         steps: vec![
             Step {
-                title: "Things and certificates",
-                texts: vec![
-                    format!("{aws} iot create-thing --thing-name car1"),
-                    format!("{aws} iot list-things"),
-                ],
+                title: "Endpoints, a region and keys, for one terminal",
+                texts: vec![format!(
+                    "eval \"$(roundel env --http {}:{})\"",
+                    way.authority(),
+                    way.port
+                )],
+            },
+            Step {
+                title: "Things",
+                texts: texts(&[
+                    "aws iot create-thing --thing-name car1",
+                    "aws iot list-things",
+                ]),
             },
             Step {
                 title: "A message",
-                texts: vec![format!(
-                    "{aws} iot-data publish --topic demo/1 --qos 1 \\\n  \
-                    --cli-binary-format raw-in-base64-out --payload '{{\"speed\": 75}}'"
-                )],
+                // From a file: version 2 of the CLI takes a payload on the command line for Base64.
+                texts: texts(&[
+                    "echo '{\"speed\": 75}' > message.json",
+                    "aws iot-data publish --topic demo/1 --qos 1 --payload fileb://message.json",
+                ]),
             },
         ],
     }

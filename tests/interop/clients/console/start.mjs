@@ -24,6 +24,7 @@ export async function quickStart(browser) {
   };
   const [certificate, first, second, messages] = await texts('mosquitto');
   const [python, node, rust] = [await texts('Python'), await texts('Node'), await texts('Rust')].map((all) => all.at(-1));
+  const cli = await texts('AWS CLI');
   await context.close();
   assert(rust.includes(`"${broker.cwd}/it's \\"$(touch taken-apart)\\" \`x\`;/ca.pem"`), rust);
 
@@ -39,18 +40,19 @@ export async function quickStart(browser) {
     PYTHONUNBUFFERED: '1',
   };
   const running = [];
-  const start = (text) => {
+  const start = (text, own = env) => {
     // mosquitto prints each line at once, as it does on a terminal.
-    const child = spawn('stdbuf', ['-oL', 'bash', '-ec', text], { cwd: broker.cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('stdbuf', ['-oL', 'bash', '-ec', text], { cwd: broker.cwd, env: own, stdio: ['ignore', 'pipe', 'pipe'] });
     const one = { child, said: '' };
     for (const output of [child.stdout, child.stderr]) output.on('data', (part) => (one.said += part));
     running.push(one);
     return one;
   };
-  const run = async (text) => {
-    const one = start(text);
+  const run = async (text, own = env) => {
+    const one = start(text, own);
     const [code] = await new Promise((ended) => one.child.on('close', (...all) => ended(all)));
     assert(code === 0, `${text}: ${one.said}`);
+    return one.said;
   };
   try {
     await run(certificate);
@@ -67,6 +69,12 @@ export async function quickStart(browser) {
       const expected = [1, 2, 3, 4, 5, 6].map((number) => `demo/${number} message ${number}`).join();
       return (counts === '1,1,2,2' && all === expected) || workers.map(({ said }) => said);
     });
+    // Whoever copies them may have no credentials for the service.
+    const kept = Object.entries(env).filter(([name]) => !name.startsWith('AWS_'));
+    const fresh = { ...Object.fromEntries(kept), HOME: broker.cwd };
+    const said = await run(cli.join('\n'), fresh);
+    assert(said.includes('"thingName": "car1"'), said);
+    await until('the message of the CLI', async () => workers.some(({ said }) => said.includes('demo/1 {"speed": 75}')) || workers.map(({ said }) => said));
   } finally {
     for (const { child } of running) child.kill();
   }
