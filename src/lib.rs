@@ -116,6 +116,7 @@ pub mod internals;
 mod local;
 pub(crate) mod message;
 mod net;
+pub(crate) mod objects;
 #[cfg(feature = "aws")]
 pub mod policy;
 pub(crate) mod protocol;

@@ -10,6 +10,8 @@ use strsim::levenshtein;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::objects::Objects;
+
 use super::error::{ConfigError, Place};
 use super::raw::{RawAccessKey, RawAws, RawFile, RawLambda, RawLimits, RawTls, RawUser, SETTINGS};
 
@@ -36,7 +38,7 @@ pub(super) fn read(name: &str, text: &str) -> Result<File, ConfigError> {
     reader.check_keys(&table, &mut lines)?;
     let settings = reader.take_settings(&mut table)?;
     let rest = toml::de::Deserializer::from(Spanned::new(span, table));
-    let raw = RawFile::deserialize(rest).map_err(|error| reader.syntax(&error))?;
+    let raw = RawFile::deserialize(Objects(rest)).map_err(|error| reader.syntax(&error))?;
     Ok(File {
         name: name.to_owned(),
         settings,

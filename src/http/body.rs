@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_path_to_error::{Path, Segment};
 
 use crate::budget::{Charge, Kind};
+use crate::objects::Objects;
 
 use super::Api;
 use super::answer::no_room;
@@ -234,7 +235,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Objects(&mut reader)).map_err(|error| {
         let text = error.inner().to_string();
         let refusal = ApiError::new(StatusCode::BAD_REQUEST, &text);
         match field(error.path(), &text) {
@@ -313,6 +314,8 @@ mod tests {
             ),
             ("", None),
             ("[]", None),
+            ("[1]", None),
+            (r#"{"count":1,"inner":[null]}"#, Some("inner")),
             ("{", None),
             (r#"{"count":1} {}"#, None),
         ] {

@@ -222,6 +222,8 @@ fn schemas_of_bodies_say_what_the_broker_takes() {
             message(json!({ "payload_base64": "e A=" })),
             message(json!({ "payload_base64": "-_-_" })),
             message(json!({ "payload": "x", "topic": "" })),
+            json!(["a", "x"]),
+            message(json!({ "payload": "x", "properties": [] })),
             message(json!({ "payload": "x", "properties": { "topic_alias": 0 } })),
             message(json!({ "payload": "x", "properties": { "topic_alias": 1 } })),
             message(json!({ "payload": "x", "topic": "a/+" })),
@@ -341,6 +343,8 @@ fn schemas_of_bodies_say_what_the_broker_takes() {
             matches(
                 json!({ "type": "PUBLISH", "topic": "a/#", "nth": 1, "probability": 0.5, "reason": "0x0" }),
             ),
+            matches(json!([])),
+            matches(json!([null, null])),
             matches(json!({ "topic": "$share/g/a" })),
             matches(json!({ "topic": "a#" })),
             matches(json!({ "topic": "" })),

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::objects::Objects;
+
 use super::super::registry;
 use super::error::Error;
 use super::{LEVELS_MAX, SIZE_MAX, TOKEN_MAX};
@@ -136,7 +138,9 @@ fn token_of_large(payload: &[u8]) -> Option<String> {
         #[serde(rename = "clientToken")]
         token: Option<String>,
     }
-    let tokened: Tokened = serde_json::from_slice(payload).ok()?;
+    let mut reader = serde_json::Deserializer::from_slice(payload);
+    let tokened = Tokened::deserialize(Objects(&mut reader)).ok()?;
+    reader.end().ok()?;
     tokened.token.filter(|token| token.len() <= TOKEN_MAX)
 }
 

@@ -9,6 +9,8 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 use strsim::levenshtein;
 
+use crate::objects::Objects;
+
 use super::{Fleet, FleetError, Format};
 
 /// A step from a value to one of its members.
@@ -23,7 +25,7 @@ pub(super) fn parse(text: &str, format: Format) -> Result<Fleet, FleetError> {
     match format {
         Format::Json => {
             let mut json = serde_json::Deserializer::from_str(text);
-            let fleet = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let fleet = serde_path_to_error::deserialize(Objects(&mut json)).map_err(|error| {
                 let path = path_of(error.path());
                 json_error(path, error.inner())
             })?;
@@ -34,7 +36,7 @@ pub(super) fn parse(text: &str, format: Format) -> Result<Fleet, FleetError> {
         Format::Toml => {
             let toml = toml::Deserializer::parse(text)
                 .map_err(|error| toml_error(text, String::new(), &error))?;
-            serde_path_to_error::deserialize(toml).map_err(|error| {
+            serde_path_to_error::deserialize(Objects(toml)).map_err(|error| {
                 let path = path_of(error.path());
                 toml_error(text, path, error.inner())
             })
