@@ -1,6 +1,7 @@
 //! What happened to clients lately: connections that came and ended, CONNECTs that were refused, sessions that
-//! ended, what they subscribed to. It is always kept, so that whoever looks after a failure finds what led to it, and whoever waits for a
-//! client to leave may come a moment after it; and it is as large for a million clients as for a thousand.
+//! ended, what they subscribed to. It is always kept, so that whoever looks after a failure finds what led to it, and
+//! whoever waits for a client to leave may come a moment after it; and it is as large for a million clients as for a
+//! thousand.
 
 #[cfg(any(test, feature = "http"))]
 use std::cmp::Reverse;

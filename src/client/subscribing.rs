@@ -113,6 +113,11 @@ impl Active {
         } = work;
         let text = text.map(|text| broker.reason_string("SUBACK", &text));
         let (id, reasons) = (subscribe.packet_id, reasons.as_slice());
+        // Whoever has the answer finds it in the history.
+        let filters = subscribe.filters_from(0, self.version);
+        let filters = filters.map_while(|filter| Some(filter.ok()?.0));
+        let answered = HistoryEvent::Subscribed(FilterAnswers::new(filters, reasons));
+        broker.note_history(&self.session, answered, context);
         self.answer(text.as_deref(), |text| Outgoing::Suback {
             id,
             reasons,
@@ -120,10 +125,6 @@ impl Active {
         })?;
         // SUBACK goes ahead of retained messages and of those that wait in a group.
         self.send_answers(context, dirty);
-        let filters = subscribe.filters_from(0, self.version);
-        let filters = filters.map_while(|filter| Some(filter.ok()?.0));
-        let answered = HistoryEvent::Subscribed(FilterAnswers::new(filters, reasons));
-        broker.note_history(&self.session, answered, context);
         if broker.tells_of_subscriptions() {
             let filters = subscribe.filters_from(0, self.version);
             let granted = filters
@@ -236,10 +237,10 @@ impl Active {
             work.advance(unsubscribe_filter_len(full), SUBSCRIBE_STEPS, dirty);
         }
         let (id, reasons) = (unsubscribe.packet_id, work.reasons.as_slice());
-        self.answer(None, |_| Outgoing::Unsuback { id, reasons })?;
         let filters = unsubscribe.filters_from(0).map_while(Result::ok);
         let answered = HistoryEvent::Unsubscribed(FilterAnswers::new(filters, reasons));
         broker.note_history(&self.session, answered, context);
+        self.answer(None, |_| Outgoing::Unsuback { id, reasons })?;
         if broker.tells_of_subscriptions() {
             let filters = unsubscribe.filters_from(0).zip(reasons);
             let ended = filters.filter(|(_, reason)| !reason.is_error());
