@@ -33,7 +33,7 @@ export async function empty(browser) {
     ['Python', 'tls_set'],
     ['Node', `mqtts://localhost:${port}`],
     ['Rust', `"localhost", ${port}`],
-    ['AWS CLI', `--endpoint-url http://localhost:${broker.port('http')}`],
+    ['AWS CLI', `roundel env --http localhost:${broker.port('http')}`],
   ]) {
     await page.getByRole('button', { name: language }).click();
     await page.locator('pre', { hasText: part }).first().waitFor();
