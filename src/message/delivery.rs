@@ -9,15 +9,19 @@ pub(crate) enum SubscriptionIds {
     #[default]
     None,
     One(u32),
-    Many(Box<[u32]>),
+    Many(Box<SeveralIds>),
 }
+
+/// Behind a pointer of its own: what few deliveries have makes none of them larger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SeveralIds(Box<[u32]>);
 
 impl SubscriptionIds {
     pub(crate) fn as_slice(&self) -> &[u32] {
         match self {
             Self::None => &[],
             Self::One(id) => std::slice::from_ref(id),
-            Self::Many(ids) => ids,
+            Self::Many(ids) => &ids.0,
         }
     }
 
@@ -25,7 +29,7 @@ impl SubscriptionIds {
         match ids {
             [] => Self::None,
             [id] => Self::One(*id),
-            many => Self::Many(many.into()),
+            many => Self::Many(Box::new(SeveralIds(many.into()))),
         }
     }
 }

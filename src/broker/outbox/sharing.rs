@@ -57,14 +57,14 @@ impl Outbox {
         let Some(connected) = self.connected.as_ref().filter(|c| !c.is_leaving) else {
             self.memberships
                 .get_or_insert_default()
-                .note(origin.membership);
+                .note(origin.membership());
             return HandOver::Absent;
         };
         if connected.out.is_broken() {
             // It is about to end, and tells the group then.
             self.memberships
                 .get_or_insert_default()
-                .want(origin.membership, Room::Outbox);
+                .want(origin.membership(), Room::Outbox);
             return HandOver::NoRoom;
         }
         if !self.may_share(publication.topic, origin, bounds) {
@@ -94,7 +94,7 @@ impl Outbox {
         };
         self.memberships
             .get_or_insert_default()
-            .hand_over(origin.membership);
+            .hand_over(origin.membership());
         let wake = self.send(delivery, Some(origin), bounds);
         self.settle(bounds);
         HandOver::Taken(wake)
@@ -106,7 +106,7 @@ impl Outbox {
         let connected = self.connected.as_ref();
         let permissions = connected.and_then(|connected| connected.permissions.as_deref());
         permissions.is_none_or(|permissions| {
-            let membership = self.membership(origin.membership);
+            let membership = self.membership(origin.membership());
             let share = membership.map(|membership| membership.group().share());
             permissions.may_receive(topic, share, bounds.now)
         })
@@ -122,14 +122,14 @@ impl Outbox {
         if !has_room {
             self.memberships
                 .get_or_insert_default()
-                .want(origin.membership, room);
+                .want(origin.membership(), room);
         }
         if fits {
             return HandOver::NoRoom;
         }
         self.memberships
             .get_or_insert_default()
-            .note(origin.membership);
+            .note(origin.membership());
         HandOver::TooLarge { has_room }
     }
 
@@ -155,7 +155,7 @@ impl Outbox {
             None => {
                 self.memberships
                     .get_or_insert_default()
-                    .note(origin.membership);
+                    .note(origin.membership());
                 HandOver::TooLarge { has_room: true }
             }
         }
@@ -212,7 +212,7 @@ impl Outbox {
         }
         self.memberships
             .get_or_insert_default()
-            .hand_over(origin.membership);
+            .hand_over(origin.membership());
         if let (Some(connected), Some(entry)) = (&mut self.connected, self.window.get(id))
             && let Phase::Published(delivery) = &entry.phase
         {
@@ -312,8 +312,8 @@ impl Outbox {
             };
             let is_published = matches!(&entry.phase,
                 Phase::Published(delivery) if delivery.qos == QoS::AtLeastOnce);
-            let goes_back = is_published && !memberships.has_ended(origin.membership);
-            memberships.finish(origin.membership);
+            let goes_back = is_published && !memberships.has_ended(origin.membership());
+            memberships.finish(origin.membership());
             if !goes_back {
                 continue;
             }
@@ -327,7 +327,7 @@ impl Outbox {
                     packet_id,
                     delivery,
                 };
-                surrendered.push((origin.membership, one));
+                surrendered.push((origin.membership(), one));
             }
             if let Some(connected) = &mut self.connected
                 && connected.number != entry.sent_on
@@ -387,7 +387,7 @@ impl Outbox {
         if let Some(origin) = origin {
             self.memberships
                 .get_or_insert_default()
-                .finish(origin.membership);
+                .finish(origin.membership());
         }
     }
 

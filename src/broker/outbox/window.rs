@@ -11,6 +11,7 @@
 //! whatever a client acknowledges.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::num::NonZeroU32;
 use std::ops::Bound;
 
 use crate::broker::discard::Discard;
@@ -39,10 +40,25 @@ pub(crate) enum Phase {
 /// Where a message of a shared group belongs if its receiver goes away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
-    /// Index of the membership in the receiver's session.
-    pub(crate) membership: u32,
+    /// One more than the index of the membership, so that none at all takes no room.
+    place: NonZeroU32,
     /// The message's number in its group.
     pub(crate) sequence: u64,
+}
+
+impl Origin {
+    /// `membership` is the index of the membership in the receiver's session.
+    pub(crate) fn new(membership: u32, sequence: u64) -> Self {
+        Self {
+            place: NonZeroU32::MIN.saturating_add(membership),
+            sequence,
+        }
+    }
+
+    /// Index of the membership in the receiver's session.
+    pub(crate) fn membership(self) -> u32 {
+        self.place.get() - 1
+    }
 }
 
 /// How far a walk through a window has come. It goes on behind the exchange that it saw last, even if
@@ -543,6 +559,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Each message that is under way moves one, and a window of 65,535 holds as many.
+    #[test]
+    fn entry_is_less_than_a_cache_line() {
+        assert_eq!(size_of::<Option<Entry>>(), 56);
+    }
 
     fn entry() -> Entry {
         Entry {

@@ -45,10 +45,7 @@ impl Member {
             return HandOver::Absent;
         };
         let grant = Grant::new(options, publication.qos, publication.retain);
-        let origin = Origin {
-            membership: self.membership,
-            sequence,
-        };
+        let origin = Origin::new(self.membership, sequence);
         let result = outbox.hand_over(publication, grant, origin, context);
         drop(outbox);
         if let HandOver::Taken(wake) = result {
@@ -90,10 +87,7 @@ impl Member {
             retain: grant.retain,
             subscription_ids: grant.subscription_ids,
         };
-        let origin = Origin {
-            membership: self.membership,
-            sequence: number,
-        };
+        let origin = Origin::new(self.membership, number);
         let Ok(wake) = outbox.take_back(returned.packet_id, delivery, origin, context) else {
             return false;
         };
