@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+#[cfg(unix)]
+use roundel::KeyAccess;
 #[cfg(feature = "aws")]
 use roundel::aws::registry::{CertificateStatus, Error, Holder, Registry};
 use roundel::config::LogFormat;
-use roundel::{Authority, CertError, Issued, KeyAccess, KeyKind};
+use roundel::{Authority, CertError, Issued, KeyKind};
 use tracing_subscriber::EnvFilter;
 
 #[cfg(feature = "aws")]
