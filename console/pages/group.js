@@ -8,7 +8,7 @@ import { isFull, MOST, Ring, stateOf, Strip } from '../parts/ring.js';
 import { bytes, group, instead, meter, name, number, plural, rate, stamp } from '../parts/text.js';
 
 /** Steps that the log keeps, and members that a page of the table has. */
-const LOG = 100;
+const LOG = 60;
 const PAGE = 50;
 
 export function open(changed, route) {

@@ -8,7 +8,7 @@ import { bytes, failure, moment, name, number, payload, plural, unpacked, VIEWS 
 import { found } from './messages.js';
 
 /** Messages that are kept of a subscription. */
-const KEPT = 100;
+const KEPT = 60;
 
 /** Its identifier while it has a stream, its subscriptions, and how many messages came too fast for the stream. */
 const client = {
