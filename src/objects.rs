@@ -11,6 +11,19 @@ use serde::de::{
 /// A deserializer, or what it is handed, in which a list is no structure.
 pub(crate) struct Objects<T>(pub(crate) T);
 
+/// Reads a text of JSON, all of it.
+///
+/// # Errors
+///
+/// What is wrong with it, and where.
+#[cfg(feature = "aws")]
+pub(crate) fn from_json<'a, T: serde::Deserialize<'a>>(json: &'a [u8]) -> serde_json::Result<T> {
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let value = T::deserialize(Objects(&mut reader))?;
+    reader.end()?;
+    Ok(value)
+}
+
 /// What a visitor is asked for.
 struct Visiting<V> {
     visitor: V,

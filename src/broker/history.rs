@@ -176,7 +176,10 @@ impl History {
                 HistoryEvent::Subscribed(_) | HistoryEvent::Unsubscribed(_) => {
                     &mut kept.subscriptions
                 }
-                _ => &mut kept.lives,
+                HistoryEvent::Connected { .. }
+                | HistoryEvent::Disconnected { .. }
+                | HistoryEvent::Refused { .. }
+                | HistoryEvent::SessionEnded { .. } => &mut kept.lives,
             };
             let oldest = (ring.len() >= MOST).then(|| ring.pop_front());
             ring.push_back(event);

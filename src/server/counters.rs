@@ -89,7 +89,8 @@ impl From<broker::Overview> for Stats {
 #[non_exhaustive]
 pub struct Deadline {
     /// `session_expiry`, `will`, `resend`, `end_of_outage`, `end_of_topic_values`, `delayed_packet`, which goes on
-    /// then; or `connection`, which looks at its own timers then: Keep Alive, the time to CONNECT, a socket that takes nothing.
+    /// then; or `connection`, which looks at its own timers then: Keep Alive, the time to CONNECT, a socket that takes
+    /// nothing.
     pub kind: &'static str,
     /// Whom it is about, if it is about a client.
     pub client_id: Option<String>,

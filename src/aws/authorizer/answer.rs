@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::broker::access::Authorization;
-use crate::objects::Objects;
+use crate::objects::from_json;
 use crate::policy::Document;
 
 /// Characters of a principal's name.
@@ -40,11 +40,7 @@ impl Answer {
     ///
     /// What is wrong with it.
     pub(crate) fn read(json: &[u8]) -> Result<Self, String> {
-        let cannot_be_read = |error| format!("its answer cannot be read: {error}");
-        let mut reader = serde_json::Deserializer::from_slice(json);
-        let answer = Self::deserialize(Objects(&mut reader)).map_err(cannot_be_read)?;
-        reader.end().map_err(cannot_be_read)?;
-        Ok(answer)
+        from_json(json).map_err(|error| format!("its answer cannot be read: {error}"))
     }
 
     /// The texts of its documents.

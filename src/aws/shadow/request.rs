@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::objects::Objects;
+use crate::objects::from_json;
 
 use super::super::registry;
 use super::error::Error;
@@ -138,9 +138,7 @@ fn token_of_large(payload: &[u8]) -> Option<String> {
         #[serde(rename = "clientToken")]
         token: Option<String>,
     }
-    let mut reader = serde_json::Deserializer::from_slice(payload);
-    let tokened = Tokened::deserialize(Objects(&mut reader)).ok()?;
-    reader.end().ok()?;
+    let tokened: Tokened = from_json(payload).ok()?;
     tokened.token.filter(|token| token.len() <= TOKEN_MAX)
 }
 
