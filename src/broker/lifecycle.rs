@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use dashmap::Entry;
 use parking_lot::MutexGuard;
 
 use crate::auth::Principal;
@@ -33,7 +34,7 @@ use super::outbox::Carrier;
 use super::outbox::Peer;
 use super::outbox::link::Link;
 use super::schedule::TimerKey;
-use super::session::{LastEnd, Session, Slot, State, session_size};
+use super::session::{LastEnd, Registered, Session, Slot, State, session_size};
 use super::share::Group;
 use super::turn::{Context, Dirty, Later};
 use super::watch::Subject;
@@ -176,11 +177,7 @@ impl Broker {
     }
 
     fn find_or_create(&self, client_id: &str) -> Result<Arc<Session>, ReasonCode> {
-        if let Some(session) = self
-            .sessions
-            .get(client_id)
-            .map(|found| found.value().clone())
-        {
+        if let Some(session) = self.find(client_id) {
             return Ok(session);
         }
         if self.sessions.len() >= self.config.limits.sessions {
@@ -192,15 +189,16 @@ impl Broker {
         let made = Session::new(id, client_id, charge);
         Ok(self
             .sessions
-            .entry(client_id.into())
-            .or_insert(made)
-            .value()
+            .entry(Registered(made))
+            .or_default()
+            .key()
+            .0
             .clone())
     }
 
     /// A session that was found or made is not to be had. One that is new, and that nobody waits for, goes.
     fn leave_unused(&self, session: &Arc<Session>, slot: &mut Slot) {
-        if slot.state == State::New && slot.heirs.is_empty() {
+        if slot.state == State::New && !slot.has_heirs() {
             slot.state = State::Ended;
             self.forget(session);
         }
@@ -208,8 +206,9 @@ impl Broker {
 
     /// Removes a session from the registry, unless another took its place.
     fn forget(&self, session: &Arc<Session>) {
-        self.sessions
-            .remove_if(session.client_id(), |_, found| Arc::ptr_eq(found, session));
+        self.sessions.remove_if(session.client_id(), |found, ()| {
+            Arc::ptr_eq(&found.0, session)
+        });
     }
 
     /// Puts a new session in the place of one that has ended, for those who waited for it: in the order of
@@ -221,10 +220,17 @@ impl Broker {
         let successor = Session::new(id, client_id, charge);
         {
             let mut slot = successor.slot();
-            slot.heirs = heirs;
+            slot.change_seldom(|seldom| seldom.heirs = heirs);
             slot.wake_an_heir();
         }
-        self.sessions.insert(client_id.into(), successor);
+        match self.sessions.entry(Registered(successor)) {
+            Entry::Occupied(former) => {
+                former.replace_entry(());
+            }
+            Entry::Vacant(place) => {
+                place.insert(());
+            }
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the second half of connect")]
@@ -272,7 +278,7 @@ impl Broker {
             );
             dirty.note(session, wake);
             slot.leave_the_heirs(link);
-            if !slot.heirs.is_empty() {
+            if slot.has_heirs() {
                 outbox.want_handover();
                 link.wake();
             }
@@ -441,7 +447,8 @@ impl Broker {
                 session: Arc::downgrade(session),
                 epoch: slot.epoch,
             };
-            slot.timers[0] = Some(self.schedule.arm(at, timer));
+            let timer = self.schedule.arm(at, timer);
+            slot.change_seldom(|seldom| seldom.session_expiry = Some(timer));
         }
         let will = slot.will.take()?;
         if will.delay.is_zero() {
@@ -453,7 +460,8 @@ impl Broker {
             epoch: slot.epoch,
         };
         slot.will = Some(will);
-        slot.timers[1] = Some(self.schedule.arm(deadline(context.now, delay), timer));
+        let timer = self.schedule.arm(deadline(context.now, delay), timer);
+        slot.change_seldom(|seldom| seldom.delayed_will = Some(timer));
         None
     }
 
@@ -509,10 +517,8 @@ impl Broker {
     }
 
     fn cancel_timers(&self, slot: &mut Slot) {
-        for timer in &mut slot.timers {
-            if let Some(key) = timer.take() {
-                self.schedule.cancel(key);
-            }
+        for timer in slot.take_timers().into_iter().flatten() {
+            self.schedule.cancel(timer);
         }
     }
 
@@ -573,7 +579,7 @@ impl Broker {
                 if slot.epoch != *epoch {
                     return;
                 }
-                slot.timers[0] = None;
+                slot.change_seldom(|seldom| seldom.session_expiry = None);
                 let cause = Some(SessionEnd::Expired);
                 let will = self.end_locked(&session, &mut slot, cause, context, dirty);
                 drop(slot);
@@ -589,7 +595,7 @@ impl Broker {
                 if slot.epoch != *epoch {
                     return;
                 }
-                slot.timers[1] = None;
+                slot.change_seldom(|seldom| seldom.delayed_will = None);
                 let will = slot.will.take();
                 drop(slot);
                 if let Some(will) = will {
@@ -798,7 +804,7 @@ mod tests {
 
     impl Waiting {
         const RECEIVERS: usize = 20;
-        const MESSAGES: usize = 200;
+        const MESSAGES: u16 = 200;
         const LENGTH: usize = 1000;
 
         fn new(memory: usize, share: bool) -> Self {
@@ -916,7 +922,7 @@ mod tests {
         const MEMORY: usize = 1 << 20;
         for share in [false, true] {
             let mut waiting = Waiting::new(MEMORY, share);
-            let all = Waiting::MESSAGES * Waiting::LENGTH;
+            let all = usize::from(Waiting::MESSAGES) * Waiting::LENGTH;
             let before = waiting.broker.budget().used_by(Kind::Queues);
             assert!((all..MEMORY / 2).contains(&before), "{before} bytes wait");
 

@@ -49,7 +49,7 @@ impl Broker {
             will: &mut None,
             peer: Peer {
                 version: Version::V5,
-                window: usize::from(self.config.limits.in_flight),
+                window: self.config.limits.in_flight,
                 packet_size: usize::MAX,
                 topic_aliases: 0,
                 problem_information: true,

@@ -115,6 +115,7 @@ pub(crate) use retained::Kept;
 pub(crate) use routing::Reach;
 pub(crate) use routing::RouteCache;
 pub(crate) use schedule::{Alarm, TimerKey};
+use session::Registered;
 pub(crate) use session::{LastEnd, ReceivedIds, Session};
 #[cfg(feature = "http")]
 pub(crate) use share::{GroupHead, Seen, Standing, Step, Watching, What};
@@ -185,7 +186,7 @@ pub(crate) struct Broker {
     config: Config,
     started: Instant,
     /// Clients choose its keys: hashed with the standard library's random state.
-    sessions: DashMap<Box<str>, Arc<Session>, RandomState>,
+    sessions: DashMap<Registered, (), RandomState>,
     routing: routing::Routing,
     retained: Retained,
     /// What the broker itself says under `$SYS/`: nobody's retained messages, and so neither counted
@@ -393,7 +394,7 @@ impl Broker {
 
     /// All sessions at this moment; the registry is not locked while they are looked at.
     pub(crate) fn all_sessions(&self) -> Vec<Arc<Session>> {
-        let sessions = self.sessions.iter().map(|entry| entry.value().clone());
+        let sessions = self.sessions.iter().map(|entry| entry.key().0.clone());
         let mut sessions: Vec<_> = sessions.collect();
         // In the order they were made, which a run with the same seed repeats.
         sessions.sort_unstable_by_key(|session| session.id);
@@ -404,7 +405,7 @@ impl Broker {
     pub(crate) fn find(&self, client_id: &str) -> Option<Arc<Session>> {
         self.sessions
             .get(client_id)
-            .map(|found| found.value().clone())
+            .map(|found| found.key().0.clone())
     }
 
     /// Disconnects everybody with 0x8B and lets nobody in any more.

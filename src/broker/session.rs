@@ -1,6 +1,8 @@
 //! One client's session, shared by everybody who sends to it.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -39,6 +41,29 @@ pub(crate) struct Session {
     received: Mutex<ReceivedIds>,
     /// Requests of the client that nobody has answered yet.
     requests: AtomicUsize,
+}
+
+/// A session in the registry, found by its Client Identifier, which only the session holds.
+pub(super) struct Registered(pub(super) Arc<Session>);
+
+impl Borrow<str> for Registered {
+    fn borrow(&self) -> &str {
+        &self.0.client_id
+    }
+}
+
+impl PartialEq for Registered {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.client_id == other.0.client_id
+    }
+}
+
+impl Eq for Registered {}
+
+impl Hash for Registered {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.client_id.hash(state);
+    }
 }
 
 /// Packet identifiers of QoS 2 messages that a client has sent and not released.
@@ -191,30 +216,71 @@ pub(super) struct Slot {
     pub(super) connected_at: Option<Instant>,
     /// The Keep Alive of the last CONNECT in seconds.
     pub(super) keep_alive: u16,
-    /// Session expiry or delayed will.
-    pub(super) timers: [Option<TimerKey>; 2],
     /// The session, its client identifier and its subscriptions in the broker's budget.
     pub(super) charge: Charge,
+    /// Boxed, because a session that has its connection has none of it.
+    seldom: Option<Box<Seldom>>,
+}
+
+/// What a session has while something is to come of it.
+#[derive(Default)]
+pub(super) struct Seldom {
+    pub(super) session_expiry: Option<TimerKey>,
+    pub(super) delayed_will: Option<TimerKey>,
     /// Connections that wait for the session, in the order of their CONNECTs.
     pub(super) heirs: Vec<Weak<dyn Link>>,
 }
 
+impl Seldom {
+    fn is_empty(&self) -> bool {
+        self.session_expiry.is_none() && self.delayed_will.is_none() && self.heirs.is_empty()
+    }
+}
+
 impl Slot {
+    /// Changes what is seldom there.
+    pub(super) fn change_seldom<R>(&mut self, change: impl FnOnce(&mut Seldom) -> R) -> R {
+        let mut seldom = self.seldom.take().unwrap_or_default();
+        let result = change(&mut seldom);
+        self.seldom = (!seldom.is_empty()).then_some(seldom);
+        result
+    }
+
+    /// Its timers, which it has no more.
+    pub(super) fn take_timers(&mut self) -> [Option<TimerKey>; 2] {
+        if self.seldom.is_none() {
+            return [None, None];
+        }
+        self.change_seldom(|seldom| [seldom.session_expiry.take(), seldom.delayed_will.take()])
+    }
+
+    /// Connections that wait for the session, in the order of their CONNECTs; some may have gone.
+    fn heirs(&self) -> &[Weak<dyn Link>] {
+        self.seldom.as_ref().map_or(&[], |seldom| &seldom.heirs)
+    }
+
+    pub(super) fn has_heirs(&self) -> bool {
+        !self.heirs().is_empty()
+    }
+
     /// Whether the connection behind `link` has to wait for the session: another one has it, or was
     /// there before. It is entered as an heir then.
     pub(super) fn must_wait(&mut self, link: &Arc<dyn Link>) -> bool {
-        self.heirs.retain(|heir| heir.strong_count() > 0);
-        let place = self.heirs.iter().position(|heir| is_of(heir, link));
-        if self.state != State::Connected && matches!(place, Some(0)) {
+        let is_free = self.state != State::Connected;
+        if is_free && !self.has_heirs() {
             return false;
         }
-        if self.state != State::Connected && self.heirs.is_empty() {
-            return false;
-        }
-        if place.is_none() {
-            self.heirs.push(Arc::downgrade(link));
-        }
-        true
+        self.change_seldom(|Seldom { heirs, .. }| {
+            heirs.retain(|heir| heir.strong_count() > 0);
+            let place = heirs.iter().position(|heir| is_of(heir, link));
+            if is_free && (heirs.is_empty() || place == Some(0)) {
+                return false;
+            }
+            if place.is_none() {
+                heirs.push(Arc::downgrade(link));
+            }
+            true
+        })
     }
 
     /// Tells the connection that has the session that another wants it, or, if it is free, the heir
@@ -230,19 +296,24 @@ impl Slot {
     }
 
     pub(super) fn leave_the_heirs(&mut self, link: &Arc<dyn Link>) {
-        self.heirs.retain(|heir| !is_of(heir, link));
+        if self.has_heirs() {
+            self.change_seldom(|seldom| seldom.heirs.retain(|heir| !is_of(heir, link)));
+        }
     }
 
     /// The session is free: the first heir may have it.
     pub(super) fn wake_an_heir(&self) {
-        if let Some(link) = self.heirs.iter().find_map(Weak::upgrade) {
+        if let Some(link) = self.heirs().iter().find_map(Weak::upgrade) {
             link.wake();
         }
     }
 
     /// The session has ended: those who are left and wanted it, in their order.
     pub(super) fn take_heirs(&mut self) -> Vec<Weak<dyn Link>> {
-        let mut heirs = std::mem::take(&mut self.heirs);
+        if !self.has_heirs() {
+            return Vec::new();
+        }
+        let mut heirs = self.change_seldom(|seldom| std::mem::take(&mut seldom.heirs));
         heirs.retain(|heir| heir.strong_count() > 0);
         heirs
     }
@@ -288,9 +359,8 @@ impl Session {
                 last_end: None,
                 connected_at: None,
                 keep_alive: 0,
-                timers: [None, None],
                 charge,
-                heirs: Vec::new(),
+                seldom: None,
             }),
             outbox: Mutex::default(),
             received: Mutex::default(),

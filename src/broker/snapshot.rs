@@ -572,7 +572,7 @@ impl Session {
         let outbox = self.outbox();
         SessionDetails {
             keep_alive: slot.keep_alive,
-            window: (outbox.connected.as_ref()).map(|connected| connected.peer.window),
+            window: (outbox.connected.as_ref()).map(|connected| connected.peer.window.into()),
             will: slot.will.as_ref().map(|will| WillSnapshot {
                 topic: will.topic.to_string(),
                 qos: will.qos,

@@ -28,11 +28,7 @@ impl Broker {
         packet: &Injected,
         now: Instant,
     ) -> bool {
-        let session = self
-            .sessions
-            .get(client_id)
-            .map(|found| found.value().clone());
-        let line = session.and_then(|session| {
+        let line = self.find(client_id).and_then(|session| {
             let slot = session.slot();
             self.line_of(&session, &slot, now)
         });

@@ -8,8 +8,8 @@ use crate::auth::Principal;
 use crate::broker::access::Authorization;
 use crate::broker::access::{Claim, NotAdmitted, Permissions};
 use crate::broker::{
-    Attached, Broker, ConnectRequest, Context, Dirty, NotAttached, Outgoing, Peer, RouteCache,
-    Takeover, TrafficTotals, compose,
+    Attached, Broker, ConnectRequest, Context, Dirty, NotAttached, Outgoing, Peer, Takeover,
+    TrafficTotals, compose,
 };
 use crate::budget::Kind;
 use crate::codec::{
@@ -425,7 +425,7 @@ impl Connection {
             packet_size: accepted.packet_size,
             problem_information: accepted.problem_information,
             aliases: None,
-            routes: RouteCache::new(broker.charge(Kind::Sessions), broker.hashing()),
+            routes: None,
             rows: None,
             filter_work: None,
             unfinished: None,

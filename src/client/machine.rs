@@ -238,7 +238,8 @@ pub(crate) struct Active {
     pub(super) problem_information: bool,
     /// Topic aliases that the client has set. Boxed, because hardly a client sets any.
     pub(super) aliases: Option<Box<InboundAliases>>,
-    pub(super) routes: RouteCache,
+    /// Where it publishes to, once it has. Boxed, because many clients only receive.
+    pub(super) routes: Option<Box<RouteCache>>,
     /// Rows of the journal for what it publishes.
     pub(super) rows: Option<Box<Rows>>,
     /// A packet that was handled in part.

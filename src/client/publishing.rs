@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::broker::{
-    Broker, Context, Dirty, FanOut, Origin, Outgoing, Published, ReceivedIds, Run, Sent,
+    Broker, Context, Dirty, FanOut, Origin, Outgoing, Published, ReceivedIds, RouteCache, Run, Sent,
 };
 use crate::budget::{Charge, Full, Kind};
 use crate::codec::{self, AckKind, Frame, PacketId, Publish, QoS, ReasonCode, Split, Version};
@@ -268,7 +268,7 @@ impl Active {
         let run = Run::one(&publication);
         let origin = Origin::Client {
             session: &self.session,
-            routes: &mut self.routes,
+            routes: routes(&mut self.routes, broker),
             permissions: self.permissions.as_deref(),
         };
         let sent = broker.deliver(origin, run, context, dirty);
@@ -396,7 +396,7 @@ impl Active {
         let run = Run::new(&run).read_as(self.version, packets);
         let origin = Origin::Client {
             session: &self.session,
-            routes: &mut self.routes,
+            routes: routes(&mut self.routes, broker),
             permissions: self.permissions.as_deref(),
         };
         let sent = broker.deliver(origin, run, context, dirty);
@@ -577,6 +577,15 @@ fn open_exchange(received: &mut ReceivedIds, id: PacketId, broker: &Broker) -> O
             Err(Full) => Opened::NoMemory,
         }
     }
+}
+
+/// What a client keeps of where it publishes to.
+#[inline]
+fn routes<'a>(kept: &'a mut Option<Box<RouteCache>>, broker: &Broker) -> &'a mut RouteCache {
+    kept.get_or_insert_with(|| {
+        let charge = broker.charge(Kind::Sessions);
+        Box::new(RouteCache::new(charge, broker.hashing()))
+    })
 }
 
 fn exceeded_receive_maximum() -> Stop {

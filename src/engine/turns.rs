@@ -85,6 +85,11 @@ impl Turns {
         shard.time.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
+    /// A place for the next turn of a busy connection, if there is one that nobody waits for.
+    pub(crate) fn free_place(&self) -> Option<OwnedSemaphorePermit> {
+        self.places.clone().try_acquire_owned().ok()
+    }
+
     /// A place for the next turn of a busy connection: first come, first served.
     pub(crate) async fn place(&self) -> Option<OwnedSemaphorePermit> {
         // It is never closed.
@@ -130,6 +135,8 @@ pub(crate) struct Histogram {
 
 #[cfg(all(test, feature = "http"))]
 mod tests {
+    use std::task::{Context, Waker};
+
     use super::*;
 
     #[tokio::test]
@@ -145,6 +152,20 @@ mod tests {
         assert_eq!(turns.share(true), STEPS_PER_TURN);
         places.pop();
         assert_eq!(turns.share(false), STEPS_PER_TURN);
+    }
+
+    #[tokio::test]
+    async fn a_place_that_somebody_waits_for_is_not_free() {
+        let turns = Turns::default();
+        let mut places: Vec<_> = std::iter::from_fn(|| turns.free_place()).collect();
+        assert!(places.len() >= LEAST_PLACES);
+        let mut waiting = std::pin::pin!(turns.place());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        places.pop();
+        assert!(turns.free_place().is_none());
+        assert!(waiting.await.is_some());
+        assert!(turns.free_place().is_some());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::broker::{ConnectionFacts, Link, Written};
 use crate::client::turn::READ_SIZE;
 use crate::client::{Input, Inquiry, Io, Next, Turn, Verdict};
 
+use super::place::Place;
 use super::socket::{Inbound, Socket};
 use super::{Shared, passwords};
 #[cfg(feature = "aws")]
@@ -32,7 +33,8 @@ type Answer = Pin<Box<dyn Future<Output = Verdict> + Send>>;
 
 /// A connection being driven.
 pub(super) struct Driver<I, S> {
-    shared: Arc<Shared>,
+    /// Given back when the connection is over.
+    place: Place,
     inbound: I,
     socket: Arc<S>,
     turn: Turn,
@@ -41,7 +43,7 @@ pub(super) struct Driver<I, S> {
     /// Where the client is.
     source: Source,
     /// For the next turn, as the last one left something to do.
-    place: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// What ends a poll.
@@ -54,7 +56,7 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
     /// A driver for a connection that waits for CONNECT since `since`. Boxed, so that the task's
     /// future holds it once.
     pub(super) fn new(
-        shared: Arc<Shared>,
+        place: Place,
         inbound: I,
         socket: Arc<S>,
         facts: ConnectionFacts,
@@ -62,15 +64,15 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
     ) -> Box<Self> {
         let link: Arc<dyn Link> = socket.clone();
         let source = facts.peer.into();
-        let turn = Turn::new(&shared.engine.broker, link, facts, since);
+        let turn = Turn::new(&place.shared.engine.broker, link, facts, since);
         Box::new(Self {
-            shared,
+            place,
             inbound,
             socket,
             turn,
             answer: None,
             source,
-            place: None,
+            permit: None,
         })
     }
 
@@ -82,7 +84,11 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             let turns = tokio::task::coop::unconstrained(poll_fn(|cx| self.poll_and_count(cx)));
             match turns.await {
                 End::Yield => {
-                    self.place = self.shared.turns.place().await;
+                    self.permit = match self.place.shared.turns.free_place() {
+                        Some(permit) => Some(permit),
+                        // Boxed, because an idle connection would keep room for it.
+                        None => Box::pin(self.place.shared.turns.place()).await,
+                    };
                     tokio::task::yield_now().await;
                 }
                 End::Done => return,
@@ -92,16 +98,16 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
 
     fn poll_and_count(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let begun = Instant::now();
-        self.turn
-            .begin(self.shared.turns.share(self.place.is_some()));
+        let turns = &self.place.shared.turns;
+        self.turn.begin(turns.share(self.permit.is_some()));
         let end = self.poll_turns(cx);
-        self.place = None;
-        self.shared.turns.count(begun.elapsed());
+        self.permit = None;
+        self.place.shared.turns.count(begun.elapsed());
         end
     }
 
     fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let shared = &self.shared;
+        let shared = &self.place.shared;
         loop {
             if let Some(answer) = &mut self.answer
                 && let Poll::Ready(verdict) = answer.as_mut().poll(cx)

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 #[cfg(any(feature = "tls", feature = "websocket"))]
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 #[cfg(feature = "websocket")]
@@ -21,7 +20,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 
 use crate::broker::{ConnectionFacts, PeerAddr};
-use crate::budget::{Charge, Kind as Held};
 #[cfg(feature = "tls")]
 use crate::config::BadTls;
 #[cfg(feature = "tls")]
@@ -32,6 +30,7 @@ use crate::tap::tls::HandshakeCause;
 #[cfg(feature = "doors")]
 use super::doors::{self, Door, Opened};
 use super::driver::Driver;
+use super::place::Place;
 use super::seldom::Seldom;
 use super::socket::{Inbound, Socket};
 #[cfg(feature = "tls")]
@@ -362,7 +361,7 @@ fn place(
         tracing::debug!(%peer, listener, "refused: an outage");
         return None;
     }
-    let refused = match Place::take(shared, kind) {
+    let refused = match Place::take(shared, kind.opening_bytes(), kind.open_bytes()) {
         Ok(place) => return Some(place),
         Err(refused) => refused,
     };
@@ -372,56 +371,6 @@ fn place(
         tracing::warn!(%peer, listener, earlier, "refused: {refused}");
     }
     None
-}
-
-/// Why a connection is not served.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum NoPlace {
-    #[error("too many connections, `limits.connections` is {0}")]
-    Connections(usize),
-    #[error("no memory for another connection, `limits.memory` is {0}")]
-    Memory(usize),
-}
-
-/// Counts a connection, and accounts for what it holds, for as long as it lives.
-struct Place {
-    shared: Arc<Shared>,
-    charge: Charge,
-    /// Bytes to account for once MQTT has begun.
-    open_bytes: usize,
-}
-
-impl Place {
-    fn take(shared: &Arc<Shared>, kind: &Kind) -> Result<Self, NoPlace> {
-        let limits = &shared.engine.broker.config().limits;
-        let mut charge = shared.engine.broker.charge(Held::Connections);
-        if charge.grow(kind.opening_bytes()).is_err() {
-            return Err(NoPlace::Memory(limits.memory));
-        }
-        // It is counted from here on, and no more when it is dropped.
-        let earlier = shared.connections.fetch_add(1, Ordering::Relaxed);
-        let place = Self {
-            shared: shared.clone(),
-            charge,
-            open_bytes: kind.open_bytes(),
-        };
-        match earlier < limits.connections {
-            true => Ok(place),
-            false => Err(NoPlace::Connections(limits.connections)),
-        }
-    }
-
-    /// What came before MQTT is over, and what it held is given back.
-    fn begin_mqtt(mut self) -> Self {
-        self.charge.set(self.open_bytes);
-        self
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Drives a connection as long as it lives.
@@ -562,7 +511,7 @@ async fn open_either(
     if comes_with_http(&place.shared, first).await {
         return open_ws(place, stream, facts, since).await;
     }
-    place.open_bytes = PLAIN;
+    place.will_hold(PLAIN);
     let place = place.begin_mqtt();
     let (inbound, link) = tcp::split(stream);
     let link = Arc::new(link);
@@ -583,7 +532,7 @@ async fn open_either_tls(
     if comes_with_http(&place.shared, first).await {
         return upgrade_tls(place, stream, facts, since).await;
     }
-    place.open_bytes = PLAIN + TLS;
+    place.will_hold(PLAIN + TLS);
     let place = place.begin_mqtt();
     let (inbound, link) = tls_link::take_apart(stream, Ending::Told);
     Some(Box::pin(drive_at(place, inbound, link, facts, since)))
@@ -602,7 +551,8 @@ async fn open_door(
     let mut place = place.begin_mqtt();
     Some(match doors::open(&shared, &door, stream, &facts).await? {
         Opened::Mqtt(stream) => {
-            place.charge.set(PLAIN + TLS);
+            place.will_hold(PLAIN + TLS);
+            let place = place.begin_mqtt();
             let (inbound, link) = tls_link::take_apart(stream, Ending::Told);
             Box::pin(drive_at(place, inbound, link, facts, since))
         }
@@ -615,8 +565,7 @@ async fn open_door(
     })
 }
 
-/// Drives a connection at its place, whose time until CONNECT runs since `since`. The driver is in a box, so
-/// that nothing of it is in the future of another kind.
+/// Drives a connection at its place, whose time until CONNECT runs since `since`.
 fn drive_at<I: Inbound, S: Socket>(
     place: Place,
     inbound: I,
@@ -624,12 +573,7 @@ fn drive_at<I: Inbound, S: Socket>(
     facts: ConnectionFacts,
     since: Instant,
 ) -> impl Future<Output = ()> + Send + use<I, S> {
-    let driver = Driver::new(place.shared.clone(), inbound, socket, facts, since);
-    let driving = driver.drive();
-    async move {
-        driving.await;
-        drop(place);
-    }
+    Driver::new(place, inbound, socket, facts, since).drive()
 }
 
 #[cfg(feature = "tls")]
@@ -689,55 +633,4 @@ async fn shake_hands(
     let tap = shared.engine.broker.tap();
     tap.note_early_end(listener, &peer, what, clock.now().now);
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-
-    fn shared(connections: usize, memory: usize) -> Arc<Shared> {
-        let mut config = Config::standard();
-        config.limits.connections = connections;
-        config.limits.memory = memory;
-        crate::server::share(
-            config,
-            Default::default(),
-            #[cfg(feature = "aws")]
-            None,
-        )
-    }
-
-    #[tokio::test]
-    async fn no_more_connections_are_served_than_the_limit_and_one_that_ends_makes_room() {
-        let shared = shared(2, 1 << 30);
-        let first = Place::take(&shared, &Kind::Mqtt).unwrap();
-        let _second = Place::take(&shared, &Kind::Mqtt).unwrap();
-        let refused = Place::take(&shared, &Kind::Mqtt).err();
-        assert_eq!(refused, Some(NoPlace::Connections(2)));
-        drop(first);
-        Place::take(&shared, &Kind::Mqtt).unwrap();
-    }
-
-    #[tokio::test]
-    async fn connections_are_charged_until_memory_is_used_up_and_give_all_back() {
-        let memory = 1 << 20;
-        let shared = shared(10_000, memory);
-        let used = || shared.engine.broker.budget().used_by(Held::Connections);
-        let before = used();
-        let mut places = Vec::new();
-        let refused = loop {
-            match Place::take(&shared, &Kind::Mqtt) {
-                Ok(place) => places.push(place),
-                Err(refused) => break refused,
-            }
-        };
-        assert_eq!(refused, NoPlace::Memory(memory));
-        assert_eq!(used() - before, places.len() * PLAIN);
-        assert!(used() > memory / 2 && used() < memory * 5 / 8, "{}", used());
-        assert_eq!(shared.connections.load(Ordering::Relaxed), places.len());
-        drop(places);
-        assert_eq!(used(), before);
-        assert_eq!(shared.connections.load(Ordering::Relaxed), 0);
-    }
 }

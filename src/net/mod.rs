@@ -18,6 +18,7 @@ pub(crate) mod http1;
 pub(crate) mod listener;
 mod memory;
 mod passwords;
+mod place;
 mod seldom;
 mod shared;
 mod socket;

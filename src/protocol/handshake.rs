@@ -35,7 +35,7 @@ pub(crate) struct Accepted {
     session_expiry_asked: Option<u32>,
     pub(crate) will: Option<Box<Will>>,
     /// Open exchanges towards the client.
-    pub(crate) window: usize,
+    pub(crate) window: u16,
     /// Largest packet that the client takes.
     pub(crate) packet_size: usize,
     /// Aliases used towards the client.
@@ -110,12 +110,10 @@ pub(crate) fn accept(
         session_expiry: session_expiry(connect, config),
         session_expiry_asked: properties.session_expiry,
         will,
-        window: usize::from(
-            properties
-                .receive_maximum
-                .unwrap_or(u16::MAX)
-                .min(config.limits.in_flight),
-        ),
+        window: properties
+            .receive_maximum
+            .unwrap_or(u16::MAX)
+            .min(config.limits.in_flight),
         packet_size: properties
             .maximum_packet_size
             .map_or(usize::MAX, |size| size as usize),

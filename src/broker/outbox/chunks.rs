@@ -29,17 +29,39 @@ const SLICES: usize = 16;
 pub(crate) struct Chunks {
     /// The chunk that is appended to; the last one.
     last: Vec<u8>,
-    /// Those before it, oldest first.
-    before: VecDeque<Chunk>,
+    /// Those before it. Boxed, because few outboxes have any.
+    before: Option<Box<Before>>,
     /// Bytes at the front of the oldest chunk that were written already.
     written: usize,
-    /// Bytes in `before`.
-    behind: usize,
-    /// Bytes in `before` that lie in messages, which many outboxes may refer to.
-    shared: usize,
     /// A write has left something, so that what is appended may lie here for long: it gets memory of
     /// its own size, and none from the pool.
     waits: bool,
+}
+
+/// The chunks that take no further packet.
+#[derive(Default)]
+struct Before {
+    /// Oldest first; one at least.
+    chunks: VecDeque<Chunk>,
+    /// Bytes in them.
+    len: usize,
+    /// Bytes of those that lie in messages, which many outboxes may refer to.
+    shared: usize,
+}
+
+impl Before {
+    fn push(&mut self, chunk: Chunk) {
+        self.len += chunk.len();
+        self.shared += chunk.shared();
+        self.chunks.push_back(chunk);
+    }
+
+    fn pop(&mut self) -> Option<Chunk> {
+        let chunk = self.chunks.pop_front()?;
+        self.len -= chunk.len();
+        self.shared -= chunk.shared();
+        Some(chunk)
+    }
 }
 
 /// A part of what was composed.
@@ -115,8 +137,7 @@ impl Chunks {
     /// Closes the chunk that is appended to; `next` takes its place.
     fn push_last(&mut self, next: Vec<u8>) {
         let last = std::mem::replace(&mut self.last, next);
-        self.behind += last.len();
-        self.before.push_back(Chunk::Own(last));
+        self.push_before(Chunk::Own(last));
     }
 
     /// Appends the payload of a message without copying it.
@@ -124,10 +145,11 @@ impl Chunks {
         if !self.last.is_empty() {
             self.push_last(Vec::new());
         }
-        let len = message.payload().len();
-        self.behind += len;
-        self.shared += len;
-        self.before.push_back(Chunk::Shared(message));
+        self.push_before(Chunk::Shared(message));
+    }
+
+    fn push_before(&mut self, chunk: Chunk) {
+        self.before.get_or_insert_default().push(chunk);
     }
 
     /// Makes room for `bytes` that come in several packets, so that a chunk of large ones does not
@@ -182,7 +204,7 @@ impl Chunks {
         mut skip: usize,
         mut f: impl FnMut(&'c [u8]) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        for chunk in &self.before {
+        for chunk in self.before.iter().flat_map(|before| &before.chunks) {
             chunk.visit(skip, &mut f)?;
             skip = skip.saturating_sub(chunk.len());
         }
@@ -195,15 +217,16 @@ impl Chunks {
     /// Lets go of `taken` bytes at the front.
     fn advance(&mut self, taken: usize) {
         self.written += taken;
-        while let Some(chunk) = self.before.front() {
-            let len = chunk.len();
-            if self.written < len {
-                return;
+        if let Some(before) = &mut self.before {
+            while let Some(chunk) = before.chunks.front() {
+                let len = chunk.len();
+                if self.written < len {
+                    return;
+                }
+                self.written -= len;
+                before.pop().into_iter().for_each(Chunk::recycle);
             }
-            self.written -= len;
-            self.behind -= len;
-            self.shared -= chunk.shared();
-            self.before.pop_front().into_iter().for_each(Chunk::recycle);
+            self.before = None;
         }
         if self.written >= self.last.len() {
             self.written = 0;
@@ -227,12 +250,14 @@ impl Chunks {
 impl Bytes for Chunks {
     #[inline]
     fn len(&self) -> usize {
-        self.behind + self.last.len() - self.written
+        let before = self.before.as_ref().map_or(0, |before| before.len);
+        before + self.last.len() - self.written
     }
 
     #[inline]
     fn held(&self) -> usize {
-        self.behind - self.shared + self.last.len()
+        let before = self.before.as_ref();
+        before.map_or(0, |before| before.len - before.shared) + self.last.len()
     }
 
     fn put_back(&mut self, front: Self) {
@@ -240,26 +265,24 @@ impl Bytes for Chunks {
             mut before,
             last,
             written,
-            mut behind,
-            shared,
             waits: _,
         } = front;
         if last.is_empty() {
             pool::keep(last);
         } else {
-            behind += last.len();
-            before.push_back(Chunk::Own(fitting(last)));
+            let last = Chunk::Own(fitting(last));
+            before.get_or_insert_default().push(last);
         }
-        if before.is_empty() {
+        let Some(mut before) = before else {
             return;
-        }
+        };
         self.waits = true;
         debug_assert_eq!(self.written, 0, "only the front is ever written");
         self.written = written;
-        self.behind += behind;
-        self.shared += shared;
-        before.append(&mut self.before);
-        self.before = before;
+        for chunk in self.before.take().into_iter().flat_map(|own| own.chunks) {
+            before.push(chunk);
+        }
+        self.before = Some(before);
     }
 }
 
@@ -285,7 +308,7 @@ mod tests {
         let taken = std::mem::take(&mut chunks);
         chunks.put_back(taken);
         chunks.buffer().extend_from_slice(&[2; 100]);
-        let capacity: usize = match &chunks.before[0] {
+        let capacity: usize = match &chunks.before.as_ref().unwrap().chunks[0] {
             Chunk::Own(bytes) => bytes.capacity() + chunks.last.capacity(),
             Chunk::Shared(_) => 0,
         };

@@ -15,7 +15,7 @@ use super::Grant;
 use super::aliases::OutboundAliases;
 use super::chunks::Chunks;
 use super::compose::{Outgoing, compose};
-use super::direct::Direct;
+use super::direct::Directs;
 use super::link::{Link, waker};
 use super::resend::Resend;
 use super::window::Walk;
@@ -32,7 +32,7 @@ const AT_ONCE: usize = 64 * 1024;
 pub(crate) struct Peer {
     pub(crate) version: Version,
     /// Open QoS 1 and 2 exchanges that it allows: its Receive Maximum, at most ours.
-    pub(crate) window: usize,
+    pub(crate) window: u16,
     /// Its Maximum Packet Size.
     pub(crate) packet_size: usize,
     /// Topic Alias Maximum that is used towards it.
@@ -64,8 +64,8 @@ pub(in crate::broker) struct Connected {
     pub(super) is_wanted: bool,
     /// It ends: what its groups had handed over goes back to them, and nothing comes any more.
     pub(super) is_leaving: bool,
-    /// Messages for this client alone that wait for their PUBACK.
-    pub(super) direct: Vec<Direct>,
+    /// Messages for this client alone that wait for their PUBACK. Boxed, because hardly a client has any.
+    pub(super) direct: Option<Box<Directs>>,
 }
 
 /// What carries a connection, and what is known of it.

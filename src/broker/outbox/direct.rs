@@ -35,6 +35,10 @@ pub(super) struct Direct {
     confirmation: Confirmation,
 }
 
+/// Messages that wait for their PUBACK on one connection, one at least.
+#[derive(Default)]
+pub(super) struct Directs(Vec<Direct>);
+
 impl Outbox {
     /// Sends a message: with a confirmation at QoS 1, without one at QoS 0.
     pub(in crate::broker) fn offer_directly(
@@ -74,7 +78,9 @@ impl Outbox {
         confirmation: Confirmation,
         bounds: &Bounds<'_>,
     ) -> Result<Wake, Undelivered> {
-        let open = self.connected.as_ref().map_or(0, |own| own.direct.len());
+        let connected = self.connected.as_ref();
+        let direct = connected.and_then(|own| own.direct.as_ref());
+        let open = direct.map_or(0, |direct| direct.0.len());
         let has_room = self.has_room(bounds) && bounds.budget.admits_message(publication.size());
         if open >= OPEN || !has_room {
             return Err(Undelivered::Full);
@@ -87,7 +93,8 @@ impl Outbox {
         };
         let id = self.open(delivery, None, bounds).ok_or(Undelivered::Full)?;
         if let Some(connected) = &mut self.connected {
-            connected.direct.push(Direct { id, confirmation });
+            let direct = connected.direct.get_or_insert_default();
+            direct.0.push(Direct { id, confirmation });
         }
         self.settle(bounds);
         Ok(self.wake())
@@ -97,7 +104,7 @@ impl Outbox {
     #[inline]
     pub(super) fn confirm(&mut self, id: PacketId) {
         if let Some(connected) = &mut self.connected
-            && !connected.direct.is_empty()
+            && connected.direct.is_some()
             && let Some(confirmation) = connected.take_direct(id)
         {
             confirmation();
@@ -112,8 +119,8 @@ impl Outbox {
     }
 
     /// Forgets what waits on a connection that has ended.
-    pub(super) fn forget_direct(&mut self, direct: Vec<Direct>) {
-        for Direct { id, .. } in direct {
+    pub(super) fn forget_direct(&mut self, direct: Directs) {
+        for Direct { id, .. } in direct.0 {
             self.window.close(id);
             self.sent.dropped += 1;
         }
@@ -123,7 +130,12 @@ impl Outbox {
 impl Connected {
     #[cold]
     fn take_direct(&mut self, id: PacketId) -> Option<Confirmation> {
-        let place = self.direct.iter().position(|direct| direct.id == id)?;
-        Some(self.direct.swap_remove(place).confirmation)
+        let direct = &mut self.direct.as_mut()?.0;
+        let place = direct.iter().position(|direct| direct.id == id)?;
+        let Direct { confirmation, .. } = direct.swap_remove(place);
+        if direct.is_empty() {
+            self.direct = None;
+        }
+        Some(confirmation)
     }
 }

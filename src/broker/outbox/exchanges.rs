@@ -125,7 +125,7 @@ impl Outbox {
         let surrenders = self.surrenders();
         if let Some(connected) = &mut self.connected {
             connected.places = match connected.resend.is_empty() && !surrenders {
-                true => connected.peer.window,
+                true => connected.peer.window.into(),
                 false => 0,
             };
         }
@@ -135,7 +135,7 @@ impl Outbox {
     fn can_resend(&self, bounds: &Bounds<'_>) -> bool {
         let has_room = |connected: &Connected| {
             let on_wire = self.window.len().saturating_sub(connected.resend.len());
-            on_wire < connected.peer.window && connected.may_compose(PUMP_MARK, bounds)
+            on_wire < usize::from(connected.peer.window) && connected.may_compose(PUMP_MARK, bounds)
         };
         let connected = self.connected.as_ref();
         !self.surrenders() && connected.is_some_and(|c| !c.resend.is_empty() && has_room(c))

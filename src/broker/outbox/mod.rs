@@ -222,7 +222,7 @@ impl Outbox {
             overdue: Walk::default(),
             is_wanted: false,
             is_leaving: false,
-            direct: Vec::new(),
+            direct: None,
         });
         connected.append_answers(connack, bounds);
         self.open_places();
@@ -326,7 +326,9 @@ impl Outbox {
                 direct,
                 ..
             } = connected;
-            self.forget_direct(direct);
+            if let Some(direct) = direct {
+                self.forget_direct(*direct);
+            }
             if let Some(aliases) = aliases {
                 bounds.discard(aliases);
             }

@@ -85,7 +85,7 @@ impl Group {
                     .map_or(0, |membership| membership.in_flight),
                 delivered: member.delivered,
                 redelivered: member.redelivered,
-                window: (outbox.connected.as_ref()).map(|connected| connected.peer.window),
+                window: (outbox.connected.as_ref()).map(|connected| connected.peer.window.into()),
                 window_taken: outbox.window.len(),
             }
         });

@@ -785,7 +785,7 @@ impl Harness {
             expiry: if persistent { 3600 } else { 0 },
             takeover: Takeover::AtOnce,
             peer: Peer {
-                window,
+                window: u16::try_from(window).unwrap(),
                 packet_size: PACKETS[size],
                 ..request.peer
             },
