@@ -25,7 +25,8 @@ pub(super) struct Pending {
     needed: usize,
     /// There may be whole packets in the tail.
     has_packets: bool,
-    large: Option<Large>,
+    /// Boxed, because hardly a client sends any.
+    large: Option<Box<Large>>,
     /// Bytes of the tail that packet rules have let pass.
     passed: usize,
     charge: Charge,
@@ -145,7 +146,7 @@ impl Pending {
             }
             large.pieces.push(piece);
         }
-        self.large = Some(large);
+        self.large = Some(Box::new(large));
         Ok(())
     }
 
@@ -177,7 +178,7 @@ impl Pending {
         if large.len < self.needed {
             return None;
         }
-        let Large { mut pieces, len } = self.large.take()?;
+        let Large { mut pieces, len } = *self.large.take()?;
         if let Some(last) = pieces.last_mut() {
             last.truncate(len - (len - 1) / PIECE * PIECE);
         }

@@ -16,6 +16,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::auth::Source;
 use crate::broker::{
     Broker, ConnectionFacts, Context, Dirty, Farewell, Link, Outcome, OutputState, STEPS_PER_TURN,
 };
@@ -156,7 +157,6 @@ impl Part {
 /// A connection and how far it is.
 pub(crate) struct Turn {
     pub(super) connection: Connection,
-    pub(super) link: Arc<dyn Link>,
     pub(super) dirty: Dirty,
     stage: Stage,
     /// Bytes that were read and not handled.
@@ -248,8 +248,7 @@ impl Turn {
         since: Instant,
     ) -> Self {
         Self {
-            connection: Connection::new(broker, link.clone(), facts, since),
-            link,
+            connection: Connection::new(broker, link, facts, since),
             dirty: Dirty::default(),
             stage: Stage::Open,
             pending: Pending::new(broker.charge(Kind::Packets)),
@@ -405,6 +404,11 @@ impl Turn {
 
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open)
+    }
+
+    /// Where the client is.
+    pub(crate) fn source(&self) -> Source {
+        self.connection.facts.peer.into()
     }
 
     /// Whether nothing holds reading back.
@@ -803,7 +807,7 @@ impl Turn {
             return self.finish();
         }
         if farewell.is_none() {
-            *farewell = self.link.mailbox().take().map(Box::new);
+            *farewell = self.connection.link.mailbox().take().map(Box::new);
             if let Some(farewell) = farewell {
                 let (connection, tapped) = (&self.connection, &self.tapped);
                 farewell.compose(|out, before| {
@@ -816,7 +820,7 @@ impl Turn {
         let Some(farewell) = farewell else {
             return Pass::Idle;
         };
-        match farewell.write_to(&*self.link) {
+        match farewell.write_to(&*self.connection.link) {
             // Whoever drives the turn is told of room only after there was none.
             Outcome::Done | Outcome::Full if !io.has_room() => Pass::Idle,
             Outcome::Full => {

@@ -157,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn a_place_that_somebody_waits_for_is_not_free() {
         let turns = Turns::default();
-        let mut places: Vec<_> = std::iter::from_fn(|| turns.free_place()).collect();
+        let mut places: Vec<_> = iter::from_fn(|| turns.free_place()).collect();
         assert!(places.len() >= LEAST_PLACES);
         let mut waiting = std::pin::pin!(turns.place());
         let mut cx = Context::from_waker(Waker::noop());

@@ -40,8 +40,6 @@ pub(super) struct Driver<I, S> {
     turn: Turn,
     /// What is found out for the client, away from the workers.
     answer: Option<Answer>,
-    /// Where the client is.
-    source: Source,
     /// For the next turn, as the last one left something to do.
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -63,7 +61,6 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         since: Instant,
     ) -> Box<Self> {
         let link: Arc<dyn Link> = socket.clone();
-        let source = facts.peer.into();
         let turn = Turn::new(&place.shared.engine.broker, link, facts, since);
         Box::new(Self {
             place,
@@ -71,7 +68,6 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             socket,
             turn,
             answer: None,
-            source,
             permit: None,
         })
     }
@@ -136,7 +132,9 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
                 Next::Wait => return Poll::Pending,
                 Next::Go => {}
                 Next::Yield => return Poll::Ready(End::Yield),
-                Next::Ask(inquiry) => self.answer = Some(answer(shared, self.source, inquiry)),
+                Next::Ask(inquiry) => {
+                    self.answer = Some(answer(shared, self.turn.source(), inquiry))
+                }
                 Next::Done => return Poll::Ready(End::Done),
             }
         }
