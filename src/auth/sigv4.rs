@@ -78,8 +78,8 @@ impl Refused {
             }
             Self::UnknownKey => "The security token included in the request is invalid.",
             Self::Expired => {
-                "Signature expired: its date is more than five minutes, or X-Amz-Expires, away from this \
-                 broker's clock."
+                "Signature expired: its date is more than five minutes, or X-Amz-Expires, away from the \
+                 clock of this machine."
             }
             Self::Wrong => {
                 "The request signature we calculated does not match the signature you provided. Check \
