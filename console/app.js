@@ -3,7 +3,7 @@
 import { html, nothing, render } from './vendor/lit-html/lit-html.js';
 import { on, start, state } from './store.js';
 import { listen, PAGES, showHelp } from './parts/keys.js';
-import { number, plural, time } from './parts/text.js';
+import { number, plain, plural, time } from './parts/text.js';
 import { open as client } from './pages/client.js';
 import { open as faults } from './pages/faults.js';
 import { open as group } from './pages/group.js';
@@ -96,7 +96,7 @@ function arrive() {
   address = location.pathname + location.search;
   page?.close();
   page = find(location.pathname.slice(ROOT.length));
-  document.title = `${page.title} · Roundel`;
+  document.title = `${plain(page.title)} · Roundel`;
   changed();
 }
 

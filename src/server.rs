@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 #[cfg(all(feature = "aws", feature = "http"))]
 use crate::aws::connectivity::Connectivity;
 #[cfg(feature = "aws")]
-use crate::aws::{authority::Authority, lifecycle::Lifecycle};
+use crate::aws::{authority::Authority, lifecycle::Lifecycle, versions::Versions};
 use crate::broker::{Broker, Randomness};
 #[cfg(feature = "tls")]
 use crate::config::ClientCert;
@@ -360,17 +360,19 @@ pub(crate) fn share(
     };
     let broker = Broker::new(config, randomness, clock.now().now, timekeeper.clone());
     #[cfg(feature = "aws")]
+    let versions = Arc::<Versions>::default();
+    #[cfg(feature = "aws")]
     let broker = match broker.config().aws.lifecycle_events {
         true => {
             let registry = authority.map(|authority| authority.registry().clone());
-            let lifecycle = Lifecycle::new(clock.calendar(), system_random(), registry);
+            let lifecycle = Lifecycle::new(clock.calendar(), system_random(), registry, &versions);
             broker.with_events(Arc::new(lifecycle))
         }
         false => broker,
     };
     #[cfg(all(feature = "aws", feature = "http"))]
     let (broker, connectivity) = {
-        let connectivity = Arc::new(Connectivity::new(clock.calendar()));
+        let connectivity = Arc::new(Connectivity::new(clock.calendar(), versions));
         let listeners = &broker.config().listeners;
         let asking = [listeners.http, listeners.alpn, listeners.https];
         // Nobody else asks for it.

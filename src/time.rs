@@ -65,6 +65,12 @@ pub(crate) fn whole_seconds(milliseconds: u64) -> i64 {
     i64::try_from(milliseconds / 1000).unwrap_or(i64::MAX)
 }
 
+/// The machine's time, in seconds since 1970: what clients sign is dated by it, wherever a test has moved the broker's.
+#[cfg(all(feature = "aws", any(feature = "http", feature = "websocket")))]
+pub(crate) fn machine_seconds() -> i64 {
+    whole_seconds(milliseconds(SystemTime::now()))
+}
+
 /// Where the broker takes the time from.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {

@@ -133,14 +133,16 @@ export function openShadow(changed, { parts: [thing, own] }) {
 function values({ state, metadata }) {
   /** @type {Map<string, any>} */ const rows = new Map();
   const walk = (part, at, value, times) => {
-    const isObject = value && typeof value === 'object' && !Array.isArray(value);
-    if (isObject) for (const key of Object.keys(value)) walk(part, at && key ? `${at}.${key}` : key, value[key], times?.[key]);
-    if (isObject || value === undefined) return;
+    const keys = value && typeof value === 'object' && !Array.isArray(value) ? Object.keys(value) : [];
+    // A dot in a key is no step.
+    for (const key of keys) walk(part, [...at, /^[^.]+$/.test(key) ? key : JSON.stringify(key)], value[key], times?.[key]);
+    if (keys.length || !at.length) return;
     const { timestamp } = [times].flat(9)[0] ?? {};
-    rows.set(at, { ...rows.get(at), [part]: html`${name(JSON.stringify(value), 60)}<br /><small>${timestamp && date(timestamp * 1000)}</small>` });
+    const row = at.join('.');
+    rows.set(row, { ...rows.get(row), [part]: html`${name(JSON.stringify(value), 60)}<br /><small>${timestamp && date(timestamp * 1000)}</small>` });
   };
   const column = (part) => {
-    walk(part, '', state[part], metadata[part]);
+    walk(part, [], state[part], metadata[part]);
     return [words(part), ([, row]) => row[part] ?? '–', '', ([, row]) => part === 'delta' && row.delta && 'warn'];
   };
   const columns = /** @type {any} */ (['desired', 'reported', 'delta'].map(column));

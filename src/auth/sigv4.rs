@@ -21,6 +21,9 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// A signature may be so old, or so far ahead, in seconds (AWS-FLOW-47).
 const SKEW: i64 = 300;
 
+/// The longest time that a signature in a URL may hold, in seconds: seven days.
+const LONGEST: i64 = 604_800;
+
 /// A request, as far as a signature is about it.
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
@@ -75,7 +78,8 @@ impl Refused {
             }
             Self::UnknownKey => "The security token included in the request is invalid.",
             Self::Expired => {
-                "Signature expired: its date is more than five minutes away from this broker's clock."
+                "Signature expired: its date is more than five minutes, or X-Amz-Expires, away from the \
+                 clock of this machine."
             }
             Self::Wrong => {
                 "The request signature we calculated does not match the signature you provided. Check \
@@ -139,7 +143,10 @@ impl Claim {
             return Err(Refused::Incomplete);
         }
         let expires = match request.parameter("X-Amz-Expires") {
-            Some(text) => Some(text.parse().map_err(|_| Refused::Incomplete)?),
+            Some(text) => match text.parse() {
+                Ok(seconds @ 1..=LONGEST) => Some(seconds),
+                Ok(_) | Err(_) => return Err(Refused::Incomplete),
+            },
             None => None,
         };
         Self::new(
@@ -184,10 +191,8 @@ impl Claim {
     /// What is wrong; where a signature differs from what it should be cannot be told by the time it takes.
     fn verify(&self, request: &Request<'_>, secret: &str, now: i64) -> Result<(), Refused> {
         let date = seconds(&self.date).ok_or(Refused::Incomplete)?;
-        let lifetime = self
-            .expires
-            .map_or(SKEW, |expires| expires.clamp(0, 604_800));
-        if now < date - SKEW || now > date + lifetime.max(SKEW) {
+        let lifetime = self.expires.unwrap_or(SKEW);
+        if now < date - SKEW || now > date + lifetime {
             return Err(Refused::Expired);
         }
         // A host that is not signed is anybody's.
@@ -232,10 +237,8 @@ impl Claim {
             let values: Vec<_> = request.values(name).map(without_gaps).collect();
             let _ = writeln!(headers, "{name}:{}", values.join(",")); // a String takes whatever is written
         }
-        let hash = match request.header("x-amz-content-sha256") {
-            Some(hash) if !self.is_in_query => hash.to_owned(),
-            _ => hex(digest(&SHA256, request.body).as_ref()),
-        };
+        // `x-amz-content-sha256` says what it should be; only the body itself says what it is.
+        let hash = hex(digest(&SHA256, request.body).as_ref());
         format!(
             "{}\n{}\n{}\n{headers}\n{}\n{hash}",
             request.method,
@@ -444,6 +447,72 @@ mod tests {
         let query = query(SIGNATURE, "");
         let refused = verify(&[], &upgrade(&query, HEADERS), NOW);
         assert_eq!(refused.err(), Some(Refused::UnknownKey));
+    }
+
+    /// What signs a request that claims to be signed.
+    fn signature(request: &Request<'_>) -> String {
+        let claim = Claim::of(request).ok().flatten().expect("a claim");
+        let text = claim.text(request, false);
+        hex(sign(&claim.key(SECRET), text.as_bytes()).as_ref())
+    }
+
+    #[test]
+    fn url_holds_as_long_as_it_says_itself() {
+        let signed = |expires: i64| {
+            let expires = format!("&X-Amz-Expires={expires}");
+            let unsigned = query("-", &expires);
+            let signature = signature(&upgrade(&unsigned, HEADERS));
+            query(&signature, &expires)
+        };
+        for expires in [1, 60, 3_600, LONGEST] {
+            let query = signed(expires);
+            let request = upgrade(&query, HEADERS);
+            for now in [NOW - SKEW, NOW + expires] {
+                assert_eq!(check(&request, SECRET, now).as_deref(), Ok(KEY));
+            }
+            for now in [NOW - SKEW - 1, NOW + expires + 1] {
+                assert_eq!(check(&request, SECRET, now), Err(Refused::Expired));
+            }
+        }
+        for expires in ["0", "-1", "604801", "1.5", "x", ""] {
+            let query = query(SIGNATURE, &format!("&X-Amz-Expires={expires}"));
+            let refused = check(&upgrade(&query, HEADERS), SECRET, NOW);
+            assert_eq!(refused, Err(Refused::Incomplete), "{expires}");
+        }
+    }
+
+    #[test]
+    fn body_is_signed_whatever_a_header_says_of_it() {
+        let hash = hex(digest(&SHA256, b"{}").as_ref());
+        for stated in [Some(&*hash), Some("UNSIGNED-PAYLOAD"), None] {
+            let signed = |signature: &str, body| {
+                let authorization = format!(
+                    "AWS4-HMAC-SHA256 Credential={KEY}/20260101/us-east-1/iot/aws4_request, \
+                     SignedHeaders=host;x-amz-date, Signature={signature}"
+                );
+                let mut headers = vec![
+                    ("host", "localhost"),
+                    ("x-amz-date", "20260101T000000Z"),
+                    ("authorization", &*authorization),
+                ];
+                headers.extend(stated.map(|hash| ("x-amz-content-sha256", hash)));
+                let request = Request {
+                    method: "POST",
+                    path: "/things/a",
+                    query: "",
+                    headers: &headers,
+                    body,
+                };
+                (
+                    self::signature(&request),
+                    check(&request, SECRET, NOW).map(drop),
+                )
+            };
+            let (signature, _) = signed("-", b"{}");
+            assert_eq!(signed(&signature, b"{}").1, Ok(()));
+            let (_, altered) = signed(&signature, b"{\"thingTypeName\":\"b\"}");
+            assert_eq!(altered, Err(Refused::Wrong), "{stated:?}");
+        }
     }
 
     /// The suite of AWS for the signature: `get-vanilla-query-order-key-case`.

@@ -16,6 +16,7 @@ use crate::message::cause::Cause;
 use crate::time::{Calendar, milliseconds};
 
 use super::lifecycle::disconnect_reason;
+use super::versions::Versions;
 
 /// How long an end is told of.
 const KEPT: Duration = Duration::from_secs(30 * 60);
@@ -36,6 +37,8 @@ const CLIENT_ID: usize = 512;
 pub(crate) struct Connectivity {
     calendar: Calendar,
     ends: Mutex<Ends>,
+    /// What else is remembered of those that are away.
+    versions: Arc<Versions>,
 }
 
 #[derive(Default)]
@@ -64,10 +67,11 @@ pub(crate) struct End {
 }
 
 impl Connectivity {
-    pub(crate) fn new(calendar: Calendar) -> Self {
+    pub(crate) fn new(calendar: Calendar, versions: Arc<Versions>) -> Self {
         Self {
             calendar,
             ends: Mutex::default(),
+            versions,
         }
     }
 
@@ -95,10 +99,11 @@ impl Connectivity {
         found.map(|client_id| client_id.to_string())
     }
 
-    /// Forgets all ends.
+    /// Forgets all ends, and the numbers of connections.
     #[cfg(feature = "http")]
     pub(crate) fn clear(&self) {
         *self.ends.lock() = Ends::default();
+        self.versions.clear();
     }
 
     /// Milliseconds since 1970 at an instant of the broker's clock.
@@ -221,7 +226,7 @@ mod tests {
             Self {
                 broker: Broker::new(config, random, start, Arc::new(NoAlarm)),
                 start,
-                connectivity: Connectivity::new(Clock::default().calendar()),
+                connectivity: Connectivity::new(Clock::default().calendar(), Arc::default()),
             }
         }
 

@@ -16,6 +16,7 @@ use crate::message::cause::Cause;
 use crate::time::{Calendar, milliseconds};
 
 use super::registry::Registry;
+use super::versions::Versions;
 
 /// What it costs to compose and publish an event, besides its deliveries, in steps.
 const STEPS: usize = 32;
@@ -29,6 +30,7 @@ pub(crate) struct Lifecycle {
     refused: AtomicU64,
     /// What knows the things of clients, if anything does.
     registry: Option<Arc<Registry>>,
+    versions: Arc<Versions>,
 }
 
 /// The payload of an event (AWS-LIFE-04 to -09).
@@ -57,18 +59,24 @@ struct Payload<'a> {
     connect_failure_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     topics: Option<&'a [&'a str]>,
-    /// Connections of the session before this one.
+    /// Connections of the client before this one (AWS-LIFE-10).
     #[serde(skip_serializing_if = "Option::is_none")]
     version_number: Option<u64>,
 }
 
 impl Lifecycle {
-    pub(crate) fn new(calendar: Calendar, secret: u128, registry: Option<Arc<Registry>>) -> Self {
+    pub(crate) fn new(
+        calendar: Calendar,
+        secret: u128,
+        registry: Option<Arc<Registry>>,
+        versions: &Arc<Versions>,
+    ) -> Self {
         Self {
             calendar,
             secret,
             refused: AtomicU64::new(0),
             registry,
+            versions: versions.clone(),
         }
     }
 
@@ -120,14 +128,14 @@ impl Lifecycle {
             What::Attached => {
                 payload.event_type = "connected";
                 payload.ip_address = ip_address();
-                payload.version_number = Some(client.connections);
+                payload.version_number = Some(self.versions.begin(client, context.now));
             }
             What::Detached(cause) => {
                 payload.event_type = "disconnected";
                 let reason = disconnect_reason(cause, client.version);
                 payload.client_initiated_disconnect = Some(reason == CLIENT_INITIATED);
                 payload.disconnect_reason = Some(reason);
-                payload.version_number = Some(client.connections);
+                payload.version_number = Some(self.versions.end(client, context));
             }
             What::Subscribed(filters) => {
                 payload.event_type = "subscribed";

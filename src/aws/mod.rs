@@ -12,3 +12,4 @@ pub(crate) mod refusals;
 pub mod registry;
 pub(crate) mod shadow;
 pub(crate) mod subject;
+pub(crate) mod versions;

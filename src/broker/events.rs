@@ -56,10 +56,6 @@ pub(crate) struct Client<'a> {
     )]
     pub(crate) keep_alive: u16,
     /// How long its session outlives the connection, in seconds.
-    #[cfg_attr(
-        all(feature = "aws", not(feature = "http")),
-        expect(dead_code, reason = "told over HTTP")
-    )]
     pub(crate) expiry: u32,
 }
 

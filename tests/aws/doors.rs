@@ -428,8 +428,12 @@ fn device_publishes_over_https_what_its_policies_allow() {
         assert!(answer.body["traceId"].is_string(), "{answer:?}");
         let delivery = client.receive();
         assert_eq!((&*delivery.topic, delivery.qos), ("may/do", 1));
+        // The programs of the guide do not escape slashes.
+        assert_eq!(publish("may/do/it?qos=1").status, 200);
+        assert_eq!(client.receive().topic, "may/do/it");
         for target in [
             "else",
+            "else/may/do",
             "may%2Fdo?retain=true",
             "",
             "%24%7Biot%3AClientId%7D",

@@ -95,6 +95,37 @@ fn clients_that_come_and_go_are_told_of() {
     });
 }
 
+/// AWS-LIFE-10: over sessions, in both versions of the protocol, and from the beginning after an hour or a reset.
+#[test]
+fn version_numbers_go_on_when_a_session_has_ended() {
+    let own = aws("");
+    let mut connected = Listener::start(&own, "presence/connected");
+    let mut disconnected = Listener::start(&own, "presence/disconnected");
+    let mut visit = |version, name: &str| {
+        let (client, ..) = enter(&own, version, &Connect::new(name));
+        let begun = connected.event_of(name)["versionNumber"].clone();
+        client.disconnect();
+        let ended = disconnected.event_of(name)["versionNumber"].clone();
+        assert_eq!(begun, ended);
+        begun
+    };
+    for (round, version) in [Version::V5, Version::V3, Version::V5]
+        .into_iter()
+        .enumerate()
+    {
+        assert_eq!(visit(version, "thing"), round);
+    }
+    own.advance(Duration::from_secs(3_599));
+    assert_eq!(visit(Version::V3, "thing"), 3);
+    own.advance(Duration::from_secs(3_600));
+    assert_eq!(visit(Version::V5, "thing"), 0);
+    assert_eq!(visit(Version::V5, "thing"), 1);
+    own.post("/v1/reset", "");
+    let mut connected = Listener::start(&own, "presence/connected");
+    drop(enter(&own, Version::V5, &Connect::new("thing")));
+    assert_eq!(connected.event_of("thing")["versionNumber"], 0);
+}
+
 /// AWS-LIFE-12 AWS-LIFE-14 AWS-LIFE-16
 #[test]
 fn each_end_has_its_reason() {

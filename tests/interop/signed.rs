@@ -51,12 +51,14 @@ fn calls_and_websockets(listener: &str, endpoint: fn(&Broker) -> String) {
     let port = broker.port_of(listener);
     command.args(["--wss-port", &port.to_string()]);
     command.arg("--ca").arg(broker.ca_file());
+    command.args(["--control", &broker.http()]);
     let cases = [
         "calls_need_a_right_signature",
         "members_of_every_kind_are_signed",
         "websockets_need_a_right_signature",
         "policy_of_the_key_binds",
         "policy_of_the_key_binds_calls",
+        "signatures_are_dated_by_the_machine",
     ];
     let outcomes = script::outcomes("signed", &mut command);
     assert_passed(&outcomes, &cases, &broker);

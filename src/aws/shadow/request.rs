@@ -120,19 +120,29 @@ fn members(payload: &[u8]) -> Result<Map<String, Value>, Refused> {
     if payload.len() > SIZE_MAX {
         return Err(Refused {
             error: Error::TooLarge,
-            token: token_of_large(payload),
+            token: token_alone(payload),
         });
     }
     let text = str::from_utf8(payload).map_err(|_| Error::Encoding)?;
     match serde_json::from_str(text) {
         Ok(Value::Object(members)) => Ok(members),
-        _ => Err(Error::InvalidJson.into()),
+        Err(error) if is_too_deep(&error) => Err(Refused {
+            error: Error::TooDeep,
+            token: token_alone(payload),
+        }),
+        Ok(_) | Err(_) => Err(Error::InvalidJson.into()),
     }
+}
+
+/// Whether a text has more levels than the reader goes down.
+fn is_too_deep(error: &serde_json::Error) -> bool {
+    // The only sign of it that the library gives.
+    error.to_string().starts_with("recursion limit exceeded")
 }
 
 /// The token of a payload of which nothing else is kept: who waits for an answer knows it by the token
 /// (AWS-FLOW-35).
-fn token_of_large(payload: &[u8]) -> Option<String> {
+fn token_alone(payload: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Tokened {
         #[serde(rename = "clientToken")]

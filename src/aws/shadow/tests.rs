@@ -222,7 +222,7 @@ fn requests_that_are_none_are_refused_in_the_words_of_the_service() {
         let inner = (0..levels).fold("1".to_owned(), |inner, _| format!(r#"{{"a":{inner}}}"#));
         format!(r#"{{"state":{{"desired":{inner}}}}}"#)
     };
-    let (deepest, too_deep) = (nested(8), nested(9));
+    let (deepest, too_deep, abyss) = (nested(8), nested(9), nested(1000));
     let large = format!(
         r#"{{"state":{{"desired":{{"a":"{}"}}}}}}"#,
         "x".repeat(8192)
@@ -257,6 +257,11 @@ fn requests_that_are_none_are_refused_in_the_words_of_the_service() {
         ),
         (
             too_deep.as_str(),
+            400,
+            "JSON contains too many levels of nesting; maximum is 8",
+        ),
+        (
+            abyss.as_str(),
             400,
             "JSON contains too many levels of nesting; maximum is 8",
         ),
@@ -300,9 +305,13 @@ fn requests_that_are_none_are_refused_in_the_words_of_the_service() {
 fn refusals_have_the_token_as_far_as_it_can_be_read() {
     let stand = Stand::new(None);
     let large = format!(r#"{{"state":"{}","clientToken":"x"}}"#, "x".repeat(9000));
+    let (open, close) = ("[".repeat(1000), "]".repeat(1000));
+    let deep = format!(r#"{{"state":{open}{close},"clientToken":"x"}}"#);
     for (deed, payload) in [
         (Deed::Update, r#"{"clientToken":"x"}"#),
         (Deed::Update, large.as_str()),
+        (Deed::Update, deep.as_str()),
+        (Deed::Get, deep.as_str()),
         (Deed::Get, r#"{"clientToken":"x"}"#),
         (Deed::Delete, r#"{"clientToken":"x"}"#),
     ] {

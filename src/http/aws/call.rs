@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::auth::Principal;
 use crate::aws::registry::{Attributes, Listed, Page};
 use crate::broker::access::Authorization;
-use crate::time::whole_seconds;
+use crate::time::machine_seconds;
 
 use super::super::Api;
 use super::super::arrival::Arrival;
@@ -88,7 +88,7 @@ impl Call {
             false => JsonBody::read_optional(&parts.headers, body, api, BODY_MAX).await?,
         };
         let bytes = body.as_ref().map_or(&[][..], JsonBody::bytes);
-        let now = whole_seconds(api.host.now());
+        let now = machine_seconds();
         let arrival: Option<Arc<Arrival>> = parts.extensions.get().cloned();
         let authorization = match proof {
             Proof::Authorizer => {

@@ -51,7 +51,7 @@ use crate::budget::Budget;
 
 use super::Api;
 use super::answer::Answer;
-use super::arrival::Arrival;
+use super::arrival::{Arrival, Entrance};
 use super::body::leave;
 use super::error::{ApiError, excerpt, no_path};
 
@@ -136,13 +136,17 @@ fn find(api: &Api, id: Uuid, request: &Request) -> Result<(Found, Proof), Box<Re
         api.host.refused_calls.note(service, "any operation");
         return Err(caller::not_served(service, request.headers()).into());
     }
+    let arrival = request.extensions().get::<Arc<Arrival>>();
+    // Where nothing but the service is, whoever asks means it.
+    let is_at_service = arrival.is_some_and(|arrival| arrival.entrance != Entrance::Own);
     let found = match route::find(method, uri.path(), &caller) {
         Some(found) => found,
-        None if caller.is_signed() => return Err(no_operation(request).into_response().into()),
+        None if caller.is_signed() || is_at_service => {
+            return Err(no_operation(request).into_response().into());
+        }
         None => return Err(no_path(uri).into_response().into()),
     };
     let operation = found.operation;
-    let arrival = request.extensions().get::<Arc<Arrival>>();
     let proof = Proof::wanted(
         api.host.config(),
         &caller,

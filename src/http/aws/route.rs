@@ -45,7 +45,8 @@ pub(super) struct Found {
     pub(super) members: Vec<(&'static str, String)>,
 }
 
-/// Finds the operation of a request line. Segments are told apart before they are decoded (AWS-OPS-04).
+/// Finds the operation of a request line. Segments are told apart before they are decoded (AWS-OPS-04); a topic
+/// may also come with its slashes as they are, which is how the guide's programs send it (AWS-HTTP-01).
 pub(super) fn find(method: &Method, path: &str, caller: &Caller) -> Option<Found> {
     let matched = ROUTES.get(method.as_str())?.at(path).ok()?;
     let operation = choose(matched.value, caller.service())?;
@@ -112,7 +113,8 @@ fn pattern(path: &'static str) -> String {
         .map(|segment| match segment.strip_prefix('{') {
             Some(name) => {
                 place += 1;
-                let all = if name.ends_with("+}") { "*" } else { "" };
+                let takes_all = name.ends_with("+}") || name == "topic}";
+                let all = if takes_all { "*" } else { "" };
                 format!("{{{all}{place}}}")
             }
             None => segment.to_owned(),
@@ -193,6 +195,19 @@ mod tests {
         assert_eq!(found.operation.name, "ListAttachedPolicies");
         let expected = "arn:aws:iot:us-east-1:1:thinggroup/ab".to_owned();
         assert_eq!(found.members, [("target", expected)]);
+        for (path, topic) in [
+            ("/topics/my/topic", "my/topic"),
+            ("/topics/a%2Fb/c%25", "a/b/c%"),
+            (
+                "/topics/$aws/things/t/shadow/get",
+                "$aws/things/t/shadow/get",
+            ),
+            ("/topics//a/", "/a/"),
+        ] {
+            let found = find_as(None, Method::POST, path).expect(path);
+            assert_eq!(found.members, [("topic", topic.to_owned())], "{path}");
+        }
+        assert!(find_as(None, Method::POST, "/topics/").is_none());
         for path in [
             "/things/",
             "/things/a/b/c",

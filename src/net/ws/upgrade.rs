@@ -24,7 +24,7 @@ use crate::config::{Config, Profile};
 use crate::engine::Engine;
 use crate::protocol::wrong_door::Spoken;
 #[cfg(feature = "aws")]
-use crate::time::{milliseconds, whole_seconds};
+use crate::time::machine_seconds;
 
 use super::super::Shared;
 use super::super::http1::{self, Bounds, Ended};
@@ -268,8 +268,7 @@ fn check_signature<B>(
         headers: &headers,
         body: b"",
     };
-    let now = whole_seconds(milliseconds(engine.clock.date()));
-    match verify(keys, &signed, now) {
+    match verify(keys, &signed, machine_seconds()) {
         Ok(key) => {
             facts.access_key.get_or_init(|| Arc::from(&*key.id));
             Ok(())

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from urllib.request import Request, urlopen
 
 import boto3
 from awscrt import auth, mqtt
@@ -23,6 +24,7 @@ PARSER = argparse.ArgumentParser(description=__doc__)
 PARSER.add_argument("--endpoint", required=True)
 PARSER.add_argument("--wss-port", type=int, required=True)
 PARSER.add_argument("--ca", required=True)
+PARSER.add_argument("--control", required=True)
 ARGS = PARSER.parse_args()
 
 
@@ -113,10 +115,20 @@ def policy_of_the_key_binds_calls():
     check("the control plane", refusal(iot(BOUND)), None)
 
 
+def signatures_are_dated_by_the_machine():
+    """Clients know nothing of the broker's clock, which tests move."""
+    moved = Request(f"{ARGS.control}/v1/clock/advance", json.dumps({"seconds": 3601}).encode(),
+                    {"Content-Type": "application/json"})
+    urlopen(moved).close()
+    check("a call", refusal(iot(FREE)), None)
+    check("a WebSocket", enters(FREE, "free-5"), True)
+
+
 sdk.report_and_exit([
     calls_need_a_right_signature,
     members_of_every_kind_are_signed,
     websockets_need_a_right_signature,
     policy_of_the_key_binds,
     policy_of_the_key_binds_calls,
+    signatures_are_dated_by_the_machine,
 ])

@@ -104,6 +104,8 @@ export async function hostile(browser) {
       const said = await text(page);
       return parts.every((part) => said.replaceAll('\n', '').includes(part)) || said;
     });
+    const title = await page.title();
+    assert(!/[\u200b\u202e]/.test(title), `the title ${JSON.stringify(title)}`);
     const made = await page.locator('main img, main script, main b, main [onload], main [onerror]').count();
     assert(made === 0, `elements of names at /${path}`);
     const links = await page.locator('a').evaluateAll((all) => all.map((one) => one.getAttribute('href')));

@@ -117,7 +117,8 @@ export async function certificates(browser) {
   const client = await connectWith(broker, own, hostile);
   client.on('error', () => {});
   await client.publishAsync(`a/${markup}`, 'x', { qos: 1 }).catch(() => {});
-  await broker.send('POST', '/things/javascript:alert-1/shadow', { state: { desired: { [markup]: markup, __proto__x: { constructor: 1 } } } });
+  const desired = { [markup]: markup, __proto__x: { constructor: 1 }, x: { '': 1, 'a.b': 2, a: { b: 3 }, none: {} } };
+  await broker.send('POST', '/things/javascript:alert-1/shadow', { state: { desired } });
   for (const [path, parts] of [
     ['', ['1']],
     ['clients', ['⟨U+200B⟩']],
@@ -131,7 +132,7 @@ export async function certificates(browser) {
     ['identity/policies/a%3D%2C%40%2B.-own', ['⟨U+202E⟩cаr']],
     [`identity/explain?client=${encodeURIComponent(hostile)}&action=publish&resource=${encodeURIComponent(`a/${markup}`)}`, ['Denied', `topic/a/${markup}`]],
     ['shadows', ['javascript:alert-1']],
-    ['shadows/javascript%3Aalert-1', [markup, '__proto__x.constructor']],
+    ['shadows/javascript%3Aalert-1', [markup, '__proto__x.constructor', 'x.""', 'x."a.b"', 'x.a.b', 'x.none']],
   ]) {
     await page.goto(`${broker.http}/console/${path}`);
     await until(`'${parts}' at /${path}`, async () => {
