@@ -837,7 +837,7 @@ mod tests {
                 broker.connect(request, &link, |_| Vec::new(), &context, dirty)
             };
             let attached = connect(0, &mut dirty);
-            let Attached { session, epoch, .. } = attached.ok().expect("a session");
+            let Attached { session, epoch, .. } = attached.expect("a session");
             for number in [1, 2] {
                 let refused = connect(number, &mut dirty).err();
                 assert_eq!(refused, Some(NotAttached::Awaited));
