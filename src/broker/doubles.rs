@@ -4,6 +4,8 @@
 use std::io::IoSlice;
 #[cfg(test)]
 use std::sync::Arc;
+#[cfg(any(test, feature = "internals"))]
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[cfg(any(test, feature = "internals"))]
 use parking_lot::Mutex;
@@ -37,6 +39,7 @@ pub(crate) struct Sink {
     is_full: bool,
     mailbox: Mailbox,
     taken: Mutex<Vec<u8>>,
+    wakes: AtomicUsize,
 }
 
 #[cfg(any(test, feature = "internals"))]
@@ -47,6 +50,12 @@ impl Sink {
             is_full: true,
             ..Self::default()
         }
+    }
+
+    /// How often the owner was woken.
+    #[cfg(test)]
+    pub(crate) fn wakes(&self) -> usize {
+        self.wakes.load(Ordering::Relaxed)
     }
 
     /// Looks at what was taken since the last call, and forgets it.
@@ -72,7 +81,9 @@ impl Link for Sink {
         Written::Bytes(taken.len() - before)
     }
 
-    fn wake(&self) {}
+    fn wake(&self) {
+        self.wakes.fetch_add(1, Ordering::Relaxed);
+    }
 
     fn mailbox(&self) -> &Mailbox {
         &self.mailbox

@@ -146,7 +146,7 @@ impl Broker {
                 continue;
             }
             if self.is_cut_off(&request.facts) {
-                self.leave_unused(&session, &mut slot);
+                self.leave_unused(&session, &mut slot, link);
                 return Err(NotAttached::Unreachable);
             }
             if request.takeover == Takeover::Asked && slot.must_wait(link) {
@@ -196,11 +196,24 @@ impl Broker {
             .clone())
     }
 
-    /// A session that was found or made is not to be had. One that is new, and that nobody waits for, goes.
-    fn leave_unused(&self, session: &Arc<Session>, slot: &mut Slot) {
+    /// A connection that waits for the session of a client ends.
+    pub(crate) fn forgo(&self, client_id: &str, link: &Arc<dyn Link>) {
+        let Some(session) = self.find(client_id) else {
+            return;
+        };
+        let mut slot = session.slot();
+        self.leave_unused(&session, &mut slot, link);
+    }
+
+    /// The connection behind `link` does not take a session that was found or made. Whoever waits for it next may;
+    /// if there is nobody, one that is new goes.
+    fn leave_unused(&self, session: &Arc<Session>, slot: &mut Slot, link: &Arc<dyn Link>) {
+        slot.leave_the_heirs(link);
         if slot.state == State::New && !slot.has_heirs() {
             slot.state = State::Ended;
             self.forget(session);
+        } else if slot.state != State::Connected {
+            slot.wake_an_heir();
         }
     }
 
@@ -792,6 +805,65 @@ mod tests {
         assert_eq!(broker.budget().used(), LEFT, "nothing was written");
         drop(link.mailbox().take());
         assert_eq!(broker.budget().used(), 0);
+    }
+
+    /// How a connection that waits for a session comes to have no use for it.
+    enum Loss {
+        /// It ends.
+        End,
+        /// There is an outage.
+        Outage,
+    }
+
+    /// Two connections wait for a session that ends with the connection that has it. Then the first of them
+    /// has no use for it: the second is woken, and if it has none either, nothing of the session is left.
+    #[test]
+    fn session_that_nobody_takes_any_more_is_gone() {
+        for loss in [Loss::End, Loss::Outage] {
+            let now = Instant::now();
+            let broker = Broker::new(
+                Config::standard(),
+                Randomness::from_seed(1),
+                now,
+                Arc::new(NoAlarm),
+            );
+            let context = broker.context(now);
+            let mut dirty = Dirty::default();
+            let links: Vec<_> = (0..3).map(|_| Arc::new(Sink::default())).collect();
+            let connect = |number: usize, dirty: &mut Dirty| {
+                let link: Arc<dyn Link> = links[number].clone();
+                let mut will = None;
+                let request = connect_request("a", &mut will);
+                broker.connect(request, &link, |_| Vec::new(), &context, dirty)
+            };
+            let attached = connect(0, &mut dirty);
+            let Attached { session, epoch, .. } = attached.expect("a session");
+            for number in [1, 2] {
+                let refused = connect(number, &mut dirty).err();
+                assert_eq!(refused, Some(NotAttached::Awaited));
+            }
+            broker.detach(&session, epoch, Cause::Dropped, &context, &mut dirty);
+            assert_eq!(broker.sessions.len(), 1, "it waits for the first");
+            if let Loss::Outage = loss {
+                broker.begin_outage(Duration::from_secs(5), now);
+            }
+            let woken = links[2].wakes();
+            for number in [1, 2] {
+                let link: Arc<dyn Link> = links[number].clone();
+                match loss {
+                    Loss::End => broker.forgo("a", &link),
+                    Loss::Outage => {
+                        let refused = connect(number, &mut dirty).err();
+                        assert_eq!(refused, Some(NotAttached::Unreachable));
+                    }
+                }
+            }
+            assert_eq!(links[2].wakes(), woken + 1, "it was the next");
+            assert_eq!(broker.sessions.len(), 0);
+            broker.flush_all(&context, dirty);
+            drop(session);
+            assert_eq!(broker.budget().used(), 0);
+        }
     }
 
     /// Receivers with messages that wait: for their own subscriptions or, each of a group, for those.

@@ -595,11 +595,15 @@ impl Connection {
             self.lease = None;
         }
         let phase = std::mem::replace(&mut self.phase, Phase::Ended);
-        if let Phase::Active(active) = phase {
-            if let Some(aliases) = active.aliases {
-                broker.discard(*aliases);
+        match phase {
+            Phase::Active(active) => {
+                if let Some(aliases) = active.aliases {
+                    broker.discard(*aliases);
+                }
+                self.left = active.unfinished.map(|unfinished| unfinished.rest);
             }
-            self.left = active.unfinished.map(|unfinished| unfinished.rest);
+            Phase::TakingOver { accepted, .. } => broker.forgo(&accepted.client_id, &self.link),
+            Phase::Connecting { .. } | Phase::Asking(_) | Phase::Ended => {}
         }
     }
 
