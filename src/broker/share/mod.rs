@@ -355,13 +355,8 @@ impl Group {
             if !state.ring.is_present(slot) {
                 state.note(context.now, session, Happened::Back);
             }
-            let awaited = state.ring.awaits_one();
             state.ring.appear(slot, size);
             state.begin_anew(slot);
-            if awaited && !state.ring.awaits_one() {
-                // What waited for somebody who is away does so no more, and may be too large for all.
-                state.review_blocked();
-            }
             if state.give_back(slot, session, context, dirty) == More::Yes {
                 state.settle(context);
                 state.held += 1;

@@ -26,7 +26,7 @@ pub(super) enum Pick {
     NoRoom,
     /// No member is connected.
     Nobody,
-    /// It exceeds the Maximum Packet Size of every member; there is none who may come back for it.
+    /// It exceeds the Maximum Packet Size of every connected member.
     TooLarge,
 }
 
@@ -159,17 +159,8 @@ impl State {
             return pick;
         }
         match self.find_full(publication, context, dirty) {
-            Pick::Nobody => self.unless_awaited(pick),
+            Pick::Nobody => pick,
             found => found,
-        }
-    }
-
-    /// A message that is too large for all who are connected waits for those who come back: they may take
-    /// larger ones.
-    fn unless_awaited(&self, pick: Pick) -> Pick {
-        match pick {
-            Pick::TooLarge if self.ring.awaits_one() => Pick::NoRoom,
-            other => other,
         }
     }
 
@@ -221,8 +212,8 @@ impl State {
         }
     }
 
-    /// Whether a full member could take a message if it had room, or one that is away might; it is too large for
-    /// all of them; or there is none.
+    /// Whether a full member could take a message if it had room, it is too large for all of them, or
+    /// there is none.
     pub(super) fn find_full(
         &mut self,
         publication: &Publication<'_>,
@@ -246,8 +237,8 @@ impl State {
         }
         dirty.charge(passed / PASSED_IN_STEP);
         match found {
-            Pick::Nobody if passed > 0 => self.unless_awaited(Pick::TooLarge),
-            found => self.unless_awaited(found),
+            Pick::Nobody if passed > 0 => Pick::TooLarge,
+            found => found,
         }
     }
 

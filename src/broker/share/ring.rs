@@ -110,8 +110,6 @@ pub(super) struct Ring {
     sizes: Vec<u32>,
     /// Members that were granted QoS 1 or 2: for them messages wait even while they are away.
     keeping: usize,
-    /// Those of them that are away.
-    awaited: usize,
     /// Sessions of ready members that may not have looked at all messages that are blocked; each of
     /// them once.
     fresh: VecDeque<u64>,
@@ -201,8 +199,7 @@ impl Ring {
     pub(super) fn push(&mut self, member: Member, size: u32) {
         let slot = self.slots.len();
         self.live += 1;
-        self.keeping += member.keeps();
-        self.awaited += member.keeps();
+        self.keeping += usize::from(member.qos > QoS::AtMostOnce);
         if let Some(places) = &mut self.places {
             places.set(member.session.id, slot);
         }
@@ -214,14 +211,13 @@ impl Ring {
     }
 
     pub(super) fn remove(&mut self, slot: usize) -> Option<Member> {
-        self.disappear(slot);
         let member = self.slots.get_mut(slot)?.take()?;
         self.live -= 1;
-        self.keeping -= member.keeps();
-        self.awaited -= member.keeps();
+        self.keeping -= usize::from(member.qos > QoS::AtMostOnce);
         if let Some(places) = &mut self.places {
             places.remove(member.session.id);
         }
+        self.disappear(slot);
         if self.closing.is_none() && self.slots.len() - self.live > self.live.max(GAPS) {
             self.closing = Some(Closing::default());
         }
@@ -314,15 +310,10 @@ impl Ring {
 
     /// The member in `slot` has another grant.
     pub(super) fn regrant(&mut self, slot: usize, qos: QoS) {
-        let is_away = !self.is_present(slot);
         if let Some(member) = self.get_mut(slot) {
-            let before = member.keeps();
-            member.qos = qos;
-            let after = member.keeps();
-            self.keeping = self.keeping - before + after;
-            if is_away {
-                self.awaited = self.awaited - before + after;
-            }
+            let before = std::mem::replace(&mut member.qos, qos);
+            self.keeping -= usize::from(before > QoS::AtMostOnce);
+            self.keeping += usize::from(qos > QoS::AtMostOnce);
         }
     }
 
@@ -333,9 +324,6 @@ impl Ring {
         }
         if let Some(known) = self.sizes.get_mut(slot) {
             *known = size;
-        }
-        if !self.is_present(slot) {
-            self.awaited -= self.get(slot).map_or(0, Member::keeps);
         }
         self.present.insert(slot);
         self.make_ready(slot);
@@ -350,9 +338,6 @@ impl Ring {
 
     /// The member in `slot` has no connection.
     pub(super) fn disappear(&mut self, slot: usize) {
-        if self.is_present(slot) {
-            self.awaited += self.get(slot).map_or(0, Member::keeps);
-        }
         self.present.remove(slot);
         for ready in &mut self.ready {
             ready.remove(slot);
@@ -445,11 +430,6 @@ impl Ring {
     /// that is not connected has a session that outlived its connection, or it would have left.
     pub(super) fn lets_wait(&self) -> bool {
         self.has_present() || self.keeping > 0
-    }
-
-    /// Whether a member is away for which messages wait. Nobody knows what size of packets it will take.
-    pub(super) fn awaits_one(&self) -> bool {
-        self.awaited > 0
     }
 
     /// The member in `slot`, which is ready, is to look at the messages that are blocked.

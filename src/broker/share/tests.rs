@@ -342,17 +342,7 @@ impl Model {
             self.cursor = (place + 1) % count;
             return Pick::Taken;
         }
-        // One that is away may take larger ones when it comes back.
-        let awaits_one = || {
-            let mut members = self.members.iter();
-            members.any(|(member, granted)| {
-                !self.clients[*member].connected && *granted > QoS::AtMostOnce
-            })
-        };
-        match verdict {
-            Pick::TooLarge if awaits_one() => Pick::NoRoom,
-            verdict => verdict,
-        }
+        verdict
     }
 
     /// Whether somebody can take some message of QoS 1 now.

@@ -474,8 +474,8 @@ fn blocked_messages_are_reviewed_without_asking_all_who_come() {
     let mut dirty = Dirty::default();
     // Two that take them, full, and small ones with room.
     for client in 0..count + 2 {
-        let (size, persistent) = if client < 2 { (2, false) } else { (0, true) };
-        harness.connect(client, true, persistent, 1, size, &mut dirty);
+        let size = if client < 2 { 2 } else { 0 };
+        harness.connect(client, true, true, 1, size, &mut dirty);
         harness.subscribe(client, QoS::AtLeastOnce, &mut dirty);
         if client < 2 {
             publish(&harness, "t", b"", false, &mut dirty);
