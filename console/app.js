@@ -135,7 +135,7 @@ function draw() {
   document.body.classList.toggle('stale', link === 'lost');
   render(nav(state), element('nav'));
   element('page').querySelector('noscript')?.remove();
-  const isDead = !stats && link === 'lost';
+  const isDead = !heard && link === 'lost';
   const { activeElement: focused } = document;
   const href = focused?.getAttribute('href');
   render(isDead ? html`<p class="note bad">The broker does not answer. This page tries again by itself.</p>` : page.view(), element('page'));

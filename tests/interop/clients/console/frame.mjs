@@ -190,11 +190,13 @@ export async function restart(browser) {
   const client = await first.connect('before');
   await page.goto(`${first.http}/console/clients`);
   await page.getByText('before').waitFor();
+  await until('live', async () => (await text(page, '#tools [role=status]')) === 'live');
   await first.stop('SIGKILL');
   client.end(true);
   await page.getByText('no connection').waitFor();
   // The last picture stays, and is seen to be old.
-  assert((await text(page)).includes('before'), 'the picture is gone');
+  const last = await text(page);
+  assert(last.includes('before'), `the picture is gone: ${last}`);
   assert(await page.evaluate(() => document.body.classList.contains('stale')), 'it looks as if it were fresh');
   const second = await startBroker('standard', { http: first.port('http'), mqtt: first.port('mqtt') });
   const other = await second.connect('after');
