@@ -1,7 +1,6 @@
 //! How clients' connections ended, for half an hour each: what the service tells of clients that are not
 //! connected (AWS-DATA-08, AWS-LIFE-21). Those that are tell of themselves.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,21 +10,14 @@ use parking_lot::Mutex;
 use crate::auth::Principal;
 use crate::broker::events::{Client, Event, Events, What};
 use crate::broker::{Broker, Context, Dirty};
-use crate::budget::{Charge, Kind};
-use crate::message::cause::Cause;
 use crate::time::{Calendar, milliseconds};
 
 use super::lifecycle::disconnect_reason;
+use super::remembered::Remembered;
 use super::versions::Versions;
 
 /// How long an end is told of.
 const KEPT: Duration = Duration::from_secs(30 * 60);
-
-/// Ends that are kept at most.
-const MOST: usize = 16_384;
-
-/// The part of `limits.memory` that they may take.
-const PART: usize = 64;
 
 /// What an end takes besides the client identifier.
 const END: usize = 384;
@@ -36,18 +28,9 @@ const CLIENT_ID: usize = 512;
 /// Keeps how connections ended.
 pub(crate) struct Connectivity {
     calendar: Calendar,
-    ends: Mutex<Ends>,
+    ends: Mutex<Remembered<End, END>>,
     /// What else is remembered of those that are away.
     versions: Arc<Versions>,
-}
-
-#[derive(Default)]
-struct Ends {
-    by_client: BTreeMap<Arc<str>, (u64, End)>,
-    /// By their numbers, in the order in which they came.
-    clients: BTreeMap<u64, Arc<str>>,
-    last: u64,
-    charge: Option<Charge>,
 }
 
 /// The end of a connection.
@@ -66,6 +49,12 @@ pub(crate) struct End {
     pub(crate) expiry: u32,
 }
 
+impl End {
+    fn is_old(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) >= KEPT
+    }
+}
+
 impl Connectivity {
     pub(crate) fn new(calendar: Calendar, versions: Arc<Versions>) -> Self {
         Self {
@@ -78,9 +67,8 @@ impl Connectivity {
     /// How the last connection of a client ended, if that is not long ago.
     pub(crate) fn end(&self, client_id: &str, now: Instant) -> Option<End> {
         let mut ends = self.ends.lock();
-        ends.forget_old(now);
-        let (_, end) = ends.by_client.get(client_id)?;
-        Some(end.clone())
+        ends.forget_old(|end| end.is_old(now));
+        ends.get(client_id).cloned()
     }
 
     /// The client whose connection ended last, of those that `is_of` says so of by their principals.
@@ -90,19 +78,15 @@ impl Connectivity {
         is_of: impl Fn(&Principal) -> bool,
     ) -> Option<String> {
         let mut ends = self.ends.lock();
-        ends.forget_old(now);
-        let mut latest_first = ends.clients.values().rev();
-        let found = latest_first.find(|client_id| {
-            let end = ends.by_client.get(*client_id);
-            end.is_some_and(|(_, end)| is_of(&end.principal))
-        });
-        found.map(|client_id| client_id.to_string())
+        ends.forget_old(|end| end.is_old(now));
+        let found = ends.latest_first().find(|(_, end)| is_of(&end.principal));
+        found.map(|(client_id, _)| client_id.to_string())
     }
 
     /// Forgets all ends, and the numbers of connections.
     #[cfg(feature = "http")]
     pub(crate) fn clear(&self) {
-        *self.ends.lock() = Ends::default();
+        *self.ends.lock() = Remembered::default();
         self.versions.clear();
     }
 
@@ -118,7 +102,18 @@ impl Events for Connectivity {
         match what {
             What::Attached => self.ends.lock().remove(client.client_id),
             What::Detached(cause) if is_kept(client) => {
-                self.ends.lock().insert(client, cause, context);
+                let end = End {
+                    at: context.now,
+                    reason: disconnect_reason(cause, client.version),
+                    principal: client.principal.clone(),
+                    peer: client.facts.peer.socket_addr(),
+                    local: client.facts.local,
+                    keep_alive: client.keep_alive,
+                    expiry: client.expiry,
+                };
+                let mut ends = self.ends.lock();
+                ends.forget_old(|end| end.is_old(context.now));
+                ends.insert(client.client_id, end, context);
             }
             What::Detached(_) | What::Subscribed(_) | What::Unsubscribed(_) | What::Refused(_) => {}
         }
@@ -134,82 +129,15 @@ fn is_kept(client: &Client<'_>) -> bool {
     client.client_id.len() <= CLIENT_ID && *client.principal != Principal::Program
 }
 
-impl Ends {
-    /// Keeps an end while there is room; the oldest give way to it.
-    fn insert(&mut self, client: &Client<'_>, cause: &Cause, context: &Context<'_>) {
-        self.forget_old(context.now);
-        self.remove(client.client_id);
-        let size = END + client.client_id.len();
-        let most = context.limits.memory / PART;
-        let held = |ends: &Self| ends.charge.as_ref().map_or(0, Charge::bytes);
-        while self.clients.len() >= MOST || held(self) + size > most {
-            if !self.forget_first() {
-                return;
-            }
-        }
-        let charge = self
-            .charge
-            .get_or_insert_with(|| Charge::none(context.budget, Kind::Sessions));
-        if charge.grow(size).is_err() {
-            return;
-        }
-        let client_id: Arc<str> = client.client_id.into();
-        let end = End {
-            at: context.now,
-            reason: disconnect_reason(cause, client.version),
-            principal: client.principal.clone(),
-            peer: client.facts.peer.socket_addr(),
-            local: client.facts.local,
-            keep_alive: client.keep_alive,
-            expiry: client.expiry,
-        };
-        self.last += 1;
-        self.clients.insert(self.last, client_id.clone());
-        self.by_client.insert(client_id, (self.last, end));
-    }
-
-    fn remove(&mut self, client_id: &str) {
-        let Some((number, _)) = self.by_client.remove(client_id) else {
-            return;
-        };
-        self.clients.remove(&number);
-        if let Some(charge) = &mut self.charge {
-            charge.shrink(END + client_id.len());
-        }
-    }
-
-    /// Forgets the oldest. Returns whether there was one.
-    fn forget_first(&mut self) -> bool {
-        let Some(client_id) = self.clients.values().next().cloned() else {
-            return false;
-        };
-        self.remove(&client_id);
-        true
-    }
-
-    /// Forgets what is told of no more, a few at a time: each that comes makes room for itself and more.
-    fn forget_old(&mut self, now: Instant) {
-        const AT_ONCE: usize = 64;
-        for _ in 0..AT_ONCE {
-            let first = self.clients.values().next();
-            let end = first.and_then(|client_id| self.by_client.get(client_id));
-            match end {
-                Some((_, end)) if now.saturating_duration_since(end.at) >= KEPT => {
-                    self.forget_first();
-                }
-                _ => return,
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::remembered::{MOST, PART};
     use super::*;
     use crate::broker::doubles::NoAlarm;
     use crate::broker::{ConnectionFacts, PeerAddr, Randomness};
     use crate::codec::Version;
     use crate::config::Config;
+    use crate::message::cause::Cause;
     use crate::time::Clock;
 
     struct Stand {

@@ -10,6 +10,7 @@ pub(crate) mod lifecycle;
 #[cfg(feature = "http")]
 pub(crate) mod refusals;
 pub mod registry;
+mod remembered;
 pub(crate) mod shadow;
 pub(crate) mod subject;
 pub(crate) mod versions;

@@ -1,40 +1,24 @@
 //! The version numbers of connections in lifecycle events: they go on over the ends of sessions, for an hour
 //! (AWS-LIFE-10).
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::broker::Context;
 use crate::broker::events::Client;
-use crate::budget::{Charge, Kind};
+
+use super::remembered::Remembered;
 
 /// How long the number of a client that has no connection is kept, and longer while its session lasts.
 const KEPT: Duration = Duration::from_secs(60 * 60);
-
-/// Clients whose numbers are kept at most.
-const MOST: usize = 16_384;
-
-/// The part of `limits.memory` that they may take.
-const PART: usize = 64;
 
 /// What a client takes besides its identifier.
 const SIZE: usize = 256;
 
 /// Numbers the connections of clients.
 #[derive(Default)]
-pub(crate) struct Versions(Mutex<Numbers>);
-
-#[derive(Default)]
-struct Numbers {
-    by_client: HashMap<Arc<str>, Number>,
-    /// Those without a connection, in the order in which they lost it.
-    away: BTreeMap<u64, Arc<str>>,
-    ends: u64,
-    charge: Option<Charge>,
-}
+pub(crate) struct Versions(Mutex<Remembered<Number, SIZE>>);
 
 /// What the connections of a client are numbered by.
 struct Number {
@@ -44,118 +28,67 @@ struct Number {
     first: u64,
     /// That of the next one.
     next: u64,
-    /// When it is forgotten, and its place among those that are; none while the client has its connection.
-    away: Option<(Instant, u64)>,
+    /// When it is forgotten; none while the client has its connection.
+    until: Option<Instant>,
+}
+
+impl Number {
+    fn is_old(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
 }
 
 impl Versions {
     /// The number of a connection that begins.
     pub(super) fn begin(&self, client: &Client<'_>, now: Instant) -> u64 {
         let mut numbers = self.0.lock();
-        numbers.forget_old(now);
-        let Some(number) = numbers.by_client.get_mut(client.client_id) else {
+        numbers.forget_old(|number| number.is_old(now));
+        let Some(number) = numbers.hold(client.client_id) else {
             return client.connections;
         };
-        let away = number.away.take();
         if number.session != client.session {
             number.session = client.session;
-            number.first = match away {
-                Some((until, _)) if until <= now => 0,
-                Some(_) | None => number.next,
+            number.first = match number.is_old(now) {
+                true => 0,
+                false => number.next,
             };
         }
-        let first = number.first;
-        if let Some((_, place)) = away {
-            numbers.away.remove(&place);
-        }
-        first + client.connections
+        number.until = None;
+        number.first + client.connections
     }
 
     /// The number of a connection that ends.
     pub(super) fn end(&self, client: &Client<'_>, context: &Context<'_>) -> u64 {
         let mut numbers = self.0.lock();
-        numbers.forget_old(context.now);
-        let known = numbers.by_client.get(client.client_id);
+        numbers.forget_old(|number| number.is_old(context.now));
+        let known = numbers.get(client.client_id);
         let first = known
             .filter(|number| number.session == client.session)
             .map_or(0, |number| number.first);
         let version = first + client.connections;
-        numbers.keep(client, first, version + 1, context);
+        let session = Duration::from_secs(client.expiry.into());
+        let number = Number {
+            session: client.session,
+            first,
+            next: version + 1,
+            until: Some(context.now + KEPT.max(session)),
+        };
+        numbers.insert(client.client_id, number, context);
         version
     }
 
     /// Forgets all numbers.
     #[cfg(feature = "http")]
     pub(super) fn clear(&self) {
-        *self.0.lock() = Numbers::default();
-    }
-}
-
-impl Numbers {
-    /// Keeps the number of a client that loses its connection, while there is room; those that are away for
-    /// longest give way to it.
-    fn keep(&mut self, client: &Client<'_>, first: u64, next: u64, context: &Context<'_>) {
-        self.remove(client.client_id);
-        let size = SIZE + client.client_id.len();
-        let most = context.limits.memory / PART;
-        let held = |numbers: &Self| numbers.charge.as_ref().map_or(0, Charge::bytes);
-        while self.by_client.len() >= MOST || held(self) + size > most {
-            let Some(client_id) = self.away.values().next().cloned() else {
-                return;
-            };
-            self.remove(&client_id);
-        }
-        let charge = self
-            .charge
-            .get_or_insert_with(|| Charge::none(context.budget, Kind::Sessions));
-        if charge.grow(size).is_err() {
-            return;
-        }
-        let client_id: Arc<str> = client.client_id.into();
-        let session = Duration::from_secs(client.expiry.into());
-        let until = context.now + KEPT.max(session);
-        self.ends += 1;
-        self.away.insert(self.ends, client_id.clone());
-        let number = Number {
-            session: client.session,
-            first,
-            next,
-            away: Some((until, self.ends)),
-        };
-        self.by_client.insert(client_id, number);
-    }
-
-    fn remove(&mut self, client_id: &str) {
-        let Some(number) = self.by_client.remove(client_id) else {
-            return;
-        };
-        if let Some((_, place)) = number.away {
-            self.away.remove(&place);
-        }
-        if let Some(charge) = &mut self.charge {
-            charge.shrink(SIZE + client_id.len());
-        }
-    }
-
-    /// Forgets what has been kept for long enough, a few at a time: each that comes makes room for itself and
-    /// more.
-    fn forget_old(&mut self, now: Instant) {
-        const AT_ONCE: usize = 64;
-        for _ in 0..AT_ONCE {
-            let Some(client_id) = self.away.values().next().cloned() else {
-                return;
-            };
-            let number = self.by_client.get(&client_id);
-            match number.and_then(|number| number.away) {
-                Some((until, _)) if until <= now => self.remove(&client_id),
-                _ => return,
-            }
-        }
+        *self.0.lock() = Remembered::default();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::remembered::{MOST, PART};
     use super::*;
     use crate::auth::Principal;
     use crate::broker::doubles::NoAlarm;

@@ -777,17 +777,16 @@ mod tests {
     use crate::message::publication::Publication;
     use crate::topic::Filter;
 
+    fn broker(config: Config, now: Instant) -> Broker {
+        Broker::new(config, Randomness::from_seed(1), now, Arc::new(NoAlarm))
+    }
+
     #[test]
     fn bytes_that_a_connection_left_count_until_they_are_gone() {
         const LEFT: usize = 100_000;
 
         let now = Instant::now();
-        let broker = Broker::new(
-            Config::standard(),
-            Randomness::from_seed(1),
-            now,
-            Arc::new(NoAlarm),
-        );
+        let broker = broker(Config::standard(), now);
         let context = broker.context(now);
         let link: Arc<dyn Link> = Arc::new(Sink::full());
         let mut dirty = Dirty::default();
@@ -821,12 +820,7 @@ mod tests {
     fn session_that_nobody_takes_any_more_is_gone() {
         for loss in [Loss::End, Loss::Outage] {
             let now = Instant::now();
-            let broker = Broker::new(
-                Config::standard(),
-                Randomness::from_seed(1),
-                now,
-                Arc::new(NoAlarm),
-            );
+            let broker = broker(Config::standard(), now);
             let context = broker.context(now);
             let mut dirty = Dirty::default();
             let links: Vec<_> = (0..3).map(|_| Arc::new(Sink::default())).collect();
@@ -883,7 +877,7 @@ mod tests {
             let now = Instant::now();
             let mut config = Config::standard();
             config.limits.memory = memory;
-            let broker = Broker::new(config, Randomness::from_seed(1), now, Arc::new(NoAlarm));
+            let broker = broker(config, now);
             let mut waiting = Self {
                 broker,
                 now,
