@@ -118,6 +118,11 @@ impl<'a> Publication<'a> {
         self.topic.len() + self.properties.len() + self.payload.len() + 8
     }
 
+    /// The bytes that any packet of it has at least: MQTT 3.1.1 has no properties.
+    pub(crate) fn least_size(&self) -> u32 {
+        least_size(self.topic.len(), self.payload.len())
+    }
+
     /// Whether it may wait for somebody who does not take it at once: a message above QoS 0 may, unless there
     /// was no memory for that when it came.
     #[inline]
@@ -287,6 +292,11 @@ impl Message {
             .unwrap_or_default()
     }
 
+    /// As [`Publication::least_size`].
+    pub(crate) fn least_size(&self) -> u32 {
+        least_size(usize::from(self.head().topic), self.payload().len())
+    }
+
     pub(crate) fn payload(&self) -> Payload<'_> {
         let head = self.head();
         if let Some(pieces) = head.rare.as_ref().and_then(|rare| rare.pieces.as_ref()) {
@@ -364,6 +374,13 @@ impl Message {
             stored: OnceCell::from(self.clone()),
         }
     }
+}
+
+fn least_size(topic: usize, payload: usize) -> u32 {
+    let body = 2 + topic + payload;
+    // A byte for each seven bits of the length, after the first of the packet.
+    let length = body.ilog2() as usize / 7 + 1;
+    u32::try_from(1 + length + body).unwrap_or(u32::MAX)
 }
 
 impl Head {

@@ -208,6 +208,52 @@ fn message_too_large_for_every_member_is_discarded() {
     assert_eq!(small.receive_texts(1), ["short"]);
 }
 
+/// What is too large for all who are connected waits for a session that is away, which may take it when it
+/// comes back; smaller messages go out meanwhile.
+#[test]
+fn message_too_large_for_all_who_are_there_waits_for_an_absent_session() {
+    let group = Group::new();
+    let id = fresh("large");
+    group.join_with(Connect::new(&id).durable(), 1).disconnect();
+    let long = |text: &str| text.repeat(300);
+    let mut author = connect5(&fresh("author"));
+    author.publish(&group.filter, long("1"), 1);
+    let mut small = group.join_with(
+        Connect::new(fresh("small")).with(maximum_packet_size(200)),
+        1,
+    );
+    author.publish(&group.filter, long("2"), 1);
+    author.publish(&group.filter, "short", 1);
+    assert_eq!(small.receive_texts(1), ["short"]);
+    let (mut large, _) = open(Version::V5, &Connect::new(&id).durable());
+    assert_eq!(large.receive_texts(2), [long("1"), long("2")]);
+}
+
+/// 5:MQTT-4.4.0-1
+/// A returned message that is too large for the others goes back to the session that had it, on takeover too.
+#[test]
+fn returned_message_too_large_for_the_others_goes_back_to_its_session() {
+    for takes_over in [false, true] {
+        let group = Group::new();
+        let id = fresh("large");
+        let mut large = group.join_with(Connect::new(&id).durable(), 1);
+        let mut small = group.join_with(
+            Connect::new(fresh("small")).with(maximum_packet_size(200)),
+            1,
+        );
+        let mut author = connect5(&fresh("author"));
+        author.publish(&group.filter, "x".repeat(300), 1);
+        let first = large.expect_publish();
+        if !takes_over {
+            large.vanish();
+        }
+        let (mut resumed, _) = open(Version::V5, &Connect::new(&id).durable());
+        let again = resumed.receive();
+        assert_eq!((again.id, again.dup), (first.id, true));
+        small.expect_only_pingresp();
+    }
+}
+
 /// 5:MQTT-4.8.2-3
 /// Each member gets messages at the QoS granted to it.
 #[test]

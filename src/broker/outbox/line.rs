@@ -106,6 +106,22 @@ impl<T: Waits> Line<T> {
         Some(entry)
     }
 
+    /// The first one whose number is `from` or higher, and which [`remove`](Self::remove) finds then.
+    pub(in crate::broker) fn sweep_from(&mut self, from: u64) -> Option<(u64, &T)> {
+        loop {
+            let aside = self.aside.as_ref().and_then(|aside| aside.next_from(from));
+            let aside = aside.map(|(number, _)| number);
+            let in_tail = self.tail.front().map(|(number, _)| *number);
+            if in_tail.is_none_or(|in_tail| aside.is_some_and(|aside| aside < in_tail)) {
+                break;
+            }
+            let (number, entry) = self.tail.pop_front()?;
+            self.bytes -= entry.message().footprint();
+            self.insert_aside(number, entry);
+        }
+        self.aside.as_ref()?.next_from(from)
+    }
+
     /// The message with the lowest number.
     pub(in crate::broker) fn first(&self) -> Option<(u64, &T)> {
         let in_tail = self.tail.front().map(|(number, entry)| (*number, entry));
@@ -227,10 +243,18 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Step {
-        Push { expiry: Option<u64> },
-        Return { expiry: Option<u64> },
+        Push {
+            expiry: Option<u64>,
+        },
+        Return {
+            expiry: Option<u64>,
+        },
         Pop,
         Expire,
+        /// Every second one is taken out, from a number on.
+        Sweep {
+            from: u64,
+        },
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -240,6 +264,7 @@ mod tests {
             2 => expiry().prop_map(|expiry| Step::Return { expiry }),
             4 => Just(Step::Pop),
             2 => Just(Step::Expire),
+            1 => (900..1200_u64).prop_map(|from| Step::Sweep { from }),
         ]
     }
 
@@ -286,6 +311,19 @@ mod tests {
                         }
                         let is_due = |at: &Option<u64>| at.is_some_and(|at| at <= clock);
                         prop_assert!(!model.values().any(is_due));
+                    }
+                    Step::Sweep { mut from } => {
+                        let expected: Vec<u64> = model.range(from..).map(|(number, _)| *number).collect();
+                        let mut seen = Vec::new();
+                        while let Some((number, _)) = line.sweep_from(from) {
+                            from = number + 1;
+                            seen.push(number);
+                            if seen.len() % 2 == 0 {
+                                prop_assert!(line.remove(number).is_some());
+                                model.remove(&number);
+                            }
+                        }
+                        prop_assert_eq!(seen, expected);
                     }
                 }
                 prop_assert_eq!(line.len(), model.len());

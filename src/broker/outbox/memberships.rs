@@ -151,6 +151,8 @@ pub(in crate::broker) struct Memberships {
     has_owner: bool,
     /// Places whose group is told of the end of a connection.
     leaving: Row,
+    /// All groups are told of the end of a connection.
+    tells_all: bool,
     /// The session has ended: all is forgotten once the errand is done.
     has_ended: bool,
 }
@@ -169,6 +171,7 @@ impl Default for Memberships {
             errand: Errand::None,
             has_owner: false,
             leaving: Row::new(LEAVING),
+            tells_all: false,
             has_ended: false,
         }
     }
@@ -316,9 +319,12 @@ impl Memberships {
     }
 
     /// The connection ends: the groups that wait for something or had messages in flight have to know,
-    /// and are to be told of the next one. That is an errand from now on.
-    pub(in crate::broker) fn depart(&mut self) {
+    /// and are to be told of the next one. That is an errand from now on. A client with a Maximum Packet Size is
+    /// passed over without being asked, so all its groups have to know that it is away.
+    pub(in crate::broker) fn depart(&mut self, has_packet_size: bool) {
+        self.tells_all |= has_packet_size;
         let from = match self.errand {
+            _ if self.tells_all => 0,
             // Nothing is handed over before the groups know of the last one.
             Errand::Announcing(place) => place,
             Errand::Resuming => 0,
@@ -411,11 +417,18 @@ impl Memberships {
         if self.has_wants() {
             return Task::GoOn;
         }
-        let end = self.places.len().min(from + PLACES_IN_STEP);
+        // Each that is told of it takes as long as a move.
+        let count = match self.tells_all {
+            true => MOVES_IN_STEP,
+            false => PLACES_IN_STEP,
+        };
+        let end = self.places.len().min(from + count);
         for place in from..end {
             self.errand = Errand::Announcing(place + 1);
             let index = place as u32;
-            let has_to_know = |m: &Membership| m.in_flight > 0 || m.is_held;
+            let tells_all = self.tells_all;
+            let has_to_know =
+                |m: &Membership| m.in_flight > 0 || m.is_held || (tells_all && m.joined);
             if !self.get(index).is_some_and(has_to_know) {
                 continue;
             }
@@ -428,6 +441,7 @@ impl Memberships {
             }
         }
         if end == self.places.len() {
+            self.tells_all = false;
             self.errand = Errand::Surrendering(Walk::default());
         }
         Task::GoOn
@@ -593,12 +607,17 @@ mod tests {
         (0..PLACES).for_each(|index| memberships.want(index, Room::Window));
         (0..PLACES).for_each(|index| memberships.want(index, Room::Outbox));
         take_looks();
-        memberships.depart();
+        memberships.depart(false);
         assert!(take_looks() <= LOOKS);
         assert_eq!(carry_out(&mut memberships), [3, PLACES as usize, 0]);
         assert!(!memberships.has_wants());
         // Nobody has to be found who waits for nothing.
-        memberships.depart();
+        memberships.depart(false);
+        assert_eq!(carry_out(&mut memberships), [3, 3, 0]);
+        // But all know the size of its packets.
+        memberships.depart(true);
+        assert_eq!(carry_out(&mut memberships), [3, PLACES as usize, 0]);
+        memberships.depart(false);
         assert_eq!(carry_out(&mut memberships), [3, 3, 0]);
     }
 
@@ -619,7 +638,7 @@ mod tests {
             memberships.resumed(index, IsHeld::No);
         }
         take_looks();
-        memberships.depart();
+        memberships.depart(false);
         assert!(take_looks() <= LOOKS);
         memberships.has_owner = false;
         assert_eq!(carry_out(&mut memberships), [0, 0, 0]);
@@ -640,7 +659,7 @@ mod tests {
             assert!(take_looks() <= LOOKS);
         }
         assert!(!memberships.has_wants() && !memberships.begin_resuming());
-        memberships.depart();
+        memberships.depart(false);
         assert_eq!(carry_out(&mut memberships), [0, 0, 0]);
         assert_eq!(memberships.join(group), PLACES - 1);
     }

@@ -267,11 +267,13 @@ impl Outbox {
     /// The connection is about to end: nothing is handed over any more. What the groups have to know is an
     /// [`Errand`] from now on.
     pub(in crate::broker) fn leave_groups(&mut self) {
+        let mut has_packet_size = false;
         if let Some(connected) = &mut self.connected {
             connected.is_leaving = true;
+            has_packet_size = connected.peer.packet_size < MAX_PACKET_SIZE as usize;
         }
         if let Some(memberships) = &mut self.memberships {
-            memberships.depart();
+            memberships.depart(has_packet_size);
         }
     }
 
@@ -405,15 +407,15 @@ impl Outbox {
         self.memberships.get_or_insert_default().join(group)
     }
 
-    /// What the client takes at most, in bytes. If there is such a bound, the group is to be told of the
-    /// next connection, which may have another.
-    pub(in crate::broker) fn packet_size(&mut self, membership: u32) -> u32 {
-        let connected = self.connected.as_ref();
-        let size = connected.map_or(0, |connected| connected.peer.packet_size);
-        if size < MAX_PACKET_SIZE as usize {
+    /// What the client takes at most, in bytes, if it is connected. The group is to be told of the next
+    /// connection if it is not, or if there is such a bound: the next may have another.
+    pub(in crate::broker) fn packet_size(&mut self, membership: u32) -> Option<u32> {
+        let connected = self.connected.as_ref().filter(|c| !c.is_leaving);
+        let size = connected.map(|connected| connected.peer.packet_size);
+        if size.is_none_or(|size| size < MAX_PACKET_SIZE as usize) {
             self.memberships.get_or_insert_default().note(membership);
         }
-        u32::try_from(size).unwrap_or(u32::MAX)
+        size.map(|size| u32::try_from(size).unwrap_or(u32::MAX))
     }
 
     /// The place is given up; it is forgotten once nothing of it is in flight.

@@ -39,6 +39,8 @@ pub(super) struct Backlog {
     blocked: Aside<Waiting>,
     /// Session and number of what was returned by a session that may come back.
     returned: BTreeSet<(u64, u64)>,
+    /// No message that waits has a larger [`least_size`](Message::least_size).
+    largest: u32,
     /// The highest number that was ever blocked.
     last_blocked: u64,
     /// Grows when a message is blocked in front of one that members may have looked at already: they
@@ -98,8 +100,12 @@ impl Backlog {
 
     /// Adds a message that was not handed over yet.
     pub(super) fn push(&mut self, number: u64, message: Message) {
-        let returned = None;
-        self.line.insert(number, Waiting { message, returned });
+        let waiting = Waiting {
+            message,
+            returned: None,
+        };
+        self.note_size(&waiting);
+        self.line.insert(number, waiting);
     }
 
     /// Adds a message that comes back.
@@ -107,9 +113,47 @@ impl Backlog {
         if returned.session != 0 {
             self.returned.insert((returned.session, number));
         }
-        let returned = Some(returned);
-        self.line
-            .insert_aside(number, Waiting { message, returned });
+        let waiting = Waiting {
+            message,
+            returned: Some(returned),
+        };
+        self.note_size(&waiting);
+        self.line.insert_aside(number, waiting);
+    }
+
+    fn note_size(&mut self, waiting: &Waiting) {
+        let before = match self.is_empty() {
+            true => 0,
+            false => self.largest,
+        };
+        self.largest = before.max(waiting.message.least_size());
+    }
+
+    /// Whether there may be messages that are larger than `largest`, all of which the caller is going to take.
+    pub(super) fn begin_sweep(&mut self, largest: u32) -> bool {
+        let is_due = !self.is_empty() && self.largest > largest;
+        self.largest = self.largest.min(largest);
+        is_due
+    }
+
+    /// The message with the lowest number from `from` on, and that number.
+    pub(super) fn sweep_from(&mut self, from: u64) -> Option<(u64, &Waiting)> {
+        let in_line = self.line.sweep_from(from).map(|(number, _)| number);
+        let blocked = self.blocked.next_from(from);
+        match (in_line, blocked) {
+            (Some(number), blocked) if blocked.is_none_or(|(blocked, _)| number < blocked) => {
+                self.line.sweep_from(number)
+            }
+            _ => blocked,
+        }
+    }
+
+    /// Takes a message that [`sweep_from`](Self::sweep_from) has shown, for good.
+    pub(super) fn take(&mut self, number: u64) {
+        let in_line = self.line.remove(number);
+        if let Some(waiting) = in_line.or_else(|| self.blocked.remove(number)) {
+            self.forget_returned(number, &waiting);
+        }
     }
 
     /// Takes the first message of the line, for good.
@@ -135,8 +179,12 @@ impl Backlog {
 
     /// Adds a new message that is blocked from the beginning.
     pub(super) fn push_blocked(&mut self, number: u64, message: Message) {
-        let returned = None;
-        self.block(number, Waiting { message, returned });
+        let waiting = Waiting {
+            message,
+            returned: None,
+        };
+        self.note_size(&waiting);
+        self.block(number, waiting);
     }
 
     fn block(&mut self, number: u64, waiting: Waiting) {

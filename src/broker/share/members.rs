@@ -30,6 +30,11 @@ pub(super) struct Member {
 }
 
 impl Member {
+    /// 1 if messages wait for it while it is away (rule 7), or 0.
+    pub(super) fn keeps(&self) -> usize {
+        usize::from(self.qos > QoS::AtMostOnce)
+    }
+
     /// Hands a message over, if the member can take it now.
     pub(super) fn offer(
         &self,

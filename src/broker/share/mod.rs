@@ -33,6 +33,7 @@ mod trail;
 mod waiting;
 
 use std::any::Any;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -81,6 +82,8 @@ struct State {
     review: Option<u64>,
     /// The review takes all of them: what members may have has changed.
     reviews_all: bool,
+    /// Messages with these numbers may be too large for all, since somebody is gone.
+    sweep: Range<u64>,
     charge: Option<Charge>,
     /// The number of the last message.
     sequence: u64,
@@ -158,7 +161,7 @@ impl Group {
             }
             state.publish(publication, self.strategy, context, dirty);
         }
-        if state.review.is_some() {
+        if state.is_to_look() {
             self.list(&mut state, context, dirty);
         }
     }
@@ -188,7 +191,7 @@ impl Group {
                 state.note_pick(context.now, number, false);
             }
         }
-        if state.review.is_some() {
+        if state.is_to_look() {
             self.list(&mut state, context, dirty);
         }
     }
@@ -211,7 +214,8 @@ impl Group {
         }
         let mut outbox = session.outbox();
         let membership = outbox.join(self.clone());
-        let size = outbox.packet_size(membership);
+        // Whoever leaves just now is asked in vain, and told of.
+        let size = outbox.packet_size(membership).unwrap_or(u32::MAX);
         let options = subscription.options();
         drop(outbox);
         let member = Member {
@@ -228,6 +232,7 @@ impl Group {
         state.ring.push(member, size);
         let slot = state.ring.find(session.id);
         slot.into_iter().for_each(|slot| state.begin_anew(slot));
+        state.sweep_too_large(now);
         Ok(())
     }
 
@@ -274,6 +279,7 @@ impl Group {
         session.outbox().leave(member.membership);
         if !ended {
             state.review_blocked();
+            state.sweep_too_large(context.now);
             self.go_on(state, context, dirty);
             return None;
         }
@@ -311,6 +317,7 @@ impl Group {
             let message = one.delivery.message;
             state.backlog.put_back(one.sequence, message, returned);
         }
+        state.sweep_too_large(context.now);
         state.settle(context);
         Vec::new()
     }
@@ -355,8 +362,14 @@ impl Group {
             if !state.ring.is_present(slot) {
                 state.note(context.now, session, Happened::Back);
             }
+            let awaited = state.ring.awaits_one();
             state.ring.appear(slot, size);
             state.begin_anew(slot);
+            if awaited && !state.ring.awaits_one() {
+                // What waited for somebody who is away does so no more, and may be too large for all.
+                state.review_blocked();
+            }
+            state.sweep_too_large(context.now);
             if state.give_back(slot, session, context, dirty) == More::Yes {
                 state.settle(context);
                 state.held += 1;

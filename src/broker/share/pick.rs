@@ -26,7 +26,7 @@ pub(super) enum Pick {
     NoRoom,
     /// No member is connected.
     Nobody,
-    /// It exceeds the Maximum Packet Size of every connected member.
+    /// It exceeds the Maximum Packet Size of every member; there is none who may come back for it.
     TooLarge,
 }
 
@@ -146,7 +146,7 @@ impl State {
                     }
                 }
                 HandOver::TooLarge { .. } => {
-                    size = least_size(publication);
+                    size = publication.least_size();
                     if pick == Pick::Nobody {
                         pick = Pick::TooLarge;
                     }
@@ -159,18 +159,24 @@ impl State {
             return pick;
         }
         match self.find_full(publication, context, dirty) {
-            Pick::Nobody => pick,
+            Pick::Nobody => self.unless_awaited(pick),
             found => found,
+        }
+    }
+
+    /// A message that is too large for all who are connected waits for those who come back: they may take
+    /// larger ones.
+    fn unless_awaited(&self, pick: Pick) -> Pick {
+        match pick {
+            Pick::TooLarge if self.ring.awaits_one() => Pick::NoRoom,
+            other => other,
         }
     }
 
     /// The Maximum Packet Size of the member in `slot`, if it has a connection.
     pub(super) fn reachable_size(&self, slot: usize) -> Option<u32> {
         let member = self.ring.get(slot)?;
-        let mut outbox = member.session.outbox();
-        outbox
-            .is_reachable()
-            .then(|| outbox.packet_size(member.membership))
+        member.session.outbox().packet_size(member.membership)
     }
 
     /// Offers a message to the member in `slot`.
@@ -212,8 +218,8 @@ impl State {
         }
     }
 
-    /// Whether a full member could take a message if it had room, it is too large for all of them, or
-    /// there is none.
+    /// Whether a full member could take a message if it had room, or one that is away might; it is too large for
+    /// all of them; or there is none.
     pub(super) fn find_full(
         &mut self,
         publication: &Publication<'_>,
@@ -221,7 +227,7 @@ impl State {
         dirty: &mut Dirty,
     ) -> Pick {
         let (mut found, mut at, mut passed) = (Pick::Nobody, 0, 0);
-        let size = least_size(publication);
+        let size = publication.least_size();
         while let Some(slot) = self.ring.next_full(size, at, &mut passed) {
             at = slot + 1;
             dirty.charge(1);
@@ -237,8 +243,8 @@ impl State {
         }
         dirty.charge(passed / PASSED_IN_STEP);
         match found {
-            Pick::Nobody if passed > 0 => Pick::TooLarge,
-            found => found,
+            Pick::Nobody if passed > 0 => self.unless_awaited(Pick::TooLarge),
+            found => self.unless_awaited(found),
         }
     }
 
@@ -250,6 +256,7 @@ impl State {
         dirty: &mut Dirty,
     ) -> Pick {
         match self.ring.has_ready() || self.held > 0 {
+            true if publication.least_size() > self.ring.largest() => Pick::TooLarge,
             // It is being drained, or will be.
             true => Pick::NoRoom,
             false => self.find_full(publication, context, dirty),
@@ -264,12 +271,4 @@ impl State {
             false => self.dropped += 1,
         }
     }
-}
-
-/// The bytes that any packet of a publication has at least.
-fn least_size(publication: &Publication<'_>) -> u32 {
-    let body = 2 + publication.topic.len() + publication.payload.len();
-    // A byte for each seven bits of the length, after the first of the packet.
-    let length = body.ilog2() as usize / 7 + 1;
-    u32::try_from(1 + length + body).unwrap_or(u32::MAX)
 }

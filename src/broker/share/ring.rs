@@ -13,6 +13,7 @@
 //! `sizes` lets a search pass over members that a packet is too large for without asking them: the outbox
 //! of a client with a Maximum Packet Size has noted that the group is to be told of the next connection.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
@@ -82,6 +83,15 @@ impl Places {
     }
 }
 
+/// The largest of some sizes, and how many there are of it, with one size more.
+fn add_size((largest, holders): (u32, usize), size: u32) -> (u32, usize) {
+    match size.cmp(&largest) {
+        Ordering::Less => (largest, holders),
+        Ordering::Equal => (largest, holders + 1),
+        Ordering::Greater => (size, 1),
+    }
+}
+
 fn is_of(place: &(u64, usize), session: u64) -> bool {
     place.0 == session
 }
@@ -110,6 +120,10 @@ pub(super) struct Ring {
     sizes: Vec<u32>,
     /// Members that were granted QoS 1 or 2: for them messages wait even while they are away.
     keeping: usize,
+    /// Those of them that are away.
+    awaited: usize,
+    /// The largest of the `sizes` of members that are present, and how many have it.
+    largest: (u32, usize),
     /// Sessions of ready members that may not have looked at all messages that are blocked; each of
     /// them once.
     fresh: VecDeque<u64>,
@@ -199,7 +213,8 @@ impl Ring {
     pub(super) fn push(&mut self, member: Member, size: u32) {
         let slot = self.slots.len();
         self.live += 1;
-        self.keeping += usize::from(member.qos > QoS::AtMostOnce);
+        self.keeping += member.keeps();
+        self.awaited += member.keeps();
         if let Some(places) = &mut self.places {
             places.set(member.session.id, slot);
         }
@@ -211,13 +226,14 @@ impl Ring {
     }
 
     pub(super) fn remove(&mut self, slot: usize) -> Option<Member> {
+        self.disappear(slot);
         let member = self.slots.get_mut(slot)?.take()?;
         self.live -= 1;
-        self.keeping -= usize::from(member.qos > QoS::AtMostOnce);
+        self.keeping -= member.keeps();
+        self.awaited -= member.keeps();
         if let Some(places) = &mut self.places {
             places.remove(member.session.id);
         }
-        self.disappear(slot);
         if self.closing.is_none() && self.slots.len() - self.live > self.live.max(GAPS) {
             self.closing = Some(Closing::default());
         }
@@ -310,22 +326,21 @@ impl Ring {
 
     /// The member in `slot` has another grant.
     pub(super) fn regrant(&mut self, slot: usize, qos: QoS) {
+        let is_away = !self.is_present(slot);
         if let Some(member) = self.get_mut(slot) {
-            let before = std::mem::replace(&mut member.qos, qos);
-            self.keeping -= usize::from(before > QoS::AtMostOnce);
-            self.keeping += usize::from(qos > QoS::AtMostOnce);
+            let before = member.keeps();
+            member.qos = qos;
+            let after = member.keeps();
+            self.keeping = self.keeping - before + after;
+            if is_away {
+                self.awaited = self.awaited - before + after;
+            }
         }
     }
 
     /// The member in `slot` has a connection that takes packets of up to `size` bytes.
     pub(super) fn appear(&mut self, slot: usize, size: u32) {
-        if slot >= self.sizes.len() {
-            self.sizes.resize(slot + 1, u32::MAX);
-        }
-        if let Some(known) = self.sizes.get_mut(slot) {
-            *known = size;
-        }
-        self.present.insert(slot);
+        self.resize(slot, size);
         self.make_ready(slot);
     }
 
@@ -338,7 +353,7 @@ impl Ring {
 
     /// The member in `slot` has no connection.
     pub(super) fn disappear(&mut self, slot: usize) {
-        self.present.remove(slot);
+        self.withdraw(slot);
         for ready in &mut self.ready {
             ready.remove(slot);
         }
@@ -364,6 +379,68 @@ impl Ring {
         match kind {
             Kind::AtMostOnce => at_most_once.next(from),
             Kind::Lasting => lasting.next(from),
+        }
+    }
+
+    /// The member in `slot` is present no more.
+    fn withdraw(&mut self, slot: usize) {
+        if !self.is_present(slot) {
+            return;
+        }
+        self.present.remove(slot);
+        self.awaited += self.get(slot).map_or(0, Member::keeps);
+        let (largest, holders) = self.largest;
+        self.largest = match self.size(slot) == largest {
+            true if holders == 1 => self.find_largest(),
+            true => (largest, holders - 1),
+            false => self.largest,
+        };
+    }
+
+    /// The member in `slot` is present, and its client takes packets of up to `size` bytes.
+    pub(super) fn resize(&mut self, slot: usize, size: u32) {
+        self.withdraw(slot);
+        if slot >= self.sizes.len() {
+            self.sizes.resize(slot + 1, 0);
+        }
+        if let Some(known) = self.sizes.get_mut(slot) {
+            *known = size;
+        }
+        self.awaited -= self.get(slot).map_or(0, Member::keeps);
+        self.present.insert(slot);
+        self.largest = add_size(self.largest, size);
+    }
+
+    /// A present member who takes packets of the [`largest`](Self::largest) size, unless one that is away may.
+    pub(super) fn largest_slot(&self) -> Option<usize> {
+        if self.awaits_one() {
+            return None;
+        }
+        let mut at = 0;
+        loop {
+            let slot = self.present.next(at)?;
+            if self.size(slot) == self.largest.0 {
+                return Some(slot);
+            }
+            at = slot + 1;
+        }
+    }
+
+    fn find_largest(&self) -> (u32, usize) {
+        let (mut largest, mut at) = ((0, 0), 0);
+        while let Some(slot) = self.present.next(at) {
+            largest = add_size(largest, self.size(slot));
+            at = slot + 1;
+        }
+        largest
+    }
+
+    /// The largest packet that somebody may take: if a member is away for which messages wait, any, because
+    /// nobody knows what it will take when it is back.
+    pub(super) fn largest(&self) -> u32 {
+        match self.awaits_one() {
+            true => u32::MAX,
+            false => self.largest.0,
         }
     }
 
@@ -432,6 +509,11 @@ impl Ring {
         self.has_present() || self.keeping > 0
     }
 
+    /// Whether a member is away for which messages wait. Nobody knows what size of packets it will take.
+    pub(super) fn awaits_one(&self) -> bool {
+        self.awaited > 0
+    }
+
     /// The member in `slot`, which is ready, is to look at the messages that are blocked.
     pub(super) fn refresh(&mut self, slot: usize) {
         if let Some(member) = self.get_mut(slot)
@@ -478,31 +560,38 @@ mod tests {
 
     #[derive(Clone, Copy, Debug)]
     enum Step {
-        Join(QoS),
+        Join(QoS, u32),
         Leave(prop::sample::Index),
         /// Whoever is next and ready takes a message.
         Take,
         /// Whoever is next and ready refuses one.
         Refuse,
         Disappear(prop::sample::Index),
-        Appear(prop::sample::Index),
+        Appear(prop::sample::Index, u32),
+        Resize(prop::sample::Index, u32),
+        Regrant(prop::sample::Index, QoS),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         let index = any::<prop::sample::Index>;
+        let qos = || prop::sample::select(vec![QoS::AtMostOnce, QoS::AtLeastOnce]);
+        let size = || prop::sample::select(vec![50, 1000, u32::MAX]);
         prop_oneof![
-            6 => prop::sample::select(vec![QoS::AtMostOnce, QoS::AtLeastOnce]).prop_map(Step::Join),
+            6 => (qos(), size()).prop_map(|(qos, size)| Step::Join(qos, size)),
             5 => index().prop_map(Step::Leave),
             4 => Just(Step::Take),
             2 => Just(Step::Refuse),
             1 => index().prop_map(Step::Disappear),
-            2 => index().prop_map(Step::Appear),
+            2 => (index(), size()).prop_map(|(index, size)| Step::Appear(index, size)),
+            1 => (index(), size()).prop_map(|(index, size)| Step::Resize(index, size)),
+            1 => (index(), qos()).prop_map(|(index, qos)| Step::Regrant(index, qos)),
         ]
     }
 
     struct Model {
         session: u64,
         qos: QoS,
+        size: u32,
         is_present: bool,
         is_ready: bool,
     }
@@ -536,7 +625,7 @@ mod tests {
         ) {
             let budget = Owned::new(1 << 30);
             let (mut ring, mut model, mut cursor) = (Ring::default(), Vec::<Model>::new(), 0);
-            let joins = (0..crowd).map(|_| Step::Join(QoS::AtLeastOnce));
+            let joins = (0..crowd).map(|_| Step::Join(QoS::AtLeastOnce, u32::MAX));
             let takes = (0..crowd / 2).map(|_| Step::Take);
             let leaves = leavers.into_iter().map(Step::Leave);
             let mut ids = 0;
@@ -551,10 +640,10 @@ mod tests {
                 let session = found.and_then(|slot| Some(ring.get(slot)?.session.id));
                 prop_assert_eq!(session, next.map(|place| model[place].session));
                 match step {
-                    Step::Join(qos) => {
+                    Step::Join(qos, size) => {
                         ids += 1;
-                        ring.push(member(ids, qos, &budget), u32::MAX);
-                        model.push(Model { session: ids, qos, is_present: true, is_ready: true });
+                        ring.push(member(ids, qos, &budget), size);
+                        model.push(Model { session: ids, qos, size, is_present: true, is_ready: true });
                     }
                     Step::Leave(index) if count > 0 => {
                         let place = index.index(count);
@@ -577,17 +666,30 @@ mod tests {
                             model[place].is_ready = false;
                         }
                     }
-                    Step::Disappear(index) | Step::Appear(index) if count > 0 => {
-                        let place = index.index(count);
-                        let slot = ring.find(model[place].session).unwrap();
-                        let appears = matches!(step, Step::Appear(_));
-                        match appears {
-                            true => ring.appear(slot, u32::MAX),
-                            false => ring.disappear(slot),
-                        }
-                        (model[place].is_present, model[place].is_ready) = (appears, appears);
+                    Step::Disappear(index) if count > 0 => {
+                        let member = &mut model[index.index(count)];
+                        ring.disappear(ring.find(member.session).unwrap());
+                        (member.is_present, member.is_ready) = (false, false);
                     }
-                    Step::Leave(_) | Step::Disappear(_) | Step::Appear(_) => {}
+                    Step::Appear(index, size) if count > 0 => {
+                        let member = &mut model[index.index(count)];
+                        ring.appear(ring.find(member.session).unwrap(), size);
+                        (member.is_present, member.is_ready, member.size) = (true, true, size);
+                    }
+                    Step::Resize(index, size) if count > 0 => {
+                        let member = &mut model[index.index(count)];
+                        if member.is_present {
+                            ring.resize(ring.find(member.session).unwrap(), size);
+                            member.size = size;
+                        }
+                    }
+                    Step::Regrant(index, qos) if count > 0 => {
+                        let member = &mut model[index.index(count)];
+                        ring.regrant(ring.find(member.session).unwrap(), qos);
+                        member.qos = qos;
+                    }
+                    Step::Leave(_) | Step::Disappear(_) | Step::Appear(..) => {}
+                    Step::Resize(..) | Step::Regrant(..) => {}
                 }
                 prop_assert_eq!(ring.turn(), cursor);
                 prop_assert_eq!(ring.len(), model.len());
@@ -601,6 +703,17 @@ mod tests {
                 prop_assert_eq!(full, model.iter().find(is_full).map(|member| member.session));
                 let lets_wait = |member: &Model| member.is_present || member.qos > QoS::AtMostOnce;
                 prop_assert_eq!(ring.lets_wait(), model.iter().any(lets_wait));
+                let is_awaited = |member: &Model| !member.is_present && member.qos > QoS::AtMostOnce;
+                let sizes = model.iter().filter(|member| member.is_present).map(|member| member.size);
+                let largest = match model.iter().any(is_awaited) {
+                    true => u32::MAX,
+                    false => sizes.max().unwrap_or(0),
+                };
+                prop_assert_eq!(ring.largest(), largest);
+                let holder = ring.largest_slot().and_then(|slot| Some(ring.get(slot)?.session.id));
+                let is_it = |member: &&Model| member.is_present && member.size == largest;
+                let expected = model.iter().find(is_it).filter(|_| !model.iter().any(is_awaited));
+                prop_assert_eq!(holder, expected.map(|member| member.session));
             }
         }
     }

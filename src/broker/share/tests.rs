@@ -254,8 +254,6 @@ struct Waiting {
     note: Note,
     /// Who had it, and under which identifier.
     returned: Option<(usize, PacketId)>,
-    /// Those behind it went out, because only a full member could take it.
-    blocked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -342,7 +340,17 @@ impl Model {
             self.cursor = (place + 1) % count;
             return Pick::Taken;
         }
-        verdict
+        match verdict {
+            Pick::TooLarge if self.awaits_one() => Pick::NoRoom,
+            verdict => verdict,
+        }
+    }
+
+    /// Whether one is away that may take larger messages than those who are there when it comes back.
+    fn awaits_one(&self) -> bool {
+        self.members
+            .iter()
+            .any(|(member, granted)| !self.clients[*member].connected && *granted > QoS::AtMostOnce)
     }
 
     /// Whether somebody can take some message of QoS 1 now.
@@ -377,11 +385,9 @@ impl Model {
             Pick::NoRoom | Pick::Nobody
                 if qos > QoS::AtMostOnce && self.may_wait() && self.queue.len() < self.bound =>
             {
-                let blocked = self.somebody_is_ready();
                 self.queue.push(Waiting {
                     note,
                     returned: None,
-                    blocked,
                 });
             }
             _ => self.dropped += 1,
@@ -401,10 +407,6 @@ impl Model {
         self.queue
             .retain(|waiting| waiting.note.expires_at.is_none_or(|at| at > clock));
         self.expired += (before - self.queue.len()) as u64;
-        for place in 0..self.queue.len() {
-            let note = self.queue[place].note;
-            self.queue[place].blocked &= self.fits_somebody(note);
-        }
         let mut place = 0;
         while self.somebody_is_ready()
             && let Some(waiting) = self.queue.get(place)
@@ -413,26 +415,22 @@ impl Model {
                 Pick::Taken => {
                     self.queue.remove(place);
                 }
-                Pick::TooLarge => {
-                    self.queue.remove(place);
-                    self.dropped += 1;
-                }
-                Pick::NoRoom | Pick::Nobody => {
-                    self.queue[place].blocked = self.somebody_is_ready();
-                    place += 1;
-                }
+                Pick::NoRoom | Pick::TooLarge | Pick::Nobody => place += 1,
             }
         }
-        // The first in line does not wait if it is too large for everybody.
-        while !self.somebody_is_ready()
-            && let Some(place) = self.queue.iter().position(|waiting| !waiting.blocked)
-            && self.pick(self.queue[place].note) == Pick::TooLarge
-        {
-            self.queue.remove(place);
-            self.dropped += 1;
-        }
+        self.drop_too_large();
         if !self.may_wait() {
             self.dropped += self.queue.drain(..).len() as u64;
+        }
+    }
+
+    /// Rule 7: what is too large for all does not wait.
+    fn drop_too_large(&mut self) {
+        for waiting in std::mem::take(&mut self.queue) {
+            match self.fits_somebody(waiting.note) || self.awaits_one() {
+                true => self.queue.push(waiting),
+                false => self.dropped += 1,
+            }
         }
     }
 
@@ -450,7 +448,6 @@ impl Model {
                 self.queue.push(Waiting {
                     note: open.note,
                     returned,
-                    blocked: false,
                 });
             } else {
                 open.of_group = false;
@@ -947,4 +944,37 @@ fn note_packet(packet: &Packet<'_>, client: &mut Client) -> Result<Sent, TestCas
         }
     }
     Ok(Sent::New { number, qos })
+}
+
+/// Rule 7: a member that was too small when it left is not taken for one that is there, though nobody asks it.
+#[test]
+fn what_is_too_large_for_those_who_are_there_waits_for_a_small_one_that_left() {
+    let steps = vec![
+        Step::Connect {
+            client: 0,
+            clean_start: false,
+            persistent: false,
+            window: 1,
+            size: 1,
+        },
+        Step::Connect {
+            client: 1,
+            clean_start: false,
+            persistent: true,
+            window: 1,
+            size: 0,
+        },
+        Step::Subscribe {
+            client: 1,
+            qos: QoS::AtLeastOnce,
+        },
+        Step::Disconnect { client: 1 },
+        Step::Publish {
+            qos: QoS::AtLeastOnce,
+            size: 2,
+            expires: false,
+            count: 1,
+        },
+    ];
+    live_through(crowd().into_iter().chain(steps), 1, 20).unwrap();
 }

@@ -119,6 +119,10 @@ impl State {
         if self.held > 0 {
             return Step::Rest;
         }
+        if !self.sweep.is_empty() {
+            self.sweep_one();
+            return Step::Went;
+        }
         let first = self.backlog.line.first().map(|(number, _)| number);
         if let Some(slot) = self.ring.next_fresh() {
             let member = self.ring.get(slot);
@@ -217,10 +221,56 @@ impl State {
         }
     }
 
+    /// Whether what waits is to be looked at, whoever is ready.
+    pub(super) fn is_to_look(&self) -> bool {
+        self.review.is_some() || !self.sweep.is_empty()
+    }
+
     /// Blocked messages are looked at again: a full member that could take them may be gone.
     pub(super) fn review_blocked(&mut self) {
         if self.backlog.has_blocked() {
             self.review = Some(0);
+        }
+    }
+
+    /// Who is there has changed, or what waits: what is too large for all is to be found (rule 7).
+    pub(super) fn sweep_too_large(&mut self, now: Instant) {
+        if self.backlog.is_empty() {
+            return;
+        }
+        let largest = self.confirm_largest(now);
+        if self.ring.has_present() && self.backlog.begin_sweep(largest) {
+            // New ones are looked at when they come.
+            self.sweep = 0..self.sequence + 1;
+        }
+    }
+
+    /// The largest packet that somebody may take. The group may not have been told of the connection of
+    /// who takes it.
+    fn confirm_largest(&mut self, now: Instant) -> u32 {
+        loop {
+            let largest = self.ring.largest();
+            let Some(slot) = self.ring.largest_slot() else {
+                return largest;
+            };
+            match self.reachable_size(slot) {
+                Some(size) if size == largest => return largest,
+                Some(size) => self.ring.resize(slot, size),
+                None => self.note_loss(slot, now),
+            }
+        }
+    }
+
+    fn sweep_one(&mut self) {
+        match self.backlog.sweep_from(self.sweep.start) {
+            Some((number, waiting)) => {
+                self.sweep.start = number + 1;
+                if waiting.message.least_size() > self.ring.largest() {
+                    self.backlog.take(number);
+                    self.dropped += 1;
+                }
+            }
+            None => self.sweep = 0..0,
         }
     }
 
@@ -242,10 +292,15 @@ impl State {
     /// The member in `slot` has no connection.
     pub(super) fn lose(&mut self, slot: usize, now: Instant) {
         if self.ring.is_present(slot) {
-            self.note_away(slot, now);
-            self.ring.disappear(slot);
-            self.review_blocked();
+            self.note_loss(slot, now);
+            self.sweep_too_large(now);
         }
+    }
+
+    fn note_loss(&mut self, slot: usize, now: Instant) {
+        self.note_away(slot, now);
+        self.ring.disappear(slot);
+        self.review_blocked();
     }
 
     /// The member in `slot`, which is present, may take what it could not take before.
@@ -292,7 +347,7 @@ impl State {
 
     /// Nobody will come for what waits.
     pub(super) fn drop_backlog(&mut self, context: &Context<'_>) {
-        self.review = None;
+        (self.review, self.sweep) = (None, 0..0);
         if self.backlog.is_empty() {
             return;
         }

@@ -474,8 +474,8 @@ fn blocked_messages_are_reviewed_without_asking_all_who_come() {
     let mut dirty = Dirty::default();
     // Two that take them, full, and small ones with room.
     for client in 0..count + 2 {
-        let size = if client < 2 { 2 } else { 0 };
-        harness.connect(client, true, true, 1, size, &mut dirty);
+        let (size, persistent) = if client < 2 { (2, false) } else { (0, true) };
+        harness.connect(client, true, persistent, 1, size, &mut dirty);
         harness.subscribe(client, QoS::AtLeastOnce, &mut dirty);
         if client < 2 {
             publish(&harness, "t", b"", false, &mut dirty);
@@ -500,4 +500,42 @@ fn blocked_messages_are_reviewed_without_asking_all_who_come() {
     // They are too large for all who are connected.
     let group = harness.groups().remove(0);
     assert_eq!((group.queued, group.dropped), (0, blocked as u64));
+}
+
+/// What is too large for those who are left goes wherever it waits, in turns.
+#[test]
+fn queue_is_swept_in_turns_and_only_when_it_has_to_be() {
+    let (small, pairs) = (50, 2000);
+    let mut harness = Harness::with_clients(small + 2, 256, 10_000);
+    let mut dirty = Dirty::default();
+    for client in 0..small + 2 {
+        let size = if client < 2 { 2 } else { 0 };
+        harness.connect(client, true, false, 1, size, &mut dirty);
+        harness.subscribe(client, QoS::AtLeastOnce, &mut dirty);
+    }
+    // All are full, so everything waits in line.
+    for _ in 0..small + 2 {
+        publish(&harness, "t", b"", false, &mut dirty);
+    }
+    for _ in 0..pairs {
+        publish(&harness, "t", &[0; 100], false, &mut dirty);
+        publish(&harness, "t", b"", false, &mut dirty);
+    }
+    harness.come_to_rest(dirty);
+    let group = |harness: &Harness| {
+        let group = harness.groups().remove(0);
+        (group.queued, group.dropped)
+    };
+    assert_eq!(group(&harness), (2 * pairs, 0));
+    // The message of who goes comes back.
+    let mut dirty = Dirty::default();
+    harness.disconnect(0, &mut dirty);
+    let turns = rest_in_turns(&harness, dirty);
+    assert_eq!(group(&harness), (2 * pairs + 1, 0));
+    assert!(turns <= 2, "{turns} turns");
+    let mut dirty = Dirty::default();
+    harness.disconnect(1, &mut dirty);
+    let turns = rest_in_turns(&harness, dirty);
+    assert_eq!(group(&harness), (pairs + 2, pairs as u64));
+    assert!(turns >= 2 * pairs / STEPS_PER_TURN, "{turns} turns");
 }
