@@ -246,6 +246,28 @@ fn a_group_passes_over_who_may_not_receive() {
     none.expect_only_pingresp();
 }
 
+/// AWS-SHARE-17 AWS-SHARE-28: what waits for somebody who may have it goes with the last who is connected, if
+/// nobody who is away gets QoS 1.
+#[test]
+fn what_no_member_may_have_is_dropped_when_the_last_one_is_gone() {
+    let stand = Stand::start();
+    let common = allow(&["Connect", "Publish", "Subscribe"], &["*"]);
+    let none = stand.device("none", &json!([common]));
+    let all = stand.device("all", &json!([everything()]));
+    let (last, group) = (fresh("last"), "$share/g/a");
+    let mut watcher = stand.enter(&all, Version::V5, &Connect::new(fresh("watcher")));
+    watcher.subscribe(&format!("$aws/events/presence/disconnected/{last}"), 1);
+    let mut member = stand.enter(&none, Version::V5, &Connect::new(&last).durable());
+    assert_eq!(member.subscribe(group, 0), 0);
+    watcher.publish("a", "waits", 1);
+    member.disconnect();
+    watcher.receive();
+    let mut other = stand.enter(&all, Version::V5, &Connect::new(fresh("other")));
+    assert_eq!(other.subscribe(group, 1), 1);
+    watcher.publish("a", "new", 1);
+    assert_eq!(other.receive().text(), "new");
+}
+
 /// AWS-ID-16 AWS-LIFE-13
 #[test]
 fn a_certificate_that_may_not_connect_any_more_loses_its_connection() {

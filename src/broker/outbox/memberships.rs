@@ -318,6 +318,11 @@ impl Memberships {
         }
     }
 
+    /// When the connection ends, all groups are told.
+    pub(in crate::broker) fn tell_all_of_end(&mut self) {
+        self.tells_all = true;
+    }
+
     /// The connection ends: the groups that wait for something or had messages in flight have to know,
     /// and are to be told of the next one. That is an errand from now on. A client with a Maximum Packet Size is
     /// passed over without being asked, so all its groups have to know that it is away.

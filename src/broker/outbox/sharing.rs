@@ -68,6 +68,8 @@ impl Outbox {
             return HandOver::NoRoom;
         }
         if !self.may_share(publication.topic, origin, bounds) {
+            // What waits for somebody who may have it is dropped once nobody is there, and this one has no mark.
+            self.memberships.get_or_insert_default().tell_all_of_end();
             return HandOver::Denied;
         }
         // One that may not wait is held against the memory bound by itself.
