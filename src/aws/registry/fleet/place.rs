@@ -7,8 +7,8 @@ use serde::de::{
 };
 use serde_json::Value;
 use serde_path_to_error::Segment;
-use strsim::levenshtein;
 
+use crate::nearest::nearest;
 use crate::objects::Objects;
 
 use super::{Fleet, FleetError, Format};
@@ -101,12 +101,9 @@ fn with_nearest(reason: &str) -> String {
     let mut names = rest.split('`').step_by(2);
     let wanted = names.next().unwrap_or_default();
     let known = names.filter(|name| !name.is_empty());
-    let nearest = known.min_by_key(|name| levenshtein(wanted, name));
-    match nearest {
-        Some(nearest) if levenshtein(wanted, nearest) <= 2.max(wanted.len() / 3) => {
-            format!("there is no such member: did you mean `{nearest}`?")
-        }
-        _ => format!("unknown field `{rest}"),
+    match nearest(wanted, known) {
+        Some(nearest) => format!("there is no such member: did you mean `{nearest}`?"),
+        None => format!("unknown field `{rest}"),
     }
 }
 
