@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::nearest::nearest;
-use crate::objects::Objects;
+use crate::objects::{Objects, in_words};
 
 use super::{Fleet, FleetError, Format};
 
@@ -95,7 +95,7 @@ fn toml_error(text: &str, path: String, error: &toml::de::Error) -> FleetError {
 /// What is said of a member that does not exist, with the one that may have been meant.
 fn with_nearest(reason: &str) -> String {
     let Some(rest) = reason.strip_prefix("unknown field `") else {
-        return reason.to_owned();
+        return in_words(reason).into_owned();
     };
     // What serde says: the field, and all that there are, between backquotes.
     let mut names = rest.split('`').step_by(2);
