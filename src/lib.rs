@@ -115,6 +115,7 @@ mod http;
 pub mod internals;
 mod local;
 pub(crate) mod message;
+pub(crate) mod nearest;
 mod net;
 pub(crate) mod objects;
 #[cfg(feature = "aws")]

@@ -1,6 +1,7 @@
 //! Structures are read from objects only. What serde derives for one also reads a list of its values, in the order
 //! of its fields, from a format that knows lists: JSON and TOML do.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{
@@ -22,6 +23,76 @@ pub(crate) fn from_json<'a, T: serde::Deserialize<'a>>(json: &'a [u8]) -> serde_
     let value = T::deserialize(Objects(&mut reader))?;
     reader.end()?;
     Ok(value)
+}
+
+/// What serde says of a value of the wrong kind, in words of the document and not in those of Rust: a structure is an
+/// object, and a number has a range instead of a type. Anything else that it says stays as it is.
+#[cfg_attr(
+    not(any(feature = "http", feature = "aws")),
+    expect(dead_code, reason = "only bodies and documents are read by others")
+)]
+pub(crate) fn in_words(error: &str) -> Cow<'_, str> {
+    let kinds = ["invalid type: ", "invalid value: ", "invalid length "];
+    let Some(kind) = kinds.into_iter().find(|kind| error.starts_with(kind)) else {
+        return error.into();
+    };
+    // What was found may be a text with anything in it.
+    let Some((found, rest)) = error[kind.len()..].rsplit_once(", expected ") else {
+        return error.into();
+    };
+    let (expected, place) = match rest.find(" at line ") {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let (found, expected) = (found_in_words(found), expected_in_words(expected));
+    format!("{kind}{found}, expected {expected}{place}").into()
+}
+
+fn found_in_words(found: &str) -> Cow<'_, str> {
+    match found {
+        "map" => "object".into(),
+        "sequence" => "list".into(),
+        "unit value" => "null".into(),
+        "unit variant" => "string".into(),
+        found => match found.strip_prefix("floating point ") {
+            Some(number) => format!("number {number}").into(),
+            None => found.into(),
+        },
+    }
+}
+
+fn expected_in_words(expected: &str) -> Cow<'_, str> {
+    if let Some(count) = (expected.strip_prefix("a tuple of size "))
+        .or_else(|| expected.strip_prefix("an array of length "))
+    {
+        return format!("a list of {count}").into();
+    }
+    let (first, rest) = expected.split_once(' ').unwrap_or((expected, ""));
+    let words = match expected {
+        "u8" => "an integer from 0 to 255",
+        "u16" => "an integer from 0 to 65535",
+        "u32" => "an integer from 0 to 4294967295",
+        "u64" | "u128" | "usize" => "an integer from 0 on",
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "an integer",
+        "f32" | "f64" => "a number",
+        "a nonzero u8" => "an integer from 1 to 255",
+        "a nonzero u16" => "an integer from 1 to 65535",
+        "a nonzero u32" => "an integer from 1 to 4294967295",
+        "a nonzero u64" | "a nonzero usize" => "an integer from 1 on",
+        "a borrowed string" => "a string",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        "unit" => "null",
+        _ => match (first, rest.split(' ').next()) {
+            ("struct", _) => "an object",
+            ("tuple", _) => "a list",
+            ("enum" | "unit", _) => "a string",
+            ("newtype", _) => "an object with one member",
+            (_, Some("identifier")) => "a string",
+            _ => return expected.into(),
+        },
+    };
+    words.into()
 }
 
 /// What a visitor is asked for.
@@ -324,6 +395,69 @@ mod tests {
         ] {
             let read = read(&format!(r#"{{"variant":{json},"option":null}}"#));
             assert_eq!(read.map(|read| read.variant), Ok(variant), "{json}");
+        }
+    }
+
+    #[test]
+    fn errors_speak_of_what_a_document_has() {
+        for (json, expected) in [
+            (r#""x""#, "invalid type: string \"x\", expected an object"),
+            ("[]", "invalid type: list, expected an object"),
+            (
+                r#"{"inner":5}"#,
+                "invalid type: integer `5`, expected an object",
+            ),
+            (
+                r#"{"option":", expected u8"}"#,
+                "invalid type: string \", expected u8\", expected an object",
+            ),
+            (r#"{"list":{}}"#, "invalid type: object, expected a list"),
+            (r#"{"map":[]}"#, "invalid type: list, expected an object"),
+            (
+                r#"{"inner":{"number":256}}"#,
+                "invalid value: integer `256`, expected an integer from 0 to 255",
+            ),
+            (
+                r#"{"inner":{"number":1.5}}"#,
+                "invalid type: number `1.5`, expected an integer from 0 to 255",
+            ),
+            (
+                r#"{"inner":{"text":null}}"#,
+                "invalid type: null, expected a string",
+            ),
+            (
+                r#"{"pair":{}}"#,
+                "invalid type: object, expected a list of 2",
+            ),
+            (r#"{"pair":[1]}"#, "invalid length 1, expected a list of 2"),
+            (
+                r#"{"newtype":""}"#,
+                "invalid type: string \"\", expected an object",
+            ),
+            (
+                r#"{"variant":"Newtype"}"#,
+                "invalid type: string, expected an object with one member",
+            ),
+            (
+                r#"{"variant":"Other"}"#,
+                "unknown variant `Other`, expected one of `Unit`, `Newtype`, `Tuple`, `Structure`",
+            ),
+            (
+                r#"{"variant":{"Structure":1}}"#,
+                "invalid type: integer `1`, expected an object",
+            ),
+        ] {
+            let error = read(json).expect_err(json);
+            let words = in_words(&error);
+            let (words, _) = words.split_once(" at line ").expect("a place");
+            assert_eq!(words, expected, "{json}: {error}");
+        }
+        for same in [
+            "missing field `a`",
+            "trailing characters at line 1 column 2",
+            "",
+        ] {
+            assert_eq!(in_words(same), same);
         }
     }
 

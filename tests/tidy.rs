@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 /// Modules by layer, the lowest first. A module may use its own layer and those below.
 const LAYERS: [&[&str]; 11] = [
     &[
-        "config", "time", "auth", "budget", "table", "chunked", "chance", "excerpt", "objects",
+        "config", "time", "auth", "budget", "table", "chunked", "chance", "excerpt", "nearest",
+        "objects",
     ],
     &["codec", "topic", "policy"],
     &["message"],

@@ -116,7 +116,7 @@ pub(crate) use routing::Reach;
 pub(crate) use routing::RouteCache;
 pub(crate) use schedule::{Alarm, TimerKey};
 use session::Registered;
-pub(crate) use session::{LastEnd, ReceivedIds, Session};
+pub(crate) use session::{LastEnd, Opened, ReceivedIds, Session};
 #[cfg(feature = "http")]
 pub(crate) use share::{GroupHead, Seen, Standing, Step, Watching, What};
 pub(crate) use share::{GroupSnapshot, MemberSnapshot};

@@ -10,7 +10,7 @@ use std::time::Instant;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::auth::Principal;
-use crate::budget::{Budget, Charge, Full, Kind};
+use crate::budget::{Budget, Charge, Kind};
 use crate::codec::{PacketId, ReasonCode, Version};
 use crate::message::cause::{Cause, Initiator};
 use crate::message::subscription::Subscription;
@@ -74,8 +74,29 @@ pub(crate) struct ReceivedIds {
 }
 
 struct NotedIds {
-    ids: HashSet<u16, foldhash::fast::FixedState>,
+    /// Those of messages that came on the connection of `epoch`, for the first time or again.
+    ids: Ids,
+    /// Those that earlier connections have left.
+    earlier: Ids,
+    epoch: u64,
+    /// What of the Receive Maximum is taken. It is of the connection, and each PUBCOMP gives a place back:
+    /// so does that of an exchange which an earlier connection has left (MQTT 5, section 4.9).
+    taken: usize,
     charge: Charge,
+}
+
+type Ids = HashSet<u16, foldhash::fast::FixedState>;
+
+/// What a QoS 2 message is to its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opened {
+    New,
+    /// Sent again, and published when it came first: to be answered, not published (MQTT-4.3.3-10).
+    Known,
+    /// More than Receive Maximum on this connection (MQTT-3.3.4-7).
+    TooMany,
+    /// The memory bound is reached.
+    NoMemory,
 }
 
 /// Room for so many identifiers is kept.
@@ -87,38 +108,44 @@ const RECEIVED_ID: usize = 8;
 impl ReceivedIds {
     pub(crate) fn contains(&self, id: PacketId) -> bool {
         let noted = self.noted.as_ref();
-        noted.is_some_and(|noted| noted.ids.contains(&id.get()))
+        noted.is_some_and(|noted| noted.contains(id.get()))
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.noted.as_ref().map_or(0, |noted| noted.ids.len())
-    }
-
-    /// Notes an identifier, if there is memory for it.
-    pub(crate) fn insert(&mut self, id: PacketId, budget: Budget) -> Result<(), Full> {
+    /// Notes the identifier of a message that came on the connection of `epoch`, if `maximum` and memory
+    /// allow.
+    pub(crate) fn open(
+        &mut self,
+        id: PacketId,
+        epoch: u64,
+        maximum: usize,
+        budget: Budget,
+    ) -> Opened {
         let noted = self.noted.get_or_insert_with(|| {
             Box::new(NotedIds {
-                ids: HashSet::default(),
+                ids: Ids::default(),
+                earlier: Ids::default(),
+                epoch,
+                taken: 0,
                 charge: Charge::none(budget, Kind::Sessions),
             })
         });
-        let held = (noted.ids.len() + 1) * RECEIVED_ID;
-        if held > noted.charge.bytes() && !noted.charge.has_room(held) {
-            return Err(Full);
+        // One that was just taken over may still be at it.
+        if epoch > noted.epoch {
+            noted.begin(epoch);
         }
-        noted.charge.settle(held);
-        noted.ids.insert(id.get());
-        Ok(())
+        noted.open(id.get(), maximum)
     }
 
-    /// Forgets an identifier. Returns whether it was noted.
+    /// Forgets an identifier, whose exchange is answered by PUBCOMP or by a PUBREC with an error. Returns
+    /// whether it was noted.
     pub(crate) fn remove(&mut self, id: PacketId) -> bool {
         let Some(noted) = &mut self.noted else {
             return false;
         };
-        let known = noted.ids.remove(&id.get());
+        noted.taken = noted.taken.saturating_sub(1);
+        let known = noted.ids.remove(&id.get()) || noted.earlier.remove(&id.get());
         // Few are not worth an allocation the next time.
-        if noted.ids.is_empty() && noted.ids.capacity() > FEW_IDS {
+        if noted.len() == 0 && noted.ids.capacity() + noted.earlier.capacity() > FEW_IDS {
             self.clear();
         }
         known
@@ -126,6 +153,46 @@ impl ReceivedIds {
 
     pub(super) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+impl NotedIds {
+    fn len(&self) -> usize {
+        self.ids.len() + self.earlier.len()
+    }
+
+    fn contains(&self, id: u16) -> bool {
+        self.ids.contains(&id) || self.earlier.contains(&id)
+    }
+
+    /// A new connection has its whole Receive Maximum, whatever is left of those before.
+    fn begin(&mut self, epoch: u64) {
+        (self.epoch, self.taken) = (epoch, 0);
+        if self.ids.len() > self.earlier.len() {
+            std::mem::swap(&mut self.ids, &mut self.earlier);
+        }
+        self.earlier.extend(std::mem::take(&mut self.ids));
+    }
+
+    fn open(&mut self, id: u16, maximum: usize) -> Opened {
+        if self.ids.contains(&id) {
+            return Opened::Known;
+        }
+        if self.taken >= maximum {
+            return Opened::TooMany;
+        }
+        let is_known = self.earlier.remove(&id);
+        let held = (self.len() + 1) * RECEIVED_ID;
+        if !is_known && held > self.charge.bytes() && !self.charge.has_room(held) {
+            return Opened::NoMemory;
+        }
+        self.charge.settle(held);
+        self.ids.insert(id);
+        self.taken += 1;
+        match is_known {
+            true => Opened::Known,
+            false => Opened::New,
+        }
     }
 }
 
@@ -479,5 +546,74 @@ impl Place for Session {
 
     fn wake(link: &Self::Link) {
         link.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Owned;
+
+    fn id(number: u16) -> PacketId {
+        PacketId::new(number).unwrap()
+    }
+
+    /// MQTT-3.3.4-7, MQTT-4.9.0-1.
+    #[test]
+    fn each_connection_has_its_own_receive_maximum() {
+        let budget = Owned::new(1 << 20);
+        let mut received = ReceivedIds::default();
+        let open = |received: &mut ReceivedIds, number, epoch| {
+            received.open(id(number), epoch, 2, *budget)
+        };
+        for epoch in 1..=3 {
+            for number in [2 * epoch as u16 - 1, 2 * epoch as u16] {
+                assert_eq!(open(&mut received, number, epoch), Opened::New);
+                assert_eq!(open(&mut received, number, epoch), Opened::Known);
+            }
+            assert_eq!(open(&mut received, 99, epoch), Opened::TooMany);
+        }
+        // What comes again takes a place, once.
+        for _ in 0..2 {
+            assert_eq!(open(&mut received, 1, 5), Opened::Known);
+        }
+        assert_eq!(open(&mut received, 7, 5), Opened::New);
+        assert_eq!(open(&mut received, 2, 5), Opened::TooMany);
+        // PUBCOMP gives one back, whatever exchange it ends; there are never more than at first.
+        assert!(received.remove(id(3)) && received.remove(id(4)) && !received.remove(id(4)));
+        assert_eq!(open(&mut received, 8, 5), Opened::New);
+        assert_eq!(open(&mut received, 9, 5), Opened::New);
+        assert_eq!(open(&mut received, 10, 5), Opened::TooMany);
+        // The connection before may still be at a message.
+        assert_eq!(open(&mut received, 10, 4), Opened::TooMany);
+        for number in [1, 2, 5, 6, 7, 8, 9] {
+            assert!(received.contains(id(number)) && received.remove(id(number)));
+        }
+        assert!(!received.remove(id(1)));
+    }
+
+    #[test]
+    fn identifiers_that_connections_leave_are_charged_and_bounded() {
+        let budget = Owned::new(1 << 22);
+        let mut received = ReceivedIds::default();
+        let mut held = 0;
+        for epoch in 1..=70_u64 {
+            for number in 0..1_000 {
+                let number = ((epoch - 1) * 1_000 + number) % 65_535 + 1;
+                received.open(id(number as u16), epoch, 1_000, *budget);
+            }
+            held = budget.used();
+            // A charge follows in steps of 8 KiB.
+            let noted = usize::min(1_000 * epoch as usize, 65_535);
+            assert!(held + 8 * 1024 >= RECEIVED_ID * noted);
+        }
+        assert!(held < 2 * RECEIVED_ID * 65_535);
+        let small = Owned::new(RECEIVED_ID * 500);
+        let mut received = ReceivedIds::default();
+        let mut opened = (1..=1_000).map(|number| {
+            let epoch = u64::from(number / 100);
+            received.open(id(number), epoch, 1_000, *small)
+        });
+        assert!(opened.any(|opened| opened == Opened::NoMemory));
     }
 }

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-#[cfg(unix)]
-use roundel::KeyAccess;
 #[cfg(feature = "aws")]
 use roundel::aws::registry::{CertificateStatus, Error, Holder, Registry};
 use roundel::config::LogFormat;
-use roundel::{Authority, CertError, Issued, KeyKind};
+use roundel::{Authority, Issued, KeyKind};
+#[cfg(unix)]
+use roundel::{CertError, KeyAccess};
 use tracing_subscriber::EnvFilter;
 
 #[cfg(feature = "aws")]
@@ -74,6 +74,10 @@ fn issue(args: &CertArgs) -> Result<(), Failure> {
     } else {
         KeyKind::Ecdsa
     };
+    // All or none: who reads an error has nothing to clear away.
+    for name in &args.names {
+        Authority::check_name(name).map_err(Failure::misuse)?;
+    }
     let authority = Authority::open(&certs).map_err(Failure::machine)?;
     #[cfg(unix)]
     let authority = match access(args) {
@@ -87,7 +91,6 @@ fn issue(args: &CertArgs) -> Result<(), Failure> {
             false => authority.issue(name, kind, out),
         };
         let issued = issued.map_err(|error| match error {
-            CertError::Name { .. } => Failure::misuse(error),
             #[cfg(unix)]
             CertError::Group { .. } => Failure::machine(error)
                 .about("--key-group")

@@ -3,9 +3,10 @@
 use smallvec::SmallVec;
 
 use crate::broker::{
-    Broker, Context, Dirty, FanOut, Origin, Outgoing, Published, ReceivedIds, RouteCache, Run, Sent,
+    Broker, Context, Dirty, FanOut, Opened, Origin, Outgoing, Published, ReceivedIds, RouteCache,
+    Run, Sent,
 };
-use crate::budget::{Charge, Full, Kind};
+use crate::budget::{Charge, Kind};
 use crate::codec::{self, AckKind, Frame, PacketId, Publish, QoS, ReasonCode, Split, Version};
 use crate::message::publication::{AtOnce, Message, Publication, expiry_deadline};
 use crate::protocol::alias::InboundAliases;
@@ -374,7 +375,7 @@ impl Active {
                 break;
             }
             if let (Some(exchanges), Some(id)) = (&mut exchanges, next.packet_id)
-                && open_exchange(exchanges, id, broker) != Opened::New
+                && open_exchange(exchanges, id, self.epoch, broker) != Opened::New
             {
                 break;
             }
@@ -414,7 +415,7 @@ impl Active {
         let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) else {
             return Ok(true);
         };
-        let opened = open_exchange(&mut self.session.received(), id, broker);
+        let opened = open_exchange(&mut self.session.received(), id, self.epoch, broker);
         match opened {
             Opened::New => Ok(true),
             Opened::Known => {
@@ -551,32 +552,11 @@ fn topic_of<'a>(aliases: Option<&'a InboundAliases>, publish: &Publish<'a>) -> &
         .unwrap_or(publish.topic)
 }
 
-/// What a QoS 2 message is to its receiver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Opened {
-    New,
-    /// Sent again, and published when it came first: to be answered, not published (MQTT-4.3.3-10).
-    Known,
-    /// More than Receive Maximum (MQTT-3.3.4-7).
-    TooMany,
-    /// The memory bound is reached.
-    NoMemory,
-}
-
 /// Looks an identifier up and notes it, under one lock: a connection that was just taken over may be
 /// at the same message.
-fn open_exchange(received: &mut ReceivedIds, id: PacketId, broker: &Broker) -> Opened {
+fn open_exchange(received: &mut ReceivedIds, id: PacketId, epoch: u64, broker: &Broker) -> Opened {
     let maximum = usize::from(broker.config().limits.receive_maximum);
-    if received.contains(id) {
-        Opened::Known
-    } else if received.len() >= maximum {
-        Opened::TooMany
-    } else {
-        match received.insert(id, broker.budget()) {
-            Ok(()) => Opened::New,
-            Err(Full) => Opened::NoMemory,
-        }
-    }
+    received.open(id, epoch, maximum, broker.budget())
 }
 
 /// What a client keeps of where it publishes to.

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::Deserialize as _;
-use strsim::levenshtein;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::nearest::nearest;
 use crate::objects::Objects;
 
 use super::error::{ConfigError, Place};
@@ -259,7 +259,7 @@ fn is_known(table: Option<&str>, name: &str) -> bool {
     known_keys().any(|known| known == (table, name))
 }
 
-/// Finds what was meant: the same key elsewhere, else the nearest one, here or elsewhere.
+/// Finds what was meant: the same key elsewhere, else the nearest one here.
 fn hint(table: Option<&str>, name: &str) -> String {
     let wanted = name.to_ascii_lowercase().replace('-', "_");
     if let Some((place, key)) = known_keys().find(|(_, key)| *key == wanted) {
@@ -269,16 +269,9 @@ fn hint(table: Option<&str>, name: &str) -> String {
             Some(place) => format!(": `{key}` belongs to [{place}]"),
         };
     }
-    let nearest = known_keys()
-        .map(|(place, key)| (levenshtein(&wanted, key), place != table, place, key))
-        .min()
-        .filter(|(edits, ..)| *edits <= 2.max(wanted.len() / 3));
-    nearest.map_or_else(String::new, |(_, _, place, key)| {
-        format!(
-            ": did you mean `{}`?",
-            dotted(place.filter(|_| place != table), key)
-        )
-    })
+    let here = known_keys().filter(|(place, _)| *place == table);
+    nearest(&wanted, here.map(|(_, key)| key))
+        .map_or_else(String::new, |key| format!(": did you mean `{key}`?"))
 }
 
 /// What somebody may have meant by the name of a variable.
@@ -298,9 +291,7 @@ pub(super) fn nearest_setting(wanted: &str) -> Option<Nearest> {
     if let Some((_, dotted)) = of_file {
         return Some(Nearest::OfFile(dotted));
     }
-    let settings = SETTINGS.iter().map(|key| (levenshtein(wanted, key), *key));
-    let (edits, key) = settings.min()?;
-    (edits <= 2.max(wanted.len() / 3)).then_some(Nearest::Setting(key))
+    nearest(wanted, SETTINGS.iter().copied()).map(Nearest::Setting)
 }
 
 /// A setting as it would be written on the command line; a list with commas.
@@ -379,6 +370,12 @@ mod tests {
                 "r.toml:1: unknown key `limit`: did you mean `limits`?",
             ),
             ("zzzzzzzzz = 1", "r.toml:1: unknown key `zzzzzzzzz`"),
+            ("[limits]\nfoo = 1", "r.toml:2: unknown key `foo`"),
+            // Near to `http_port`, which is none of the limits.
+            (
+                "[limits]\nhttp_prot = 1",
+                "r.toml:2: unknown key `http_prot`",
+            ),
         ] {
             assert_eq!(error(text), message);
         }

@@ -864,6 +864,7 @@ mod tests {
                 ": `limits.in_flight` is a key of the configuration file only",
             ),
             ("ROUNDEL_ZZZZZZZZZ", ""),
+            ("ROUNDEL_FOO", ""),
         ] {
             let sources = Sources::new().environment([(name.to_owned(), "1".to_owned())]);
             let message = sources.load().unwrap_err().to_string();

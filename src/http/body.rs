@@ -13,10 +13,11 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_path_to_error::{Path, Segment};
 
 use crate::budget::{Charge, Kind};
-use crate::objects::Objects;
+use crate::objects::{Objects, in_words};
 
 use super::Api;
 use super::answer::no_room;
@@ -236,8 +237,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(Objects(&mut reader)).map_err(|error| {
-        let text = error.inner().to_string();
-        let refusal = ApiError::new(StatusCode::BAD_REQUEST, &text);
+        let text = said(error.inner(), body);
+        let refusal = ApiError::new(StatusCode::BAD_REQUEST, in_words(&text));
         match field(error.path(), &text) {
             Some(field) => refusal.at(field),
             None => refusal,
@@ -247,6 +248,18 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiErro
         .end()
         .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     Ok(value)
+}
+
+/// What is wrong with a body. Of what is no name where one of several is wanted, serde_json says only that there is no
+/// value.
+fn said(error: &serde_json::Error, body: &[u8]) -> String {
+    let text = error.to_string();
+    match text.strip_prefix("expected value") {
+        Some(place) if serde_json::from_slice::<IgnoredAny>(body).is_ok() => {
+            format!("invalid type, expected a string{place}")
+        }
+        _ => text,
+    }
 }
 
 /// Where in the body an error is; `None` for the body as a whole.
@@ -326,6 +339,41 @@ mod tests {
                 "{body}: {error}, expected {expected}"
             );
         }
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Choice {
+        One,
+    }
+
+    #[test]
+    fn error_speaks_of_json() {
+        let said = |body: &str| match parse::<Outer>(body.as_bytes()) {
+            Ok(_) => panic!("{body} is taken"),
+            Err(error) => error.text().to_owned(),
+        };
+        for (body, expected) in [
+            (
+                "5",
+                "invalid type: integer `5`, expected an object at line 1 column 1",
+            ),
+            (
+                r#"{"count":300}"#,
+                "invalid value: integer `300`, expected an integer from 0 to 255 at line 1 column 12",
+            ),
+            ("", "EOF while parsing a value at line 1 column 0"),
+        ] {
+            assert_eq!(said(body), expected);
+        }
+        for (body, expected) in [
+            ("5", "invalid type, expected a string at line 1 column 1"),
+            ("x", "expected value at line 1 column 1"),
+        ] {
+            let error = parse::<Choice>(body.as_bytes()).expect_err(body);
+            assert_eq!(error.text(), expected);
+        }
+        assert!(matches!(parse(br#""one""#), Ok(Choice::One)));
     }
 
     #[test]

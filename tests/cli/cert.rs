@@ -381,3 +381,21 @@ fn programs_that_start_at_once_share_one_authority() {
         assert_verifies(&certs.join("ca.pem"), &certificate, &key);
     }
 }
+
+#[test]
+fn name_that_is_none_is_refused_before_any_certificate_is_issued() {
+    let folder = open_folder();
+    for line in [
+        &["cert", "three", "../bad"][..],
+        &["cert", "three", "", "--if-missing"],
+        &["cert", "../bad", "three"],
+    ] {
+        run(folder.path(), line).assert_failed(2, &["is no name for a certificate"]);
+        assert!(!folder.path().join("certs").exists(), "{line:?}");
+    }
+    run(folder.path(), &["cert", "one", "two", "three"]).assert_done();
+    for name in ["one", "two", "three"] {
+        let file = format!("certs/{name}.certificate.pem");
+        assert!(folder.path().join(file).exists(), "{name}");
+    }
+}

@@ -152,6 +152,38 @@ fn exchanges_above_the_receive_maximum_are_refused() {
     client.expect_disconnect(0x93);
 }
 
+/// 5:MQTT-3.3.4-7 5:MQTT-4.9.0-1
+/// The Receive Maximum is of the connection: what earlier ones have left open does not count, unless it comes
+/// again, and each PUBCOMP gives a place back.
+#[test]
+fn exchanges_of_earlier_connections_are_not_above_the_receive_maximum() {
+    let own = standard("[limits]\nreceive_maximum = 3\n");
+    let connect = Connect::new("author").durable();
+    let publish = |client: &mut Client, id: u16, is_again: bool| {
+        let mut publish = Publish::new("a", "x").qos(2, id);
+        if is_again {
+            publish = publish.dup();
+        }
+        client.send(publish);
+        client.expect_pubrec(id);
+    };
+    for round in 0..3 {
+        let (mut client, session_present) = own.open(Version::V5, &connect);
+        assert_eq!(session_present, round > 0);
+        (1..=3).for_each(|id| publish(&mut client, 3 * round + id, false));
+        client.vanish();
+    }
+    let (mut client, _) = own.open(Version::V5, &connect);
+    publish(&mut client, 1, true);
+    publish(&mut client, 10, false);
+    publish(&mut client, 11, false);
+    client.send(pubrel(9));
+    assert_eq!(client.expect_pubcomp(9), 0);
+    publish(&mut client, 12, false);
+    client.send(Publish::new("a", "x").qos(2, 13));
+    client.expect_disconnect(0x93);
+}
+
 /// 5:MQTT-3.2.2-18
 /// Without a Topic Alias Maximum in CONNACK any alias is refused by 0x94.
 #[test]

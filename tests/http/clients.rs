@@ -96,6 +96,40 @@ fn client_is_shown_with_granted_qos() {
     assert_eq!(shown["messages_received"], 1);
 }
 
+/// HTTP clients that take such steps out of a path find these by other calls: docs/control.md.
+#[test]
+fn client_whose_identifier_is_a_step_of_a_path_is_found() {
+    let api = Api::start();
+    let mut clients = ["..", ".", "a/b"].map(|id| api.connect(id));
+    for (path, id) in [
+        ("..", ".."),
+        ("%2E%2E", ".."),
+        (".", "."),
+        ("%2e", "."),
+        ("a%2Fb", "a/b"),
+    ] {
+        let shown = api.get(&format!("/v1/clients/{path}")).json();
+        assert_eq!(shown["client_id"], id, "{path}");
+        let history = api.get(&format!("/v1/clients/{path}/history")).json();
+        assert_eq!(history["events"][0]["event"], "connected", "{path}");
+    }
+    let [step, ..] = &mut clients;
+    step.subscribe("x", 0);
+    let listed = api.get("/v1/clients?q=..").json();
+    assert_eq!(
+        (&listed["total"], &listed["clients"][0]["client_id"]),
+        (&json!(1), &json!(".."))
+    );
+    let subscriptions = api.get("/v1/subscriptions?client=..").json();
+    assert_eq!(subscriptions["subscriptions"][0]["filter"], "x");
+    let rule = json!({ "match": { "client": "..", "direction": "in" }, "do": "close" });
+    api.post("/v1/rules", &rule.to_string()).json_with(201);
+    step.send(PINGREQ);
+    step.expect_closed();
+    let gone = api.delete("/v1/clients/%2E").json();
+    assert_eq!(gone["disconnected"], true);
+}
+
 #[test]
 fn identifier_in_a_path_is_percent_decoded() {
     let api = Api::start();

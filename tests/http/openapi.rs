@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use roundel::config::RegistryPlace;
+use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::description::DESCRIPTION;
@@ -27,6 +28,102 @@ fn every_operation_of_the_document_exists() {
         }
     }
     assert_eq!((paths.len(), count), (47, 57), "as many as the router has");
+}
+
+/// The members of a body of this schema, each with its own.
+fn members_of(schema: &'static Value) -> Vec<(&'static String, &'static Value)> {
+    let schema = DESCRIPTION.resolve(schema);
+    let parts = ["allOf", "oneOf", "anyOf"];
+    let parts = parts
+        .iter()
+        .filter_map(|name| schema[*name].as_array())
+        .flatten();
+    let own = schema["properties"].as_object().into_iter().flatten();
+    own.chain(parts.flat_map(members_of)).collect()
+}
+
+/// Whether nothing of an error is in words of Rust.
+fn is_plain(error: &str) -> bool {
+    let mut words = error.split(|c: char| !c.is_ascii_alphanumeric());
+    !words.any(|word| {
+        let is_camel_case = word.starts_with(|c: char| c.is_ascii_uppercase())
+            && word.contains(|c: char| c.is_ascii_lowercase())
+            && word.matches(|c: char| c.is_ascii_uppercase()).count() > 1;
+        let is_number_type = word.len() < 6
+            && word.starts_with(['u', 'i', 'f'])
+            && (word[1..].parse::<u8>().is_ok() || word.ends_with("size"));
+        let is_of_serde = [
+            "struct",
+            "enum",
+            "tuple",
+            "sequence",
+            "map",
+            "unit",
+            "newtype",
+            "identifier",
+        ];
+        is_camel_case || is_number_type || is_of_serde.contains(&word)
+    })
+}
+
+#[test]
+fn body_of_the_wrong_type_is_refused_in_words_of_json() {
+    let api = Api::start_with(|config| config.registry = RegistryPlace::Memory);
+    let wrong = [
+        json!("x"),
+        json!([]),
+        json!([1]),
+        json!([[]]),
+        json!(5.5),
+        json!(-1),
+        json!(1_u64 << 63),
+        json!(true),
+        json!(null),
+        json!({}),
+        json!({ "x": [] }),
+    ];
+    let (mut bodies, mut members) = (0, 0);
+    for (path, method, operation) in DESCRIPTION.operations() {
+        let schema = &DESCRIPTION.resolve(&operation["requestBody"])["content"]["application/json"]
+            ["schema"];
+        if schema.is_null() {
+            continue;
+        }
+        let send = |body: &Value| {
+            let json = [("Content-Type", "application/json")];
+            let answer = api.send(&method.to_uppercase(), path, &json, &body.to_string());
+            (answer.status == 400).then(|| {
+                let body = answer.json_with(400);
+                let error = body["error"].as_str().expect("an error").to_owned();
+                (error, body["field"].as_str().map(str::to_owned))
+            })
+        };
+        for body in &wrong {
+            if body.is_object() || DESCRIPTION.check(schema, body).is_ok() {
+                continue;
+            }
+            let of = format!("{method} {path}: {body}");
+            let (error, field) = send(body).unwrap_or_else(|| panic!("{of} is served"));
+            assert!(error.contains(", expected an object"), "{of}: {error}");
+            assert!(field.is_none() && is_plain(&error), "{of}: {error}");
+            bodies += 1;
+        }
+        for (name, schema) in members_of(schema) {
+            // Null is as good as not there.
+            let is_wrong =
+                |value: &&Value| !value.is_null() && DESCRIPTION.check(schema, value).is_err();
+            for value in wrong.iter().filter(is_wrong) {
+                let of = format!("{method} {path}: {name}: {value}");
+                let Some((error, field)) = send(&json!({ name: value })) else {
+                    continue;
+                };
+                assert!(is_plain(&error), "{of}: {error}");
+                assert!(field.is_some(), "{of}: {error}");
+                members += 1;
+            }
+        }
+    }
+    assert!(bodies > 80 && members > 1_000, "{bodies}, {members}");
 }
 
 #[test]

@@ -360,6 +360,15 @@ impl Authority {
         Self { key_access, ..self }
     }
 
+    /// Checks that a client certificate can have this name, before any is issued.
+    ///
+    /// # Errors
+    ///
+    /// A name that is empty, too long for a Common Name, or no file name.
+    pub fn check_name(name: &str) -> Result<(), CertError> {
+        certificate::check_name(name)
+    }
+
     /// Issues a client certificate with `CN=name` to `NAME.certificate.pem` and `NAME.private.key`.
     ///
     /// The folder is made when it is missing.

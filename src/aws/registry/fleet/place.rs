@@ -7,9 +7,9 @@ use serde::de::{
 };
 use serde_json::Value;
 use serde_path_to_error::Segment;
-use strsim::levenshtein;
 
-use crate::objects::Objects;
+use crate::nearest::nearest;
+use crate::objects::{Objects, in_words};
 
 use super::{Fleet, FleetError, Format};
 
@@ -95,18 +95,15 @@ fn toml_error(text: &str, path: String, error: &toml::de::Error) -> FleetError {
 /// What is said of a member that does not exist, with the one that may have been meant.
 fn with_nearest(reason: &str) -> String {
     let Some(rest) = reason.strip_prefix("unknown field `") else {
-        return reason.to_owned();
+        return in_words(reason).into_owned();
     };
     // What serde says: the field, and all that there are, between backquotes.
     let mut names = rest.split('`').step_by(2);
     let wanted = names.next().unwrap_or_default();
     let known = names.filter(|name| !name.is_empty());
-    let nearest = known.min_by_key(|name| levenshtein(wanted, name));
-    match nearest {
-        Some(nearest) if levenshtein(wanted, nearest) <= 2.max(wanted.len() / 3) => {
-            format!("there is no such member: did you mean `{nearest}`?")
-        }
-        _ => format!("unknown field `{rest}"),
+    match nearest(wanted, known) {
+        Some(nearest) => format!("there is no such member: did you mean `{nearest}`?"),
+        None => format!("unknown field `{rest}"),
     }
 }
 

@@ -275,7 +275,7 @@ fn what_is_wrong_is_named_with_line_column_and_member() {
             Json,
             "{\n  \"things\": [",
             "2:12: things: ",
-            "invalid type: sequence",
+            "invalid type: list, expected members by name",
         ),
         (Json, "{} x", "1:4: ", "trailing characters"),
         (
