@@ -1,10 +1,11 @@
 //! Work that is too long for a worker thread: walks over all sessions, large JSON. It runs on threads
-//! of its own, a few at once; the rest waits its turn, and more than that is refused.
+//! of its own, a few at once; the rest waits its turn, and more than that is refused. A request that has
+//! [waited](super::waits) is not: its place among those who wait bounds it.
 
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::error::ApiError;
@@ -13,8 +14,8 @@ use super::error::ApiError;
 /// their cores.
 const AT_ONCE: usize = 2;
 
-/// Jobs of that kind that run or wait. Those who wait keep the place of their connection, so that more of
-/// them would keep others out.
+/// Jobs of that kind that run or wait, besides those of requests that have waited. Those who wait keep the
+/// place of their connection, so that more of them would keep others out.
 const ACCEPTED: usize = 64;
 
 /// The threads for long work, shared by all connections.
@@ -51,10 +52,24 @@ impl Jobs {
             let error = "too many requests that take long wait already; try again";
             return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error));
         };
+        self.run_in(accepted, job).await
+    }
+
+    /// The same for a request that has a place already, among so many of another kind: it is not refused,
+    /// and keeps that place until the job ends.
+    ///
+    /// # Errors
+    ///
+    /// 500 if the job fails.
+    pub(super) async fn run_in<R: Send + 'static>(
+        &self,
+        place: OwnedSemaphorePermit,
+        job: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, ApiError> {
         let turn = self.running.clone().acquire_owned().await;
         let done = tokio::task::spawn_blocking(move || {
             let result = job();
-            drop((turn, accepted));
+            drop((turn, place));
             result
         });
         done.await.map_err(failed)

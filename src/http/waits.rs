@@ -9,7 +9,7 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::broker::{Broker, Subject};
 use crate::config::parse_duration;
@@ -151,7 +151,34 @@ impl Missed {
     }
 }
 
-/// Waits until `is_so`. Returns what was missed, if the time is up: `what` within that time.
+/// A wait that is over. It keeps its place until it is answered: what was accepted is not refused when it
+/// has come true, and no more answers are due at once than may wait.
+pub(super) struct Waited {
+    missed: Option<Missed>,
+    place: OwnedSemaphorePermit,
+}
+
+/// What `answer` makes of how things are and of what a wait has missed; `waited` is `None` for a request that
+/// did not wait.
+///
+/// # Errors
+///
+/// Those of `answer`; 503 for one that did not wait, if too many wait for their turn already.
+pub(super) async fn answer(
+    api: &Api,
+    waited: Option<Waited>,
+    answer: impl FnOnce(Option<&Missed>) -> Result<Response, ApiError> + Send + 'static,
+) -> Result<Response, ApiError> {
+    match waited {
+        None => api.jobs.run(move || answer(None)).await?,
+        Some(Waited { missed, place }) => {
+            let job = move || answer(missed.as_ref());
+            api.jobs.run_in(place, job).await?
+        }
+    }
+}
+
+/// Waits until `is_so`. What is missed, if the time is up, is `what` within that time.
 ///
 /// # Errors
 ///
@@ -163,14 +190,15 @@ pub(super) async fn until(
     what: &str,
     subjects: &[Subject],
     mut is_so: impl FnMut(&Broker) -> bool,
-) -> Result<Option<Missed>, ApiError> {
-    let _place = begin(api, patience, within)?;
+) -> Result<Waited, ApiError> {
+    let place = begin(api, patience, within)?;
     let look = |broker: &Broker| is_so(broker).then_some(());
-    match wait::until(&api.engine, subjects, within, look).await {
-        Ok(()) => Ok(None),
-        Err(NotSeen::TimedOut) => Ok(Some(Missed::within(what, within))),
-        Err(NotSeen::Stopped) => Err(stopping()),
-    }
+    let missed = match wait::until(&api.engine, subjects, within, look).await {
+        Ok(()) => None,
+        Err(NotSeen::TimedOut) => Some(Missed::within(what, within)),
+        Err(NotSeen::Stopped) => return Err(stopping()),
+    };
+    Ok(Waited { missed, place })
 }
 
 /// Waits for `future`, which is woken by what it waits for. Returns what was missed, if the time is up.
@@ -194,13 +222,13 @@ pub(super) async fn for_future<T>(
 }
 
 /// A place among those who wait, and the patience of the connection.
-fn begin<'a>(
-    api: &'a Api,
+fn begin(
+    api: &Api,
     patience: &Patience,
     within: Duration,
-) -> Result<SemaphorePermit<'a>, ApiError> {
+) -> Result<OwnedSemaphorePermit, ApiError> {
     let error = "too many requests wait already; try again";
-    let place = api.waits.0.try_acquire();
+    let place = api.waits.0.clone().try_acquire_owned();
     let place = place.map_err(|_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error))?;
     patience.grant(within);
     Ok(place)

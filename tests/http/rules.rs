@@ -139,6 +139,39 @@ fn packets_are_held_until_they_are_released_or_discarded() {
     assert_eq!(none.json_with(408)["held"], json!([]));
 }
 
+/// An answer is not longer than some megabytes, however much is held.
+#[test]
+fn what_is_held_is_shown_in_pages() {
+    let api = Api::start();
+    let mut publisher = api.connect("pub");
+    set(
+        &api,
+        &json!({ "match": { "type": "PUBLISH", "direction": "in" }, "do": "hold" }),
+    );
+    let payload = "x".repeat(900_000);
+    let ids: Vec<u16> = (1..=8).collect();
+    for id in &ids {
+        send_publish(&mut publisher, "t", &payload, *id);
+    }
+    let mut page = api.get("/v1/held?count=8&wait=10s").json();
+    let mut found = Vec::new();
+    while let Some(last) = page["held"].as_array().and_then(|held| held.last()) {
+        assert_eq!(page["total"], 8);
+        let held = page["held"].as_array().expect("a list");
+        found.extend(held.iter().map(|one| one["packet"]["packet_id"].clone()));
+        page = api.get(&format!("/v1/held?after={}", last["id"])).json();
+    }
+    assert_eq!(found, ids);
+    let second = api.get("/v1/held?after=1&limit=1").json();
+    let packet = &second["held"][0]["packet"];
+    assert_eq!(
+        (&packet["packet_id"], &second["total"]),
+        (&json!(2), &json!(8))
+    );
+    assert_eq!(second["held"].as_array().map(Vec::len), Some(1));
+    api.get("/v1/held?after=x").expect_error(400, Some("after"));
+}
+
 /// A window that is full of held acknowledgements is full to the broker, too.
 #[test]
 fn acknowledgement_from_a_client_that_is_held_keeps_its_place_in_the_window() {

@@ -472,6 +472,60 @@ fn so_many_wait_at_one_time_and_others_are_served_meanwhile() {
     drop((waiting, last));
 }
 
+/// docs/control.md promises so many waits at one time: an answer to each is part of that, and nobody can
+/// ask again for messages that were captured.
+#[test]
+fn as_many_as_may_wait_are_answered_when_all_end_together() {
+    const WAITS: usize = 128;
+    let api = Api::start();
+    let mut publisher = api.connect("publisher");
+    let mut later = Vec::new();
+    // The look at whether all wait takes a place for a moment.
+    let is_early = |answer: &Answer| answer.body.contains("too many requests wait already");
+    let all_end = |target: &str, act: &mut dyn FnMut()| {
+        thread::scope(|scope| {
+            let ask = || loop {
+                let answer = api.get(target);
+                if !is_early(&answer) {
+                    return answer;
+                }
+            };
+            let waiting: Vec<_> = (0..WAITS).map(|_| scope.spawn(ask)).collect();
+            eventually("all wait", || {
+                is_early(&api.get("/v1/clients/nobody?wait=0"))
+            });
+            act();
+            let answers = waiting
+                .into_iter()
+                .map(|one| one.join().expect("an answer"));
+            answers.map(|answer| answer.json()).collect::<Vec<_>>()
+        })
+    };
+    let captures = format!("/v1/messages?filter=t&wait={LONG}");
+    for answer in all_end(&captures, &mut || publisher.publish("t", "x", 0)) {
+        assert_eq!(answer["messages"][0]["payload"], "x", "{answer}");
+    }
+    let mut connect = |id: &str, filter: Option<&str>| {
+        let mut client = api.connect(id);
+        if let Some(filter) = filter {
+            client.subscribe(filter, 0);
+        }
+        later.push(client);
+    };
+    let clients = format!("/v1/clients/a?wait={LONG}");
+    for answer in all_end(&clients, &mut || connect("a", None)) {
+        assert_eq!(answer["connected"], true, "{answer}");
+    }
+    let subscriptions = format!("/v1/subscriptions?filter=s&wait={LONG}");
+    for answer in all_end(&subscriptions, &mut || connect("b", Some("s"))) {
+        assert_eq!(answer["total"], 1, "{answer}");
+    }
+    let groups = format!("/v1/groups/g/t?wait={LONG}");
+    for answer in all_end(&groups, &mut || connect("c", Some("$share/g/t"))) {
+        assert_eq!(answer["members_total"], 1, "{answer}");
+    }
+}
+
 /// Whatever comes first, the look of who waits or what it waits for.
 #[test]
 fn no_event_is_missed_however_it_falls() {

@@ -625,7 +625,13 @@ impl Run {
         self.note("reset");
         self.resets += 1;
         self.read_journal();
-        self.fleet.stop_all();
+        // What the broker owed to those is forgotten with everything else.
+        for own in self.fleet.stop_all() {
+            self.note(format!(
+                "{own} had taken its process down, there is another"
+            ));
+            *self.revived.entry(format!("process of {own}")).or_default() += 1;
+        }
         // What clients sent before they went may be under way. A connection that a rule has nothing read from is
         // there until the reset.
         let quiet = "/v1/journal/wait?count=0&timeout=50ms";

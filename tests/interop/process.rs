@@ -166,6 +166,11 @@ impl Process {
         self.wait();
     }
 
+    /// How it has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is a child of this one")
+    }
+
     /// Sends SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child

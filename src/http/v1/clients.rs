@@ -26,7 +26,7 @@ use super::super::answer::Answer;
 use super::super::error::{ApiError, excerpt};
 use super::super::query::{OwnedPageOf, Parameters};
 use super::super::turns;
-use super::super::waits::{self, Missed, Patience};
+use super::super::waits::{self, Missed, Patience, Waited};
 use super::packets::Code;
 
 /// What a client is told as Reason String.
@@ -384,15 +384,18 @@ pub(super) async fn show(
     let parameters = Parameters::parse(&uri, &["wait", "connected"])?;
     let wanted = parameters.flag("connected")?;
     let wait = waits::asked(&parameters)?;
-    let missed = match wait {
+    let waited = match wait {
         None => {
             waits::refuse_conditions(&parameters, &["connected"])?;
             None
         }
-        Some(within) => wait_for(&api, &patience, &id, wanted.unwrap_or(true), within).await?,
+        Some(within) => {
+            let wanted = wanted.unwrap_or(true);
+            Some(wait_for(&api, &patience, &id, wanted, within).await?)
+        }
     };
-    let engine = api.engine;
-    let job = move || {
+    let engine = api.engine.clone();
+    let answer = move |missed: Option<&Missed>| {
         let (broker, now) = (&engine.broker, engine.clock.now().now);
         let session = broker.find(&id);
         let client = session.and_then(|session| {
@@ -418,9 +421,9 @@ pub(super) async fn show(
                 last_end,
             },
         };
-        Answer::of_wait(missed.as_ref(), &shown, broker.budget())
+        Answer::of_wait(missed, &shown, broker.budget())
     };
-    api.jobs.run(job).await?
+    waits::answer(&api, waited, answer).await
 }
 
 /// What happened to a client lately, the last first, whether or not it has a session.
@@ -444,7 +447,7 @@ async fn wait_for(
     id: &str,
     wanted: bool,
     within: Duration,
-) -> Result<Option<Missed>, ApiError> {
+) -> Result<Waited, ApiError> {
     let what = match wanted {
         true => "not connected",
         false => "not disconnected",

@@ -15,7 +15,7 @@ use super::super::Api;
 use super::super::answer::Answer;
 use super::super::error::{ApiError, excerpt};
 use super::super::query::Parameters;
-use super::super::waits::{self, Patience};
+use super::super::waits::{self, Missed, Patience};
 use super::retained::check_filter;
 
 /// Members of one group in an answer: publishers to the group wait while they are looked at.
@@ -165,7 +165,7 @@ pub(super) async fn show(
         queued: parameters.number("queued", usize::MAX)?,
     };
     let wait = waits::asked(&parameters)?;
-    let missed = match wait {
+    let waited = match wait {
         None => {
             waits::refuse_conditions(&parameters, &["members", "queued"])?;
             None
@@ -174,11 +174,11 @@ pub(super) async fn show(
             let subjects = [Subject::Subscriptions, Subject::GroupQueues];
             let is_so = |broker: &Broker| wanted.is(broker.group_counts(&share, &filter));
             let what = wanted.missed();
-            waits::until(&api, &patience, within, &what, &subjects, is_so).await?
+            Some(waits::until(&api, &patience, within, &what, &subjects, is_so).await?)
         }
     };
-    let engine = api.engine;
-    let job = move || {
+    let engine = api.engine.clone();
+    let answer = move |missed: Option<&Missed>| {
         let group = engine.broker.group(&share, &filter);
         if group.is_none() && wait.is_none() {
             let (share, filter) = (excerpt(&share), excerpt(&filter));
@@ -191,9 +191,9 @@ pub(super) async fn show(
         let group = group.map(|group| group.snapshot(MEMBERS));
         let group = group.unwrap_or_else(|| GroupSnapshot::none(share, filter));
         let detail = GroupDetail::new(group, head, connected, number);
-        Answer::of_wait(missed.as_ref(), &detail, engine.broker.budget())
+        Answer::of_wait(missed, &detail, engine.broker.budget())
     };
-    api.jobs.run(job).await?
+    waits::answer(&api, waited, answer).await
 }
 
 /// What a group is waited for to have.

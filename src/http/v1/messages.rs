@@ -11,7 +11,7 @@ use super::super::Api;
 use super::super::answer::Answer;
 use super::super::error::ApiError;
 use super::super::query::Parameters;
-use super::super::waits::{self, Patience};
+use super::super::waits::{self, Missed, Patience};
 use super::message::{PAYLOADS, Shown};
 use super::retained::check_filter;
 
@@ -35,11 +35,11 @@ pub(super) async fn capture(
     let what = format!("fewer than {count} messages");
     let subjects = [Subject::Captures];
     let is_done = |_: &_| capture.is_done();
-    let missed = waits::until(&api, &patience, within, &what, &subjects, is_done).await?;
+    let waited = waits::until(&api, &patience, within, &what, &subjects, is_done).await?;
     let captured = capture.messages();
     drop(capture);
-    let engine = api.engine;
-    let job = move || {
+    let engine = api.engine.clone();
+    let answer = move |missed: Option<&Missed>| {
         let now = engine.clock.now().now;
         let mut room = PAYLOADS;
         let messages = captured
@@ -48,7 +48,7 @@ pub(super) async fn capture(
         let total = captured.len();
         let numbers: [(_, &dyn Display); 1] = [("total", &total)];
         let budget = engine.broker.budget();
-        Answer::list_of_wait(missed.as_ref(), "messages", messages, &numbers, budget)
+        Answer::list_of_wait(missed, "messages", messages, &numbers, budget)
     };
-    api.jobs.run(job).await?
+    waits::answer(&api, Some(waited), answer).await
 }

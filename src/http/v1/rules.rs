@@ -447,10 +447,12 @@ pub(super) async fn held(
     patience: Patience,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let parameters = Parameters::parse(&uri, &["count", "limit", "wait"])?;
+    let parameters = Parameters::parse(&uri, &["after", "count", "limit", "wait"])?;
     let tap = api.engine.broker.tap();
     let wait = waits::asked(&parameters)?;
     let limit = parameters.number("limit", usize::MAX)?;
+    let limit = limit.unwrap_or(usize::MAX);
+    let after = parameters.number("after", usize::MAX)?.unwrap_or(0);
     let count = parameters.number("count", usize::MAX)?.unwrap_or(1);
     let missed = match wait {
         None => None,
@@ -461,8 +463,11 @@ pub(super) async fn held(
             came.err()
         }
     };
-    let (held, total) = tap.held(limit.unwrap_or(usize::MAX));
-    let entries = held.iter().map(held_info);
+    // Their numbers begin with 1 and grow.
+    let looked_at = if after == 0 { limit } else { usize::MAX };
+    let (held, total) = tap.held(looked_at);
+    let behind = held.iter().filter(|held| held.id > after as u64);
+    let entries = behind.take(limit).map(held_info);
     let budget = api.engine.broker.budget();
     Answer::list_of_wait(
         missed.as_ref(),

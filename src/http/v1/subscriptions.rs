@@ -6,14 +6,14 @@ use axum::response::Response;
 use serde::Serialize;
 use std::fmt::Display;
 
-use crate::broker::{Subject, SubscriptionOf, SubscriptionsOf};
+use crate::broker::{Broker, Subject, SubscriptionOf, SubscriptionsOf};
 use crate::topic::Filter;
 
 use super::super::Api;
 use super::super::answer::Answer;
 use super::super::error::ApiError;
 use super::super::query::Parameters;
-use super::super::waits::{self, Patience};
+use super::super::waits::{self, Missed, Patience};
 
 /// The parameters.
 const KNOWN: [&str; 8] = [
@@ -62,7 +62,7 @@ pub(super) async fn list(
         return Err(ApiError::invalid("captures", error));
     }
     let wanted = parameters.flag("subscribed")?;
-    let missed = match waits::asked(&parameters)? {
+    let waited = match waits::asked(&parameters)? {
         None => {
             waits::refuse_conditions(&parameters, &["captures", "subscribed"])?;
             None
@@ -75,19 +75,17 @@ pub(super) async fn list(
                 (None, false) => "still such a subscription",
             };
             let subjects = [Subject::Subscriptions];
-            waits::until(&api, &patience, within, what, &subjects, |broker| {
-                match (captures, client.as_deref(), filter.as_deref()) {
-                    (Some(wanted), _, Some(filter)) => broker.captures_on(filter) >= wanted,
-                    (_, Some(client), filter) => broker.subscribes(client, filter) == wanted,
-                    (_, None, Some(filter)) => broker.is_subscribed(filter) == wanted,
-                    (_, None, None) => false,
-                }
-            })
-            .await?
+            let is_so = |broker: &Broker| match (captures, client.as_deref(), filter.as_deref()) {
+                (Some(wanted), _, Some(filter)) => broker.captures_on(filter) >= wanted,
+                (_, Some(client), filter) => broker.subscribes(client, filter) == wanted,
+                (_, None, Some(filter)) => broker.is_subscribed(filter) == wanted,
+                (_, None, None) => false,
+            };
+            Some(waits::until(&api, &patience, within, what, &subjects, is_so).await?)
         }
     };
-    let engine = api.engine;
-    let job = move || {
+    let engine = api.engine.clone();
+    let answer = move |missed: Option<&Missed>| {
         let found = engine.broker.subscription_page(
             &SubscriptionsOf {
                 filter: filter.as_deref(),
@@ -99,9 +97,9 @@ pub(super) async fn list(
         let captures = filter.map_or(0, |filter| engine.broker.captures_on(&filter));
         let numbers: [(_, &dyn Display); 2] = [("total", &found.total), ("captures", &captures)];
         let budget = engine.broker.budget();
-        Answer::list_of_wait(missed.as_ref(), "subscriptions", entries, &numbers, budget)
+        Answer::list_of_wait(missed, "subscriptions", entries, &numbers, budget)
     };
-    api.jobs.run(job).await?
+    waits::answer(&api, waited, answer).await
 }
 
 impl From<SubscriptionOf> for Subscription {

@@ -3,7 +3,8 @@
 //! programs.
 
 use std::collections::{BTreeMap, HashSet};
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -249,28 +250,59 @@ impl Fleet {
         }
     }
 
-    /// Everybody is gone, without DISCONNECT where a library can do that.
-    pub(super) fn stop_all(&mut self) {
+    /// Everybody is gone, without DISCONNECT where a library can do that. Returns the libraries that had taken
+    /// their process down, of which there is another one now.
+    pub(super) fn stop_all(&mut self) -> Vec<&'static str> {
         self.stop_mosquitto();
         self.publisher = None;
-        for name in NAMES {
-            match library(name) {
-                "mosquitto" => {}
-                "rumqttc" => drop(self.rumqttc.remove(name)),
-                library => self.command(library, &format!("stop {name}")),
-            }
-        }
         let before: BTreeMap<_, _> = self
             .known
             .iter()
             .map(|(name, own)| (*name, own.gone))
             .collect();
-        let are_gone = self.until(Duration::from_secs(20), |known| {
-            let is_gone =
-                |name: &&str| library(name) == "mosquitto" || known[*name].gone > before[*name];
-            NAMES.iter().all(is_gone)
-        });
-        assert!(are_gone, "workers take no commands");
+        let is_left = |known: &BTreeMap<&str, Known>, name: &str| {
+            library(name) != "mosquitto" && known[name].gone == before[name]
+        };
+        let mut replaced = self.replace_ended();
+        let mut asked: Vec<_> = NAMES.to_vec();
+        loop {
+            for name in asked {
+                match library(name) {
+                    "mosquitto" => {}
+                    "rumqttc" => drop(self.rumqttc.remove(name)),
+                    library => self.command(library, &format!("stop {name}")),
+                }
+            }
+            let within = Duration::from_secs(20);
+            if self.until(within, |known| {
+                !NAMES.iter().any(|name| is_left(known, name))
+            }) {
+                return replaced;
+            }
+            // One may have ended when it was asked.
+            let ended = self.replace_ended();
+            let left = NAMES.iter().filter(|name| is_left(&self.known, name));
+            asked = left.copied().collect();
+            assert!(!ended.is_empty(), "workers take no commands: {asked:?}");
+            replaced.extend(ended);
+        }
+    }
+
+    /// Starts the processes anew that their library took down. Returns the libraries.
+    fn replace_ended(&mut self) -> Vec<&'static str> {
+        let mut replaced = Vec::new();
+        for (library, process) in &mut self.workers {
+            let Some(status) = process.ended() else {
+                continue;
+            };
+            // What it said on standard error has been shown.
+            let what = format!("{library}: its process has ended, {status}");
+            assert!(takes_its_process_down(library, status), "{what}");
+            *self.notes.entry(what).or_default() += 1;
+            *process = worker(library, self.port, &self.tell);
+            replaced.push(*library);
+        }
+        replaced
     }
 
     fn command(&mut self, library: &str, line: &str) {
@@ -347,6 +379,14 @@ impl Fleet {
             _ => {}
         }
     }
+}
+
+/// Whether this is the end that a library is known to bring about (docs/client-faults.md): awscrt fails an
+/// assertion of its own, or reads what it has freed. Any other end is a fault of the run.
+fn takes_its_process_down(library: &str, status: ExitStatus) -> bool {
+    const SIGABRT: i32 = 6;
+    const SIGSEGV: i32 = 11;
+    library == "awscrt" && matches!(status.signal(), Some(SIGABRT | SIGSEGV))
 }
 
 /// The process that has the clients of a library.
