@@ -94,6 +94,49 @@ fn window_is_of_the_connection_and_not_for_qos_0() {
     assert_eq!(reader.receive_texts(4), ["0", "1", "2", "3"]);
 }
 
+/// 5:MQTT-4.4.0-1 5:MQTT-4.9.0-1 5:MQTT-4.9.0-2 5:MQTT-4.9.0-3
+/// On resume PUBRELs come at once, however small the Receive Maximum is by then. They take nothing of it, and
+/// their PUBCOMPs give nothing back: PUBLISHes, old and new, come within it.
+#[test]
+fn pubrels_pass_a_window_that_is_smaller_after_a_resume() {
+    let (id, topic) = (fresh("reader"), fresh("window"));
+    let connect = |maximum| Connect::new(&id).durable().with(receive_maximum(maximum));
+    let (mut reader, _) = open(Version::V5, &connect(10));
+    reader.subscribe(&topic, 2);
+    let mut author = connect5(&fresh("author"));
+    for number in 0..5 {
+        author.publish(&topic, number.to_string(), 2);
+    }
+    let open_ones = [(); 5].map(|()| reader.expect_publish());
+    let released = [open_ones[1].id, open_ones[3].id, open_ones[4].id];
+    for id in released {
+        reader.send(pubrec(id));
+        reader.expect_pubrel(id);
+    }
+    reader.vanish();
+    let (mut reader, session_present) = open(Version::V5, &connect(1));
+    assert!(session_present);
+    for id in released {
+        assert_eq!(reader.expect_pubrel(id), 0);
+    }
+    author.publish(&topic, "new", 2);
+    for (text, is_again) in [("0", true), ("2", true), ("new", false), ("newer", false)] {
+        let delivery = reader.expect_publish();
+        assert_eq!((delivery.text(), delivery.dup), (text, is_again));
+        reader.expect_silence();
+        match text {
+            "0" => reader.send_ack(pubcomp(released[0]), released[0]),
+            "2" => reader.send_ack(pubcomp(released[1]), released[1]),
+            "new" => author.publish(&topic, "newer", 1),
+            _ => {}
+        }
+        reader.expect_silence();
+        reader.acknowledge(&delivery);
+    }
+    reader.send_ack(pubcomp(released[2]), released[2]);
+    reader.expect_silence();
+}
+
 /// 5:MQTT-3.3.4-10 5:MQTT-4.9.0-3
 /// A full window holds nothing else back.
 #[test]

@@ -18,7 +18,7 @@ use super::compose::{Outgoing, compose};
 use super::direct::Directs;
 use super::link::{Link, waker};
 use super::resend::Resend;
-use super::window::Walk;
+use super::window::{Entry, Walk};
 use super::writer::Writer;
 
 /// Payloads from this size on are not copied into outboxes: these refer to the message.
@@ -55,9 +55,14 @@ pub(in crate::broker) struct Connected {
     pub(super) number: u32,
     /// Exchanges of an earlier connection that this one has not sent again yet.
     pub(super) resend: Resend,
-    /// Places of the window that new exchanges may take: none while some of an earlier connection are to
-    /// be sent again or to go back to their groups, else as many as the client takes.
+    /// Open exchanges whose PUBLISH was not sent on this connection. They take no place of the client's Receive
+    /// Maximum, which is of the connection (MQTT-4.9.0-2), and so give none back at PUBCOMP.
+    pub(super) earlier: usize,
+    /// Open exchanges with which there is room for no other: none while some of an earlier connection are to
+    /// be sent again or to go back to their groups, else as many as the client takes besides those.
     pub(super) places: usize,
+    /// Exchanges that may be open with one client in all (`limits.in_flight`).
+    pub(super) most: usize,
     /// How far the search for exchanges that are overdue has come.
     pub(super) overdue: Walk,
     /// Another connection waits for the session.
@@ -75,6 +80,23 @@ pub(in crate::broker) struct Carrier {
 }
 
 impl Connected {
+    /// An exchange of an earlier connection is over.
+    #[cold]
+    pub(super) fn forget_earlier(&mut self, entry: &mut Entry) {
+        debug_assert!(self.earlier > 0);
+        self.earlier = self.earlier.saturating_sub(1);
+        self.forget_due(entry);
+    }
+
+    /// An exchange is over, or goes on: it need not be sent again. Returns whether it was to be.
+    pub(super) fn forget_due(&mut self, entry: &mut Entry) -> bool {
+        let is_due = *entry.last_sent_on() != self.number;
+        if is_due {
+            self.resend.forget(entry);
+        }
+        is_due
+    }
+
     /// Appends answers to the peer's own packets.
     pub(super) fn append_answers(&mut self, bytes: &[u8], bounds: &Bounds<'_>) {
         self.out.count_answers(bytes.len());

@@ -7,6 +7,7 @@ use crate::message::delivery::Delivery;
 
 use super::super::bounds::Bounds;
 use super::connected::Connected;
+use super::resend::Next;
 use super::window::{Entry, Origin, Phase, Walk};
 use super::{Outbox, PUMP_MARK, Wake};
 
@@ -124,21 +125,27 @@ impl Outbox {
     pub(super) fn open_places(&mut self) {
         let surrenders = self.surrenders();
         if let Some(connected) = &mut self.connected {
+            let places = usize::from(connected.peer.window) + connected.earlier;
             connected.places = match connected.resend.is_empty() && !surrenders {
-                true => connected.peer.window.into(),
+                true => places.min(connected.most),
                 false => 0,
             };
         }
     }
 
-    /// Whether what an earlier connection left open could be sent at once.
+    /// Whether what an earlier connection left open could be sent at once: PUBRELs wait for no place of the
+    /// window (MQTT-4.9.0-3).
     fn can_resend(&self, bounds: &Bounds<'_>) -> bool {
-        let has_room = |connected: &Connected| {
-            let on_wire = self.window.len().saturating_sub(connected.resend.len());
-            on_wire < usize::from(connected.peer.window) && connected.may_compose(PUMP_MARK, bounds)
+        let may_go = |connected: &Connected| {
+            let taken = self.window.len().saturating_sub(connected.earlier);
+            let has_place = taken < usize::from(connected.peer.window);
+            connected.resend.has_releases() || (has_place && !self.surrenders())
         };
-        let connected = self.connected.as_ref();
-        !self.surrenders() && connected.is_some_and(|c| !c.resend.is_empty() && has_room(c))
+        self.connected.as_ref().is_some_and(|connected| {
+            !connected.resend.is_empty()
+                && may_go(connected)
+                && connected.may_compose(PUMP_MARK, bounds)
+        })
     }
 
     /// Sends what an earlier connection left open, as far as this one takes it, and some at once.
@@ -151,23 +158,26 @@ impl Outbox {
             let Some(connected) = &mut self.connected else {
                 break;
             };
-            let Some((id, entry)) = connected.resend.next(&mut self.window, connected.number)
-            else {
-                break;
+            let (id, entry) = match connected.resend.next(&mut self.window, connected.number) {
+                Next::Due(id, entry) => (id, entry),
+                Next::Passed => continue,
+                Next::None => break,
             };
             match &entry.phase {
                 Phase::Published(delivery) if !connected.takes(delivery, bounds) => {
                     let origin = entry.origin;
+                    connected.earlier = connected.earlier.saturating_sub(1);
                     self.window.close(id);
                     self.sent.dropped += 1;
                     self.forget_origin(origin);
                 }
                 Phase::Published(delivery) => {
                     let dup = !bounds.aws.never_dup;
+                    connected.earlier = connected.earlier.saturating_sub(1);
                     connected.append_delivery(delivery, id, dup, bounds);
                     appended = true;
                 }
-                Phase::Released => {
+                Phase::Released { .. } => {
                     connected.append_pubrel(id, bounds);
                     appended = true;
                 }
@@ -193,9 +203,9 @@ impl Outbox {
         may_end: impl FnOnce(&Phase) -> bool,
     ) -> Acknowledged {
         match self.window.close_if(id, |entry| may_end(&entry.phase)) {
-            Some(Some(entry)) => {
+            Some(Some(mut entry)) => {
                 self.forget_origin(entry.origin);
-                self.forget_resend(entry.sent_on);
+                self.forget_earlier(&mut entry);
                 self.confirm(id);
                 Acknowledged::Done
             }
@@ -215,27 +225,30 @@ impl Outbox {
             return Acknowledged::OutOfStep;
         }
         let origin = entry.origin;
-        let number = self.connected.as_ref().map_or(0, |c| c.number);
-        // PUBREL is sent on this connection.
-        let sent_on = std::mem::replace(&mut entry.sent_on, number);
-        self.window.release(id);
+        let mut was_due = false;
+        if let Some(connected) = &mut self.connected {
+            was_due = connected.forget_due(entry);
+            self.window.release(id, connected.number);
+        }
         self.forget_origin(origin);
-        self.forget_resend(sent_on);
+        if was_due {
+            self.open_places();
+        }
         Acknowledged::Done
     }
 
     /// PUBCOMP: the exchange is over.
     pub(crate) fn receive_pubcomp(&mut self, id: PacketId) -> Acknowledged {
-        self.close_if(id, |phase| matches!(phase, Phase::Released))
+        self.close_if(id, |phase| matches!(phase, Phase::Released { .. }))
     }
 
-    /// An exchange that was sent last on the connection `sent_on` is over, or went on.
+    /// An exchange is over, which may be one of an earlier connection.
     #[inline]
-    fn forget_resend(&mut self, sent_on: u32) {
+    fn forget_earlier(&mut self, entry: &mut Entry) {
         if let Some(connected) = &mut self.connected
-            && connected.number != sent_on
+            && connected.number != entry.sent_on
         {
-            connected.resend.forget();
+            connected.forget_earlier(entry);
             self.open_places();
         }
     }

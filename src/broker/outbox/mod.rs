@@ -192,8 +192,8 @@ impl Outbox {
         self.replays.get_or_insert_default().0.push_front(replay);
     }
 
-    /// Installs a new connection: CONNACK first, then what an earlier connection left open, in the
-    /// order it was sent first (MQTT-4.4.0-1, MQTT-4.6.0-1).
+    /// Installs a new connection: CONNACK first, then what an earlier connection left open, PUBRELs before
+    /// PUBLISHes and both in the order the messages were sent first (MQTT-4.4.0-1, MQTT-4.6.0-1).
     pub(super) fn attach(
         &mut self,
         epoch: u64,
@@ -218,7 +218,9 @@ impl Outbox {
             // Two connections with the same number are four thousand million apart.
             number: epoch as u32,
             resend: Resend::new(&self.window),
+            earlier: self.window.len(),
             places: 0,
+            most: bounds.limits.in_flight.into(),
             overdue: Walk::default(),
             is_wanted: false,
             is_leaving: false,

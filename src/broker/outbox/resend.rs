@@ -4,64 +4,98 @@ use crate::codec::PacketId;
 
 use super::window::{Entry, Walk, Window};
 
-/// A walk through the window in the order in which they were sent first (MQTT-4.6.0-1).
+/// Walks through the window in the order in which they were sent first (MQTT-4.6.0-1): one for PUBRELs, which
+/// wait for no place of the window and go first, and one for PUBLISHes.
 ///
 /// Whether an exchange is due it says itself: the connection that sent it last is another one. So a
 /// client that resumes costs nothing for what it has open, and one that ends tens of thousands of
 /// exchanges before their turn costs nothing more for each.
 pub(in crate::broker) struct Resend {
+    releases: Due,
+    publishes: Due,
+}
+
+/// Exchanges at one step that this connection has not sent.
+struct Due {
     walk: Walk,
-    /// Exchanges in the window that this connection has not sent.
-    due: usize,
+    count: usize,
+}
+
+/// What a step of a walk came to.
+pub(in crate::broker) enum Next<'a> {
+    /// An exchange that is due, which counts as sent from now on.
+    Due(PacketId, &'a mut Entry),
+    /// One that is not.
+    Passed,
+    /// Nothing is due.
+    None,
 }
 
 impl Resend {
     /// Everything in the window is due.
     pub(in crate::broker) fn new(window: &Window) -> Self {
+        let releases = window.released();
         Self {
-            walk: Walk::default(),
-            due: window.len(),
+            releases: Due::new(releases),
+            publishes: Due::new(window.len() - releases),
         }
     }
 
-    /// The next that is due on the connection of this number, which counts as sent from now on.
+    /// Takes a step towards the next that is due on the connection of this number.
     pub(in crate::broker) fn next<'a>(
         &mut self,
         window: &'a mut Window,
         connection: u32,
-    ) -> Option<(PacketId, &'a mut Entry)> {
-        // What the walk has passed and did not send has ended since.
-        while self.due > 0 {
-            let (id, _) = window.walk(&mut self.walk)?;
-            if window
-                .get(id)
-                .is_some_and(|entry| entry.sent_on != connection)
-            {
-                self.due -= 1;
-                let entry = window.get(id)?;
-                entry.sent_on = connection;
-                return Some((id, entry));
-            }
+    ) -> Next<'a> {
+        let is_release = self.has_releases();
+        let due = match is_release {
+            true => &mut self.releases,
+            false => &mut self.publishes,
+        };
+        if due.count == 0 {
+            return Next::None;
         }
-        None
+        let Some((id, entry)) = window.walk(&mut due.walk) else {
+            return Next::None;
+        };
+        if entry.is_released() != is_release || *entry.last_sent_on() == connection {
+            return Next::Passed;
+        }
+        due.count -= 1;
+        *entry.last_sent_on() = connection;
+        Next::Due(id, entry)
     }
 
-    /// One of those that are due is over, or went on.
-    pub(in crate::broker) fn forget(&mut self) {
-        self.due = self.due.saturating_sub(1);
+    /// One of those that are due is over, or goes on.
+    pub(in crate::broker) fn forget(&mut self, entry: &Entry) {
+        let due = match entry.is_released() {
+            true => &mut self.releases,
+            false => &mut self.publishes,
+        };
+        due.count = due.count.saturating_sub(1);
     }
 
-    /// One more is due.
+    /// One more PUBLISH is due.
     pub(in crate::broker) fn remember(&mut self) {
-        self.due += 1;
+        self.publishes.count += 1;
     }
 
-    pub(in crate::broker) fn len(&self) -> usize {
-        self.due
+    /// Whether a PUBREL is due.
+    pub(in crate::broker) fn has_releases(&self) -> bool {
+        self.releases.count > 0
     }
 
     pub(in crate::broker) fn is_empty(&self) -> bool {
-        self.due == 0
+        self.releases.count == 0 && self.publishes.count == 0
+    }
+}
+
+impl Due {
+    fn new(count: usize) -> Self {
+        Self {
+            walk: Walk::default(),
+            count,
+        }
     }
 }
 
@@ -69,32 +103,75 @@ impl Resend {
 mod tests {
     use super::*;
     use crate::broker::outbox::window::Phase;
+    use crate::budget::Owned;
+    use crate::codec::QoS;
+    use crate::message::delivery::{Delivery, SubscriptionIds};
+    use crate::message::publication::Publication;
+
+    fn entry(phase: Phase) -> Entry {
+        Entry {
+            phase,
+            origin: None,
+            opened_at: 0,
+            sent_on: 1,
+        }
+    }
+
+    fn released() -> Entry {
+        entry(Phase::Released { sent_on: 1 })
+    }
+
+    /// Everything that is due on connection 2, in its order.
+    fn rest(resend: &mut Resend, window: &mut Window) -> Vec<PacketId> {
+        let mut ids = Vec::new();
+        loop {
+            match resend.next(window, 2) {
+                Next::Due(id, _) => ids.push(id),
+                Next::Passed => {}
+                Next::None => return ids,
+            }
+        }
+    }
 
     #[test]
     fn what_has_ended_loses_its_turn_and_the_others_keep_theirs() {
         let mut window = Window::default();
-        let entry = || Entry {
-            phase: Phase::Released,
-            origin: None,
-            opened_at: 0,
-            sent_on: 1,
-        };
         let ids: Vec<_> = (0..5)
-            .filter_map(|_| Some(window.open(entry())?.0))
+            .filter_map(|_| Some(window.open(released())?.0))
             .collect();
         let mut resend = Resend::new(&window);
-        let mut next = |window: &mut Window| resend.next(window, 2).map(|(id, _)| id);
-        assert_eq!(next(&mut window), Some(ids[0]));
-        window.close(ids[0]);
-        window.close(ids[1]);
-        window.close(ids[3]);
-        resend.forget();
-        resend.forget();
-        assert_eq!(resend.len(), 2);
-        let mut next = |window: &mut Window| resend.next(window, 2).map(|(id, _)| id);
-        assert_eq!(next(&mut window), Some(ids[2]));
-        assert_eq!(next(&mut window), Some(ids[4]));
-        assert_eq!(next(&mut window), None);
+        assert!(matches!(resend.next(&mut window, 2), Next::Due(id, _) if id == ids[0]));
+        for at in [0, 1, 3] {
+            let mut ended = window.close(ids[at]).unwrap();
+            if *ended.last_sent_on() != 2 {
+                resend.forget(&ended);
+            }
+        }
+        assert_eq!(rest(&mut resend, &mut window), [ids[2], ids[4]]);
+        assert!(resend.is_empty());
+    }
+
+    /// MQTT-4.9.0-3: PUBRELs do not wait behind a PUBLISH that waits for its place.
+    #[test]
+    fn releases_go_first_and_both_kinds_in_their_order() {
+        let budget = Owned::new(1 << 20);
+        let publication = Publication::new("a", b"x".as_slice(), QoS::ExactlyOnce);
+        let published = || {
+            entry(Phase::Published(Delivery {
+                message: publication.message(*budget).clone(),
+                qos: QoS::ExactlyOnce,
+                retain: false,
+                subscription_ids: SubscriptionIds::None,
+            }))
+        };
+        let mut window = Window::default();
+        let entries = [published(), released(), published(), released()];
+        let ids: Vec<_> = (entries.into_iter())
+            .filter_map(|entry| Some(window.open(entry)?.0))
+            .collect();
+        let mut resend = Resend::new(&window);
+        let order = [ids[1], ids[3], ids[0], ids[2]];
+        assert_eq!(rest(&mut resend, &mut window), order);
         assert!(resend.is_empty());
     }
 }

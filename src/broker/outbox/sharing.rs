@@ -209,7 +209,7 @@ impl Outbox {
         if let Err(entry) = self.window.reopen(id, entry) {
             return match entry.phase {
                 Phase::Published(delivery) => Err(delivery),
-                Phase::Released => Ok(Wake::Nobody),
+                Phase::Released { .. } => Ok(Wake::Nobody),
             };
         }
         self.memberships
@@ -321,9 +321,14 @@ impl Outbox {
             if !goes_back {
                 continue;
             }
-            let Some(entry) = self.window.close(packet_id) else {
+            let Some(mut entry) = self.window.close(packet_id) else {
                 continue;
             };
+            if let Some(connected) = &mut self.connected
+                && connected.number != entry.sent_on
+            {
+                connected.forget_earlier(&mut entry);
+            }
             if let Phase::Published(delivery) = entry.phase {
                 let sequence = origin.sequence;
                 let one = Surrendered {
@@ -332,11 +337,6 @@ impl Outbox {
                     delivery,
                 };
                 surrendered.push((origin.membership(), one));
-            }
-            if let Some(connected) = &mut self.connected
-                && connected.number != entry.sent_on
-            {
-                connected.resend.forget();
             }
         }
         true
@@ -364,6 +364,7 @@ impl Outbox {
             if self.window.reopen(one.packet_id, entry).is_ok()
                 && let Some(connected) = &mut self.connected
             {
+                connected.earlier += 1;
                 connected.resend.remember();
             }
         }

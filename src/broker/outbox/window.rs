@@ -25,7 +25,8 @@ pub(crate) struct Entry {
     pub(crate) origin: Option<Origin>,
     /// Whole seconds on the broker's clock when it was opened.
     pub(crate) opened_at: u32,
-    /// The connection that it was sent on last, by the number that its session gives it.
+    /// The connection that PUBLISH was sent on last, by the number that its session gives it: the exchange
+    /// takes a place of that one's Receive Maximum.
     pub(crate) sent_on: u32,
 }
 
@@ -34,7 +35,26 @@ pub(crate) enum Phase {
     /// PUBLISH sent; PUBACK or PUBREC is due.
     Published(Delivery),
     /// PUBREL sent; PUBCOMP is due. The message is gone (MQTT-4.3.3-8).
-    Released,
+    Released {
+        /// The connection that PUBREL was sent on last.
+        sent_on: u32,
+    },
+}
+
+impl Entry {
+    /// Whether PUBCOMP is due.
+    #[inline]
+    pub(super) fn is_released(&self) -> bool {
+        matches!(self.phase, Phase::Released { .. })
+    }
+
+    /// The connection that the packet which is open was sent on last.
+    pub(super) fn last_sent_on(&mut self) -> &mut u32 {
+        match &mut self.phase {
+            Phase::Published(_) => &mut self.sent_on,
+            Phase::Released { sent_on } => sent_on,
+        }
+    }
 }
 
 /// Where a message of a shared group belongs if its receiver goes away.
@@ -94,6 +114,8 @@ pub(crate) struct Window {
     /// Boxed, because hardly a session has any.
     others: Option<Box<Others>>,
     open: usize,
+    /// Those of them that wait for PUBCOMP.
+    released: usize,
     bytes: usize,
 }
 
@@ -165,6 +187,11 @@ impl Window {
         self.open
     }
 
+    /// Open exchanges that wait for PUBCOMP.
+    pub(super) fn released(&self) -> usize {
+        self.released
+    }
+
     /// Bytes of the messages that are held.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
@@ -177,7 +204,7 @@ impl Window {
         if self.open >= usize::from(u16::MAX) {
             return None;
         }
-        let size = footprint(&entry);
+        let (size, is_released) = (footprint(&entry), entry.is_released());
         let (id, opened) = match self.next_in_ring() {
             Some(id) => {
                 self.ring.push_back(Some(entry));
@@ -191,6 +218,7 @@ impl Window {
             }
         };
         self.open += 1;
+        self.released += usize::from(is_released);
         self.bytes += size;
         Some((PacketId::new(id)?, opened?))
     }
@@ -318,7 +346,10 @@ impl Window {
     #[inline]
     fn count_out(&mut self, id: PacketId, entry: &Entry) {
         self.open -= 1;
-        self.bytes -= footprint(entry);
+        match &entry.phase {
+            Phase::Published(delivery) => self.bytes -= delivery.message.footprint(),
+            Phase::Released { .. } => self.released -= 1,
+        }
         if let Some(others) = &mut self.others
             && others.has_newer()
             && others.free.len() < usize::from(u16::MAX)
@@ -340,15 +371,17 @@ impl Window {
         self.slot(id.get())?.as_mut()
     }
 
-    /// PUBREC came: the message is let go and the exchange waits for PUBCOMP (MQTT-4.3.3-4).
-    /// Returns the delivery that ended, `None` if it had been released already.
-    pub(crate) fn release(&mut self, id: PacketId) -> Option<Delivery> {
+    /// PUBREC came on a connection, which PUBREL is sent on: the message is let go and the exchange waits
+    /// for PUBCOMP (MQTT-4.3.3-4). Returns the delivery that ended, `None` if it had been released already.
+    pub(crate) fn release(&mut self, id: PacketId, connection: u32) -> Option<Delivery> {
         let entry = self.get(id)?;
-        let Phase::Published(delivery) = std::mem::replace(&mut entry.phase, Phase::Released)
-        else {
+        let sent_on = connection;
+        let released = Phase::Released { sent_on };
+        let Phase::Published(delivery) = std::mem::replace(&mut entry.phase, released) else {
             return None;
         };
         entry.origin = None;
+        self.released += 1;
         self.bytes -= delivery.message.footprint();
         Some(delivery)
     }
@@ -417,6 +450,7 @@ impl Window {
             Some(_) | None => {}
         }
         self.open += 1;
+        self.released += usize::from(entry.is_released());
         self.bytes += footprint(&entry);
         if let Some(slot) = self.slot(id.get()) {
             *slot = Some(entry);
@@ -524,7 +558,7 @@ thread_local! {
 fn footprint(entry: &Entry) -> usize {
     match &entry.phase {
         Phase::Published(delivery) => delivery.message.footprint(),
-        Phase::Released => 0,
+        Phase::Released { .. } => 0,
     }
 }
 
@@ -568,7 +602,7 @@ mod tests {
 
     fn entry() -> Entry {
         Entry {
-            phase: Phase::Released,
+            phase: Phase::Released { sent_on: 0 },
             origin: None,
             opened_at: 0,
             sent_on: 0,

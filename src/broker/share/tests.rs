@@ -246,6 +246,8 @@ struct Open {
     of_group: bool,
     /// It was sent on the present connection.
     on_wire: bool,
+    /// Its PUBLISH was: it counts for the Receive Maximum, which is of the connection.
+    takes_place: bool,
     /// It came back under an identifier older than those in use.
     aside: bool,
 }
@@ -273,7 +275,7 @@ enum Pick {
 
 impl Client {
     fn has_room(&self) -> bool {
-        self.open.iter().filter(|open| open.on_wire).count() < self.window
+        self.open.iter().filter(|open| open.takes_place).count() < self.window
     }
 
     fn fits(&self, note: Note) -> bool {
@@ -327,6 +329,7 @@ impl Model {
                     released: false,
                     of_group: true,
                     on_wire: true,
+                    takes_place: true,
                     aside: false,
                 });
             }
@@ -501,6 +504,7 @@ impl Model {
             .into_iter()
             .map(|open| Open {
                 on_wire: false,
+                takes_place: false,
                 ..open
             })
             .collect();
@@ -531,6 +535,7 @@ impl Model {
                     released: false,
                     of_group: true,
                     on_wire: true,
+                    takes_place: true,
                     aside: false,
                 });
                 self.sent.push((
@@ -553,28 +558,32 @@ impl Model {
         self.drain();
     }
 
+    /// PUBRELs wait for no place and go first.
     fn resend(&mut self, client: usize) {
         let to = &mut self.clients[client];
+        for open in &mut to.open {
+            if open.released
+                && !open.on_wire
+                && let Some(id) = open.id
+            {
+                open.on_wire = true;
+                self.sent.push((client, Sent::Pubrel(id)));
+            }
+        }
         let size = to.size;
         while to.has_room() {
             let Some(place) = to.open.iter().position(|open| !open.on_wire) else {
                 break;
             };
             let open = &mut to.open[place];
-            if !open.released && open.note.size > size {
+            if open.note.size > size {
                 to.open.remove(place);
                 continue;
             }
-            open.on_wire = true;
+            (open.on_wire, open.takes_place) = (true, true);
             let (number, qos) = (open.note.number, open.qos);
             let Some(id) = open.id else { continue };
-            self.sent.push((
-                client,
-                match open.released {
-                    true => Sent::Pubrel(id),
-                    false => Sent::Again { number, qos, id },
-                },
-            ));
+            self.sent.push((client, Sent::Again { number, qos, id }));
         }
     }
 

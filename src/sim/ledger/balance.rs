@@ -136,6 +136,12 @@ impl Ledger {
 
     fn check_idle_sessions(&self) {
         for session in &self.sessions {
+            let owes_pubrel = session.connection.is_some() && session.owes_pubrel();
+            assert!(
+                !owes_pubrel,
+                "PUBREL waits, to '{}' (MQTT-4.4.0-1, MQTT-4.9.0-3)",
+                session.client
+            );
             if session.connection.is_some() && !self.is_full(session) {
                 assert!(
                     !session.is_resending(),
@@ -177,7 +183,7 @@ impl Ledger {
         let limit = session
             .connection
             .map_or(0, |at| self.connections[at].receive_maximum);
-        session.on_wire() >= limit
+        session.places_taken() >= limit
     }
 
     /// Whether the session of a client is there to be resumed.

@@ -200,6 +200,8 @@ struct Open {
     is_released: bool,
     /// It was sent on the present connection.
     is_on_wire: bool,
+    /// Its PUBLISH was: it counts for the Receive Maximum, which is of the connection.
+    takes_place: bool,
     /// How often the group has handed the message over.
     handed: u32,
     /// Counts the exchanges of the session; 0 for one that came back to it.

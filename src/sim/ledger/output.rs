@@ -125,11 +125,11 @@ impl Ledger {
 
     /// MQTT-3.3.4-9.
     fn check_window(&self, at: usize, session: usize) {
-        let on_wire = self.sessions[session].on_wire();
+        let taken = self.sessions[session].places_taken();
         let limit = self.connections[at].receive_maximum;
         assert!(
-            on_wire <= limit,
-            "{on_wire} open exchanges, receive maximum {limit}"
+            taken <= limit,
+            "{taken} open exchanges, receive maximum {limit}"
         );
     }
 
@@ -147,7 +147,7 @@ impl Ledger {
         assert!(!open.is_released, "PUBLISH after PUBREC (MQTT-4.3.3-4)");
         assert!(resends || !open.is_on_wire, "sent again without need");
         if !open.is_on_wire {
-            open.is_on_wire = true;
+            (open.is_on_wire, open.takes_place) = (true, true);
             let resent = &mut self.connections[sent.at].resent;
             let is_in_order = open.stamp == 0 || open.stamp > *resent;
             assert!(is_in_order, "sent again out of order (MQTT-4.6.0-1)");
@@ -310,6 +310,7 @@ impl Ledger {
             source,
             is_released: false,
             is_on_wire: true,
+            takes_place: true,
             handed,
             stamp: if sent.publish.dup { 0 } else { session.stamps },
         };

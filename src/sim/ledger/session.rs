@@ -21,9 +21,15 @@ impl Session {
         }
     }
 
-    /// Open exchanges that the client knows of on this connection.
-    pub(super) fn on_wire(&self) -> usize {
-        self.window.values().filter(|open| open.is_on_wire).count()
+    /// Open exchanges whose PUBLISH came on this connection.
+    pub(super) fn places_taken(&self) -> usize {
+        self.window.values().filter(|open| open.takes_place).count()
+    }
+
+    /// Whether a PUBREL of an earlier connection was not sent again.
+    pub(super) fn owes_pubrel(&self) -> bool {
+        let mut open = self.window.values();
+        open.any(|open| open.is_released && !open.is_on_wire)
     }
 
     pub(super) fn is_resending(&self) -> bool {
@@ -88,7 +94,7 @@ impl Ledger {
         let session = &mut self.sessions[index];
         let is_resumable = session.expiry > 0;
         for open in session.window.values_mut() {
-            open.is_on_wire = false;
+            (open.is_on_wire, open.takes_place) = (false, false);
         }
         for (id, mut open) in std::mem::take(&mut session.window) {
             let group = match open.source {
