@@ -10,7 +10,7 @@ use crate::codec::Version;
 use crate::message::cause::{Cause, Initiator};
 use crate::tap::Tap;
 use crate::tap::journal::{Happened, RowEnd};
-use crate::tap::line::{Ending, Line};
+use crate::tap::line::{Ending, Line, LookedAt};
 use crate::tap::tls::TlsInfo;
 
 use super::input::Bytes;
@@ -77,28 +77,28 @@ impl Turn {
         context.tap.is_some() || !self.tapped.released.is_empty()
     }
 
-    /// What is to be handled instead of what was read.
-    #[cold]
+    /// What is to be handled instead of what was read, and whether what rules have not let pass of it has to wait,
+    /// although there may be whole packets in it.
     pub(super) fn show_input(
         &mut self,
         broker: &Broker,
         input: Bytes<'_>,
         context: &Context<'_>,
-    ) -> Bytes<'static> {
+    ) -> (Bytes<'static>, bool) {
         let released = std::mem::take(&mut self.tapped.released);
         let (connection, tap) = (&self.connection, broker.tap());
         let line = connection.line(tap, context);
-        let admitted = self
-            .pending
-            .admit(&input, &released, |bytes, out| match line {
-                Some(line) => {
-                    line.receive(tap, bytes, context.limits.packet_size, context.now, out)
-                }
-                None => 0,
-            });
+        let mut looked_at = LookedAt::default();
+        let admitted = self.pending.admit(&input, &released, |bytes, out| {
+            if let Some(line) = line {
+                let limit = context.limits.packet_size;
+                looked_at = line.receive(tap, bytes, limit, context.now, out);
+            }
+            looked_at.bytes
+        });
         let rows = line.map(|line| line.take_admitted());
         self.connection.note_rows(rows.unwrap_or_default());
-        Bytes::Owned(admitted)
+        (Bytes::Owned(admitted), looked_at.waits)
     }
 
     /// Does what rules have left to do.

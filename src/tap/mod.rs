@@ -147,9 +147,20 @@ impl Tap {
     pub(crate) fn add_rule(&self, rule: Rule, now: Instant) -> Result<u64, RuleError> {
         let mut rules = self.rules.lock();
         rules.expire(now);
-        let id = rules.add(rule, now)?;
+        let (id, replaced) = rules.add(rule, now)?;
         self.settle(&rules);
+        drop(rules);
+        if let Some(replaced) = replaced {
+            self.end_rule(replaced);
+        }
         Ok(id)
+    }
+
+    /// A rule is gone. One whose time is over needs no such word: its lines know of that.
+    fn end_rule(&self, id: u64) {
+        for line in self.lines() {
+            line.hear_again(Some(id));
+        }
     }
 
     /// Removes a rule, by its number or its name. What it holds stays held. Whether there was one.
@@ -161,9 +172,7 @@ impl Tap {
             removed
         };
         if let Some(id) = removed {
-            for line in self.lines() {
-                line.hear_again(Some(id));
-            }
+            self.end_rule(id);
         }
         removed.is_some()
     }

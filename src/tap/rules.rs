@@ -19,6 +19,8 @@ pub(super) struct Verdict {
     pub(super) rule: u64,
     pub(super) name: Arc<str>,
     pub(super) action: Arc<Action>,
+    /// When the rule's time is over.
+    pub(super) until: Option<Instant>,
 }
 
 /// A rule that is set.
@@ -145,8 +147,13 @@ impl Rules {
         self.held.len()
     }
 
-    /// Sets a rule behind the others, or in the place of the one of its name.
-    pub(super) fn add(&mut self, rule: Rule, now: Instant) -> Result<u64, RuleError> {
+    /// Sets a rule behind the others, or in the place of the one of its name. Returns its number, and that of the one
+    /// whose place it takes.
+    pub(super) fn add(
+        &mut self,
+        rule: Rule,
+        now: Instant,
+    ) -> Result<(u64, Option<u64>), RuleError> {
         check(&rule)?;
         self.last_id += 1;
         let id = self.last_id;
@@ -166,14 +173,15 @@ impl Rules {
             hits: 0,
         };
         if let Some(own) = self.rules.iter_mut().find(|own| own.name == name) {
-            *own = armed;
+            let replaced = std::mem::replace(own, armed);
+            return Ok((id, Some(replaced.id)));
         } else if self.rules.len() < MOST_RULES {
             self.rules.push(armed);
         } else {
             let text = format!("there are {MOST_RULES} rules already");
             return Err(RuleError::new("name", text));
         }
-        Ok(id)
+        Ok((id, None))
     }
 
     /// Removes a rule, by its number or its name.
@@ -293,6 +301,7 @@ impl Armed {
             rule: self.id,
             name: self.name.clone(),
             action: self.action.clone(),
+            until: self.until,
         })
     }
 

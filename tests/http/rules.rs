@@ -562,6 +562,121 @@ fn connection_is_reset_or_closed_on_one_side_or_not_read() {
     assert_eq!(sub.receive_texts(1), ["heard in the end"]);
 }
 
+/// Sends PUBLISH packets with these payloads in one write, so that the broker reads them at once.
+fn send_at_once(client: &mut Client, topic: &str, payloads: &[&str]) {
+    let packets = payloads.iter().map(|payload| Publish::new(topic, *payload));
+    let packets: Vec<u8> = packets
+        .flat_map(|packet| packet.encode(Version::V5))
+        .collect();
+    client.send(packets);
+}
+
+/// Whatever ends the rule, and wherever a read of the socket ended.
+#[test]
+fn reading_stops_behind_the_packet_and_goes_on_when_the_rule_is_gone() {
+    let api = Api::start();
+    let mut sub = reader(&api, "sub");
+    let rule = json!({
+        "name": "deaf",
+        "match": { "type": "PUBLISH", "direction": "in", "client": "c*", "nth": 2 },
+        "do": "stop_reading",
+        "expires_after_seconds": 60,
+    });
+    let advance = |seconds: u64| {
+        let body = json!({ "seconds": seconds }).to_string();
+        assert_eq!(api.post("/v1/clock/advance", &body).status, 200);
+    };
+    for end in ["replaced", "removed", "expired", "expired and listed"] {
+        set(&api, &rule);
+        let mut client = api.connect(&format!("c {end}"));
+        send_at_once(&mut client, "t/x", &["1", "2", "3", "4"]);
+        hit(&api, "deaf");
+        assert_eq!(sub.receive_texts(2), ["1", "2"], "{end}");
+        sub.expect_only_pingresp();
+        match end {
+            "replaced" => {
+                let other = json!({ "name": "deaf", "match": { "client": "x" }, "do": "drop" });
+                set(&api, &other);
+            }
+            "removed" => assert_eq!(api.delete("/v1/rules/deaf").status, 200),
+            "expired" => advance(60),
+            _ => {
+                advance(59);
+                sub.expect_only_pingresp();
+                advance(1);
+                assert_eq!(api.get("/v1/rules").json(), json!({ "rules": [] }));
+            }
+        }
+        assert_eq!(sub.receive_texts(2), ["3", "4"], "{end}");
+    }
+}
+
+/// Without a direction, a rule is for what the broker sends, too.
+#[test]
+fn packet_to_a_client_may_stop_reading_from_it() {
+    let api = Api::start();
+    let mut sub = reader(&api, "sub");
+    let mut client = api.connect("c");
+    set(
+        &api,
+        &json!({ "name": "deaf", "match": { "type": "PINGRESP", "client": "c" }, "do": "stop_reading", "times": 1 }),
+    );
+    client.send(PINGREQ);
+    assert_eq!(client.next_packet(), Packet::Pingresp);
+    send_at_once(&mut client, "t/x", &["1", "2"]);
+    sub.expect_only_pingresp();
+    assert_eq!(api.delete("/v1/rules/deaf").status, 200);
+    assert_eq!(sub.receive_texts(2), ["1", "2"]);
+}
+
+/// What a rule does is the same however TCP cuts the stream.
+#[test]
+fn packets_of_one_read_keep_the_order_that_a_rule_gives_them() {
+    let api = Api::start();
+    let mut sub = reader(&api, "sub");
+    for (client, direction) in [("in", "in"), ("sub", "out")] {
+        for (what, more, order) in [
+            ("reorder", json!({}), ["1", "3", "2", "4", "5"]),
+            (
+                "delay",
+                json!({ "delay_seconds": 0 }),
+                ["1", "2", "3", "4", "5"],
+            ),
+        ] {
+            let mut rule = json!({
+                "name": "order",
+                "match": { "type": "PUBLISH", "direction": direction, "client": client, "nth": 2 },
+                "do": what,
+            });
+            for (name, value) in more.as_object().expect("fields") {
+                rule[name] = value.clone();
+            }
+            set(&api, &rule);
+            let mut publisher = api.connect("in");
+            send_at_once(&mut publisher, "t/x", &["1", "2", "3", "4", "5"]);
+            assert_eq!(sub.receive_texts(5), order, "{what} {direction}");
+        }
+    }
+    set(
+        &api,
+        &json!({
+            "name": "order",
+            "match": { "type": "PUBLISH", "nth": 2 },
+            "do": "answer",
+            "packet": { "type": "PUBACK", "reason": 0x97 },
+        }),
+    );
+    let mut publisher = api.connect("in");
+    let packets = (1..=3).map(|id| Publish::new("nobody", "x").qos(1, id));
+    let packets: Vec<u8> = packets
+        .flat_map(|packet| packet.encode(Version::V5))
+        .collect();
+    publisher.send(packets);
+    for (id, reason) in [(1, 0x10), (2, 0x97), (3, 0x10)] {
+        assert_eq!(publisher.expect_puback(id), reason);
+    }
+}
+
 #[test]
 fn pings_are_muted_and_bytes_are_changed() {
     let api = Api::start();
