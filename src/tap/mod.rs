@@ -16,6 +16,7 @@ pub(crate) mod rule;
 pub(crate) mod rules;
 mod shown;
 pub(crate) mod tls;
+pub(crate) mod watch;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,6 +38,7 @@ pub(crate) use room::Room;
 use room::{Kept, Store};
 use rule::{Direction, Rule, Seen};
 use rules::{HeldInfo, Judged, RuleError, RuleInfo, Rules, Verdict};
+use watch::Waiting;
 
 /// The rules and the journal of one broker.
 #[derive(Default)]
@@ -338,25 +340,28 @@ impl Tap {
         limit: usize,
         calendar: &Calendar,
     ) -> Vec<JournalRow> {
-        self.journal.rows(query, since, limit, calendar).0
+        self.journal.rows(query, since, limit, calendar)
     }
 
-    /// Waits until there are so many such rows behind `since`, and returns them.
-    pub(crate) fn wait_for_rows(
+    /// Begins to wait for `count` such rows behind `since`, or from now on.
+    pub(crate) fn watch_rows(
         &self,
         query: &JournalQuery,
-        since: u64,
+        since: Option<u64>,
         count: usize,
         calendar: &Calendar,
-    ) -> impl Future<Output = Vec<JournalRow>> {
-        let (mut found, mut at) = (Vec::new(), since);
-        self.journal.bell.wait_for(move || {
-            // What was looked at is not looked at again.
-            let (rows, until) = self.journal.rows(query, at, count - found.len(), calendar);
-            at = until;
-            found.extend(rows);
-            (found.len() >= count).then(|| std::mem::take(&mut found))
-        })
+    ) -> Waiting<'_> {
+        self.journal.watch(query, since, (count, false), calendar)
+    }
+
+    /// Begins to wait for one where there is to be none. The wait ends too when not every row can be seen.
+    pub(crate) fn watch_absence(
+        &self,
+        query: &JournalQuery,
+        since: Option<u64>,
+        calendar: &Calendar,
+    ) -> Waiting<'_> {
+        self.journal.watch(query, since, (1, true), calendar)
     }
 
     /// Writes what happened to a connection.
