@@ -191,6 +191,13 @@ impl Connection {
         self.facts.line(tap, context.now, || waker(&self.link))
     }
 
+    /// Nothing is held for it any more.
+    pub(super) fn end_line(&self, broker: &Broker) {
+        if let Some(line) = self.facts.open_line() {
+            broker.tap().end(line);
+        }
+    }
+
     /// Has rules look at the last words of the connection.
     pub(super) fn show_output(&self, out: &mut Vec<u8>, before: usize, context: &Context<'_>) {
         if let Some(tap) = context.tap

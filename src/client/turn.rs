@@ -809,6 +809,7 @@ impl Turn {
 
     pub(super) fn begin_to_leave(&mut self, broker: &Broker, context: &Context<'_>) {
         let until = context.live + FAREWELL_LIMIT;
+        self.connection.end_line(broker);
         self.connection.wake_at(broker, until);
         self.connection.leave_work(context, &mut self.dirty);
         self.pending.clear();

@@ -46,6 +46,8 @@ struct State {
     deaf: Option<Deaf>,
     /// What is left of it concerns nobody: the broker was reset.
     is_over: bool,
+    /// It has ended: nothing is held for it.
+    has_ended: bool,
     /// Rows and lengths of PUBLISH packets that arrive at the broker, until it asks for them.
     admitted: Vec<(u64, usize)>,
 }
@@ -149,6 +151,7 @@ impl Line {
                 last_words: None,
                 deaf: None,
                 is_over: false,
+                has_ended: false,
                 admitted: Vec::new(),
             }),
         }
@@ -315,6 +318,11 @@ impl Line {
         self.wake();
     }
 
+    /// It ends: what is held from now on is lost at once.
+    pub(super) fn end(&self) {
+        self.state.lock().has_ended = true;
+    }
+
     /// When each packet goes on that a rule delays, and whose connection this is, as far as it is known.
     pub(super) fn delayed(&self) -> (Option<Arc<str>>, Vec<Instant>) {
         let state = self.state.lock();
@@ -426,6 +434,7 @@ impl Line {
         let (bytes, tap) = (frame.bytes, noter.tap);
         match &*verdict.action {
             Action::Drop => {}
+            Action::Hold if state.has_ended => {}
             Action::Hold => {
                 let whose = (state.client.clone(), state.version);
                 tap.hold(self, direction, bytes, whose, verdict);

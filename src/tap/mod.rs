@@ -106,6 +106,17 @@ impl Tap {
         self.last_line.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// A connection has ended. The packets that are held for it are lost.
+    pub(crate) fn end(&self, line: &Line) {
+        // A packet is held while its line is locked: behind this there is none more.
+        line.end();
+        let mut rules = self.rules.lock();
+        if rules.has_held() {
+            rules.forget_held_of(line.number);
+            self.settle(&rules);
+        }
+    }
+
     fn lines(&self) -> Vec<Arc<Line>> {
         let lines = self.lines.lock();
         lines.values().filter_map(Weak::upgrade).collect()
@@ -175,6 +186,7 @@ impl Tap {
         };
         if let Some(id) = removed {
             self.end_rule(id);
+            self.hits.ring();
         }
         removed.is_some()
     }
@@ -190,6 +202,7 @@ impl Tap {
         for line in self.lines() {
             line.hear_again(None);
         }
+        self.hits.ring();
         removed
     }
 
@@ -256,14 +269,14 @@ impl Tap {
         is_meant: impl Fn(&str, Option<&str>) -> bool,
     ) -> usize {
         let taken = self.take_held(count, is_meant);
-        let released = taken.len();
-        for (line, direction, kept) in taken {
-            // Where the connection has ended it is lost.
-            if let Some(line) = line.upgrade() {
-                line.release(direction, kept);
-            }
-        }
-        released
+        // A connection may have ended meanwhile.
+        let taken = taken
+            .into_iter()
+            .filter_map(|(line, direction, kept)| Some((line.upgrade()?, direction, kept)));
+        taken.fold(0, |released, (line, direction, kept)| {
+            line.release(direction, kept);
+            released + 1
+        })
     }
 
     /// Forgets the oldest `count` packets that are held, of those that are meant.

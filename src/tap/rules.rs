@@ -261,6 +261,11 @@ impl Rules {
         taken
     }
 
+    /// Forgets the packets of a connection that has ended: there is nobody to get them.
+    pub(super) fn forget_held_of(&mut self, connection: u64) {
+        self.held.retain(|held| held.number != connection);
+    }
+
     pub(super) fn held(&self, limit: usize) -> Vec<HeldInfo> {
         let infos = self.held.iter().take(limit).map(|held| HeldInfo {
             id: held.id,

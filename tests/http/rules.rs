@@ -3,13 +3,16 @@
 
 use std::io::{ErrorKind, Read, Write};
 
+use roundel::WaitError;
+use roundel::rules::{Action, Injected, Match, Rule};
 use serde_json::{Value, json};
 
 use crate::{
     api::Api,
     support::{
-        Client, Connect, Encode, PINGREQ, Packet, Publish, REASON_STRING, RECEIVE_MAXIMUM,
-        SERVER_REFERENCE, Subscribe, TOPIC_ALIAS_MAXIMUM, Unsubscribe, Version, Will, eventually,
+        Client, Connect, DEADLINE, Encode, PINGREQ, Packet, Publish, REASON_STRING,
+        RECEIVE_MAXIMUM, SERVER_REFERENCE, Subscribe, TOPIC_ALIAS_MAXIMUM, Unsubscribe, Version,
+        Will, eventually,
     },
 };
 
@@ -137,6 +140,61 @@ fn packets_are_held_until_they_are_released_or_discarded() {
     assert_eq!(publisher.expect_puback(3), 0x10);
     let none = api.get("/v1/held?count=1&wait=10ms");
     assert_eq!(none.json_with(408)["held"], json!([]));
+}
+
+/// What is held for a connection is gone with it: it is neither counted nor released in the place of what is held for
+/// the next.
+#[test]
+fn packets_that_are_held_for_a_connection_are_gone_with_it() {
+    let api = Api::start();
+    let connect = || Connect::new("pub").durable();
+    let mut first = api.open(Version::V5, &connect());
+    set(
+        &api,
+        &json!({ "name": "h", "match": { "type": "PUBACK", "direction": "out" }, "do": "hold" }),
+    );
+    let hold = |client: &mut Client, id| {
+        send_publish(client, "t", "x", id);
+        let held = api.get("/v1/held?count=1&wait=10s").json();
+        assert_eq!(
+            (&held["total"], &held["held"][0]["packet"]["packet_id"]),
+            (&json!(1), &json!(id)),
+            "{held}"
+        );
+    };
+    hold(&mut first, 1);
+    first.vanish();
+    api.get("/v1/clients/pub?connected=false&wait=10s").json();
+    assert_eq!(api.get("/v1/held").json()["total"], 0);
+    assert_eq!(api.get("/v1/stats").json()["faults"]["held"], 0);
+    let mut second = api.open(Version::V5, &connect().resume());
+    hold(&mut second, 2);
+    // Another connection takes the session over.
+    let mut third = api.open(Version::V5, &connect().resume());
+    hold(&mut third, 3);
+    assert_eq!(
+        api.post("/v1/held/release?n=1", "").json(),
+        json!({ "released": 1 })
+    );
+    assert_eq!(third.expect_puback(3), 0x10);
+}
+
+/// Whoever waits for a rule to act is told when it is removed.
+#[test]
+fn wait_for_a_rule_ends_when_it_is_removed() {
+    let api = Api::start();
+    let rules = api.server().rules();
+    set(
+        &api,
+        &json!({ "name": "r", "match": { "client": "never" }, "do": "drop" }),
+    );
+    let (waited, was_there) = api.block_on(async {
+        let wait = rules.wait_for_hits("r", 1, DEADLINE);
+        tokio::join!(wait, async { rules.remove("r") })
+    });
+    assert!(was_there);
+    let key = "r".to_owned();
+    assert_eq!(waited, Err(WaitError::NoRule { key }));
 }
 
 /// A window that is full of held acknowledgements is full to the broker, too.
