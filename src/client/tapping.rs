@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::broker::{Broker, Context, Dirty, waker};
-use crate::codec::Version;
+use crate::codec::{Glance, MAX_PACKET_SIZE, Split, Version, split};
 use crate::message::cause::{Cause, Initiator};
 use crate::tap::Tap;
 use crate::tap::journal::{Happened, RowEnd};
@@ -16,6 +16,14 @@ use crate::tap::tls::TlsInfo;
 use super::input::Bytes;
 use super::machine::{Connection, Phase};
 use super::turn::{Io, Turn};
+
+/// The Reason Code of the packet at the front, if it has one.
+fn reason_of(packets: &[u8]) -> Option<u8> {
+    match split(packets, MAX_PACKET_SIZE) {
+        Ok(Split::Frame(frame)) => Glance::at(&frame, Version::V5).reason,
+        _ => None,
+    }
+}
 
 /// What packet rules have left to do.
 #[derive(Default)]
@@ -111,13 +119,20 @@ impl Turn {
             self.tapped.released.extend(orders.inbound);
             self.pending.prompt();
         }
-        if !orders.outbound.is_empty()
-            && !self
+        if !orders.outbound.is_empty() {
+            let reason = match orders.ending {
+                Some(Ending::Disconnect(reason)) => Some(reason),
+                _ => reason_of(&orders.outbound),
+            };
+            if !self
                 .connection
                 .write_released(broker, orders.outbound, &mut self.dirty)
-        {
-            self.tapped.is_shown = true;
-            return self.begin_to_leave(broker, context);
+            {
+                let cause = Cause::PacketRule(reason.unwrap_or_default());
+                self.connection.note_early_end(&cause, context);
+                self.tapped.is_shown = true;
+                return self.begin_to_leave(broker, context);
+            }
         }
         if let Some(at) = orders.next {
             self.connection.look_at_releases(broker, at);

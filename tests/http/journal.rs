@@ -1,6 +1,6 @@
 //! `/v1/journal`: what went over the connections, and what came of what.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -529,6 +529,44 @@ fn connection_without_a_client_has_a_row_that_says_why() {
         );
     }
     assert_eq!(rows(&api, "event=disconnected"), [] as [Value; 0]);
+}
+
+/// A rule that ends a connection at its CONNECT leaves a row, whatever it does to that end.
+#[test]
+fn connection_that_a_rule_ends_before_it_has_a_client_has_a_row() {
+    let api = api();
+    for (count, rule, end) in [
+        (
+            1,
+            json!({ "do": "answer", "packet": { "type": "CONNACK", "reason": "0x8a" } }),
+            json!(["broker", "packet_rule", 0x8a]),
+        ),
+        (
+            2,
+            json!({ "do": "disconnect", "reason": "0x8b" }),
+            json!(["broker", "packet_rule", 0x8b]),
+        ),
+        (
+            3,
+            json!({ "do": "close" }),
+            json!(["network", "lost", null]),
+        ),
+    ] {
+        let mut rule = rule;
+        rule["name"] = "at connect".into();
+        rule["match"] = json!({ "type": "CONNECT" });
+        assert_eq!(api.post("/v1/rules", &rule.to_string()).status, 201);
+        let mut client = Client::dial(api.mqtt(), Version::V5);
+        client.send_connect(&Connect::new("a"));
+        let peer = client.local_address().to_string();
+        // It may be any packet, of which a client knows only some before CONNACK.
+        let mut stream = client.into_stream();
+        while matches!(stream.read(&mut [0; 64]), Ok(1..)) {}
+        let found = wait(&api, "event=closed_before_connect", count);
+        let row = found.last().expect("a row");
+        assert_eq!(row["peer"], peer, "{rule}");
+        assert_eq!(json!([row["by"], row["cause"], row["code"]]), end, "{row}");
+    }
 }
 
 #[test]
