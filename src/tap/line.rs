@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -445,7 +445,7 @@ impl Line {
             }
             Action::Delay(time) => {
                 if let Some(kept) = tap.store.keep(bytes) {
-                    let at = noter.now + (*time).min(FARTHEST_DELAY);
+                    let at = noter.now + *time;
                     state.way(direction).delayed.push((at, kept));
                 }
             }
@@ -524,9 +524,6 @@ impl Line {
         }
     }
 }
-
-/// A packet that is to arrive later does so within a day at the most.
-const FARTHEST_DELAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Way {
     fn is_pending(&self) -> bool {

@@ -204,7 +204,7 @@ pub enum Action {
     Hold,
     /// It does not arrive. QoS 1 and 2 are sent again as after any loss: by a client when it connects again.
     Drop,
-    /// It arrives later, by the broker's clock.
+    /// It arrives so much later, by the broker's clock: a day at most.
     Delay(Duration),
     /// It arrives once more, at once.
     Duplicate,
@@ -493,6 +493,9 @@ impl Changes {
         }
     }
 }
+
+/// How much later a packet may arrive.
+pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What is to happen to some packets.
 #[derive(Clone, Debug, PartialEq)]

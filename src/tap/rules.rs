@@ -8,8 +8,8 @@ use crate::chance::SplitMix;
 use crate::codec::Version;
 
 use super::line::Line;
-use super::room::Kept;
-use super::rule::{Action, Direction, Match, Rule, Seen};
+use super::room::{Kept, Room};
+use super::rule::{Action, Direction, LONGEST_DELAY, Match, Rule, Seen};
 
 /// Rules that there may be at a time.
 pub(crate) const MOST_RULES: usize = 1000;
@@ -356,6 +356,10 @@ fn check(rule: &Rule) -> Result<(), RuleError> {
         Action::Answer(_) if own.direction != Some(Direction::In) => Err(RuleError::new(
             "match.direction",
             "only packets from clients are answered: it has to be in",
+        )),
+        Action::Delay(time) if *time > LONGEST_DELAY => Err(RuleError::new(
+            "delay_seconds",
+            format!("is more than a day, {}", LONGEST_DELAY.as_secs()),
         )),
         Action::Corrupt { bits: 0, .. } => {
             Err(RuleError::new("bits", "at least one bit is turned"))

@@ -771,6 +771,29 @@ fn pings_are_muted_and_bytes_are_changed() {
     client.expect_error_among(&[0x81, 0x82]);
 }
 
+/// A line of `docs/rules.md`: rules that change nothing let so many pass.
+#[test]
+fn so_many_pings_are_answered_and_no_more() {
+    let api = Api::start();
+    for (name, what) in [("some", "replace"), ("no more", "drop")] {
+        let mut rule = json!({ "name": name, "match": { "type": "PINGRESP" }, "do": what });
+        if what == "replace" {
+            rule["set"] = json!({});
+            rule["times"] = 3.into();
+        }
+        set(&api, &rule);
+    }
+    let mut client = api.connect("a");
+    for _ in 0..3 {
+        client.send(PINGREQ);
+        assert_eq!(client.next_packet(), Packet::Pingresp);
+    }
+    client.send(PINGREQ);
+    hit(&api, "no%20more");
+    send_publish(&mut client, "t", "x", 1);
+    assert_eq!(client.expect_puback(1), 0x10, "no PINGRESP before it");
+}
+
 /// Numbers, chances and acknowledgements by the topic of what they acknowledge.
 #[test]
 fn rules_count_draw_and_know_topics() {
@@ -900,6 +923,10 @@ fn what_is_wrong_with_a_rule_is_named() {
         (json!({ "do": "delay" }), "delay_seconds"),
         (
             json!({ "do": "delay", "delay_seconds": -1 }),
+            "delay_seconds",
+        ),
+        (
+            json!({ "do": "delay", "delay_seconds": 86401 }),
             "delay_seconds",
         ),
         (json!({ "do": "truncate" }), "length"),
