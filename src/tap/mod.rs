@@ -158,9 +158,10 @@ impl Tap {
 
     /// Sets a rule. Returns its number.
     pub(crate) fn add_rule(&self, rule: Rule, now: Instant) -> Result<u64, RuleError> {
+        let size = rule.size();
         let mut rules = self.rules.lock();
         rules.expire(now);
-        let (id, replaced) = rules.add(rule, now)?;
+        let (id, replaced) = rules.add(rule, self.store.room(size), now)?;
         self.settle(&rules);
         drop(rules);
         if let Some(replaced) = replaced {

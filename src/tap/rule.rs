@@ -529,6 +529,38 @@ impl Rule {
         }
     }
 
+    /// About how many bytes of memory it takes.
+    pub(super) fn size(&self) -> usize {
+        let len = |bytes: Option<Vec<u8>>| bytes.map_or(0, |bytes| bytes.len());
+        let action = match &self.action {
+            Action::Inject { packet, .. } | Action::Answer(packet) => match packet {
+                Injected::Fields(packet) => len(packet.write(Version::V5)),
+                Injected::Bytes(bytes) => bytes.len(),
+            },
+            Action::Replace(changes) => {
+                let mut packet = PacketFields::new(PacketType::Publish);
+                changes.apply(&mut packet);
+                len(packet.write(Version::V5))
+            }
+            Action::Disconnect(own) => len(own.bytes(Version::V5)),
+            Action::Hold
+            | Action::Drop
+            | Action::Delay(_)
+            | Action::Duplicate
+            | Action::Reorder
+            | Action::Corrupt { .. }
+            | Action::Truncate(_)
+            | Action::Close(_)
+            | Action::Reset(_)
+            | Action::HalfClose(_)
+            | Action::StopReading => 0,
+        };
+        let own = &self.matches;
+        let texts = [&self.name, &own.client, &own.topic, &own.listener];
+        let texts = texts.iter().map(|text| text.as_deref().map_or(0, str::len));
+        size_of::<Self>() + texts.sum::<usize>() + action
+    }
+
     /// Names it.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {

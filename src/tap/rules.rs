@@ -35,6 +35,8 @@ struct Armed {
     /// Packets for which all but their number is so.
     seen: u64,
     hits: u64,
+    #[expect(dead_code, reason = "it counts for as long as it is there")]
+    room: Room,
 }
 
 /// How a rule that is set stands.
@@ -152,9 +154,14 @@ impl Rules {
     pub(super) fn add(
         &mut self,
         rule: Rule,
+        room: Option<Room>,
         now: Instant,
     ) -> Result<(u64, Option<u64>), RuleError> {
         check(&rule)?;
+        let Some(room) = room else {
+            let text = "there is no room: rules and what they hold have 64 MiB in all";
+            return Err(RuleError::new("name", text));
+        };
         self.last_id += 1;
         let id = self.last_id;
         let name: Arc<str> = rule
@@ -171,6 +178,7 @@ impl Rules {
             random: SplitMix::new(rule.seed),
             seen: 0,
             hits: 0,
+            room,
         };
         if let Some(own) = self.rules.iter_mut().find(|own| own.name == name) {
             let replaced = std::mem::replace(own, armed);

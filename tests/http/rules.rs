@@ -574,8 +574,8 @@ fn broker_disconnects_in_the_place_of_what_it_would_send() {
     let disconnect = roundel::rules::ServerDisconnect::new(0x8b)
         .after()
         .property(roundel::PropertyName::REASON_STRING, "bye");
-    let pings = roundel::rules::Match::of(roundel::PacketType::Pingreq);
-    let rule = roundel::rules::Rule::new(pings, disconnect);
+    let pings = Match::of(roundel::PacketType::Pingreq);
+    let rule = Rule::new(pings, disconnect);
     api.server().rules().add(rule).expect("a rule");
     let mut client = api.connect("c");
     client.send(PINGREQ);
@@ -883,6 +883,27 @@ fn rule_that_expires_is_gone() {
         json!({ "name": "for ever", "do": "drop", "expires_after_seconds": 1e19, "times": 0 });
     set(&api, &rule);
     assert_eq!(api.get("/v1/rules/for%20ever").json()["spent"], true);
+}
+
+/// Rules and what they hold have a bound together.
+#[test]
+fn rule_for_which_there_is_no_room_is_refused() {
+    let api = Api::start();
+    let rules = api.server().rules();
+    let rule = |name: &str| {
+        let packet = Injected::Bytes(vec![0; 33 * 1024 * 1024].into());
+        let before = false;
+        Rule::new(
+            Match::default().client("x"),
+            Action::Inject { packet, before },
+        )
+        .named(name)
+    };
+    rules.add(rule("first")).expect("there is room");
+    let error = rules.add(rule("second")).expect_err("there is none");
+    assert!(error.to_string().contains("64 MiB"), "{error}");
+    assert!(rules.remove("first"));
+    rules.add(rule("second")).expect("there is room again");
 }
 
 #[test]
