@@ -46,7 +46,7 @@ struct State {
     deaf: Option<Deaf>,
     /// What is left of it concerns nobody: the broker was reset.
     is_over: bool,
-    /// It has ended: nothing is held for it.
+    /// It has ended: nothing is held for it, and nothing arrives later.
     has_ended: bool,
     /// Rows and lengths of PUBLISH packets that arrive at the broker, until it asks for them.
     admitted: Vec<(u64, usize)>,
@@ -318,9 +318,13 @@ impl Line {
         self.wake();
     }
 
-    /// It ends: what is held from now on is lost at once.
+    /// It ends: what was to arrive later is lost, and what is held from now on is lost at once.
     pub(super) fn end(&self) {
-        self.state.lock().has_ended = true;
+        let mut state = self.state.lock();
+        state.has_ended = true;
+        for way in &mut state.ways {
+            way.delayed.clear();
+        }
     }
 
     /// When each packet goes on that a rule delays, and whose connection this is, as far as it is known.
@@ -435,6 +439,7 @@ impl Line {
         match &*verdict.action {
             Action::Drop => {}
             Action::Hold if state.has_ended => {}
+            Action::Delay(time) if state.has_ended && !time.is_zero() => {}
             Action::Hold => {
                 let whose = (state.client.clone(), state.version);
                 tap.hold(self, direction, bytes, whose, verdict);

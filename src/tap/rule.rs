@@ -200,7 +200,7 @@ impl fmt::Display for Match {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Kept until it is released or discarded.
+    /// Kept until it is released or discarded, or its connection ends.
     Hold,
     /// It does not arrive. QoS 1 and 2 are sent again as after any loss: by a client when it connects again.
     Drop,

@@ -177,6 +177,17 @@ fn packets_that_are_held_for_a_connection_are_gone_with_it() {
         json!({ "released": 1 })
     );
     assert_eq!(third.expect_puback(3), 0x10);
+    // So is what was to arrive later.
+    set(
+        &api,
+        &json!({ "name": "h", "match": { "type": "PUBACK" }, "do": "delay", "delay_seconds": 60 }),
+    );
+    send_publish(&mut third, "t", "x", 4);
+    hit(&api, "h");
+    third.vanish();
+    api.get("/v1/clients/pub?connected=false&wait=10s").json();
+    let deadlines = api.get("/v1/deadlines").body;
+    assert!(!deadlines.contains("delayed_packet"), "{deadlines}");
 }
 
 /// Whoever waits for a rule to act is told when it is removed.
