@@ -147,9 +147,9 @@ impl Watch {
 
 impl Waiting<'_> {
     /// Waits until there is what is waited for: rows, or none of them and what was not seen.
-    pub(crate) async fn end(&self) -> Result<Vec<JournalRow>, Unseen> {
+    pub(crate) fn end(&self) -> impl Future<Output = Result<Vec<JournalRow>, Unseen>> {
         let watch = &self.watch;
-        poll_fn(|cx| {
+        poll_fn(move |cx| {
             let mut found = watch.found.lock();
             if !watch.is_over(&found) {
                 found.waker = Some(cx.waker().clone());
@@ -161,7 +161,6 @@ impl Waiting<'_> {
                 _ => Ok(rows),
             })
         })
-        .await
     }
 
     /// The rows that there are so far.
