@@ -161,7 +161,7 @@ pub mod rules {
 
 /// The journal: what went over the connections lately. It is read by [`Handle::journal`].
 pub mod journal {
-    pub use crate::server::Journal;
+    pub use crate::server::{AbsenceError, Journal};
     pub use crate::tap::journal::{
         JournalBounds, JournalQuery, JournalRow, PacketRow, RowEnd, RowKind,
     };

@@ -43,7 +43,7 @@ pub use self::clock::BrokerClock;
 pub use self::counters::{Deadline, Stats};
 pub use self::expect::{ClientExpectation, GroupExpectation};
 pub use self::handle::Handle;
-pub use self::journal::Journal;
+pub use self::journal::{AbsenceError, Journal};
 pub use self::rules::Rules;
 pub use self::views::{ClientInfo, GroupInfo, MemberInfo};
 pub use self::waits::{ConnectionEnd, WaitError};

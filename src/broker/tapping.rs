@@ -56,6 +56,10 @@ impl Broker {
         let line = line.or_else(|| self.line_of(session, slot, context.now));
         let line = line.or_else(|| facts?.witness(&self.tap, context.now).cloned());
         if let Some(line) = line {
+            if matches!(what, What::Detached(_)) {
+                // Whoever sees that it has ended finds nothing held for it.
+                self.tap.end(&line);
+            }
             let (client_id, version) = (session.client_id(), slot.version);
             let what = || happened(what, facts.map(|facts| &**facts));
             self.tap

@@ -75,6 +75,11 @@ impl Pending {
         has_packets.then(|| Bytes::Owned(self.take_tail()))
     }
 
+    /// Bytes at the front that packet rules have let pass.
+    pub(super) fn passed(&self) -> usize {
+        self.passed
+    }
+
     /// Has what waits handled although nothing has come: there is more to be put in front of it.
     pub(super) fn prompt(&mut self) {
         self.has_packets |= self.large.is_none();

@@ -6,16 +6,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::broker::{Broker, Context, Dirty, waker};
-use crate::codec::Version;
+use crate::codec::{Glance, MAX_PACKET_SIZE, Split, Version, split};
 use crate::message::cause::{Cause, Initiator};
 use crate::tap::Tap;
 use crate::tap::journal::{Happened, RowEnd};
-use crate::tap::line::{Ending, Line};
+use crate::tap::line::{Ending, Line, LookedAt};
 use crate::tap::tls::TlsInfo;
 
 use super::input::Bytes;
 use super::machine::{Connection, Phase};
 use super::turn::{Io, Turn};
+
+/// The Reason Code of the packet at the front, if it has one.
+fn reason_of(packets: &[u8]) -> Option<u8> {
+    match split(packets, MAX_PACKET_SIZE) {
+        Ok(Split::Frame(frame)) => Glance::at(&frame, Version::V5).reason,
+        _ => None,
+    }
+}
 
 /// What packet rules have left to do.
 #[derive(Default)]
@@ -77,28 +85,28 @@ impl Turn {
         context.tap.is_some() || !self.tapped.released.is_empty()
     }
 
-    /// What is to be handled instead of what was read.
-    #[cold]
+    /// What is to be handled instead of what was read, and whether what rules have not let pass of it has to wait,
+    /// although there may be whole packets in it.
     pub(super) fn show_input(
         &mut self,
         broker: &Broker,
         input: Bytes<'_>,
         context: &Context<'_>,
-    ) -> Bytes<'static> {
+    ) -> (Bytes<'static>, bool) {
         let released = std::mem::take(&mut self.tapped.released);
         let (connection, tap) = (&self.connection, broker.tap());
         let line = connection.line(tap, context);
-        let admitted = self
-            .pending
-            .admit(&input, &released, |bytes, out| match line {
-                Some(line) => {
-                    line.receive(tap, bytes, context.limits.packet_size, context.now, out)
-                }
-                None => 0,
-            });
+        let mut looked_at = LookedAt::default();
+        let admitted = self.pending.admit(&input, &released, |bytes, out| {
+            if let Some(line) = line {
+                let limit = context.limits.packet_size;
+                looked_at = line.receive(tap, bytes, limit, context.now, out);
+            }
+            looked_at.bytes
+        });
         let rows = line.map(|line| line.take_admitted());
         self.connection.note_rows(rows.unwrap_or_default());
-        Bytes::Owned(admitted)
+        (Bytes::Owned(admitted), looked_at.waits)
     }
 
     /// Does what rules have left to do.
@@ -111,13 +119,20 @@ impl Turn {
             self.tapped.released.extend(orders.inbound);
             self.pending.prompt();
         }
-        if !orders.outbound.is_empty()
-            && !self
+        if !orders.outbound.is_empty() {
+            let reason = match orders.ending {
+                Some(Ending::Disconnect(reason)) => Some(reason),
+                _ => reason_of(&orders.outbound),
+            };
+            if !self
                 .connection
                 .write_released(broker, orders.outbound, &mut self.dirty)
-        {
-            self.tapped.is_shown = true;
-            return self.begin_to_leave(broker, context);
+            {
+                let cause = Cause::PacketRule(reason.unwrap_or_default());
+                self.connection.note_early_end(&cause, context);
+                self.tapped.is_shown = true;
+                return self.begin_to_leave(broker, context);
+            }
         }
         if let Some(at) = orders.next {
             self.connection.look_at_releases(broker, at);
@@ -189,6 +204,13 @@ impl Connection {
     /// The connection as rules and the journal see it.
     fn line(&self, tap: &Tap, context: &Context<'_>) -> Option<&Arc<Line>> {
         self.facts.line(tap, context.now, || waker(&self.link))
+    }
+
+    /// Nothing is held for it any more.
+    pub(super) fn end_line(&self, broker: &Broker) {
+        if let Some(line) = self.facts.open_line() {
+            broker.tap().end(line);
+        }
     }
 
     /// Has rules look at the last words of the connection.

@@ -601,10 +601,9 @@ impl Turn {
 
     /// Lets the broker handle `input` and keeps what it leaves.
     fn handle(&mut self, broker: &Broker, input: Bytes<'_>, context: &Context<'_>) -> Pass {
-        let input = match self.is_tapped(context) {
-            true => self.show_input(broker, input, context),
-            false => input,
-        };
+        if self.is_tapped(context) {
+            return self.handle_tapped(broker, input, context);
+        }
         let received = self
             .connection
             .receive(broker, &input, context, &mut self.dirty);
@@ -631,6 +630,27 @@ impl Turn {
             // Only the payload of a message stays in pieces.
             Err(pieces) => self.handle(broker, Bytes::Owned(pieces.concat()), context),
         }
+    }
+
+    /// The same where rules or the journal look at it first. What has to wait for them stays as it was read.
+    #[cold]
+    fn handle_tapped(&mut self, broker: &Broker, input: Bytes<'_>, context: &Context<'_>) -> Pass {
+        let (input, waits) = self.show_input(broker, input, context);
+        let shown = match waits {
+            true => input.get(..self.pending.passed()).unwrap_or_default(),
+            false => &input,
+        };
+        let received = self
+            .connection
+            .receive(broker, shown, context, &mut self.dirty);
+        self.pending.keep(input, received.consumed, received.needed);
+        let pass = self.go_on(broker, received, context);
+        if waits {
+            self.pending.prompt();
+            // Before anything else is handled.
+            self.obey(broker, context);
+        }
+        pass
     }
 
     /// Does what the broker said after a batch.
@@ -789,6 +809,7 @@ impl Turn {
 
     pub(super) fn begin_to_leave(&mut self, broker: &Broker, context: &Context<'_>) {
         let until = context.live + FAREWELL_LIMIT;
+        self.connection.end_line(broker);
         self.connection.wake_at(broker, until);
         self.connection.leave_work(context, &mut self.dirty);
         self.pending.clear();

@@ -232,11 +232,11 @@ impl ClientExpectation {
         let wanted = self.wanted(verb, &packet);
         let (query, to_be) = (packet.into(), &self.to_be);
         let journal = to_be.journal();
-        if let Err(row) = journal
+        if let Err(error) = journal
             .wait_for_none(&query, to_be.since, to_be.within)
             .await
         {
-            to_be.fail(&format!("{wanted}, but there is row {row}"));
+            to_be.fail(&format!("{wanted}, but {error}"));
         }
     }
 

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::Engine;
+use crate::engine::wait::{self, NotSeen};
 use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow};
 use crate::tap::pcapng;
+use crate::tap::watch::Unseen;
 use crate::time::Calendar;
 
 use super::WaitError;
@@ -36,6 +38,27 @@ use super::waits::for_future;
 pub struct Journal {
     engine: Arc<Engine>,
     calendar: Calendar,
+}
+
+/// Why it is not so that the journal has no such row.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AbsenceError {
+    /// It has one.
+    #[error("there is row {0}")]
+    Present(Box<JournalRow>),
+    /// Nobody knows: rows behind `since` had made room for others when the wait began.
+    #[error("{}", Unseen::Lost(*rows))]
+    Lost {
+        /// How many.
+        rows: u64,
+    },
+    /// Nobody knows: rows were not written.
+    #[error("{}", Unseen::Off)]
+    Off,
+    /// The broker stops, and may have stopped before there would have been one.
+    #[error("the broker is stopping")]
+    Stopped,
 }
 
 impl std::fmt::Debug for Journal {
@@ -105,40 +128,49 @@ impl Journal {
         within: Duration,
     ) -> Result<Vec<JournalRow>, WaitError> {
         let tap = self.engine.broker.tap();
-        for_future(
+        let waiting = tap.watch_rows(query, Some(since), count, &self.calendar);
+        let waited = for_future(
             &self.engine,
             within,
-            tap.wait_for_rows(query, since, count, &self.calendar),
+            waiting.end(),
             || format!("{count} rows of the journal are to be {query}"),
-            || match &*self.rows(query, since, count) {
-                [] if !self.is_on() => "it is off".to_owned(),
-                [] => "none is".to_owned(),
-                rows => {
+            || match (&*waiting.rows(), waiting.unseen()) {
+                ([], _) if !self.is_on() => "it is off".to_owned(),
+                ([], Some(unseen)) => format!("none is, but {unseen}"),
+                ([], None) => "none is".to_owned(),
+                (rows, _) => {
                     let lines: Vec<_> = rows.iter().map(JournalRow::to_string).collect();
                     format!("there are\n{}", lines.join("\n"))
                 }
             },
         )
-        .await
+        .await?;
+        Ok(waited.unwrap_or_default())
     }
 
-    /// Waits for so long, while there is to be no such row behind the number `since`.
+    /// Waits for so long, while there is to be no such row behind the number `since`, and sees every row that is written
+    /// until then.
     ///
     /// # Errors
     ///
-    /// The first such row, as soon as there is one.
+    /// The first such row, as soon as there is one; or why nobody can say that there was none.
     pub async fn wait_for_none(
         &self,
         query: &JournalQuery,
         since: u64,
         within: Duration,
-    ) -> Result<(), Box<JournalRow>> {
-        match self.wait(query, since, 1, within).await {
-            Ok(rows) => rows
-                .into_iter()
-                .next()
-                .map_or(Ok(()), |row| Err(row.into())),
-            Err(_) => Ok(()),
+    ) -> Result<(), AbsenceError> {
+        let tap = self.engine.broker.tap();
+        let waiting = tap.watch_absence(query, Some(since), &self.calendar);
+        match wait::for_future(&self.engine, within, waiting.end()).await {
+            Ok(Ok(rows)) => {
+                let first = rows.into_iter().next();
+                first.map_or(Ok(()), |row| Err(AbsenceError::Present(row.into())))
+            }
+            Ok(Err(Unseen::Lost(rows))) => Err(AbsenceError::Lost { rows }),
+            Ok(Err(Unseen::Off)) => Err(AbsenceError::Off),
+            Err(NotSeen::TimedOut) => Ok(()),
+            Err(NotSeen::Stopped) => Err(AbsenceError::Stopped),
         }
     }
 

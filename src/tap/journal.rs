@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
@@ -15,17 +16,17 @@ use crate::codec::{
 use crate::codec::{Part, layout};
 use crate::time::Calendar;
 
-use super::bell::Bell;
 use super::line::Line;
 use super::rule::{Direction, Match, Seen};
 use super::rules::Verdict;
 use super::tls::{HandshakeFailure, TlsInfo};
+use super::watch::Watch;
 
 /// Bytes that are kept of a packet.
 const KEPT: usize = 64 * 1024;
 
 /// Rows that are looked at under one lock hold.
-const SLICE: usize = 1024;
+pub(super) const SLICE: usize = 1024;
 
 /// Bytes of rows that one answer has.
 const ANSWER: usize = 4 * 1024 * 1024;
@@ -63,17 +64,22 @@ impl Default for JournalBounds {
 #[derive(Default)]
 pub(super) struct Journal {
     is_on: AtomicBool,
-    ring: Mutex<Ring>,
-    pub(super) bell: Bell,
+    pub(super) ring: Mutex<Ring>,
 }
 
 #[derive(Default)]
-struct Ring {
+pub(super) struct Ring {
     entries: VecDeque<Entry>,
     bounds: JournalBounds,
     bytes: usize,
     /// The number of the row that was written last; the first one is 1.
-    last: u64,
+    pub(super) last: u64,
+    /// That of the last one that somebody wanted to be forgotten.
+    forgotten: u64,
+    /// That of the last one before the journal was switched off the last time.
+    last_before_off: u64,
+    /// Who is shown each row.
+    pub(super) watches: Vec<Arc<Watch>>,
 }
 
 /// A row as it is kept.
@@ -251,7 +257,15 @@ impl Journal {
     }
 
     pub(super) fn switch(&self, is_on: bool) {
-        self.is_on.store(is_on, Ordering::Relaxed);
+        let wakers = {
+            let mut ring = self.ring.lock();
+            if !self.is_on.swap(is_on, Ordering::Relaxed) || is_on {
+                return;
+            }
+            ring.last_before_off = ring.last;
+            ring.tell_of_end()
+        };
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     pub(super) fn set_bounds(&self, bounds: JournalBounds) {
@@ -271,8 +285,8 @@ impl Journal {
         }
         let mut entry = entry();
         entry.at = now;
-        let number = self.ring.lock().push(entry);
-        self.bell.ring();
+        let (number, wakers) = self.ring.lock().push(entry);
+        wakers.into_iter().for_each(Waker::wake);
         number
     }
 
@@ -281,6 +295,7 @@ impl Journal {
         let entries = {
             let mut ring = self.ring.lock();
             ring.bytes = 0;
+            ring.forgotten = ring.last;
             std::mem::take(&mut ring.entries)
         };
         // They are dropped here, outside of the lock.
@@ -292,14 +307,13 @@ impl Journal {
     }
 
     /// Up to `limit` rows behind `since` that are as the query says, oldest first, and 4 MiB of packets at most.
-    /// The number says how far was looked.
     pub(super) fn rows(
         &self,
         query: &JournalQuery,
         since: u64,
         limit: usize,
         calendar: &Calendar,
-    ) -> (Vec<JournalRow>, u64) {
+    ) -> Vec<JournalRow> {
         let (mut found, mut bytes, mut at) = (Vec::new(), 0, since);
         loop {
             // Whoever writes a row waits for a part only.
@@ -307,11 +321,11 @@ impl Journal {
             let from = ring.entries.partition_point(|entry| entry.number <= at);
             let mut part = ring.entries.iter().skip(from).take(SLICE).peekable();
             if part.peek().is_none() {
-                return (found, at);
+                return found;
             }
             for entry in part {
                 if found.len() >= limit || bytes > ANSWER {
-                    return (found, at);
+                    return found;
                 }
                 at = entry.number;
                 if query.is_met(entry) {
@@ -451,13 +465,31 @@ impl Ring {
         self.entries.get(place)
     }
 
-    fn push(&mut self, mut entry: Entry) -> u64 {
+    /// Writes a row. Returns its number, and who is to be woken.
+    fn push(&mut self, mut entry: Entry) -> (u64, Vec<Waker>) {
         self.last += 1;
         entry.number = self.last;
+        let wakers = self.show(&entry);
         self.bytes += entry.size();
         self.entries.push_back(entry);
         self.make_room();
-        self.last
+        (self.last, wakers)
+    }
+
+    /// The rows behind `since` that are kept, and how many of them have made room. What was to be forgotten is no part
+    /// of this.
+    pub(super) fn behind(&self, since: u64) -> (u64, impl Iterator<Item = &Entry>) {
+        let since = since.max(self.forgotten);
+        let from = self.entries.partition_point(|entry| entry.number <= since);
+        let first = self.entries.get(from).map_or(self.last + 1, Entry::number);
+        // `since` may be a number that there is not yet.
+        let lost = first.saturating_sub(since.saturating_add(1));
+        (lost, self.entries.iter().skip(from))
+    }
+
+    /// Whether rows behind `since` are missing because the journal was off.
+    pub(super) fn was_off_behind(&self, since: u64) -> bool {
+        since.max(self.forgotten) < self.last_before_off
     }
 
     fn make_room(&mut self) {
@@ -512,7 +544,7 @@ impl JournalQuery {
         }
     }
 
-    fn is_met(&self, entry: &Entry) -> bool {
+    pub(super) fn is_met(&self, entry: &Entry) -> bool {
         let frame = match &entry.what {
             Kept::Packet { bytes, .. } => frame_of(bytes),
             Kept::Event(_) => None,
@@ -606,7 +638,11 @@ impl Entry {
         }
     }
 
-    fn row(&self, calendar: &Calendar) -> JournalRow {
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn row(&self, calendar: &Calendar) -> JournalRow {
         let what = match &self.what {
             Kept::Event(what) => RowKind::Event {
                 name: what.name,

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -43,11 +43,20 @@ struct State {
     /// The broker's DISCONNECT, if it ends with one, and what the journal says of it.
     last_words: Option<(Vec<u8>, Deed)>,
     /// The rule for which nothing is read.
-    deaf_by: Option<u64>,
+    deaf: Option<Deaf>,
     /// What is left of it concerns nobody: the broker was reset.
     is_over: bool,
+    /// It has ended: nothing is held for it, and nothing arrives later.
+    has_ended: bool,
     /// Rows and lengths of PUBLISH packets that arrive at the broker, until it asks for them.
     admitted: Vec<(u64, usize)>,
+}
+
+/// Nothing is read for as long as there is a rule.
+struct Deaf {
+    rule: u64,
+    /// When its time is over.
+    until: Option<Instant>,
 }
 
 /// What a connection carries in one direction.
@@ -104,6 +113,14 @@ pub(crate) struct Orders {
     pub(crate) stops_reading: bool,
 }
 
+/// How far the input of a connection was looked at.
+#[derive(Default)]
+pub(crate) struct LookedAt {
+    pub(crate) bytes: usize,
+    /// The rest waits until the owner has done what there is to do, or for as long as nothing is read.
+    pub(crate) waits: bool,
+}
+
 impl std::fmt::Debug for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Line")
@@ -132,8 +149,9 @@ impl Line {
                 ways: [Way::default(), Way::default()],
                 ending: None,
                 last_words: None,
-                deaf_by: None,
+                deaf: None,
                 is_over: false,
+                has_ended: false,
                 admitted: Vec::new(),
             }),
         }
@@ -152,9 +170,9 @@ impl Line {
         (self.wake)();
     }
 
-    /// The whole packets at the front of `bytes`, as rules let them arrive, appended to `out`. Returns how
-    /// many bytes were looked at: up to a packet that is not whole, or everything where what follows is
-    /// none.
+    /// The whole packets at the front of `bytes`, as rules let them arrive, appended to `out`. What was looked at
+    /// ends before a packet that is not whole, or before one that has to wait; it is everything where what follows
+    /// is none.
     pub(crate) fn receive(
         self: &Arc<Self>,
         tap: &Tap,
@@ -162,20 +180,25 @@ impl Line {
         limit: u32,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> usize {
+    ) -> LookedAt {
         let mut at = 0;
+        let looked_at = |bytes, waits| LookedAt { bytes, waits };
         loop {
+            // What came in the same read is as late as what is read later.
+            if self.state.lock().holds_back(now) {
+                return looked_at(at, true);
+            }
             let rest = bytes.get(at..).unwrap_or_default();
             match split(rest, limit) {
                 Ok(Split::Frame(frame)) => {
                     at += frame.len;
                     self.pass(tap, Direction::In, &frame, 0, now, out);
                 }
-                Ok(Split::Partial { .. }) => return at,
+                Ok(Split::Partial { .. }) => return looked_at(at, false),
                 // The broker refuses it in its own words.
                 Err(_) => {
                     out.extend_from_slice(rest);
-                    return bytes.len();
+                    return looked_at(bytes.len(), false);
                 }
             }
         }
@@ -223,9 +246,10 @@ impl Line {
         let mut state = self.state.lock();
         let mut orders = Orders {
             ending: state.ending.take(),
-            stops_reading: state.deaf_by.is_some(),
+            stops_reading: state.is_deaf(now),
             ..Orders::default()
         };
+        orders.next = state.deaf.as_ref().and_then(|deaf| deaf.until);
         for direction in [Direction::In, Direction::Out] {
             let way = state.way(direction);
             way.ready_delayed(now);
@@ -284,7 +308,7 @@ impl Line {
             let mut state = self.state.lock();
             // Who has had no CONNECT yet is none of those who were put out.
             state.is_over = state.client.is_some();
-            state.deaf_by = None;
+            state.deaf = None;
             for way in &mut state.ways {
                 way.ready.clear();
                 way.delayed.clear();
@@ -292,6 +316,15 @@ impl Line {
             }
         }
         self.wake();
+    }
+
+    /// It ends: what was to arrive later is lost, and what is held from now on is lost at once.
+    pub(super) fn end(&self) {
+        let mut state = self.state.lock();
+        state.has_ended = true;
+        for way in &mut state.ways {
+            way.delayed.clear();
+        }
     }
 
     /// When each packet goes on that a rule delays, and whose connection this is, as far as it is known.
@@ -304,8 +337,9 @@ impl Line {
     /// The rule is gone.
     pub(super) fn hear_again(&self, rule: Option<u64>) {
         let mut state = self.state.lock();
-        if state.deaf_by.is_some() && (rule.is_none() || state.deaf_by == rule) {
-            state.deaf_by = None;
+        let is_by = |deaf: &Deaf| rule.is_none_or(|rule| rule == deaf.rule);
+        if state.deaf.as_ref().is_some_and(is_by) {
+            state.deaf = None;
             drop(state);
             self.wake();
         }
@@ -377,14 +411,14 @@ impl Line {
         }
         state.keep_book(&tap.store, direction, frame, &glance, topic, row);
         match verdict {
-            None => state.arrive(direction, frame.bytes, row, out),
+            None => state.arrive(direction, frame.bytes, row, &noter, out),
             Some(verdict) => {
                 noter.row = row;
                 self.carry_out(&mut state, &verdict, direction, frame, &noter, out);
             }
         }
         let wakes = state.ending.is_some()
-            || state.deaf_by.is_some()
+            || state.deaf.is_some()
             || state.ways.iter().any(Way::is_pending);
         drop(state);
         if wakes {
@@ -404,18 +438,24 @@ impl Line {
         let (bytes, tap) = (frame.bytes, noter.tap);
         match &*verdict.action {
             Action::Drop => {}
+            Action::Hold if state.has_ended => {}
+            Action::Delay(time) if state.has_ended && !time.is_zero() => {}
             Action::Hold => {
                 let whose = (state.client.clone(), state.version);
                 tap.hold(self, direction, bytes, whose, verdict);
             }
+            Action::Delay(time) if time.is_zero() => {
+                let row = noter.note_let_go(state, direction, bytes);
+                state.arrive(direction, bytes, row, noter, out);
+            }
             Action::Delay(time) => {
                 if let Some(kept) = tap.store.keep(bytes) {
-                    let at = noter.now + (*time).min(FARTHEST_DELAY);
+                    let at = noter.now + *time;
                     state.way(direction).delayed.push((at, kept));
                 }
             }
             Action::Duplicate => {
-                state.arrive(direction, bytes, noter.row, out);
+                state.arrive(direction, bytes, noter.row, noter, out);
                 state.arrive_changed(direction, bytes, verdict, noter, out);
             }
             Action::Reorder => {
@@ -428,7 +468,7 @@ impl Line {
                     // One at a time is overtaken: this one goes on, and a row has to say so.
                     None => {
                         let row = noter.note_let_go(state, direction, bytes);
-                        state.arrive(direction, bytes, row, out);
+                        state.arrive(direction, bytes, row, noter, out);
                     }
                 }
             }
@@ -450,10 +490,12 @@ impl Line {
                 state.arrive_changed(direction, changed, verdict, noter, out);
             }
             // What goes before it has gone.
-            Action::Inject { before: true, .. } => state.arrive(direction, bytes, noter.row, out),
+            Action::Inject { before: true, .. } => {
+                state.arrive(direction, bytes, noter.row, noter, out)
+            }
             Action::Inject { packet, .. } => {
                 let injected = write(packet, state.version, None).unwrap_or_default();
-                state.arrive(direction, bytes, noter.row, out);
+                state.arrive(direction, bytes, noter.row, noter, out);
                 state.arrive_changed(direction, &injected, verdict, noter, out);
             }
             Action::Answer(packet) => {
@@ -466,7 +508,7 @@ impl Line {
             Action::Reset(when) => state.end(Ending::Reset, *when, direction, bytes, noter, out),
             Action::Disconnect(own) => {
                 if own.when == When::After {
-                    state.arrive(direction, bytes, noter.row, out);
+                    state.arrive(direction, bytes, noter.row, noter, out);
                 }
                 // What it had sent before arrives.
                 state.way(Direction::In).is_cut = true;
@@ -478,15 +520,15 @@ impl Line {
             }
             Action::HalfClose(when) => state.end(Ending::Half, *when, direction, bytes, noter, out),
             Action::StopReading => {
-                state.arrive(direction, bytes, noter.row, out);
-                state.deaf_by = Some(verdict.rule);
+                state.arrive(direction, bytes, noter.row, noter, out);
+                state.deaf = Some(Deaf {
+                    rule: verdict.rule,
+                    until: verdict.until,
+                });
             }
         }
     }
 }
-
-/// A packet that is to arrive later does so within a day at the most.
-const FARTHEST_DELAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Way {
     fn is_pending(&self) -> bool {
@@ -509,6 +551,19 @@ impl State {
             Direction::In => inbound,
             Direction::Out => outbound,
         }
+    }
+
+    /// Whether nothing is read.
+    fn is_deaf(&mut self, now: Instant) -> bool {
+        let is_over = |deaf: &mut Deaf| deaf.until.is_some_and(|until| until <= now);
+        self.deaf.take_if(is_over);
+        self.deaf.is_some()
+    }
+
+    /// Whether what the client sends is not to be looked at now: nothing is read, or an answer goes first, before the
+    /// broker answers what came behind.
+    fn holds_back(&mut self, now: Instant) -> bool {
+        self.is_deaf(now) || !self.way(Direction::Out).ready.is_empty()
     }
 
     /// Reads what matters of a packet, and who the client is if this one says so.
@@ -624,12 +679,19 @@ impl State {
     }
 
     /// A packet goes on, and behind it the one that it has overtaken.
-    fn arrive(&mut self, direction: Direction, bytes: &[u8], row: u64, out: &mut Vec<u8>) {
+    fn arrive(
+        &mut self,
+        direction: Direction,
+        bytes: &[u8],
+        row: u64,
+        noter: &Noter<'_>,
+        out: &mut Vec<u8>,
+    ) {
         out.extend_from_slice(bytes);
         self.admit(direction, bytes, row);
-        let way = self.way(direction);
-        if let Some(overtaken) = way.overtaken.take() {
-            way.ready.push_back(overtaken);
+        if let Some(Kept { bytes, .. }) = self.way(direction).overtaken.take() {
+            self.note_arrival(direction, &bytes, noter);
+            out.extend_from_slice(&bytes);
         }
     }
 
@@ -650,7 +712,7 @@ impl State {
         out: &mut Vec<u8>,
     ) {
         let row = noter.note_made(self, direction, bytes, verdict);
-        self.arrive(direction, bytes, row, out);
+        self.arrive(direction, bytes, row, noter, out);
     }
 
     fn note_arrival(&mut self, direction: Direction, bytes: &[u8], noter: &Noter<'_>) {
@@ -668,7 +730,7 @@ impl State {
         out: &mut Vec<u8>,
     ) {
         if when == When::After {
-            self.arrive(direction, bytes, noter.row, out);
+            self.arrive(direction, bytes, noter.row, noter, out);
         }
         self.way(Direction::Out).is_cut = when == When::Before || direction == Direction::Out;
         self.way(Direction::In).is_cut = ending != Ending::Half;

@@ -16,6 +16,7 @@ pub(crate) mod rule;
 pub(crate) mod rules;
 mod shown;
 pub(crate) mod tls;
+pub(crate) mod watch;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,6 +38,7 @@ pub(crate) use room::Room;
 use room::{Kept, Store};
 use rule::{Direction, Rule, Seen};
 use rules::{HeldInfo, Judged, RuleError, RuleInfo, Rules, Verdict};
+use watch::Waiting;
 
 /// The rules and the journal of one broker.
 #[derive(Default)]
@@ -104,6 +106,17 @@ impl Tap {
         self.last_line.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// A connection has ended. The packets that are held for it are lost.
+    pub(crate) fn end(&self, line: &Line) {
+        // A packet is held while its line is locked: behind this there is none more.
+        line.end();
+        let mut rules = self.rules.lock();
+        if rules.has_held() {
+            rules.forget_held_of(line.number);
+            self.settle(&rules);
+        }
+    }
+
     fn lines(&self) -> Vec<Arc<Line>> {
         let lines = self.lines.lock();
         lines.values().filter_map(Weak::upgrade).collect()
@@ -145,11 +158,23 @@ impl Tap {
 
     /// Sets a rule. Returns its number.
     pub(crate) fn add_rule(&self, rule: Rule, now: Instant) -> Result<u64, RuleError> {
+        let size = rule.size();
         let mut rules = self.rules.lock();
         rules.expire(now);
-        let id = rules.add(rule, now)?;
+        let (id, replaced) = rules.add(rule, self.store.room(size), now)?;
         self.settle(&rules);
+        drop(rules);
+        if let Some(replaced) = replaced {
+            self.end_rule(replaced);
+        }
         Ok(id)
+    }
+
+    /// A rule is gone. One whose time is over needs no such word: its lines know of that.
+    fn end_rule(&self, id: u64) {
+        for line in self.lines() {
+            line.hear_again(Some(id));
+        }
     }
 
     /// Removes a rule, by its number or its name. What it holds stays held. Whether there was one.
@@ -161,9 +186,8 @@ impl Tap {
             removed
         };
         if let Some(id) = removed {
-            for line in self.lines() {
-                line.hear_again(Some(id));
-            }
+            self.end_rule(id);
+            self.hits.ring();
         }
         removed.is_some()
     }
@@ -179,6 +203,7 @@ impl Tap {
         for line in self.lines() {
             line.hear_again(None);
         }
+        self.hits.ring();
         removed
     }
 
@@ -245,14 +270,14 @@ impl Tap {
         is_meant: impl Fn(&str, Option<&str>) -> bool,
     ) -> usize {
         let taken = self.take_held(count, is_meant);
-        let released = taken.len();
-        for (line, direction, kept) in taken {
-            // Where the connection has ended it is lost.
-            if let Some(line) = line.upgrade() {
-                line.release(direction, kept);
-            }
-        }
-        released
+        // A connection may have ended meanwhile.
+        let taken = taken
+            .into_iter()
+            .filter_map(|(line, direction, kept)| Some((line.upgrade()?, direction, kept)));
+        taken.fold(0, |released, (line, direction, kept)| {
+            line.release(direction, kept);
+            released + 1
+        })
     }
 
     /// Forgets the oldest `count` packets that are held, of those that are meant.
@@ -329,25 +354,28 @@ impl Tap {
         limit: usize,
         calendar: &Calendar,
     ) -> Vec<JournalRow> {
-        self.journal.rows(query, since, limit, calendar).0
+        self.journal.rows(query, since, limit, calendar)
     }
 
-    /// Waits until there are so many such rows behind `since`, and returns them.
-    pub(crate) fn wait_for_rows(
+    /// Begins to wait for `count` such rows behind `since`, or from now on.
+    pub(crate) fn watch_rows(
         &self,
         query: &JournalQuery,
-        since: u64,
+        since: Option<u64>,
         count: usize,
         calendar: &Calendar,
-    ) -> impl Future<Output = Vec<JournalRow>> {
-        let (mut found, mut at) = (Vec::new(), since);
-        self.journal.bell.wait_for(move || {
-            // What was looked at is not looked at again.
-            let (rows, until) = self.journal.rows(query, at, count - found.len(), calendar);
-            at = until;
-            found.extend(rows);
-            (found.len() >= count).then(|| std::mem::take(&mut found))
-        })
+    ) -> Waiting<'_> {
+        self.journal.watch(query, since, (count, false), calendar)
+    }
+
+    /// Begins to wait for one where there is to be none. The wait ends too when not every row can be seen.
+    pub(crate) fn watch_absence(
+        &self,
+        query: &JournalQuery,
+        since: Option<u64>,
+        calendar: &Calendar,
+    ) -> Waiting<'_> {
+        self.journal.watch(query, since, (1, true), calendar)
     }
 
     /// Writes what happened to a connection.

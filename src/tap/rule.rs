@@ -200,11 +200,11 @@ impl fmt::Display for Match {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Kept until it is released or discarded.
+    /// Kept until it is released or discarded, or its connection ends.
     Hold,
     /// It does not arrive. QoS 1 and 2 are sent again as after any loss: by a client when it connects again.
     Drop,
-    /// It arrives later, by the broker's clock.
+    /// It arrives so much later, by the broker's clock: a day at most.
     Delay(Duration),
     /// It arrives once more, at once.
     Duplicate,
@@ -494,6 +494,9 @@ impl Changes {
     }
 }
 
+/// How much later a packet may arrive.
+pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(24 * 3600);
+
 /// What is to happen to some packets.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -524,6 +527,38 @@ impl Rule {
             expires_after: None,
             seed: 0,
         }
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(super) fn size(&self) -> usize {
+        let len = |bytes: Option<Vec<u8>>| bytes.map_or(0, |bytes| bytes.len());
+        let action = match &self.action {
+            Action::Inject { packet, .. } | Action::Answer(packet) => match packet {
+                Injected::Fields(packet) => len(packet.write(Version::V5)),
+                Injected::Bytes(bytes) => bytes.len(),
+            },
+            Action::Replace(changes) => {
+                let mut packet = PacketFields::new(PacketType::Publish);
+                changes.apply(&mut packet);
+                len(packet.write(Version::V5))
+            }
+            Action::Disconnect(own) => len(own.bytes(Version::V5)),
+            Action::Hold
+            | Action::Drop
+            | Action::Delay(_)
+            | Action::Duplicate
+            | Action::Reorder
+            | Action::Corrupt { .. }
+            | Action::Truncate(_)
+            | Action::Close(_)
+            | Action::Reset(_)
+            | Action::HalfClose(_)
+            | Action::StopReading => 0,
+        };
+        let own = &self.matches;
+        let texts = [&self.name, &own.client, &own.topic, &own.listener];
+        let texts = texts.iter().map(|text| text.as_deref().map_or(0, str::len));
+        size_of::<Self>() + texts.sum::<usize>() + action
     }
 
     /// Names it.

@@ -8,8 +8,8 @@ use crate::chance::SplitMix;
 use crate::codec::Version;
 
 use super::line::Line;
-use super::room::Kept;
-use super::rule::{Action, Direction, Match, Rule, Seen};
+use super::room::{Kept, Room};
+use super::rule::{Action, Direction, LONGEST_DELAY, Match, Rule, Seen};
 
 /// Rules that there may be at a time.
 pub(crate) const MOST_RULES: usize = 1000;
@@ -19,6 +19,8 @@ pub(super) struct Verdict {
     pub(super) rule: u64,
     pub(super) name: Arc<str>,
     pub(super) action: Arc<Action>,
+    /// When the rule's time is over.
+    pub(super) until: Option<Instant>,
 }
 
 /// A rule that is set.
@@ -33,6 +35,8 @@ struct Armed {
     /// Packets for which all but their number is so.
     seen: u64,
     hits: u64,
+    #[expect(dead_code, reason = "it counts for as long as it is there")]
+    room: Room,
 }
 
 /// How a rule that is set stands.
@@ -145,9 +149,19 @@ impl Rules {
         self.held.len()
     }
 
-    /// Sets a rule behind the others, or in the place of the one of its name.
-    pub(super) fn add(&mut self, rule: Rule, now: Instant) -> Result<u64, RuleError> {
+    /// Sets a rule behind the others, or in the place of the one of its name. Returns its number, and that of the one
+    /// whose place it takes.
+    pub(super) fn add(
+        &mut self,
+        rule: Rule,
+        room: Option<Room>,
+        now: Instant,
+    ) -> Result<(u64, Option<u64>), RuleError> {
         check(&rule)?;
+        let Some(room) = room else {
+            let text = "there is no room: rules and what they hold have 64 MiB in all";
+            return Err(RuleError::new("name", text));
+        };
         self.last_id += 1;
         let id = self.last_id;
         let name: Arc<str> = rule
@@ -164,16 +178,18 @@ impl Rules {
             random: SplitMix::new(rule.seed),
             seen: 0,
             hits: 0,
+            room,
         };
         if let Some(own) = self.rules.iter_mut().find(|own| own.name == name) {
-            *own = armed;
+            let replaced = std::mem::replace(own, armed);
+            return Ok((id, Some(replaced.id)));
         } else if self.rules.len() < MOST_RULES {
             self.rules.push(armed);
         } else {
             let text = format!("there are {MOST_RULES} rules already");
             return Err(RuleError::new("name", text));
         }
-        Ok(id)
+        Ok((id, None))
     }
 
     /// Removes a rule, by its number or its name.
@@ -253,6 +269,11 @@ impl Rules {
         taken
     }
 
+    /// Forgets the packets of a connection that has ended: there is nobody to get them.
+    pub(super) fn forget_held_of(&mut self, connection: u64) {
+        self.held.retain(|held| held.number != connection);
+    }
+
     pub(super) fn held(&self, limit: usize) -> Vec<HeldInfo> {
         let infos = self.held.iter().take(limit).map(|held| HeldInfo {
             id: held.id,
@@ -293,6 +314,7 @@ impl Armed {
             rule: self.id,
             name: self.name.clone(),
             action: self.action.clone(),
+            until: self.until,
         })
     }
 
@@ -342,6 +364,10 @@ fn check(rule: &Rule) -> Result<(), RuleError> {
         Action::Answer(_) if own.direction != Some(Direction::In) => Err(RuleError::new(
             "match.direction",
             "only packets from clients are answered: it has to be in",
+        )),
+        Action::Delay(time) if *time > LONGEST_DELAY => Err(RuleError::new(
+            "delay_seconds",
+            format!("is more than a day, {}", LONGEST_DELAY.as_secs()),
         )),
         Action::Corrupt { bits: 0, .. } => {
             Err(RuleError::new("bits", "at least one bit is turned"))

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use roundel::config::Listeners;
-use roundel::journal::JournalQuery;
+use roundel::journal::{AbsenceError, JournalQuery};
 use roundel::rules::{Action, Changes, Direction, Match, Rule, When};
 use roundel::{
     Config, Connection, Handle, Message, PacketFields, PacketType, PropertyName, QoS, Server,
@@ -218,7 +218,7 @@ async fn rules_are_written_in_rust_as_over_http() {
         .wait_for_none(&publishes, 0, LATER)
         .await
         .expect_err("one is");
-    assert_eq!(*error, row);
+    assert_eq!(error, AbsenceError::Present(row.clone().into()));
     let error = journal
         .wait(&publishes, 0, 2, Duration::ZERO)
         .await

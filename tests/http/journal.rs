@@ -1,15 +1,17 @@
 //! `/v1/journal`: what went over the connections, and what came of what.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use roundel::PacketType;
+use roundel::journal::{AbsenceError, JournalBounds, JournalQuery};
 use serde_json::{Value, json};
 
 use crate::{
     api::Api,
-    support::{Client, Connect, Encode, PINGREQ, Packet, Publish, Version, Will},
+    support::{Client, Connect, DEADLINE, Encode, PINGREQ, Packet, Publish, Version, Will},
 };
 
 fn api() -> Api {
@@ -291,6 +293,127 @@ fn wait_ends_when_it_is_true_and_absence_when_it_is_not() {
     }
 }
 
+/// Sets whether the journal is on, and how many rows it keeps.
+#[track_caller]
+fn switch(api: &Api, is_on: bool, rows: usize) {
+    let body = json!({ "on": is_on, "rows": rows }).to_string();
+    let headers = [("Content-Type", "application/json")];
+    let answer = api.send("PUT", "/v1/journal", &headers, &body);
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+/// That nothing was there is said only where every row was seen.
+#[test]
+fn absence_is_confirmed_only_where_every_row_was_seen() {
+    let api = api();
+    switch(&api, true, 3);
+    let absent = |query: &str| {
+        let target = format!("/v1/journal/wait?count=0&timeout=20ms&{query}");
+        api.get(&target)
+    };
+    let first = api.connect("first");
+    first.disconnect();
+    wait(&api, "event=disconnected", 1);
+    let mut client = api.connect("a");
+    client.expect_only_pingresp();
+    client.expect_only_pingresp();
+    // The DISCONNECT has made room, as have those before it.
+    let lost = absent("since=0&type=DISCONNECT");
+    lost.expect_error(410, None);
+    assert!(lost.body.contains("rows have made room"), "{lost:?}");
+    let too_few = api.get("/v1/journal/wait?since=0&type=DISCONNECT&timeout=20ms");
+    assert!(
+        too_few.json_with(408)["error"]
+            .as_str()
+            .is_some_and(|text| text.contains("made room"))
+    );
+    // A row that is there is there, whatever else was.
+    assert_eq!(
+        absent("since=0&type=PINGREQ").json_with(409)["rows"][0]["packet"]["type"],
+        "PINGREQ"
+    );
+    let last = api.get("/v1/journal?limit=1").json()["last"].clone();
+    for query in [
+        format!("since={last}&type=DISCONNECT"),
+        "type=DISCONNECT".to_owned(),
+    ] {
+        assert_eq!(absent(&query).json()["rows"], json!([]), "{query}");
+    }
+    // What somebody wants to be forgotten is not asked for.
+    assert_eq!(api.delete("/v1/journal").status, 200);
+    assert_eq!(absent("since=0&type=DISCONNECT").status, 200);
+    client.expect_only_pingresp();
+    switch(&api, false, 3);
+    switch(&api, true, 3);
+    let was_off = absent("since=0&type=DISCONNECT");
+    was_off.expect_error(409, None);
+    assert!(was_off.body.contains("off"), "{was_off:?}");
+    assert_eq!(absent("type=DISCONNECT").status, 200);
+}
+
+/// A wait sees each row as it is written, although hardly any is kept.
+#[test]
+fn wait_misses_no_row_however_many_come_at_once() {
+    let api = api();
+    switch(&api, true, 1);
+    let mut client = api.connect("a");
+    let rows: Vec<u8> = [PINGREQ.encode(Version::V5)]
+        .into_iter()
+        .chain((0..500).map(|_| Publish::new("t", "x").encode(Version::V5)))
+        .flatten()
+        .collect();
+    thread::scope(|scope| {
+        let wait = |count: usize| {
+            let target = format!("/v1/journal/wait?type=PINGREQ&count={count}&timeout=20s");
+            api.get(&target)
+        };
+        let present = scope.spawn(move || wait(1));
+        let absent = scope.spawn(move || wait(0));
+        // Both wait from now on: this is sent until they have seen it.
+        while !(present.is_finished() && absent.is_finished()) {
+            client.send(rows.clone());
+            assert_eq!(client.next_packet(), Packet::Pingresp);
+        }
+        for (waited, status) in [(present, 200), (absent, 409)] {
+            let waited = waited.join().expect("it ends").json_with(status);
+            assert_eq!(waited["rows"][0]["packet"]["type"], "PINGREQ");
+        }
+    });
+}
+
+/// The same for a program that the broker runs in.
+#[test]
+fn program_is_told_why_nobody_can_say_that_there_was_none() {
+    let api = api();
+    let journal = api.server().journal();
+    let absence = |since| {
+        let query = JournalQuery::of(PacketType::Disconnect);
+        api.block_on(journal.wait_for_none(&query, since, Duration::from_millis(20)))
+    };
+    let mut client = api.connect("a");
+    client.expect_only_pingresp();
+    assert_eq!(absence(0), Ok(()));
+    journal.set_bounds(JournalBounds {
+        rows: 1,
+        bytes: 1 << 20,
+    });
+    let lost = absence(0).expect_err("rows are lost");
+    assert_eq!(
+        lost,
+        AbsenceError::Lost {
+            rows: journal.last() - 1
+        }
+    );
+    assert_eq!(absence(journal.last()), Ok(()));
+    let query = JournalQuery::of(PacketType::Disconnect);
+    let (waited, ()) = api.block_on(async {
+        let wait = journal.wait_for_none(&query, journal.last(), DEADLINE);
+        tokio::join!(wait, async { journal.switch(false) })
+    });
+    assert_eq!(waited, Err(AbsenceError::Off), "switched off in the middle");
+    assert_eq!(absence(journal.last()), Err(AbsenceError::Off));
+}
+
 /// What came of connections that never had a client.
 #[test]
 fn connection_without_a_client_has_a_row_that_says_why() {
@@ -406,6 +529,44 @@ fn connection_without_a_client_has_a_row_that_says_why() {
         );
     }
     assert_eq!(rows(&api, "event=disconnected"), [] as [Value; 0]);
+}
+
+/// A rule that ends a connection at its CONNECT leaves a row, whatever it does to that end.
+#[test]
+fn connection_that_a_rule_ends_before_it_has_a_client_has_a_row() {
+    let api = api();
+    for (count, rule, end) in [
+        (
+            1,
+            json!({ "do": "answer", "packet": { "type": "CONNACK", "reason": "0x8a" } }),
+            json!(["broker", "packet_rule", 0x8a]),
+        ),
+        (
+            2,
+            json!({ "do": "disconnect", "reason": "0x8b" }),
+            json!(["broker", "packet_rule", 0x8b]),
+        ),
+        (
+            3,
+            json!({ "do": "close" }),
+            json!(["network", "lost", null]),
+        ),
+    ] {
+        let mut rule = rule;
+        rule["name"] = "at connect".into();
+        rule["match"] = json!({ "type": "CONNECT" });
+        assert_eq!(api.post("/v1/rules", &rule.to_string()).status, 201);
+        let mut client = Client::dial(api.mqtt(), Version::V5);
+        client.send_connect(&Connect::new("a"));
+        let peer = client.local_address().to_string();
+        // It may be any packet, of which a client knows only some before CONNACK.
+        let mut stream = client.into_stream();
+        while matches!(stream.read(&mut [0; 64]), Ok(1..)) {}
+        let found = wait(&api, "event=closed_before_connect", count);
+        let row = found.last().expect("a row");
+        assert_eq!(row["peer"], peer, "{rule}");
+        assert_eq!(json!([row["by"], row["cause"], row["code"]]), end, "{row}");
+    }
 }
 
 #[test]

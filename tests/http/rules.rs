@@ -3,13 +3,16 @@
 
 use std::io::{ErrorKind, Read, Write};
 
+use roundel::WaitError;
+use roundel::rules::{Action, Injected, Match, Rule};
 use serde_json::{Value, json};
 
 use crate::{
     api::Api,
     support::{
-        Client, Connect, Encode, PINGREQ, Packet, Publish, REASON_STRING, RECEIVE_MAXIMUM,
-        SERVER_REFERENCE, Subscribe, TOPIC_ALIAS_MAXIMUM, Unsubscribe, Version, Will, eventually,
+        Client, Connect, DEADLINE, Encode, PINGREQ, Packet, Publish, REASON_STRING,
+        RECEIVE_MAXIMUM, SERVER_REFERENCE, Subscribe, TOPIC_ALIAS_MAXIMUM, Unsubscribe, Version,
+        Will, eventually,
     },
 };
 
@@ -170,6 +173,72 @@ fn what_is_held_is_shown_in_pages() {
     );
     assert_eq!(second["held"].as_array().map(Vec::len), Some(1));
     api.get("/v1/held?after=x").expect_error(400, Some("after"));
+}
+
+/// What is held for a connection is gone with it: it is neither counted nor released in the place of what is held for
+/// the next.
+#[test]
+fn packets_that_are_held_for_a_connection_are_gone_with_it() {
+    let api = Api::start();
+    let connect = || Connect::new("pub").durable();
+    let mut first = api.open(Version::V5, &connect());
+    set(
+        &api,
+        &json!({ "name": "h", "match": { "type": "PUBACK", "direction": "out" }, "do": "hold" }),
+    );
+    let hold = |client: &mut Client, id| {
+        send_publish(client, "t", "x", id);
+        let held = api.get("/v1/held?count=1&wait=10s").json();
+        assert_eq!(
+            (&held["total"], &held["held"][0]["packet"]["packet_id"]),
+            (&json!(1), &json!(id)),
+            "{held}"
+        );
+    };
+    hold(&mut first, 1);
+    first.vanish();
+    api.get("/v1/clients/pub?connected=false&wait=10s").json();
+    assert_eq!(api.get("/v1/held").json()["total"], 0);
+    assert_eq!(api.get("/v1/stats").json()["faults"]["held"], 0);
+    let mut second = api.open(Version::V5, &connect().resume());
+    hold(&mut second, 2);
+    // Another connection takes the session over.
+    let mut third = api.open(Version::V5, &connect().resume());
+    hold(&mut third, 3);
+    assert_eq!(
+        api.post("/v1/held/release?n=1", "").json(),
+        json!({ "released": 1 })
+    );
+    assert_eq!(third.expect_puback(3), 0x10);
+    // So is what was to arrive later.
+    set(
+        &api,
+        &json!({ "name": "h", "match": { "type": "PUBACK" }, "do": "delay", "delay_seconds": 60 }),
+    );
+    send_publish(&mut third, "t", "x", 4);
+    hit(&api, "h");
+    third.vanish();
+    api.get("/v1/clients/pub?connected=false&wait=10s").json();
+    let deadlines = api.get("/v1/deadlines").body;
+    assert!(!deadlines.contains("delayed_packet"), "{deadlines}");
+}
+
+/// Whoever waits for a rule to act is told when it is removed.
+#[test]
+fn wait_for_a_rule_ends_when_it_is_removed() {
+    let api = Api::start();
+    let rules = api.server().rules();
+    set(
+        &api,
+        &json!({ "name": "r", "match": { "client": "never" }, "do": "drop" }),
+    );
+    let (waited, was_there) = api.block_on(async {
+        let wait = rules.wait_for_hits("r", 1, DEADLINE);
+        tokio::join!(wait, async { rules.remove("r") })
+    });
+    assert!(was_there);
+    let key = "r".to_owned();
+    assert_eq!(waited, Err(WaitError::NoRule { key }));
 }
 
 /// A window that is full of held acknowledgements is full to the broker, too.
@@ -549,8 +618,8 @@ fn broker_disconnects_in_the_place_of_what_it_would_send() {
     let disconnect = roundel::rules::ServerDisconnect::new(0x8b)
         .after()
         .property(roundel::PropertyName::REASON_STRING, "bye");
-    let pings = roundel::rules::Match::of(roundel::PacketType::Pingreq);
-    let rule = roundel::rules::Rule::new(pings, disconnect);
+    let pings = Match::of(roundel::PacketType::Pingreq);
+    let rule = Rule::new(pings, disconnect);
     api.server().rules().add(rule).expect("a rule");
     let mut client = api.connect("c");
     client.send(PINGREQ);
@@ -595,6 +664,121 @@ fn connection_is_reset_or_closed_on_one_side_or_not_read() {
     assert_eq!(sub.receive_texts(1), ["heard in the end"]);
 }
 
+/// Sends PUBLISH packets with these payloads in one write, so that the broker reads them at once.
+fn send_at_once(client: &mut Client, topic: &str, payloads: &[&str]) {
+    let packets = payloads.iter().map(|payload| Publish::new(topic, *payload));
+    let packets: Vec<u8> = packets
+        .flat_map(|packet| packet.encode(Version::V5))
+        .collect();
+    client.send(packets);
+}
+
+/// Whatever ends the rule, and wherever a read of the socket ended.
+#[test]
+fn reading_stops_behind_the_packet_and_goes_on_when_the_rule_is_gone() {
+    let api = Api::start();
+    let mut sub = reader(&api, "sub");
+    let rule = json!({
+        "name": "deaf",
+        "match": { "type": "PUBLISH", "direction": "in", "client": "c*", "nth": 2 },
+        "do": "stop_reading",
+        "expires_after_seconds": 60,
+    });
+    let advance = |seconds: u64| {
+        let body = json!({ "seconds": seconds }).to_string();
+        assert_eq!(api.post("/v1/clock/advance", &body).status, 200);
+    };
+    for end in ["replaced", "removed", "expired", "expired and listed"] {
+        set(&api, &rule);
+        let mut client = api.connect(&format!("c {end}"));
+        send_at_once(&mut client, "t/x", &["1", "2", "3", "4"]);
+        hit(&api, "deaf");
+        assert_eq!(sub.receive_texts(2), ["1", "2"], "{end}");
+        sub.expect_only_pingresp();
+        match end {
+            "replaced" => {
+                let other = json!({ "name": "deaf", "match": { "client": "x" }, "do": "drop" });
+                set(&api, &other);
+            }
+            "removed" => assert_eq!(api.delete("/v1/rules/deaf").status, 200),
+            "expired" => advance(60),
+            _ => {
+                advance(59);
+                sub.expect_only_pingresp();
+                advance(1);
+                assert_eq!(api.get("/v1/rules").json(), json!({ "rules": [] }));
+            }
+        }
+        assert_eq!(sub.receive_texts(2), ["3", "4"], "{end}");
+    }
+}
+
+/// Without a direction, a rule is for what the broker sends, too.
+#[test]
+fn packet_to_a_client_may_stop_reading_from_it() {
+    let api = Api::start();
+    let mut sub = reader(&api, "sub");
+    let mut client = api.connect("c");
+    set(
+        &api,
+        &json!({ "name": "deaf", "match": { "type": "PINGRESP", "client": "c" }, "do": "stop_reading", "times": 1 }),
+    );
+    client.send(PINGREQ);
+    assert_eq!(client.next_packet(), Packet::Pingresp);
+    send_at_once(&mut client, "t/x", &["1", "2"]);
+    sub.expect_only_pingresp();
+    assert_eq!(api.delete("/v1/rules/deaf").status, 200);
+    assert_eq!(sub.receive_texts(2), ["1", "2"]);
+}
+
+/// What a rule does is the same however TCP cuts the stream.
+#[test]
+fn packets_of_one_read_keep_the_order_that_a_rule_gives_them() {
+    let api = Api::start();
+    let mut sub = reader(&api, "sub");
+    for (client, direction) in [("in", "in"), ("sub", "out")] {
+        for (what, more, order) in [
+            ("reorder", json!({}), ["1", "3", "2", "4", "5"]),
+            (
+                "delay",
+                json!({ "delay_seconds": 0 }),
+                ["1", "2", "3", "4", "5"],
+            ),
+        ] {
+            let mut rule = json!({
+                "name": "order",
+                "match": { "type": "PUBLISH", "direction": direction, "client": client, "nth": 2 },
+                "do": what,
+            });
+            for (name, value) in more.as_object().expect("fields") {
+                rule[name] = value.clone();
+            }
+            set(&api, &rule);
+            let mut publisher = api.connect("in");
+            send_at_once(&mut publisher, "t/x", &["1", "2", "3", "4", "5"]);
+            assert_eq!(sub.receive_texts(5), order, "{what} {direction}");
+        }
+    }
+    set(
+        &api,
+        &json!({
+            "name": "order",
+            "match": { "type": "PUBLISH", "nth": 2 },
+            "do": "answer",
+            "packet": { "type": "PUBACK", "reason": 0x97 },
+        }),
+    );
+    let mut publisher = api.connect("in");
+    let packets = (1..=3).map(|id| Publish::new("nobody", "x").qos(1, id));
+    let packets: Vec<u8> = packets
+        .flat_map(|packet| packet.encode(Version::V5))
+        .collect();
+    publisher.send(packets);
+    for (id, reason) in [(1, 0x10), (2, 0x97), (3, 0x10)] {
+        assert_eq!(publisher.expect_puback(id), reason);
+    }
+}
+
 #[test]
 fn pings_are_muted_and_bytes_are_changed() {
     let api = Api::start();
@@ -629,6 +813,29 @@ fn pings_are_muted_and_bytes_are_changed() {
     client.send(PINGREQ);
     client.send(PINGREQ);
     client.expect_error_among(&[0x81, 0x82]);
+}
+
+/// A line of `docs/rules.md`: rules that change nothing let so many pass.
+#[test]
+fn so_many_pings_are_answered_and_no_more() {
+    let api = Api::start();
+    for (name, what) in [("some", "replace"), ("no more", "drop")] {
+        let mut rule = json!({ "name": name, "match": { "type": "PINGRESP" }, "do": what });
+        if what == "replace" {
+            rule["set"] = json!({});
+            rule["times"] = 3.into();
+        }
+        set(&api, &rule);
+    }
+    let mut client = api.connect("a");
+    for _ in 0..3 {
+        client.send(PINGREQ);
+        assert_eq!(client.next_packet(), Packet::Pingresp);
+    }
+    client.send(PINGREQ);
+    hit(&api, "no%20more");
+    send_publish(&mut client, "t", "x", 1);
+    assert_eq!(client.expect_puback(1), 0x10, "no PINGRESP before it");
 }
 
 /// Numbers, chances and acknowledgements by the topic of what they acknowledge.
@@ -722,6 +929,27 @@ fn rule_that_expires_is_gone() {
     assert_eq!(api.get("/v1/rules/for%20ever").json()["spent"], true);
 }
 
+/// Rules and what they hold have a bound together.
+#[test]
+fn rule_for_which_there_is_no_room_is_refused() {
+    let api = Api::start();
+    let rules = api.server().rules();
+    let rule = |name: &str| {
+        let packet = Injected::Bytes(vec![0; 33 * 1024 * 1024].into());
+        let before = false;
+        Rule::new(
+            Match::default().client("x"),
+            Action::Inject { packet, before },
+        )
+        .named(name)
+    };
+    rules.add(rule("first")).expect("there is room");
+    let error = rules.add(rule("second")).expect_err("there is none");
+    assert!(error.to_string().contains("64 MiB"), "{error}");
+    assert!(rules.remove("first"));
+    rules.add(rule("second")).expect("there is room again");
+}
+
 #[test]
 fn what_is_wrong_with_a_rule_is_named() {
     let api = Api::start();
@@ -760,6 +988,10 @@ fn what_is_wrong_with_a_rule_is_named() {
         (json!({ "do": "delay" }), "delay_seconds"),
         (
             json!({ "do": "delay", "delay_seconds": -1 }),
+            "delay_seconds",
+        ),
+        (
+            json!({ "do": "delay", "delay_seconds": 86401 }),
             "delay_seconds",
         ),
         (json!({ "do": "truncate" }), "length"),

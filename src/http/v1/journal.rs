@@ -22,6 +22,7 @@ use crate::engine::Engine;
 use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow, RowKind};
 use crate::tap::pcapng::{self, Capture};
 use crate::tap::tls::{HandshakeFailure, TlsAlert, TlsInfo};
+use crate::tap::watch::Unseen;
 use crate::time::Calendar;
 use crate::topic::{Filter, HashParent, matches};
 
@@ -391,7 +392,8 @@ fn each_page(
 }
 
 /// The first `count` rows behind `since`, or from now on, as soon as they are there. With `count=0` there
-/// is to be none within the time: 409 with the first one, as soon as it is there.
+/// is to be none within the time: 409 with the first one, as soon as it is there, and 410 where rows have made room
+/// that nobody has looked at.
 pub(super) async fn wait(
     State(api): State<Api>,
     patience: Patience,
@@ -407,27 +409,39 @@ pub(super) async fn wait(
         let error = "the journal is off: PUT {\"on\":true} to /v1/journal, or start with `journal`";
         return Err(ApiError::new(StatusCode::CONFLICT, error));
     }
-    let since = asked.since.unwrap_or_else(|| tap.last_row());
-    let rows = tap.wait_for_rows(&asked.query, since, count.max(1), &api.calendar);
-    let what = format!("there are not {count} such rows");
-    let came = waits::for_future(&api, &patience, within, &what, rows).await?;
+    let (query, since) = (&asked.query, asked.since);
+    let waiting = match count {
+        0 => tap.watch_absence(query, since, &api.calendar),
+        count => tap.watch_rows(query, since, count, &api.calendar),
+    };
+    let unseen = waiting.unseen().map(|unseen| format!(" ({unseen})"));
+    let what = format!(
+        "there are not {count} such rows{}",
+        unseen.unwrap_or_default()
+    );
+    let came = waits::for_future(&api, &patience, within, &what, waiting.end()).await?;
     let answer = |missed: Option<&Missed>, rows: &[JournalRow]| {
         let shown = rows.iter().map(|row| asked.show(row));
         let more: [(_, &dyn Display); 1] = [("last", &tap.last_row())];
         Answer::list_of_wait(missed, "rows", shown, &more, api.engine.broker.budget())
     };
     match (came, count) {
-        (Ok(rows), 0) => {
+        (Ok(Ok(rows)), 0) => {
             let mut found = answer(None, &rows)?;
             *found.status_mut() = StatusCode::CONFLICT;
             Ok(found)
         }
-        (Ok(rows), _) => answer(None, &rows),
-        (Err(_), 0) => answer(None, &[]),
-        (Err(missed), _) => {
-            let there = tap.rows(&asked.query, since, count, &api.calendar);
-            answer(Some(&missed), &there)
+        (Ok(Ok(rows)), _) => answer(None, &rows),
+        (Ok(Err(unseen)), _) => {
+            let status = match unseen {
+                Unseen::Lost(_) => StatusCode::GONE,
+                Unseen::Off => StatusCode::CONFLICT,
+            };
+            let error = format!("nobody can say that there is none: {unseen}");
+            Err(ApiError::new(status, error))
         }
+        (Err(_), 0) => answer(None, &[]),
+        (Err(missed), _) => answer(Some(&missed), &waiting.rows()),
     }
 }
 
