@@ -133,12 +133,18 @@ impl Outbox {
         }
     }
 
+    /// What of the client's Receive Maximum is taken; where there is no connection, all that is open.
+    pub(in crate::broker) fn window_taken(&self) -> usize {
+        let connected = self.connected.as_ref();
+        let earlier = connected.map_or(0, |connected| connected.earlier);
+        self.window.len().saturating_sub(earlier)
+    }
+
     /// Whether what an earlier connection left open could be sent at once: PUBRELs wait for no place of the
     /// window (MQTT-4.9.0-3).
     fn can_resend(&self, bounds: &Bounds<'_>) -> bool {
         let may_go = |connected: &Connected| {
-            let taken = self.window.len().saturating_sub(connected.earlier);
-            let has_place = taken < usize::from(connected.peer.window);
+            let has_place = self.window_taken() < usize::from(connected.peer.window);
             connected.resend.has_releases() || (has_place && !self.surrenders())
         };
         self.connected.as_ref().is_some_and(|connected| {

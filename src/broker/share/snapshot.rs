@@ -86,7 +86,7 @@ impl Group {
                 delivered: member.delivered,
                 redelivered: member.redelivered,
                 window: (outbox.connected.as_ref()).map(|connected| connected.peer.window.into()),
-                window_taken: outbox.window.len(),
+                window_taken: outbox.window_taken(),
             }
         });
         GroupSnapshot {
