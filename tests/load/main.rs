@@ -54,7 +54,7 @@ static ALLOCATOR: cap::Cap<Allocator> = cap::Cap::new(Allocator, usize::MAX);
 
 /// How long the errors last in each run, in seconds; as long as without them before.
 const SECONDS_VARIABLE: &str = "ROUNDEL_LOAD_SECONDS";
-const SECONDS: u64 = if cfg!(debug_assertions) { 8 } else { 5 };
+const SECONDS: u64 = if cfg!(debug_assertions) { 3 } else { 5 };
 
 /// Runs without errors and with them.
 const RUNS_VARIABLE: &str = "ROUNDEL_LOAD_RUNS";
