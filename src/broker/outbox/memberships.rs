@@ -318,16 +318,14 @@ impl Memberships {
         }
     }
 
-    /// When the connection ends, all groups are told.
+    /// When the connection ends, all groups are told, also those that wait for nothing of it.
     pub(in crate::broker) fn tell_all_of_end(&mut self) {
         self.tells_all = true;
     }
 
     /// The connection ends: the groups that wait for something or had messages in flight have to know,
-    /// and are to be told of the next one. That is an errand from now on. A client with a Maximum Packet Size is
-    /// passed over without being asked, so all its groups have to know that it is away.
-    pub(in crate::broker) fn depart(&mut self, has_packet_size: bool) {
-        self.tells_all |= has_packet_size;
+    /// and are to be told of the next one. That is an errand from now on.
+    pub(in crate::broker) fn depart(&mut self) {
         let from = match self.errand {
             _ if self.tells_all => 0,
             // Nothing is handed over before the groups know of the last one.
@@ -612,17 +610,18 @@ mod tests {
         (0..PLACES).for_each(|index| memberships.want(index, Room::Window));
         (0..PLACES).for_each(|index| memberships.want(index, Room::Outbox));
         take_looks();
-        memberships.depart(false);
+        memberships.depart();
         assert!(take_looks() <= LOOKS);
         assert_eq!(carry_out(&mut memberships), [3, PLACES as usize, 0]);
         assert!(!memberships.has_wants());
         // Nobody has to be found who waits for nothing.
-        memberships.depart(false);
+        memberships.depart();
         assert_eq!(carry_out(&mut memberships), [3, 3, 0]);
-        // But all know the size of its packets.
-        memberships.depart(true);
+        // Unless all are to be told.
+        memberships.tell_all_of_end();
+        memberships.depart();
         assert_eq!(carry_out(&mut memberships), [3, PLACES as usize, 0]);
-        memberships.depart(false);
+        memberships.depart();
         assert_eq!(carry_out(&mut memberships), [3, 3, 0]);
     }
 
@@ -643,7 +642,7 @@ mod tests {
             memberships.resumed(index, IsHeld::No);
         }
         take_looks();
-        memberships.depart(false);
+        memberships.depart();
         assert!(take_looks() <= LOOKS);
         memberships.has_owner = false;
         assert_eq!(carry_out(&mut memberships), [0, 0, 0]);
@@ -664,7 +663,7 @@ mod tests {
             assert!(take_looks() <= LOOKS);
         }
         assert!(!memberships.has_wants() && !memberships.begin_resuming());
-        memberships.depart(false);
+        memberships.depart();
         assert_eq!(carry_out(&mut memberships), [0, 0, 0]);
         assert_eq!(memberships.join(group), PLACES - 1);
     }

@@ -275,7 +275,11 @@ impl Outbox {
             has_packet_size = connected.peer.packet_size < MAX_PACKET_SIZE as usize;
         }
         if let Some(memberships) = &mut self.memberships {
-            memberships.depart(has_packet_size);
+            if has_packet_size {
+                // Groups pass over it without asking, by that size.
+                memberships.tell_all_of_end();
+            }
+            memberships.depart();
         }
     }
 

@@ -66,6 +66,15 @@ pub(super) struct Looked {
     generation: u64,
 }
 
+/// The one of two that has the lower number.
+fn earlier<'a>(
+    one: Option<(u64, &'a Waiting)>,
+    other: Option<(u64, &'a Waiting)>,
+) -> Option<(u64, &'a Waiting)> {
+    let both = [one, other].into_iter().flatten();
+    both.min_by_key(|(number, _)| *number)
+}
+
 impl Backlog {
     pub(super) fn len(&self) -> usize {
         self.line.len() + self.blocked.len()
@@ -73,11 +82,7 @@ impl Backlog {
 
     /// The message that waits with the lowest number, and that number.
     pub(super) fn oldest(&self) -> Option<(u64, &Waiting)> {
-        let firsts = [self.line.first(), self.blocked_from(0)];
-        firsts
-            .into_iter()
-            .flatten()
-            .min_by_key(|(number, _)| *number)
+        earlier(self.line.first(), self.blocked.next_from(0))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -100,11 +105,7 @@ impl Backlog {
 
     /// Adds a message that was not handed over yet.
     pub(super) fn push(&mut self, number: u64, message: Message) {
-        let waiting = Waiting {
-            message,
-            returned: None,
-        };
-        self.note_size(&waiting);
+        let waiting = self.waiting(message, None);
         self.line.insert(number, waiting);
     }
 
@@ -113,20 +114,18 @@ impl Backlog {
         if returned.session != 0 {
             self.returned.insert((returned.session, number));
         }
-        let waiting = Waiting {
-            message,
-            returned: Some(returned),
-        };
-        self.note_size(&waiting);
+        let waiting = self.waiting(message, Some(returned));
         self.line.insert_aside(number, waiting);
     }
 
-    fn note_size(&mut self, waiting: &Waiting) {
+    /// A message that is about to wait, whose size is noted.
+    fn waiting(&mut self, message: Message, returned: Option<Returned>) -> Waiting {
         let before = match self.is_empty() {
             true => 0,
             false => self.largest,
         };
-        self.largest = before.max(waiting.message.least_size());
+        self.largest = before.max(message.least_size());
+        Waiting { message, returned }
     }
 
     /// Whether there may be messages that are larger than `largest`, all of which the caller is going to take.
@@ -138,22 +137,20 @@ impl Backlog {
 
     /// The message with the lowest number from `from` on, and that number.
     pub(super) fn sweep_from(&mut self, from: u64) -> Option<(u64, &Waiting)> {
-        let in_line = self.line.sweep_from(from).map(|(number, _)| number);
-        let blocked = self.blocked.next_from(from);
-        match (in_line, blocked) {
-            (Some(number), blocked) if blocked.is_none_or(|(blocked, _)| number < blocked) => {
-                self.line.sweep_from(number)
-            }
-            _ => blocked,
-        }
+        earlier(self.line.sweep_from(from), self.blocked.next_from(from))
     }
 
     /// Takes a message that [`sweep_from`](Self::sweep_from) has shown, for good.
     pub(super) fn take(&mut self, number: u64) {
-        let in_line = self.line.remove(number);
-        if let Some(waiting) = in_line.or_else(|| self.blocked.remove(number)) {
+        if let Some(waiting) = self.remove(number) {
             self.forget_returned(number, &waiting);
         }
+    }
+
+    /// Removes a message of the line, of those that were put aside, or one that was blocked.
+    fn remove(&mut self, number: u64) -> Option<Waiting> {
+        let in_line = self.line.remove(number);
+        in_line.or_else(|| self.blocked.remove(number))
     }
 
     /// Takes the first message of the line, for good.
@@ -179,11 +176,7 @@ impl Backlog {
 
     /// Adds a new message that is blocked from the beginning.
     pub(super) fn push_blocked(&mut self, number: u64, message: Message) {
-        let waiting = Waiting {
-            message,
-            returned: None,
-        };
-        self.note_size(&waiting);
+        let waiting = self.waiting(message, None);
         self.block(number, waiting);
     }
 
@@ -230,8 +223,7 @@ impl Backlog {
             let of_session = (session, 0)..=(session, u64::MAX);
             let (_, number) = *self.returned.range(of_session).next()?;
             self.returned.remove(&(session, number));
-            let in_line = self.line.remove(number);
-            if let Some(waiting) = in_line.or_else(|| self.blocked.remove(number)) {
+            if let Some(waiting) = self.remove(number) {
                 return Some((number, waiting));
             }
         }

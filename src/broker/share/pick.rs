@@ -242,10 +242,10 @@ impl State {
             }
         }
         dirty.charge(passed / PASSED_IN_STEP);
-        match found {
-            Pick::Nobody if passed > 0 => self.unless_awaited(Pick::TooLarge),
-            found => self.unless_awaited(found),
-        }
+        self.unless_awaited(match found {
+            Pick::Nobody if passed > 0 => Pick::TooLarge,
+            found => found,
+        })
     }
 
     /// What becomes of a new message while others wait in front of it.
