@@ -1,5 +1,6 @@
 //! Child processes: a broker, or a client that somebody else wrote.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -146,6 +147,7 @@ impl Process {
     /// Sends SIGTERM, waits for the end of the process and returns all lines that it printed.
     #[track_caller]
     pub(crate) fn terminate(mut self) -> Vec<String> {
+        self.wait_until_asleep();
         self.signal("TERM");
         self.wait();
         std::mem::take(&mut self.seen)
@@ -185,6 +187,27 @@ impl Process {
             .status()
             .expect("kill is part of every Unix");
         assert!(status.success(), "kill -{name} {}: {status}", self.name);
+    }
+
+    /// Waits until the process has nothing to do.
+    ///
+    /// A line is here before its write has returned there. `mosquitto_sub` prints in its signal handler,
+    /// and a signal at that moment makes it print that line once more.
+    #[track_caller]
+    fn wait_until_asleep(&self) {
+        let until = Instant::now() + DEADLINE;
+        let stat = format!("/proc/{}/stat", self.id());
+        // Behind the name of the program, which may have spaces, comes the state: S is asleep.
+        let is_asleep = || {
+            let stat =
+                fs::read_to_string(&stat).expect("a child that nobody waited for has a state");
+            let state = stat.rsplit_once(") ").map(|(_, rest)| rest.chars().next());
+            matches!(state, Some(Some('S' | 'Z')))
+        };
+        while !is_asleep() {
+            assert!(Instant::now() < until, "busy{}", self.transcript());
+            thread::yield_now();
+        }
     }
 
     #[track_caller]
