@@ -165,21 +165,21 @@ pub(crate) struct Turn {
     starved: Option<Box<Starved>>,
     /// The signal was set and is to be seen to.
     woken: bool,
-    /// When it was seen to last, until timers are settled.
-    seen_to_at: Option<Moment>,
+    /// When it was seen to last, until timers are settled. Boxed, as are the next ones: an idle connection has none.
+    seen_to_at: Option<Box<Moment>>,
     /// Reading waits until unsent answers have left.
     stalled: bool,
     /// Reading waits until fewer requests are unanswered.
     held: bool,
     /// Reading waits until then (AWS-LIM-11).
-    paused_until: Option<Instant>,
+    paused_until: Option<Box<Instant>>,
     /// What is read waits for an answer.
     asking: bool,
     /// The stream ended meanwhile, behind packets that wait.
     ended: Option<Box<Cause>>,
     /// Another connection wants the session: what had arrived is read first, whatever else would
     /// hold reading back. Since when that is known.
-    handing_over: Option<Instant>,
+    handing_over: Option<Box<Instant>>,
     /// When bytes came last.
     heard_at: Instant,
     /// The socket was full; since when.
@@ -213,19 +213,25 @@ struct Starved {
     until: Instant,
 }
 
+/// How far a connection is. What it has while it ends is boxed: one that is open has no room for it.
 enum Stage {
     Open,
     /// The last bytes leave.
-    Leaving {
-        farewell: Option<Box<Farewell>>,
-        until: Instant,
-    },
+    Leaving(Box<Leaving>),
     /// The client reads them and closes.
-    Draining {
-        until: Instant,
-        seen: usize,
-    },
+    Draining(Box<Draining>),
     Done,
+}
+
+struct Leaving {
+    farewell: Option<Farewell>,
+    until: Instant,
+}
+
+struct Draining {
+    until: Instant,
+    /// Bytes that came meanwhile.
+    seen: usize,
 }
 
 /// What a part of a turn says about the rest of it.
@@ -335,7 +341,7 @@ impl Turn {
             // Input may never end, so what else there is to do does not wait for that.
             Part::Signals => {
                 if self.is_open() && std::mem::take(&mut self.woken) {
-                    self.seen_to_at = Some(moment);
+                    self.seen_to_at = Some(Box::new(moment));
                     self.handle_wake(broker, context);
                     self.obey(broker, context);
                     self.pass = self.pass.max(Pass::More);
@@ -365,8 +371,8 @@ impl Turn {
             Part::Farewell => match self.stage {
                 Stage::Open | Stage::Done => {}
                 _ if !self.dirty.is_empty() => self.pass = Pass::Enough,
-                Stage::Leaving { .. } => self.pass = self.leave(broker, context, io),
-                Stage::Draining { .. } => self.pass = self.drain(context, scratch, io),
+                Stage::Leaving(_) => self.pass = self.leave(broker, context, io),
+                Stage::Draining(_) => self.pass = self.drain(context, scratch, io),
             },
         }
     }
@@ -379,7 +385,7 @@ impl Turn {
         if self.pass == Pass::Idle || is_done {
             // A timer whose signal is still to come is due, and nothing has come of it.
             let seen_to_at = match self.is_open() {
-                true => self.seen_to_at.take(),
+                true => self.seen_to_at.take().map(|seen_to_at| *seen_to_at),
                 false => Some(moment),
             };
             self.connection.settle_timers(broker, seen_to_at);
@@ -428,7 +434,10 @@ impl Turn {
         {
             return false;
         }
-        let is_paused = self.paused_until.is_some_and(|until| until > now);
+        let is_paused = self
+            .paused_until
+            .as_deref()
+            .is_some_and(|until| *until > now);
         self.handing_over.is_some() || !(self.stalled || is_paused)
     }
 
@@ -575,14 +584,14 @@ impl Turn {
 
     /// Another connection that wants the session does not wait for all that is unanswered.
     fn limit_hold(&mut self, broker: &Broker) {
-        if let Some(since) = self.handing_over {
-            self.connection.wake_at(broker, since + HANDOVER_LIMIT);
+        if let Some(since) = self.handing_over.as_deref() {
+            self.connection.wake_at(broker, *since + HANDOVER_LIMIT);
         }
     }
 
     fn has_handed_over_for(&self, time: Duration, now: Instant) -> bool {
-        let since = self.handing_over;
-        since.is_some_and(|since| now.saturating_duration_since(since) >= time)
+        let since = self.handing_over.as_deref();
+        since.is_some_and(|since| now.saturating_duration_since(*since) >= time)
     }
 
     /// What the client sent before its next connection was handled, which may have the session.
@@ -673,7 +682,7 @@ impl Turn {
             }
             Flow::Pause(wait) => {
                 let until = context.live + wait;
-                self.paused_until = Some(until);
+                self.paused_until = Some(Box::new(until));
                 self.connection.wake_at(broker, until);
                 Pass::More
             }
@@ -722,7 +731,8 @@ impl Turn {
         };
         let state = broker.output_state(&session);
         if state.is_wanted {
-            self.handing_over.get_or_insert(context.live);
+            self.handing_over
+                .get_or_insert_with(|| Box::new(context.live));
         }
         self.held &= self.connection.is_held();
         if self.held {
@@ -745,10 +755,7 @@ impl Turn {
         if self.is_stuck(broker, context.live) {
             self.depart(broker, Cause::Stalled, context);
             // It will take no farewell either.
-            self.stage = Stage::Leaving {
-                farewell: None,
-                until: context.live,
-            };
+            self.leave_until(context.live);
             return;
         }
         if !state.full && state.waiting {
@@ -813,22 +820,26 @@ impl Turn {
         self.connection.wake_at(broker, until);
         self.connection.leave_work(context, &mut self.dirty);
         self.pending.clear();
-        self.stage = Stage::Leaving {
-            farewell: None,
-            until,
-        };
+        self.leave_until(until);
+    }
+
+    /// Nothing but the last bytes is left to do.
+    fn leave_until(&mut self, until: Instant) {
+        let farewell = None;
+        self.stage = Stage::Leaving(Box::new(Leaving { farewell, until }));
     }
 
     /// Writes the last bytes. Another task may be in the middle of a write: it returns what is left.
     fn leave(&mut self, broker: &Broker, context: &Context<'_>, io: &mut impl Io) -> Pass {
-        let Stage::Leaving { farewell, until } = &mut self.stage else {
+        let Stage::Leaving(leaving) = &mut self.stage else {
             return Pass::Idle;
         };
+        let Leaving { farewell, until } = &mut **leaving;
         if *until <= context.live {
             return self.finish();
         }
         if farewell.is_none() {
-            *farewell = self.connection.link.mailbox().take().map(Box::new);
+            *farewell = self.connection.link.mailbox().take();
             if let Some(farewell) = farewell {
                 let (connection, tapped) = (&self.connection, &self.tapped);
                 farewell.compose(|out, before| {
@@ -856,7 +867,7 @@ impl Turn {
                 io.shut_down();
                 let until = context.live + DRAIN_LIMIT;
                 self.connection.wake_at(broker, until);
-                self.stage = Stage::Draining { until, seen: 0 };
+                self.stage = Stage::Draining(Box::new(Draining { until, seen: 0 }));
                 Pass::More
             }
             Outcome::More | Outcome::Deferred => Pass::Enough,
@@ -866,9 +877,10 @@ impl Turn {
 
     /// Reads and forgets what the client still sends.
     fn drain(&mut self, context: &Context<'_>, scratch: &mut [u8], io: &mut impl Io) -> Pass {
-        let Stage::Draining { until, seen } = &mut self.stage else {
+        let Stage::Draining(draining) = &mut self.stage else {
             return Pass::Idle;
         };
+        let Draining { until, seen } = &mut **draining;
         // The time is up or the client is gone: either way the connection closes now.
         if *until <= context.live {
             return self.finish();

@@ -62,7 +62,7 @@ pub(in crate::broker) struct Connected {
     /// be sent again or to go back to their groups, else as many as the client takes besides those.
     pub(super) places: usize,
     /// Exchanges that may be open with one client in all (`limits.in_flight`).
-    pub(super) most: usize,
+    pub(super) most: u16,
     /// How far the search for exchanges that are overdue has come.
     pub(super) overdue: Walk,
     /// Another connection waits for the session.

@@ -127,7 +127,7 @@ impl Outbox {
         if let Some(connected) = &mut self.connected {
             let places = usize::from(connected.peer.window) + connected.earlier;
             connected.places = match connected.resend.is_empty() && !surrenders {
-                true => places.min(connected.most),
+                true => places.min(connected.most.into()),
                 false => 0,
             };
         }

@@ -220,7 +220,7 @@ impl Outbox {
             resend: Resend::new(&self.window),
             earlier: self.window.len(),
             places: 0,
-            most: bounds.limits.in_flight.into(),
+            most: bounds.limits.in_flight,
             overdue: Walk::default(),
             is_wanted: false,
             is_leaving: false,

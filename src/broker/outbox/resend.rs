@@ -10,12 +10,19 @@ use super::window::{Entry, Walk, Window};
 /// Whether an exchange is due it says itself: the connection that sent it last is another one. So a
 /// client that resumes costs nothing for what it has open, and one that ends tens of thousands of
 /// exchanges before their turn costs nothing more for each.
-pub(in crate::broker) struct Resend {
+///
+/// Boxed, because most clients resume without any, and the others have them for a moment.
+pub(in crate::broker) struct Resend(Option<Box<Left>>);
+
+/// What is left to be sent again.
+#[derive(Default)]
+struct Left {
     releases: Due,
     publishes: Due,
 }
 
 /// Exchanges at one step that this connection has not sent.
+#[derive(Default)]
 struct Due {
     walk: Walk,
     count: usize,
@@ -35,10 +42,11 @@ impl Resend {
     /// Everything in the window is due.
     pub(in crate::broker) fn new(window: &Window) -> Self {
         let releases = window.released();
-        Self {
+        let left = Left {
             releases: Due::new(releases),
             publishes: Due::new(window.len() - releases),
-        }
+        };
+        Self((!left.is_empty()).then(|| Box::new(left)))
     }
 
     /// Takes a step towards the next that is due on the connection of this number.
@@ -47,14 +55,11 @@ impl Resend {
         window: &'a mut Window,
         connection: u32,
     ) -> Next<'a> {
-        let is_release = self.has_releases();
-        let due = match is_release {
-            true => &mut self.releases,
-            false => &mut self.publishes,
-        };
-        if due.count == 0 {
+        let Some(left) = &mut self.0 else {
             return Next::None;
-        }
+        };
+        let is_release = left.releases.count > 0;
+        let due = left.at_step(is_release);
         let Some((id, entry)) = window.walk(&mut due.walk) else {
             return Next::None;
         };
@@ -63,29 +68,44 @@ impl Resend {
         }
         due.count -= 1;
         *entry.last_sent_on() = connection;
+        self.0.take_if(|left| left.is_empty());
         Next::Due(id, entry)
     }
 
     /// One of those that are due is over, or goes on.
     pub(in crate::broker) fn forget(&mut self, entry: &Entry) {
-        let due = match entry.is_released() {
-            true => &mut self.releases,
-            false => &mut self.publishes,
-        };
-        due.count = due.count.saturating_sub(1);
+        if let Some(left) = &mut self.0 {
+            let due = left.at_step(entry.is_released());
+            due.count = due.count.saturating_sub(1);
+            self.0.take_if(|left| left.is_empty());
+        }
     }
 
     /// One more PUBLISH is due.
     pub(in crate::broker) fn remember(&mut self) {
-        self.publishes.count += 1;
+        self.0.get_or_insert_default().publishes.count += 1;
     }
 
     /// Whether a PUBREL is due.
     pub(in crate::broker) fn has_releases(&self) -> bool {
-        self.releases.count > 0
+        self.0.as_ref().is_some_and(|left| left.releases.count > 0)
     }
 
     pub(in crate::broker) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl Left {
+    /// Those that wait for PUBCOMP, or the others.
+    fn at_step(&mut self, is_release: bool) -> &mut Due {
+        match is_release {
+            true => &mut self.releases,
+            false => &mut self.publishes,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
         self.releases.count == 0 && self.publishes.count == 0
     }
 }
