@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -60,6 +60,25 @@ struct State {
     is_blocked: bool,
     /// What the request may take beyond others, because it asks to wait.
     patience: Duration,
+    /// Wakes whoever reads, to whom the end of the stream is not told yet.
+    reader: Option<Waker>,
+}
+
+impl State {
+    /// Whether the end of the stream is told once the answer was handed over. A client that says that it will send no
+    /// more has asked, and reads the answer; one that asked to wait, or has not sent all of its body, has gone away.
+    fn answers_first(&self) -> bool {
+        matches!(self.step, Step::Work | Step::Answer) && self.patience.is_zero()
+    }
+
+    /// Has the end of the stream told, if it was kept back.
+    fn tell_end(&mut self) {
+        if !self.answers_first()
+            && let Some(reader) = self.reader.take()
+        {
+            reader.wake();
+        }
+    }
 }
 
 /// Why a connection is closed.
@@ -94,6 +113,7 @@ impl Activity {
                 gives_way: false,
                 is_blocked: false,
                 patience: Duration::ZERO,
+                reader: None,
             }),
             idle_limit: idle_limit.min(LONGEST),
             give_way: Notify::new(),
@@ -152,7 +172,9 @@ impl Activity {
 
     /// The request that has come waits for something in the broker, for so long: that does not count.
     pub(super) fn grant(&self, patience: Duration) {
-        self.state.lock().patience = patience;
+        let mut state = self.state.lock();
+        state.patience = patience;
+        state.tell_end();
     }
 
     /// More of its body is awaited.
@@ -161,6 +183,7 @@ impl Activity {
         if state.step == Step::Work {
             state.step = Step::Body;
             state.moved = Instant::now();
+            state.tell_end();
         }
     }
 
@@ -184,6 +207,15 @@ impl Activity {
         let mut state = self.state.lock();
         state.step = Step::Head;
         state.since = Instant::now();
+        state.tell_end();
+    }
+
+    /// The stream has ended. Whether that is kept from whoever reads, who is woken when it is to be told.
+    fn keeps_back_end(&self, cx: &Context<'_>) -> bool {
+        let mut state = self.state.lock();
+        let keeps_back = state.answers_first();
+        state.reader = keeps_back.then(|| cx.waker().clone());
+        keeps_back
     }
 
     fn has_moved(&self) {
@@ -319,12 +351,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
+        let (before, room) = (buffer.filled().len(), buffer.remaining());
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         let came = buffer.filled().get(before..).unwrap_or_default();
         if !came.is_empty() {
             self.activity.spoken.get_or_init(|| Spoken::of(came));
             self.activity.has_moved();
+        } else if room > 0 && self.activity.keeps_back_end(cx) {
+            return Poll::Pending;
         }
         Poll::Ready(Ok(()))
     }

@@ -163,6 +163,8 @@ impl Connection {
             |request| {
                 #[cfg(feature = "aws")]
                 let request = arrival.mark(request);
+                // At once: what the stream says next is already said while a request is answered.
+                self.activity.begin();
                 self.answer(request, facts)
             },
             self.engine.stopping.cancelled(),
@@ -210,7 +212,6 @@ impl Connection {
         facts: &ConnectionFacts,
     ) -> Response<Tracked<Body>> {
         let activity = &self.activity;
-        activity.begin();
         if let Some(response) = self.upgrade(&request, facts) {
             return response.map(|body| Tracked::answer(Body::from(body), activity.clone()));
         }
@@ -345,6 +346,46 @@ mod tests {
         let request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
         client.write_all(request).await.unwrap();
         assert!(matches!(serve(&server, b"", stream).await, Ended::Closed));
+    }
+
+    /// Sends it all, then says that no more comes, and reads to the end.
+    async fn ask_and_half_close(server: &Server, requests: &str) -> String {
+        let (mut client, stream) = duplex(1 << 16);
+        client.write_all(requests.as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut answers = String::new();
+        let (_, read) = tokio::join!(
+            serve(server, b"", stream),
+            client.read_to_string(&mut answers)
+        );
+        read.unwrap();
+        answers
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_that_no_more_comes_is_answered_first() {
+        let slow = || async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            "done"
+        };
+        let router = Router::new().route("/", get(slow));
+        let server = Server::new(Arc::new(parts()), Entrance::Own, router);
+        let request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let answers = ask_and_half_close(&server, &request.repeat(3)).await;
+        assert_eq!(answers.matches("\r\n\r\ndone").count(), 3, "{answers}");
+        // A body that does not come whole is nothing to wait for.
+        let cut = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\ncut";
+        let begun = tokio::time::Instant::now();
+        ask_and_half_close(&server, cut).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wait_ends_with_the_stream_of_who_asked() {
+        let request = "GET /v1/clients/nobody?wait=60s HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let begun = tokio::time::Instant::now();
+        assert_eq!(ask_and_half_close(&server(), request).await, "");
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
