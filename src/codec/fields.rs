@@ -670,6 +670,31 @@ mod tests {
             "wrong on purpose"
         );
         assert!(takes("reason_string", PropertyValue::Text("why".into())));
+        for (len, fits) in [(65_535, true), (65_536, false)] {
+            let text = "x".repeat(len);
+            assert_eq!(
+                takes(
+                    "correlation_data",
+                    PropertyValue::Binary(text.clone().into())
+                ),
+                fits
+            );
+            assert_eq!(
+                takes(
+                    "user_property",
+                    PropertyValue::Pair(String::new(), text.clone())
+                ),
+                fits
+            );
+            assert_eq!(
+                takes(
+                    "user_property",
+                    PropertyValue::Pair(text.clone(), String::new())
+                ),
+                fits
+            );
+            assert_eq!(takes("reason_string", PropertyValue::Text(text)), fits);
+        }
         assert!(PropertyName::parse("Reason String").is_none());
     }
 }

@@ -69,6 +69,8 @@ pub(crate) use subscribe::{
     RetainHandling, Suback, Subscribe, SubscribeOptions, encode_suback, subscribe_filter_len,
 };
 pub(crate) use unsubscribe::{Unsuback, Unsubscribe, encode_unsuback, unsubscribe_filter_len};
+#[cfg(feature = "http")]
+pub(crate) use write::fits;
 
 /// A decoded packet; strings and bytes borrow from the buffer that it was split from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -111,9 +111,14 @@ impl Property {
     pub(super) fn takes(self, value: &PropertyValue) -> bool {
         match value {
             PropertyValue::Number(number) => self.largest().is_some_and(|most| *number <= most),
-            PropertyValue::Text(_) => matches!(self.value_type(), ValueType::Utf8),
-            PropertyValue::Binary(_) => self.is_binary(),
-            PropertyValue::Pair(..) => matches!(self.value_type(), ValueType::Utf8Pair),
+            PropertyValue::Text(text) => {
+                matches!(self.value_type(), ValueType::Utf8) && write::fits(text)
+            }
+            PropertyValue::Binary(bytes) => self.is_binary() && write::fits(bytes),
+            PropertyValue::Pair(name, value) => {
+                let is_pair = matches!(self.value_type(), ValueType::Utf8Pair);
+                is_pair && write::fits(name) && write::fits(value)
+            }
         }
     }
 

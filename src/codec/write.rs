@@ -74,6 +74,11 @@ pub(super) fn utf8(out: &mut Vec<u8>, text: &str) {
     binary(out, shorten(text).as_bytes());
 }
 
+/// Whether two bytes can announce the length of a string or of binary data.
+pub(crate) fn fits(value: impl AsRef<[u8]>) -> bool {
+    value.as_ref().len() <= MAX_STRING_LEN
+}
+
 /// Appends Binary Data, cut to 65,535 bytes.
 pub(super) fn binary(out: &mut Vec<u8>, bytes: &[u8]) {
     let len = bytes.len().min(MAX_STRING_LEN);

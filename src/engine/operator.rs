@@ -6,7 +6,7 @@ use crate::broker::{Dirty, Removal};
 use crate::codec::ReasonCode;
 use crate::message::cause::Cause;
 
-use super::Engine;
+use super::{Engine, timekeeper};
 
 /// What there was of a broker before it was reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub(crate) async fn reset(engine: &Engine) -> Reset {
         }
     }
     reset.retained = delete_retained(engine, None).await;
+    // The subscriptions of large sessions, and with them groups and what waits in these.
+    timekeeper::settle(engine).await;
     broker.tap().reset();
     // Last, so that what the above counts is gone, too. Whatever else is to begin anew is reset here.
     broker.reset_counters();

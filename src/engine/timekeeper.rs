@@ -74,6 +74,13 @@ pub(crate) async fn advance(
     }
 }
 
+/// Returns when all that is left to be done is done, as far as it was there before: subscriptions of sessions that
+/// have ended, messages that nobody comes for, connections that were woken.
+pub(crate) async fn settle(engine: &Engine) {
+    // A broker that stops leaves it undone.
+    let _ = advance(engine, Duration::ZERO, false).await;
+}
+
 /// Longest sleep in one go.
 const LONGEST: Duration = Duration::from_secs(3600);
 

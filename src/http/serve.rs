@@ -385,7 +385,11 @@ mod tests {
         let request = "GET /v1/clients/nobody?wait=60s HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let begun = tokio::time::Instant::now();
         assert_eq!(ask_and_half_close(&server(), request).await, "");
-        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            begun.elapsed()
+        );
     }
 
     #[tokio::test(start_paused = true)]

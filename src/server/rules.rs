@@ -70,7 +70,8 @@ impl Rules {
 
     /// Removes a rule by its name or its number; whether there was one. What it holds stays held.
     pub fn remove(&self, key: &str) -> bool {
-        self.engine.broker.tap().remove_rule(key)
+        let now = self.engine.clock.now().now;
+        self.engine.broker.tap().remove_rule(key, now)
     }
 
     /// Removes all of them. What they hold stays held.
@@ -90,12 +91,13 @@ impl Rules {
         within: Duration,
     ) -> Result<RuleInfo, WaitError> {
         let tap = self.engine.broker.tap();
+        let now = || self.engine.clock.now().now;
         let found = for_future(
             &self.engine,
             within,
-            tap.wait_for_hits(key, hits),
+            tap.wait_for_hits(key, hits, now),
             || format!("packet rule '{key}' is to act {hits} times in all"),
-            || match tap.rule(key) {
+            || match tap.rule(key, now()) {
                 Some(rule) => format!("it has {} times", rule.hits),
                 None => "it is gone".to_owned(),
             },

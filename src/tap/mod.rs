@@ -178,9 +178,10 @@ impl Tap {
     }
 
     /// Removes a rule, by its number or its name. What it holds stays held. Whether there was one.
-    pub(crate) fn remove_rule(&self, key: &str) -> bool {
+    pub(crate) fn remove_rule(&self, key: &str, now: Instant) -> bool {
         let removed = {
             let mut rules = self.rules.lock();
+            rules.expire(now);
             let removed = rules.remove(key);
             self.settle(&rules);
             removed
@@ -224,17 +225,22 @@ impl Tap {
         (rules.armed_len(), rules.held_len())
     }
 
-    pub(crate) fn rule(&self, key: &str) -> Option<RuleInfo> {
-        self.rules.lock().info(key)
+    /// A rule, by its number or its name.
+    pub(crate) fn rule(&self, key: &str, now: Instant) -> Option<RuleInfo> {
+        let mut rules = self.rules.lock();
+        rules.expire(now);
+        self.settle(&rules);
+        rules.info(key)
     }
 
-    /// Waits until a rule has acted so often, or is gone.
+    /// Waits until a rule has acted so often, or is gone. That its time is over wakes nobody.
     pub(crate) fn wait_for_hits(
         &self,
         key: &str,
         hits: u64,
+        now: impl Fn() -> Instant,
     ) -> impl Future<Output = Option<RuleInfo>> {
-        self.hits.wait_for(move || match self.rule(key) {
+        self.hits.wait_for(move || match self.rule(key, now()) {
             Some(rule) if rule.hits < hits => None,
             found => Some(found),
         })

@@ -131,6 +131,31 @@ fn reset_leaves_an_empty_broker() {
     back.expect_only_pingresp();
 }
 
+/// The groups of a session with many of them are gone, with what waited in these, when the answer comes.
+#[test]
+fn reset_leaves_nothing_of_many_groups() {
+    const GROUPS: usize = 2_000;
+    let api = Api::start();
+    let connect = Connect::new("a").with(session_expiry(3600));
+    let mut a = api.open(Version::V5, &connect);
+    for number in 0..GROUPS {
+        a.subscribe(&format!("$share/g/x/{number}"), 1);
+    }
+    a.disconnect();
+    let left = "/v1/clients/a?connected=false&wait=30s";
+    assert_eq!(api.get(left).status, 200);
+    let mut publisher = api.connect("publisher");
+    for number in 0..GROUPS {
+        publisher.publish(&format!("x/{number}"), "waits", 1);
+    }
+    api.post("/v1/reset", "").json();
+    let stats = api.get("/v1/stats").json();
+    assert_eq!(
+        (&stats["groups"], &stats["group_queued"]),
+        (&json!(0), &json!(0))
+    );
+}
+
 /// A connection that is closed as soon as it is accepted, whatever it says.
 fn is_refused(api: &Api) -> bool {
     let mut stream = TcpStream::connect(api.mqtt).expect("it is accepted");

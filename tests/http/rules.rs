@@ -919,6 +919,8 @@ fn rule_that_expires_is_gone() {
         api.post("/v1/clock/advance", r#"{"seconds":61}"#).status,
         200
     );
+    api.get("/v1/rules/short").expect_error(404, Some("id"));
+    api.delete("/v1/rules/short").expect_error(404, Some("id"));
     let mut client = api.connect("a");
     client.send(PINGREQ);
     assert_eq!(client.next_packet(), Packet::Pingresp);
@@ -1004,6 +1006,23 @@ fn what_is_wrong_with_a_rule_is_named() {
         (
             json!({ "do": "replace", "set": { "properties": { "receive_maximum": 65536 } } }),
             "set.properties.receive_maximum",
+        ),
+        // What is longer than its packet can say.
+        (
+            json!({ "do": "replace", "set": { "topic": "x".repeat(65_536) } }),
+            "set.topic",
+        ),
+        (
+            json!({ "do": "replace", "set": { "properties": { "reason_string": "x".repeat(65_536) } } }),
+            "set.properties.reason_string",
+        ),
+        (
+            json!({ "do": "inject", "packet": { "type": "PUBLISH", "topic": "é".repeat(40_000) } }),
+            "packet.topic",
+        ),
+        (
+            json!({ "do": "inject", "packet": { "type": "SUBSCRIBE", "filters": ["x", "x".repeat(65_536)] } }),
+            "packet.filters[1].filter",
         ),
         (json!({ "do": "inject" }), "packet"),
         (json!({ "do": "inject", "packet": {} }), "packet.type"),

@@ -79,6 +79,9 @@ fn last_two_values_of_a_topic_are_there_with_who_gets_the_next_one() {
         (&seen["count"], &seen["retained"]),
         (&json!(2), &json!(false))
     );
+    assert_eq!(api.get("/v1/topics/cars%2F7/last").json(), seen);
+    api.get("/v1/topics/cars%2F%2B/last")
+        .expect_error(400, Some("topic"));
     let mut last = seen["last"].clone();
     let at = last["at_ms"].take().as_u64().expect("a time");
     assert!(at >= seen["since_ms"].as_u64().expect("a time") && at > 1_600_000_000_000);

@@ -77,6 +77,7 @@ pub(super) fn router() -> Router<Api> {
         .route("/topics/values", get(values::list))
         .route("/topics/value", get(values::show))
         .route("/topics/levels", get(values::levels))
+        .route("/topics/{topic}/last", get(values::show_last))
         .route("/retained", get(retained::list).delete(retained::delete))
         .route("/clock", get(clock::show))
         .route("/clock/advance", post(clock::advance))

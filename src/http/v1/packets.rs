@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use crate::codec::{
-    FilterField, PacketFields, PacketType, PropertyField, PropertyName, PropertyValue,
+    FilterField, PacketFields, PacketType, PropertyField, PropertyName, PropertyValue, fits,
 };
 use crate::tap::rule::{Direction, Injected};
 
@@ -158,6 +158,9 @@ fn properties(all: &[PropertyField]) -> Value {
     shown.into()
 }
 
+/// What is wrong with a text that no packet can have.
+pub(super) const TOO_LONG: &str = "has more than 65,535 bytes";
+
 /// A packet that is to be made, by its fields.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -265,6 +268,9 @@ impl PacketBody {
         packet.qos = self.qos;
         packet.retain = self.retain;
         packet.packet_id = self.packet_id;
+        if self.topic.as_ref().is_some_and(|topic| !fits(topic)) {
+            return Err(wrong("topic", TOO_LONG));
+        }
         packet.topic.clone_from(&self.topic);
         packet.reason = self.reason.map(|Code(code)| code);
         packet.reasons.clone_from(&self.reasons);
@@ -275,6 +281,9 @@ impl PacketBody {
         }
         for (number, FilterBody(own)) in self.filters.iter().enumerate() {
             let options = own.bits(&format!("{at}.filters[{number}]"))?;
+            if !fits(&own.filter) {
+                return Err(wrong(&format!("filters[{number}].filter"), TOO_LONG));
+            }
             packet
                 .filters
                 .push(FilterField::new(own.filter.clone(), options));
@@ -412,9 +421,11 @@ fn read_value(
 fn wanted(name: PropertyName) -> String {
     match name.largest() {
         Some(most) => format!("is no number from 0 to {most}"),
-        None if name.is_binary() => "is no text in base64".to_owned(),
-        None if name.takes(&PropertyValue::Text(String::new())) => "is no text".to_owned(),
-        None => "is no pair of a name and a value".to_owned(),
+        None if name.is_binary() => "is no text in base64 of 65,535 bytes at most".to_owned(),
+        None if name.takes(&PropertyValue::Text(String::new())) => {
+            "is no text of 65,535 bytes at most".to_owned()
+        }
+        None => "is no pair of a name and a value of 65,535 bytes at most each".to_owned(),
     }
 }
 

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use crate::broker::{Dirty, OutsideMessage, Publishing};
 use crate::codec::{MessageProperties, QoS, ReasonCode};
@@ -35,9 +36,9 @@ struct Request<'a> {
     /// Empty where a topic alias stands for it.
     #[serde(default)]
     topic: String,
-    /// The payload as text; either this or the next.
+    /// The payload: a text, or any other JSON value, which is published as it is written. Either this or the next.
     #[serde(borrow)]
-    payload: Option<Text<'a>>,
+    payload: Option<&'a RawValue>,
     payload_base64: Option<Text<'a>>,
     #[serde(default)]
     qos: u8,
@@ -223,7 +224,14 @@ fn resolve(
 impl Request<'_> {
     fn payload(&self) -> Result<Cow<'_, [u8]>, ApiError> {
         match (&self.payload, &self.payload_base64) {
-            (Some(text), None) => Ok(text.0.as_bytes().into()),
+            (Some(value), None) if !value.get().starts_with('"') => {
+                Ok(value.get().as_bytes().into())
+            }
+            (Some(text), None) => match serde_json::from_str(text.get()) {
+                Ok(Text(Cow::Borrowed(text))) => Ok(text.as_bytes().into()),
+                Ok(Text(Cow::Owned(text))) => Ok(text.into_bytes().into()),
+                Err(error) => Err(ApiError::invalid("payload", error.to_string())),
+            },
             (None, Some(base64)) => decode_base64("payload_base64", &base64.0).map(Cow::from),
             (Some(_), Some(_)) => Err(ApiError::invalid(
                 "payload_base64",

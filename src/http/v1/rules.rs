@@ -10,7 +10,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::codec::{MAX_PACKET_SIZE, PacketFields, PacketType, ReasonCode, Split, Version, split};
+use crate::codec::{
+    MAX_PACKET_SIZE, PacketFields, PacketType, ReasonCode, Split, Version, fits, split,
+};
 use crate::tap::rule::{Action, Changes, Direction, Match, Rule, ServerDisconnect, When};
 use crate::tap::rules::{HeldInfo, RuleError, RuleInfo};
 
@@ -21,8 +23,8 @@ use super::super::error::ApiError;
 use super::super::query::{NoParameters, Parameters};
 use super::super::waits::{self, Patience};
 use super::packets::{
-    Code, DirectionName, PacketBody, TypeName, injected, payload, read_properties, read_values,
-    show,
+    Code, DirectionName, PacketBody, TOO_LONG, TypeName, injected, payload, read_properties,
+    read_values, show,
 };
 
 /// A rule as it is given.
@@ -117,6 +119,9 @@ impl ChangesBody {
     fn changes(self) -> Result<Changes, ApiError> {
         if self.qos.is_some_and(|qos| qos > 3) {
             return Err(ApiError::invalid("set.qos", "is not 0 to 3"));
+        }
+        if self.topic.as_ref().is_some_and(|topic| !fits(topic)) {
+            return Err(ApiError::invalid("set.topic", TOO_LONG));
         }
         Ok(Changes {
             reason: self.reason.map(|Code(code)| code),
@@ -370,7 +375,7 @@ pub(super) async fn add(
     let engine = &api.engine;
     let now = engine.clock.now().now;
     let id = engine.broker.tap().add_rule(rule, now)?;
-    let added = engine.broker.tap().rule(&id.to_string());
+    let added = engine.broker.tap().rule(&id.to_string(), now);
     let Some(added) = added else {
         let error = "somebody has removed the rule already";
         return Err(ApiError::new(StatusCode::CONFLICT, error));
@@ -408,19 +413,20 @@ pub(super) async fn show_one(
     let tap = api.engine.broker.tap();
     let wait = waits::asked(&parameters)?;
     let hits = parameters.number("hits", usize::MAX)?.unwrap_or(1) as u64;
+    let now = || api.engine.clock.now().now;
     let (found, missed) = match wait {
-        None => (tap.rule(&key), None),
+        None => (tap.rule(&key, now()), None),
         Some(within) => {
             let what = format!("the rule has not acted {hits} times");
-            let hit = tap.wait_for_hits(&key, hits);
+            let hit = tap.wait_for_hits(&key, hits, now);
             match waits::for_future(&api, &patience, within, &what, hit).await? {
                 Ok(found) => (found, None),
-                Err(missed) => (tap.rule(&key), Some(missed)),
+                Err(missed) => (tap.rule(&key, now()), Some(missed)),
             }
         }
     };
     let found = found.ok_or_else(|| no_rule(&key))?;
-    let shown = info(&found, api.engine.clock.now().now);
+    let shown = info(&found, now());
     Answer::of_wait(missed.as_ref(), &shown, api.engine.broker.budget())
 }
 
@@ -430,7 +436,8 @@ pub(super) async fn remove(
     _: NoParameters,
 ) -> Result<Json<Value>, ApiError> {
     let Path(key) = key?;
-    match api.engine.broker.tap().remove_rule(&key) {
+    let now = api.engine.clock.now().now;
+    match api.engine.broker.tap().remove_rule(&key, now) {
         true => Ok(Json(json!({ "removed": 1 }))),
         false => Err(no_rule(&key)),
     }

@@ -1,10 +1,11 @@
-//! `/v1/topics/values`, `/v1/topics/value`, `/v1/topics/levels`: the last values of topics. Each look keeps them for
+//! `/v1/topics/values`, `/v1/topics/value`, `/v1/topics/{topic}/last`, `/v1/topics/levels`: the last values of topics. Each look keeps them for
 //! some time more.
 
 use std::fmt::Display;
 use std::time::Instant;
 
-use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::Response;
 use base64::Engine as _;
@@ -18,7 +19,7 @@ use crate::topic::check_topic_name;
 use super::super::Api;
 use super::super::answer::Answer;
 use super::super::error::ApiError;
-use super::super::query::{LIST, Parameters};
+use super::super::query::{LIST, NoParameters, Parameters};
 use super::message::Properties;
 
 /// Subscriptions and groups of one topic that are shown.
@@ -185,6 +186,20 @@ pub(super) async fn show(State(api): State<Api>, uri: Uri) -> Result<Response, A
     let topic = parameters
         .owned("topic")
         .ok_or_else(|| ApiError::invalid("topic", "missing parameter 'topic'"))?;
+    detail(api, topic).await
+}
+
+/// The same with the topic in the path.
+pub(super) async fn show_last(
+    State(api): State<Api>,
+    _: NoParameters,
+    topic: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path(topic) = topic?;
+    detail(api, topic).await
+}
+
+async fn detail(api: Api, topic: String) -> Result<Response, ApiError> {
     check_topic_name(&topic).map_err(|error| ApiError::invalid("topic", error.to_string()))?;
     let (engine, calendar) = (api.engine, api.calendar);
     let job = move || {
