@@ -575,17 +575,25 @@ mod tests {
             assert_eq!(properties_of(given.clone()), Ok(count), "{given}");
         }
         for (name, value, error) in [
-            ("reason_string", json!([]), "is no text"),
-            ("reason_string", Value::Null, "is no text"),
+            (
+                "reason_string",
+                json!([]),
+                "is no text of 65,535 bytes at most",
+            ),
+            (
+                "reason_string",
+                Value::Null,
+                "is no text of 65,535 bytes at most",
+            ),
             (
                 "user_property",
                 json!([["a"]]),
-                "is no pair of a name and a value",
+                "is no pair of a name and a value of 65,535 bytes at most each",
             ),
             (
                 "user_property",
                 json!([["a", "b"], null]),
-                "is no pair of a name and a value",
+                "is no pair of a name and a value of 65,535 bytes at most each",
             ),
             (
                 "subscription_identifier",
