@@ -3,7 +3,7 @@
 //! Roundel promises more than the standard: exact round robin in join order over the members that can
 //! take a message, and QoS 1 that moves on when a member's connection ends before its PUBACK.
 
-use std::{thread, time::Duration};
+use std::{collections::HashMap, thread, time::Duration};
 
 use crate::support::*;
 
@@ -490,6 +490,55 @@ fn takeover_resends_to_the_session_where_nobody_else_has_room() {
     let again = resumed.receive();
     assert_eq!((again.id, again.dup), (first.id, true));
     resumed.expect_silence();
+}
+
+/// Those for which the new connection has no room at first keep identifier and DUP, too (MQTT-4.4.0-1).
+#[test]
+fn returned_messages_that_come_one_by_one_keep_their_identifiers() {
+    let group = Group::new();
+    let id = fresh("member");
+    let mut member = group.join_with(Connect::new(&id).durable(), 1);
+    group.publish(Version::V5, 4, 1);
+    let first = [(); 4].map(|()| member.expect_publish());
+    member.vanish();
+    let narrow = Connect::new(&id).durable().with(receive_maximum(1));
+    let (mut member, _) = open(Version::V5, &narrow);
+    for first in first {
+        let again = member.receive();
+        assert_eq!(
+            (again.id, again.dup, again.payload),
+            (first.id, true, first.payload)
+        );
+    }
+    member.expect_only_pingresp();
+}
+
+/// A takeover tells thousands of groups of two connections, in turns. No message is taken for a new one in between
+/// (MQTT-4.4.0-1).
+#[test]
+fn messages_of_many_groups_keep_their_identifiers_at_a_takeover() {
+    const GROUPS: usize = 1_500;
+    let (id, share) = (fresh("member"), fresh("share"));
+    let (mut member, _) = open(Version::V5, &Connect::new(&id).durable());
+    let (mut publisher, _) = open(Version::V5, &Connect::new(fresh("publisher")));
+    for number in 0..GROUPS {
+        member.subscribe(&format!("$share/{share}/{share}/{number}"), 1);
+    }
+    let mut ids = HashMap::new();
+    for number in 0..GROUPS {
+        publisher.publish(&format!("{share}/{number}"), "x", 1);
+        let first = member.expect_publish();
+        ids.insert(first.topic, first.id);
+    }
+    let (mut resumed, _) = open(Version::V5, &Connect::new(&id).durable());
+    for _ in 0..GROUPS {
+        let again = resumed.receive();
+        assert_eq!(
+            (Some(again.id), again.dup),
+            (ids.remove(&again.topic), true)
+        );
+    }
+    resumed.expect_only_pingresp();
 }
 
 /// A message that another member took meanwhile does not come back, and a late PUBACK with its old

@@ -55,7 +55,7 @@ use super::bounds::Bounds;
 pub(crate) use self::connected::Peer;
 pub(crate) use self::exchanges::Acknowledged;
 pub(super) use self::offering::Offered;
-pub(super) use self::sharing::{HandOver, Suits, Surrendered};
+pub(super) use self::sharing::{HandOver, Suits, Surrendered, TakenBack};
 
 /// Queued messages are encoded only while fewer bytes than this wait for the socket.
 const PUMP_MARK: usize = 256 * 1024;

@@ -38,6 +38,16 @@ pub(in crate::broker) enum Suits {
     Absent,
 }
 
+/// What became of a message that comes back to the session that had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::broker) enum TakenBack {
+    Taken(Wake),
+    /// There is no room for this one, nor for others.
+    NoRoom,
+    /// The client takes others.
+    Refused,
+}
+
 /// A message of a member that goes away, by its number.
 pub(in crate::broker) struct Surrendered {
     pub(in crate::broker) sequence: u64,
@@ -46,12 +56,14 @@ pub(in crate::broker) struct Surrendered {
 }
 
 impl Outbox {
-    /// A group's message, for a member that can take it now or not at all (design 3, rule 1).
+    /// A group's message, for a member that can take it now or not at all (design 3, rule 1). `again` is the
+    /// identifier under which the session has it already (MQTT-4.4.0-1).
     pub(in crate::broker) fn hand_over(
         &mut self,
         publication: &Publication<'_>,
         grant: Grant,
         origin: Origin,
+        again: Option<PacketId>,
         bounds: &Bounds<'_>,
     ) -> HandOver {
         let Some(connected) = self.connected.as_ref().filter(|c| !c.is_leaving) else {
@@ -97,7 +109,10 @@ impl Outbox {
         self.memberships
             .get_or_insert_default()
             .hand_over(origin.membership());
-        let wake = self.send(delivery, Some(origin), bounds);
+        let wake = match again {
+            None => self.send(delivery, Some(origin), bounds),
+            Some(id) => self.send_again_if_free(id, delivery, origin, bounds),
+        };
         self.settle(bounds);
         HandOver::Taken(wake)
     }
@@ -191,15 +206,52 @@ impl Outbox {
         delivery: Delivery,
         origin: Origin,
         bounds: &Bounds<'_>,
-    ) -> Result<Wake, Delivery> {
+    ) -> TakenBack {
+        if !self.has_room(bounds) {
+            return TakenBack::NoRoom;
+        }
         let connected = self.connected.as_ref();
         let is_taken = connected.is_some_and(|connected| {
             delivery_fits(&delivery, connected, bounds)
                 && self.may_share(delivery.message.topic(), origin, bounds)
         });
-        if !is_taken || !self.has_room(bounds) {
-            return Err(delivery);
+        if !is_taken {
+            return TakenBack::Refused;
         }
+        let Ok(wake) = self.send_again(id, delivery, origin, bounds) else {
+            return TakenBack::Refused;
+        };
+        self.memberships
+            .get_or_insert_default()
+            .hand_over(origin.membership());
+        TakenBack::Taken(wake)
+    }
+
+    /// The same for what the group hands over in its turn, and under a new identifier if that one is not free.
+    #[cold]
+    fn send_again_if_free(
+        &mut self,
+        id: PacketId,
+        delivery: Delivery,
+        origin: Origin,
+        bounds: &Bounds<'_>,
+    ) -> Wake {
+        // Under its identifier it was sent at QoS 1.
+        let sent = match delivery.qos {
+            QoS::AtLeastOnce => self.send_again(id, delivery, origin, bounds),
+            QoS::AtMostOnce | QoS::ExactlyOnce => Err(delivery),
+        };
+        sent.unwrap_or_else(|delivery| self.send(delivery, Some(origin), bounds))
+    }
+
+    /// Sends a message with DUP, under an identifier that is free.
+    fn send_again(
+        &mut self,
+        id: PacketId,
+        delivery: Delivery,
+        origin: Origin,
+        bounds: &Bounds<'_>,
+    ) -> Result<Wake, Delivery> {
         let entry = Entry {
             phase: Phase::Published(delivery),
             origin: Some(origin),
@@ -212,9 +264,6 @@ impl Outbox {
                 Phase::Released { .. } => Ok(Wake::Nobody),
             };
         }
-        self.memberships
-            .get_or_insert_default()
-            .hand_over(origin.membership());
         if let (Some(connected), Some(entry)) = (&mut self.connected, self.window.get(id))
             && let Phase::Published(delivery) = &entry.phase
         {

@@ -37,7 +37,7 @@ impl Waits for Waiting {
 pub(super) struct Backlog {
     pub(super) line: Line<Waiting>,
     blocked: Aside<Waiting>,
-    /// Session and number of what was returned by a session that may come back.
+    /// Session and number of what was returned by a session that may come back, and then gets it first.
     returned: BTreeSet<(u64, u64)>,
     /// No message that waits has a larger [`least_size`](Message::least_size).
     largest: u32,
@@ -114,6 +114,11 @@ impl Backlog {
         if returned.session != 0 {
             self.returned.insert((returned.session, number));
         }
+        self.put_aside(number, message, returned);
+    }
+
+    /// Adds a message that its session did not take back: it may get it in its turn, as any other.
+    pub(super) fn put_aside(&mut self, number: u64, message: Message, returned: Returned) {
         let waiting = self.waiting(message, Some(returned));
         self.line.insert_aside(number, waiting);
     }

@@ -9,7 +9,7 @@ use crate::message::delivery::Delivery;
 use crate::message::publication::Publication;
 use crate::message::subscription::Subscription;
 
-use super::super::outbox::{Grant, HandOver, Suits};
+use super::super::outbox::{Grant, HandOver, Suits, TakenBack};
 use super::super::session::Session;
 use super::super::turn::{Context, Dirty};
 use super::backlog::{Looked, Returned, Waiting};
@@ -35,11 +35,12 @@ impl Member {
         usize::from(self.qos > QoS::AtMostOnce)
     }
 
-    /// Hands a message over, if the member can take it now.
+    /// Hands a message over, if the member can take it now. One that it had before keeps its identifier.
     pub(super) fn offer(
         &self,
         publication: &Publication<'_>,
         sequence: u64,
+        returned: Option<Returned>,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> HandOver {
@@ -51,7 +52,9 @@ impl Member {
         };
         let grant = Grant::new(options, publication.qos, publication.retain);
         let origin = Origin::new(self.membership, sequence);
-        let result = outbox.hand_over(publication, grant, origin, context);
+        let own = returned.filter(|returned| returned.session == self.session.id);
+        let again = own.map(|returned| returned.packet_id);
+        let result = outbox.hand_over(publication, grant, origin, again, context);
         drop(outbox);
         if let HandOver::Taken(wake) = result {
             dirty.delivered(&self.session, wake);
@@ -71,7 +74,7 @@ impl Member {
         outbox.suits(publication, &grant, self.membership, context)
     }
 
-    /// Sends a message again that the member had before its connection ended. Returns whether it did.
+    /// Sends a message again that the member had before its connection ended.
     pub(super) fn take_back(
         &mut self,
         number: u64,
@@ -79,10 +82,10 @@ impl Member {
         returned: Returned,
         context: &Context<'_>,
         dirty: &mut Dirty,
-    ) -> bool {
+    ) -> TakenBack {
         let mut outbox = self.session.outbox();
         let Some(options) = self.subscription.options() else {
-            return false;
+            return TakenBack::Refused;
         };
         let message = &waiting.message;
         let grant = Grant::new(options, message.qos(), message.retain());
@@ -93,13 +96,13 @@ impl Member {
             subscription_ids: grant.subscription_ids,
         };
         let origin = Origin::new(self.membership, number);
-        let Ok(wake) = outbox.take_back(returned.packet_id, delivery, origin, context) else {
-            return false;
-        };
+        let result = outbox.take_back(returned.packet_id, delivery, origin, context);
         drop(outbox);
-        self.delivered += 1;
-        self.redelivered += 1;
-        dirty.delivered(&self.session, wake);
-        true
+        if let TakenBack::Taken(wake) = result {
+            self.delivered += 1;
+            self.redelivered += 1;
+            dirty.delivered(&self.session, wake);
+        }
+        result
     }
 }

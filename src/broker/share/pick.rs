@@ -9,6 +9,7 @@ use crate::message::publication::Publication;
 use super::super::outbox::{HandOver, Suits};
 use super::super::turn::{Context, Dirty};
 use super::State;
+use super::backlog::Returned;
 use super::ring::Kind;
 
 /// Members that are asked in vain for a message while there is no memory for it: it would have to find
@@ -44,7 +45,7 @@ impl State {
         let lasts = publication.qos > QoS::AtMostOnce;
         let pick = match lasts && self.has_queue() {
             true => self.get_in_line(publication, context, dirty),
-            false => self.pick(publication, sequence, false, strategy, context, dirty),
+            false => self.pick(publication, sequence, None, strategy, context, dirty),
         };
         match pick {
             Pick::Taken => publication.at_once.note_taken(),
@@ -61,7 +62,7 @@ impl State {
         &mut self,
         publication: &Publication<'_>,
         sequence: u64,
-        redelivery: bool,
+        returned: Option<Returned>,
         strategy: ShareStrategy,
         context: &Context<'_>,
         dirty: &mut Dirty,
@@ -74,17 +75,15 @@ impl State {
         let first = self.ring.next_ready(Kind::of(publication.qos), start);
         let refused = match first {
             None => None,
-            Some(slot) => {
-                match self.offer(slot, publication, sequence, redelivery, context, dirty) {
-                    HandOver::Taken(_) => return Pick::Taken,
-                    refused => Some((slot, refused)),
-                }
-            }
+            Some(slot) => match self.offer(slot, publication, sequence, returned, context, dirty) {
+                HandOver::Taken(_) => return Pick::Taken,
+                refused => Some((slot, refused)),
+            },
         };
         self.pick_another(
             publication,
             sequence,
-            redelivery,
+            returned,
             start,
             refused,
             context,
@@ -99,7 +98,7 @@ impl State {
         &mut self,
         publication: &Publication<'_>,
         sequence: u64,
-        redelivery: bool,
+        returned: Option<Returned>,
         start: usize,
         mut refused: Option<(usize, HandOver)>,
         context: &Context<'_>,
@@ -126,8 +125,7 @@ impl State {
                         }
                         _ => break,
                     };
-                    let result =
-                        self.offer(slot, publication, sequence, redelivery, context, dirty);
+                    let result = self.offer(slot, publication, sequence, returned, context, dirty);
                     (slot, result)
                 }
             };
@@ -185,17 +183,17 @@ impl State {
         slot: usize,
         publication: &Publication<'_>,
         sequence: u64,
-        redelivery: bool,
+        returned: Option<Returned>,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> HandOver {
         let Some(member) = self.ring.get_mut(slot) else {
             return HandOver::Absent;
         };
-        let result = member.offer(publication, sequence, context, dirty);
+        let result = member.offer(publication, sequence, returned, context, dirty);
         if let HandOver::Taken(_) = result {
             member.delivered += 1;
-            member.redelivered += u64::from(redelivery);
+            member.redelivered += u64::from(returned.is_some());
             self.ring.advance_behind(slot);
             return result;
         }

@@ -254,8 +254,16 @@ struct Open {
 
 struct Waiting {
     note: Note,
-    /// Who had it, and under which identifier.
-    returned: Option<(usize, PacketId)>,
+    returned: Option<Returned>,
+}
+
+/// Who had it, and under which identifier.
+#[derive(Clone, Copy)]
+struct Returned {
+    client: usize,
+    id: PacketId,
+    /// It gets it before others when it resumes.
+    comes_first: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,7 +312,7 @@ impl Model {
     }
 
     /// Rule 1.
-    fn pick(&mut self, note: Note) -> Pick {
+    fn pick(&mut self, note: Note, returned: Option<Returned>) -> Pick {
         let (mut verdict, count) = (Pick::Nobody, self.members.len());
         for place in (0..count).map(|step| (self.cursor + step) % count) {
             let (member, granted) = self.members[place];
@@ -321,25 +329,31 @@ impl Model {
                 verdict = Pick::NoRoom;
                 continue;
             }
-            if qos > QoS::AtMostOnce {
-                client.open.push(Open {
-                    note,
-                    qos,
-                    id: None,
-                    released: false,
-                    of_group: true,
-                    on_wire: true,
-                    takes_place: true,
-                    aside: false,
-                });
-            }
-            self.sent.push((
-                member,
-                Sent::New {
-                    number: note.number,
-                    qos,
-                },
-            ));
+            let number = note.number;
+            let own = returned.filter(|own| own.client == member && qos == QoS::AtLeastOnce);
+            let open = Open {
+                note,
+                qos,
+                id: own.map(|own| own.id),
+                released: false,
+                of_group: true,
+                on_wire: true,
+                takes_place: true,
+                aside: false,
+            };
+            let sent = match open.id {
+                Some(id) => {
+                    client.take_back(open);
+                    Sent::Again { number, qos, id }
+                }
+                None => {
+                    if qos > QoS::AtMostOnce {
+                        client.open.push(open);
+                    }
+                    Sent::New { number, qos }
+                }
+            };
+            self.sent.push((member, sent));
             self.cursor = (place + 1) % count;
             return Pick::Taken;
         }
@@ -383,7 +397,7 @@ impl Model {
         if self.members.is_empty() {
             return note;
         }
-        match self.pick(note) {
+        match self.pick(note, None) {
             Pick::Taken => {}
             Pick::NoRoom | Pick::Nobody
                 if qos > QoS::AtMostOnce && self.may_wait() && self.queue.len() < self.bound =>
@@ -414,7 +428,7 @@ impl Model {
         while self.somebody_is_ready()
             && let Some(waiting) = self.queue.get(place)
         {
-            match self.pick(waiting.note) {
+            match self.pick(waiting.note, waiting.returned) {
                 Pick::Taken => {
                     self.queue.remove(place);
                 }
@@ -447,7 +461,11 @@ impl Model {
         let open = std::mem::take(&mut self.clients[client].open);
         for mut open in open {
             if open.of_group && open.qos == QoS::AtLeastOnce {
-                let returned = open.id.filter(|_| persistent).map(|id| (client, id));
+                let returned = open.id.filter(|_| persistent).map(|id| Returned {
+                    client,
+                    id,
+                    comes_first: true,
+                });
                 self.queue.push(Waiting {
                     note: open.note,
                     returned,
@@ -467,7 +485,7 @@ impl Model {
     fn end_session(&mut self, client: usize) {
         self.leave(client);
         self.clients[client] = Client::default();
-        let had = |waiting: &&mut Waiting| waiting.returned.is_some_and(|(who, _)| who == client);
+        let had = |waiting: &&mut Waiting| waiting.returned.is_some_and(|own| own.client == client);
         // Another session of the client did not have it.
         for waiting in self.queue.iter_mut().filter(had) {
             waiting.returned = None;
@@ -516,17 +534,21 @@ impl Model {
             open,
         };
         self.resend(client);
-        let mine = |waiting: &Waiting| waiting.returned.is_some_and(|(who, _)| who == client);
-        for index in 0..self.queue.len() {
-            if !self.is_member(client) || !mine(&self.queue[index]) {
-                continue;
-            }
-            let Waiting { note, returned, .. } = &mut self.queue[index];
-            let (note, Some((_, id))) = (*note, returned.take()) else {
+        let is_member = self.is_member(client);
+        for waiting in &mut self.queue {
+            let note = waiting.note;
+            let Some(own) = &mut waiting.returned else {
                 continue;
             };
-            let to = &mut self.clients[client];
-            if to.has_room() && to.fits(note) {
+            if !is_member || own.client != client || !own.comes_first {
+                continue;
+            }
+            let (id, to) = (own.id, &mut self.clients[client]);
+            if !to.has_room() {
+                break;
+            }
+            own.comes_first = false;
+            if to.fits(note) {
                 let qos = QoS::AtLeastOnce;
                 to.take_back(Open {
                     note,

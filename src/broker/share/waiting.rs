@@ -6,12 +6,12 @@ use crate::budget::{Charge, Kind as Account};
 use crate::config::ShareStrategy;
 use crate::message::publication::Publication;
 
-use super::super::outbox::HandOver;
 use super::super::outbox::memberships::IsHeld;
+use super::super::outbox::{HandOver, TakenBack};
 use super::super::session::Session;
 use super::super::turn::{Context, Dirty};
 use super::super::watch::Subject;
-use super::backlog::{Looked, Returned};
+use super::backlog::Looked;
 use super::pick::Pick;
 use super::{More, State};
 
@@ -162,12 +162,12 @@ impl State {
             return Step::Rest;
         };
         let message = waiting.message.clone();
-        let redelivery = waiting.returned.is_some();
+        let returned = waiting.returned;
         let publication = message.publication();
-        match self.pick(&publication, number, redelivery, strategy, context, dirty) {
+        match self.pick(&publication, number, returned, strategy, context, dirty) {
             Pick::Taken => {
                 self.backlog.take_first();
-                self.note_pick(context.now, number, redelivery);
+                self.note_pick(context.now, number, returned.is_some());
             }
             Pick::TooLarge => {
                 self.backlog.take_first();
@@ -203,12 +203,12 @@ impl State {
             return;
         };
         let message = waiting.message.clone();
-        let redelivery = waiting.returned.is_some();
+        let returned = waiting.returned;
         let publication = message.publication();
-        match self.offer(slot, &publication, number, redelivery, context, dirty) {
+        match self.offer(slot, &publication, number, returned, context, dirty) {
             HandOver::Taken(_) => {
                 self.backlog.take_blocked(number);
-                self.note_pick(context.now, number, redelivery);
+                self.note_pick(context.now, number, returned.is_some());
             }
             HandOver::TooLarge { .. } | HandOver::Denied => {
                 let looked = self.backlog.looked(number);
@@ -330,16 +330,21 @@ impl State {
             let (Some(returned), Some(member)) = (waiting.returned, self.ring.get_mut(slot)) else {
                 continue;
             };
-            if waiting.message.is_expired(context.now)
-                || !member.take_back(number, &waiting, returned, context, dirty)
-            {
-                let returned = Returned {
-                    session: 0,
-                    ..returned
-                };
-                self.backlog.put_back(number, waiting.message, returned);
-            } else if let Some(trail) = &mut self.trail {
-                trail.pick(context.now, session, number, true);
+            if waiting.message.is_expired(context.now) {
+                self.backlog.put_aside(number, waiting.message, returned);
+                continue;
+            }
+            match member.take_back(number, &waiting, returned, context, dirty) {
+                TakenBack::Taken(_) => {
+                    if let Some(trail) = &mut self.trail {
+                        trail.pick(context.now, session, number, true);
+                    }
+                }
+                TakenBack::Refused => self.backlog.put_aside(number, waiting.message, returned),
+                TakenBack::NoRoom => {
+                    self.backlog.put_back(number, waiting.message, returned);
+                    return More::No;
+                }
             }
         }
         More::Yes
