@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::codec::Version;
 use crate::time::Calendar;
@@ -210,27 +210,27 @@ impl Tap {
 
     /// The rules, in their order.
     pub(crate) fn rules(&self, now: Instant) -> Vec<RuleInfo> {
-        let mut rules = self.rules.lock();
-        rules.expire(now);
-        self.settle(&rules);
-        rules.infos()
+        self.standing_rules(now).infos()
     }
 
     /// How many rules may still act, and how many packets are held.
     #[cfg(feature = "http")]
     pub(crate) fn counts(&self, now: Instant) -> (usize, usize) {
-        let mut rules = self.rules.lock();
-        rules.expire(now);
-        self.settle(&rules);
+        let rules = self.standing_rules(now);
         (rules.armed_len(), rules.held_len())
     }
 
     /// A rule, by its number or its name.
     pub(crate) fn rule(&self, key: &str, now: Instant) -> Option<RuleInfo> {
+        self.standing_rules(now).info(key)
+    }
+
+    /// The rules without those whose time is over.
+    fn standing_rules(&self, now: Instant) -> MutexGuard<'_, Rules> {
         let mut rules = self.rules.lock();
         rules.expire(now);
         self.settle(&rules);
-        rules.info(key)
+        rules
     }
 
     /// Waits until a rule has acted so often, or is gone. That its time is over wakes nobody.

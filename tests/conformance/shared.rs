@@ -449,6 +449,18 @@ fn acknowledged_messages_do_not_move() {
     }
 }
 
+/// The member gets these once more, in their order and under their identifiers (MQTT-4.4.0-1), and acknowledges them.
+#[track_caller]
+fn expect_again(member: &mut Client, first: &[Delivery]) {
+    for first in first {
+        let again = member.receive();
+        assert_eq!(
+            (again.id, again.dup, &again.payload),
+            (first.id, true, &first.payload)
+        );
+    }
+}
+
 /// A returned message that still waits when its session comes back is resent there, with its
 /// identifier and DUP 1.
 #[test]
@@ -464,13 +476,7 @@ fn returned_message_goes_back_to_the_session_that_resumes() {
         group.publish(version, 1, 1);
         let (mut member, session_present) = open(version, &Connect::new(&id).durable());
         assert!(session_present);
-        for first in first {
-            let again = member.receive();
-            assert_eq!(
-                (again.id, again.dup, again.payload),
-                (first.id, true, first.payload)
-            );
-        }
+        expect_again(&mut member, &first);
         let newer = member.receive();
         assert_eq!((newer.text(), newer.dup), ("0", false));
         member.expect_only_pingresp();
@@ -503,13 +509,7 @@ fn returned_messages_that_come_one_by_one_keep_their_identifiers() {
     member.vanish();
     let narrow = Connect::new(&id).durable().with(receive_maximum(1));
     let (mut member, _) = open(Version::V5, &narrow);
-    for first in first {
-        let again = member.receive();
-        assert_eq!(
-            (again.id, again.dup, again.payload),
-            (first.id, true, first.payload)
-        );
-    }
+    expect_again(&mut member, &first);
     member.expect_only_pingresp();
 }
 
@@ -841,13 +841,7 @@ fn last_member_keeps_what_it_was_handed() {
         member.unsubscribe(&group.subscription());
         member.vanish();
         let (mut member, _) = open(version, &connect_member);
-        for first in first {
-            let again = member.receive();
-            assert_eq!(
-                (again.id, again.dup, again.payload),
-                (first.id, true, first.payload)
-            );
-        }
+        expect_again(&mut member, &first);
         member.expect_only_pingresp();
         group.join(version, 1).expect_only_pingresp();
     });

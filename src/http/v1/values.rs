@@ -1,5 +1,5 @@
-//! `/v1/topics/values`, `/v1/topics/value`, `/v1/topics/{topic}/last`, `/v1/topics/levels`: the last values of topics. Each look keeps them for
-//! some time more.
+//! `/v1/topics/values`, `/v1/topics/value`, `/v1/topics/{topic}/last`, `/v1/topics/levels`: the last values of topics.
+//! Each look keeps them for some time more.
 
 use std::fmt::Display;
 use std::time::Instant;
