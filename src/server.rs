@@ -438,7 +438,7 @@ fn set_rules(shared: &Shared) -> Result<(), StartError> {
     for (index, text) in broker.config().rules.iter().enumerate() {
         let rule = crate::tap::rule::Rule::from_json(text);
         let set = rule.and_then(|rule| {
-            let set = broker.tap().add_rule(rule, now);
+            let set = broker.add_rule(rule, now);
             set.map_err(|error| error.to_string())
         });
         set.map_err(|reason| StartError::Rule { index, reason })?;

@@ -9,9 +9,13 @@ use parking_lot::Mutex;
 
 use crate::budget::Budget;
 use crate::message::publication::{Message, Publication};
+use crate::tap::Tap;
+use crate::tap::watch::Unseen;
 use crate::topic::{HashParent, matches};
 
 use super::gate::Gate;
+#[cfg(feature = "http")]
+use super::watch::Glimpse;
 use super::watch::{Subject, Watch};
 
 /// Bytes of payloads that a capture keeps. Of what is longer, only the size is known.
@@ -31,6 +35,8 @@ struct Capture {
     filter: Box<str>,
     parent: HashParent,
     wanted: usize,
+    /// Messages of rows up to this one are not wanted.
+    since: u64,
     caught: Mutex<Caught>,
 }
 
@@ -43,6 +49,8 @@ struct Caught {
     heads: usize,
     /// A message came for which there is no memory: those behind it would leave a gap.
     is_cut: bool,
+    /// The last row of a message that was found in the journal.
+    found_until: u64,
 }
 
 /// A message that was captured.
@@ -59,11 +67,13 @@ pub(crate) struct Captured {
 }
 
 impl Captures {
-    /// Begins to capture the first `wanted` messages from now on whose topics match a valid filter.
+    /// Begins to capture the first `wanted` messages from now on whose topics match a valid filter, but for those of
+    /// rows of the journal up to `since`.
     pub(super) fn begin<'a>(
         &'a self,
         filter: &str,
         wanted: usize,
+        since: u64,
         parent: HashParent,
         gate: &'a Gate,
         watch: &'a Watch,
@@ -72,11 +82,19 @@ impl Captures {
             filter: filter.into(),
             parent,
             wanted,
+            since,
             caught: Mutex::default(),
         });
-        self.list.lock().push(capture.clone());
+        // Whoever is told of it publishes at once.
         gate.enter();
-        watch.note(Subject::Subscriptions);
+        let mut list = self.list.lock();
+        list.push(capture.clone());
+        #[cfg(feature = "http")]
+        watch.show(Subject::Subscriptions, || {
+            let count = count_on(&list, filter);
+            Glimpse::Captures { filter, count }
+        });
+        drop(list);
         Capturing {
             capture,
             captures: self,
@@ -88,8 +106,7 @@ impl Captures {
     /// How many there are on exactly this filter.
     #[cfg(feature = "http")]
     pub(super) fn count_on(&self, filter: &str) -> usize {
-        let list = self.list.lock();
-        list.iter().filter(|one| *one.filter == *filter).count()
+        count_on(&self.list.lock(), filter)
     }
 
     /// Shows messages to one topic to all captures.
@@ -109,6 +126,11 @@ impl Captures {
     }
 }
 
+#[cfg(feature = "http")]
+fn count_on(list: &[Arc<Capture>], filter: &str) -> usize {
+    list.iter().filter(|one| *one.filter == *filter).count()
+}
+
 impl Capture {
     fn take(&self, run: &[Publication<'_>], budget: Budget) {
         let mut caught = self.caught.lock();
@@ -116,7 +138,10 @@ impl Capture {
             if caught.is_done(self.wanted) {
                 return;
             }
-            caught.add(publication, budget);
+            let is_before = publication.row > 0 && publication.row <= self.since;
+            if !is_before && !caught.has(publication.row) {
+                caught.add(publication, None, budget);
+            }
         }
     }
 }
@@ -126,7 +151,8 @@ impl Caught {
         self.messages.len() >= wanted || self.heads >= HEADS || self.is_cut
     }
 
-    fn add(&mut self, publication: &Publication<'_>, budget: Budget) {
+    /// Keeps a message, whose payload may be `left_out` already.
+    fn add(&mut self, publication: &Publication<'_>, left_out: Option<usize>, budget: Budget) {
         let payload = publication.payload.len();
         if !budget.admits_message(publication.size() - payload) {
             self.is_cut = true;
@@ -136,17 +162,38 @@ impl Caught {
         let captured = match fits {
             true => Captured {
                 message: publication.message(budget).clone(),
-                left_out: None,
+                left_out,
             },
             false => Captured {
                 message: publication.without_payload().message(budget).clone(),
-                left_out: Some(payload),
+                left_out: left_out.or(Some(payload)),
             },
         };
+        self.keep(captured);
+    }
+
+    fn keep(&mut self, captured: Captured) {
         let kept = captured.message.payload().len();
         self.payloads += kept;
         self.heads += captured.message.footprint().saturating_sub(kept);
         self.messages.push(captured);
+    }
+
+    /// Whether it has the message of a row that was found in the journal.
+    fn has(&self, row: u64) -> bool {
+        row > 0
+            && row <= self.found_until
+            && self.messages.iter().any(|one| one.message.row() == row)
+    }
+
+    /// Puts what was captured since behind this, but for what is here already.
+    fn go_on(&mut self, since: Self, wanted: usize) {
+        for captured in since.messages {
+            if !self.is_done(wanted) && !self.has(captured.message.row()) {
+                self.keep(captured);
+            }
+        }
+        self.is_cut |= since.is_cut;
     }
 }
 
@@ -162,6 +209,26 @@ impl Capturing<'_> {
     /// Whether it has all that it was to have, or holds as much as it may.
     pub(crate) fn is_done(&self) -> bool {
         self.capture.caught.lock().is_done(self.capture.wanted)
+    }
+
+    /// Puts messages in front that the journal has, by their rows.
+    ///
+    /// # Errors
+    ///
+    /// There may be others of which it knows nothing any more.
+    pub(super) fn look_back(&self, tap: &Tap, budget: Budget) -> Result<(), Unseen> {
+        let capture = &self.capture;
+        let mut earlier = Caught::default();
+        let is_meant = |topic: &str| matches(&capture.filter, topic, capture.parent);
+        tap.each_message(capture.since, is_meant, |publication, left_out| {
+            earlier.add(publication, left_out, budget);
+            earlier.found_until = publication.row;
+            !earlier.is_done(capture.wanted)
+        })?;
+        let mut caught = capture.caught.lock();
+        let since = std::mem::replace(&mut *caught, earlier);
+        caught.go_on(since, capture.wanted);
+        Ok(())
     }
 
     /// What it has got so far, in order.

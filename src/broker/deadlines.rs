@@ -28,6 +28,8 @@ pub(crate) enum DeadlineKind {
     Will,
     Resend,
     EndOfOutage,
+    /// The time of a packet rule is over.
+    EndOfRule,
     #[cfg(feature = "http")]
     EndOfTopicValues,
     /// A packet goes on that a packet rule delays.
@@ -44,6 +46,7 @@ impl DeadlineKind {
             Self::Will => "will",
             Self::Resend => "resend",
             Self::EndOfOutage => "end_of_outage",
+            Self::EndOfRule => "end_of_rule",
             #[cfg(feature = "http")]
             Self::EndOfTopicValues => "end_of_topic_values",
             Self::DelayedPacket => "delayed_packet",
@@ -59,6 +62,7 @@ impl Timer {
             Self::Will { .. } => DeadlineKind::Will,
             Self::Resend { .. } => DeadlineKind::Resend,
             Self::EndOfOutage => DeadlineKind::EndOfOutage,
+            Self::EndOfRule => DeadlineKind::EndOfRule,
             #[cfg(feature = "http")]
             Self::EndOfTopicValues => DeadlineKind::EndOfTopicValues,
         }
@@ -70,7 +74,7 @@ impl Timer {
             Self::SessionExpiry { session, epoch }
             | Self::Will { session, epoch }
             | Self::Resend { session, epoch } => Some((session.clone(), *epoch)),
-            Self::EndOfOutage => None,
+            Self::EndOfOutage | Self::EndOfRule => None,
             #[cfg(feature = "http")]
             Self::EndOfTopicValues => None,
         }

@@ -16,10 +16,12 @@ use crate::message::publication::Publication;
 use crate::protocol::violation::Violation;
 
 use super::Broker;
+use super::deliver::outside::Source;
 use super::deliver::{Origin, Run};
 use super::facts::ConnectionFacts;
 use super::history::HistoryEvent;
-use super::session::{Session, Slot, kept_reason};
+use super::last_end::kept_reason;
+use super::session::{Session, Slot};
 use super::turn::{Context, Dirty};
 
 /// Listens to what happens to clients.
@@ -150,7 +152,8 @@ impl Broker {
             true => QoS::AtLeastOnce,
             false => QoS::AtMostOnce,
         };
-        let publication = Publication::new(topic, payload, qos);
+        let mut publication = Publication::new(topic, payload, qos);
+        Source::Local.note(&mut publication, context);
         self.deliver_and_forget(Origin::Own, Run::one(&publication), context, dirty);
     }
 

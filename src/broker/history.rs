@@ -15,7 +15,7 @@ use crate::codec::{ReasonCode, Version};
 use crate::excerpt::within;
 
 use super::facts::PeerAddr;
-use super::session::LastEnd;
+use super::last_end::LastEnd;
 
 /// Events that are kept of all clients together, the last ones; and as many of them besides that are about
 /// subscriptions.

@@ -26,18 +26,20 @@ use crate::time::Moment;
 
 use super::Broker;
 use super::access::Permissions;
+use super::deliver::outside::Source;
 use super::deliver::{Origin, Run};
 use super::events::What;
 use super::facts::ConnectionFacts;
 use super::history::{HistoryEvent, SessionEnd};
+use super::last_end::LastEnd;
 use super::outbox::Carrier;
 use super::outbox::Peer;
 use super::outbox::link::Link;
 use super::schedule::TimerKey;
-use super::session::{LastEnd, Registered, Session, Slot, State, session_size};
+use super::session::{Registered, Session, Slot, State, session_size};
 use super::share::Group;
 use super::turn::{Context, Dirty, Later};
-use super::watch::Subject;
+use super::watch::{Glimpse, Subject};
 
 /// Groups that are told in one go that a session has room for them.
 const GROUPS_TOLD: usize = 64;
@@ -119,6 +121,7 @@ pub(super) enum Timer {
         epoch: u64,
     },
     EndOfOutage,
+    EndOfRule,
     #[cfg(feature = "http")]
     EndOfTopicValues,
 }
@@ -302,7 +305,9 @@ impl Broker {
         if let Some(interval) = context.limits.resend_interval {
             self.arm_resend(session, epoch, interval, context);
         }
-        self.watch.note(Subject::Clients);
+        let client_id = session.client_id();
+        self.watch
+            .show(Subject::Clients, || Glimpse::Connected { client_id });
         if let Some(facts) = &slot.facts {
             let connected = HistoryEvent::Connected {
                 version: slot.version,
@@ -425,8 +430,7 @@ impl Broker {
         self.run_errand(session, context, dirty);
         let discards_will = cause.discards_will();
         self.tell_of(session, slot, What::Detached(&cause), context, dirty);
-        let connection = session.connection_in(slot.epoch);
-        let end = LastEnd::new(connection, &cause, context.now);
+        let end = LastEnd::new(&cause, context.now);
         slot.last_end = Some(Box::new(end.clone()));
         let session_ended = slot.expiry == 0;
         let disconnected = HistoryEvent::Disconnected { end, session_ended };
@@ -440,7 +444,11 @@ impl Broker {
         }
         slot.epoch += 1;
         slot.state = State::Away;
-        self.watch.note(Subject::Clients);
+        let (client_id, end) = (session.client_id(), slot.last_end.as_deref());
+        self.watch.show(Subject::Clients, || Glimpse::Disconnected {
+            client_id,
+            end,
+        });
         if let Some(facts) = slot.facts.take() {
             self.keep_traffic(&facts);
         }
@@ -496,6 +504,11 @@ impl Broker {
         }
         slot.state = State::Ended;
         self.watch.note(Subject::Clients);
+        let client_id = session.client_id();
+        self.watch
+            .show(Subject::Subscriptions, || Glimpse::SessionEnded {
+                client_id,
+            });
         slot.epoch += 1;
         let subscriptions = std::mem::take(&mut slot.subscriptions);
         let charge = slot.charge.take();
@@ -542,7 +555,8 @@ impl Broker {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) {
-        let publication = will.publication(context.now);
+        let mut publication = will.publication(context.now);
+        Source::Will(session.client_id()).note(&mut publication, context);
         let run = Run::one(&publication);
         // A will that cannot be retained for want of room is still delivered.
         self.deliver_and_forget(Origin::Will { session }, run, context, dirty);
@@ -622,6 +636,7 @@ impl Broker {
                 self.resend(&session, *epoch, context, dirty);
             }
             Timer::EndOfOutage => self.see_outage_end(context.now),
+            Timer::EndOfRule => self.see_rules_end(context.now),
             #[cfg(feature = "http")]
             Timer::EndOfTopicValues => self.see_lease_end(context.now),
         }

@@ -5,15 +5,17 @@
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::sync::Arc;
 
+use crate::tap::watch::Unseen;
 use crate::topic::Filter;
 
 use super::Broker;
 use super::captures::Capturing;
 #[cfg(feature = "http")]
 use super::history::Happened;
-use super::session::{ConnectionKey, LastEnd, State};
+use super::last_end::LastEnd;
+use super::session::State;
 use super::share::Group;
-use super::watch::{Subject, Watcher};
+use super::watch::{Catch, Glimpse, Subject, Watcher};
 
 /// A group at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,59 +26,31 @@ pub(crate) struct GroupCounts {
     pub(crate) queued: usize,
 }
 
-/// The connections of a client at a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Connections {
-    present: Option<ConnectionKey>,
-    /// The last one that ended, as far as that is known.
-    former: Option<ConnectionKey>,
+impl Glimpse<'_> {
+    /// How a group stands, if it is about that.
+    pub(crate) fn group_counts(&self, of_share: &str, of_filter: &str) -> Option<GroupCounts> {
+        match *self {
+            Self::Group {
+                share,
+                filter,
+                members,
+                queued,
+            } if share == of_share && filter == of_filter => Some(GroupCounts { members, queued }),
+            _ => None,
+        }
+    }
 }
 
 impl Broker {
     /// Begins to watch. To be called before the first look.
-    pub(crate) fn watcher(&self, subject: Subject) -> Watcher<'_> {
-        self.watch.watcher(subject)
-    }
-
-    /// Whether a client has a connection, or has had one since the `first` look, which this may be: some
-    /// clients are gone again before anybody can look.
-    pub(crate) fn has_connected(&self, client_id: &str, first: &mut Option<Connections>) -> bool {
-        let now = self.connections_of(client_id);
-        let before = first.get_or_insert(now).former;
-        // An end that is not known any more is none that came.
-        now.present.is_some() || now.former.is_some_and(|end| before != Some(end))
-    }
-
-    /// Whether a client has no connection, or another one than at the `first` look, which this may be.
-    pub(crate) fn has_disconnected(
-        &self,
-        client_id: &str,
-        first: &mut Option<Connections>,
-    ) -> bool {
-        let now = self.connections_of(client_id);
-        now.present.is_none() || now.present != first.get_or_insert(now).present
+    pub(crate) fn watcher(&self, subject: Subject, catch: Option<Catch>) -> Watcher<'_> {
+        self.watch.watcher(subject, catch)
     }
 
     /// Whether a client has a connection.
     pub(crate) fn is_connected(&self, client_id: &str) -> bool {
-        self.connections_of(client_id).present.is_some()
-    }
-
-    fn connections_of(&self, client_id: &str) -> Connections {
-        let of_session = self.find(client_id).and_then(|session| {
-            let slot = session.slot();
-            let former = slot.last_end.as_ref().map(|end| end.connection);
-            match slot.state {
-                State::Connected => Some((Some(session.connection_in(slot.epoch)), former)),
-                State::Away => Some((None, former)),
-                State::New | State::Ended => None,
-            }
-        });
-        let (present, former) = of_session.unwrap_or_default();
-        Connections {
-            present,
-            former: former.or_else(|| self.history.last_end(client_id).map(|end| end.connection)),
-        }
+        let session = self.find(client_id);
+        session.is_some_and(|session| session.slot().state == State::Connected)
     }
 
     /// How the connection of a client ended that it had last, or before the one that it has; `None` where
@@ -134,7 +108,25 @@ impl Broker {
     /// Begins to capture the first `wanted` messages on a valid filter from now on.
     pub(crate) fn capture(&self, filter: &str, wanted: usize) -> Capturing<'_> {
         let parent = self.retained.parent();
-        self.observers.capture(filter, wanted, parent, &self.watch)
+        (self.observers).capture(filter, wanted, 0, parent, &self.watch)
+    }
+
+    /// Captures the first `wanted` messages on a valid filter whose rows are behind `since`: those that the journal has,
+    /// and those from now on.
+    ///
+    /// # Errors
+    ///
+    /// There may be others of which the journal knows nothing any more.
+    pub(crate) fn capture_since(
+        &self,
+        filter: &str,
+        since: u64,
+        wanted: usize,
+    ) -> Result<Capturing<'_>, Unseen> {
+        let parent = self.retained.parent();
+        let capturing = (self.observers).capture(filter, wanted, since, parent, &self.watch);
+        capturing.look_back(&self.tap, self.budget())?;
+        Ok(capturing)
     }
 
     /// How many groups there are, and a number that is another one when any of them stands otherwise, or

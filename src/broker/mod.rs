@@ -26,6 +26,7 @@ mod facts;
 mod gate;
 mod group_names;
 mod history;
+mod last_end;
 #[cfg(feature = "http")]
 mod last_values;
 mod lifecycle;
@@ -76,6 +77,7 @@ use crate::tap::Tap;
 use crate::time::Moment;
 use crate::topic::{HashParent, Hashing};
 
+pub(crate) use captures::Capturing;
 pub(crate) use deadlines::Deadline;
 #[cfg(all(feature = "http", feature = "aws"))]
 pub(crate) use deliver::direct::NotSent;
@@ -94,6 +96,7 @@ pub(crate) use facts::{TlsDetails, TlsFacts};
 #[cfg(feature = "http")]
 pub(crate) use history::Happened;
 pub(crate) use history::{FilterAnswers, HistoryEvent};
+pub(crate) use last_end::LastEnd;
 #[cfg(feature = "http")]
 pub(crate) use last_values::Value;
 pub(crate) use lifecycle::Removal;
@@ -116,7 +119,7 @@ pub(crate) use routing::Reach;
 pub(crate) use routing::RouteCache;
 pub(crate) use schedule::{Alarm, TimerKey};
 use session::Registered;
-pub(crate) use session::{LastEnd, Opened, ReceivedIds, Session};
+pub(crate) use session::{Opened, ReceivedIds, Session};
 #[cfg(feature = "http")]
 pub(crate) use share::{GroupHead, Seen, Standing, Step, Watching, What};
 pub(crate) use share::{GroupSnapshot, MemberSnapshot};
@@ -135,9 +138,9 @@ pub(crate) use tapping::NoMqtt;
 #[cfg(feature = "http")]
 pub(crate) use topics::ReceiverOf;
 pub(crate) use turn::{Context, Dirty, Later, SHORT_TURN, STEPS_PER_TURN};
-pub(crate) use watch::Subject;
 #[cfg(feature = "http")]
 pub(crate) use watch::Watcher;
+pub(crate) use watch::{Catch, Glimpse, Subject};
 
 use access::Access;
 use bounds::Bounds;
@@ -201,6 +204,8 @@ pub(crate) struct Broker {
     service: Option<Arc<dyn Service>>,
     /// Packet rules and the journal.
     tap: Arc<Tap>,
+    /// When the next packet rule ends.
+    rules_end: Mutex<Option<(Instant, TimerKey)>>,
     budget: budget::Owned,
     randomness: Randomness,
     hashing: Arc<Hashing>,
@@ -245,6 +250,7 @@ impl Broker {
             retained: Retained::new(parent),
             own_topics: Retained::new(parent),
             tap: Arc::new(Tap::new(config.journal, config.packets)),
+            rules_end: Mutex::new(None),
             budget: budget::Owned::new(config.limits.memory),
             schedule: Schedule::new(alarm.clone()),
             jobs: Arc::new(turn::Jobs::new(alarm)),
@@ -255,7 +261,7 @@ impl Broker {
             sessions: DashMap::with_hasher_and_shard_amount(Default::default(), SESSION_SHARDS),
             randomness,
             watch: Watch::default(),
-            observers: observers::Observers::default(),
+            observers: observers::Observers::new(config.journal),
             #[cfg(feature = "http")]
             lease: topics::Lease::default(),
             outage: outage::Outage::default(),

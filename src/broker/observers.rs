@@ -26,6 +26,23 @@ pub(super) struct Observers {
 }
 
 impl Observers {
+    /// With a journal that is written, or not.
+    pub(super) fn new(has_journal: bool) -> Self {
+        let observers = Self::default();
+        if has_journal {
+            observers.note_journal(true);
+        }
+        observers
+    }
+
+    /// Whether the journal is written: it has messages, too.
+    pub(super) fn note_journal(&self, is_on: bool) {
+        match is_on {
+            true => self.gate.enter(),
+            false => self.gate.leave(),
+        }
+    }
+
     /// Whether anybody looks.
     #[inline]
     pub(super) fn are_any(&self) -> bool {
@@ -35,6 +52,10 @@ impl Observers {
     /// Shows messages to one topic to all who look.
     #[cold]
     pub(super) fn see(&self, run: &[Publication<'_>], from: Option<&Session>, bounds: &Bounds<'_>) {
+        // First of all: what a capture does not find there comes to it from now on.
+        if let Some(tap) = bounds.tap {
+            run.iter().for_each(|one| tap.note_message(one));
+        }
         self.captures.offer(run, bounds.budget, bounds.watch);
         #[cfg(feature = "http")]
         self.values.see(run, from, bounds);
@@ -42,15 +63,17 @@ impl Observers {
         let _ = from;
     }
 
-    /// Begins to capture the first `wanted` messages from now on whose topics match a valid filter.
+    /// Begins to capture the first `wanted` messages from now on whose topics match a valid filter, but for those of
+    /// rows of the journal up to `since`.
     pub(super) fn capture<'a>(
         &'a self,
         filter: &str,
         wanted: usize,
+        since: u64,
         parent: HashParent,
         watch: &'a Watch,
     ) -> Capturing<'a> {
-        (self.captures).begin(filter, wanted, parent, &self.gate, watch)
+        (self.captures).begin(filter, wanted, since, parent, &self.gate, watch)
     }
 
     /// How many captures there are on exactly this filter.

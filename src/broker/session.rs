@@ -11,14 +11,14 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::auth::Principal;
 use crate::budget::{Budget, Charge, Kind};
-use crate::codec::{PacketId, ReasonCode, Version};
-use crate::message::cause::{Cause, Initiator};
+use crate::codec::{PacketId, Version};
 use crate::message::subscription::Subscription;
 use crate::message::will::Will;
 #[cfg(any(test, fuzzing))]
 use crate::protocol::handshake::NEVER;
 
 use super::facts::ConnectionFacts;
+use super::last_end::LastEnd;
 use super::outbox::Outbox;
 use super::outbox::chunks::Chunks;
 use super::outbox::link::Link;
@@ -222,48 +222,6 @@ pub(super) fn subscription_size(filter: &str, is_shared: bool) -> usize {
     SUBSCRIPTION + group + FILTER_COPIES * filter.len()
 }
 
-/// Tells the connection of a session from all others of this broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ConnectionKey {
-    session: u64,
-    epoch: u64,
-}
-
-/// How a connection ended.
-#[derive(Clone, Debug)]
-pub(crate) struct LastEnd {
-    pub(super) connection: ConnectionKey,
-    pub(crate) by: Initiator,
-    /// What kind of end it was ([`Cause::name`]).
-    pub(crate) cause: &'static str,
-    /// Of the DISCONNECT that ended it, from either side.
-    pub(crate) code: Option<ReasonCode>,
-    /// In words.
-    pub(crate) reason: Arc<str>,
-    pub(crate) at: Instant,
-}
-
-impl LastEnd {
-    pub(super) fn new(connection: ConnectionKey, cause: &Cause, at: Instant) -> Self {
-        Self {
-            connection,
-            by: cause.initiator(),
-            cause: cause.name(),
-            code: cause.code(),
-            reason: kept_reason(&cause.to_string()),
-            at,
-        }
-    }
-}
-
-/// The beginning of a reason in words, as it is kept: 200 characters.
-pub(super) fn kept_reason(text: &str) -> Arc<str> {
-    let end = text.char_indices().nth(200).map(|(end, _)| end);
-    text.get(..end.unwrap_or(text.len()))
-        .unwrap_or_default()
-        .into()
-}
-
 /// What of a session changes by its own packets only.
 pub(super) struct Slot {
     /// Counts connections and disconnections: a task that knows an older one has lost the session.
@@ -442,12 +400,6 @@ impl Session {
     /// The same, to be kept elsewhere.
     pub(super) fn shared_client_id(&self) -> &Arc<str> {
         &self.client_id
-    }
-
-    /// The connection that it has, or had, in this epoch.
-    pub(super) fn connection_in(&self, epoch: u64) -> ConnectionKey {
-        let session = self.id;
-        ConnectionKey { session, epoch }
     }
 
     pub(super) fn slot(&self) -> MutexGuard<'_, Slot> {

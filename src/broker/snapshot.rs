@@ -19,9 +19,10 @@ use crate::protocol::handshake::NEVER;
 
 use super::Broker;
 use super::facts::{ConnectionFacts, TrafficTotals};
+use super::last_end::LastEnd;
 use super::part_bounds::PartBounds;
 use super::retained::Kept;
-use super::session::{LastEnd, Session, Slot, State, Subscribed};
+use super::session::{Session, Slot, State, Subscribed};
 use super::share::Group;
 use super::stats::Stats;
 

@@ -16,7 +16,7 @@ use super::routing::leaf::{Leaf, Target};
 use super::session::{Session, Slot, Subscribed, subscription_size};
 use super::share::{Group, JoinError};
 use super::turn::{Context, Dirty};
-use super::watch::Subject;
+use super::watch::{Glimpse, Subject};
 
 /// One filter of a SUBSCRIBE.
 pub(crate) struct Request<'a> {
@@ -167,7 +167,9 @@ impl Broker {
         };
         slot.subscriptions
             .insert(request.filter.full.into(), subscribed.clone());
-        self.watch.note(Subject::Subscriptions);
+        let (client_id, filter) = (session.client_id(), request.filter.full);
+        let glimpse = Glimpse::Subscribed { client_id, filter };
+        self.watch.show(Subject::Subscriptions, || glimpse);
         Ok(subscribed)
     }
 
@@ -203,12 +205,7 @@ impl Broker {
                 }
             };
             // Groups end under this lock, so one that the trie holds has not ended.
-            match group.join(
-                session,
-                subscription,
-                context.limits.group_members,
-                context.now,
-            ) {
+            match group.join(session, subscription, context) {
                 Ok(()) => Ok(group),
                 Err(JoinError::Full | JoinError::Ended) => Err(ReasonCode::QuotaExceeded),
             }
@@ -233,6 +230,12 @@ impl Broker {
                 let size = subscription_size(filter.full, subscribed.group.is_some());
                 slot.charge.shrink(size);
                 self.end_subscription(session, filter.filter, &subscribed, context, dirty);
+                let glimpse = Glimpse::Unsubscribed {
+                    client_id: session.client_id(),
+                    filter: filter.full,
+                    left: slot.subscriptions.len(),
+                };
+                self.watch.show(Subject::Subscriptions, || glimpse);
                 ReasonCode::Success
             }
             None => ReasonCode::NoSubscriptionExisted,
@@ -257,8 +260,15 @@ impl Broker {
             let Some(leaf) = tables.trie.get_mut(filter) else {
                 return;
             };
+            let deserted = |share| Glimpse::Deserted { share, filter };
+            let show = |share| self.watch.show(Subject::Subscriptions, || deserted(share));
             match subscribed.group.clone().map(Group::of) {
-                None => leaf.remove(session.id),
+                None => {
+                    leaf.remove(session.id);
+                    if leaf.plain_len() == 0 {
+                        show(None);
+                    }
+                }
                 Some(group) => {
                     if let Some(ended) = group.leave(session, context, dirty) {
                         Self::count(&self.counters.dropped, ended.dropped);
@@ -266,6 +276,7 @@ impl Broker {
                         leaf.remove_group(&group);
                         self.group_names.remove(&group);
                         self.groups.fetch_sub(1, Ordering::Relaxed);
+                        show(Some(&group.share));
                     }
                 }
             }

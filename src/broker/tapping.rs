@@ -1,5 +1,5 @@
-//! Packet rules and the journal, as far as they are about sessions: what happens to clients is written down,
-//! and packets are sent to a client by its name.
+//! Packet rules and the journal, as far as the broker has a part in them: what happens to clients is written down,
+//! packets are sent to a client by its name, rules end by the broker's clock, and the journal has messages.
 
 use std::fmt::{Display, Write};
 use std::sync::Arc;
@@ -8,17 +8,66 @@ use std::time::Instant;
 use crate::message::cause::Initiator;
 use crate::tap::journal::{Happened, RowEnd};
 use crate::tap::line::Line;
-use crate::tap::rule::{Direction, Injected};
+use crate::tap::rule::{Direction, Injected, Rule};
+use crate::tap::rules::RuleError;
 use crate::tap::tls::TlsInfo;
 
 use super::Broker;
 use super::events::{Client, What};
 use super::facts::{ConnectionFacts, TlsFacts};
+use super::lifecycle::Timer;
 use super::outbox::link::waker;
 use super::session::{Session, Slot};
 use super::turn::Context;
 
 impl Broker {
+    /// Has the journal written from now on, or no more. What is in it stays.
+    pub(crate) fn switch_journal(&self, is_on: bool) {
+        if self.tap.switch_journal(is_on) {
+            self.observers.note_journal(is_on);
+        }
+    }
+
+    /// Sets a rule. Returns its number.
+    pub(crate) fn add_rule(&self, rule: Rule, now: Instant) -> Result<u64, RuleError> {
+        let added = self.tap.add_rule(rule, now);
+        self.see_rules_end(now);
+        added
+    }
+
+    /// Removes a rule, by its number or its name. What it holds stays held. Whether there was one.
+    pub(crate) fn remove_rule(&self, key: &str, now: Instant) -> bool {
+        let is_removed = self.tap.remove_rule(key, now);
+        self.see_rules_end(now);
+        is_removed
+    }
+
+    /// Removes all rules. What they hold stays held. Returns how many there were.
+    pub(crate) fn clear_rules(&self, now: Instant) -> usize {
+        let removed = self.tap.clear_rules();
+        self.see_rules_end(now);
+        removed
+    }
+
+    /// Rules, what they hold and the rows of the journal are gone.
+    pub(crate) fn reset_tap(&self, now: Instant) {
+        self.tap.reset();
+        self.see_rules_end(now);
+    }
+
+    /// Ends rules whose time is over, and looks when the next one ends.
+    pub(super) fn see_rules_end(&self, now: Instant) {
+        // Behind the lock, so that whoever comes last sees all rules.
+        let mut kept = self.rules_end.lock();
+        let next = self.tap.expire_rules(now);
+        if kept.map(|(at, _)| at) != next {
+            let timer = next.map(|at| (at, self.schedule.arm(at, Timer::EndOfRule)));
+            if let Some((_, earlier)) = std::mem::replace(&mut *kept, timer) {
+                self.schedule.cancel(earlier);
+            }
+        }
+    }
+
     /// Has a packet arrive at a client, or from it, that nobody sent. Whether the client is connected, and
     /// there is room for the packet.
     pub(crate) fn inject(

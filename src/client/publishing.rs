@@ -43,6 +43,8 @@ impl Active {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Result<usize, Stop> {
+        // Whatever becomes of it, its row is no other packet's.
+        Rows::begin(&mut self.rows, first.len);
         let publish = self.decode_publish(first)?;
         let at_once = match self.check_publish(broker, &publish, publish.payload.len(), context) {
             Ok(at_once) => at_once,
@@ -63,7 +65,6 @@ impl Active {
         {
             return self.publish_run(broker, buf, first, &publish, at_once, context, dirty);
         }
-        Rows::begin(&mut self.rows, first.len);
         self.publish_single(broker, &publish, None, expiry, at_once, context, dirty)?;
         Ok(first.len)
     }
@@ -194,6 +195,7 @@ impl Active {
         let start = codec::gather_publish_head(&mut pieces, self.version)?;
         let head = pieces.first().and_then(|first| first.get(..start));
         let head = head.unwrap_or_default().to_vec();
+        Rows::begin(&mut self.rows, total);
         let frame = codec::frame_of_head(&head, total)?;
         let publish = self.decode_publish(&frame)?;
         let payload = total - start;
@@ -347,9 +349,7 @@ impl Active {
         let is_alone = publish.retain || self.publish_rate.is_some() || at_once.is_required();
         let mut publication = plain_publication(publish, first, self.version);
         publication.at_once = at_once;
-        if self.rows.is_some() {
-            publication.row = Rows::take(&mut self.rows, first.len);
-        }
+        publication.row = Rows::current(&self.rows);
         run.push(publication);
         // As an iterator of one or none it is a call for each message.
         if let Some(id) = publish.packet_id {

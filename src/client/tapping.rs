@@ -58,6 +58,7 @@ impl Rows {
     }
 
     /// A PUBLISH of `len` bytes is handled from now on.
+    #[inline]
     pub(super) fn begin(rows: &mut Option<Box<Self>>, len: usize) {
         if let Some(rows) = rows {
             rows.advance(len);

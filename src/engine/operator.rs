@@ -46,7 +46,7 @@ pub(crate) async fn reset(engine: &Engine) -> Reset {
     reset.retained = delete_retained(engine, None).await;
     // The subscriptions of large sessions, and with them groups and what waits in these.
     timekeeper::settle(engine).await;
-    broker.tap().reset();
+    broker.reset_tap(engine.clock.now().now);
     // Last, so that what the above counts is gone, too. Whatever else is to begin anew is reset here.
     broker.reset_counters();
     reset

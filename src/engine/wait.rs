@@ -1,10 +1,13 @@
 //! Waiting for something that happens in the broker, at most so long.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::broker::{Broker, Subject};
+use parking_lot::Mutex;
+
+use crate::broker::{Broker, Catch, Glimpse, Subject};
 
 use super::Engine;
 
@@ -17,20 +20,34 @@ pub(crate) enum NotSeen {
     Stopped,
 }
 
-/// Waits until `look` finds something, which it is asked for now and whenever one of `subjects` has changed.
-/// The time is that of the machine, whatever the broker's clock says.
-pub(crate) async fn until<T>(
+/// Waits until `look` finds something, which it is asked for now and whenever one of `subjects` has changed, or until
+/// `catch` does in what is shown of them meanwhile: that may be over before anybody can look. The time is that of the
+/// machine, whatever the broker's clock says.
+pub(crate) async fn until<T: Send + 'static>(
     engine: &Engine,
     subjects: &[Subject],
     within: Duration,
     mut look: impl FnMut(&Broker) -> Option<T>,
+    catch: impl Fn(&Glimpse<'_>) -> Option<T> + Send + Sync + 'static,
 ) -> Result<T, NotSeen> {
     let broker = &engine.broker;
-    let watchers = subjects.iter().map(|subject| broker.watcher(*subject));
+    let caught = Arc::new(Mutex::new(None));
+    let keep: Catch = {
+        let caught = caught.clone();
+        Arc::new(move |glimpse| {
+            let mut caught = caught.lock();
+            if caught.is_none() {
+                *caught = catch(glimpse);
+            }
+        })
+    };
+    let watchers = subjects.iter();
+    let watchers = watchers.map(|subject| broker.watcher(*subject, Some(keep.clone())));
     let mut watchers: Vec<_> = watchers.collect();
     let seen = async {
         loop {
-            if let Some(found) = look(broker) {
+            let before = caught.lock().take();
+            if let Some(found) = before.or_else(|| look(broker)) {
                 return found;
             }
             poll_fn(|cx| {

@@ -106,7 +106,8 @@ pub(super) fn quiet(config: &Config) -> Duration {
 async fn tell(api: &Api, mut sampling: Sampling) {
     let began = Instant::now();
     let broker = &api.engine.broker;
-    let mut watchers = [Subject::Clients, Subject::Subscriptions].map(|of| broker.watcher(of));
+    let mut watchers =
+        [Subject::Clients, Subject::Subscriptions].map(|of| broker.watcher(of, None));
     let quiet = quiet(broker.config());
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

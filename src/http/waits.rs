@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::broker::{Broker, Subject};
+use crate::broker::{Broker, Glimpse, Subject};
 use crate::config::parse_duration;
 use crate::engine::wait::{self, NotSeen};
 
@@ -178,27 +178,27 @@ pub(super) async fn answer(
     }
 }
 
-/// Waits until `is_so`. What is missed, if the time is up, is `what` within that time.
+/// Waits until `look` finds something, or `catch` does in what is so for a moment. What is missed, if the time is up, is
+/// `what` within that time.
 ///
 /// # Errors
 ///
 /// 503 while too many wait, and when the broker stops.
-pub(super) async fn until(
+pub(super) async fn until<T: Send + 'static>(
     api: &Api,
     patience: &Patience,
-    within: Duration,
-    what: &str,
+    (within, what): (Duration, &str),
     subjects: &[Subject],
-    mut is_so: impl FnMut(&Broker) -> bool,
-) -> Result<Waited, ApiError> {
+    look: impl FnMut(&Broker) -> Option<T>,
+    catch: impl Fn(&Glimpse<'_>) -> Option<T> + Send + Sync + 'static,
+) -> Result<(Waited, Option<T>), ApiError> {
     let place = begin(api, patience, within)?;
-    let look = |broker: &Broker| is_so(broker).then_some(());
-    let missed = match wait::until(&api.engine, subjects, within, look).await {
-        Ok(()) => None,
-        Err(NotSeen::TimedOut) => Some(Missed::within(what, within)),
+    let (missed, found) = match wait::until(&api.engine, subjects, within, look, catch).await {
+        Ok(found) => (None, Some(found)),
+        Err(NotSeen::TimedOut) => (Some(Missed::within(what, within)), None),
         Err(NotSeen::Stopped) => return Err(stopping()),
     };
-    Ok(Waited { missed, place })
+    Ok((Waited { missed, place }, found))
 }
 
 /// Waits for `future`, which is woken by what it waits for. Returns what was missed, if the time is up.

@@ -136,6 +136,7 @@ impl<'a> Publication<'a> {
             properties: self.properties,
             retain: self.retain,
             expires_at: self.expires_at,
+            row: self.row,
             ..Self::new(self.topic, &[], self.qos)
         }
     }

@@ -88,7 +88,7 @@ impl From<broker::Overview> for Stats {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deadline {
-    /// `session_expiry`, `will`, `resend`, `end_of_outage`, `end_of_topic_values`, `delayed_packet`, which goes on
+    /// `session_expiry`, `will`, `resend`, `end_of_outage`, `end_of_rule`, `end_of_topic_values`, `delayed_packet`, which goes on
     /// then; or `connection`, which looks at its own timers then: Keep Alive, the time to CONNECT, a socket that takes
     /// nothing.
     pub kind: &'static str,

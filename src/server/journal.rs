@@ -77,7 +77,7 @@ impl Journal {
 
     /// Has it written from now on, or no more. What is in it stays.
     pub fn switch(&self, is_on: bool) {
-        self.engine.broker.tap().switch_journal(is_on);
+        self.engine.broker.switch_journal(is_on);
     }
 
     /// Whether it is written.
@@ -119,7 +119,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// The time is up, or the broker stops.
+    /// The time is up, the journal is off, or the broker stops.
     pub async fn wait(
         &self,
         query: &JournalQuery,
@@ -135,7 +135,6 @@ impl Journal {
             waiting.end(),
             || format!("{count} rows of the journal are to be {query}"),
             || match (&*waiting.rows(), waiting.unseen()) {
-                ([], _) if !self.is_on() => "it is off".to_owned(),
                 ([], Some(unseen)) => format!("none is, but {unseen}"),
                 ([], None) => "none is".to_owned(),
                 (rows, _) => {
@@ -145,7 +144,10 @@ impl Journal {
             },
         )
         .await?;
-        Ok(waited.unwrap_or_default())
+        waited.map_err(|unseen| WaitError::NotInJournal {
+            what: "that there will be so many",
+            reason: unseen.to_string(),
+        })
     }
 
     /// Waits for so long, while there is to be no such row behind the number `since`, and sees every row that is written

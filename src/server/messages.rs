@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::broker::{PageOf, Subject};
+use crate::broker::{Capturing, PageOf, Subject};
 use crate::local::{Message, Refused};
 use crate::topic::Filter;
 
@@ -73,26 +73,70 @@ impl Handle {
         within: Duration,
     ) -> Result<impl Future<Output = Result<Vec<Message>, WaitError>> + Send, Refused> {
         check(filter)?;
-        let engine = &self.shared.engine;
-        let capturing = engine.broker.capture(filter, count);
-        let wanted = match count {
-            1 => format!("a message on '{filter}' is to be published"),
-            count => format!("{count} messages on '{filter}' are to be published"),
-        };
+        let broker = &self.shared.engine.broker;
+        let captured = self.captured(broker.capture(filter, count), within, move || {
+            wanted(filter, count)
+        });
+        Ok(captured)
+    }
+
+    /// The same for messages that were published since the journal had its row `since`: those that it has come first, in
+    /// order, and more are waited for. Of payloads beyond 64 KiB the journal keeps nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait_for_messages`](Self::wait_for_messages). The wait fails at once when the journal is off, or was behind
+    /// `since`, and when rows behind it have made room.
+    pub fn wait_for_messages_since(
+        &self,
+        filter: &str,
+        since: u64,
+        count: usize,
+        within: Duration,
+    ) -> Result<impl Future<Output = Result<Vec<Message>, WaitError>> + Send, Refused> {
+        check(filter)?;
+        let capturing = self
+            .shared
+            .engine
+            .broker
+            .capture_since(filter, since, count);
         Ok(async move {
-            self.wait(
-                within,
-                &[Subject::Captures],
-                |_| capturing.is_done().then_some(()),
-                || wanted,
-                |_| format!("{} came", capturing.messages().len()),
-            )
-            .await?;
-            let now = engine.clock.now().now;
-            let captured = capturing.messages();
-            let captured = captured.iter();
-            Ok(captured.map(|one| Message::of(&one.message, now)).collect())
+            let capturing = capturing.map_err(|unseen| WaitError::NotInJournal {
+                what: "which were the first",
+                reason: unseen.to_string(),
+            })?;
+            self.captured(capturing, within, || wanted(filter, count))
+                .await
         })
+    }
+
+    /// Waits until a capture has all that it was to have.
+    async fn captured(
+        &self,
+        capturing: Capturing<'_>,
+        within: Duration,
+        wanted: impl FnOnce() -> String,
+    ) -> Result<Vec<Message>, WaitError> {
+        self.wait(
+            within,
+            &[Subject::Captures],
+            |_| capturing.is_done().then_some(()),
+            |_| None,
+            wanted,
+            |_| format!("{} came", capturing.messages().len()),
+        )
+        .await?;
+        let now = self.shared.engine.clock.now().now;
+        let captured = capturing.messages();
+        let captured = captured.iter();
+        Ok(captured.map(|one| Message::of(&one.message, now)).collect())
+    }
+}
+
+fn wanted(filter: &str, count: usize) -> String {
+    match count {
+        1 => format!("a message on '{filter}' is to be published"),
+        count => format!("{count} messages on '{filter}' are to be published"),
     }
 }
 

@@ -58,7 +58,7 @@ impl Rules {
     /// A field that has no such value, or too many rules.
     pub fn add(&self, rule: Rule) -> Result<u64, RuleError> {
         let now = self.engine.clock.now().now;
-        self.engine.broker.tap().add_rule(rule, now)
+        self.engine.broker.add_rule(rule, now)
     }
 
     /// The rules, in their order.
@@ -71,12 +71,13 @@ impl Rules {
     /// Removes a rule by its name or its number; whether there was one. What it holds stays held.
     pub fn remove(&self, key: &str) -> bool {
         let now = self.engine.clock.now().now;
-        self.engine.broker.tap().remove_rule(key, now)
+        self.engine.broker.remove_rule(key, now)
     }
 
     /// Removes all of them. What they hold stays held.
     pub fn clear(&self) {
-        self.engine.broker.tap().clear_rules();
+        let now = self.engine.clock.now().now;
+        self.engine.broker.clear_rules(now);
     }
 
     /// Waits until a rule, by its name or its number, has acted so often.

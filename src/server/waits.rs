@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::broker::{self, Broker, GroupCounts, Subject};
+use crate::broker::{self, Broker, Glimpse, GroupCounts, Subject};
 use crate::codec::ReasonCode;
 use crate::engine::Engine;
 use crate::engine::wait::{self, NotSeen};
@@ -53,6 +53,14 @@ pub enum WaitError {
     /// The broker is stopping.
     #[error("the broker is stopping")]
     Stopped,
+    /// Rows of the [journal](Handle::journal) that it depends on are not written or not kept.
+    #[error("nobody can say {what}: {reason}")]
+    NotInJournal {
+        /// What cannot be said without them.
+        what: &'static str,
+        /// Why they are not there.
+        reason: String,
+    },
     /// There is no packet rule of this name or number.
     #[error("there is no packet rule '{key}'")]
     NoRule {
@@ -123,13 +131,14 @@ impl Handle {
         client_id: &str,
         within: Duration,
     ) -> Result<(), WaitError> {
-        let mut first = None;
+        let own = client_id.to_owned();
         self.wait(
             within,
             &[Subject::Clients],
-            |broker| {
-                let has_connected = broker.has_connected(client_id, &mut first);
-                has_connected.then_some(())
+            |broker| broker.is_connected(client_id).then_some(()),
+            move |glimpse| match *glimpse {
+                Glimpse::Connected { client_id } if client_id == own => Some(()),
+                _ => None,
             },
             || format!("client '{client_id}' is to connect"),
             |broker| match broker.end_of(client_id) {
@@ -151,13 +160,20 @@ impl Handle {
         client_id: &str,
         within: Duration,
     ) -> Result<Option<ConnectionEnd>, WaitError> {
-        let mut first = None;
+        let own = client_id.to_owned();
+        let ended = |end: Option<broker::LastEnd>| end.map(ConnectionEnd::from);
         self.wait(
             within,
             &[Subject::Clients],
-            |broker| {
-                let has_disconnected = broker.has_disconnected(client_id, &mut first);
-                has_disconnected.then(|| broker.end_of(client_id).map(ConnectionEnd::from))
+            |broker| match broker.is_connected(client_id) {
+                true => None,
+                false => Some(ended(broker.end_of(client_id))),
+            },
+            move |glimpse| match *glimpse {
+                Glimpse::Disconnected { client_id, end } if client_id == own => {
+                    Some(ended(end.cloned()))
+                }
+                _ => None,
             },
             || format!("client '{client_id}' is to disconnect"),
             |_| "it is connected".to_owned(),
@@ -175,10 +191,15 @@ impl Handle {
         filter: &str,
         within: Duration,
     ) -> Result<(), WaitError> {
+        let own = filter.to_owned();
         self.wait(
             within,
             &[Subject::Subscriptions],
             |broker| broker.is_subscribed(filter).then_some(()),
+            move |glimpse| match *glimpse {
+                Glimpse::Subscribed { filter, .. } if filter == own => Some(()),
+                _ => None,
+            },
             || format!("somebody is to subscribe to '{filter}'"),
             |_| "nobody does".to_owned(),
         )
@@ -200,12 +221,21 @@ impl Handle {
             true => "it is connected and has not",
             false => "it is not connected",
         };
+        let own = (client_id.to_owned(), filter.to_owned());
         self.wait(
             within,
             &[Subject::Subscriptions],
             |broker| {
                 let has_one = broker.subscribes(client_id, Some(filter));
                 has_one.then_some(())
+            },
+            move |glimpse| match *glimpse {
+                Glimpse::Subscribed { client_id, filter }
+                    if (client_id, filter) == (&*own.0, &*own.1) =>
+                {
+                    Some(())
+                }
+                _ => None,
             },
             || format!("client '{client_id}' is to subscribe to '{filter}'"),
             |broker| found(broker).to_owned(),
@@ -226,12 +256,11 @@ impl Handle {
         members: usize,
         within: Duration,
     ) -> Result<(), WaitError> {
-        self.wait(
+        self.wait_for_group(
+            (share, filter),
             within,
-            &[Subject::Subscriptions],
-            |broker| (broker.group_counts(share, filter).members == members).then_some(()),
+            move |group| group.members == members,
             || format!("group '$share/{share}/{filter}' is to have {members} members"),
-            |broker| broker.group_counts(share, filter).to_string(),
         )
         .await
     }
@@ -248,30 +277,47 @@ impl Handle {
         filter: &str,
         within: Duration,
     ) -> Result<(), WaitError> {
+        self.wait_for_group(
+            (share, filter),
+            within,
+            |group| group.members > 0 && group.queued == 0,
+            || format!("nothing is to wait in group '$share/{share}/{filter}'"),
+        )
+        .await
+    }
+
+    /// Waits until a group is so, if only for a moment.
+    async fn wait_for_group(
+        &self,
+        (share, filter): (&str, &str),
+        within: Duration,
+        is_so: impl Fn(GroupCounts) -> bool + Copy + Send + Sync + 'static,
+        wanted: impl FnOnce() -> String,
+    ) -> Result<(), WaitError> {
+        let own = (share.to_owned(), filter.to_owned());
         self.wait(
             within,
             &[Subject::Subscriptions, Subject::GroupQueues],
-            |broker| {
-                let group = broker.group_counts(share, filter);
-                (group.members > 0 && group.queued == 0).then_some(())
-            },
-            || format!("nothing is to wait in group '$share/{share}/{filter}'"),
+            |broker| is_so(broker.group_counts(share, filter)).then_some(()),
+            move |glimpse| is_so(glimpse.group_counts(&own.0, &own.1)?).then_some(()),
+            wanted,
             |broker| broker.group_counts(share, filter).to_string(),
         )
         .await
     }
 
-    /// Waits until `look` finds something.
-    pub(super) async fn wait<T>(
+    /// Waits until `look` finds something, or `catch` does in what is so for a moment.
+    pub(super) async fn wait<T: Send + 'static>(
         &self,
         within: Duration,
         subjects: &[Subject],
         look: impl FnMut(&Broker) -> Option<T>,
+        catch: impl Fn(&Glimpse<'_>) -> Option<T> + Send + Sync + 'static,
         wanted: impl FnOnce() -> String,
         found: impl FnOnce(&Broker) -> String,
     ) -> Result<T, WaitError> {
         let engine = &self.shared.engine;
-        let waited = wait::until(engine, subjects, within, look).await;
+        let waited = wait::until(engine, subjects, within, look, catch).await;
         waited
             .map_err(|not_seen| WaitError::new(not_seen, wanted, within, || found(&engine.broker)))
     }

@@ -10,17 +10,18 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::codec::{
-    Frame, Glance, MAX_PACKET_SIZE, PacketFields, PacketType, Split, Version, split,
+    Frame, Glance, MAX_PACKET_SIZE, PacketFields, PacketType, QoS, Split, Version, split,
 };
 #[cfg(feature = "http")]
 use crate::codec::{Part, layout};
+use crate::message::publication::Publication;
 use crate::time::Calendar;
 
 use super::line::Line;
 use super::rule::{Direction, Match, Seen};
 use super::rules::Verdict;
 use super::tls::{HandshakeFailure, TlsInfo};
-use super::watch::Watch;
+use super::watch::{Unseen, Watch};
 
 /// Bytes that are kept of a packet.
 const KEPT: usize = 64 * 1024;
@@ -98,6 +99,62 @@ pub(super) struct Entry {
     pub(super) caused_by: u64,
     /// What it is about, where that is not in the packet: the topic of an alias, or of what is acknowledged.
     pub(super) topic: Option<Arc<str>>,
+    /// The message that it brought, once that is published.
+    message: Option<Box<Brought>>,
+}
+
+/// A message that is published, as far as it is not in the packet of its row.
+struct Brought {
+    topic: Box<str>,
+    qos: QoS,
+    retain: bool,
+    expires_at: Option<Instant>,
+    /// As they are forwarded.
+    properties: Box<[u8]>,
+    /// Where no packet has it.
+    payload: Box<[u8]>,
+    payload_len: usize,
+}
+
+impl Brought {
+    fn by(entry: &Entry, publication: &Publication<'_>) -> Self {
+        let payload = match &entry.what {
+            Kept::Event(_) if publication.payload.len() <= KEPT => publication.payload.to_vec(),
+            Kept::Event(_) | Kept::Packet { .. } => Vec::new(),
+        };
+        Self {
+            topic: publication.topic.into(),
+            qos: publication.qos,
+            retain: publication.retain,
+            expires_at: publication.expires_at,
+            properties: publication.properties.into(),
+            payload: payload.into(),
+            payload_len: publication.payload.len(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.topic.len() + self.properties.len() + self.payload.len()
+    }
+
+    /// The message again, and the size of its payload where that is not kept.
+    fn publication<'a>(&'a self, entry: &'a Entry) -> (Publication<'a>, Option<usize>) {
+        let payload = match &entry.what {
+            Kept::Event(_) => Some(&*self.payload),
+            // It is what the packet ends with.
+            Kept::Packet { bytes, len, .. } => {
+                let from = len.checked_sub(self.payload_len);
+                from.and_then(|from| bytes.get(from..))
+            }
+        };
+        let payload = payload.filter(|payload| payload.len() == self.payload_len);
+        let mut publication = Publication::new(&self.topic, payload.unwrap_or_default(), self.qos);
+        publication.properties = &self.properties;
+        publication.retain = self.retain;
+        publication.expires_at = self.expires_at;
+        publication.row = entry.number;
+        (publication, payload.is_none().then_some(self.payload_len))
+    }
 }
 
 enum Kept {
@@ -205,6 +262,7 @@ impl Entry {
             answers: None,
             caused_by: 0,
             topic: None,
+            message: None,
         }
     }
 
@@ -222,6 +280,7 @@ impl Entry {
             answers: None,
             caused_by: 0,
             topic: None,
+            message: None,
         }
     }
 
@@ -238,7 +297,9 @@ impl Entry {
 
     fn size(&self) -> usize {
         let topic = self.topic.as_deref().map_or(0, str::len);
+        let message = self.message.as_ref();
         ROW + topic
+            + message.map_or(0, |message| message.size())
             + match &self.what {
                 Kept::Packet { bytes, .. } => bytes.len(),
                 Kept::Event(what) => {
@@ -256,16 +317,19 @@ impl Journal {
         self.is_on.load(Ordering::Relaxed)
     }
 
-    pub(super) fn switch(&self, is_on: bool) {
+    /// Has it written from now on, or no more. Whether it was otherwise before.
+    pub(super) fn switch(&self, is_on: bool) -> bool {
         let wakers = {
             let mut ring = self.ring.lock();
-            if !self.is_on.swap(is_on, Ordering::Relaxed) || is_on {
-                return;
+            let was_on = self.is_on.swap(is_on, Ordering::Relaxed);
+            if !was_on || is_on {
+                return was_on != is_on;
             }
             ring.last_before_off = ring.last;
             ring.tell_of_end()
         };
         wakers.into_iter().for_each(Waker::wake);
+        true
     }
 
     pub(super) fn set_bounds(&self, bounds: JournalBounds) {
@@ -288,6 +352,61 @@ impl Journal {
         let (number, wakers) = self.ring.lock().push(entry);
         wakers.into_iter().for_each(Waker::wake);
         number
+    }
+
+    /// Writes to its row that a message is published, if it has one that is kept.
+    pub(super) fn note_message(&self, publication: &Publication<'_>) {
+        if publication.row == 0 || !self.is_on() {
+            return;
+        }
+        let mut ring = self.ring.lock();
+        if let Some(entry) = ring.find_mut(publication.row) {
+            let before = entry.size();
+            entry.message = Some(Box::new(Brought::by(entry, publication)));
+            let after = entry.size();
+            ring.bytes = ring.bytes + after - before;
+            ring.make_room();
+        }
+    }
+
+    /// Has `take` see the messages of rows behind `since` on topics that are meant, in their order, as long as it wants
+    /// more. Of a payload that is not kept it gets the size.
+    ///
+    /// # Errors
+    ///
+    /// There are rows behind `since` that are not kept, or the journal was off for a part of the time.
+    pub(super) fn each_message(
+        &self,
+        since: u64,
+        is_meant: impl Fn(&str) -> bool,
+        mut take: impl FnMut(&Publication<'_>, Option<usize>) -> bool,
+    ) -> Result<(), Unseen> {
+        let mut at = since;
+        loop {
+            // Whoever writes a row waits for a part only.
+            let ring = self.ring.lock();
+            if !self.is_on() || ring.was_off_behind(at) {
+                return Err(Unseen::Off);
+            }
+            let (lost, rows) = ring.behind(at);
+            if lost > 0 {
+                return Err(Unseen::Lost(lost));
+            }
+            let before = at;
+            for entry in rows.take(SLICE) {
+                at = entry.number;
+                let message = entry.message.as_ref();
+                if let Some(message) = message.filter(|own| is_meant(&own.topic)) {
+                    let (publication, left_out) = message.publication(entry);
+                    if !take(&publication, left_out) {
+                        return Ok(());
+                    }
+                }
+            }
+            if at == before {
+                return Ok(());
+            }
+        }
     }
 
     /// Forgets all rows; numbers go on. Returns how many there were.
@@ -456,13 +575,19 @@ impl Journal {
 }
 
 impl Ring {
+    fn place(&self, number: u64) -> Option<usize> {
+        let number_of = |entry: &Entry| entry.number;
+        (self.entries.binary_search_by_key(&number, number_of)).ok()
+    }
+
     #[cfg(feature = "http")]
     fn find(&self, number: u64) -> Option<&Entry> {
-        let place = self
-            .entries
-            .binary_search_by_key(&number, |entry| entry.number)
-            .ok()?;
-        self.entries.get(place)
+        self.entries.get(self.place(number)?)
+    }
+
+    fn find_mut(&mut self, number: u64) -> Option<&mut Entry> {
+        let place = self.place(number)?;
+        self.entries.get_mut(place)
     }
 
     /// Writes a row. Returns its number, and who is to be woken.

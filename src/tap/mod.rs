@@ -26,6 +26,7 @@ use std::time::Instant;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::codec::Version;
+use crate::message::publication::Publication;
 use crate::time::Calendar;
 
 use bell::Bell;
@@ -38,7 +39,7 @@ pub(crate) use room::Room;
 use room::{Kept, Store};
 use rule::{Direction, Rule, Seen};
 use rules::{HeldInfo, Judged, RuleError, RuleInfo, Rules, Verdict};
-use watch::Waiting;
+use watch::{Unseen, Waiting};
 
 /// The rules and the journal of one broker.
 #[derive(Default)]
@@ -233,7 +234,14 @@ impl Tap {
         rules
     }
 
-    /// Waits until a rule has acted so often, or is gone. That its time is over wakes nobody.
+    /// Ends rules whose time is over. Returns when the next one ends, which has to be told by this again.
+    pub(crate) fn expire_rules(&self, now: Instant) -> Option<Instant> {
+        let next = self.standing_rules(now).next_end();
+        self.hits.ring();
+        next
+    }
+
+    /// Waits until a rule has acted so often, or is gone.
     pub(crate) fn wait_for_hits(
         &self,
         key: &str,
@@ -321,11 +329,12 @@ impl Tap {
         self.journal.is_on()
     }
 
-    /// Has the journal written from now on, or no more. What is in it stays.
-    pub(crate) fn switch_journal(&self, is_on: bool) {
+    /// Has the journal written from now on, or no more. What is in it stays. Whether it was otherwise before.
+    pub(crate) fn switch_journal(&self, is_on: bool) -> bool {
         let rules = self.rules.lock();
-        self.journal.switch(is_on);
+        let is_changed = self.journal.switch(is_on);
         self.settle(&rules);
+        is_changed
     }
 
     /// Has each packet logged.
@@ -361,6 +370,26 @@ impl Tap {
         calendar: &Calendar,
     ) -> Vec<JournalRow> {
         self.journal.rows(query, since, limit, calendar)
+    }
+
+    /// Writes to its row that a message is published, if it has one that is kept.
+    pub(crate) fn note_message(&self, publication: &Publication<'_>) {
+        self.journal.note_message(publication);
+    }
+
+    /// Has `take` see the messages of rows behind `since` on topics that are meant, in their order, as long as it wants
+    /// more. Of a payload that is not kept it gets the size.
+    ///
+    /// # Errors
+    ///
+    /// There are rows behind `since` that are not kept, or the journal was off for a part of the time.
+    pub(crate) fn each_message(
+        &self,
+        since: u64,
+        is_meant: impl Fn(&str) -> bool,
+        take: impl FnMut(&Publication<'_>, Option<usize>) -> bool,
+    ) -> Result<(), Unseen> {
+        self.journal.each_message(since, is_meant, take)
     }
 
     /// Begins to wait for `count` such rows behind `since`, or from now on.

@@ -215,6 +215,11 @@ impl Rules {
             .retain(|rule| rule.until.is_none_or(|until| until > now));
     }
 
+    /// When the first of those that stand is over.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        self.rules.iter().filter_map(|rule| rule.until).min()
+    }
+
     pub(super) fn infos(&self) -> Vec<RuleInfo> {
         self.rules.iter().map(Armed::info).collect()
     }

@@ -27,6 +27,8 @@ pub(super) struct Watch {
 struct Found {
     rows: Vec<JournalRow>,
     unseen: Option<Unseen>,
+    /// Rows are not written any more.
+    is_off: bool,
     waker: Option<Waker>,
 }
 
@@ -47,7 +49,7 @@ pub(crate) struct Waiting<'a> {
 
 impl Journal {
     /// Begins to wait for up to `count` rows behind `since`, or from now on, that are as the query says. Where there is
-    /// to be none (`needs_all`), the wait ends too when it cannot see every row.
+    /// to be none (`needs_all`), the wait ends too when it cannot see every row. Any ends when the journal is off.
     pub(super) fn watch(
         &self,
         query: &JournalQuery,
@@ -78,7 +80,8 @@ impl Journal {
         let mut ring = self.ring.lock();
         let since = at.unwrap_or(ring.last);
         let mut found = watch.found.lock();
-        if !self.is_on() || ring.was_off_behind(since) {
+        found.is_off = !self.is_on();
+        if found.is_off || ring.was_off_behind(since) {
             found.unseen = Some(Unseen::Off);
         }
         let (lost, rows) = ring.behind(since);
@@ -127,6 +130,7 @@ impl Ring {
         for watch in &self.watches {
             let mut found = watch.found.lock();
             found.unseen = Some(Unseen::Off);
+            found.is_off = true;
             wakers.extend(watch.is_over(&found).then(|| found.waker.take()).flatten());
         }
         wakers
@@ -141,12 +145,20 @@ impl Watch {
     }
 
     fn is_over(&self, found: &Found) -> bool {
-        found.rows.len() >= self.count || (self.needs_all && found.unseen.is_some())
+        found.rows.len() >= self.count || self.cannot_end(found).is_some()
+    }
+
+    /// What has not been seen, where that means that the wait will not come to an end of its own.
+    fn cannot_end(&self, found: &Found) -> Option<Unseen> {
+        let is_in_vain = found.is_off || self.needs_all;
+        found
+            .unseen
+            .filter(|_| is_in_vain && found.rows.len() < self.count)
     }
 }
 
 impl Waiting<'_> {
-    /// Waits until there is what is waited for: rows, or none of them and what was not seen.
+    /// Waits until there is what is waited for, or is not to be expected any more for what was not seen.
     pub(crate) fn end(&self) -> impl Future<Output = Result<Vec<JournalRow>, Unseen>> {
         let watch = &self.watch;
         poll_fn(move |cx| {
@@ -155,10 +167,9 @@ impl Waiting<'_> {
                 found.waker = Some(cx.waker().clone());
                 return Poll::Pending;
             }
-            let rows = std::mem::take(&mut found.rows);
-            Poll::Ready(match found.unseen {
-                Some(unseen) if rows.is_empty() && watch.needs_all => Err(unseen),
-                _ => Ok(rows),
+            Poll::Ready(match watch.cannot_end(&found) {
+                Some(unseen) => Err(unseen),
+                None => Ok(std::mem::take(&mut found.rows)),
             })
         })
     }

@@ -5,6 +5,7 @@
 mod support;
 
 mod api;
+mod captures;
 mod clients;
 mod clock;
 mod connections;
@@ -28,6 +29,7 @@ mod journal;
 mod library;
 mod lists;
 mod messages;
+mod moments;
 mod openapi;
 mod operator;
 mod publish;

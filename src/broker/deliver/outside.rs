@@ -80,9 +80,11 @@ impl Broker {
         publication.retain = publish.retain;
         publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
         publication.at_once = at_once;
-        if let Some(tap) = context.tap {
-            publication.row = note(tap, publisher, &publish, context);
-        }
+        let source = match publisher {
+            Some(session) => Source::Console(session.client_id()),
+            None => Source::Local,
+        };
+        source.note(&mut publication, context);
         let row = publication.row;
         let run = Run::one(&publication);
         let origin = match publisher {
@@ -168,29 +170,40 @@ fn packet_size(publish: &Publish<'_>) -> usize {
     packet.encoded_len(Version::V5)
 }
 
-/// Writes where a message comes from that no connection brought. Returns the number of the row, else 0.
-#[cold]
-fn note(
-    tap: &Tap,
-    publisher: Option<&Session>,
-    publish: &Publish<'_>,
-    context: &Context<'_>,
-) -> u64 {
-    let (listener, client) = match publisher {
-        Some(session) => (CONSOLE, Some(session.client_id())),
-        None => (LOCAL, None),
-    };
-    let text = || {
-        let retained = if publish.retain { ", retained" } else { "" };
-        format!(
-            "{}, QoS {}{retained}, {} bytes",
-            publish.topic,
-            publish.qos.bits(),
-            publish.payload.len()
-        )
-    };
-    let peer = &PeerAddr::Memory;
-    tap.note_published(listener, peer, client, publish.topic, text, context.now)
+/// Where a message comes from that no connection brought.
+pub(in crate::broker) enum Source<'a> {
+    /// The program that the broker runs in, the HTTP API, or the broker itself.
+    Local,
+    /// A client of the HTTP API, of this Client Identifier.
+    Console(&'a str),
+    /// The will of a client of this Client Identifier.
+    Will(&'a str),
+}
+
+impl Source<'_> {
+    /// Writes it to the journal, if there is one.
+    #[inline]
+    pub(in crate::broker) fn note(self, publication: &mut Publication<'_>, context: &Context<'_>) {
+        if let Some(tap) = context.tap {
+            publication.row = self.row(tap, publication, context);
+        }
+    }
+
+    /// The number of the row, 0 without a journal.
+    #[cold]
+    fn row(self, tap: &Tap, publication: &Publication<'_>, context: &Context<'_>) -> u64 {
+        let (listener, client, what) = match self {
+            Self::Local => (LOCAL, None, ""),
+            Self::Console(client) => (CONSOLE, Some(client), ""),
+            Self::Will(client) => (LOCAL, Some(client), "will, "),
+        };
+        let (topic, qos) = (publication.topic, publication.qos.bits());
+        let retained = if publication.retain { ", retained" } else { "" };
+        let bytes = publication.payload.len();
+        let text = || format!("{what}{topic}, QoS {qos}{retained}, {bytes} bytes");
+        let peer = &PeerAddr::Memory;
+        tap.note_published(listener, peer, client, topic, text, context.now)
+    }
 }
 
 impl Publishing {

@@ -36,7 +36,6 @@ use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -51,6 +50,7 @@ use super::outbox::Surrendered;
 use super::outbox::memberships::{GroupHandle, IsHeld, Shared};
 use super::session::Session;
 use super::turn::{Context, Dirty, Drains, Later};
+use super::watch::Subject;
 
 use backlog::{Backlog, Looked, Returned};
 use members::Member;
@@ -66,7 +66,7 @@ use trail::{Trail, What as Happened};
 /// The pair of ShareName and TopicFilter, for as long as it has a member (MQTT-4.8.2-1, AWS-SHARE-04).
 pub(crate) struct Group {
     pub(super) share: Arc<str>,
-    pub(super) filter: Box<str>,
+    pub(super) filter: Arc<str>,
     strategy: ShareStrategy,
     /// The last member left; a new member makes a new group. Changes under the lock.
     ended: AtomicBool,
@@ -75,6 +75,9 @@ pub(crate) struct Group {
 
 #[derive(Default)]
 struct State {
+    /// Those of the group, for whoever is told how it stands.
+    share: Arc<str>,
+    filter: Arc<str>,
     ring: Ring,
     backlog: Backlog,
     /// Blocked messages from this number on are to be looked at again: a full member that could take
@@ -117,13 +120,16 @@ pub(super) struct GroupTotals {
 
 impl Group {
     pub(super) fn new(share: &str, filter: &str, strategy: ShareStrategy, seed: u64) -> Self {
+        let (share, filter): (Arc<str>, Arc<str>) = (share.into(), filter.into());
         let state = State {
+            share: share.clone(),
+            filter: filter.clone(),
             random: SplitMix::new(seed),
             ..State::default()
         };
         Self {
-            share: share.into(),
-            filter: filter.into(),
+            share,
+            filter,
             strategy,
             ended: AtomicBool::new(false),
             state: Mutex::new(state),
@@ -202,13 +208,13 @@ impl Group {
         self: &Arc<Self>,
         session: &Arc<Session>,
         subscription: &Arc<Subscription>,
-        limit: Option<usize>,
-        now: Instant,
+        context: &Context<'_>,
     ) -> Result<(), JoinError> {
         let mut state = self.state.lock();
         if self.has_ended() {
             return Err(JoinError::Ended);
         }
+        let limit = context.limits.group_members;
         if limit.is_some_and(|limit| state.ring.len() >= limit) {
             return Err(JoinError::Full);
         }
@@ -228,11 +234,12 @@ impl Group {
             looked: Looked::default(),
             is_fresh: false,
         };
-        state.note(now, session, Happened::Join);
+        state.note(context.now, session, Happened::Join);
         state.ring.push(member, size);
         let slot = state.ring.find(session.id);
         slot.into_iter().for_each(|slot| state.begin_anew(slot));
-        state.sweep_too_large(now);
+        state.sweep_too_large(context.now);
+        state.show(Subject::Subscriptions, context);
         Ok(())
     }
 
@@ -277,6 +284,7 @@ impl Group {
         self.ended.store(ended, Ordering::Release);
         member.subscription.end();
         session.outbox().leave(member.membership);
+        state.show(Subject::Subscriptions, context);
         if !ended {
             state.review_blocked();
             state.sweep_too_large(context.now);

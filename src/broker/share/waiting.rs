@@ -10,7 +10,7 @@ use super::super::outbox::memberships::IsHeld;
 use super::super::outbox::{HandOver, TakenBack};
 use super::super::session::Session;
 use super::super::turn::{Context, Dirty};
-use super::super::watch::Subject;
+use super::super::watch::{Glimpse, Subject};
 use super::backlog::Looked;
 use super::pick::Pick;
 use super::{More, State};
@@ -362,11 +362,22 @@ impl State {
         context.discard(blocked);
         context.discard(returned);
         self.charge = None;
-        context.watch.note(Subject::GroupQueues);
+        self.show(Subject::GroupQueues, context);
+    }
+
+    /// Shows how the group stands to whoever waits for that.
+    #[inline]
+    pub(super) fn show(&self, subject: Subject, context: &Context<'_>) {
+        context.watch.show(subject, || Glimpse::Group {
+            share: &self.share,
+            filter: &self.filter,
+            members: self.ring.len(),
+            queued: self.backlog.len(),
+        });
     }
 
     pub(super) fn settle(&mut self, context: &Context<'_>) {
-        context.watch.note(Subject::GroupQueues);
+        self.show(Subject::GroupQueues, context);
         let held = self.backlog.places();
         if held == 0 && self.charge.is_none() {
             return;

@@ -14,8 +14,8 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::broker::{
-    self, ClientSnapshot, ClientsOf, FilterAnswers, HistoryEvent, PartBounds, Removal, Session,
-    SessionDetails, Subject, TlsDetails, TlsFacts,
+    self, Broker, ClientSnapshot, ClientsOf, FilterAnswers, Glimpse, HistoryEvent, PartBounds,
+    Removal, Session, SessionDetails, Subject, TlsDetails, TlsFacts,
 };
 use crate::codec::{PacketType, ReasonCode};
 use crate::message::cause::Cause;
@@ -384,14 +384,15 @@ pub(super) async fn show(
     let parameters = Parameters::parse(&uri, &["wait", "connected"])?;
     let wanted = parameters.flag("connected")?;
     let wait = waits::asked(&parameters)?;
-    let waited = match wait {
+    let (waited, seen_end) = match wait {
         None => {
             waits::refuse_conditions(&parameters, &["connected"])?;
-            None
+            (None, None)
         }
         Some(within) => {
             let wanted = wanted.unwrap_or(true);
-            Some(wait_for(&api, &patience, &id, wanted, within).await?)
+            let (waited, end) = wait_for(&api, &patience, &id, wanted, within).await?;
+            (Some(waited), end)
         }
     };
     let engine = api.engine.clone();
@@ -405,9 +406,9 @@ pub(super) async fn show(
         if client.is_none() && wait.is_none() {
             return Err(unknown(&id));
         }
-        // Whoever waited for an end is told how it came, whether or not the client is back.
-        let last_end = (wanted == Some(false)).then(|| broker.end_of(&id));
-        let last_end = last_end.flatten();
+        // Whoever waited for an end is told how it came, whether or not the client is back, and all is forgotten.
+        let is_back = client.is_some() && wanted != Some(false);
+        let last_end = seen_end.or_else(|| broker.end_of(&id).filter(|_| !is_back));
         let last_end =
             last_end.map(|end| LastEnd::new(&end, now.saturating_duration_since(end.at)));
         let shown = match client {
@@ -440,32 +441,32 @@ pub(super) async fn history(
     Answer::list("events", events, total, broker.budget())
 }
 
-/// Waits until a client is connected, or was, or until the connection that it has is no more.
+/// Waits until a client is connected, or was, or until the connection that it has is no more, and how that ended.
 async fn wait_for(
     api: &Api,
     patience: &Patience,
     id: &str,
     wanted: bool,
     within: Duration,
-) -> Result<Waited, ApiError> {
+) -> Result<(Waited, Option<broker::LastEnd>), ApiError> {
     let what = match wanted {
         true => "not connected",
         false => "not disconnected",
     };
-    let subjects = [Subject::Clients];
-    let mut first = None;
-    waits::until(
-        api,
-        patience,
-        within,
-        what,
-        &subjects,
-        |broker| match wanted {
-            true => broker.has_connected(id, &mut first),
-            false => broker.has_disconnected(id, &mut first),
-        },
-    )
-    .await
+    let look = |broker: &Broker| match (broker.is_connected(id), wanted) {
+        (true, true) => Some(None),
+        (false, false) => Some(broker.end_of(id)),
+        _ => None,
+    };
+    let own = id.to_owned();
+    let catch = move |glimpse: &Glimpse<'_>| match (*glimpse, wanted) {
+        (Glimpse::Connected { client_id }, true) if client_id == own => Some(None),
+        (Glimpse::Disconnected { client_id, end }, false) if client_id == own => Some(end.cloned()),
+        _ => None,
+    };
+    let (time, subjects) = ((within, what), [Subject::Clients]);
+    let (waited, end) = waits::until(api, patience, time, &subjects, look, catch).await?;
+    Ok((waited, end.flatten()))
 }
 
 /// Ends a client's connection with DISCONNECT; its session goes on as after any lost connection, or ends too.

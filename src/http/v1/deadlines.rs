@@ -14,7 +14,8 @@ use super::super::query::Parameters;
 
 #[derive(Serialize)]
 struct Deadline {
-    /// `session_expiry`, `will`, `resend`, `end_of_outage`, `end_of_topic_values`, `delayed_packet` or `connection`.
+    /// `session_expiry`, `will`, `resend`, `end_of_outage`, `end_of_rule`, `end_of_topic_values`, `delayed_packet` or
+    /// `connection`.
     kind: &'static str,
     client_id: Option<String>,
     in_seconds: f64,

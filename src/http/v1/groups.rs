@@ -7,7 +7,8 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::broker::{
-    Broker, GroupCounts, GroupHead, GroupSnapshot, GroupsOf, MemberSnapshot, PartBounds, Subject,
+    Broker, Glimpse, GroupCounts, GroupHead, GroupSnapshot, GroupsOf, MemberSnapshot, PartBounds,
+    Subject,
 };
 use crate::topic::Filter;
 
@@ -172,9 +173,19 @@ pub(super) async fn show(
         }
         Some(within) => {
             let subjects = [Subject::Subscriptions, Subject::GroupQueues];
-            let is_so = |broker: &Broker| wanted.is(broker.group_counts(&share, &filter));
+            let look = |broker: &Broker| {
+                let counts = broker.group_counts(&share, &filter);
+                wanted.is(counts).then_some(())
+            };
+            let names = (share.clone(), filter.clone());
+            let catch = move |glimpse: &Glimpse<'_>| {
+                let counts = glimpse.group_counts(&names.0, &names.1)?;
+                wanted.is(counts).then_some(())
+            };
             let what = wanted.missed();
-            Some(waits::until(&api, &patience, within, &what, &subjects, is_so).await?)
+            let time = (within, what.as_str());
+            let waited = waits::until(&api, &patience, time, &subjects, look, catch);
+            Some(waited.await?.0)
         }
     };
     let engine = api.engine.clone();
@@ -197,6 +208,7 @@ pub(super) async fn show(
 }
 
 /// What a group is waited for to have.
+#[derive(Clone, Copy)]
 struct Wanted {
     /// Exactly so many; `None`: any.
     members: Option<usize>,

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::broker::PartBounds;
+use crate::broker::{Broker, PartBounds};
 use crate::codec::Part;
 use crate::engine::Engine;
 use crate::tap::journal::{JournalBounds, JournalQuery, JournalRow, RowKind};
@@ -404,11 +404,8 @@ pub(super) async fn wait(
     let asked = Asked::of(&parameters)?;
     let count = parameters.number("count", MOST)?.unwrap_or(1);
     let within = waits::time(&parameters, "timeout")?.unwrap_or(WITHIN);
+    check_journal(&api.engine.broker)?;
     let tap = api.engine.broker.tap();
-    if !tap.has_journal() {
-        let error = "the journal is off: PUT {\"on\":true} to /v1/journal, or start with `journal`";
-        return Err(ApiError::new(StatusCode::CONFLICT, error));
-    }
     let (query, since) = (&asked.query, asked.since);
     let waiting = match count {
         0 => tap.watch_absence(query, since, &api.calendar),
@@ -432,17 +429,29 @@ pub(super) async fn wait(
             Ok(found)
         }
         (Ok(Ok(rows)), _) => answer(None, &rows),
-        (Ok(Err(unseen)), _) => {
-            let status = match unseen {
-                Unseen::Lost(_) => StatusCode::GONE,
-                Unseen::Off => StatusCode::CONFLICT,
-            };
-            let error = format!("nobody can say that there is none: {unseen}");
-            Err(ApiError::new(status, error))
-        }
+        (Ok(Err(why)), 0) => Err(unsaid("that there is none", why)),
+        (Ok(Err(why)), _) => Err(unsaid("that there will be so many", why)),
         (Err(_), 0) => answer(None, &[]),
         (Err(missed), _) => answer(Some(&missed), &waiting.rows()),
     }
+}
+
+/// What needs the journal has it.
+pub(super) fn check_journal(broker: &Broker) -> Result<(), ApiError> {
+    if broker.tap().has_journal() {
+        return Ok(());
+    }
+    let error = "the journal is off: PUT {\"on\":true} to /v1/journal, or start with `journal`";
+    Err(ApiError::new(StatusCode::CONFLICT, error))
+}
+
+/// What cannot be said for want of rows.
+pub(super) fn unsaid(what: &str, why: Unseen) -> ApiError {
+    let status = match why {
+        Unseen::Lost(_) => StatusCode::GONE,
+        Unseen::Off => StatusCode::CONFLICT,
+    };
+    ApiError::new(status, format!("nobody can say {what}: {why}"))
 }
 
 /// One row with its bytes, where its fields are in them, and the rows that it is linked with.
@@ -569,7 +578,7 @@ pub(super) async fn switch(
         }
     }
     tap.bound_journal(bounds);
-    tap.switch_journal(on);
+    api.engine.broker.switch_journal(on);
     Ok(Json(
         json!({ "on": on, "last": tap.last_row(), "bounds": { "rows": bounds.rows, "bytes": bounds.bytes } }),
     ))

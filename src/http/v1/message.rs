@@ -24,6 +24,9 @@ pub(super) struct Shown<'a> {
     payload: Option<String>,
     /// `None` if it is left out.
     payload_base64: Option<String>,
+    /// Where it is in the journal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row: Option<u64>,
     #[serde(flatten)]
     left_out: Option<LeftOut>,
 }
@@ -75,6 +78,7 @@ impl<'a> Shown<'a> {
             qos: message.qos().bits(),
             retain: message.retain(),
             properties: Properties::of(message.properties(), message.expires_at(), now),
+            row: Some(message.row()).filter(|row| *row > 0),
             payload_base64: shown.as_ref().map(|payload| STANDARD.encode(payload)),
             left_out: shown.is_none().then_some(LeftOut {
                 payload_left_out: true,

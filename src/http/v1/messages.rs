@@ -1,4 +1,4 @@
-//! `GET /v1/messages`: captures the next messages on a filter.
+//! `GET /v1/messages`: captures the next messages on a filter, or those since a row of the journal.
 
 use axum::extract::State;
 use axum::http::Uri;
@@ -12,30 +12,41 @@ use super::super::answer::Answer;
 use super::super::error::ApiError;
 use super::super::query::Parameters;
 use super::super::waits::{self, Missed, Patience};
+use super::journal::{check_journal, unsaid};
 use super::message::{PAYLOADS, Shown};
 use super::retained::check_filter;
 
 /// Messages of one capture at most.
 const MOST: usize = 1000;
 
-/// The first `count` messages on `filter` from now on.
+/// The first `count` messages on `filter` from now on, or behind the row `since` of the journal.
 pub(super) async fn capture(
     State(api): State<Api>,
     patience: Patience,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let parameters = Parameters::parse(&uri, &["filter", "count", "wait"])?;
+    let parameters = Parameters::parse(&uri, &["filter", "count", "since", "wait"])?;
     let filter = parameters
         .text("filter")
         .ok_or_else(|| ApiError::invalid("filter", "missing parameter 'filter'"))?;
     check_filter(filter)?;
     let count = parameters.number("count", MOST)?.unwrap_or(1);
+    let since = parameters.number("since", usize::MAX)?;
     let within = waits::demanded(&parameters)?;
-    let capture = api.engine.broker.capture(filter, count);
+    let broker = &api.engine.broker;
+    let capture = match since {
+        Some(since) => {
+            check_journal(broker)?;
+            let capture = broker.capture_since(filter, since as u64, count);
+            capture.map_err(|why| unsaid("which were the first", why))?
+        }
+        None => broker.capture(filter, count),
+    };
     let what = format!("fewer than {count} messages");
-    let subjects = [Subject::Captures];
-    let is_done = |_: &_| capture.is_done();
-    let waited = waits::until(&api, &patience, within, &what, &subjects, is_done).await?;
+    let (time, subjects) = ((within, what.as_str()), [Subject::Captures]);
+    let is_done = |_: &_| capture.is_done().then_some(());
+    let waited = waits::until(&api, &patience, time, &subjects, is_done, |_| None);
+    let (waited, _) = waited.await?;
     let captured = capture.messages();
     drop(capture);
     let engine = api.engine.clone();

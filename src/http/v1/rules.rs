@@ -374,7 +374,7 @@ pub(super) async fn add(
     let rule = body.parse::<RuleBody>()?.rule()?;
     let engine = &api.engine;
     let now = engine.clock.now().now;
-    let id = engine.broker.tap().add_rule(rule, now)?;
+    let id = engine.broker.add_rule(rule, now)?;
     let added = engine.broker.tap().rule(&id.to_string(), now);
     let Some(added) = added else {
         let error = "somebody has removed the rule already";
@@ -437,14 +437,15 @@ pub(super) async fn remove(
 ) -> Result<Json<Value>, ApiError> {
     let Path(key) = key?;
     let now = api.engine.clock.now().now;
-    match api.engine.broker.tap().remove_rule(&key, now) {
+    match api.engine.broker.remove_rule(&key, now) {
         true => Ok(Json(json!({ "removed": 1 }))),
         false => Err(no_rule(&key)),
     }
 }
 
 pub(super) async fn clear(State(api): State<Api>, _: NoParameters) -> Json<Value> {
-    let removed = api.engine.broker.tap().clear_rules();
+    let now = api.engine.clock.now().now;
+    let removed = api.engine.broker.clear_rules(now);
     Json(json!({ "removed": removed }))
 }
 

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Serialize;
 use std::fmt::Display;
 
-use crate::broker::{Broker, Subject, SubscriptionOf, SubscriptionsOf};
+use crate::broker::{Broker, Glimpse, Subject, SubscriptionOf, SubscriptionsOf};
 use crate::topic::Filter;
 
 use super::super::Api;
@@ -75,13 +75,18 @@ pub(super) async fn list(
                 (None, false) => "still such a subscription",
             };
             let subjects = [Subject::Subscriptions];
-            let is_so = |broker: &Broker| match (captures, client.as_deref(), filter.as_deref()) {
-                (Some(wanted), _, Some(filter)) => broker.captures_on(filter) >= wanted,
-                (_, Some(client), filter) => broker.subscribes(client, filter) == wanted,
-                (_, None, Some(filter)) => broker.is_subscribed(filter) == wanted,
-                (_, None, None) => false,
+            let awaited = Awaited {
+                client: client.clone(),
+                filter: filter.clone(),
+                captures,
+                wanted,
             };
-            Some(waits::until(&api, &patience, within, what, &subjects, is_so).await?)
+            let look = |broker: &Broker| awaited.is_so(broker).then_some(());
+            let shown = awaited.clone();
+            let catch = move |glimpse: &Glimpse<'_>| shown.is_shown(glimpse).then_some(());
+            let time = (within, what);
+            let waited = waits::until(&api, &patience, time, &subjects, look, catch);
+            Some(waited.await?.0)
         }
     };
     let engine = api.engine.clone();
@@ -100,6 +105,59 @@ pub(super) async fn list(
         Answer::list_of_wait(missed, "subscriptions", entries, &numbers, budget)
     };
     waits::answer(&api, waited, answer).await
+}
+
+/// What is waited for: so many captures of a filter, or that a client subscribes, or somebody; or does not.
+#[derive(Clone)]
+struct Awaited {
+    client: Option<String>,
+    filter: Option<String>,
+    captures: Option<usize>,
+    wanted: bool,
+}
+
+impl Awaited {
+    fn is_so(&self, broker: &Broker) -> bool {
+        let (client, filter) = (self.client.as_deref(), self.filter.as_deref());
+        match (self.captures, client, filter) {
+            (Some(wanted), _, Some(filter)) => broker.captures_on(filter) >= wanted,
+            (_, Some(client), filter) => broker.subscribes(client, filter) == self.wanted,
+            (_, None, Some(filter)) => broker.is_subscribed(filter) == self.wanted,
+            (_, None, None) => false,
+        }
+    }
+
+    /// Whether it is so for a moment.
+    fn is_shown(&self, glimpse: &Glimpse<'_>) -> bool {
+        let is_own = |client_id: &str| self.client.as_deref() == Some(client_id);
+        let is_it = |filter: &str| self.filter.as_deref().is_none_or(|own| own == filter);
+        match *glimpse {
+            Glimpse::Captures { filter, count } => {
+                is_it(filter) && self.captures.is_some_and(|wanted| count >= wanted)
+            }
+            _ if self.captures.is_some() => false,
+            Glimpse::Subscribed { client_id, filter } => {
+                self.wanted
+                    && is_it(filter)
+                    && self.client.as_deref().is_none_or(|own| own == client_id)
+            }
+            Glimpse::Unsubscribed {
+                client_id,
+                filter,
+                left,
+            } => {
+                let is_gone = left == 0 || self.filter.as_deref() == Some(filter);
+                !self.wanted && is_own(client_id) && is_gone
+            }
+            Glimpse::SessionEnded { client_id } => !self.wanted && is_own(client_id),
+            Glimpse::Deserted { share, filter } => {
+                let own = self.filter.as_deref().map(Filter::parse);
+                let is_it = |own: Filter<'_>| (own.share, own.filter) == (share, filter);
+                !self.wanted && self.client.is_none() && own.is_some_and(|own| own.is_ok_and(is_it))
+            }
+            _ => false,
+        }
+    }
 }
 
 impl From<SubscriptionOf> for Subscription {

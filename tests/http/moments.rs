@@ -1,0 +1,241 @@
+//! Waits for what is so for a moment only: nobody can look while it is, and it counts all the same.
+
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use roundel::rules::{Action, Match, Rule};
+use roundel::{PacketType, WaitError};
+use serde_json::{Value, json};
+
+use crate::api::{Answer, Api};
+use crate::support::{Client, DEADLINE, Encode, Subscribe, Unsubscribe, Version};
+
+/// Begins to wait, which does not end yet.
+async fn begin<F: Future>(waiting: &mut Pin<&mut F>) {
+    let first = std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending()));
+    assert!(first.await, "it is so already");
+}
+
+/// Subscribes to a filter and unsubscribes from it in one write, or the other way round.
+fn flicker(client: &mut Client, filter: &str, is_off: bool) {
+    let on = Subscribe::new(1).filter(filter, 1).encode(Version::V5);
+    let off = Unsubscribe::new(2).filter(filter).encode(Version::V5);
+    client.send(if is_off { [off, on] } else { [on, off] }.concat());
+    match is_off {
+        false => {
+            client.expect_suback(1);
+            client.expect_unsuback(2);
+        }
+        true => {
+            client.expect_unsuback(2);
+            client.expect_suback(1);
+        }
+    }
+}
+
+/// Has it be so for a moment again and again, until whoever asks has seen it. The last answer.
+#[track_caller]
+fn seen(api: &Api, target: &str, mut act: impl FnMut()) -> Answer {
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| api.get(&format!("{target}&wait=20s")));
+        while !waiting.is_finished() {
+            act();
+        }
+        let answer = waiting.join().expect("an answer");
+        assert_eq!(answer.status, 200, "{target}: {answer:?}");
+        answer
+    })
+}
+
+#[test]
+fn subscription_of_a_moment_is_seen() {
+    let api = Api::start();
+    let mut client = api.connect("a");
+    for target in [
+        "/v1/subscriptions?client=a&filter=x/%2B",
+        "/v1/subscriptions?filter=x/%2B",
+        "/v1/subscriptions?client=a",
+    ] {
+        seen(&api, target, || flicker(&mut client, "x/+", false));
+    }
+    for target in [
+        "/v1/groups/g/x?members=1",
+        "/v1/groups/g/x?members=1&queued=0",
+        "/v1/subscriptions?filter=$share/g/x",
+    ] {
+        seen(&api, target, || flicker(&mut client, "$share/g/x", false));
+    }
+}
+
+#[test]
+fn end_of_a_subscription_is_seen_although_it_is_back() {
+    let api = Api::start();
+    let mut client = api.connect("a");
+    for filter in ["x", "$share/g/x"] {
+        client.subscribe(filter, 1);
+        for target in [
+            format!("/v1/subscriptions?client=a&filter={filter}&subscribed=false"),
+            format!("/v1/subscriptions?filter={filter}&subscribed=false"),
+            "/v1/subscriptions?client=a&subscribed=false".to_owned(),
+        ] {
+            seen(&api, &target, || flicker(&mut client, filter, true));
+        }
+        if filter != "x" {
+            seen(&api, "/v1/groups/g/x?members=0", || {
+                flicker(&mut client, filter, true)
+            });
+        }
+        client.unsubscribe(filter);
+    }
+}
+
+/// The same from Rust, where a wait is known to have begun.
+#[test]
+fn program_sees_moments_too() {
+    let api = Api::start();
+    let server = api.server();
+    let mut client = api.connect("a");
+    let mut flicker = |filter: &str| flicker(&mut client, filter, false);
+    api.block_on(async {
+        let mut waiting = pin!(server.wait_for_subscription_of("a", "x", DEADLINE));
+        begin(&mut waiting).await;
+        flicker("x");
+        assert_eq!(waiting.await, Ok(()));
+        let mut waiting = pin!(server.wait_for_subscription("x", DEADLINE));
+        begin(&mut waiting).await;
+        flicker("x");
+        assert_eq!(waiting.await, Ok(()));
+        let mut waiting = pin!(server.wait_for_members("g", "x", 1, DEADLINE));
+        let mut idle = pin!(server.wait_for_idle_group("g", "x", DEADLINE));
+        begin(&mut waiting).await;
+        begin(&mut idle).await;
+        flicker("$share/g/x");
+        assert_eq!(waiting.await, Ok(()));
+        assert_eq!(idle.await, Ok(()));
+        let mut waiting = pin!(server.wait_for_client("b", DEADLINE));
+        begin(&mut waiting).await;
+        api.connect("b").disconnect();
+        // That is forgotten before anybody looks.
+        server.reset().await;
+        assert_eq!(waiting.await, Ok(()));
+    });
+}
+
+/// `POST /v1/reset` forgets how connections ended, and tells those who wait for one.
+#[test]
+fn end_of_a_connection_has_its_cause_although_the_broker_is_reset() {
+    let api = Api::start();
+    let end = |shown: &Value| {
+        let end = &shown["last_end"];
+        (end["by"].clone(), end["cause"].clone(), end["code"].clone())
+    };
+    let kicked = (json!("operator"), json!("kicked"), json!(0x98));
+    let server = api.server();
+    let _client = api.connect("a");
+    let ended = api.block_on(async {
+        let mut waiting = pin!(server.wait_for_disconnect("a", DEADLINE));
+        begin(&mut waiting).await;
+        server.reset().await;
+        waiting.await
+    });
+    let ended = ended.expect("it has ended").expect("and how is known");
+    assert_eq!((ended.by, ended.cause), ("operator", "kicked"));
+    // Over HTTP nobody knows whether a wait has begun: one that comes late finds nothing.
+    let is_told = |_| {
+        let _client = api.connect("a");
+        let shown = thread::scope(|scope| {
+            let target = "/v1/clients/a?connected=false&wait=20s";
+            let waiting = scope.spawn(|| api.get(target));
+            api.get("/v1/clients/a").json();
+            api.post("/v1/reset", "").json();
+            waiting.join().expect("an answer").json()
+        });
+        let is_told = shown["last_end"] != json!(null);
+        assert!(!is_told || end(&shown) == kicked, "{shown}");
+        is_told
+    };
+    assert!((0..100).any(is_told));
+}
+
+/// A wait for its hits ends with the rule, by the broker's clock, and what is due says when.
+#[test]
+fn rule_whose_time_is_over_ends_the_wait_for_it() {
+    let api = Api::start();
+    let (server, rules) = (api.server(), api.server().rules());
+    let kinds = || {
+        let answer = api.get("/v1/deadlines").json();
+        let list = answer["deadlines"].as_array().expect("a list").clone();
+        let of_rules = list.into_iter().filter(|one| one["kind"] == "end_of_rule");
+        of_rules
+            .map(|one| one["in_seconds"].as_f64().expect("seconds"))
+            .collect::<Vec<_>>()
+    };
+    let rule = |name: &str, seconds: u64| {
+        let expiring = Rule::new(Match::of(PacketType::Pingreq), Action::Drop).named(name);
+        expiring.expires_after(Duration::from_secs(seconds))
+    };
+    rules.add(rule("late", 3600)).expect("a rule");
+    rules.add(rule("early", 60)).expect("a rule");
+    rules.add(rule("earliest", 10)).expect("a rule");
+    assert!(
+        matches!(kinds()[..], [first] if first <= 10.0),
+        "the next one: {:?}",
+        kinds()
+    );
+    assert!(rules.remove("earliest"));
+    assert!(
+        matches!(kinds()[..], [first] if first > 50.0 && first <= 60.0),
+        "{:?}",
+        kinds()
+    );
+    api.block_on(async {
+        let mut early = pin!(rules.wait_for_hits("early", 1, DEADLINE));
+        let mut late = pin!(rules.wait_for_hits("late", 1, DEADLINE));
+        begin(&mut early).await;
+        begin(&mut late).await;
+        let clock = server.clock();
+        clock
+            .advance(Duration::from_secs(61))
+            .await
+            .expect("the clock moves");
+        let key = "early".to_owned();
+        assert_eq!(early.await, Err(WaitError::NoRule { key }));
+        begin(&mut late).await;
+        rules.clear();
+        let key = "late".to_owned();
+        assert_eq!(late.await, Err(WaitError::NoRule { key }));
+    });
+    assert!(kinds().is_empty(), "{:?}", kinds());
+}
+
+/// What is to be in the journal will not be there any more once that is switched off.
+#[test]
+fn journal_that_is_switched_off_ends_waits_for_its_rows() {
+    let api = Api::start_with(|config| config.journal = true);
+    let journal = api.server().journal();
+    let pings = Match::of(PacketType::Pingreq).into();
+    api.block_on(async {
+        let mut waiting = pin!(journal.wait(&pings, 0, 1, DEADLINE));
+        begin(&mut waiting).await;
+        journal.switch(false);
+        let error = waiting.await.expect_err("none comes");
+        assert!(matches!(error, WaitError::NotInJournal { .. }), "{error}");
+        journal.switch(true);
+        // That it was off before is no reason not to wait.
+        let mut waiting = pin!(journal.wait(&pings, 0, 1, DEADLINE));
+        begin(&mut waiting).await;
+        api.connect("a").expect_only_pingresp();
+        assert_eq!(waiting.await.expect("one came").len(), 1);
+    });
+    let answer = thread::scope(|scope| {
+        let waiting = scope.spawn(|| api.get("/v1/journal/wait?type=PINGREQ&count=7&timeout=20s"));
+        while !waiting.is_finished() {
+            journal.switch(true);
+            journal.switch(false);
+        }
+        waiting.join().expect("an answer")
+    });
+    assert_eq!(answer.status, 409, "{answer:?}");
+}
