@@ -48,16 +48,28 @@ pub(crate) enum Glimpse<'a> {
         filter: &'a str,
     },
     /// From a filter as it was sent, with so many subscriptions left.
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(dead_code, reason = "the HTTP API waits for it")
+    )]
     Unsubscribed {
         client_id: &'a str,
         filter: &'a str,
         left: usize,
     },
     /// With all its subscriptions.
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(dead_code, reason = "the HTTP API waits for it")
+    )]
     SessionEnded {
         client_id: &'a str,
     },
     /// Nobody subscribes to a filter any more, or not in this share.
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(dead_code, reason = "the HTTP API waits for it")
+    )]
     Deserted {
         share: Option<&'a str>,
         filter: &'a str,

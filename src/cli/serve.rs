@@ -82,8 +82,14 @@ async fn serve(
         started = &mut start => started,
         end = ends.next() => {
             end.log();
+            // What has begun is ended as always, so that nothing of it is left.
+            let stopped = async {
+                if let Ok(Ok(server)) = start.await {
+                    server.stop().await;
+                }
+            };
             tokio::select! {
-                _ = tokio::time::timeout(START_LIMIT, start) => {}
+                _ = tokio::time::timeout(START_LIMIT, stopped) => {}
                 () = ends.urged() => {}
             }
             return Ok(());

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{HOST, HeaderName, ORIGIN, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderMap, HeaderValue, Uri};
+use axum::http::header::{HOST, HeaderName, ORIGIN, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -27,7 +27,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 pub(super) async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     let (headers, uri) = (request.headers(), request.uri());
     let allowed = &guard.engine.broker.config().http_allowed_hosts;
-    let checked = match guard.entrance {
+    let checked = check_framing(headers).and_then(|()| match guard.entrance {
         Entrance::Own => {
             check_host(headers, uri, allowed).and_then(|()| check_page(headers, allowed))
         }
@@ -35,7 +35,7 @@ pub(super) async fn admit(State(guard): State<Guard>, request: Request, next: Ne
         // may know this machine by any name.
         #[cfg(feature = "doors")]
         Entrance::Door | Entrance::DeviceDoor => check_page(headers, allowed),
-    };
+    });
     match checked {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
@@ -82,6 +82,23 @@ fn log(listener: &'static str, method: &str, headers: &HeaderMap, uri: &Uri, ref
         reason = refusal.text(),
         "request refused",
     );
+}
+
+/// Whether the request says once for whom it is (RFC 9112, 3.2), and its body comes as it is or in chunks (6.1).
+fn check_framing(headers: &HeaderMap) -> Result<(), ApiError> {
+    if headers.get_all(HOST).iter().count() > 1 {
+        let error = "there is more than one Host header";
+        return Err(ApiError::invalid("Host", error));
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match codings.find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        None => Ok(()),
+        Some(coding) => {
+            let coding = String::from_utf8_lossy(coding.as_bytes());
+            let error = format!("Transfer-Encoding '{}' is not chunked", excerpt(&coding));
+            Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, error).at("Transfer-Encoding"))
+        }
+    }
 }
 
 /// Whether the request is for this machine, or an allowed name.

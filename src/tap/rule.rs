@@ -694,6 +694,14 @@ impl Seen<'_> {
 }
 
 impl Match {
+    /// Whether its filter is held against topics, and not against the filters of a packet.
+    pub(super) fn is_of_topics(&self) -> bool {
+        let has_filters = [PacketType::Subscribe, PacketType::Unsubscribe];
+        !self
+            .packet_type
+            .is_some_and(|own| has_filters.contains(&own))
+    }
+
     /// Whether all that can be told from the packet alone is so.
     pub(super) fn is_met(&self, seen: &Seen<'_>) -> bool {
         let is_publish = seen.packet_type == PacketType::Publish;
@@ -718,12 +726,11 @@ impl Match {
             && self
                 .topic
                 .as_deref()
-                .is_none_or(|own| match (self.packet_type, seen.topic) {
-                    (Some(PacketType::Subscribe | PacketType::Unsubscribe), _) => {
-                        seen.has_filter(own)
-                    }
-                    (_, topic) => {
-                        topic.is_some_and(|topic| matches(own, topic, HashParent::Matches))
+                .is_none_or(|own| match self.is_of_topics() {
+                    false => seen.has_filter(own),
+                    true => {
+                        let matches = |topic| matches(own, topic, HashParent::Matches);
+                        seen.topic.is_some_and(matches)
                     }
                 })
     }

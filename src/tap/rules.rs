@@ -360,10 +360,14 @@ fn check(rule: &Rule) -> Result<(), RuleError> {
     if own.qos.is_some_and(|qos| qos > 2) {
         return Err(RuleError::new("match.qos", "is 0, 1 or 2"));
     }
-    if let Some(filter) = &own.topic
-        && let Err(error) = crate::topic::Filter::parse(filter)
-    {
-        return Err(RuleError::new("match.topic", error.to_string()));
+    match own.topic.as_deref().map(crate::topic::Filter::parse) {
+        Some(Err(error)) => return Err(RuleError::new("match.topic", error.to_string())),
+        // Topics are no members of a group; a SUBSCRIBE may name one.
+        Some(Ok(filter)) if filter.share.is_some() && own.is_of_topics() => {
+            let text = "is shared: only SUBSCRIBE and UNSUBSCRIBE have such filters";
+            return Err(RuleError::new("match.topic", text));
+        }
+        Some(Ok(_)) | None => {}
     }
     match &rule.action {
         Action::Answer(_) if own.direction != Some(Direction::In) => Err(RuleError::new(

@@ -228,6 +228,28 @@ fn a_signal_ends_a_start_that_waits() {
     assert!(told.elapsed() < Duration::from_secs(3));
 }
 
+/// What a start has made by then goes as at any other stop: the next broker finds its places free.
+#[test]
+fn a_signal_during_the_start_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..5 {
+        let mut command = roundel(folder.path(), &["--mqtts-port", "0", "--http-port", "0"]);
+        command.arg("--unix-socket=mqtt.socket");
+        let child = command.stdout(Stdio::null()).spawn().unwrap();
+        let broker = Broker {
+            child,
+            input: None,
+            ready: serde_json::Value::Null,
+        };
+        wait_for_handler(broker.child.id());
+        broker.signal("-TERM");
+        assert_eq!(broker.wait().code(), Some(0));
+        for name in ["mqtt.socket", "certs/registry.redb.http"] {
+            assert!(!folder.path().join(name).exists(), "{name}");
+        }
+    }
+}
+
 /// Waits until a process catches SIGTERM.
 fn wait_for_handler(pid: u32) {
     const TERM: u64 = 1 << 14;

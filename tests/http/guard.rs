@@ -19,15 +19,42 @@ fn request_under_a_foreign_host_is_forbidden() {
 }
 
 #[test]
-fn request_without_host_or_with_a_second_foreign_one_is_forbidden() {
+fn request_without_host_or_for_a_foreign_one_is_forbidden() {
     let api = Api::start();
     api.send_bytes(b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n")
         .expect_error(403, None);
-    let hosts = [("Host", "localhost"), ("Host", "example.com")];
-    api.send("GET", "/healthz", &hosts, "")
-        .expect_error(403, None);
     api.send("GET", "http://example.com/healthz", &[], "")
         .expect_error(403, None);
+}
+
+/// RFC 9112, 3.2: whichever of them it is for.
+#[test]
+fn request_with_two_hosts_is_none() {
+    let api = Api::start();
+    for second in ["localhost", "example.com"] {
+        let hosts = [("Host", "localhost"), ("Host", second)];
+        api.send("GET", "/v1/clients", &hosts, "")
+            .expect_error(400, Some("Host"));
+    }
+}
+
+/// RFC 9112, 6.1: what is in a coding that is not understood is published by nobody.
+#[test]
+fn body_in_chunks_is_read_and_one_in_another_coding_is_refused() {
+    let api = Api::start();
+    let publish = |coding: &str| {
+        let message = r#"{"topic":"a","payload":"x","qos":1}"#;
+        let body = format!("{:x}\r\n{message}\r\n0\r\n\r\n", message.len());
+        let head = "POST /v1/publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close";
+        api.send_bytes(format!("{head}\r\n{coding}\r\n\r\n{body}").as_bytes())
+    };
+    assert_eq!(publish("Transfer-Encoding: Chunked").status, 200);
+    for coding in [
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked",
+    ] {
+        publish(coding).expect_error(501, Some("Transfer-Encoding"));
+    }
 }
 
 #[test]

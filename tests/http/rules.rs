@@ -975,6 +975,15 @@ fn what_is_wrong_with_a_rule_is_named() {
             json!({ "do": "drop", "match": { "topic": "a/#/b" } }),
             "match.topic",
         ),
+        // No topic is in a group.
+        (
+            json!({ "do": "drop", "match": { "type": "PUBLISH", "topic": "$share/g/a" } }),
+            "match.topic",
+        ),
+        (
+            json!({ "do": "drop", "match": { "topic": "$share/g/a" } }),
+            "match.topic",
+        ),
         (json!({ "do": "drop", "match": { "nth": 0 } }), "match.nth"),
         (
             json!({ "do": "drop", "match": { "every": 0 } }),
