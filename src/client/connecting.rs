@@ -436,6 +436,7 @@ impl Connection {
             byte_rate: limits.byte_rate.map(bucket),
             batch: TrafficTotals::default(),
         }));
+        self.take_rows();
         self.rearm(broker, context.live);
         #[cfg(feature = "aws")]
         {

@@ -105,8 +105,7 @@ impl Turn {
             }
             looked_at.bytes
         });
-        let rows = line.map(|line| line.take_admitted());
-        self.connection.note_rows(rows.unwrap_or_default());
+        self.connection.take_rows();
         (Bytes::Owned(admitted), looked_at.waits)
     }
 
@@ -193,12 +192,15 @@ impl Turn {
 }
 
 impl Connection {
-    /// Keeps the rows of what is to be handled.
-    fn note_rows(&mut self, rows: Vec<(u64, usize)>) {
+    /// Takes the rows of what is to be handled, once it is: a client need not wait for CONNACK (MQTT 5.0, 3.1.4).
+    pub(super) fn take_rows(&mut self) {
         if let Phase::Active(active) = &mut self.phase
-            && !rows.is_empty()
+            && let Some(line) = self.facts.open_line()
         {
-            active.rows.get_or_insert_default().waiting.extend(rows);
+            let rows = line.take_admitted();
+            if !rows.is_empty() {
+                active.rows.get_or_insert_default().waiting.extend(rows);
+            }
         }
     }
 

@@ -75,6 +75,8 @@ pub(super) struct Ring {
     bytes: usize,
     /// The number of the row that was written last; the first one is 1.
     pub(super) last: u64,
+    /// Messages that were published so far.
+    published: u64,
     /// That of the last one that somebody wanted to be forgotten.
     forgotten: u64,
     /// That of the last one before the journal was switched off the last time.
@@ -111,13 +113,15 @@ struct Brought {
     expires_at: Option<Instant>,
     /// As they are forwarded.
     properties: Box<[u8]>,
+    /// How many were published before it.
+    published: u64,
     /// Where no packet has it.
     payload: Box<[u8]>,
     payload_len: usize,
 }
 
 impl Brought {
-    fn by(entry: &Entry, publication: &Publication<'_>) -> Self {
+    fn by(entry: &Entry, publication: &Publication<'_>, published: u64) -> Self {
         let payload = match &entry.what {
             Kept::Event(_) if publication.payload.len() <= KEPT => publication.payload.to_vec(),
             Kept::Event(_) | Kept::Packet { .. } => Vec::new(),
@@ -128,6 +132,7 @@ impl Brought {
             retain: publication.retain,
             expires_at: publication.expires_at,
             properties: publication.properties.into(),
+            published,
             payload: payload.into(),
             payload_len: publication.payload.len(),
         }
@@ -360,9 +365,11 @@ impl Journal {
             return;
         }
         let mut ring = self.ring.lock();
+        let published = ring.published;
+        ring.published += 1;
         if let Some(entry) = ring.find_mut(publication.row) {
             let before = entry.size();
-            entry.message = Some(Box::new(Brought::by(entry, publication)));
+            entry.message = Some(Box::new(Brought::by(entry, publication, published)));
             let after = entry.size();
             ring.bytes = ring.bytes + after - before;
             ring.make_room();
@@ -370,7 +377,8 @@ impl Journal {
     }
 
     /// Has `take` see the messages of rows behind `since` on topics that are meant, in their order, as long as it wants
-    /// more. Of a payload that is not kept it gets the size.
+    /// more: those that are published by now, so that of each publisher it sees the first ones. Of a payload that is not
+    /// kept it gets the size.
     ///
     /// # Errors
     ///
@@ -381,7 +389,7 @@ impl Journal {
         is_meant: impl Fn(&str) -> bool,
         mut take: impl FnMut(&Publication<'_>, Option<usize>) -> bool,
     ) -> Result<(), Unseen> {
-        let mut at = since;
+        let (mut at, published) = (since, self.ring.lock().published);
         loop {
             // Whoever writes a row waits for a part only.
             let ring = self.ring.lock();
@@ -395,8 +403,10 @@ impl Journal {
             let before = at;
             for entry in rows.take(SLICE) {
                 at = entry.number;
+                let is_due =
+                    |own: &&Box<Brought>| own.published < published && is_meant(&own.topic);
                 let message = entry.message.as_ref();
-                if let Some(message) = message.filter(|own| is_meant(&own.topic)) {
+                if let Some(message) = message.filter(is_due) {
                     let (publication, left_out) = message.publication(entry);
                     if !take(&publication, left_out) {
                         return Ok(());

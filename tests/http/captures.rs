@@ -7,7 +7,9 @@ use roundel::{Message, QoS, WaitError};
 use serde_json::{Value, json};
 
 use crate::api::Api;
-use crate::support::{Connect, DEADLINE, Disconnect, Publish, Version, Will, topic_alias};
+use crate::support::{
+    Client, Connect, DEADLINE, Disconnect, Encode, Publish, Version, Will, topic_alias,
+};
 
 fn api() -> Api {
     Api::start_with(|config| config.journal = true)
@@ -94,23 +96,58 @@ fn messages_are_found_that_were_published_before_the_request() {
     );
 }
 
-/// What comes while it is asked for is there once, and what was there before comes first.
+/// MQTT 5.0, 3.1.4: a client need not wait for CONNACK.
+#[test]
+fn message_that_comes_with_connect_is_found() {
+    let api = api();
+    let mut early = Client::dial(api.mqtt(), Version::V5);
+    let connect = Connect::new("early").encode(Version::V5);
+    let publish = Publish::new("t/1", "x").qos(1, 1).encode(Version::V5);
+    early.send([connect, publish].concat());
+    early.expect_connack();
+    early.expect_puback(1);
+    assert_eq!(texts(&since(&api, 0, 1)), ["x"]);
+}
+
+/// What comes while it is asked for is there once, and what was there before comes first: of each publisher all up to
+/// the last one that there is.
 #[test]
 fn what_is_there_and_what_comes_are_one_list() {
     const EACH: usize = 200;
-    let api = api();
-    let mut publisher = api.connect("publisher");
-    let row = last(&api);
+    let api = &api();
+    let row = last(api);
     thread::scope(|scope| {
-        let asking: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| since(&api, row, EACH)))
-            .collect();
-        for number in 0..EACH {
-            publisher.send(Publish::new("t/x", number.to_string()));
+        let asking: Vec<_> = [EACH, 2 * EACH - 50, 2 * EACH]
+            .map(|count| scope.spawn(move || (count, since(api, row, count))))
+            .into();
+        for name in ["a", "b"] {
+            scope.spawn(move || {
+                let mut publisher = api.connect(name);
+                for number in 0..EACH {
+                    publisher.send(Publish::new(format!("t/{name}"), number.to_string()));
+                }
+                publisher.expect_only_pingresp();
+            });
         }
-        let expected: Vec<_> = (0..EACH).map(|number| number.to_string()).collect();
         for one in asking {
-            assert_eq!(texts(&one.join().expect("an answer")), expected);
+            let (count, found) = one.join().expect("an answer");
+            let of = |name: &str| {
+                let all = found
+                    .iter()
+                    .filter(|one| one["topic"] == format!("t/{name}"));
+                all.map(|one| {
+                    one["payload"]
+                        .as_str()
+                        .expect("text")
+                        .parse()
+                        .expect("a number")
+                })
+                .collect::<Vec<usize>>()
+            };
+            let (first, second) = (of("a"), of("b"));
+            assert_eq!(first, (0..first.len()).collect::<Vec<_>>());
+            assert_eq!(second, (0..second.len()).collect::<Vec<_>>());
+            assert_eq!(first.len() + second.len(), count);
         }
     });
 }
