@@ -931,6 +931,7 @@ mod tests {
 
         fn subscribe(&self, share: bool) {
             let context = self.broker.context(self.now);
+            let mut dirty = Dirty::default();
             for (number, Attached { session, epoch, .. }) in self.receivers.iter().enumerate() {
                 let filter = match share {
                     true => format!("$share/{number}/t"),
@@ -949,7 +950,7 @@ mod tests {
                 let mut due = Due::default();
                 let reason = self
                     .broker
-                    .subscribe(session, *epoch, &request, &mut due, &context);
+                    .subscribe(session, *epoch, &request, &mut due, &context, &mut dirty);
                 assert_eq!(reason, ReasonCode::GrantedQoS1);
             }
         }

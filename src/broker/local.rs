@@ -88,7 +88,14 @@ impl Broker {
             id,
         };
         let mut due = Due::default();
-        let reason = self.subscribe(&local.session, local.epoch, &request, &mut due, context);
+        let reason = self.subscribe(
+            &local.session,
+            local.epoch,
+            &request,
+            &mut due,
+            context,
+            dirty,
+        );
         let answers = FilterAnswers::new(iter::once(request.filter.full), &[reason]);
         self.note_history(&local.session, HistoryEvent::Subscribed(answers), context);
         if reason.is_error() {

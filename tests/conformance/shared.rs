@@ -871,6 +871,36 @@ fn expired_session_leaves_its_group() {
     group.join(Version::V5, 1).expect_only_pingresp();
 }
 
+/// 5:MQTT-3.1.2-4 3:MQTT-3.1.2-6
+/// A session that ends leaves all its groups at once, however many: the next session of the client joins them without
+/// what waited for the last one.
+#[test]
+fn clean_start_joins_none_of_the_groups_that_ended() {
+    const GROUPS: usize = 1_000;
+    both(|version| {
+        let (id, share) = (fresh("member"), fresh("share"));
+        let groups = (0..GROUPS).map(|number| format!("$share/{share}/{share}/{number}"));
+        let subscribe = groups.fold(Subscribe::new(1), |all, group| all.filter(group, 1));
+        let (mut member, _) = open(version, &Connect::new(&id).durable());
+        member.send(&subscribe);
+        member.expect_suback(1);
+        member.disconnect();
+        let mut publisher = connect(version, &fresh("publisher"));
+        for number in 0..GROUPS {
+            publisher.publish(&format!("{share}/{number}"), "waits", 1);
+        }
+        let mut heir = Client::dial(broker().mqtt(), version);
+        heir.send_connect(&Connect::new(&id));
+        heir.send(&subscribe);
+        let (session_present, reason, _) = heir.expect_connack();
+        assert_eq!((session_present, reason), (false, 0));
+        heir.expect_suback(1);
+        heir.expect_only_pingresp();
+        publisher.publish(&format!("{share}/{}", GROUPS - 1), "new", 1);
+        assert_eq!(heir.receive().text(), "new");
+    });
+}
+
 /// A member granted QoS 0 takes a QoS 1 message as QoS 0, and that is the end of it.
 #[test]
 fn qos_0_member_ends_the_message_by_its_turn() {

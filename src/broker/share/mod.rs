@@ -62,13 +62,14 @@ pub(crate) use snapshot::{GroupSnapshot, MemberSnapshot};
 #[cfg(feature = "http")]
 pub(crate) use trail::{Seen, Standing, Step, Watching, What};
 use trail::{Trail, What as Happened};
+use waiting::Remaining;
 
 /// The pair of ShareName and TopicFilter, for as long as it has a member (MQTT-4.8.2-1, AWS-SHARE-04).
 pub(crate) struct Group {
     pub(super) share: Arc<str>,
     pub(super) filter: Box<str>,
     strategy: ShareStrategy,
-    /// The last member left; a new member makes a new group. Changes under the lock.
+    /// The last member left, or its session ended; a new member makes a new group. Changes under the lock.
     ended: AtomicBool,
     state: Mutex<State>,
 }
@@ -156,7 +157,7 @@ impl Group {
                 state = self.state.lock();
                 end = dirty.steps() + context.batch;
             }
-            if state.ring.is_empty() {
+            if self.has_ended() {
                 return;
             }
             state.publish(publication, self.strategy, context, dirty);
@@ -182,7 +183,7 @@ impl Group {
                 state = self.state.lock();
                 end = dirty.steps() + context.batch;
             }
-            if state.ring.is_empty() {
+            if self.has_ended() {
                 return;
             }
             let pick = state.publish(publication, self.strategy, context, dirty);
@@ -236,6 +237,30 @@ impl Group {
         Ok(())
     }
 
+    /// Ends the group if the sessions of all members have ended: many subscriptions leave one after the other, in more
+    /// than one turn, and whoever joins meanwhile gets nothing of what was theirs (MQTT-3.1.2-4; design 3, rule 8).
+    /// Where others are left, drops what waited for those alone (rule 7).
+    pub(super) fn end_with_sessions(
+        &self,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Option<Ended> {
+        if !context.jobs.has_endings() {
+            return None;
+        }
+        let mut state = self.state.lock();
+        let remaining = state.remaining(dirty);
+        if remaining == Remaining::ForMessages {
+            return None;
+        }
+        state.drop_backlog(context);
+        if remaining == Remaining::WithoutMessages {
+            return None;
+        }
+        self.ended.store(true, Ordering::Release);
+        Some(state.ended())
+    }
+
     /// Whether something waits.
     pub(super) fn has_backlog(&self) -> bool {
         !self.state.lock().backlog.is_empty()
@@ -273,10 +298,13 @@ impl Group {
         let slot = state.ring.find(session.id)?;
         let member = state.ring.remove(slot)?;
         state.note(context.now, session, Happened::Leave);
-        let ended = state.ring.is_empty();
-        self.ended.store(ended, Ordering::Release);
         member.subscription.end();
         session.outbox().leave(member.membership);
+        if self.has_ended() {
+            return None;
+        }
+        let ended = state.ring.is_empty();
+        self.ended.store(ended, Ordering::Release);
         if !ended {
             state.review_blocked();
             state.sweep_too_large(context.now);
@@ -284,10 +312,7 @@ impl Group {
             return None;
         }
         state.drop_backlog(context);
-        Some(Ended {
-            dropped: state.dropped,
-            expired: state.expired,
-        })
+        Some(state.ended())
     }
 
     /// Messages of a member that is gone are about to come back: nothing goes out before all of them are

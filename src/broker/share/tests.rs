@@ -18,7 +18,7 @@ use crate::message::publication::Publication;
 use crate::topic::Filter;
 
 use super::super::doubles::{NoAlarm, Sink, connect_request};
-use super::super::lifecycle::{Attached, ConnectRequest, Takeover};
+use super::super::lifecycle::{Attached, ConnectRequest, Removal, Takeover};
 use super::super::outbox::{Acknowledged, Peer};
 use super::super::subscribe::{Due, Request};
 use super::super::{Broker, Dirty, Link, Randomness, Session};
@@ -28,6 +28,8 @@ const CLIENTS: usize = 5;
 const FILTER: &str = "$share/g/t";
 /// A batch that finishes what a departure begins here.
 const LARGE_BATCH: usize = 100_000;
+/// Subscriptions of a session that end in turns when it ends.
+const MANY: usize = 65;
 /// Message Expiry Interval of messages that have one, in seconds.
 const EXPIRY: u32 = 10;
 /// Maximum Packet Size of clients that take small messages only, those and medium ones, and all.
@@ -44,6 +46,15 @@ enum Step {
         window: usize,
         /// Index of its [`PACKETS`].
         size: usize,
+    },
+    /// A session of the only member takes the place of its last one, and joins before that one has left: it had many
+    /// subscriptions.
+    Succeed {
+        persistent: bool,
+        window: usize,
+        /// Index of its [`PACKETS`].
+        size: usize,
+        qos: QoS,
     },
     /// The connection is lost.
     Disconnect {
@@ -100,6 +111,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (client.clone(), prop::bool::weighted(0.2), any::<bool>(), 1..5usize, 0..3usize)
             .prop_map(|(client, clean_start, persistent, window, size)| Step::Connect {
                 client, clean_start, persistent, window, size,
+            }),
+        1 => (any::<bool>(), 1..5usize, 0..3usize, qos())
+            .prop_map(|(persistent, window, size, qos)| Step::Succeed {
+                persistent, window, size, qos,
             }),
         1 => client.clone().prop_map(|client| Step::Disconnect { client }),
         2 => (client.clone(), qos()).prop_map(|(client, qos)| Step::Subscribe { client, qos }),
@@ -730,6 +745,25 @@ impl Harness {
                 model.connect(client, persistent, window, size);
                 self.connect(client, clean_start, persistent, window, size, &mut dirty);
             }
+            Step::Succeed {
+                persistent,
+                window,
+                size,
+                qos,
+            } => {
+                if let [(client, _)] = model.members[..] {
+                    if model.clients[client].connected {
+                        self.subscribe_to_many(client, &mut dirty);
+                    }
+                    model.disconnect(client);
+                    model.end_session(client);
+                    model.connect(client, persistent, window, size);
+                    self.connect(client, true, persistent, window, size, &mut dirty);
+                    model.members.push((client, qos));
+                    model.drain();
+                    self.subscribe(client, qos, &mut dirty);
+                }
+            }
             Step::Disconnect { client } => {
                 model.disconnect(client);
                 self.disconnect(client, &mut dirty);
@@ -845,6 +879,13 @@ impl Harness {
         self.subscribe_to(FILTER, client, qos, dirty);
     }
 
+    /// More subscriptions than end in one piece.
+    fn subscribe_to_many(&self, client: usize, dirty: &mut Dirty) {
+        for number in 0..MANY {
+            self.subscribe_to(&format!("other/{number}"), client, QoS::AtMostOnce, dirty);
+        }
+    }
+
     pub(super) fn subscribe_to(&self, filter: &str, client: usize, qos: QoS, dirty: &mut Dirty) {
         let (session, epoch) = self.attached(client);
         let options = SubscribeOptions {
@@ -862,7 +903,7 @@ impl Harness {
         let mut due = Due::default();
         let reason = self
             .broker
-            .subscribe(session, epoch, &request, &mut due, &context);
+            .subscribe(session, epoch, &request, &mut due, &context, dirty);
         assert_eq!(reason, ReasonCode::granted(qos));
         self.broker.hand_out(session, due, &context, dirty);
     }
@@ -1008,4 +1049,114 @@ fn what_is_too_large_for_those_who_are_there_waits_for_a_small_one_that_left() {
         },
     ];
     live_through(crowd().into_iter().chain(steps), 1, 20).unwrap();
+}
+
+/// MQTT-3.1.2-4: many subscriptions of a session that has ended leave one after the other. Whoever joins meanwhile gets
+/// nothing of what waited for it, nor of what it had in flight, and may become a member where groups are bounded
+/// (AWS-LIM-22).
+#[test]
+fn nobody_inherits_what_was_for_a_session_that_has_ended() {
+    /// How the session ends.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum End {
+        CleanStart,
+        CleanStartWhileConnected,
+        Disconnect,
+        Expiry,
+        Removal,
+    }
+    const GROUPS: u64 = 200;
+    for end in [
+        End::CleanStart,
+        End::CleanStartWhileConnected,
+        End::Disconnect,
+        End::Expiry,
+        End::Removal,
+    ] {
+        let mut harness = Harness::with_clients(2, LARGE_BATCH, 100);
+        let mut config = harness.broker.config().clone();
+        config.limits.group_members = Some(1);
+        let random = Randomness::from_seed(1);
+        harness.broker = Broker::new(config, random, harness.now, Arc::new(NoAlarm));
+        let mut dirty = Dirty::default();
+        let persistent = end != End::Disconnect;
+        harness.connect(0, true, persistent, 10, 2, &mut dirty);
+        let filter = |number| format!("$share/g/t/{number}");
+        for number in 0..GROUPS {
+            harness.subscribe_to(&filter(number), 0, QoS::AtLeastOnce, &mut dirty);
+        }
+        let publish = |harness: &Harness| {
+            let mut dirty = Dirty::default();
+            for number in 0..GROUPS {
+                let topic = format!("t/{number}");
+                let publication = Publication::new(&topic, b"", QoS::AtLeastOnce);
+                let run = Run::one(&publication);
+                let context = harness.broker.context(harness.now);
+                let broker = &harness.broker;
+                broker.deliver_and_forget(Origin::Outside, run, &context, &mut dirty);
+            }
+            harness.come_to_rest(dirty);
+        };
+        harness.come_to_rest(dirty);
+        // Ten of them are in flight, the others wait.
+        publish(&harness);
+        let (session, _) = harness.attached(0);
+        let session = session.clone();
+        let mut dirty = Dirty::default();
+        if !matches!(end, End::CleanStartWhileConnected | End::Disconnect) {
+            harness.disconnect(0, &mut dirty);
+            harness.come_to_rest(std::mem::take(&mut dirty));
+        }
+        let heir = match end {
+            End::CleanStart | End::CleanStartWhileConnected => 0,
+            End::Disconnect => {
+                harness.disconnect(0, &mut dirty);
+                1
+            }
+            End::Expiry => {
+                harness.now += Duration::from_secs(3601);
+                harness.broker.handle_deadline(harness.now, &mut dirty);
+                1
+            }
+            End::Removal => {
+                let removal = Removal {
+                    with_session: true,
+                    without_will: false,
+                };
+                let context = harness.broker.context(harness.now);
+                let cause = Cause::Dropped;
+                let broker = &harness.broker;
+                let removed = broker.remove(&session, cause, removal, &context, &mut dirty);
+                assert_eq!(removed, Some(false));
+                1
+            }
+        };
+        harness.connect(heir, true, false, 1000, 2, &mut dirty);
+        for number in 0..GROUPS {
+            harness.subscribe_to(&filter(number), heir, QoS::AtLeastOnce, &mut dirty);
+        }
+        assert!(
+            harness.broker.has_work(),
+            "{end:?}: some are still to leave"
+        );
+        let got = |harness: &Harness| {
+            let bytes = harness.links[heir].take(<[u8]>::to_vec);
+            client::decode_all(&bytes, Version::V5).len() as u64
+        };
+        harness.come_to_rest(dirty);
+        assert_eq!(got(&harness), 0, "{end:?}");
+        let groups = harness.groups();
+        assert_eq!(groups.len() as u64, GROUPS);
+        let heir_id = heir.to_string();
+        for group in groups {
+            assert_eq!(group.members, [(heir_id.clone(), true, 0)], "{end:?}");
+            assert_eq!((group.queued, group.dropped), (0, 0), "{end:?}");
+        }
+        let dropped = harness.broker.stats(harness.now).dropped;
+        assert_eq!(dropped, GROUPS, "{end:?}: all are counted");
+        publish(&harness);
+        assert_eq!(got(&harness), GROUPS, "{end:?}");
+        // Nothing is left of the session.
+        assert_eq!(Arc::strong_count(&session), 1, "{end:?}");
+    }
 }

@@ -13,7 +13,7 @@ use super::super::turn::{Context, Dirty};
 use super::super::watch::Subject;
 use super::backlog::Looked;
 use super::pick::Pick;
-use super::{More, State};
+use super::{Ended, More, State};
 
 /// Messages that a member gets back under one lock hold, and what each costs besides its delivery, in
 /// steps.
@@ -26,6 +26,17 @@ enum Step {
     Went,
     /// Nobody can take anything.
     Rest,
+}
+
+/// Who is left of the members of a group, as their sessions stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remaining {
+    /// Nobody: all sessions have ended.
+    Nobody,
+    /// Some, but none that lets messages wait (rule 7).
+    WithoutMessages,
+    /// One that lets messages wait.
+    ForMessages,
 }
 
 impl State {
@@ -109,6 +120,30 @@ impl State {
         dirty.charge(self.ring.len());
         let mut members = self.ring.iter();
         members.any(|member| member.session.outbox().is_reachable())
+    }
+
+    /// Who is left of the members, and for what. The ring may know of some whose session has ended.
+    pub(super) fn remaining(&self, dirty: &mut Dirty) -> Remaining {
+        let mut remaining = Remaining::Nobody;
+        for member in self.ring.iter() {
+            dirty.charge(1);
+            let outbox = member.session.outbox();
+            if outbox.is_reachable() || (outbox.persistent && member.keeps() > 0) {
+                return Remaining::ForMessages;
+            }
+            if outbox.persistent {
+                remaining = Remaining::WithoutMessages;
+            }
+        }
+        remaining
+    }
+
+    /// What the group, which has ended, had not delivered.
+    pub(super) fn ended(&self) -> Ended {
+        Ended {
+            dropped: self.dropped,
+            expired: self.expired,
+        }
     }
 
     fn step(&mut self, strategy: ShareStrategy, context: &Context<'_>, dirty: &mut Dirty) -> Step {
