@@ -53,6 +53,7 @@ impl Broker {
                 packet_size: usize::MAX,
                 topic_aliases: 0,
                 problem_information: true,
+                retain_as_published: true,
             },
             facts: Arc::new(ConnectionFacts::new(listener, PeerAddr::Memory, None)),
             permissions: None,

@@ -125,7 +125,7 @@ mod tests {
     use crate::broker::outbox::window::Phase;
     use crate::budget::Owned;
     use crate::codec::QoS;
-    use crate::message::delivery::{Delivery, SubscriptionIds};
+    use crate::message::delivery::{Delivery, Retain, SubscriptionIds};
     use crate::message::publication::Publication;
 
     fn entry(phase: Phase) -> Entry {
@@ -180,7 +180,7 @@ mod tests {
             entry(Phase::Published(Delivery {
                 message: publication.message(*budget).clone(),
                 qos: QoS::ExactlyOnce,
-                retain: false,
+                retain: Retain::No,
                 subscription_ids: SubscriptionIds::None,
             }))
         };
