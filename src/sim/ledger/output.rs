@@ -214,7 +214,8 @@ impl Ledger {
         let subscription = &self.sessions[sent.session].subscriptions[&group.full_filter()];
         if is_single {
             assert_eq!(publish.qos, published_qos.min(subscription.qos));
-            let retain = published_retain && subscription.retain_as_published;
+            // MQTT 3.1.1 knows no Retain As Published (MQTT-3.3.1-9 there).
+            let retain = published_retain && subscription.retain_as_published && !is_v311;
             assert_eq!(publish.retain, retain);
             let ids: Vec<u32> = subscription.id.into_iter().collect();
             assert!(
@@ -250,7 +251,7 @@ impl Ledger {
         let publish = sent.publish;
         let is_it = |due: &super::Due| {
             due.number == sent.number
-                && (due.qos, due.retain) == (publish.qos, publish.retain)
+                && (due.qos, due.retain && !is_v311) == (publish.qos, publish.retain)
                 && (is_v311 || due.ids == sent.ids)
         };
         let Some(id) = publish.packet_id else {
