@@ -499,6 +499,8 @@ impl Broker {
         slot.epoch += 1;
         let subscriptions = std::mem::take(&mut slot.subscriptions);
         let charge = slot.charge.take();
+        // Groups that it leaves give it nothing back.
+        session.outbox().persistent = false;
         self.end_subscriptions(session, subscriptions, charge, context, dirty);
         let sent = {
             let mut outbox = session.outbox();

@@ -14,8 +14,8 @@ use super::outbox::memberships::GroupHandle;
 use super::outbox::replay::Replay;
 use super::routing::leaf::{Leaf, Target};
 use super::session::{Session, Slot, Subscribed, subscription_size};
-use super::share::{Ended, Group, JoinError};
-use super::turn::{Context, Dirty};
+use super::share::{Ended, Group, JoinError, Leftovers};
+use super::turn::{Context, Dirty, GoesOn};
 use super::watch::Subject;
 
 /// One filter of a SUBSCRIBE.
@@ -309,6 +309,18 @@ impl Broker {
         }
         session.outbox().enqueue_replays(due.replays);
         self.replay(session, context, dirty);
+    }
+}
+
+impl GoesOn for Leftovers {
+    fn go_on(&mut self, broker: &Broker, context: &Context<'_>, dirty: &mut Dirty) -> bool {
+        while let Some(is_uncounted) = self.send_one_home(context, dirty) {
+            Broker::count(&broker.counters.dropped, u64::from(is_uncounted));
+            if dirty.is_spent() {
+                return false;
+            }
+        }
+        true
     }
 }
 

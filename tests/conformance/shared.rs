@@ -847,6 +847,43 @@ fn last_member_keeps_what_it_was_handed() {
     });
 }
 
+/// 5:MQTT-3.10.4-3 3:MQTT-3.10.4-3
+/// What a member was handed before it unsubscribed, and nobody else has taken since its connection ended, comes again when
+/// its session resumes: while it still waits in the group, and after the group has ended.
+#[test]
+fn session_that_unsubscribed_gets_again_what_nobody_else_took() {
+    both(|version| {
+        for ends in [false, true] {
+            let group = Group::new();
+            let connect_leaver = Connect::new(fresh("leaver")).durable();
+            let (mut leaver, _) = open(version, &connect_leaver);
+            leaver.subscribe(&group.subscription(), 1);
+            let connect_full = Connect::new(fresh("full")).with(receive_maximum(1));
+            let mut full = group.join_with(connect_full, 1);
+            group.publish(version, 2, 1);
+            let first = leaver.expect_publish();
+            let taken = full.expect_publish();
+            leaver.unsubscribe(&group.subscription());
+            leaver.vanish();
+            if ends {
+                full.unsubscribe(&group.subscription());
+            }
+            // It is the session's own from then on.
+            for _ in 0..2 {
+                let (mut leaver, _) = open(version, &connect_leaver);
+                let again = leaver.expect_publish();
+                assert_eq!((again.id, again.dup), (first.id, true));
+                leaver.expect_only_pingresp();
+            }
+            full.acknowledge(&taken);
+            full.expect_only_pingresp();
+            let (mut leaver, _) = open(version, &connect_leaver);
+            expect_again(&mut leaver, &[first]);
+            leaver.expect_only_pingresp();
+        }
+    });
+}
+
 /// The messages of a group go with its last member when that member had no session to keep.
 #[test]
 fn group_ends_with_its_last_member() {

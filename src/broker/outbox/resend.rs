@@ -81,9 +81,11 @@ impl Resend {
         }
     }
 
-    /// One more PUBLISH is due.
+    /// One more PUBLISH is due, wherever in the window.
     pub(in crate::broker) fn remember(&mut self) {
-        self.0.get_or_insert_default().publishes.count += 1;
+        let publishes = &mut self.0.get_or_insert_default().publishes;
+        publishes.count += 1;
+        publishes.walk = Walk::default();
     }
 
     /// Whether a PUBREL is due.

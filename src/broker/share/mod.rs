@@ -17,6 +17,7 @@
 
 mod backlog;
 mod bits;
+mod home;
 mod members;
 mod pick;
 mod ring;
@@ -53,6 +54,8 @@ use super::session::Session;
 use super::turn::{Context, Dirty, Drains, Later};
 
 use backlog::{Backlog, Looked, Returned};
+use home::Home;
+pub(super) use home::Leftovers;
 use members::Member;
 use pick::Pick;
 use ring::Ring;
@@ -241,7 +244,7 @@ impl Group {
     /// than one turn, and whoever joins meanwhile gets nothing of what was theirs (MQTT-3.1.2-4; design 3, rule 8).
     /// Where others are left, drops what waited for those alone (rule 7).
     pub(super) fn end_with_sessions(
-        &self,
+        self: &Arc<Self>,
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Option<Ended> {
@@ -253,10 +256,11 @@ impl Group {
         if remaining == Remaining::ForMessages {
             return None;
         }
-        state.drop_backlog(context);
         if remaining == Remaining::WithoutMessages {
+            state.drop_backlog(Some(self.clone()), context, dirty);
             return None;
         }
+        state.drop_backlog(None, context, dirty);
         self.ended.store(true, Ordering::Release);
         Some(state.ended())
     }
@@ -299,7 +303,13 @@ impl Group {
         let member = state.ring.remove(slot)?;
         state.note(context.now, session, Happened::Leave);
         member.subscription.end();
-        session.outbox().leave(member.membership);
+        {
+            let mut outbox = session.outbox();
+            if state.backlog.has_returned(session.id) {
+                outbox.owe(member.membership);
+            }
+            outbox.leave(member.membership);
+        }
         if self.has_ended() {
             return None;
         }
@@ -311,7 +321,7 @@ impl Group {
             self.go_on(state, context, dirty);
             return None;
         }
-        state.drop_backlog(context);
+        state.drop_backlog(None, context, dirty);
         Some(state.ended())
     }
 
@@ -321,13 +331,13 @@ impl Group {
         self.state.lock().held += 1;
     }
 
-    /// Messages come back of the session `owner`, 0 if it will not resume. Returns them if the group has
+    /// Messages come back, of the session `owner` if it may resume. Returns them if the group has
     /// ended: they stay with the session.
     #[must_use]
     pub(super) fn put_back(
         &self,
         surrendered: Vec<Surrendered>,
-        owner: u64,
+        owner: Option<&Arc<Session>>,
         context: &Context<'_>,
     ) -> Vec<Surrendered> {
         let mut state = self.state.lock();
@@ -336,11 +346,13 @@ impl Group {
         }
         for one in surrendered {
             let returned = Returned {
-                session: owner,
+                session: owner.map_or(0, |owner| owner.id),
                 packet_id: one.packet_id,
             };
+            let home = owner.map(|owner| Home::new(owner, &one));
             let message = one.delivery.message;
-            state.backlog.put_back(one.sequence, message, returned);
+            let backlog = &mut state.backlog;
+            backlog.put_back(one.sequence, message, returned, home);
         }
         state.sweep_too_large(context.now);
         state.settle(context);
@@ -369,8 +381,8 @@ impl Group {
         self.go_on(state, context, dirty);
     }
 
-    /// A member's session has a connection again: what it had and still waits comes first, then the
-    /// queue drains. Returns whether there is more to give back; the group is held meanwhile.
+    /// The session of a member, or of one that was, has a connection again: what it had and still waits comes first, then
+    /// the queue drains. Returns whether there is more to give back; the group is held meanwhile.
     #[must_use]
     pub(super) fn resume(
         self: &Arc<Self>,
@@ -381,9 +393,15 @@ impl Group {
     ) -> IsHeld {
         let mut state = self.state.lock();
         state.release(is_held);
-        if let Some(slot) = state.ring.find(session.id)
-            && let Some(size) = state.reachable_size(slot)
-        {
+        let Some(slot) = state.ring.find(session.id) else {
+            // It has unsubscribed.
+            if state.give_home_to(session, context, dirty) == More::Yes {
+                return state.hold_on(context);
+            }
+            self.go_on(state, context, dirty);
+            return IsHeld::No;
+        };
+        if let Some(size) = state.reachable_size(slot) {
             if !state.ring.is_present(slot) {
                 state.note(context.now, session, Happened::Back);
             }
@@ -396,9 +414,7 @@ impl Group {
             }
             state.sweep_too_large(context.now);
             if state.give_back(slot, session, context, dirty) == More::Yes {
-                state.settle(context);
-                state.held += 1;
-                return IsHeld::Yes;
+                return state.hold_on(context);
             }
         }
         self.go_on(state, context, dirty);
@@ -468,7 +484,18 @@ impl Group {
     ) {
         if state.drain_some(self.strategy, context, dirty) == More::Yes {
             self.list(&mut state, context, dirty);
+        } else if state.is_forlorn(dirty) {
+            state.drop_backlog(Some(self.clone()), context, dirty);
+            state.settle(context);
         }
+    }
+
+    /// Counts a message that is lost. Returns whether the group still counts.
+    fn count_lost(&self) -> bool {
+        let mut state = self.state.lock();
+        let counts = !self.has_ended();
+        state.dropped += u64::from(counts);
+        counts
     }
 
     /// Puts the group on the list of the turn, unless it is on one.

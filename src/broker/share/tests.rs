@@ -452,7 +452,33 @@ impl Model {
         }
         self.drop_too_large();
         if !self.may_wait() {
-            self.dropped += self.queue.drain(..).len() as u64;
+            let mut queue = std::mem::take(&mut self.queue);
+            queue.sort_by_key(|waiting| waiting.returned.map(|own| own.client));
+            queue
+                .into_iter()
+                .for_each(|waiting| self.send_home(waiting));
+        }
+    }
+
+    /// Rules 4 and 8: what a session had and may have again is its own if the group does not keep it.
+    fn send_home(&mut self, waiting: Waiting) {
+        let Some(own) = waiting.returned.filter(|own| own.comes_first) else {
+            self.dropped += 1;
+            return;
+        };
+        let client = &mut self.clients[own.client];
+        client.take_back(Open {
+            note: waiting.note,
+            qos: QoS::AtLeastOnce,
+            id: Some(own.id),
+            released: false,
+            of_group: false,
+            on_wire: false,
+            takes_place: false,
+            aside: false,
+        });
+        if client.connected {
+            self.resend(own.client);
         }
     }
 
@@ -461,7 +487,7 @@ impl Model {
         for waiting in std::mem::take(&mut self.queue) {
             match self.fits_somebody(waiting.note) || self.awaits_one() {
                 true => self.queue.push(waiting),
-                false => self.dropped += 1,
+                false => self.send_home(waiting),
             }
         }
     }
@@ -491,6 +517,9 @@ impl Model {
             }
         }
         self.queue.sort_by_key(|waiting| waiting.note.number);
+        if !persistent {
+            self.forget_returned(client);
+        }
         self.drain();
         if !persistent {
             self.end_session(client);
@@ -498,10 +527,14 @@ impl Model {
     }
 
     fn end_session(&mut self, client: usize) {
+        self.forget_returned(client);
         self.leave(client);
         self.clients[client] = Client::default();
+    }
+
+    /// The session of a client ends: another one did not have what it had.
+    fn forget_returned(&mut self, client: usize) {
         let had = |waiting: &&mut Waiting| waiting.returned.is_some_and(|own| own.client == client);
-        // Another session of the client did not have it.
         for waiting in self.queue.iter_mut().filter(had) {
             waiting.returned = None;
         }
@@ -550,12 +583,17 @@ impl Model {
         };
         self.resend(client);
         let is_member = self.is_member(client);
+        let mut homing = Vec::new();
         for waiting in &mut self.queue {
             let note = waiting.note;
             let Some(own) = &mut waiting.returned else {
                 continue;
             };
-            if !is_member || own.client != client || !own.comes_first {
+            if own.client != client || !own.comes_first {
+                continue;
+            }
+            if !is_member {
+                homing.push(note.number);
                 continue;
             }
             let (id, to) = (own.id, &mut self.clients[client]);
@@ -592,6 +630,14 @@ impl Model {
             .collect();
         self.queue
             .retain(|waiting| !taken.contains(&waiting.note.number));
+        for number in homing {
+            let at = self
+                .queue
+                .iter()
+                .position(|waiting| waiting.note.number == number);
+            let waiting = self.queue.remove(at.expect("it waits"));
+            self.send_home(waiting);
+        }
         self.drain();
     }
 
@@ -1158,5 +1204,79 @@ fn nobody_inherits_what_was_for_a_session_that_has_ended() {
         assert_eq!(got(&harness), GROUPS, "{end:?}");
         // Nothing is left of the session.
         assert_eq!(Arc::strong_count(&session), 1, "{end:?}");
+    }
+}
+
+/// MQTT-3.10.4-3: more messages than a turn sends home come again to a session that had them and has unsubscribed, each
+/// once, in their order and under their identifiers: if it resumes before its group ends, while that is under way, and after
+/// that.
+#[test]
+fn much_that_a_session_had_goes_home_in_turns() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Resumes {
+        BeforeTheEnd,
+        MeanWhile,
+        Afterwards,
+    }
+    const MESSAGES: u64 = 3_000;
+    for resumes in [
+        Resumes::BeforeTheEnd,
+        Resumes::MeanWhile,
+        Resumes::Afterwards,
+    ] {
+        let mut harness = Harness::with_clients(2, 512, 10_000);
+        let mut dirty = Dirty::default();
+        harness.connect(0, true, true, 5_000, 2, &mut dirty);
+        harness.subscribe(0, QoS::AtLeastOnce, &mut dirty);
+        let note = |number| Note {
+            number,
+            qos: QoS::AtLeastOnce,
+            size: 0,
+            expires_at: None,
+        };
+        (0..MESSAGES).for_each(|number| harness.publish(note(number), &mut dirty));
+        harness.come_to_rest(std::mem::take(&mut dirty));
+        let take = |harness: &Harness| {
+            let bytes = harness.links[0].take(<[u8]>::to_vec);
+            let packets = client::decode_all(&bytes, Version::V5);
+            let ids = packets.iter().filter_map(|packet| match packet {
+                Packet::Publish(publish) => Some((publish.packet_id, publish.dup)),
+                _ => None,
+            });
+            ids.collect::<Vec<_>>()
+        };
+        let first = take(&harness);
+        assert_eq!(first.len() as u64, MESSAGES);
+        // The other one takes a single message and is full.
+        harness.connect(1, true, false, 1, 2, &mut dirty);
+        harness.subscribe(1, QoS::AtLeastOnce, &mut dirty);
+        harness.publish(note(MESSAGES), &mut dirty);
+        harness.publish(note(MESSAGES + 1), &mut dirty);
+        harness.come_to_rest(std::mem::take(&mut dirty));
+        let first_and_last = take(&harness).len();
+        assert_eq!(first_and_last, 1, "each had its turn");
+        harness.unsubscribe(0, &mut dirty);
+        harness.disconnect(0, &mut dirty);
+        harness.come_to_rest(std::mem::take(&mut dirty));
+        assert_eq!(harness.groups()[0].queued as u64, MESSAGES + 1);
+        if resumes != Resumes::BeforeTheEnd {
+            harness.unsubscribe(1, &mut dirty);
+        }
+        if resumes == Resumes::Afterwards {
+            harness.come_to_rest(std::mem::take(&mut dirty));
+        }
+        harness.connect(0, false, true, 5_000, 2, &mut dirty);
+        harness.come_to_rest(dirty);
+        let again = take(&harness);
+        let expected = first.iter().map(|(id, _)| (*id, true));
+        let again_first = again.iter().copied().take(first.len());
+        assert!(again_first.eq(expected), "{resumes:?}");
+        assert_eq!(again.len() as u64, MESSAGES + 1, "{resumes:?}");
+        assert_eq!(harness.broker.stats(harness.now).dropped, 0, "{resumes:?}");
+        // The next connection gets them as well: they are the session's own.
+        let mut dirty = Dirty::default();
+        harness.connect(0, false, true, 5_000, 2, &mut dirty);
+        harness.come_to_rest(dirty);
+        assert_eq!(take(&harness).len() as u64, MESSAGES + 1, "{resumes:?}");
     }
 }

@@ -169,13 +169,16 @@ impl Ledger {
         let Some((index, group)) = group else {
             panic!("message {} is sent again and was not open", sent.number);
         };
-        assert!(group.members.contains(&sent.session));
-        let handed = group
-            .waiting
-            .remove(&sent.order)
-            .map_or(0, |waiting| waiting.handed);
+        let waiting = group.waiting.remove(&sent.order).expect("it waits");
+        // That of a session which has unsubscribed is its own (rule 8).
+        let source = match waiting.goes_home {
+            true => Source::Own,
+            false => Source::Group(index),
+        };
+        assert!(waiting.goes_home || group.members.contains(&sent.session));
+        let handed = waiting.handed;
         assert_eq!(sent.publish.qos, QoS::AtLeastOnce);
-        self.open(sent, id, Source::Group(index), handed + 1);
+        self.open(sent, id, source, handed + 1);
     }
 
     fn sent_first(&mut self, sent: &Sent<'_>) {
