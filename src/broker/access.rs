@@ -240,7 +240,7 @@ mod tests {
                 let mut due = Due::default();
                 let reason = self
                     .broker
-                    .subscribe(session, *epoch, &request, &mut due, context);
+                    .subscribe(session, *epoch, &request, &mut due, context, dirty);
                 assert_eq!(reason, ReasonCode::GrantedQoS1);
                 self.broker.hand_out(session, due, context, dirty);
             });

@@ -112,6 +112,7 @@ pub(crate) fn connect_request<'a>(
             packet_size: usize::MAX,
             topic_aliases: 0,
             problem_information: true,
+            retain_as_published: true,
         },
         facts: Arc::new(ConnectionFacts::new("test", PeerAddr::Memory, None)),
     }

@@ -120,7 +120,7 @@ impl Broker {
         let (has_more, owner) = {
             let mut outbox = session.outbox();
             let has_more = outbox.surrender(&mut walk, SURRENDERED, &mut surrendered);
-            let owner = if outbox.persistent { session.id } else { 0 };
+            let owner = outbox.persistent.then_some(session);
             (has_more, owner)
         };
         dirty.charge(SURRENDERED / 8 + surrendered.len() * SURRENDER_STEPS);
@@ -148,7 +148,7 @@ impl Broker {
         session: &Arc<Session>,
         membership: u32,
         surrendered: Vec<Surrendered>,
-        owner: u64,
+        owner: Option<&Arc<Session>>,
         context: &Context<'_>,
     ) {
         let handle = session.outbox().group_of(membership);

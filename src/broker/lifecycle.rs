@@ -512,6 +512,8 @@ impl Broker {
         slot.epoch += 1;
         let subscriptions = std::mem::take(&mut slot.subscriptions);
         let charge = slot.charge.take();
+        // Groups that it leaves give it nothing back.
+        session.outbox().persistent = false;
         self.end_subscriptions(session, subscriptions, charge, context, dirty);
         let sent = {
             let mut outbox = session.outbox();
@@ -946,6 +948,7 @@ mod tests {
 
         fn subscribe(&self, share: bool) {
             let context = self.broker.context(self.now);
+            let mut dirty = Dirty::default();
             for (number, Attached { session, epoch, .. }) in self.receivers.iter().enumerate() {
                 let filter = match share {
                     true => format!("$share/{number}/t"),
@@ -964,7 +967,7 @@ mod tests {
                 let mut due = Due::default();
                 let reason = self
                     .broker
-                    .subscribe(session, *epoch, &request, &mut due, &context);
+                    .subscribe(session, *epoch, &request, &mut due, &context, &mut dirty);
                 assert_eq!(reason, ReasonCode::GrantedQoS1);
             }
         }

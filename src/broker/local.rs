@@ -53,6 +53,7 @@ impl Broker {
                 packet_size: usize::MAX,
                 topic_aliases: 0,
                 problem_information: true,
+                retain_as_published: true,
             },
             facts: Arc::new(ConnectionFacts::new(listener, PeerAddr::Memory, None)),
             permissions: None,
@@ -88,7 +89,14 @@ impl Broker {
             id,
         };
         let mut due = Due::default();
-        let reason = self.subscribe(&local.session, local.epoch, &request, &mut due, context);
+        let reason = self.subscribe(
+            &local.session,
+            local.epoch,
+            &request,
+            &mut due,
+            context,
+            dirty,
+        );
         let answers = FilterAnswers::new(iter::once(request.filter.full), &[reason]);
         self.note_history(&local.session, HistoryEvent::Subscribed(answers), context);
         if reason.is_error() {

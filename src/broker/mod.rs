@@ -575,7 +575,9 @@ impl Broker {
             Later::Overflow { session, epoch } => {
                 self.end_overflowed(session, *epoch, context, dirty)
             }
-            Later::FanOut(rest) => return rest.go_on(self, context, dirty),
+            Later::FanOut(rest) | Later::Homecoming(rest) => {
+                return rest.go_on(self, context, dirty);
+            }
         }
         true
     }

@@ -14,8 +14,8 @@ use super::outbox::memberships::GroupHandle;
 use super::outbox::replay::Replay;
 use super::routing::leaf::{Leaf, Target};
 use super::session::{Session, Slot, Subscribed, subscription_size};
-use super::share::{Group, JoinError};
-use super::turn::{Context, Dirty};
+use super::share::{Ended, Group, JoinError, Leftovers};
+use super::turn::{Context, Dirty, GoesOn};
 use super::watch::{Glimpse, Subject};
 
 /// One filter of a SUBSCRIBE.
@@ -43,6 +43,7 @@ impl Broker {
         request: &Request<'_>,
         due: &mut Due,
         context: &Context<'_>,
+        dirty: &mut Dirty,
     ) -> ReasonCode {
         let mut slot = session.slot();
         if slot.epoch != epoch {
@@ -68,10 +69,12 @@ impl Broker {
                 self.resubscribe(session, &subscribed, request.filter.filter, options);
                 subscribed
             }
-            None => match self.subscribe_new(session, &mut slot, request, options, context) {
-                Ok(subscribed) => subscribed,
-                Err(reason) => return reason,
-            },
+            None => {
+                match self.subscribe_new(session, &mut slot, request, options, context, dirty) {
+                    Ok(subscribed) => subscribed,
+                    Err(reason) => return reason,
+                }
+            }
         };
         drop(slot);
         due.groups.extend(
@@ -128,6 +131,7 @@ impl Broker {
         request: &Request<'_>,
         options: Options,
         context: &Context<'_>,
+        dirty: &mut Dirty,
     ) -> Result<Subscribed, ReasonCode> {
         if slot.subscriptions.len() >= context.limits.subscriptions_per_session
             || self.subscriptions.load(Ordering::Relaxed) >= context.limits.subscriptions
@@ -156,7 +160,7 @@ impl Broker {
             }
             Some(share) => {
                 let filter = request.filter.filter;
-                let joined = self.join(session, &subscription, share, filter, context);
+                let joined = self.join(session, &subscription, share, filter, context, dirty);
                 Some(joined.inspect_err(|_| slot.charge.shrink(size))?)
             }
         };
@@ -181,11 +185,19 @@ impl Broker {
         share: &str,
         filter: &str,
         context: &Context<'_>,
+        dirty: &mut Dirty,
     ) -> Result<Arc<Group>, ReasonCode> {
         let seed = self.randomness.turn_seed();
         self.routing.change(filter, |tables| {
             let leaf = tables.trie.get_or_insert_with(filter, Leaf::default);
             let known = leaf.groups().get(share).cloned();
+            let known = known.filter(|group| match group.end_with_sessions(context, dirty) {
+                Some(ended) => {
+                    self.forget_group(leaf, group, ended);
+                    false
+                }
+                None => true,
+            });
             let group = match known {
                 Some(group) => group,
                 None => {
@@ -271,11 +283,7 @@ impl Broker {
                 }
                 Some(group) => {
                     if let Some(ended) = group.leave(session, context, dirty) {
-                        Self::count(&self.counters.dropped, ended.dropped);
-                        Self::count(&self.counters.expired, ended.expired);
-                        leaf.remove_group(&group);
-                        self.group_names.remove(&group);
-                        self.groups.fetch_sub(1, Ordering::Relaxed);
+                        self.forget_group(leaf, &group, ended);
                         show(Some(&group.share));
                     }
                 }
@@ -285,6 +293,15 @@ impl Broker {
             }
         });
         self.watch.note(Subject::Subscriptions);
+    }
+
+    /// Removes a group that has ended.
+    fn forget_group(&self, leaf: &mut Leaf, group: &Arc<Group>, ended: Ended) {
+        Self::count(&self.counters.dropped, ended.dropped);
+        Self::count(&self.counters.expired, ended.expired);
+        leaf.remove_group(group);
+        self.group_names.remove(group);
+        self.groups.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Sends new subscriptions what they are due, as fast as the session takes it.
@@ -303,6 +320,18 @@ impl Broker {
         }
         session.outbox().enqueue_replays(due.replays);
         self.replay(session, context, dirty);
+    }
+}
+
+impl GoesOn for Leftovers {
+    fn go_on(&mut self, broker: &Broker, context: &Context<'_>, dirty: &mut Dirty) -> bool {
+        while let Some(is_uncounted) = self.send_one_home(context, dirty) {
+            Broker::count(&broker.counters.dropped, u64::from(is_uncounted));
+            if dirty.is_spent() {
+                return false;
+            }
+        }
+        true
     }
 }
 

@@ -352,6 +352,7 @@ impl Connection {
                 packet_size: accepted.packet_size,
                 topic_aliases: accepted.topic_aliases,
                 problem_information: accepted.problem_information,
+                retain_as_published: accepted.version == Version::V5 || accepted.is_bridge,
             },
             facts: self.facts.clone(),
             permissions: permissions.clone(),

@@ -186,7 +186,14 @@ impl Active {
             filter,
             id,
         };
-        let reason = broker.subscribe(&self.session, self.epoch, &request, &mut work.due, context);
+        let reason = broker.subscribe(
+            &self.session,
+            self.epoch,
+            &request,
+            &mut work.due,
+            context,
+            dirty,
+        );
         if reason == ReasonCode::QuotaExceeded {
             work.text
                 .get_or_insert(Cow::Borrowed("too many subscriptions"));

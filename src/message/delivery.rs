@@ -3,6 +3,29 @@
 use super::publication::Message;
 use crate::codec::QoS;
 
+/// The RETAIN flag of a delivery, before it is known which connection carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retain {
+    /// 0 (MQTT-3.3.1-12).
+    No,
+    /// 1: a message that was retained, for a new subscription (MQTT-3.3.1-8).
+    Retained,
+    /// 1, as its publisher has set it, for a subscription that asks for that (MQTT-3.3.1-13). Over MQTT 3.1.1, where none
+    /// can, it is 0 (MQTT-3.3.1-9 there), but to bridges.
+    AsPublished,
+}
+
+impl Retain {
+    /// That of a live message for a subscription with or without Retain As Published.
+    #[inline]
+    pub(crate) fn live(published: bool, retain_as_published: bool) -> Self {
+        match published && retain_as_published {
+            true => Self::AsPublished,
+            false => Self::No,
+        }
+    }
+}
+
 /// The subscription identifiers that go with one delivery (MQTT-3.3.4-3).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum SubscriptionIds {
@@ -40,7 +63,6 @@ pub(crate) struct Delivery {
     pub(crate) message: Message,
     /// The QoS delivered: the lower one of publish and grant (MQTT-3.8.4-8).
     pub(crate) qos: QoS,
-    /// The RETAIN flag towards this receiver (MQTT-3.3.1-8, -9, -12, -13).
-    pub(crate) retain: bool,
+    pub(crate) retain: Retain,
     pub(crate) subscription_ids: SubscriptionIds,
 }

@@ -182,6 +182,37 @@ fn retain_as_published_keeps_the_flag() {
     }
 }
 
+/// 3:MQTT-3.3.1-9 5:MQTT-3.3.1-13
+/// A subscription that was made with Retain As Published in MQTT 5 brings live messages with RETAIN 0 over MQTT 3.1.1, and
+/// with 1 again over MQTT 5; those that waited too. What was retained has 1.
+#[test]
+fn retain_as_published_is_for_mqtt_5() {
+    for share in ["", "$share/group/"] {
+        let (id, topic) = (fresh("reader"), fresh("flag"));
+        let (mut reader, _) = open(Version::V5, &Connect::new(&id).durable());
+        let filter = format!("{share}{topic}");
+        reader.subscribe(&filter, 2 | Subscribe::RETAIN_AS_PUBLISHED);
+        reader.disconnect();
+        let mut author = connect5(&fresh("author"));
+        let kept = fresh("kept");
+        author.retain(&kept, "x", 1);
+        for (version, expected) in [(Version::V3, false), (Version::V5, true)] {
+            author.retain(&topic, "waited", 1);
+            let (mut reader, _) = open(version, &Connect::new(&id).durable());
+            for qos in [0, 1, 2] {
+                author.retain(&topic, "live", qos);
+            }
+            for text in ["waited", "live", "live", "live"] {
+                let delivery = reader.receive();
+                assert_eq!((delivery.text(), delivery.retain), (text, expected));
+            }
+            reader.subscribe(&kept, 1);
+            assert!(reader.receive().retain, "{version:?}");
+            reader.disconnect();
+        }
+    }
+}
+
 /// Retained messages carry the identifier of the subscription that brought them.
 #[test]
 fn retained_messages_carry_the_subscription_identifier() {

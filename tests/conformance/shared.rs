@@ -847,6 +847,43 @@ fn last_member_keeps_what_it_was_handed() {
     });
 }
 
+/// 5:MQTT-3.10.4-3 3:MQTT-3.10.4-3
+/// What a member was handed before it unsubscribed, and nobody else has taken since its connection ended, comes again when
+/// its session resumes: while it still waits in the group, and after the group has ended.
+#[test]
+fn session_that_unsubscribed_gets_again_what_nobody_else_took() {
+    both(|version| {
+        for ends in [false, true] {
+            let group = Group::new();
+            let connect_leaver = Connect::new(fresh("leaver")).durable();
+            let (mut leaver, _) = open(version, &connect_leaver);
+            leaver.subscribe(&group.subscription(), 1);
+            let connect_full = Connect::new(fresh("full")).with(receive_maximum(1));
+            let mut full = group.join_with(connect_full, 1);
+            group.publish(version, 2, 1);
+            let first = leaver.expect_publish();
+            let taken = full.expect_publish();
+            leaver.unsubscribe(&group.subscription());
+            leaver.vanish();
+            if ends {
+                full.unsubscribe(&group.subscription());
+            }
+            // It is the session's own from then on.
+            for _ in 0..2 {
+                let (mut leaver, _) = open(version, &connect_leaver);
+                let again = leaver.expect_publish();
+                assert_eq!((again.id, again.dup), (first.id, true));
+                leaver.expect_only_pingresp();
+            }
+            full.acknowledge(&taken);
+            full.expect_only_pingresp();
+            let (mut leaver, _) = open(version, &connect_leaver);
+            expect_again(&mut leaver, &[first]);
+            leaver.expect_only_pingresp();
+        }
+    });
+}
+
 /// The messages of a group go with its last member when that member had no session to keep.
 #[test]
 fn group_ends_with_its_last_member() {
@@ -869,6 +906,36 @@ fn expired_session_leaves_its_group() {
     member.vanish();
     own.advance(Duration::from_secs(2));
     group.join(Version::V5, 1).expect_only_pingresp();
+}
+
+/// 5:MQTT-3.1.2-4 3:MQTT-3.1.2-6
+/// A session that ends leaves all its groups at once, however many: the next session of the client joins them without
+/// what waited for the last one.
+#[test]
+fn clean_start_joins_none_of_the_groups_that_ended() {
+    const GROUPS: usize = 1_000;
+    both(|version| {
+        let (id, share) = (fresh("member"), fresh("share"));
+        let groups = (0..GROUPS).map(|number| format!("$share/{share}/{share}/{number}"));
+        let subscribe = groups.fold(Subscribe::new(1), |all, group| all.filter(group, 1));
+        let (mut member, _) = open(version, &Connect::new(&id).durable());
+        member.send(&subscribe);
+        member.expect_suback(1);
+        member.disconnect();
+        let mut publisher = connect(version, &fresh("publisher"));
+        for number in 0..GROUPS {
+            publisher.publish(&format!("{share}/{number}"), "waits", 1);
+        }
+        let mut heir = Client::dial(broker().mqtt(), version);
+        heir.send_connect(&Connect::new(&id));
+        heir.send(&subscribe);
+        let (session_present, reason, _) = heir.expect_connack();
+        assert_eq!((session_present, reason), (false, 0));
+        heir.expect_suback(1);
+        heir.expect_only_pingresp();
+        publisher.publish(&format!("{share}/{}", GROUPS - 1), "new", 1);
+        assert_eq!(heir.receive().text(), "new");
+    });
 }
 
 /// A member granted QoS 0 takes a QoS 1 message as QoS 0, and that is the end of it.

@@ -24,7 +24,7 @@ use smallvec::SmallVec;
 
 use crate::codec::{QoS, Version};
 use crate::config::Overlapping;
-use crate::message::delivery::SubscriptionIds;
+use crate::message::delivery::{Retain, SubscriptionIds};
 use crate::message::publication::{AtOnce, Message, Publication};
 use crate::message::subscription::Subscription;
 use crate::protocol::rules;
@@ -670,7 +670,7 @@ fn grant_overlapping(
     }
     Some(Grant {
         qos: publication.qos.min(qos?),
-        retain: retain && publication.retain,
+        retain: Retain::live(publication.retain, retain),
         subscription_ids: SubscriptionIds::from_slice(&ids),
     })
 }

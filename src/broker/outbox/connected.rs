@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::codec::{AckKind, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
-use crate::message::delivery::Delivery;
+use crate::message::delivery::{Delivery, Retain};
 use crate::message::publication::{Message, Publication, remaining_expiry};
 use crate::tap::Tap;
 
@@ -39,6 +39,20 @@ pub(crate) struct Peer {
     pub(crate) topic_aliases: u16,
     /// Whether it takes Reason Strings (MQTT-3.1.2-29, AWS-M5-13).
     pub(crate) problem_information: bool,
+    /// Whether live messages may have RETAIN 1 for it ([`Retain::AsPublished`]).
+    pub(crate) retain_as_published: bool,
+}
+
+impl Peer {
+    /// RETAIN in a packet for this client.
+    #[inline]
+    fn retain(&self, retain: Retain) -> bool {
+        match retain {
+            Retain::No => false,
+            Retain::Retained => true,
+            Retain::AsPublished => self.retain_as_published,
+        }
+    }
 }
 
 /// The half of an outbox that ends with the connection.
@@ -143,7 +157,7 @@ impl Connected {
         if let Some((version, frame)) = publication.verbatim
             && frame.len() < SHARED
             && version == self.peer.version
-            && grant.retain == publication.retain
+            && self.peer.retain(grant.retain) == publication.retain
             && ids.is_empty()
             && self.aliases.is_none()
         {
@@ -154,7 +168,7 @@ impl Connected {
                 compose(out, version, &Outgoing::Run(frame))
             }));
         }
-        let packet = outgoing(publication, grant, None, false, bounds.now);
+        let packet = outgoing(publication, grant, &self.peer, None, bounds.now);
         if !packet.fits(self.peer.version, self.peer.packet_size) {
             return None;
         }
@@ -203,7 +217,7 @@ impl Connected {
         dup: bool,
         bounds: &Bounds<'_>,
     ) -> usize {
-        let packet = outgoing_delivery(delivery, Some(id), dup, bounds.now);
+        let packet = outgoing_delivery(delivery, &self.peer, Some(id), dup, bounds.now);
         let row = bounds.tap.map_or(0, |_| delivery.message.row());
         self.append(packet, Some(&delivery.message), row, bounds)
     }
@@ -294,7 +308,7 @@ fn fits_exactly(
     bounds: &Bounds<'_>,
 ) -> bool {
     let id = PacketId::new(1).filter(|_| grant.qos > QoS::AtMostOnce);
-    let packet = outgoing(publication, grant, id, false, bounds.now);
+    let packet = outgoing(publication, grant, &connected.peer, id, bounds.now);
     packet.fits(connected.peer.version, connected.peer.packet_size)
 }
 
@@ -311,23 +325,24 @@ pub(super) fn delivery_fits(
         return true;
     }
     let id = PacketId::new(1).filter(|_| delivery.qos > QoS::AtMostOnce);
-    let packet = outgoing_delivery(delivery, id, false, bounds.now);
+    let packet = outgoing_delivery(delivery, &connected.peer, id, false, bounds.now);
     packet.fits(connected.peer.version, connected.peer.packet_size)
 }
 
 /// The packet of a message that waited.
 #[inline]
-fn outgoing_delivery(
-    delivery: &Delivery,
+fn outgoing_delivery<'a>(
+    delivery: &'a Delivery,
+    peer: &Peer,
     packet_id: Option<PacketId>,
     dup: bool,
     now: Instant,
-) -> OutgoingPublish<'_> {
+) -> OutgoingPublish<'a> {
     let message = &delivery.message;
     OutgoingPublish {
         dup,
         qos: delivery.qos,
-        retain: delivery.retain,
+        retain: peer.retain(delivery.retain),
         topic: message.topic_bytes(),
         packet_id,
         topic_alias: None,
@@ -341,14 +356,14 @@ fn outgoing_delivery(
 fn outgoing<'a>(
     publication: &'a Publication<'_>,
     grant: &'a Grant,
+    peer: &Peer,
     packet_id: Option<PacketId>,
-    dup: bool,
     now: Instant,
 ) -> OutgoingPublish<'a> {
     OutgoingPublish {
-        dup,
+        dup: false,
         qos: grant.qos,
-        retain: grant.retain,
+        retain: peer.retain(grant.retain),
         topic: publication.topic.as_bytes(),
         packet_id,
         topic_alias: None,

@@ -2,7 +2,7 @@
 //! forgotten with its connection.
 
 use crate::codec::{PacketId, QoS};
-use crate::message::delivery::{Delivery, SubscriptionIds};
+use crate::message::delivery::{Delivery, Retain, SubscriptionIds};
 use crate::message::publication::Publication;
 
 use super::super::bounds::Bounds;
@@ -52,7 +52,7 @@ impl Outbox {
                 Some(_) => QoS::AtLeastOnce,
                 None => QoS::AtMostOnce,
             },
-            retain: false,
+            retain: Retain::No,
             subscription_ids: SubscriptionIds::None,
         };
         let connected = self.connected.as_ref().filter(|own| !own.is_leaving);
@@ -88,7 +88,7 @@ impl Outbox {
         let delivery = Delivery {
             message: publication.message(bounds.budget).clone(),
             qos: QoS::AtLeastOnce,
-            retain: false,
+            retain: Retain::No,
             subscription_ids: SubscriptionIds::None,
         };
         let id = self.open(delivery, None, bounds).ok_or(Undelivered::Full)?;

@@ -111,6 +111,9 @@ pub(in crate::broker) struct Membership {
     joined: bool,
     /// Its group hands out nothing for its sake.
     is_held: bool,
+    /// Its group may have messages that this session had: it is told of the next connection, though the place was given
+    /// up.
+    is_owed: bool,
 }
 
 impl Linked for Membership {
@@ -126,7 +129,8 @@ impl Membership {
 
     /// Whether nobody needs it any more.
     fn is_over(&self) -> bool {
-        !self.joined && self.in_flight == 0 && !self.rows[LEAVING].is_in() && !self.is_held
+        let is_done = self.in_flight == 0 && !self.is_owed;
+        !self.joined && is_done && !self.rows[LEAVING].is_in() && !self.is_held
     }
 }
 
@@ -210,6 +214,7 @@ impl Memberships {
             rows: [Link::default(); 4],
             joined: true,
             is_held: false,
+            is_owed: false,
         });
         if let Some(index) = self.free.pop()
             && let Some(place) = self.places.get_mut(index as usize)
@@ -279,6 +284,13 @@ impl Memberships {
             if is_over {
                 self.forget(index);
             }
+        }
+    }
+
+    /// The group of a place has messages back that the session may get again.
+    pub(in crate::broker) fn owe(&mut self, index: u32) {
+        if let Some(membership) = self.get_mut(index) {
+            membership.is_owed = true;
         }
     }
 
@@ -480,7 +492,7 @@ impl Memberships {
         };
         let group = membership.group.clone();
         let is_held = take_hold(membership);
-        if membership.joined {
+        if membership.joined || membership.is_owed {
             membership.is_held = true;
             return Task::Resume(index, group, is_held);
         }
@@ -500,6 +512,7 @@ impl Memberships {
             return;
         };
         membership.is_held = is_held == IsHeld::Yes;
+        membership.is_owed &= membership.is_held;
         if membership.is_held && is_resuming {
             self.resuming = Some(index);
         } else if membership.is_over() {

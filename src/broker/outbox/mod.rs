@@ -34,7 +34,7 @@ use std::sync::Arc;
 use crate::budget::{Charge, Kind};
 use crate::codec::QoS;
 use crate::message::cause::Cause;
-use crate::message::delivery::{Delivery, SubscriptionIds};
+use crate::message::delivery::{Delivery, Retain, SubscriptionIds};
 use crate::message::publication::Message;
 use crate::message::subscription::Options;
 
@@ -76,7 +76,7 @@ pub(crate) enum Wake {
 #[derive(Clone, Debug)]
 pub(super) struct Grant {
     pub(super) qos: QoS,
-    pub(super) retain: bool,
+    pub(super) retain: Retain,
     pub(super) subscription_ids: SubscriptionIds,
 }
 
@@ -87,7 +87,7 @@ impl Grant {
     pub(super) fn new(options: Options, qos: QoS, retain: bool) -> Self {
         Self {
             qos: qos.min(options.qos),
-            retain: retain && options.retain_as_published,
+            retain: Retain::live(retain, options.retain_as_published),
             subscription_ids: options.subscription_ids(),
         }
     }

@@ -8,6 +8,7 @@ use crate::broker::bounds::Bounds;
 use crate::broker::discard::Discard;
 use crate::budget::{Charge, Full, Kind};
 use crate::codec::QoS;
+use crate::message::delivery::Retain;
 use crate::message::publication::Message;
 use crate::message::subscription::{Options, Subscription};
 use crate::topic::Position;
@@ -76,7 +77,7 @@ impl Replay {
     /// granted (MQTT-3.8.4-5).
     pub(in crate::broker) fn grant(&self, message: &Message) -> Grant {
         Grant {
-            retain: true,
+            retain: Retain::Retained,
             ..Grant::new(self.options, message.qos(), true)
         }
     }

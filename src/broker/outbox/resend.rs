@@ -81,9 +81,11 @@ impl Resend {
         }
     }
 
-    /// One more PUBLISH is due.
+    /// One more PUBLISH is due, wherever in the window.
     pub(in crate::broker) fn remember(&mut self) {
-        self.0.get_or_insert_default().publishes.count += 1;
+        let publishes = &mut self.0.get_or_insert_default().publishes;
+        publishes.count += 1;
+        publishes.walk = Walk::default();
     }
 
     /// Whether a PUBREL is due.
@@ -125,7 +127,7 @@ mod tests {
     use crate::broker::outbox::window::Phase;
     use crate::budget::Owned;
     use crate::codec::QoS;
-    use crate::message::delivery::{Delivery, SubscriptionIds};
+    use crate::message::delivery::{Delivery, Retain, SubscriptionIds};
     use crate::message::publication::Publication;
 
     fn entry(phase: Phase) -> Entry {
@@ -180,7 +182,7 @@ mod tests {
             entry(Phase::Published(Delivery {
                 message: publication.message(*budget).clone(),
                 qos: QoS::ExactlyOnce,
-                retain: false,
+                retain: Retain::No,
                 subscription_ids: SubscriptionIds::None,
             }))
         };

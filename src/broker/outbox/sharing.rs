@@ -354,6 +354,7 @@ impl Outbox {
         count: usize,
         surrendered: &mut Vec<(u32, Surrendered)>,
     ) -> bool {
+        let is_owner = self.persistent;
         let Some(memberships) = &mut self.memberships else {
             return false;
         };
@@ -370,6 +371,9 @@ impl Outbox {
             let is_published = matches!(&entry.phase,
                 Phase::Published(delivery) if delivery.qos == QoS::AtLeastOnce);
             let goes_back = is_published && !memberships.has_ended(origin.membership());
+            if goes_back && is_owner {
+                memberships.owe(origin.membership());
+            }
             memberships.finish(origin.membership());
             if !goes_back {
                 continue;
@@ -407,19 +411,51 @@ impl Outbox {
         bounds: &Bounds<'_>,
     ) {
         for one in surrendered {
-            let entry = Entry {
-                phase: Phase::Published(one.delivery),
-                origin: None,
-                opened_at: bounds.seconds,
-                sent_on: 0,
-            };
             // No message was sent under it since.
-            if self.window.reopen(one.packet_id, entry).is_ok()
-                && let Some(connected) = &mut self.connected
-            {
-                connected.earlier += 1;
-                connected.resend.remember();
-            }
+            self.keep(one.packet_id, one.delivery, bounds);
+        }
+    }
+
+    /// Makes a message that was sent before the session's own, to be sent again. Returns whether its identifier was
+    /// free.
+    fn keep(&mut self, id: PacketId, delivery: Delivery, bounds: &Bounds<'_>) -> bool {
+        let entry = Entry {
+            phase: Phase::Published(delivery),
+            origin: None,
+            opened_at: bounds.seconds,
+            sent_on: 0,
+        };
+        let is_kept = self.window.reopen(id, entry).is_ok();
+        if is_kept && let Some(connected) = &mut self.connected {
+            connected.earlier += 1;
+            connected.resend.remember();
+        }
+        is_kept
+    }
+
+    /// A message that a group does not keep is the session's own from now on, which had it (design 3, rule 8). Returns
+    /// whether it is: the session may have ended, or have sent another one under that identifier. Whoever makes room for
+    /// the session sends it.
+    pub(in crate::broker) fn take_home(
+        &mut self,
+        id: PacketId,
+        delivery: Delivery,
+        bounds: &Bounds<'_>,
+    ) -> bool {
+        let is_there = self.persistent || self.is_reachable();
+        let is_kept = is_there && self.keep(id, delivery, bounds);
+        if is_kept {
+            self.open_places();
+            self.settle(bounds);
+        }
+        is_kept
+    }
+
+    /// A group that the session leaves has messages which it had, and is to be told of the next connection.
+    pub(in crate::broker) fn owe(&mut self, index: u32) {
+        if let Some(memberships) = &mut self.memberships {
+            memberships.owe(index);
+            memberships.note(index);
         }
     }
 

@@ -4,7 +4,7 @@
 //! to be unable to take it, and one that is full could. Those that are blocked hold up nobody. A message
 //! that a member had before is `returned`, and is found by its session.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::codec::PacketId;
@@ -12,6 +12,8 @@ use crate::message::publication::Message;
 
 use crate::broker::discard::Discard;
 use crate::broker::outbox::line::{Aside, Line, Waits};
+
+use super::home::Home;
 
 /// A message that waits for a member.
 pub(super) struct Waiting {
@@ -37,8 +39,8 @@ impl Waits for Waiting {
 pub(super) struct Backlog {
     pub(super) line: Line<Waiting>,
     blocked: Aside<Waiting>,
-    /// Session and number of what was returned by a session that may come back, and then gets it first.
-    returned: BTreeSet<(u64, u64)>,
+    /// By session and number, what was returned by a session that may come back, and then gets it first.
+    returned: BTreeMap<(u64, u64), Home>,
     /// No message that waits has a larger [`least_size`](Message::least_size).
     largest: u32,
     /// The highest number that was ever blocked.
@@ -48,8 +50,8 @@ pub(super) struct Backlog {
     generation: u64,
 }
 
-/// The numbers of what was returned.
-struct Index(BTreeSet<(u64, u64)>);
+/// What was returned.
+struct Index(BTreeMap<(u64, u64), Home>);
 
 impl Discard for Index {
     fn discard(&mut self, count: usize) -> bool {
@@ -109,12 +111,23 @@ impl Backlog {
         self.line.insert(number, waiting);
     }
 
-    /// Adds a message that comes back.
-    pub(super) fn put_back(&mut self, number: u64, message: Message, returned: Returned) {
-        if returned.session != 0 {
-            self.returned.insert((returned.session, number));
+    /// Adds a message that comes back, from a session that may have it again if it has a home.
+    pub(super) fn put_back(
+        &mut self,
+        number: u64,
+        message: Message,
+        returned: Returned,
+        home: Option<Home>,
+    ) {
+        if let Some(home) = home {
+            self.returned.insert((returned.session, number), home);
         }
         self.put_aside(number, message, returned);
+    }
+
+    /// Messages that have a home.
+    pub(super) fn homes(&self) -> usize {
+        self.returned.len()
     }
 
     /// Adds a message that its session did not take back: it may get it in its turn, as any other.
@@ -145,11 +158,11 @@ impl Backlog {
         earlier(self.line.sweep_from(from), self.blocked.next_from(from))
     }
 
-    /// Takes a message that [`sweep_from`](Self::sweep_from) has shown, for good.
-    pub(super) fn take(&mut self, number: u64) {
-        if let Some(waiting) = self.remove(number) {
-            self.forget_returned(number, &waiting);
-        }
+    /// Takes a message that [`sweep_from`](Self::sweep_from) has shown, for good, with its home.
+    pub(super) fn take(&mut self, number: u64) -> Option<(Waiting, Option<Home>)> {
+        let waiting = self.remove(number)?;
+        let home = self.take_home(number, &waiting);
+        Some((waiting, home))
     }
 
     /// Removes a message of the line, of those that were put aside, or one that was blocked.
@@ -158,18 +171,18 @@ impl Backlog {
         in_line.or_else(|| self.blocked.remove(number))
     }
 
-    /// Takes the first message of the line, for good.
-    pub(super) fn take_first(&mut self) -> Option<(u64, Waiting)> {
+    /// Takes the first message of the line, for good, with its home.
+    pub(super) fn take_first(&mut self) -> Option<(Waiting, Option<Home>)> {
         let (number, waiting) = self.line.pop_first()?;
-        self.forget_returned(number, &waiting);
-        Some((number, waiting))
+        let home = self.take_home(number, &waiting);
+        Some((waiting, home))
     }
 
     /// Takes a message that was blocked, for good.
-    pub(super) fn take_blocked(&mut self, number: u64) -> Option<Waiting> {
-        let waiting = self.blocked.remove(number)?;
-        self.forget_returned(number, &waiting);
-        Some(waiting)
+    pub(super) fn take_blocked(&mut self, number: u64) {
+        if let Some(waiting) = self.blocked.remove(number) {
+            self.take_home(number, &waiting);
+        }
     }
 
     /// The first message of the line holds up nobody any more. All ready members have looked at it.
@@ -222,14 +235,34 @@ impl Backlog {
         }
     }
 
+    /// Whether messages wait that a session had before and has not had again.
+    pub(super) fn has_returned(&self, session: u64) -> bool {
+        self.next_returned(session).is_some()
+    }
+
+    fn next_returned(&self, session: u64) -> Option<u64> {
+        let of_session = (session, 0)..=(session, u64::MAX);
+        let ((_, number), _) = self.returned.range(of_session).next()?;
+        Some(*number)
+    }
+
     /// Takes the first of the messages that a session had before and that still wait.
-    pub(super) fn take_returned(&mut self, session: u64) -> Option<(u64, Waiting)> {
+    pub(super) fn take_returned(&mut self, session: u64) -> Option<(u64, Waiting, Home)> {
         loop {
-            let of_session = (session, 0)..=(session, u64::MAX);
-            let (_, number) = *self.returned.range(of_session).next()?;
-            self.returned.remove(&(session, number));
+            let number = self.next_returned(session)?;
+            let home = self.returned.remove(&(session, number))?;
             if let Some(waiting) = self.remove(number) {
-                return Some((number, waiting));
+                return Some((number, waiting, home));
+            }
+        }
+    }
+
+    /// Takes a message that some session had before and may have again.
+    pub(super) fn take_any_returned(&mut self) -> Option<(Waiting, Home)> {
+        loop {
+            let ((_, number), home) = self.returned.pop_first()?;
+            if let Some(waiting) = self.remove(number) {
+                return Some((waiting, home));
             }
         }
     }
@@ -240,16 +273,14 @@ impl Backlog {
         let Some((number, waiting)) = in_line.or_else(|| self.blocked.pop_expired(now)) else {
             return false;
         };
-        self.forget_returned(number, &waiting);
+        self.take_home(number, &waiting);
         true
     }
 
-    fn forget_returned(&mut self, number: u64, waiting: &Waiting) {
-        if let Some(returned) = waiting.returned
-            && returned.session != 0
-        {
-            self.returned.remove(&(returned.session, number));
-        }
+    /// The home of a message that is taken.
+    fn take_home(&mut self, number: u64, waiting: &Waiting) -> Option<Home> {
+        let returned = waiting.returned?;
+        self.returned.remove(&(returned.session, number))
     }
 
     /// What it consists of, to be thrown away.

@@ -17,6 +17,7 @@
 
 mod backlog;
 mod bits;
+mod home;
 mod members;
 mod pick;
 mod ring;
@@ -53,6 +54,8 @@ use super::turn::{Context, Dirty, Drains, Later};
 use super::watch::Subject;
 
 use backlog::{Backlog, Looked, Returned};
+use home::Home;
+pub(super) use home::Leftovers;
 use members::Member;
 use pick::Pick;
 use ring::Ring;
@@ -62,13 +65,14 @@ pub(crate) use snapshot::{GroupSnapshot, MemberSnapshot};
 #[cfg(feature = "http")]
 pub(crate) use trail::{Seen, Standing, Step, Watching, What};
 use trail::{Trail, What as Happened};
+use waiting::Remaining;
 
 /// The pair of ShareName and TopicFilter, for as long as it has a member (MQTT-4.8.2-1, AWS-SHARE-04).
 pub(crate) struct Group {
     pub(super) share: Arc<str>,
     pub(super) filter: Arc<str>,
     strategy: ShareStrategy,
-    /// The last member left; a new member makes a new group. Changes under the lock.
+    /// The last member left, or its session ended; a new member makes a new group. Changes under the lock.
     ended: AtomicBool,
     state: Mutex<State>,
 }
@@ -162,7 +166,7 @@ impl Group {
                 state = self.state.lock();
                 end = dirty.steps() + context.batch;
             }
-            if state.ring.is_empty() {
+            if self.has_ended() {
                 return;
             }
             state.publish(publication, self.strategy, context, dirty);
@@ -188,7 +192,7 @@ impl Group {
                 state = self.state.lock();
                 end = dirty.steps() + context.batch;
             }
-            if state.ring.is_empty() {
+            if self.has_ended() {
                 return;
             }
             let pick = state.publish(publication, self.strategy, context, dirty);
@@ -243,6 +247,31 @@ impl Group {
         Ok(())
     }
 
+    /// Ends the group if the sessions of all members have ended: many subscriptions leave one after the other, in more
+    /// than one turn, and whoever joins meanwhile gets nothing of what was theirs (MQTT-3.1.2-4; design 3, rule 8).
+    /// Where others are left, drops what waited for those alone (rule 7).
+    pub(super) fn end_with_sessions(
+        self: &Arc<Self>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> Option<Ended> {
+        if !context.jobs.has_endings() {
+            return None;
+        }
+        let mut state = self.state.lock();
+        let remaining = state.remaining(dirty);
+        if remaining == Remaining::ForMessages {
+            return None;
+        }
+        if remaining == Remaining::WithoutMessages {
+            state.drop_backlog(Some(self.clone()), context, dirty);
+            return None;
+        }
+        state.drop_backlog(None, context, dirty);
+        self.ended.store(true, Ordering::Release);
+        Some(state.ended())
+    }
+
     /// Whether something waits.
     pub(super) fn has_backlog(&self) -> bool {
         !self.state.lock().backlog.is_empty()
@@ -280,10 +309,19 @@ impl Group {
         let slot = state.ring.find(session.id)?;
         let member = state.ring.remove(slot)?;
         state.note(context.now, session, Happened::Leave);
+        member.subscription.end();
+        {
+            let mut outbox = session.outbox();
+            if state.backlog.has_returned(session.id) {
+                outbox.owe(member.membership);
+            }
+            outbox.leave(member.membership);
+        }
+        if self.has_ended() {
+            return None;
+        }
         let ended = state.ring.is_empty();
         self.ended.store(ended, Ordering::Release);
-        member.subscription.end();
-        session.outbox().leave(member.membership);
         state.show(Subject::Subscriptions, context);
         if !ended {
             state.review_blocked();
@@ -291,11 +329,8 @@ impl Group {
             self.go_on(state, context, dirty);
             return None;
         }
-        state.drop_backlog(context);
-        Some(Ended {
-            dropped: state.dropped,
-            expired: state.expired,
-        })
+        state.drop_backlog(None, context, dirty);
+        Some(state.ended())
     }
 
     /// Messages of a member that is gone are about to come back: nothing goes out before all of them are
@@ -304,13 +339,13 @@ impl Group {
         self.state.lock().held += 1;
     }
 
-    /// Messages come back of the session `owner`, 0 if it will not resume. Returns them if the group has
+    /// Messages come back, of the session `owner` if it may resume. Returns them if the group has
     /// ended: they stay with the session.
     #[must_use]
     pub(super) fn put_back(
         &self,
         surrendered: Vec<Surrendered>,
-        owner: u64,
+        owner: Option<&Arc<Session>>,
         context: &Context<'_>,
     ) -> Vec<Surrendered> {
         let mut state = self.state.lock();
@@ -319,11 +354,13 @@ impl Group {
         }
         for one in surrendered {
             let returned = Returned {
-                session: owner,
+                session: owner.map_or(0, |owner| owner.id),
                 packet_id: one.packet_id,
             };
+            let home = owner.map(|owner| Home::new(owner, &one));
             let message = one.delivery.message;
-            state.backlog.put_back(one.sequence, message, returned);
+            let backlog = &mut state.backlog;
+            backlog.put_back(one.sequence, message, returned, home);
         }
         state.sweep_too_large(context.now);
         state.settle(context);
@@ -352,8 +389,8 @@ impl Group {
         self.go_on(state, context, dirty);
     }
 
-    /// A member's session has a connection again: what it had and still waits comes first, then the
-    /// queue drains. Returns whether there is more to give back; the group is held meanwhile.
+    /// The session of a member, or of one that was, has a connection again: what it had and still waits comes first, then
+    /// the queue drains. Returns whether there is more to give back; the group is held meanwhile.
     #[must_use]
     pub(super) fn resume(
         self: &Arc<Self>,
@@ -364,9 +401,15 @@ impl Group {
     ) -> IsHeld {
         let mut state = self.state.lock();
         state.release(is_held);
-        if let Some(slot) = state.ring.find(session.id)
-            && let Some(size) = state.reachable_size(slot)
-        {
+        let Some(slot) = state.ring.find(session.id) else {
+            // It has unsubscribed.
+            if state.give_home_to(session, context, dirty) == More::Yes {
+                return state.hold_on(context);
+            }
+            self.go_on(state, context, dirty);
+            return IsHeld::No;
+        };
+        if let Some(size) = state.reachable_size(slot) {
             if !state.ring.is_present(slot) {
                 state.note(context.now, session, Happened::Back);
             }
@@ -379,9 +422,7 @@ impl Group {
             }
             state.sweep_too_large(context.now);
             if state.give_back(slot, session, context, dirty) == More::Yes {
-                state.settle(context);
-                state.held += 1;
-                return IsHeld::Yes;
+                return state.hold_on(context);
             }
         }
         self.go_on(state, context, dirty);
@@ -451,7 +492,18 @@ impl Group {
     ) {
         if state.drain_some(self.strategy, context, dirty) == More::Yes {
             self.list(&mut state, context, dirty);
+        } else if state.is_forlorn(dirty) {
+            state.drop_backlog(Some(self.clone()), context, dirty);
+            state.settle(context);
         }
+    }
+
+    /// Counts a message that is lost. Returns whether the group still counts.
+    fn count_lost(&self) -> bool {
+        let mut state = self.state.lock();
+        let counts = !self.has_ended();
+        state.dropped += u64::from(counts);
+        counts
     }
 
     /// Puts the group on the list of the turn, unless it is on one.

@@ -18,7 +18,7 @@ use crate::message::publication::Publication;
 use crate::topic::Filter;
 
 use super::super::doubles::{NoAlarm, Sink, connect_request};
-use super::super::lifecycle::{Attached, ConnectRequest, Takeover};
+use super::super::lifecycle::{Attached, ConnectRequest, Removal, Takeover};
 use super::super::outbox::{Acknowledged, Peer};
 use super::super::subscribe::{Due, Request};
 use super::super::{Broker, Dirty, Link, Randomness, Session};
@@ -28,6 +28,8 @@ const CLIENTS: usize = 5;
 const FILTER: &str = "$share/g/t";
 /// A batch that finishes what a departure begins here.
 const LARGE_BATCH: usize = 100_000;
+/// Subscriptions of a session that end in turns when it ends.
+const MANY: usize = 65;
 /// Message Expiry Interval of messages that have one, in seconds.
 const EXPIRY: u32 = 10;
 /// Maximum Packet Size of clients that take small messages only, those and medium ones, and all.
@@ -44,6 +46,15 @@ enum Step {
         window: usize,
         /// Index of its [`PACKETS`].
         size: usize,
+    },
+    /// A session of the only member takes the place of its last one, and joins before that one has left: it had many
+    /// subscriptions.
+    Succeed {
+        persistent: bool,
+        window: usize,
+        /// Index of its [`PACKETS`].
+        size: usize,
+        qos: QoS,
     },
     /// The connection is lost.
     Disconnect {
@@ -100,6 +111,10 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (client.clone(), prop::bool::weighted(0.2), any::<bool>(), 1..5usize, 0..3usize)
             .prop_map(|(client, clean_start, persistent, window, size)| Step::Connect {
                 client, clean_start, persistent, window, size,
+            }),
+        1 => (any::<bool>(), 1..5usize, 0..3usize, qos())
+            .prop_map(|(persistent, window, size, qos)| Step::Succeed {
+                persistent, window, size, qos,
             }),
         1 => client.clone().prop_map(|client| Step::Disconnect { client }),
         2 => (client.clone(), qos()).prop_map(|(client, qos)| Step::Subscribe { client, qos }),
@@ -437,7 +452,33 @@ impl Model {
         }
         self.drop_too_large();
         if !self.may_wait() {
-            self.dropped += self.queue.drain(..).len() as u64;
+            let mut queue = std::mem::take(&mut self.queue);
+            queue.sort_by_key(|waiting| waiting.returned.map(|own| own.client));
+            queue
+                .into_iter()
+                .for_each(|waiting| self.send_home(waiting));
+        }
+    }
+
+    /// Rules 4 and 8: what a session had and may have again is its own if the group does not keep it.
+    fn send_home(&mut self, waiting: Waiting) {
+        let Some(own) = waiting.returned.filter(|own| own.comes_first) else {
+            self.dropped += 1;
+            return;
+        };
+        let client = &mut self.clients[own.client];
+        client.take_back(Open {
+            note: waiting.note,
+            qos: QoS::AtLeastOnce,
+            id: Some(own.id),
+            released: false,
+            of_group: false,
+            on_wire: false,
+            takes_place: false,
+            aside: false,
+        });
+        if client.connected {
+            self.resend(own.client);
         }
     }
 
@@ -446,7 +487,7 @@ impl Model {
         for waiting in std::mem::take(&mut self.queue) {
             match self.fits_somebody(waiting.note) || self.awaits_one() {
                 true => self.queue.push(waiting),
-                false => self.dropped += 1,
+                false => self.send_home(waiting),
             }
         }
     }
@@ -476,6 +517,9 @@ impl Model {
             }
         }
         self.queue.sort_by_key(|waiting| waiting.note.number);
+        if !persistent {
+            self.forget_returned(client);
+        }
         self.drain();
         if !persistent {
             self.end_session(client);
@@ -483,10 +527,14 @@ impl Model {
     }
 
     fn end_session(&mut self, client: usize) {
+        self.forget_returned(client);
         self.leave(client);
         self.clients[client] = Client::default();
+    }
+
+    /// The session of a client ends: another one did not have what it had.
+    fn forget_returned(&mut self, client: usize) {
         let had = |waiting: &&mut Waiting| waiting.returned.is_some_and(|own| own.client == client);
-        // Another session of the client did not have it.
         for waiting in self.queue.iter_mut().filter(had) {
             waiting.returned = None;
         }
@@ -535,12 +583,17 @@ impl Model {
         };
         self.resend(client);
         let is_member = self.is_member(client);
+        let mut homing = Vec::new();
         for waiting in &mut self.queue {
             let note = waiting.note;
             let Some(own) = &mut waiting.returned else {
                 continue;
             };
-            if !is_member || own.client != client || !own.comes_first {
+            if own.client != client || !own.comes_first {
+                continue;
+            }
+            if !is_member {
+                homing.push(note.number);
                 continue;
             }
             let (id, to) = (own.id, &mut self.clients[client]);
@@ -577,6 +630,14 @@ impl Model {
             .collect();
         self.queue
             .retain(|waiting| !taken.contains(&waiting.note.number));
+        for number in homing {
+            let at = self
+                .queue
+                .iter()
+                .position(|waiting| waiting.note.number == number);
+            let waiting = self.queue.remove(at.expect("it waits"));
+            self.send_home(waiting);
+        }
         self.drain();
     }
 
@@ -730,6 +791,25 @@ impl Harness {
                 model.connect(client, persistent, window, size);
                 self.connect(client, clean_start, persistent, window, size, &mut dirty);
             }
+            Step::Succeed {
+                persistent,
+                window,
+                size,
+                qos,
+            } => {
+                if let [(client, _)] = model.members[..] {
+                    if model.clients[client].connected {
+                        self.subscribe_to_many(client, &mut dirty);
+                    }
+                    model.disconnect(client);
+                    model.end_session(client);
+                    model.connect(client, persistent, window, size);
+                    self.connect(client, true, persistent, window, size, &mut dirty);
+                    model.members.push((client, qos));
+                    model.drain();
+                    self.subscribe(client, qos, &mut dirty);
+                }
+            }
             Step::Disconnect { client } => {
                 model.disconnect(client);
                 self.disconnect(client, &mut dirty);
@@ -845,6 +925,13 @@ impl Harness {
         self.subscribe_to(FILTER, client, qos, dirty);
     }
 
+    /// More subscriptions than end in one piece.
+    fn subscribe_to_many(&self, client: usize, dirty: &mut Dirty) {
+        for number in 0..MANY {
+            self.subscribe_to(&format!("other/{number}"), client, QoS::AtMostOnce, dirty);
+        }
+    }
+
     pub(super) fn subscribe_to(&self, filter: &str, client: usize, qos: QoS, dirty: &mut Dirty) {
         let (session, epoch) = self.attached(client);
         let options = SubscribeOptions {
@@ -862,7 +949,7 @@ impl Harness {
         let mut due = Due::default();
         let reason = self
             .broker
-            .subscribe(session, epoch, &request, &mut due, &context);
+            .subscribe(session, epoch, &request, &mut due, &context, dirty);
         assert_eq!(reason, ReasonCode::granted(qos));
         self.broker.hand_out(session, due, &context, dirty);
     }
@@ -1008,4 +1095,188 @@ fn what_is_too_large_for_those_who_are_there_waits_for_a_small_one_that_left() {
         },
     ];
     live_through(crowd().into_iter().chain(steps), 1, 20).unwrap();
+}
+
+/// MQTT-3.1.2-4: many subscriptions of a session that has ended leave one after the other. Whoever joins meanwhile gets
+/// nothing of what waited for it, nor of what it had in flight, and may become a member where groups are bounded
+/// (AWS-LIM-22).
+#[test]
+fn nobody_inherits_what_was_for_a_session_that_has_ended() {
+    /// How the session ends.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum End {
+        CleanStart,
+        CleanStartWhileConnected,
+        Disconnect,
+        Expiry,
+        Removal,
+    }
+    const GROUPS: u64 = 200;
+    for end in [
+        End::CleanStart,
+        End::CleanStartWhileConnected,
+        End::Disconnect,
+        End::Expiry,
+        End::Removal,
+    ] {
+        let mut harness = Harness::with_clients(2, LARGE_BATCH, 100);
+        let mut config = harness.broker.config().clone();
+        config.limits.group_members = Some(1);
+        let random = Randomness::from_seed(1);
+        harness.broker = Broker::new(config, random, harness.now, Arc::new(NoAlarm));
+        let mut dirty = Dirty::default();
+        let persistent = end != End::Disconnect;
+        harness.connect(0, true, persistent, 10, 2, &mut dirty);
+        let filter = |number| format!("$share/g/t/{number}");
+        for number in 0..GROUPS {
+            harness.subscribe_to(&filter(number), 0, QoS::AtLeastOnce, &mut dirty);
+        }
+        let publish = |harness: &Harness| {
+            let mut dirty = Dirty::default();
+            for number in 0..GROUPS {
+                let topic = format!("t/{number}");
+                let publication = Publication::new(&topic, b"", QoS::AtLeastOnce);
+                let run = Run::one(&publication);
+                let context = harness.broker.context(harness.now);
+                let broker = &harness.broker;
+                broker.deliver_and_forget(Origin::Outside, run, &context, &mut dirty);
+            }
+            harness.come_to_rest(dirty);
+        };
+        harness.come_to_rest(dirty);
+        // Ten of them are in flight, the others wait.
+        publish(&harness);
+        let (session, _) = harness.attached(0);
+        let session = session.clone();
+        let mut dirty = Dirty::default();
+        if !matches!(end, End::CleanStartWhileConnected | End::Disconnect) {
+            harness.disconnect(0, &mut dirty);
+            harness.come_to_rest(std::mem::take(&mut dirty));
+        }
+        let heir = match end {
+            End::CleanStart | End::CleanStartWhileConnected => 0,
+            End::Disconnect => {
+                harness.disconnect(0, &mut dirty);
+                1
+            }
+            End::Expiry => {
+                harness.now += Duration::from_secs(3601);
+                harness.broker.handle_deadline(harness.now, &mut dirty);
+                1
+            }
+            End::Removal => {
+                let removal = Removal {
+                    with_session: true,
+                    without_will: false,
+                };
+                let context = harness.broker.context(harness.now);
+                let cause = Cause::Dropped;
+                let broker = &harness.broker;
+                let removed = broker.remove(&session, cause, removal, &context, &mut dirty);
+                assert_eq!(removed, Some(false));
+                1
+            }
+        };
+        harness.connect(heir, true, false, 1000, 2, &mut dirty);
+        for number in 0..GROUPS {
+            harness.subscribe_to(&filter(number), heir, QoS::AtLeastOnce, &mut dirty);
+        }
+        assert!(
+            harness.broker.has_work(),
+            "{end:?}: some are still to leave"
+        );
+        let got = |harness: &Harness| {
+            let bytes = harness.links[heir].take(<[u8]>::to_vec);
+            client::decode_all(&bytes, Version::V5).len() as u64
+        };
+        harness.come_to_rest(dirty);
+        assert_eq!(got(&harness), 0, "{end:?}");
+        let groups = harness.groups();
+        assert_eq!(groups.len() as u64, GROUPS);
+        let heir_id = heir.to_string();
+        for group in groups {
+            assert_eq!(group.members, [(heir_id.clone(), true, 0)], "{end:?}");
+            assert_eq!((group.queued, group.dropped), (0, 0), "{end:?}");
+        }
+        let dropped = harness.broker.stats(harness.now).dropped;
+        assert_eq!(dropped, GROUPS, "{end:?}: all are counted");
+        publish(&harness);
+        assert_eq!(got(&harness), GROUPS, "{end:?}");
+        // Nothing is left of the session.
+        assert_eq!(Arc::strong_count(&session), 1, "{end:?}");
+    }
+}
+
+/// MQTT-3.10.4-3: more messages than a turn sends home come again to a session that had them and has unsubscribed, each
+/// once, in their order and under their identifiers: if it resumes before its group ends, while that is under way, and after
+/// that.
+#[test]
+fn much_that_a_session_had_goes_home_in_turns() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Resumes {
+        BeforeTheEnd,
+        MeanWhile,
+        Afterwards,
+    }
+    const MESSAGES: u64 = 3_000;
+    for resumes in [
+        Resumes::BeforeTheEnd,
+        Resumes::MeanWhile,
+        Resumes::Afterwards,
+    ] {
+        let mut harness = Harness::with_clients(2, 512, 10_000);
+        let mut dirty = Dirty::default();
+        harness.connect(0, true, true, 5_000, 2, &mut dirty);
+        harness.subscribe(0, QoS::AtLeastOnce, &mut dirty);
+        let note = |number| Note {
+            number,
+            qos: QoS::AtLeastOnce,
+            size: 0,
+            expires_at: None,
+        };
+        (0..MESSAGES).for_each(|number| harness.publish(note(number), &mut dirty));
+        harness.come_to_rest(std::mem::take(&mut dirty));
+        let take = |harness: &Harness| {
+            let bytes = harness.links[0].take(<[u8]>::to_vec);
+            let packets = client::decode_all(&bytes, Version::V5);
+            let ids = packets.iter().filter_map(|packet| match packet {
+                Packet::Publish(publish) => Some((publish.packet_id, publish.dup)),
+                _ => None,
+            });
+            ids.collect::<Vec<_>>()
+        };
+        let first = take(&harness);
+        assert_eq!(first.len() as u64, MESSAGES);
+        // The other one takes a single message and is full.
+        harness.connect(1, true, false, 1, 2, &mut dirty);
+        harness.subscribe(1, QoS::AtLeastOnce, &mut dirty);
+        harness.publish(note(MESSAGES), &mut dirty);
+        harness.publish(note(MESSAGES + 1), &mut dirty);
+        harness.come_to_rest(std::mem::take(&mut dirty));
+        let first_and_last = take(&harness).len();
+        assert_eq!(first_and_last, 1, "each had its turn");
+        harness.unsubscribe(0, &mut dirty);
+        harness.disconnect(0, &mut dirty);
+        harness.come_to_rest(std::mem::take(&mut dirty));
+        assert_eq!(harness.groups()[0].queued as u64, MESSAGES + 1);
+        if resumes != Resumes::BeforeTheEnd {
+            harness.unsubscribe(1, &mut dirty);
+        }
+        if resumes == Resumes::Afterwards {
+            harness.come_to_rest(std::mem::take(&mut dirty));
+        }
+        harness.connect(0, false, true, 5_000, 2, &mut dirty);
+        harness.come_to_rest(dirty);
+        let again = take(&harness);
+        let expected = first.iter().map(|(id, _)| (*id, true));
+        let again_first = again.iter().copied().take(first.len());
+        assert!(again_first.eq(expected), "{resumes:?}");
+        assert_eq!(again.len() as u64, MESSAGES + 1, "{resumes:?}");
+        assert_eq!(harness.broker.stats(harness.now).dropped, 0, "{resumes:?}");
+        // The next connection gets them as well: they are the session's own.
+        let mut dirty = Dirty::default();
+        harness.connect(0, false, true, 5_000, 2, &mut dirty);
+        harness.come_to_rest(dirty);
+        assert_eq!(take(&harness).len() as u64, MESSAGES + 1, "{resumes:?}");
+    }
 }

@@ -1,5 +1,6 @@
 //! What waits in a group, and who takes it once there is room.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::budget::{Charge, Kind as Account};
@@ -11,9 +12,10 @@ use super::super::outbox::{HandOver, TakenBack};
 use super::super::session::Session;
 use super::super::turn::{Context, Dirty};
 use super::super::watch::{Glimpse, Subject};
-use super::backlog::Looked;
+use super::backlog::{Looked, Waiting};
+use super::home::{Home, give_home, give_up, send_home};
 use super::pick::Pick;
-use super::{More, State};
+use super::{Ended, Group, More, State};
 
 /// Messages that a member gets back under one lock hold, and what each costs besides its delivery, in
 /// steps.
@@ -26,6 +28,17 @@ enum Step {
     Went,
     /// Nobody can take anything.
     Rest,
+}
+
+/// Who is left of the members of a group, as their sessions stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remaining {
+    /// Nobody: all sessions have ended.
+    Nobody,
+    /// Some, but none that lets messages wait (rule 7).
+    WithoutMessages,
+    /// One that lets messages wait.
+    ForMessages,
 }
 
 impl State {
@@ -69,6 +82,13 @@ impl State {
         }
     }
 
+    /// There is more to give back to a session: nothing is handed out meanwhile.
+    pub(super) fn hold_on(&mut self, context: &Context<'_>) -> IsHeld {
+        self.settle(context);
+        self.held += 1;
+        IsHeld::Yes
+    }
+
     pub(super) fn is_full(&self, context: &Context<'_>) -> bool {
         self.backlog.len() >= context.limits.group_queue
             || self.backlog.bytes() >= context.limits.group_queue_bytes
@@ -93,11 +113,31 @@ impl State {
                 break;
             }
         }
-        if more == More::No && !self.ring.lets_wait() && !self.has_reachable(dirty) {
-            self.drop_backlog(context);
-        }
         self.settle(context);
         more
+    }
+
+    /// Whether nobody will come for what waits.
+    pub(super) fn is_forlorn(&self, dirty: &mut Dirty) -> bool {
+        !self.ring.lets_wait() && !self.has_reachable(dirty)
+    }
+
+    /// No member takes a message: it goes home, if it has one, or is dropped.
+    fn send_home_or_drop(
+        &mut self,
+        waiting: &Waiting,
+        home: Option<Home>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
+        let is_home = home.is_some_and(|home| send_home(waiting, home, context, dirty));
+        self.dropped += u64::from(!is_home);
+    }
+
+    fn send_first_home_or_drop(&mut self, context: &Context<'_>, dirty: &mut Dirty) {
+        if let Some((waiting, home)) = self.backlog.take_first() {
+            self.send_home_or_drop(&waiting, home, context, dirty);
+        }
     }
 
     /// Whether something waits and a member has a connection of which the ring is still to be told (rule 7): the groups of a
@@ -111,6 +151,30 @@ impl State {
         members.any(|member| member.session.outbox().is_reachable())
     }
 
+    /// Who is left of the members, and for what. The ring may know of some whose session has ended.
+    pub(super) fn remaining(&self, dirty: &mut Dirty) -> Remaining {
+        let mut remaining = Remaining::Nobody;
+        for member in self.ring.iter() {
+            dirty.charge(1);
+            let outbox = member.session.outbox();
+            if outbox.is_reachable() || (outbox.persistent && member.keeps() > 0) {
+                return Remaining::ForMessages;
+            }
+            if outbox.persistent {
+                remaining = Remaining::WithoutMessages;
+            }
+        }
+        remaining
+    }
+
+    /// What the group, which has ended, had not delivered.
+    pub(super) fn ended(&self) -> Ended {
+        Ended {
+            dropped: self.dropped,
+            expired: self.expired,
+        }
+    }
+
     fn step(&mut self, strategy: ShareStrategy, context: &Context<'_>, dirty: &mut Dirty) -> Step {
         if self.backlog.drop_expired(context.now) {
             self.expired += 1;
@@ -120,7 +184,7 @@ impl State {
             return Step::Rest;
         }
         if !self.sweep.is_empty() {
-            self.sweep_one();
+            self.sweep_one(context, dirty);
             return Step::Went;
         }
         let first = self.backlog.line.first().map(|(number, _)| number);
@@ -169,10 +233,7 @@ impl State {
                 self.backlog.take_first();
                 self.note_pick(context.now, number, returned.is_some());
             }
-            Pick::TooLarge => {
-                self.backlog.take_first();
-                self.dropped += 1;
-            }
+            Pick::TooLarge => self.send_first_home_or_drop(context, dirty),
             Pick::NoRoom if self.ring.has_ready() => self.backlog.block_first(),
             // The next step looks at it, and comes to rest.
             Pick::NoRoom | Pick::Nobody => {}
@@ -188,8 +249,7 @@ impl State {
         let message = waiting.message.clone();
         match self.find_full(&message.publication(), context, dirty) {
             Pick::TooLarge => {
-                self.backlog.take_first();
-                self.dropped += 1;
+                self.send_first_home_or_drop(context, dirty);
                 Step::Went
             }
             Pick::Taken | Pick::NoRoom | Pick::Nobody if self.review.is_some() => Step::Went,
@@ -261,13 +321,14 @@ impl State {
         }
     }
 
-    fn sweep_one(&mut self) {
+    fn sweep_one(&mut self, context: &Context<'_>, dirty: &mut Dirty) {
         match self.backlog.sweep_from(self.sweep.start) {
             Some((number, waiting)) => {
                 self.sweep.start = number + 1;
-                if waiting.message.least_size() > self.ring.largest() {
-                    self.backlog.take(number);
-                    self.dropped += 1;
+                if waiting.message.least_size() > self.ring.largest()
+                    && let Some((waiting, home)) = self.backlog.take(number)
+                {
+                    self.send_home_or_drop(&waiting, home, context, dirty);
                 }
             }
             None => self.sweep = 0..0,
@@ -323,7 +384,7 @@ impl State {
         dirty: &mut Dirty,
     ) -> More {
         for _ in 0..GIVEN_BACK {
-            let Some((number, waiting)) = self.backlog.take_returned(session.id) else {
+            let Some((number, waiting, home)) = self.backlog.take_returned(session.id) else {
                 return More::No;
             };
             dirty.charge(GIVE_BACK_STEPS);
@@ -342,7 +403,8 @@ impl State {
                 }
                 TakenBack::Refused => self.backlog.put_aside(number, waiting.message, returned),
                 TakenBack::NoRoom => {
-                    self.backlog.put_back(number, waiting.message, returned);
+                    let message = waiting.message;
+                    self.backlog.put_back(number, message, returned, Some(home));
                     return More::No;
                 }
             }
@@ -350,17 +412,40 @@ impl State {
         More::Yes
     }
 
-    /// Nobody will come for what waits.
-    pub(super) fn drop_backlog(&mut self, context: &Context<'_>) {
+    /// Gives a session that resumes and is no member any more what it had before, as far as that still waits: some in
+    /// one go. It is the session's own from then on.
+    pub(super) fn give_home_to(
+        &mut self,
+        session: &Session,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) -> More {
+        for _ in 0..GIVEN_BACK {
+            let Some((number, waiting, home)) = self.backlog.take_returned(session.id) else {
+                return More::No;
+            };
+            let is_home = !waiting.message.is_expired(context.now)
+                && give_home(&waiting, home, context, dirty).is_some();
+            if !is_home && let Some(returned) = waiting.returned {
+                self.backlog.put_aside(number, waiting.message, returned);
+            }
+        }
+        More::Yes
+    }
+
+    /// Nobody will come for what waits, but for what goes home; the group, if it does not end, counts what does not.
+    pub(super) fn drop_backlog(
+        &mut self,
+        group: Option<Arc<Group>>,
+        context: &Context<'_>,
+        dirty: &mut Dirty,
+    ) {
         (self.review, self.sweep) = (None, 0..0);
         if self.backlog.is_empty() {
             return;
         }
-        self.dropped += self.backlog.len() as u64;
-        let (line, blocked, returned) = std::mem::take(&mut self.backlog).into_parts();
-        context.discard(line);
-        context.discard(blocked);
-        context.discard(returned);
+        let backlog = std::mem::take(&mut self.backlog);
+        self.dropped += give_up(backlog, group, context, dirty) as u64;
         self.charge = None;
         self.show(Subject::GroupQueues, context);
     }

@@ -35,6 +35,8 @@ pub(crate) enum Later {
     Overflow { session: Arc<Session>, epoch: u64 },
     /// Receivers of a message that nobody waits for.
     FanOut(Box<dyn GoesOn>),
+    /// Messages of a group on their way to the sessions that had them.
+    Homecoming(Box<dyn GoesOn>),
 }
 
 /// Somebody with whom messages wait, and who is on the list of a turn.

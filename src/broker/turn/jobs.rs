@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -46,6 +47,8 @@ const DROP_STEPS: usize = 1;
 /// Jobs in the order they came up.
 pub(in crate::broker) struct Jobs {
     waiting: Mutex<Queue<Job>>,
+    /// Sessions that have ended and have subscriptions that are still to end.
+    endings: AtomicUsize,
     alarm: Arc<dyn Alarm>,
 }
 
@@ -53,6 +56,7 @@ impl Jobs {
     pub(in crate::broker) fn new(alarm: Arc<dyn Alarm>) -> Self {
         Self {
             waiting: Mutex::default(),
+            endings: AtomicUsize::new(0),
             alarm,
         }
     }
@@ -61,6 +65,12 @@ impl Jobs {
     pub(in crate::broker) fn leave(&self, job: Job) {
         self.waiting.lock().push_back(job);
         self.alarm.deadline_moved();
+    }
+
+    /// Whether there are subscriptions whose session has ended.
+    #[inline]
+    pub(in crate::broker) fn has_endings(&self) -> bool {
+        self.endings.load(Ordering::Acquire) > 0
     }
 
     fn pop(&self) -> Option<Job> {
@@ -99,6 +109,8 @@ impl Broker {
             if !job.carry_out(self, &context, dirty) {
                 // The others' turn comes first.
                 self.jobs.waiting.lock().push_back(job);
+            } else if let Job::EndSubscriptions { .. } = job {
+                self.jobs.endings.fetch_sub(1, Ordering::Release);
             }
         }
         self.has_work()
@@ -121,7 +133,10 @@ impl Broker {
         };
         match is_small {
             true => while !job.carry_out_some(self, context, dirty) {},
-            false => self.jobs.leave(job),
+            false => {
+                self.jobs.endings.fetch_add(1, Ordering::Release);
+                self.jobs.leave(job);
+            }
         }
     }
 }

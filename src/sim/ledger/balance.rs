@@ -107,7 +107,8 @@ impl Ledger {
 
     /// Nothing moves any more: whatever still waits has to wait for a client. No message has vanished: each is
     /// queued, in flight, acknowledged, or counted as dropped or expired.
-    pub(crate) fn check_idle(&self, stats: &Stats) {
+    pub(crate) fn check_idle(&mut self, stats: &Stats) {
+        self.come_home();
         let (ours, theirs) = (self.balance(), Balance::of(stats));
         assert_eq!(
             ours.sum(),

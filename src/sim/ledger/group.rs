@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::codec::QoS;
 
-use super::{Group, Ledger, Source, Waiting};
+use super::{Group, Ledger, Open, Source, Waiting};
 
 impl Group {
     /// A message is due to one member.
@@ -13,9 +13,11 @@ impl Group {
             self.at_once.push(number);
         } else {
             let waiting = Waiting {
+                number,
                 handed: 0,
                 is_large,
                 returned: None,
+                goes_home: false,
             };
             self.waiting.insert(order, waiting);
         }
@@ -55,7 +57,8 @@ impl Ledger {
         if !self.groups[group].members.is_empty() {
             return;
         }
-        self.lost += std::mem::take(&mut self.groups[group].waiting).len() as u64;
+        let waiting = std::mem::take(&mut self.groups[group].waiting);
+        self.give_up(waiting);
         for session in &mut self.sessions {
             for open in session.window.values_mut() {
                 if open.source == Source::Group(group) {
@@ -107,8 +110,56 @@ impl Ledger {
         for index in 0..self.groups.len() {
             if !self.may_wait(&self.groups[index]) {
                 let waiting = std::mem::take(&mut self.groups[index].waiting);
-                self.lost += waiting.len() as u64;
+                self.give_up(waiting);
             }
+        }
+    }
+
+    /// Rules 4 and 8: what a session had that may have it again is its own; the rest is lost.
+    fn give_up(&mut self, waiting: BTreeMap<u64, Waiting>) {
+        for waiting in waiting.into_values() {
+            let home = waiting.returned.filter(|(session, id)| {
+                let session = &self.sessions[*session];
+                let stays = session.connection.is_some() || session.expiry > 0;
+                !session.has_ended && stays && !session.window.contains_key(id)
+            });
+            let Some((session, id)) = home else {
+                self.lost += 1;
+                continue;
+            };
+            let open = Open {
+                number: waiting.number,
+                qos: QoS::AtLeastOnce,
+                source: Source::Own,
+                is_released: false,
+                is_on_wire: false,
+                takes_place: false,
+                handed: waiting.handed,
+                stamp: 0,
+            };
+            self.sessions[session].window.insert(id, open);
+        }
+    }
+
+    /// The session has a connection again: it gets what it had of groups that it has left.
+    pub(super) fn call_home(&mut self, session: usize) {
+        for group in &mut self.groups {
+            if group.members.contains(&session) {
+                continue;
+            }
+            for waiting in group.waiting.values_mut() {
+                waiting.goes_home |= waiting.returned.is_some_and(|(had, _)| had == session);
+            }
+        }
+    }
+
+    /// All that goes to a session as its own is there.
+    pub(super) fn come_home(&mut self) {
+        for index in 0..self.groups.len() {
+            let waiting = std::mem::take(&mut self.groups[index].waiting);
+            let (home, rest) = (waiting.into_iter()).partition(|(_, waiting)| waiting.goes_home);
+            self.groups[index].waiting = rest;
+            self.give_up(home);
         }
     }
 

@@ -53,6 +53,7 @@ impl Ledger {
             .map_or(usize::MAX, |size| size as usize);
         connection.alias_maximum = properties.topic_alias_maximum.unwrap_or(0);
         self.cancel_timers(session);
+        self.call_home(session);
         let session = &mut self.sessions[session];
         session.connection = Some(at);
         session.expiry = match connect.version {

@@ -236,11 +236,14 @@ struct Group {
 }
 
 struct Waiting {
+    number: u64,
     handed: u32,
     /// Some members may be unable to take it: it may be overtaken, and dropped.
     is_large: bool,
     /// The session that had it, and under which identifier.
     returned: Option<(usize, PacketId)>,
+    /// That one has a connection again and is no member any more: the message becomes its own.
+    goes_home: bool,
 }
 
 #[derive(Clone, Copy, Debug)]

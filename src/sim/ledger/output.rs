@@ -169,13 +169,16 @@ impl Ledger {
         let Some((index, group)) = group else {
             panic!("message {} is sent again and was not open", sent.number);
         };
-        assert!(group.members.contains(&sent.session));
-        let handed = group
-            .waiting
-            .remove(&sent.order)
-            .map_or(0, |waiting| waiting.handed);
+        let waiting = group.waiting.remove(&sent.order).expect("it waits");
+        // That of a session which has unsubscribed is its own (rule 8).
+        let source = match waiting.goes_home {
+            true => Source::Own,
+            false => Source::Group(index),
+        };
+        assert!(waiting.goes_home || group.members.contains(&sent.session));
+        let handed = waiting.handed;
         assert_eq!(sent.publish.qos, QoS::AtLeastOnce);
-        self.open(sent, id, Source::Group(index), handed + 1);
+        self.open(sent, id, source, handed + 1);
     }
 
     fn sent_first(&mut self, sent: &Sent<'_>) {
@@ -214,7 +217,8 @@ impl Ledger {
         let subscription = &self.sessions[sent.session].subscriptions[&group.full_filter()];
         if is_single {
             assert_eq!(publish.qos, published_qos.min(subscription.qos));
-            let retain = published_retain && subscription.retain_as_published;
+            // MQTT 3.1.1 knows no Retain As Published (MQTT-3.3.1-9 there).
+            let retain = published_retain && subscription.retain_as_published && !is_v311;
             assert_eq!(publish.retain, retain);
             let ids: Vec<u32> = subscription.id.into_iter().collect();
             assert!(
@@ -250,7 +254,7 @@ impl Ledger {
         let publish = sent.publish;
         let is_it = |due: &super::Due| {
             due.number == sent.number
-                && (due.qos, due.retain) == (publish.qos, publish.retain)
+                && (due.qos, due.retain && !is_v311) == (publish.qos, publish.retain)
                 && (is_v311 || due.ids == sent.ids)
         };
         let Some(id) = publish.packet_id else {

@@ -105,9 +105,11 @@ impl Ledger {
                 let message = &self.messages[&open.number];
                 let order = message.order.unwrap_or_default();
                 let waiting = Waiting {
+                    number: open.number,
                     handed: open.handed,
                     is_large: self.rules.is_large(message),
                     returned: is_resumable.then_some((index, id)),
+                    goes_home: false,
                 };
                 self.groups[group].waiting.insert(order, waiting);
             } else {
@@ -157,6 +159,7 @@ impl Ledger {
     /// The session is over, and its will due at the latest.
     pub(super) fn end_session(&mut self, index: usize) -> Option<DueWill> {
         self.cancel_timers(index);
+        self.sessions[index].has_ended = true;
         let subscriptions = std::mem::take(&mut self.sessions[index].subscriptions);
         for group in subscriptions
             .values()
@@ -165,7 +168,6 @@ impl Ledger {
             self.leave(group, index);
         }
         let session = &mut self.sessions[index];
-        session.has_ended = true;
         session.replays.clear();
         session.received.clear();
         let unreceived = session
