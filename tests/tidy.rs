@@ -351,7 +351,7 @@ const ONE_PLACE: &[(&[&str], &[&str], &str)] = &[
         "one exit: packets towards a client are composed",
     ),
     (
-        &["codec::split("],
+        &["codec::split(", "codec::split_short_ack("],
         // The program's own end of a subscription reads what the broker wrote.
         &["client/frames.rs", "local.rs"],
         "one entrance: packets from a client are taken off their bytes",

@@ -26,6 +26,7 @@ mod facts;
 mod gate;
 mod group_names;
 mod history;
+mod id_set;
 mod last_end;
 #[cfg(feature = "http")]
 mod last_values;

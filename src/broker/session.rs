@@ -1,7 +1,7 @@
 //! One client's session, shared by everybody who sends to it.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -18,6 +18,7 @@ use crate::message::will::Will;
 use crate::protocol::handshake::NEVER;
 
 use super::facts::ConnectionFacts;
+use super::id_set::IdSet;
 use super::last_end::LastEnd;
 use super::outbox::Outbox;
 use super::outbox::chunks::Chunks;
@@ -75,17 +76,17 @@ pub(crate) struct ReceivedIds {
 
 struct NotedIds {
     /// Those of messages that came on the connection of `epoch`, for the first time or again.
-    ids: Ids,
+    ids: IdSet,
     /// Those that earlier connections have left.
-    earlier: Ids,
+    earlier: IdSet,
     epoch: u64,
     /// What of the Receive Maximum is taken. It is of the connection, and each PUBCOMP gives a place back:
     /// so does that of an exchange which an earlier connection has left (MQTT 5, section 4.9).
     taken: usize,
     charge: Charge,
+    /// Bytes for which there was room when that was asked last.
+    admitted: usize,
 }
-
-type Ids = HashSet<u16, foldhash::fast::FixedState>;
 
 /// What a QoS 2 message is to its receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,11 +100,14 @@ pub(crate) enum Opened {
     NoMemory,
 }
 
-/// Room for so many identifiers is kept.
-const FEW_IDS: usize = 64;
+/// Memory for identifiers that is kept, in bytes.
+const FEW_IDS: usize = 256;
 
-/// What an identifier takes.
+/// What an identifier takes, as the broker accounts for it besides the memory that it lies in.
 const RECEIVED_ID: usize = 8;
+
+/// How often it is asked whether there is room, in bytes.
+const ASKED_EVERY: usize = 64 * RECEIVED_ID;
 
 impl ReceivedIds {
     pub(crate) fn contains(&self, id: PacketId) -> bool {
@@ -122,11 +126,12 @@ impl ReceivedIds {
     ) -> Opened {
         let noted = self.noted.get_or_insert_with(|| {
             Box::new(NotedIds {
-                ids: Ids::default(),
-                earlier: Ids::default(),
+                ids: IdSet::default(),
+                earlier: IdSet::default(),
                 epoch,
                 taken: 0,
                 charge: Charge::none(budget, Kind::Sessions),
+                admitted: 0,
             })
         });
         // One that was just taken over may still be at it.
@@ -143,9 +148,10 @@ impl ReceivedIds {
             return false;
         };
         noted.taken = noted.taken.saturating_sub(1);
-        let known = noted.ids.remove(&id.get()) || noted.earlier.remove(&id.get());
+        let known = noted.ids.remove(id.get()) || noted.earlier.remove(id.get());
+        noted.admitted = noted.admitted.min(noted.held() + ASKED_EVERY);
         // Few are not worth an allocation the next time.
-        if noted.len() == 0 && noted.ids.capacity() + noted.earlier.capacity() > FEW_IDS {
+        if noted.len() == 0 && noted.bytes() > FEW_IDS {
             self.clear();
         }
         known
@@ -157,33 +163,43 @@ impl ReceivedIds {
 }
 
 impl NotedIds {
+    #[inline]
     fn len(&self) -> usize {
         self.ids.len() + self.earlier.len()
     }
 
+    /// Bytes of memory.
+    #[inline]
+    fn bytes(&self) -> usize {
+        self.ids.bytes() + self.earlier.bytes()
+    }
+
+    /// Bytes that they are accounted for with.
+    #[inline]
+    fn held(&self) -> usize {
+        self.len() * RECEIVED_ID + self.bytes()
+    }
+
     fn contains(&self, id: u16) -> bool {
-        self.ids.contains(&id) || self.earlier.contains(&id)
+        self.ids.contains(id) || self.earlier.contains(id)
     }
 
     /// A new connection has its whole Receive Maximum, whatever is left of those before.
     fn begin(&mut self, epoch: u64) {
         (self.epoch, self.taken) = (epoch, 0);
-        if self.ids.len() > self.earlier.len() {
-            std::mem::swap(&mut self.ids, &mut self.earlier);
-        }
         self.earlier.extend(std::mem::take(&mut self.ids));
     }
 
     fn open(&mut self, id: u16, maximum: usize) -> Opened {
-        if self.ids.contains(&id) {
+        if self.ids.contains(id) {
             return Opened::Known;
         }
         if self.taken >= maximum {
             return Opened::TooMany;
         }
-        let is_known = self.earlier.remove(&id);
-        let held = (self.len() + 1) * RECEIVED_ID;
-        if !is_known && held > self.charge.bytes() && !self.charge.has_room(held) {
+        let is_known = self.earlier.remove(id);
+        let held = self.held() + RECEIVED_ID;
+        if !is_known && held > self.admitted && !self.admit(held) {
             return Opened::NoMemory;
         }
         self.charge.settle(held);
@@ -193,6 +209,16 @@ impl NotedIds {
             true => Opened::Known,
             false => Opened::New,
         }
+    }
+
+    /// Asks whether there is room for so many bytes, and for a few more identifiers then.
+    #[cold]
+    fn admit(&mut self, held: usize) -> bool {
+        let has_room = held <= self.charge.bytes() || self.charge.has_room(held);
+        if has_room {
+            self.admitted = held + ASKED_EVERY;
+        }
+        has_room
     }
 }
 

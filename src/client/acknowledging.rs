@@ -1,7 +1,7 @@
 //! Acknowledgements: exchanges that a client goes on with or ends.
 
 use crate::broker::{Acknowledged, Broker, Context, Dirty, Outbox, Outgoing, compose};
-use crate::codec::{self, Ack, AckKind, PacketId, QoS, ReasonCode, Split, Version};
+use crate::codec::{self, AckKind, DecodeError, PacketId, QoS, ReasonCode, Split, Version};
 use crate::protocol::violation::Violation;
 
 use super::frames;
@@ -30,8 +30,6 @@ impl Active {
         if kind != AckKind::Puback {
             self.refuse_qos2_packets(broker)?;
         }
-        let limit = broker.config().limits.packet_size;
-        let properties = broker.config().limits.properties;
         let (mut at, mut acks) = (0, 0);
         let mut out_of_step = None;
         {
@@ -40,14 +38,8 @@ impl Active {
                 return Err(Stop::Stale);
             }
             while acks < ACKS
-                && let Ok(Split::Frame(frame)) =
-                    frames::split(buf.get(at..).unwrap_or_default(), limit)
+                && let Some((ack, len)) = next_ack(broker, kind, buf, at, self.version)?
             {
-                // One that is long enough to have too many properties is looked at by the caller first.
-                if frame.packet_type != kind.packet_type() || (at > 0 && frame.len > properties) {
-                    break;
-                }
-                let ack = codec::decode_ack(kind, &frame, self.version)?;
                 self.batch.packets += 1;
                 acks += 1;
                 let answers = self.answers.buffer();
@@ -55,7 +47,7 @@ impl Active {
                 if out_of_step.is_some() {
                     break;
                 }
-                at += frame.len;
+                at += len;
             }
             outbox.settle(context);
         }
@@ -68,12 +60,84 @@ impl Active {
         }
     }
 
-    /// The client lets go of a QoS 2 message that it sent (MQTT-4.3.3-11, -12).
-    pub(super) fn receive_pubrel(&mut self, id: PacketId) {
-        let known = self.session.received().remove(id);
-        let answers = self.answers.buffer();
-        append_release(answers, self.version, AckKind::Pubcomp, id, known);
+    /// A run of PUBRELs, under one lock: the client lets go of QoS 2 messages that it sent
+    /// (MQTT-4.3.3-11, -12). Returns the bytes they took.
+    pub(super) fn receive_releases(
+        &mut self,
+        broker: &Broker,
+        buf: &[u8],
+        dirty: &mut Dirty,
+    ) -> Result<usize, Stop> {
+        self.refuse_qos2_packets(broker)?;
+        let (mut at, mut releases) = (0, 0);
+        let mut received = self.session.received();
+        while releases < ACKS
+            && let Some((ack, len)) = next_ack(broker, AckKind::Pubrel, buf, at, self.version)?
+        {
+            self.batch.packets += 1;
+            releases += 1;
+            let known = received.remove(ack.id);
+            let answers = self.answers.buffer();
+            append_release(answers, self.version, AckKind::Pubcomp, ack.id, known);
+            at += len;
+        }
+        drop(received);
+        dirty.charge(releases);
+        Ok(at)
     }
+}
+
+/// What an acknowledgement says.
+struct Step {
+    id: PacketId,
+    /// It ends the exchange with an error.
+    is_error: bool,
+}
+
+/// The acknowledgement of this kind at `at`, and its length; `None` at the end of a run of them.
+#[inline]
+fn next_ack(
+    broker: &Broker,
+    kind: AckKind,
+    buf: &[u8],
+    at: usize,
+    version: Version,
+) -> Result<Option<(Step, usize)>, DecodeError> {
+    let rest = buf.get(at..).unwrap_or_default();
+    match frames::split_short_ack(rest, kind) {
+        Some(id) => Ok(Some((
+            Step {
+                id,
+                is_error: false,
+            },
+            codec::SHORT_ACK,
+        ))),
+        None => next_long_ack(broker, kind, rest, at == 0, version),
+    }
+}
+
+#[inline(never)]
+fn next_long_ack(
+    broker: &Broker,
+    kind: AckKind,
+    buf: &[u8],
+    is_first: bool,
+    version: Version,
+) -> Result<Option<(Step, usize)>, DecodeError> {
+    let limits = &broker.config().limits;
+    let Ok(Split::Frame(frame)) = frames::split(buf, limits.packet_size) else {
+        return Ok(None);
+    };
+    // One that is long enough to have too many properties is looked at by the caller first.
+    if frame.packet_type != kind.packet_type() || (!is_first && frame.len > limits.properties) {
+        return Ok(None);
+    }
+    let ack = codec::decode_ack(kind, &frame, version)?;
+    let step = Step {
+        id: ack.packet_id,
+        is_error: ack.reason.is_error(),
+    };
+    Ok(Some((step, frame.len)))
 }
 
 /// What an acknowledgement means for the exchange that it belongs to. One for an unknown identifier
@@ -89,13 +153,13 @@ fn settle_exchange(
     answers: &mut Vec<u8>,
     version: Version,
     kind: AckKind,
-    ack: &Ack<'_>,
+    ack: &Step,
 ) -> Result<(), Violation> {
-    let id = ack.packet_id;
+    let id = ack.id;
     let acknowledged = match kind {
         AckKind::Puback => outbox.acknowledge(id, QoS::AtLeastOnce),
         // The exchange is over, and the message goes to nobody else (MQTT-4.8.2-6).
-        AckKind::Pubrec if ack.reason.is_error() => outbox.acknowledge(id, QoS::ExactlyOnce),
+        AckKind::Pubrec if ack.is_error => outbox.acknowledge(id, QoS::ExactlyOnce),
         AckKind::Pubrec => {
             let acknowledged = outbox.receive_pubrec(id);
             if acknowledged != Acknowledged::OutOfStep {

@@ -45,6 +45,7 @@ impl Active {
 
     /// Composes an answer with a Reason String if the client takes one (MQTT-3.1.2-29) and it fits
     /// (MQTT-3.1.2-24), else without; an answer that does not fit at all ends the connection.
+    #[inline]
     pub(super) fn answer<'a>(
         &mut self,
         text: Option<&'a str>,
@@ -54,13 +55,18 @@ impl Active {
         let answers = self.answers.buffer();
         match compose_within(answers, self.version, self.packet_size, text, packet) {
             Some(_) => Ok(()),
-            None => Err(Violation::new(
-                ReasonCode::PacketTooLarge,
-                "MQTT-3.1.2-24",
-                "the answer exceeds the client's maximum packet size",
-            )),
+            None => Err(answer_is_too_large()),
         }
     }
+}
+
+#[cold]
+fn answer_is_too_large() -> Violation {
+    Violation::new(
+        ReasonCode::PacketTooLarge,
+        "MQTT-3.1.2-24",
+        "the answer exceeds the client's maximum packet size",
+    )
 }
 
 impl Broker {

@@ -4,13 +4,12 @@
 //! | --- | --- |
 //! | the first | `connecting` |
 //! | PUBLISH, and those behind it that form a run with it | `publishing` |
-//! | PUBACK, PUBREC, PUBCOMP, as many as there are | `acknowledging` |
-//! | PUBREL | `acknowledging` |
+//! | PUBACK, PUBREC, PUBCOMP, PUBREL, as many as there are | `acknowledging` |
 //! | SUBSCRIBE, UNSUBSCRIBE | `subscribing` |
 //! | PINGREQ, DISCONNECT | here |
 
 use crate::broker::{Broker, Context, Dirty, Outgoing, compose};
-use crate::codec::{self, AckKind, DecodeError, Disconnect, Packet, PacketType, Split};
+use crate::codec::{self, AckKind, DecodeError, Disconnect, Packet, PacketId, PacketType, Split};
 use crate::message::cause::Cause;
 use crate::protocol::handshake::clamp_session_expiry;
 use crate::protocol::rules;
@@ -27,6 +26,12 @@ use super::subscribing::Handled;
 #[inline]
 pub(super) fn split(buf: &[u8], limit: u32) -> Result<Split<'_>, DecodeError> {
     codec::split(buf, limit)
+}
+
+/// The identifier of an acknowledgement in its shortest form, if `buf` begins with one of this kind.
+#[inline]
+pub(super) fn split_short_ack(buf: &[u8], kind: AckKind) -> Option<PacketId> {
+    codec::split_short_ack(buf, kind)
 }
 
 impl Active {
@@ -108,6 +113,9 @@ impl Active {
                 PacketType::Pubcomp => {
                     *at += self.receive_acks(broker, AckKind::Pubcomp, rest, context, dirty)?;
                 }
+                PacketType::Pubrel => {
+                    *at += self.receive_releases(broker, rest, dirty)?;
+                }
                 PacketType::Subscribe => {
                     match self.receive_subscribe(broker, &frame, context, dirty)? {
                         Handled::InPart => return Ok(over),
@@ -135,11 +143,6 @@ impl Active {
 
     fn handle(&mut self, broker: &Broker, packet: &Packet<'_>) -> Result<(), Stop> {
         match packet {
-            Packet::Pubrel(ack) => {
-                self.refuse_qos2_packets(broker)?;
-                self.receive_pubrel(ack.packet_id);
-                Ok(())
-            }
             Packet::Pingreq => {
                 compose(self.answers.buffer(), self.version, &Outgoing::Pingresp);
                 Ok(())
@@ -157,6 +160,7 @@ impl Active {
             | Packet::Publish(_)
             | Packet::Puback(_)
             | Packet::Pubrec(_)
+            | Packet::Pubrel(_)
             | Packet::Pubcomp(_) => {
                 Err(Violation::protocol("MQTT-4.13.1-1", "packet that only a server sends").into())
             }

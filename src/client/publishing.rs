@@ -7,7 +7,10 @@ use crate::broker::{
     Run, Sent,
 };
 use crate::budget::{Charge, Kind};
-use crate::codec::{self, AckKind, Frame, PacketId, Publish, QoS, ReasonCode, Split, Version};
+use crate::codec::{
+    self, AckKind, BarePublish, Following, Frame, PacketId, Publish, QoS, ReasonCode, Split,
+    Version,
+};
 use crate::message::publication::{AtOnce, Message, Publication, expiry_deadline};
 use crate::protocol::alias::InboundAliases;
 use crate::protocol::handshake::clamp_message_expiry;
@@ -159,9 +162,10 @@ impl Active {
         let Some(id) = packet_id else {
             return Ok(());
         };
-        let (kind, name) = match qos {
-            QoS::ExactlyOnce => (AckKind::Pubrec, "PUBREC"),
-            QoS::AtMostOnce | QoS::AtLeastOnce => (AckKind::Puback, "PUBACK"),
+        let kind = ack_kind(qos);
+        let name = match kind {
+            AckKind::Pubrec => "PUBREC",
+            _ => "PUBACK",
         };
         let text = broker.reason_string(name, &violation.text);
         let reason = violation.reason;
@@ -367,11 +371,17 @@ impl Active {
             }
             // What cannot be decoded ends the run; it is met again as the first of the next. So is one
             // that was sent again.
-            let Ok(Some(next)) = codec::decode_publish_to(&frame, publish.topic, self.version)
-            else {
+            let following =
+                codec::decode_following(&frame, publish.topic, publish.qos, self.version);
+            let next = match following {
+                Following::Bare(next) => Some((next, &[][..])),
+                Following::OtherTopic => None,
+                Following::NotBare => decode_next(&frame, publish.topic, self.version, broker),
+            };
+            let Some((next, forwarded)) = next else {
                 break;
             };
-            if !goes_on_as_it_is(&next) || rules::check_message(&next, broker.config()).is_err() {
+            if rules::check_payload(next.payload.len(), &broker.config().limits).is_err() {
                 break;
             }
             if let (Some(exchanges), Some(id)) = (&mut exchanges, next.packet_id)
@@ -381,7 +391,9 @@ impl Active {
             }
             self.batch.packets += 1;
             self.batch.messages += 1;
-            let mut publication = plain_publication(&next, &frame, self.version);
+            let mut publication = Publication::new(publish.topic, next.payload, publish.qos);
+            publication.properties = forwarded;
+            publication.as_read = Some((self.version, frame.bytes));
             if self.rows.is_some() {
                 publication.row = Rows::take(&mut self.rows, frame.len);
             }
@@ -440,8 +452,33 @@ impl Active {
             self.unfinished = Some(Box::new(Unfinished { rest, qos, ids }));
             return Ok(());
         }
+        self.conclude_each(broker, qos, ids, sent.published)
+    }
+
+    /// Acknowledges messages of which the same came.
+    #[inline]
+    fn conclude_each(
+        &mut self,
+        broker: &Broker,
+        qos: QoS,
+        ids: Ids,
+        published: Published,
+    ) -> Result<(), Stop> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let reason = ack_reason(broker, published);
+        if reason.is_error() {
+            for id in ids {
+                self.conclude_in_vain(broker, qos, id, published, reason)?;
+            }
+            return Ok(());
+        }
         for id in ids {
-            self.conclude(broker, qos, id, sent.published)?;
+            if qos == QoS::AtLeastOnce {
+                self.count_unanswered(broker)?;
+            }
+            self.acknowledge(ack_kind(qos), id, reason)?;
         }
         Ok(())
     }
@@ -463,41 +500,34 @@ impl Active {
             return Ok(false);
         }
         let published = unfinished.rest.published();
-        for id in unfinished.ids {
-            self.conclude(broker, unfinished.qos, id, published)?;
-        }
+        self.conclude_each(broker, unfinished.qos, unfinished.ids, published)?;
         Ok(true)
     }
 
-    /// Acknowledges a message that was published, or was not: the first step of QoS 2, the only one of
-    /// QoS 1.
-    fn conclude(
+    /// Acknowledges a message that was not published, or not as it was to be.
+    #[cold]
+    fn conclude_in_vain(
         &mut self,
         broker: &Broker,
         qos: QoS,
         id: PacketId,
         published: Published,
+        reason: ReasonCode,
     ) -> Result<(), Stop> {
-        if published == Published::Refused {
-            if qos == QoS::ExactlyOnce {
-                self.session.received().remove(id);
-            }
-            return self.refuse(broker, qos, Some(id), Violation::no_memory());
-        }
-        let reason = ack_reason(broker, published);
-        let kind = match qos {
-            QoS::ExactlyOnce => AckKind::Pubrec,
-            QoS::AtMostOnce | QoS::AtLeastOnce => AckKind::Puback,
-        };
-        if kind == AckKind::Puback {
-            self.count_unanswered(broker)?;
-        } else if reason.is_error() {
+        if qos == QoS::ExactlyOnce {
             // PUBREC with an error ends the exchange: its identifier is free (MQTT-4.3.3-9).
             self.session.received().remove(id);
         }
-        Ok(self.acknowledge(kind, id, reason)?)
+        if published == Published::Refused {
+            return self.refuse(broker, qos, Some(id), Violation::no_memory());
+        }
+        if qos == QoS::AtLeastOnce {
+            self.count_unanswered(broker)?;
+        }
+        Ok(self.acknowledge(ack_kind(qos), id, reason)?)
     }
 
+    #[inline]
     fn acknowledge(
         &mut self,
         kind: AckKind,
@@ -514,6 +544,7 @@ impl Active {
 
     /// A client that has more QoS 1 messages open than Receive Maximum (MQTT-3.3.4-7, AWS-M5-22). None
     /// of this batch can have been acknowledged to its eyes, because the answers leave after it.
+    #[inline]
     fn count_unanswered(&mut self, broker: &Broker) -> Result<(), Stop> {
         self.unanswered += 1;
         let maximum = usize::from(broker.config().limits.receive_maximum);
@@ -577,6 +608,22 @@ fn exceeded_receive_maximum() -> Stop {
     .into()
 }
 
+/// Decodes a PUBLISH behind another to the same topic. Returns its properties as they are forwarded, too;
+/// `None` if it cannot go on as it is.
+#[inline(never)]
+fn decode_next<'a>(
+    frame: &Frame<'a>,
+    topic: &'a str,
+    version: Version,
+    broker: &Broker,
+) -> Option<(BarePublish<'a>, &'a [u8])> {
+    let next = codec::decode_publish_to(frame, topic, version).ok()??;
+    let may_follow =
+        goes_on_as_it_is(&next) && rules::check_message(&next, broker.config()).is_ok();
+    let (packet_id, payload) = (next.packet_id, next.payload);
+    may_follow.then_some((BarePublish { packet_id, payload }, next.properties.raw))
+}
+
 /// Whether no property of a message concerns this connection only or counts down.
 fn goes_on_as_it_is(publish: &Publish<'_>) -> bool {
     publish.properties.topic_alias.is_none() && publish.properties.message_expiry.is_none()
@@ -591,8 +638,17 @@ fn plain_publication<'a>(
     let mut publication = Publication::new(publish.topic, publish.payload, publish.qos);
     publication.properties = publish.properties.raw;
     publication.retain = publish.retain;
-    publication.verbatim = (publish.qos == QoS::AtMostOnce).then_some((version, frame.bytes));
+    publication.as_read = Some((version, frame.bytes));
     publication
+}
+
+/// What acknowledges a message: the first step of QoS 2, the only one of QoS 1.
+#[inline]
+fn ack_kind(qos: QoS) -> AckKind {
+    match qos {
+        QoS::ExactlyOnce => AckKind::Pubrec,
+        QoS::AtMostOnce | QoS::AtLeastOnce => AckKind::Puback,
+    }
 }
 
 fn ack_reason(broker: &Broker, published: Published) -> ReasonCode {

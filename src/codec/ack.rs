@@ -98,6 +98,21 @@ impl<'a> Ack<'a> {
     }
 }
 
+/// The size of an acknowledgement in its shortest form: Success, and nothing else.
+pub(crate) const SHORT_ACK: usize = 4;
+
+/// The identifier of the acknowledgement that `buf` begins with, if it is of this kind and in its shortest form,
+/// as nearly all are. What it is otherwise, [`split`](super::split) says.
+#[inline]
+pub(crate) fn split_short_ack(buf: &[u8], kind: AckKind) -> Option<PacketId> {
+    match *buf {
+        [first, 2, high, low, ..] if first == kind.packet_type().first_byte() => {
+            PacketId::new(u16::from_be_bytes([high, low]))
+        }
+        _ => None,
+    }
+}
+
 /// Reads a Reason Code that has to be one of those tabled for `packet`.
 pub(super) fn reason_code(
     cursor: &mut Cursor<'_>,
@@ -138,5 +153,28 @@ pub(crate) fn encode_ack(
             });
             write::packet(out, first, &body)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_ack_is_one_of_its_kind_with_an_identifier_alone() {
+        let id = PacketId::new(0x0107);
+        let short = |bytes: &[u8], kind| split_short_ack(bytes, kind);
+        assert_eq!(short(&[0x40, 2, 1, 7, 0x40], AckKind::Puback), id);
+        assert_eq!(short(&[0x62, 2, 1, 7], AckKind::Pubrel), id);
+        for other in [
+            &[0x40, 2, 1][..],
+            &[0x50, 2, 1, 7],
+            &[0x41, 2, 1, 7],
+            &[0x40, 3, 1, 7, 0],
+            &[0x40, 2, 0, 0],
+        ] {
+            assert_eq!(short(other, AckKind::Puback), None, "{other:?}");
+        }
+        assert_eq!(short(&[0x60, 2, 1, 7], AckKind::Pubrel), None);
     }
 }

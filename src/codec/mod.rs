@@ -45,7 +45,7 @@ pub use qos::QoS;
 pub use reason::ReasonCode;
 pub use version::Version;
 
-pub(crate) use ack::{Ack, AckKind, encode_ack};
+pub(crate) use ack::{Ack, AckKind, SHORT_ACK, encode_ack, split_short_ack};
 pub(crate) use auth::Auth;
 pub(crate) use connack::{Connack, encode_connack};
 #[cfg(test)]
@@ -59,11 +59,11 @@ pub(crate) use large::{frame_of_head, gather_publish_head};
 #[cfg(feature = "http")]
 pub(crate) use layout::{Part, layout};
 pub(crate) use message_properties::MessageProperties;
-pub(crate) use outgoing::OutgoingPublish;
+pub(crate) use outgoing::{ForwardedPublish, OutgoingPublish};
 pub(crate) use packet_id::PacketId;
 pub(crate) use payload::{Payload, Pieces};
 pub(crate) use property::UserProperties;
-pub(crate) use publish::{Publish, PublishProperties};
+pub(crate) use publish::{BarePublish, Following, Publish, PublishProperties};
 pub(crate) use section::check_sections;
 pub(crate) use subscribe::{
     RetainHandling, Suback, Subscribe, SubscribeOptions, encode_suback, subscribe_filter_len,
@@ -71,6 +71,7 @@ pub(crate) use subscribe::{
 pub(crate) use unsubscribe::{Unsuback, Unsubscribe, encode_unsuback, unsubscribe_filter_len};
 #[cfg(feature = "http")]
 pub(crate) use write::fits;
+pub(crate) use write::{variable_byte_integer, variable_byte_integer_len};
 
 /// A decoded packet; strings and bytes borrow from the buffer that it was split from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +139,18 @@ pub(crate) fn decode_publish_to<'a>(
     version: Version,
 ) -> Result<Option<Publish<'a>>, DecodeError> {
     Publish::decode_to(frame, topic, version, Sender::Client)
+}
+
+/// The same for one that has the QoS and flags of the one before, and no properties: most that follow
+/// another are such, and a fraction of the work.
+#[inline(always)]
+pub(crate) fn decode_following<'a>(
+    frame: &Frame<'a>,
+    topic: &str,
+    qos: QoS,
+    version: Version,
+) -> Following<'a> {
+    Following::decode(frame, topic, qos, version)
 }
 
 /// Decodes the packet of `kind` in `frame`, for a caller that knows its type: as

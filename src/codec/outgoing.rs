@@ -111,10 +111,7 @@ impl OutgoingPublish<'_> {
 
     #[inline]
     fn first_byte(&self) -> u8 {
-        PacketType::Publish.first_byte()
-            | u8::from(self.dup) << 3
-            | self.qos.bits() << 1
-            | u8::from(self.retain)
+        first_byte(self.dup, self.qos, self.retain)
     }
 
     /// Writes the properties that belong to this receiver rather than to the message.
@@ -162,6 +159,47 @@ impl OutgoingPublish<'_> {
     }
 }
 
+#[inline]
+fn first_byte(dup: bool, qos: QoS, retain: bool) -> u8 {
+    PacketType::Publish.first_byte() | u8::from(dup) << 3 | qos.bits() << 1 | u8::from(retain)
+}
+
+/// A PUBLISH of QoS 1 or 2 that goes on as it came, but for its flags and its Packet Identifier.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ForwardedPublish<'a> {
+    pub(crate) dup: bool,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) packet_id: PacketId,
+    /// What follows the fixed header, in the version of the receiver, with any identifier.
+    pub(crate) body: &'a [u8],
+    /// Where in it the identifier is.
+    pub(crate) id_at: usize,
+}
+
+impl ForwardedPublish<'_> {
+    /// Appends the packet, which is no longer than the format allows.
+    #[inline]
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let first = first_byte(self.dup, self.qos, self.retain);
+        let len = self.body.len();
+        out.reserve(5 + len);
+        match len {
+            0..0x80 => out.extend_from_slice(&[first, len as u8]),
+            0x80..0x4000 => out.extend_from_slice(&[first, len as u8 | 0x80, (len >> 7) as u8]),
+            _ => {
+                out.push(first);
+                variable_byte_integer(out, len);
+            }
+        }
+        let at = out.len() + self.id_at;
+        out.extend_from_slice(self.body);
+        if let Some(place) = out.get_mut(at..at + 2) {
+            place.copy_from_slice(&self.packet_id.get().to_be_bytes());
+        }
+    }
+}
+
 /// Lengths of parts of the packet, in bytes.
 struct Lengths {
     /// All properties, without their length.
@@ -173,6 +211,7 @@ struct Lengths {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::{Split, split};
 
     fn packet(payload: &[u8]) -> OutgoingPublish<'_> {
         OutgoingPublish {
@@ -230,6 +269,43 @@ mod tests {
                 "{:?}",
                 longer.packet_id
             );
+        }
+    }
+
+    #[test]
+    fn forwarded_packet_is_the_one_that_would_be_composed() {
+        let payload = vec![7; 20_000];
+        for version in [Version::V311, Version::V5] {
+            for len in [
+                0, 1, 117, 118, 119, 120, 16_372, 16_373, 16_374, 16_375, 20_000,
+            ] {
+                let mut packet = packet(&payload[..len]);
+                (packet.qos, packet.packet_id) = (QoS::AtLeastOnce, PacketId::new(0x1234));
+                let mut read = Vec::new();
+                packet.encode(version, &mut read);
+                let Ok(Split::Frame(frame)) = split(&read, u32::MAX) else {
+                    panic!("no frame");
+                };
+                let forwarded = ForwardedPublish {
+                    dup: true,
+                    qos: QoS::ExactlyOnce,
+                    retain: true,
+                    packet_id: PacketId::new(0x5678).unwrap(),
+                    body: frame.body,
+                    id_at: 2 + packet.topic.len(),
+                };
+                let changed = OutgoingPublish {
+                    dup: true,
+                    qos: QoS::ExactlyOnce,
+                    retain: true,
+                    packet_id: PacketId::new(0x5678),
+                    ..packet
+                };
+                let (mut out, mut composed) = (vec![1], vec![1]);
+                forwarded.encode(&mut out);
+                changed.encode(version, &mut composed);
+                assert_eq!(out, composed, "{len} bytes in {version:?}");
+            }
         }
     }
 }

@@ -96,6 +96,48 @@ impl<'a> Publish<'a> {
     }
 }
 
+/// What distinguishes a PUBLISH without properties from others of its topic, QoS and flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BarePublish<'a> {
+    pub(crate) packet_id: Option<PacketId>,
+    pub(crate) payload: &'a [u8],
+}
+
+/// How a PUBLISH goes on after another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Following<'a> {
+    Bare(BarePublish<'a>),
+    /// It is to another topic.
+    OtherTopic,
+    /// It has properties, or is malformed: decoding it as a whole says what it is.
+    NotBare,
+}
+
+impl<'a> Following<'a> {
+    /// Looks at a PUBLISH behind one to `topic`, which was checked and is not empty.
+    #[inline(always)]
+    pub(super) fn decode(frame: &Frame<'a>, topic: &str, qos: QoS, version: Version) -> Self {
+        let mut cursor = Cursor::new(frame.body);
+        match cursor.binary("topic name") {
+            Ok(found) if found == topic.as_bytes() => {}
+            Ok(_) => return Self::OtherTopic,
+            Err(_) => return Self::NotBare,
+        }
+        let packet_id = match qos {
+            QoS::AtMostOnce => None,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => match cursor.packet_id() {
+                Ok(id) => Some(id),
+                Err(_) => return Self::NotBare,
+            },
+        };
+        if version == Version::V5 && cursor.u8("property length") != Ok(0) {
+            return Self::NotBare;
+        }
+        let payload = cursor.rest();
+        Self::Bare(BarePublish { packet_id, payload })
+    }
+}
+
 /// The properties of a PUBLISH; all are absent in MQTT 3.1.1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PublishProperties<'a> {
@@ -206,5 +248,48 @@ impl<'a> PublishProperties<'a> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{Split, split};
+
+    /// Each byte that differs is one that the whole packet is decoded for, or the same comes of both.
+    #[test]
+    fn bare_packet_is_what_it_is_decoded_as_otherwise() {
+        for (version, qos, whole) in [
+            (Version::V5, QoS::AtMostOnce, &b"\x30\x07\0\x01a\0xyz"[..]),
+            (Version::V5, QoS::AtLeastOnce, b"\x32\x09\0\x01a\0\x07\0xyz"),
+            (Version::V311, QoS::AtMostOnce, b"\x30\x06\0\x01axyz"),
+            (Version::V311, QoS::ExactlyOnce, b"\x34\x08\0\x01a\0\x07xyz"),
+        ] {
+            let (mut bare, mut not) = (0, 0);
+            for at in 2..whole.len() {
+                for byte in 0..=255 {
+                    let mut packet = whole.to_vec();
+                    packet[at] = byte;
+                    let Ok(Split::Frame(frame)) = split(&packet, 100) else {
+                        panic!("no frame");
+                    };
+                    let decoded = Publish::decode_to(&frame, "a", version, Sender::Client);
+                    let is_bare = version == Version::V311 || packet[whole.len() - 4] == 0;
+                    let expected = match decoded {
+                        Ok(Some(publish)) if is_bare => Following::Bare(BarePublish {
+                            packet_id: publish.packet_id,
+                            payload: publish.payload,
+                        }),
+                        Ok(None) => Following::OtherTopic,
+                        Ok(Some(_)) | Err(_) => Following::NotBare,
+                    };
+                    let found = Following::decode(&frame, "a", qos, version);
+                    assert_eq!(found, expected, "{packet:?} in {version:?}");
+                    bare += usize::from(matches!(found, Following::Bare(_)));
+                    not += usize::from(!matches!(found, Following::Bare(_)));
+                }
+            }
+            assert!(bare > 3 * 256 && not > 2 * 255, "{bare} {not}");
+        }
     }
 }

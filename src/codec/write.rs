@@ -101,7 +101,7 @@ pub(super) fn shorten(text: &str) -> &str {
 
 /// Appends a Variable Byte Integer in its shortest form (MQTT-1.5.5-1).
 #[inline]
-pub(super) fn variable_byte_integer(out: &mut Vec<u8>, mut value: usize) {
+pub(crate) fn variable_byte_integer(out: &mut Vec<u8>, mut value: usize) {
     debug_assert!(
         value < 1 << 28,
         "{value} does not fit a variable byte integer"
@@ -115,7 +115,7 @@ pub(super) fn variable_byte_integer(out: &mut Vec<u8>, mut value: usize) {
 
 /// The number of bytes that a value takes as a Variable Byte Integer: 1 to 4.
 #[inline]
-pub(super) const fn variable_byte_integer_len(value: usize) -> usize {
+pub(crate) const fn variable_byte_integer_len(value: usize) -> usize {
     match value {
         0..0x80 => 1,
         0x80..0x4000 => 2,

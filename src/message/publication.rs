@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use triomphe::ThinArc;
 
 use crate::budget::{Budget, Charge, Kind};
-use crate::codec::{Payload, Pieces, QoS, Version};
+use crate::codec::{
+    Payload, Pieces, QoS, Version, variable_byte_integer, variable_byte_integer_len,
+};
 
 /// An Application Message on its way through the broker, borrowed from wherever it was read.
 ///
@@ -23,9 +25,9 @@ pub(crate) struct Publication<'a> {
     pub(crate) retain: bool,
     /// When the Message Expiry Interval runs out.
     pub(crate) expires_at: Option<Instant>,
-    /// The whole packet and its version where its bytes may be sent on unchanged: QoS 0, DUP 0, and
-    /// nothing in it that is the publisher's own (an alias) or changes (an expiry).
-    pub(crate) verbatim: Option<(Version, &'a [u8])>,
+    /// The whole packet and its version where its bytes may be sent on: there is nothing in it that is the
+    /// publisher's own (an alias) or changes (an expiry), but for DUP and the identifier above QoS 0.
+    pub(crate) as_read: Option<(Version, &'a [u8])>,
     pub(crate) at_once: AtOnce,
     /// The row of its PUBLISH in the journal; 0 if that has none.
     pub(crate) row: u64,
@@ -105,7 +107,7 @@ impl<'a> Publication<'a> {
             qos,
             retain: false,
             expires_at: None,
-            verbatim: None,
+            as_read: None,
             at_once: AtOnce::default(),
             row: 0,
             stored: OnceCell::new(),
@@ -116,6 +118,12 @@ impl<'a> Publication<'a> {
     #[inline]
     pub(crate) fn size(&self) -> usize {
         self.topic.len() + self.properties.len() + self.payload.len() + 8
+    }
+
+    /// The whole packet and its version where its bytes may be sent on unchanged.
+    #[inline]
+    pub(crate) fn verbatim(&self) -> Option<(Version, &'a [u8])> {
+        self.as_read.filter(|_| self.qos == QoS::AtMostOnce)
     }
 
     /// The bytes that any packet of it has at least: MQTT 3.1.1 has no properties.
@@ -149,6 +157,9 @@ impl<'a> Publication<'a> {
 
 /// An Application Message in one shared allocation; a clone is a pointer. It is charged to the
 /// broker's budget once, for as long as anybody has it.
+///
+/// Its bytes are those of a packet above QoS 0 behind the fixed header, with any identifier: most come as
+/// one, and leave as one.
 #[derive(Clone)]
 pub(crate) struct Message(ThinArc<Head, u8>);
 
@@ -160,7 +171,7 @@ struct Head {
     /// What it is charged for, in bytes, and flags.
     word: AtomicU32,
     topic: u16,
-    /// [`LONG`] where `rare` has the length.
+    /// The length; [`LONG`] where `rare` has it, [`BARE`] where the bytes have no place for properties.
     properties: u16,
 }
 
@@ -175,6 +186,11 @@ struct Rare {
 }
 
 const LONG: u16 = u16::MAX;
+const BARE: u16 = LONG - 1;
+
+/// What the length of a topic takes in front of it, and an identifier behind it.
+const TOPIC_LEN: usize = 2;
+const PACKET_ID: usize = 2;
 
 /// Of the word: the charge, which is no more than the largest packet and a little, the QoS, the RETAIN
 /// flag, and whether it is charged as retained and not as queued.
@@ -233,7 +249,7 @@ impl Message {
         let mut size = from.topic.len() + properties + payload + OVERHEAD;
         let is_rare = from.expires_at.is_some()
             || pieces.is_some()
-            || properties >= usize::from(LONG)
+            || properties >= usize::from(BARE)
             || from.row > 0;
         let rare = is_rare.then(|| {
             size += size_of::<Rare>();
@@ -248,16 +264,37 @@ impl Message {
         budget.charge(Kind::Queues, charged as usize);
         let retain = if from.retain { RETAIN } else { 0 };
         let qos = u32::from(from.qos.bits()) << QOS_SHIFT;
-        let head = Head {
+        let mut head = Head {
             rare,
             budget,
             word: AtomicU32::new(charged | qos | retain),
             topic: u16::try_from(from.topic.len()).unwrap_or(u16::MAX),
-            properties: u16::try_from(properties).unwrap_or(LONG),
+            properties: match u16::try_from(properties) {
+                Ok(properties) if properties < BARE => properties,
+                _ => LONG,
+            },
         };
+        if let Some((version, packet)) = from.as_read.filter(|_| from.qos > QoS::AtMostOnce) {
+            let properties = head.properties;
+            if version == Version::V311 {
+                head.properties = BARE;
+            }
+            let body = head.payload_at() + payload;
+            // Each length has one form (MQTT-1.5.5-1), so where things are in it is known.
+            let header = 1 + variable_byte_integer_len(body);
+            if packet.len() == header + body
+                && let Some(body) = packet.get(header..)
+            {
+                return Self(ThinArc::from_header_and_slice(head, body));
+            }
+            head.properties = properties;
+        }
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
+            scratch.extend_from_slice(&head.topic.to_be_bytes());
             scratch.extend_from_slice(from.topic.as_bytes());
+            scratch.extend_from_slice(&[0; PACKET_ID]);
+            variable_byte_integer(scratch, properties);
             scratch.extend_from_slice(from.properties);
             inline.append_to(scratch);
             let message = Self(ThinArc::from_header_and_slice(head, scratch));
@@ -279,18 +316,25 @@ impl Message {
 
     /// The topic, for those who need not know that it is text: that costs a look at each byte.
     pub(crate) fn topic_bytes(&self) -> &[u8] {
-        let len = usize::from(self.head().topic);
-        self.0.slice.get(..len).unwrap_or_default()
+        let end = TOPIC_LEN + usize::from(self.head().topic);
+        self.0.slice.get(TOPIC_LEN..end).unwrap_or_default()
     }
 
     /// Property bytes to forward, Message Expiry Interval left out.
     pub(crate) fn properties(&self) -> &[u8] {
+        let end = self.head().payload_at();
+        let start = end - self.head().properties();
+        self.0.slice.get(start..end).unwrap_or_default()
+    }
+
+    /// What follows the fixed header in a packet above QoS 0 of that version, and where in it the identifier
+    /// is. `None` where that has to be composed.
+    #[inline]
+    pub(crate) fn body(&self, version: Version) -> Option<(&[u8], usize)> {
         let head = self.head();
-        let from = usize::from(head.topic);
-        self.0
-            .slice
-            .get(from..from + head.properties())
-            .unwrap_or_default()
+        let has_properties = head.properties != BARE;
+        let is_as_sent = has_properties == (version == Version::V5) && head.rare.is_none();
+        is_as_sent.then(|| (&self.0.slice, TOPIC_LEN + usize::from(head.topic)))
     }
 
     /// As [`Publication::least_size`].
@@ -305,7 +349,7 @@ impl Message {
         }
         self.0
             .slice
-            .get(usize::from(head.topic) + head.properties()..)
+            .get(head.payload_at()..)
             .unwrap_or_default()
             .into()
     }
@@ -368,7 +412,7 @@ impl Message {
             qos: self.qos(),
             retain: self.retain(),
             expires_at: self.expires_at(),
-            verbatim: None,
+            as_read: None,
             // It was let in.
             at_once: AtOnce::default(),
             row: self.row(),
@@ -394,12 +438,27 @@ impl Head {
     fn properties(&self) -> usize {
         match (self.properties, &self.rare) {
             (LONG, Some(rare)) => rare.properties,
+            (BARE, _) => 0,
             (properties, _) => usize::from(properties),
         }
+    }
+
+    /// Where the payload begins among the bytes.
+    #[inline]
+    fn payload_at(&self) -> usize {
+        let properties = match self.properties {
+            BARE => 0,
+            _ => {
+                let properties = self.properties();
+                variable_byte_integer_len(properties) + properties
+            }
+        };
+        TOPIC_LEN + usize::from(self.topic) + PACKET_ID + properties
     }
 }
 
 impl Drop for Head {
+    #[inline]
     fn drop(&mut self) {
         let word = *self.word.get_mut();
         self.budget
@@ -424,6 +483,7 @@ pub(crate) fn expiry_deadline(secs: u32, now: Instant) -> Option<Instant> {
 mod tests {
     use super::*;
     use crate::budget::Owned;
+    use crate::codec::{OutgoingPublish, PacketId};
 
     #[test]
     fn a_copy_keeps_topic_properties_and_payload_apart() {
@@ -456,6 +516,59 @@ mod tests {
             assert_eq!((message.qos(), message.retain()), (qos, length > 0));
             assert!(message.footprint() > length + 10);
             assert_eq!(budget.used(), message.footprint());
+        }
+    }
+
+    #[test]
+    fn message_has_the_body_of_the_packet_that_it_came_as_and_can_be() {
+        let budget = Owned::new(1 << 20);
+        let property = [0x01, 0x01];
+        for (version, other) in [(Version::V5, Version::V311), (Version::V311, Version::V5)] {
+            let properties = match version {
+                Version::V5 => &property[..],
+                Version::V311 => &[],
+            };
+            let mut packet = Vec::new();
+            let outgoing = OutgoingPublish {
+                dup: false,
+                qos: QoS::AtLeastOnce,
+                retain: false,
+                topic: b"a/b",
+                packet_id: PacketId::new(7),
+                topic_alias: None,
+                message_expiry: None,
+                subscription_ids: &[],
+                properties,
+                payload: b"payload".into(),
+            };
+            outgoing.encode(version, &mut packet);
+            let body = &packet[2..];
+            let new = || {
+                let mut publication = Publication::new("a/b", b"payload", QoS::AtLeastOnce);
+                publication.properties = properties;
+                publication
+            };
+            let mut read = new();
+            read.as_read = Some((version, &packet));
+            let message = read.message(*budget);
+            assert_eq!(message.body(version), Some((body, 5)));
+            assert_eq!(message.body(other), None);
+            let (put_together, mut expiring) = (new(), new());
+            let again = put_together.message(*budget);
+            if version == Version::V5 {
+                let (bytes, id) = again.body(version).unwrap();
+                assert_eq!((&bytes[..id], &bytes[id + 2..]), (&body[..5], &body[7..]));
+            }
+            expiring.expires_at = Some(Instant::now());
+            assert_eq!(
+                expiring.message(*budget).body(version),
+                None,
+                "it counts down"
+            );
+            for message in [message, again, expiring.message(*budget)] {
+                assert_eq!((message.topic(), message.properties()), ("a/b", properties));
+                assert_eq!(message.payload().to_vec(), b"payload");
+            }
         }
     }
 

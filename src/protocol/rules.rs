@@ -146,6 +146,7 @@ pub(crate) fn check_will(will: &Will<'_>, config: &Config) -> Result<(), Violati
     )
 }
 
+#[inline]
 pub(crate) fn check_payload(length: usize, limits: &Limits) -> Result<(), Violation> {
     match limits.payload_size {
         Some(limit) if length > limit as usize => Err(Violation::new(

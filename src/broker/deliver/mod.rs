@@ -74,12 +74,15 @@ impl<'a> Run<'a> {
 
     /// The same, with `packets` being what was read: the packets of these messages and no others.
     pub(crate) fn read_as(self, version: Version, packets: &'a [u8]) -> Self {
+        // They have the QoS and the RETAIN flag in common.
+        let first = self.publications.first();
         let all_unchanged = self.publications.len() > 1
             && packets.len() <= TOGETHER
+            && first.is_some_and(|first| first.qos == QoS::AtMostOnce && !first.retain)
             && self
                 .publications
                 .iter()
-                .all(|publication| publication.verbatim.is_some() && !publication.retain);
+                .all(|publication| publication.as_read.is_some());
         Self {
             packets: all_unchanged.then_some((version, packets)),
             ..self
@@ -131,7 +134,7 @@ impl<'a> Run<'a> {
     /// The messages and the packets, for as long as they are needed.
     pub(super) fn keep(self, context: &Context<'_>) -> OwnedRun {
         let packets = match self.publications {
-            [only] => only.verbatim.filter(|(_, frame)| frame.len() <= TOGETHER),
+            [only] => only.verbatim().filter(|(_, frame)| frame.len() <= TOGETHER),
             _ => self.packets,
         };
         let messages = self.publications.iter();
@@ -203,7 +206,7 @@ impl OwnedRun {
         let mut publications: SmallVec<[Publication<'_>; 32]> =
             self.messages.iter().map(Message::publication).collect();
         if let [only] = &mut *publications {
-            only.verbatim = self.packets();
+            only.as_read = self.packets();
             only.at_once = self.at_once.clone().unwrap_or_default();
         }
         publications
@@ -570,13 +573,9 @@ pub(super) fn serve_receiver(
         wake = sent;
         rest = &[];
     }
-    let merged = receiver.merged_grant(rest, publisher, dirty);
+    let grant = receiver.grant_of_run(rest, publisher, dirty);
     for publication in rest {
-        let grant = match &merged {
-            None => receiver.grant(publication, publisher),
-            Some(merged) => merged.clone(),
-        };
-        let Some(grant) = grant else { continue };
+        let Some(grant) = grant.clone() else { break };
         match outbox.offer(publication, grant, context) {
             Offered::Sent(sent) => {
                 publication.at_once.note_taken();
@@ -634,20 +633,18 @@ impl Receiver<'_> {
         Some(Grant::new(options, publication.qos, publication.retain))
     }
 
-    /// What several subscriptions make of each message of a run, which share QoS and RETAIN.
+    /// The same for each message of a run, which share QoS and RETAIN.
     #[inline]
-    fn merged_grant(
+    fn grant_of_run(
         &self,
         run: &[Publication<'_>],
         publisher: u64,
         dirty: &mut Dirty,
-    ) -> Option<Option<Grant>> {
-        let Subscriptions::Kept(several @ [_, _, ..]) = self.subscriptions else {
-            return None;
-        };
-        dirty.charge(several.len() / SUBSCRIPTIONS_PER_STEP);
-        let own = self.session.id == publisher;
-        Some(grant_overlapping(several, run.first()?, own))
+    ) -> Option<Grant> {
+        if let Subscriptions::Kept(several @ [_, _, ..]) = self.subscriptions {
+            dirty.charge(several.len() / SUBSCRIPTIONS_PER_STEP);
+        }
+        self.grant(run.first()?, publisher)
     }
 }
 

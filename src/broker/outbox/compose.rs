@@ -11,8 +11,8 @@
 //! It needs neither outbox nor lock, and what looks at packets on their way out looks here.
 
 use crate::codec::{
-    AckKind, Connack, OutgoingPublish, PacketId, ReasonCode, Version, encode_ack, encode_connack,
-    encode_disconnect, encode_pingresp, encode_suback, encode_unsuback,
+    AckKind, Connack, ForwardedPublish, OutgoingPublish, PacketId, ReasonCode, Version, encode_ack,
+    encode_connack, encode_disconnect, encode_pingresp, encode_suback, encode_unsuback,
 };
 
 /// A packet towards a client. What its version does not have is left out.
@@ -24,6 +24,8 @@ pub(crate) enum Outgoing<'a> {
         text: Option<&'a str>,
     },
     Publish(&'a OutgoingPublish<'a>),
+    /// A PUBLISH as it came, with flags and an identifier of its own.
+    Forwarded(&'a ForwardedPublish<'a>),
     /// A PUBLISH up to its payload, which follows from where it is.
     PublishHead(&'a OutgoingPublish<'a>),
     /// Whole PUBLISH packets of QoS 0 as they were read, in one piece.
@@ -58,6 +60,11 @@ pub(crate) fn compose(out: &mut Vec<u8>, version: Version, packet: &Outgoing<'_>
         Outgoing::Publish(publish) => {
             let before = out.len();
             publish.encode(version, out);
+            out.len() - before
+        }
+        Outgoing::Forwarded(publish) => {
+            let before = out.len();
+            publish.encode(out);
             out.len() - before
         }
         Outgoing::Run(packets) => {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::codec::{AckKind, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, ReasonCode, Version};
-use crate::message::delivery::{Delivery, Retain};
+use crate::codec::{
+    AckKind, ForwardedPublish, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, ReasonCode, Version,
+};
+use crate::message::delivery::{Delivery, Retain, SubscriptionIds};
 use crate::message::publication::{Message, Publication, remaining_expiry};
 use crate::tap::Tap;
 
@@ -154,7 +156,7 @@ impl Connected {
         bounds: &Bounds<'_>,
     ) -> Option<usize> {
         let ids = grant.subscription_ids.as_slice();
-        if let Some((version, frame)) = publication.verbatim
+        if let Some((version, frame)) = publication.verbatim()
             && frame.len() < SHARED
             && version == self.peer.version
             && self.peer.retain(grant.retain) == publication.retain
@@ -217,6 +219,23 @@ impl Connected {
         dup: bool,
         bounds: &Bounds<'_>,
     ) -> usize {
+        if self.aliases.is_none()
+            && matches!(delivery.subscription_ids, SubscriptionIds::None)
+            && let Some((body, id_at)) = delivery.message.body(self.peer.version)
+            && body.len() < SHARED
+        {
+            let packet = ForwardedPublish {
+                dup,
+                qos: delivery.qos,
+                retain: self.peer.retain(delivery.retain),
+                packet_id: id,
+                body,
+                id_at,
+            };
+            return self.append_with(0, bounds, |out, version| {
+                compose(out, version, &Outgoing::Forwarded(&packet))
+            });
+        }
         let packet = outgoing_delivery(delivery, &self.peer, Some(id), dup, bounds.now);
         let row = bounds.tap.map_or(0, |_| delivery.message.row());
         self.append(packet, Some(&delivery.message), row, bounds)

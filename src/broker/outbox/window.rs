@@ -364,6 +364,7 @@ impl Window {
         self.ring.capacity()
     }
 
+    #[inline]
     pub(crate) fn get(&mut self, id: PacketId) -> Option<&mut Entry> {
         if self.is_other(id.get()) {
             return self.others.as_mut()?.get(id.get());
@@ -478,6 +479,7 @@ impl Window {
                 .is_none_or(|others| others.entries.is_empty())
     }
 
+    #[inline]
     fn slot(&mut self, id: u16) -> Option<&mut Option<Entry>> {
         self.ring.get_mut(distance(self.first, id)?)
     }

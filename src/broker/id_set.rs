@@ -1,0 +1,179 @@
+//! A set of packet identifiers, of which a client takes one after the other.
+//!
+//! Each word has 64 neighbours, and only words that are not empty are there, in order: identifiers that
+//! rise, and are let go in about their order, take few words, and the one that is looked for is the first
+//! or the last. All 65,535 take 1,024.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+
+/// Identifiers of a word.
+const WORD: u16 = u64::BITS as u16;
+
+#[derive(Default)]
+pub(super) struct IdSet {
+    words: VecDeque<Word>,
+    len: usize,
+}
+
+/// Identifiers from 64 times `number` on, one for each bit; one at least.
+struct Word {
+    number: u16,
+    bits: u64,
+}
+
+/// The word of an identifier, and its bit there.
+#[inline]
+fn place(id: u16) -> (u16, u64) {
+    (id / WORD, 1 << (id % WORD))
+}
+
+impl IdSet {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes of memory.
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        self.words.capacity() * size_of::<Word>()
+    }
+
+    #[inline]
+    pub(super) fn contains(&self, id: u16) -> bool {
+        let (number, bit) = place(id);
+        let word = self.find(number).ok().and_then(|at| self.words.get(at));
+        word.is_some_and(|word| word.bits & bit > 0)
+    }
+
+    /// Adds an identifier. Returns whether it was not there.
+    #[inline]
+    pub(super) fn insert(&mut self, id: u16) -> bool {
+        let (number, bit) = place(id);
+        let before = self.add(number, bit);
+        before & bit == 0
+    }
+
+    /// Takes an identifier out. Returns whether it was there.
+    #[inline]
+    pub(super) fn remove(&mut self, id: u16) -> bool {
+        let (number, bit) = place(id);
+        let Ok(at) = self.find(number) else {
+            return false;
+        };
+        let Some(word) = self.words.get_mut(at).filter(|word| word.bits & bit > 0) else {
+            return false;
+        };
+        word.bits &= !bit;
+        self.len -= 1;
+        if word.bits == 0 {
+            self.words.remove(at);
+        }
+        true
+    }
+
+    /// Adds all of `other`.
+    pub(super) fn extend(&mut self, other: Self) {
+        if self.len == 0 {
+            *self = other;
+            return;
+        }
+        let mut merged = Self::default();
+        let mut own = std::mem::take(&mut self.words).into_iter().peekable();
+        for word in other.words {
+            while let Some(before) = own.next_if(|before| before.number <= word.number) {
+                merged.add(before.number, before.bits);
+            }
+            merged.add(word.number, word.bits);
+        }
+        own.for_each(|word| {
+            merged.add(word.number, word.bits);
+        });
+        *self = merged;
+    }
+
+    /// Adds `bits` to a word. Returns what it was.
+    #[inline]
+    fn add(&mut self, number: u16, bits: u64) -> u64 {
+        let before = match self.find(number) {
+            Ok(at) => match self.words.get_mut(at) {
+                Some(word) => {
+                    let before = word.bits;
+                    word.bits |= bits;
+                    before
+                }
+                None => 0,
+            },
+            Err(at) => {
+                self.words.insert(at, Word { number, bits });
+                0
+            }
+        };
+        self.len += (bits & !before).count_ones() as usize;
+        before
+    }
+
+    /// Where a word is, or where it would be.
+    #[inline]
+    fn find(&self, number: u16) -> Result<usize, usize> {
+        let last = self.words.len().saturating_sub(1);
+        match self.words.back().map(|word| word.number.cmp(&number)) {
+            None => return Err(0),
+            Some(Ordering::Equal) => return Ok(last),
+            Some(Ordering::Less) => return Err(last + 1),
+            Some(Ordering::Greater) => {}
+        }
+        match self.words.front() {
+            Some(first) if first.number == number => Ok(0),
+            _ => self.words.binary_search_by_key(&number, |word| word.number),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn all_identifiers_take_a_bit_each() {
+        let mut set = IdSet::default();
+        for id in 1..=u16::MAX {
+            assert!(set.insert(id) && !set.insert(id));
+        }
+        assert_eq!(set.len(), usize::from(u16::MAX));
+        assert!(set.bytes() <= 2 * 1024 * size_of::<Word>());
+        for id in (1..=u16::MAX).rev() {
+            assert!(set.remove(id) && !set.remove(id));
+        }
+        assert_eq!((set.len(), set.words.len()), (0, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn set_behaves_as_one(
+            steps in proptest::collection::vec((0u8..5, 0u16..1_000), 1..500),
+            more in proptest::collection::vec(0u16..2_000, 0..200),
+        ) {
+            let (mut set, mut model) = (IdSet::default(), BTreeSet::new());
+            for (kind, id) in steps {
+                match kind {
+                    0..3 => prop_assert_eq!(set.insert(id), model.insert(id)),
+                    _ => prop_assert_eq!(set.remove(id), model.remove(&id)),
+                }
+                prop_assert_eq!(set.len(), model.len());
+            }
+            let mut other = IdSet::default();
+            for id in more {
+                other.insert(id);
+                model.insert(id);
+            }
+            set.extend(other);
+            prop_assert_eq!(set.len(), model.len());
+            prop_assert!((0..2_000).all(|id| set.contains(id) == model.contains(&id)));
+        }
+    }
+}
