@@ -403,9 +403,8 @@ impl Journal {
             let before = at;
             for entry in rows.take(SLICE) {
                 at = entry.number;
-                let is_due =
-                    |own: &&Box<Brought>| own.published < published && is_meant(&own.topic);
-                let message = entry.message.as_ref();
+                let is_due = |own: &&Brought| own.published < published && is_meant(&own.topic);
+                let message = entry.message.as_deref();
                 if let Some(message) = message.filter(is_due) {
                     let (publication, left_out) = message.publication(entry);
                     if !take(&publication, left_out) {
