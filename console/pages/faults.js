@@ -69,10 +69,9 @@ export function open(changed, route) {
     const next = Math.ceil((found[0]?.in_seconds ?? 0) * 1000 + 1) / 1000;
     const seconds = submitter.value === 'next' ? next : Number(submitter.value || target.by.value);
     const due = found.filter((one) => one.in_seconds <= seconds);
-    const ending = all[0].asked.value?.rules.filter((one) => one.expires_in_s !== null && one.expires_in_s <= seconds).length;
     const what = html`Forward by ${time(seconds)}, past ${plural(due.length, 'deadline')}${due.length < 1000 ? '' : ' or more'}
       <ul>${due.slice(0, SHOWN).map((one) => html`<li>${deadline(one)}</li>`)}</ul>
-      ${due.length > SHOWN ? `and ${number(due.length - SHOWN)} more` : ''} ${ending ? `${plural(ending, 'rule')} no more` : ''}`;
+      ${due.length > SHOWN ? `and ${number(due.length - SHOWN)} more` : ''}`;
     clockAsk.ask({ currentTarget: submitter }, html`<div>${what}</div>`, 'Advance', () => tell('Advance', post('/v1/clock/advance', { seconds, keep_alive })));
   }
   const clock = ({ now, ahead_seconds: ahead, scale }) => html`<p><time title=${now}>${new Date(now).toLocaleDateString()} ${moment(Date.parse(now))}</time>

@@ -89,10 +89,13 @@ impl Broker {
             timers,
             owners,
             total,
-        } = self
-            .schedule
-            .firsts(limit, |timer| (timer.kind(), timer.session()));
-        let of_broker = timers.into_iter().filter_map(|(at, (kind, session))| {
+        } = self.schedule.firsts(limit.saturating_add(1), |timer| {
+            (timer.kind(), timer.session())
+        });
+        // There is one timer for all rules, and each of them is listed.
+        let timers = timers.into_iter();
+        let timers = timers.filter(|(_, (kind, _))| *kind != DeadlineKind::EndOfRule);
+        let of_broker = timers.filter_map(|(at, (kind, session))| {
             let client_id = match session {
                 None => None,
                 Some((session, epoch)) => {
@@ -118,13 +121,22 @@ impl Broker {
             })
         });
         let delayed = self.tap.delayed();
-        let total = total + delayed.len();
+        let of_rules = self.tap.rule_ends(moment.now);
+        let has_timer = usize::from(self.rules_end.lock().is_some());
+        // It may be set meanwhile.
+        let total = total.saturating_sub(has_timer) + delayed.len() + of_rules.len();
+        let of_rules = of_rules.into_iter().map(|at| Deadline {
+            kind: DeadlineKind::EndOfRule,
+            client_id: None,
+            left: at.saturating_duration_since(moment.now),
+        });
         let of_packets = delayed.into_iter().map(|(at, client)| Deadline {
             kind: DeadlineKind::DelayedPacket,
             client_id: client.map(|client| (*client).to_owned()),
             left: at.saturating_duration_since(moment.now),
         });
         let all = of_broker.chain(of_connections).chain(of_packets);
+        let all = all.chain(of_rules);
         let mut deadlines: Vec<_> = all.collect();
         deadlines.sort_by_key(|deadline| deadline.left);
         deadlines.truncate(limit);

@@ -236,9 +236,14 @@ impl Tap {
 
     /// Ends rules whose time is over. Returns when the next one ends, which has to be told by this again.
     pub(crate) fn expire_rules(&self, now: Instant) -> Option<Instant> {
-        let next = self.standing_rules(now).next_end();
+        let next = self.standing_rules(now).ends().min();
         self.hits.ring();
         next
+    }
+
+    /// When each rule that has an end is over.
+    pub(crate) fn rule_ends(&self, now: Instant) -> Vec<Instant> {
+        self.standing_rules(now).ends().collect()
     }
 
     /// Waits until a rule has acted so often, or is gone.

@@ -40,7 +40,8 @@ pub struct Match {
     /// that is in it.
     pub client: Option<String>,
     /// A Topic Filter: a PUBLISH to such a topic, or an acknowledgement of one. Where [`packet_type`](Self::packet_type) is
-    /// SUBSCRIBE or UNSUBSCRIBE: one with a filter that this one covers, `a/#` or `a/b` if this is `a/#`.
+    /// SUBSCRIBE or UNSUBSCRIBE: one with a filter that this one covers, `a/#` or `a/b` if this is `a/#`. Only then may it
+    /// be shared.
     pub topic: Option<String>,
     /// QoS of a PUBLISH.
     pub qos: Option<u8>,

@@ -215,9 +215,9 @@ impl Rules {
             .retain(|rule| rule.until.is_none_or(|until| until > now));
     }
 
-    /// When the first of those that stand is over.
-    pub(super) fn next_end(&self) -> Option<Instant> {
-        self.rules.iter().filter_map(|rule| rule.until).min()
+    /// When each of those that have an end is over.
+    pub(super) fn ends(&self) -> impl Iterator<Item = Instant> {
+        self.rules.iter().filter_map(|rule| rule.until)
     }
 
     pub(super) fn infos(&self) -> Vec<RuleInfo> {

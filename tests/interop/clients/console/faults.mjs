@@ -102,7 +102,7 @@ export async function clock(browser) {
   await broker.api('POST', '/v1/rules', { match: { type: 'PUBLISH', direction: 'out' }, do: 'delay', delay_seconds: 18000, times: 1 });
   await broker.api('POST', '/v1/publish', { topic: 'w', payload: 'late' });
   await page.goto(`${broker.http}/console/faults`);
-  await page.getByText('5 deadlines').waitFor();
+  await page.getByText('6 deadlines').waitFor();
   await page.getByText('delayed packet of reader').waitFor();
   await page.getByText('a packet, client nobody: is lost').waitFor();
   await page.getByRole('button', { name: 'Next deadline' }).click();
@@ -122,9 +122,9 @@ export async function clock(browser) {
     });
   });
   await page.getByRole('button', { name: '1 h' }).click();
-  await ask.getByText('Forward by 01:00:00, past 3 deadlines').waitFor();
+  await ask.getByText('Forward by 01:00:00, past 4 deadlines').waitFor();
   await ask.getByText('session expiry of short').waitFor();
-  await ask.getByText('1 rule no more').waitFor();
+  await ask.getByText('end of rule').waitFor();
   await ask.getByRole('button', { name: 'Advance' }).click();
   await wills;
   await page.locator('header .chip.warn', { hasText: 'clock +01:00:0' }).waitFor();
