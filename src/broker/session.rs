@@ -103,8 +103,8 @@ pub(crate) enum Opened {
 /// Memory for identifiers that is kept, in bytes.
 const FEW_IDS: usize = 256;
 
-/// What an identifier takes, as the broker accounts for it besides the memory that it lies in.
-const RECEIVED_ID: usize = 8;
+/// What an identifier takes at most that has no neighbour.
+const RECEIVED_ID: usize = 16;
 
 /// How often it is asked whether there is room, in bytes.
 const ASKED_EVERY: usize = 64 * RECEIVED_ID;
@@ -151,7 +151,7 @@ impl ReceivedIds {
         let known = noted.ids.remove(id.get()) || noted.earlier.remove(id.get());
         noted.admitted = noted.admitted.min(noted.held() + ASKED_EVERY);
         // Few are not worth an allocation the next time.
-        if noted.len() == 0 && noted.bytes() > FEW_IDS {
+        if noted.len() == 0 && noted.held() > FEW_IDS {
             self.clear();
         }
         known
@@ -170,14 +170,8 @@ impl NotedIds {
 
     /// Bytes of memory.
     #[inline]
-    fn bytes(&self) -> usize {
-        self.ids.bytes() + self.earlier.bytes()
-    }
-
-    /// Bytes that they are accounted for with.
-    #[inline]
     fn held(&self) -> usize {
-        self.len() * RECEIVED_ID + self.bytes()
+        self.ids.bytes() + self.earlier.bytes()
     }
 
     fn contains(&self, id: u16) -> bool {
@@ -581,16 +575,17 @@ mod tests {
                 received.open(id(number as u16), epoch, 1_000, *budget);
             }
             held = budget.used();
-            // A charge follows in steps of 8 KiB.
+            // 64 neighbours take what one takes. A charge follows in steps of 8 KiB.
             let noted = usize::min(1_000 * epoch as usize, 65_535);
-            assert!(held + 8 * 1024 >= RECEIVED_ID * noted);
+            assert!(held + 8 * 1024 >= RECEIVED_ID * noted / 64);
         }
-        assert!(held < 2 * RECEIVED_ID * 65_535);
+        assert!(held >= RECEIVED_ID * 1024 / 2 && held < 5 * RECEIVED_ID * 1024);
         let small = Owned::new(RECEIVED_ID * 500);
         let mut received = ReceivedIds::default();
+        // None is a neighbour of another.
         let mut opened = (1..=1_000).map(|number| {
             let epoch = u64::from(number / 100);
-            received.open(id(number), epoch, 1_000, *small)
+            received.open(id(64 * number), epoch, 1_000, *small)
         });
         assert!(opened.any(|opened| opened == Opened::NoMemory));
     }
