@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::budget::Budget;
 use crate::message::publication::{Message, Publication};
 use crate::tap::Tap;
+use crate::tap::messages::{MessageReader, Reading};
 use crate::tap::watch::Unseen;
 use crate::topic::{HashParent, matches};
 
@@ -31,13 +32,23 @@ pub(super) struct Captures {
 }
 
 /// The next messages on a filter.
-struct Capture {
+pub(super) struct Capture {
     filter: Box<str>,
     parent: HashParent,
     wanted: usize,
-    /// Messages of rows up to this one are not wanted.
-    since: u64,
+    origin: Origin,
+    /// What messages are charged to.
+    budget: Budget,
     caught: Mutex<Caught>,
+}
+
+/// Which messages are captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Those from now on.
+    Now,
+    /// Those of the journal whose rows are behind `since` and whose numbers are behind `after`.
+    Journal { since: u64, after: u64 },
 }
 
 #[derive(Default)]
@@ -49,8 +60,8 @@ struct Caught {
     heads: usize,
     /// A message came for which there is no memory: those behind it would leave a gap.
     is_cut: bool,
-    /// The last row of a message that was found in the journal.
-    found_until: u64,
+    /// They were to come from the journal, which is off.
+    is_off: bool,
 }
 
 /// A message that was captured.
@@ -64,33 +75,30 @@ pub(crate) struct Captured {
         expect(dead_code, reason = "programs are told that it is empty then")
     )]
     pub(crate) left_out: Option<usize>,
+    /// Of one from the journal: its number in the order in which they were published.
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(dead_code, reason = "programs have all at once")
+    )]
+    pub(crate) number: Option<u64>,
 }
 
 impl Captures {
-    /// Begins to capture the first `wanted` messages from now on whose topics match a valid filter, but for those of
-    /// rows of the journal up to `since`.
+    /// Begins to capture messages. Those of the journal are to be [read](Capturing::read_journal) besides.
     pub(super) fn begin<'a>(
         &'a self,
-        filter: &str,
-        wanted: usize,
-        since: u64,
-        parent: HashParent,
+        capture: Capture,
         gate: &'a Gate,
         watch: &'a Watch,
     ) -> Capturing<'a> {
-        let capture = Arc::new(Capture {
-            filter: filter.into(),
-            parent,
-            wanted,
-            since,
-            caught: Mutex::default(),
-        });
+        let capture = Arc::new(capture);
         // Whoever is told of it publishes at once.
         gate.enter();
         let mut list = self.list.lock();
         list.push(capture.clone());
         #[cfg(feature = "http")]
         watch.show(Subject::Subscriptions, || {
+            let filter = &*capture.filter;
             let count = count_on(&list, filter);
             Glimpse::Captures { filter, count }
         });
@@ -100,6 +108,7 @@ impl Captures {
             captures: self,
             gate,
             watch,
+            reading: None,
         }
     }
 
@@ -109,18 +118,18 @@ impl Captures {
         count_on(&self.list.lock(), filter)
     }
 
-    /// Shows messages to one topic to all captures.
-    pub(super) fn offer(&self, run: &[Publication<'_>], budget: Budget, watch: &Watch) {
+    /// Shows messages to one topic to all captures of what comes from now on.
+    pub(super) fn offer(&self, run: &[Publication<'_>], watch: &Watch) {
         let Some(topic) = run.first().map(|first| first.topic) else {
             return;
         };
         let list = self.list.lock();
         let mut concerned = list
             .iter()
-            .filter(|one| matches(&one.filter, topic, one.parent))
+            .filter(|one| one.origin == Origin::Now && one.is_meant(topic))
             .peekable();
         if concerned.peek().is_some() {
-            concerned.for_each(|one| one.take(run, budget));
+            concerned.for_each(|one| one.take(run));
             watch.note(Subject::Captures);
         }
     }
@@ -132,68 +141,91 @@ fn count_on(list: &[Arc<Capture>], filter: &str) -> usize {
 }
 
 impl Capture {
-    fn take(&self, run: &[Publication<'_>], budget: Budget) {
+    /// Of the first `wanted` messages whose topics match a valid filter. What it keeps is charged.
+    pub(super) fn new(
+        filter: &str,
+        parent: HashParent,
+        wanted: usize,
+        origin: Origin,
+        budget: Budget,
+    ) -> Self {
+        Self {
+            filter: filter.into(),
+            parent,
+            wanted,
+            origin,
+            budget,
+            caught: Mutex::default(),
+        }
+    }
+
+    fn is_meant(&self, topic: &str) -> bool {
+        matches(&self.filter, topic, self.parent)
+    }
+
+    fn take(&self, run: &[Publication<'_>]) {
         let mut caught = self.caught.lock();
         for publication in run {
             if caught.is_done(self.wanted) {
                 return;
             }
-            let is_before = publication.row > 0 && publication.row <= self.since;
-            if !is_before && !caught.has(publication.row) {
-                caught.add(publication, None, budget);
-            }
+            caught.add(publication, None, None, self.budget);
         }
+    }
+}
+
+impl MessageReader for Capture {
+    fn read(&self, publication: &Publication<'_>, number: u64, left_out: Option<usize>) -> bool {
+        let mut caught = self.caught.lock();
+        let is_behind = match self.origin {
+            Origin::Journal { since, after } => publication.row > since && number > after,
+            Origin::Now => false,
+        };
+        if is_behind && self.is_meant(publication.topic) && !caught.is_done(self.wanted) {
+            caught.add(publication, Some(number), left_out, self.budget);
+        }
+        !caught.is_done(self.wanted)
+    }
+
+    fn end(&self) {
+        self.caught.lock().is_off = true;
     }
 }
 
 impl Caught {
     fn is_done(&self, wanted: usize) -> bool {
-        self.messages.len() >= wanted || self.heads >= HEADS || self.is_cut
+        self.messages.len() >= wanted || self.heads >= HEADS || self.is_cut || self.is_off
     }
 
     /// Keeps a message, whose payload may be `left_out` already.
-    fn add(&mut self, publication: &Publication<'_>, left_out: Option<usize>, budget: Budget) {
+    fn add(
+        &mut self,
+        publication: &Publication<'_>,
+        number: Option<u64>,
+        left_out: Option<usize>,
+        budget: Budget,
+    ) {
         let payload = publication.payload.len();
         if !budget.admits_message(publication.size() - payload) {
             self.is_cut = true;
             return;
         }
         let fits = self.payloads + payload <= PAYLOADS && budget.admits_message(publication.size());
-        let captured = match fits {
-            true => Captured {
-                message: publication.message(budget).clone(),
-                left_out,
-            },
-            false => Captured {
-                message: publication.without_payload().message(budget).clone(),
-                left_out: left_out.or(Some(payload)),
-            },
-        };
-        self.keep(captured);
-    }
-
-    fn keep(&mut self, captured: Captured) {
-        let kept = captured.message.payload().len();
-        self.payloads += kept;
-        self.heads += captured.message.footprint().saturating_sub(kept);
-        self.messages.push(captured);
-    }
-
-    /// Whether it has the message of a row that was found in the journal.
-    fn has(&self, row: u64) -> bool {
-        row > 0
-            && row <= self.found_until
-            && self.messages.iter().any(|one| one.message.row() == row)
-    }
-
-    /// Puts what was captured since behind this, but for what is here already.
-    fn go_on(&mut self, since: Self, wanted: usize) {
-        for captured in since.messages {
-            if !self.is_done(wanted) && !self.has(captured.message.row()) {
-                self.keep(captured);
+        let (message, left_out) = match fits {
+            true => (publication.message(budget).clone(), left_out),
+            false => {
+                let message = publication.without_payload().message(budget).clone();
+                (message, left_out.or(Some(payload)))
             }
-        }
-        self.is_cut |= since.is_cut;
+        };
+        let kept = message.payload().len();
+        self.payloads += kept;
+        self.heads += message.footprint().saturating_sub(kept);
+        self.messages.push(Captured {
+            message,
+            left_out,
+            number,
+        });
     }
 }
 
@@ -203,37 +235,40 @@ pub(crate) struct Capturing<'a> {
     captures: &'a Captures,
     gate: &'a Gate,
     watch: &'a Watch,
+    /// Of the journal.
+    reading: Option<Reading<'a>>,
 }
 
-impl Capturing<'_> {
-    /// Whether it has all that it was to have, or holds as much as it may.
+impl<'a> Capturing<'a> {
+    /// Whether it has all that it was to have, holds as much as it may, or gets no more.
     pub(crate) fn is_done(&self) -> bool {
         self.capture.caught.lock().is_done(self.capture.wanted)
     }
 
-    /// Puts messages in front that the journal has, by their rows.
+    /// Takes the messages that the journal has, and those that come to it.
     ///
     /// # Errors
     ///
     /// There may be others of which it knows nothing any more.
-    pub(super) fn look_back(&self, tap: &Tap, budget: Budget) -> Result<(), Unseen> {
-        let capture = &self.capture;
-        let mut earlier = Caught::default();
-        let is_meant = |topic: &str| matches(&capture.filter, topic, capture.parent);
-        tap.each_message(capture.since, is_meant, |publication, left_out| {
-            earlier.add(publication, left_out, budget);
-            earlier.found_until = publication.row;
-            !earlier.is_done(capture.wanted)
-        })?;
-        let mut caught = capture.caught.lock();
-        let since = std::mem::replace(&mut *caught, earlier);
-        caught.go_on(since, capture.wanted);
+    pub(super) fn read_journal(&mut self, tap: &'a Tap) -> Result<(), Unseen> {
+        if let Origin::Journal { since, after } = self.capture.origin {
+            let reading = tap.read_messages(since, after, self.capture.clone())?;
+            self.reading = Some(reading);
+        }
         Ok(())
     }
 
     /// What it has got so far, in order.
-    pub(crate) fn messages(&self) -> Vec<Captured> {
-        self.capture.caught.lock().messages.clone()
+    ///
+    /// # Errors
+    ///
+    /// It gets no more, for the journal is off.
+    pub(crate) fn messages(&self) -> Result<Vec<Captured>, Unseen> {
+        let caught = self.capture.caught.lock();
+        match caught.is_off && caught.messages.len() < self.capture.wanted {
+            true => Err(Unseen::Off),
+            false => Ok(caught.messages.clone()),
+        }
     }
 }
 

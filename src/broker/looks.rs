@@ -9,7 +9,7 @@ use crate::tap::watch::Unseen;
 use crate::topic::Filter;
 
 use super::Broker;
-use super::captures::Capturing;
+use super::captures::{Capture, Capturing, Origin};
 #[cfg(feature = "http")]
 use super::history::Happened;
 use super::last_end::LastEnd;
@@ -107,12 +107,11 @@ impl Broker {
 impl Broker {
     /// Begins to capture the first `wanted` messages on a valid filter from now on.
     pub(crate) fn capture(&self, filter: &str, wanted: usize) -> Capturing<'_> {
-        let parent = self.retained.parent();
-        (self.observers).capture(filter, wanted, 0, parent, &self.watch)
+        self.capture_from(Origin::Now, filter, wanted)
     }
 
-    /// Captures the first `wanted` messages on a valid filter whose rows are behind `since`: those that the journal has,
-    /// and those from now on.
+    /// Captures the first `wanted` messages on a valid filter of the journal, in the order in which they were published:
+    /// those whose rows are behind `since` and whose numbers are behind `after`, that are there and that come.
     ///
     /// # Errors
     ///
@@ -120,13 +119,18 @@ impl Broker {
     pub(crate) fn capture_since(
         &self,
         filter: &str,
-        since: u64,
+        (since, after): (u64, u64),
         wanted: usize,
     ) -> Result<Capturing<'_>, Unseen> {
-        let parent = self.retained.parent();
-        let capturing = (self.observers).capture(filter, wanted, since, parent, &self.watch);
-        capturing.look_back(&self.tap, self.budget())?;
+        let mut capturing = self.capture_from(Origin::Journal { since, after }, filter, wanted);
+        capturing.read_journal(&self.tap)?;
         Ok(capturing)
+    }
+
+    fn capture_from(&self, origin: Origin, filter: &str, wanted: usize) -> Capturing<'_> {
+        let parent = self.retained.parent();
+        let capture = Capture::new(filter, parent, wanted, origin, self.budget());
+        self.observers.capture(capture, &self.watch)
     }
 
     /// How many groups there are, and a number that is another one when any of them stands otherwise, or

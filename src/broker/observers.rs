@@ -7,15 +7,14 @@ use std::time::Instant;
 #[cfg(feature = "http")]
 use crate::budget::Budget;
 use crate::message::publication::Publication;
-use crate::topic::HashParent;
 
 use super::bounds::Bounds;
-use super::captures::{Captures, Capturing};
+use super::captures::{Capture, Captures, Capturing};
 use super::gate::Gate;
 #[cfg(feature = "http")]
 use super::last_values::LastValues;
 use super::session::Session;
-use super::watch::Watch;
+use super::watch::{Subject, Watch};
 
 #[derive(Default)]
 pub(super) struct Observers {
@@ -52,28 +51,19 @@ impl Observers {
     /// Shows messages to one topic to all who look.
     #[cold]
     pub(super) fn see(&self, run: &[Publication<'_>], from: Option<&Session>, bounds: &Bounds<'_>) {
-        // First of all: what a capture does not find there comes to it from now on.
-        if let Some(tap) = bounds.tap {
-            run.iter().for_each(|one| tap.note_message(one));
+        if bounds.tap.is_some_and(|tap| tap.note_messages(run)) {
+            bounds.watch.note(Subject::Captures);
         }
-        self.captures.offer(run, bounds.budget, bounds.watch);
+        self.captures.offer(run, bounds.watch);
         #[cfg(feature = "http")]
         self.values.see(run, from, bounds);
         #[cfg(not(feature = "http"))]
         let _ = from;
     }
 
-    /// Begins to capture the first `wanted` messages from now on whose topics match a valid filter, but for those of
-    /// rows of the journal up to `since`.
-    pub(super) fn capture<'a>(
-        &'a self,
-        filter: &str,
-        wanted: usize,
-        since: u64,
-        parent: HashParent,
-        watch: &'a Watch,
-    ) -> Capturing<'a> {
-        (self.captures).begin(filter, wanted, since, parent, &self.gate, watch)
+    /// Begins to capture messages. Those of the journal are to be read besides.
+    pub(super) fn capture<'a>(&'a self, capture: Capture, watch: &'a Watch) -> Capturing<'a> {
+        self.captures.begin(capture, &self.gate, watch)
     }
 
     /// How many captures there are on exactly this filter.

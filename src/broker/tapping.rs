@@ -19,12 +19,15 @@ use super::lifecycle::Timer;
 use super::outbox::link::waker;
 use super::session::{Session, Slot};
 use super::turn::Context;
+use super::watch::Subject;
 
 impl Broker {
     /// Has the journal written from now on, or no more. What is in it stays.
     pub(crate) fn switch_journal(&self, is_on: bool) {
         if self.tap.switch_journal(is_on) {
             self.observers.note_journal(is_on);
+            // Whoever reads its messages reads no more.
+            self.watch.note(Subject::Captures);
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::broker::{Capturing, PageOf, Subject};
 use crate::local::{Message, Refused};
+use crate::tap::watch::Unseen;
 use crate::topic::Filter;
 
 use super::{Handle, WaitError};
@@ -80,13 +81,13 @@ impl Handle {
         Ok(captured)
     }
 
-    /// The same for messages that were published since the journal had its row `since`: those that it has come first, in
-    /// order, and more are waited for. Of payloads beyond 64 KiB the journal keeps nothing.
+    /// The same for messages of rows of the journal behind `since`: those that were published by now come first, in the
+    /// order in which they were, and more are waited for. Of payloads beyond 64 KiB the journal keeps nothing.
     ///
     /// # Errors
     ///
-    /// As [`wait_for_messages`](Self::wait_for_messages). The wait fails at once when the journal is off, or was behind
-    /// `since`, and when rows behind it have made room.
+    /// As [`wait_for_messages`](Self::wait_for_messages). The wait fails at once when the journal was off behind `since`,
+    /// and when messages behind it have made room; and as soon as the journal is off.
     pub fn wait_for_messages_since(
         &self,
         filter: &str,
@@ -99,12 +100,9 @@ impl Handle {
             .shared
             .engine
             .broker
-            .capture_since(filter, since, count);
+            .capture_since(filter, (since, 0), count);
         Ok(async move {
-            let capturing = capturing.map_err(|unseen| WaitError::NotInJournal {
-                what: "which were the first",
-                reason: unseen.to_string(),
-            })?;
+            let capturing = capturing.map_err(not_in_journal)?;
             self.captured(capturing, within, || wanted(filter, count))
                 .await
         })
@@ -123,13 +121,20 @@ impl Handle {
             |_| capturing.is_done().then_some(()),
             |_| None,
             wanted,
-            |_| format!("{} came", capturing.messages().len()),
+            |_| format!("{} came", capturing.messages().map_or(0, |all| all.len())),
         )
         .await?;
         let now = self.shared.engine.clock.now().now;
-        let captured = capturing.messages();
+        let captured = capturing.messages().map_err(not_in_journal)?;
         let captured = captured.iter();
         Ok(captured.map(|one| Message::of(&one.message, now)).collect())
+    }
+}
+
+fn not_in_journal(unseen: Unseen) -> WaitError {
+    WaitError::NotInJournal {
+        what: "which were the first",
+        reason: unseen.to_string(),
     }
 }
 

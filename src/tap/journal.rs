@@ -10,21 +10,21 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::codec::{
-    Frame, Glance, MAX_PACKET_SIZE, PacketFields, PacketType, QoS, Split, Version, split,
+    Frame, Glance, MAX_PACKET_SIZE, PacketFields, PacketType, Split, Version, split,
 };
 #[cfg(feature = "http")]
 use crate::codec::{Part, layout};
-use crate::message::publication::Publication;
 use crate::time::Calendar;
 
 use super::line::Line;
+use super::messages::{Brought, Messages};
 use super::rule::{Direction, Match, Seen};
 use super::rules::Verdict;
 use super::tls::{HandshakeFailure, TlsInfo};
-use super::watch::{Unseen, Watch};
+use super::watch::Watch;
 
 /// Bytes that are kept of a packet.
-const KEPT: usize = 64 * 1024;
+pub(super) const KEPT: usize = 64 * 1024;
 
 /// Rows that are looked at under one lock hold.
 pub(super) const SLICE: usize = 1024;
@@ -72,17 +72,16 @@ pub(super) struct Journal {
 pub(super) struct Ring {
     entries: VecDeque<Entry>,
     bounds: JournalBounds,
-    bytes: usize,
+    pub(super) bytes: usize,
     /// The number of the row that was written last; the first one is 1.
     pub(super) last: u64,
-    /// Messages that were published so far.
-    published: u64,
     /// That of the last one that somebody wanted to be forgotten.
-    forgotten: u64,
+    pub(super) forgotten: u64,
     /// That of the last one before the journal was switched off the last time.
     last_before_off: u64,
     /// Who is shown each row.
     pub(super) watches: Vec<Arc<Watch>>,
+    pub(super) messages: Messages,
 }
 
 /// A row as it is kept.
@@ -102,64 +101,7 @@ pub(super) struct Entry {
     /// What it is about, where that is not in the packet: the topic of an alias, or of what is acknowledged.
     pub(super) topic: Option<Arc<str>>,
     /// The message that it brought, once that is published.
-    message: Option<Box<Brought>>,
-}
-
-/// A message that is published, as far as it is not in the packet of its row.
-struct Brought {
-    topic: Box<str>,
-    qos: QoS,
-    retain: bool,
-    expires_at: Option<Instant>,
-    /// As they are forwarded.
-    properties: Box<[u8]>,
-    /// How many were published before it.
-    published: u64,
-    /// Where no packet has it.
-    payload: Box<[u8]>,
-    payload_len: usize,
-}
-
-impl Brought {
-    fn by(entry: &Entry, publication: &Publication<'_>, published: u64) -> Self {
-        let payload = match &entry.what {
-            Kept::Event(_) if publication.payload.len() <= KEPT => publication.payload.to_vec(),
-            Kept::Event(_) | Kept::Packet { .. } => Vec::new(),
-        };
-        Self {
-            topic: publication.topic.into(),
-            qos: publication.qos,
-            retain: publication.retain,
-            expires_at: publication.expires_at,
-            properties: publication.properties.into(),
-            published,
-            payload: payload.into(),
-            payload_len: publication.payload.len(),
-        }
-    }
-
-    fn size(&self) -> usize {
-        size_of::<Self>() + self.topic.len() + self.properties.len() + self.payload.len()
-    }
-
-    /// The message again, and the size of its payload where that is not kept.
-    fn publication<'a>(&'a self, entry: &'a Entry) -> (Publication<'a>, Option<usize>) {
-        let payload = match &entry.what {
-            Kept::Event(_) => Some(&*self.payload),
-            // It is what the packet ends with.
-            Kept::Packet { bytes, len, .. } => {
-                let from = len.checked_sub(self.payload_len);
-                from.and_then(|from| bytes.get(from..))
-            }
-        };
-        let payload = payload.filter(|payload| payload.len() == self.payload_len);
-        let mut publication = Publication::new(&self.topic, payload.unwrap_or_default(), self.qos);
-        publication.properties = &self.properties;
-        publication.retain = self.retain;
-        publication.expires_at = self.expires_at;
-        publication.row = entry.number;
-        (publication, payload.is_none().then_some(self.payload_len))
-    }
+    pub(super) message: Option<Box<Brought>>,
 }
 
 enum Kept {
@@ -300,7 +242,25 @@ impl Entry {
         }
     }
 
-    fn size(&self) -> usize {
+    /// The last `len` bytes of its packet. `None` for an event, and where they are not kept.
+    pub(super) fn packet_end(&self, len: usize) -> Option<&[u8]> {
+        match &self.what {
+            Kept::Packet {
+                bytes, len: all, ..
+            } => {
+                let end = bytes.get(all.checked_sub(len)?..)?;
+                (end.len() == len).then_some(end)
+            }
+            Kept::Event(_) => None,
+        }
+    }
+
+    /// Whether it has no packet.
+    pub(super) fn is_event(&self) -> bool {
+        matches!(self.what, Kept::Event(_))
+    }
+
+    pub(super) fn size(&self) -> usize {
         let topic = self.topic.as_deref().map_or(0, str::len);
         let message = self.message.as_ref();
         ROW + topic
@@ -331,6 +291,7 @@ impl Journal {
                 return was_on != is_on;
             }
             ring.last_before_off = ring.last;
+            ring.messages.tell_of_end();
             ring.tell_of_end()
         };
         wakers.into_iter().for_each(Waker::wake);
@@ -359,71 +320,13 @@ impl Journal {
         number
     }
 
-    /// Writes to its row that a message is published, if it has one that is kept.
-    pub(super) fn note_message(&self, publication: &Publication<'_>) {
-        if publication.row == 0 || !self.is_on() {
-            return;
-        }
-        let mut ring = self.ring.lock();
-        let published = ring.published;
-        ring.published += 1;
-        if let Some(entry) = ring.find_mut(publication.row) {
-            let before = entry.size();
-            entry.message = Some(Box::new(Brought::by(entry, publication, published)));
-            let after = entry.size();
-            ring.bytes = ring.bytes + after - before;
-            ring.make_room();
-        }
-    }
-
-    /// Has `take` see the messages of rows behind `since` on topics that are meant, in their order, as long as it wants
-    /// more: those that are published by now, so that of each publisher it sees the first ones. Of a payload that is not
-    /// kept it gets the size.
-    ///
-    /// # Errors
-    ///
-    /// There are rows behind `since` that are not kept, or the journal was off for a part of the time.
-    pub(super) fn each_message(
-        &self,
-        since: u64,
-        is_meant: impl Fn(&str) -> bool,
-        mut take: impl FnMut(&Publication<'_>, Option<usize>) -> bool,
-    ) -> Result<(), Unseen> {
-        let (mut at, published) = (since, self.ring.lock().published);
-        loop {
-            // Whoever writes a row waits for a part only.
-            let ring = self.ring.lock();
-            if !self.is_on() || ring.was_off_behind(at) {
-                return Err(Unseen::Off);
-            }
-            let (lost, rows) = ring.behind(at);
-            if lost > 0 {
-                return Err(Unseen::Lost(lost));
-            }
-            let before = at;
-            for entry in rows.take(SLICE) {
-                at = entry.number;
-                let is_due = |own: &&Brought| own.published < published && is_meant(&own.topic);
-                let message = entry.message.as_deref();
-                if let Some(message) = message.filter(is_due) {
-                    let (publication, left_out) = message.publication(entry);
-                    if !take(&publication, left_out) {
-                        return Ok(());
-                    }
-                }
-            }
-            if at == before {
-                return Ok(());
-            }
-        }
-    }
-
     /// Forgets all rows; numbers go on. Returns how many there were.
     pub(super) fn clear(&self) -> usize {
         let entries = {
             let mut ring = self.ring.lock();
             ring.bytes = 0;
             ring.forgotten = ring.last;
+            ring.messages.forget();
             std::mem::take(&mut ring.entries)
         };
         // They are dropped here, outside of the lock.
@@ -589,12 +492,11 @@ impl Ring {
         (self.entries.binary_search_by_key(&number, number_of)).ok()
     }
 
-    #[cfg(feature = "http")]
-    fn find(&self, number: u64) -> Option<&Entry> {
+    pub(super) fn find(&self, number: u64) -> Option<&Entry> {
         self.entries.get(self.place(number)?)
     }
 
-    fn find_mut(&mut self, number: u64) -> Option<&mut Entry> {
+    pub(super) fn find_mut(&mut self, number: u64) -> Option<&mut Entry> {
         let place = self.place(number)?;
         self.entries.get_mut(place)
     }
@@ -626,10 +528,14 @@ impl Ring {
         since.max(self.forgotten) < self.last_before_off
     }
 
-    fn make_room(&mut self) {
+    pub(super) fn make_room(&mut self) {
         while self.entries.len() > self.bounds.rows || self.bytes > self.bounds.bytes {
             match self.entries.pop_front() {
-                Some(entry) => self.bytes -= entry.size(),
+                Some(entry) => {
+                    self.bytes -= entry.size();
+                    let left = self.entries.front().map_or(entry.number + 1, Entry::number);
+                    self.messages.lose(&entry, left);
+                }
                 None => return,
             }
         }

@@ -10,6 +10,7 @@
 mod bell;
 pub(crate) mod journal;
 pub(crate) mod line;
+pub(crate) mod messages;
 pub(crate) mod pcapng;
 mod room;
 pub(crate) mod rule;
@@ -34,6 +35,7 @@ use bell::Bell;
 use journal::{Consequences, Newest};
 use journal::{Entry, Happened, Journal, JournalBounds, JournalQuery, JournalRow};
 use line::{Line, Wake};
+use messages::{MessageReader, Reading};
 #[cfg(feature = "tls")]
 pub(crate) use room::Room;
 use room::{Kept, Store};
@@ -377,24 +379,24 @@ impl Tap {
         self.journal.rows(query, since, limit, calendar)
     }
 
-    /// Writes to its row that a message is published, if it has one that is kept.
-    pub(crate) fn note_message(&self, publication: &Publication<'_>) {
-        self.journal.note_message(publication);
+    /// Writes to their rows that messages are published. Whether somebody reads them.
+    pub(crate) fn note_messages(&self, run: &[Publication<'_>]) -> bool {
+        self.journal.note_messages(run)
     }
 
-    /// Has `take` see the messages of rows behind `since` on topics that are meant, in their order, as long as it wants
-    /// more. Of a payload that is not kept it gets the size.
+    /// Has `reader` read the messages that were published behind the one of number `after` and whose rows are behind
+    /// `since`, and those that come, until what is returned is dropped.
     ///
     /// # Errors
     ///
-    /// There are rows behind `since` that are not kept, or the journal was off for a part of the time.
-    pub(crate) fn each_message(
+    /// There may be others that are not kept, or the journal was off for a part of the time.
+    pub(crate) fn read_messages(
         &self,
         since: u64,
-        is_meant: impl Fn(&str) -> bool,
-        take: impl FnMut(&Publication<'_>, Option<usize>) -> bool,
-    ) -> Result<(), Unseen> {
-        self.journal.each_message(since, is_meant, take)
+        after: u64,
+        reader: Arc<dyn MessageReader>,
+    ) -> Result<Reading<'_>, Unseen> {
+        self.journal.read_messages(since, after, reader)
     }
 
     /// Begins to wait for `count` such rows behind `since`, or from now on.

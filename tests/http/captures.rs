@@ -24,7 +24,14 @@ fn last(api: &Api) -> u64 {
 /// The first messages below `t/` behind a row, of which there have to be as many.
 #[track_caller]
 fn since(api: &Api, row: u64, count: usize) -> Vec<Value> {
-    let target = format!("/v1/messages?filter=t/%23&since={row}&count={count}&wait=10s");
+    after(api, (row, 0), count)
+}
+
+/// The same behind a row and the message of a number.
+#[track_caller]
+fn after(api: &Api, (row, number): (u64, u64), count: usize) -> Vec<Value> {
+    let behind = format!("since={row}&after={number}");
+    let target = format!("/v1/messages?filter=t/%23&{behind}&count={count}&wait=10s");
     let shown = api.get(&target).json();
     let messages = shown["messages"].as_array().expect("a list").clone();
     assert_eq!((messages.len(), &shown["total"]), (count, &json!(count)));
@@ -82,13 +89,15 @@ fn messages_are_found_that_were_published_before_the_request() {
         (990..=1000).contains(&expiry.expect("seconds")),
         "{properties}"
     );
-    // Each says where to go on.
     let rows: Vec<_> = all("row").iter().filter_map(Value::as_u64).collect();
     assert!(
         rows.is_sorted() && rows.len() == 8 && rows[0] > row,
         "{rows:?}"
     );
     assert_eq!(texts(&since(&api, rows[1], 2)), ["three", "four"]);
+    // Each says where to go on. One that is not asked for has a number, too.
+    assert_eq!(all("number"), [2, 4, 5, 6, 7, 8, 9, 10]);
+    assert_eq!(texts(&after(&api, (row, 5), 2)), ["four", "five"]);
     let will = api.get(&format!("/v1/journal/{}", rows[7])).json();
     assert_eq!(
         (&will["event"], &will["client"]),
@@ -109,17 +118,32 @@ fn message_that_comes_with_connect_is_found() {
     assert_eq!(texts(&since(&api, 0, 1)), ["x"]);
 }
 
+/// The same number of messages, a few at a time.
+fn page_by_page(api: &Api, row: u64, count: usize) -> Vec<Value> {
+    let mut found: Vec<Value> = Vec::new();
+    while found.len() < count {
+        let number = found
+            .last()
+            .map_or(0, |last| last["number"].as_u64().expect("where to go on"));
+        let size = usize::min(found.len() % 3 + 1, count - found.len());
+        found.extend(after(api, (row, number), size));
+    }
+    found
+}
+
 /// What comes while it is asked for is there once, and what was there before comes first: of each publisher all up to
-/// the last one that there is.
+/// the last one that there is, in one go and page by page.
 #[test]
 fn what_is_there_and_what_comes_are_one_list() {
     const EACH: usize = 200;
     let api = &api();
     let row = last(api);
     thread::scope(|scope| {
-        let asking: Vec<_> = [EACH, 2 * EACH - 50, 2 * EACH]
-            .map(|count| scope.spawn(move || (count, since(api, row, count))))
-            .into();
+        let at_once = [EACH, 2 * EACH - 50, 2 * EACH]
+            .map(|count| scope.spawn(move || (count, since(api, row, count))));
+        let in_pages = [EACH, 2 * EACH]
+            .map(|count| scope.spawn(move || (count, page_by_page(api, row, count))));
+        let asking: Vec<_> = at_once.into_iter().chain(in_pages).collect();
         for name in ["a", "b"] {
             scope.spawn(move || {
                 let mut publisher = api.connect(name);
@@ -230,6 +254,18 @@ fn rows_that_are_missing_are_told_of() {
         found.ends_with("the journal is off, or was for a part of the time"),
         "{found}"
     );
+    // Whoever waits is told at once.
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| api.get("/v1/messages?filter=off&since=9999&wait=10s"));
+        api.get("/v1/subscriptions?filter=off&captures=1&wait=10s")
+            .json();
+        assert_eq!(put(r#"{"on": false}"#).status, 200);
+        assert_eq!(waiting.join().expect("an answer").status, 409);
+    });
+    assert_eq!(put(r#"{"on": true}"#).status, 200);
+    let nowhere = api.get("/v1/messages?filter=t&after=1&wait=0");
+    assert_eq!(nowhere.status, 400);
+    assert!(nowhere.body.contains("'since'"), "{}", nowhere.body);
     // What was to be forgotten is none that is missed.
     api.delete("/v1/journal").json();
     publisher.publish("t/1", "y", 1);

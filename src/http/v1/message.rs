@@ -27,6 +27,9 @@ pub(super) struct Shown<'a> {
     /// Where it is in the journal.
     #[serde(skip_serializing_if = "Option::is_none")]
     row: Option<u64>,
+    /// Of one from the journal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u64>,
     #[serde(flatten)]
     left_out: Option<LeftOut>,
 }
@@ -79,6 +82,7 @@ impl<'a> Shown<'a> {
             retain: message.retain(),
             properties: Properties::of(message.properties(), message.expires_at(), now),
             row: Some(message.row()).filter(|row| *row > 0),
+            number: None,
             payload_base64: shown.as_ref().map(|payload| STANDARD.encode(payload)),
             left_out: shown.is_none().then_some(LeftOut {
                 payload_left_out: true,
@@ -86,6 +90,11 @@ impl<'a> Shown<'a> {
             }),
             payload: shown.and_then(|payload| String::from_utf8(payload).ok()),
         }
+    }
+
+    /// With its number in the order in which messages were published, where that is known.
+    pub(super) fn of_number(self, number: Option<u64>) -> Self {
+        Self { number, ..self }
     }
 }
 
