@@ -94,15 +94,14 @@ pub(crate) struct Reading<'a> {
 }
 
 impl Journal {
-    /// Writes to their rows that messages are published, as far as they have rows. Whether somebody reads them.
+    /// Writes to their rows that messages are published, as far as they have rows. Whether a reader wants no more.
     pub(super) fn note_messages(&self, run: &[Publication<'_>]) -> bool {
         if !self.is_on() {
             return false;
         }
         let mut ring = self.ring.lock();
         let with_rows = run.iter().filter(|one| one.row > 0);
-        with_rows.for_each(|one| ring.note_message(one));
-        !ring.messages.readers.is_empty()
+        with_rows.fold(false, |is_over, one| ring.note_message(one) | is_over)
     }
 
     /// Has `reader` read the messages that were published behind the one of number `after` and whose rows are behind
@@ -143,12 +142,14 @@ impl Journal {
 }
 
 impl Ring {
-    fn note_message(&mut self, publication: &Publication<'_>) {
+    /// Whether a reader wants no more.
+    fn note_message(&mut self, publication: &Publication<'_>) -> bool {
         self.messages.published += 1;
         let (number, row) = (self.messages.published, publication.row);
         self.messages.rows.push_back(row);
+        let mut is_over = false;
         for reader in &self.messages.readers {
-            reader.read(publication, number, None);
+            is_over |= !reader.read(publication, number, None);
         }
         let is_forgotten = row <= self.forgotten;
         match self.find_mut(row) {
@@ -162,6 +163,7 @@ impl Ring {
             None if is_forgotten => {}
             None => self.messages.lost = number,
         }
+        is_over
     }
 
     /// Shows a part of the messages behind `after`, and moves that. Whether there are no more, or none is wanted.
@@ -186,9 +188,9 @@ impl Messages {
     /// The numbers and rows of those behind a number, as far as they are kept.
     fn behind(&self, number: u64) -> impl Iterator<Item = (u64, u64)> {
         let before = self.published - self.rows.len() as u64;
-        let skipped = usize::try_from(number.saturating_sub(before)).unwrap_or(usize::MAX);
-        let numbers = before + 1..;
-        numbers.zip(self.rows.iter().copied()).skip(skipped)
+        let first = number.clamp(before, self.published);
+        let rows = self.rows.range((first - before) as usize..);
+        (first + 1..).zip(rows.copied())
     }
 
     /// A row has made room; `left` is the first one that is there still.

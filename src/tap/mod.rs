@@ -379,7 +379,7 @@ impl Tap {
         self.journal.rows(query, since, limit, calendar)
     }
 
-    /// Writes to their rows that messages are published. Whether somebody reads them.
+    /// Writes to their rows that messages are published. Whether a reader wants no more.
     pub(crate) fn note_messages(&self, run: &[Publication<'_>]) -> bool {
         self.journal.note_messages(run)
     }
