@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::tap::rule::{Direction, Injected, Rule};
-use crate::tap::rules::{HeldInfo, RuleError, RuleInfo};
+use crate::tap::rules::{HeldInfo, HeldPart, RuleError, RuleInfo};
 
 use super::WaitError;
 use super::waits::for_future;
@@ -80,11 +80,12 @@ impl Rules {
         self.engine.broker.clear_rules(now);
     }
 
-    /// Waits until a rule, by its name or its number, has acted so often.
+    /// Waits until a rule, by its name or its number, has acted so often, and says how it stood then, although it may
+    /// be gone since. By the name, the wait goes on with a rule that takes its place, which counts from 0.
     ///
     /// # Errors
     ///
-    /// The time is up, the broker stops, or there is no such rule.
+    /// The time is up, the broker stops, or there is no such rule, or not any more.
     pub async fn wait_for_hits(
         &self,
         key: &str,
@@ -96,7 +97,7 @@ impl Rules {
         let found = for_future(
             &self.engine,
             within,
-            tap.wait_for_hits(key, hits, now),
+            tap.wait_for_hits(key, hits, now()),
             || format!("packet rule '{key}' is to act {hits} times in all"),
             || match tap.rule(key, now()) {
                 Some(rule) => format!("it has {} times", rule.hits),
@@ -111,10 +112,12 @@ impl Rules {
     /// The packets that are held, oldest first.
     #[must_use]
     pub fn held(&self) -> Vec<HeldInfo> {
-        self.engine.broker.tap().held(usize::MAX).0
+        let held = self.engine.broker.tap().held(HeldPart::ALL);
+        held.infos().collect()
     }
 
-    /// Waits until so many packets are held.
+    /// Waits until so many packets are held at a time. Returns all that were then, although some may have been let go
+    /// since, or be gone with their connections.
     ///
     /// # Errors
     ///
@@ -124,15 +127,15 @@ impl Rules {
         count: usize,
         within: Duration,
     ) -> Result<Vec<HeldInfo>, WaitError> {
-        for_future(
+        let tap = self.engine.broker.tap();
+        let held = for_future(
             &self.engine,
             within,
-            self.engine.broker.tap().wait_for_held(count),
+            tap.wait_for_held(count, HeldPart::ALL),
             || format!("{count} packets are to be held"),
-            || format!("{} are", self.held().len()),
-        )
-        .await?;
-        Ok(self.held())
+            || format!("{} are", tap.held(HeldPart::NONE).total),
+        );
+        Ok(held.await?.infos().collect())
     }
 
     /// Lets the oldest `count` of them go on. Returns how many went.

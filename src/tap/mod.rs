@@ -7,7 +7,6 @@
 //! While there is neither rule nor journal, [`Tap::active`] says so once in a turn, and a packet costs the
 //! branch that looks at that.
 
-mod bell;
 pub(crate) mod journal;
 pub(crate) mod line;
 pub(crate) mod messages;
@@ -17,11 +16,13 @@ pub(crate) mod rule;
 pub(crate) mod rules;
 mod shown;
 pub(crate) mod tls;
+mod wait;
 pub(crate) mod watch;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -30,7 +31,6 @@ use crate::codec::Version;
 use crate::message::publication::Publication;
 use crate::time::Calendar;
 
-use bell::Bell;
 #[cfg(feature = "http")]
 use journal::{Consequences, Newest};
 use journal::{Entry, Happened, Journal, JournalBounds, JournalQuery, JournalRow};
@@ -40,7 +40,8 @@ use messages::{MessageReader, Reading};
 pub(crate) use room::Room;
 use room::{Kept, Store};
 use rule::{Direction, Rule, Seen};
-use rules::{HeldInfo, Judged, RuleError, RuleInfo, Rules, Verdict};
+use rules::{HeldPart, HeldThen, RuleError, RuleInfo, Rules, Verdict};
+use wait::Wait;
 use watch::{Unseen, Waiting};
 
 /// The rules and the journal of one broker.
@@ -56,8 +57,6 @@ pub(crate) struct Tap {
     prints: AtomicBool,
     lines: Mutex<HashMap<u64, Weak<Line>>>,
     last_line: AtomicU64,
-    /// Rings when a rule acts.
-    hits: Bell,
 }
 
 impl Tap {
@@ -77,13 +76,21 @@ impl Tap {
         self.is_active.load(Ordering::Relaxed).then_some(self)
     }
 
-    /// Looks whether there is anything to look at packets for.
-    fn settle(&self, rules: &Rules) {
+    /// Looks whether there is anything to look at packets for, and unlocks the rules.
+    fn settle(&self, rules: MutexGuard<'_, Rules>) {
         let is_active = !rules.is_empty()
             || rules.has_held()
             || self.journal.is_on()
             || self.prints.load(Ordering::Relaxed);
         self.is_active.store(is_active, Ordering::Relaxed);
+        Self::unlock(rules);
+    }
+
+    /// Ends a change of the rules: those are woken whose waits it has ended.
+    fn unlock(mut rules: MutexGuard<'_, Rules>) {
+        let woken = rules.take_woken();
+        drop(rules);
+        woken.into_iter().for_each(Waker::wake);
     }
 
     /// A new connection.
@@ -116,7 +123,7 @@ impl Tap {
         let mut rules = self.rules.lock();
         if rules.has_held() {
             rules.forget_held_of(line.number);
-            self.settle(&rules);
+            self.settle(rules);
         }
     }
 
@@ -127,20 +134,10 @@ impl Tap {
 
     /// What is to be done with a packet, if a rule says so.
     fn judge(&self, seen: &Seen<'_>, now: Instant) -> Option<Verdict> {
-        let judged = {
-            let mut rules = self.rules.lock();
-            if rules.is_empty() {
-                return None;
-            }
-            rules.judge(seen, now)
-        };
-        match judged {
-            Judged::Nothing => None,
-            Judged::Hit(verdict) => {
-                self.hits.ring();
-                Some(verdict)
-            }
-        }
+        let mut rules = self.rules.lock();
+        let verdict = rules.judge(seen, now)?;
+        Self::unlock(rules);
+        Some(verdict)
     }
 
     fn hold(
@@ -154,8 +151,7 @@ impl Tap {
         if let Some(kept) = self.store.keep(bytes) {
             let mut rules = self.rules.lock();
             rules.hold(line, direction, kept, whose, verdict);
-            drop(rules);
-            self.hits.ring();
+            Self::unlock(rules);
         }
     }
 
@@ -164,9 +160,9 @@ impl Tap {
         let size = rule.size();
         let mut rules = self.rules.lock();
         rules.expire(now);
-        let (id, replaced) = rules.add(rule, self.store.room(size), now)?;
-        self.settle(&rules);
-        drop(rules);
+        let added = rules.add(rule, self.store.room(size), now);
+        self.settle(rules);
+        let (id, replaced) = added?;
         if let Some(replaced) = replaced {
             self.end_rule(replaced);
         }
@@ -182,32 +178,24 @@ impl Tap {
 
     /// Removes a rule, by its number or its name. What it holds stays held. Whether there was one.
     pub(crate) fn remove_rule(&self, key: &str, now: Instant) -> bool {
-        let removed = {
-            let mut rules = self.rules.lock();
-            rules.expire(now);
-            let removed = rules.remove(key);
-            self.settle(&rules);
-            removed
-        };
+        let mut rules = self.rules.lock();
+        rules.expire(now);
+        let removed = rules.remove(key);
+        self.settle(rules);
         if let Some(id) = removed {
             self.end_rule(id);
-            self.hits.ring();
         }
         removed.is_some()
     }
 
     /// Removes all rules. What they hold stays held. Returns how many there were.
     pub(crate) fn clear_rules(&self) -> usize {
-        let removed = {
-            let mut rules = self.rules.lock();
-            let removed = rules.clear();
-            self.settle(&rules);
-            removed
-        };
+        let mut rules = self.rules.lock();
+        let removed = rules.clear();
+        self.settle(rules);
         for line in self.lines() {
             line.hear_again(None);
         }
-        self.hits.ring();
         removed
     }
 
@@ -232,15 +220,14 @@ impl Tap {
     fn standing_rules(&self, now: Instant) -> MutexGuard<'_, Rules> {
         let mut rules = self.rules.lock();
         rules.expire(now);
-        self.settle(&rules);
-        rules
+        self.settle(rules);
+        // Those who wait for one that is over are woken in between.
+        self.rules.lock()
     }
 
     /// Ends rules whose time is over. Returns when the next one ends, which has to be told by this again.
     pub(crate) fn expire_rules(&self, now: Instant) -> Option<Instant> {
-        let next = self.standing_rules(now).ends().min();
-        self.hits.ring();
-        next
+        self.standing_rules(now).ends().min()
     }
 
     /// When each rule that has an end is over.
@@ -248,23 +235,20 @@ impl Tap {
         self.standing_rules(now).ends().collect()
     }
 
-    /// Waits until a rule has acted so often, or is gone.
+    /// Begins to wait until a rule has acted so often, and says how it stood then; `None` once it is gone without that.
+    /// By its name, one that takes its place is as good.
     pub(crate) fn wait_for_hits(
         &self,
         key: &str,
         hits: u64,
-        now: impl Fn() -> Instant,
-    ) -> impl Future<Output = Option<RuleInfo>> {
-        self.hits.wait_for(move || match self.rule(key, now()) {
-            Some(rule) if rule.hits < hits => None,
-            found => Some(found),
-        })
+        now: Instant,
+    ) -> Wait<Option<RuleInfo>> {
+        self.standing_rules(now).wait_for_hits(key, hits)
     }
 
-    /// The packets that are held, oldest first: so many at most, and how many there are.
-    pub(crate) fn held(&self, limit: usize) -> (Vec<HeldInfo>, usize) {
-        let rules = self.rules.lock();
-        (rules.held(limit), rules.held_len())
+    /// The packets that are held, oldest first.
+    pub(crate) fn held(&self, part: HeldPart) -> HeldThen {
+        self.rules.lock().held(part)
     }
 
     /// When each packet goes on that a rule delays, and at whose connection, as far as that is known.
@@ -277,10 +261,9 @@ impl Tap {
         all.collect()
     }
 
-    /// Waits until so many packets are held.
-    pub(crate) fn wait_for_held(&self, count: usize) -> impl Future<Output = ()> {
-        let is_so = move || (self.rules.lock().held_len() >= count).then_some(());
-        self.hits.wait_for(is_so)
+    /// Begins to wait until so many packets are held at a time, and shows a part of those that were then.
+    pub(crate) fn wait_for_held(&self, count: usize, part: HeldPart) -> Wait<HeldThen> {
+        self.rules.lock().wait_for_held(count, part)
     }
 
     /// Lets the oldest `count` packets go on that are held, of those that are meant by the name of the rule and
@@ -317,7 +300,7 @@ impl Tap {
     ) -> Vec<(Weak<Line>, Direction, Kept)> {
         let mut rules = self.rules.lock();
         let taken = rules.take_held(count, is_meant);
-        self.settle(&rules);
+        self.settle(rules);
         taken
     }
 
@@ -340,7 +323,7 @@ impl Tap {
     pub(crate) fn switch_journal(&self, is_on: bool) -> bool {
         let rules = self.rules.lock();
         let is_changed = self.journal.switch(is_on);
-        self.settle(&rules);
+        self.settle(rules);
         is_changed
     }
 
@@ -348,7 +331,7 @@ impl Tap {
     fn print_packets(&self) {
         let rules = self.rules.lock();
         self.prints.store(true, Ordering::Relaxed);
-        self.settle(&rules);
+        self.settle(rules);
     }
 
     pub(crate) fn bound_journal(&self, bounds: JournalBounds) {
@@ -505,5 +488,87 @@ impl Tap {
     #[cfg(feature = "tls")]
     pub(crate) fn room_for_handshake(&self, bytes: usize) -> Option<Room> {
         self.has_journal().then(|| self.store.room(bytes)).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::codec::PacketType;
+
+    use super::rule::{Action, Match};
+    use super::*;
+
+    const LIFE: Duration = Duration::from_secs(60);
+
+    fn rule() -> Rule {
+        let pings = Match::of(PacketType::Pingreq);
+        let rule = Rule::new(pings, Action::Hold).named("r");
+        rule.expires_after(LIFE)
+    }
+
+    /// One thread has a rule hold packets and takes all of it away at once, in each way there is, while those who
+    /// wait fall asleep, or look for the first time, or have given up: nobody misses it, and nobody sleeps for good.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_hit_is_missed_however_it_falls() {
+        const ROUNDS: usize = 2_000;
+        let tap = Tap::default();
+        let mut now = Instant::now();
+        let line = tap.open("test", "peer".to_owned(), now, Box::new(|| ()));
+        for round in 0..ROUNDS {
+            let id = tap.add_rule(rule(), now).expect("a rule").to_string();
+            let is_enough = |hits| (hits, tap.wait_for_hits(&id, hits, now));
+            let for_hits = [1, 2, 3].map(is_enough);
+            let by_name = tap.wait_for_hits("r", 2, now);
+            let for_held = [1, 2].map(|count| (count, tap.wait_for_held(count, HeldPart::ALL)));
+            drop(tap.wait_for_hits(&id, 1, now));
+            drop(tap.wait_for_held(1, HeldPart::ALL));
+            let waiting = tokio::spawn(async move {
+                for (hits, wait) in for_hits {
+                    let rule = wait.await;
+                    let expected = (hits < 3).then_some(hits);
+                    assert_eq!(rule.map(|rule| rule.hits), expected, "of {hits}");
+                }
+                assert_eq!(by_name.await.map(|rule| rule.hits), Some(2));
+                for (count, wait) in for_held {
+                    let held = wait.await;
+                    assert_eq!((held.total, held.infos().count()), (count, count));
+                }
+            });
+            for _ in 0..2 {
+                let seen = Seen {
+                    packet_type: PacketType::Pingreq,
+                    direction: Direction::In,
+                    client: None,
+                    topic: None,
+                    first: 0xc0,
+                    packet_id: None,
+                    reason: None,
+                    listener: "test",
+                    packet: None,
+                };
+                let verdict = tap.judge(&seen, now).expect("the rule acts");
+                let whose = (None, Version::V5);
+                tap.hold(&line, Direction::In, &[0xc0, 0], whose, &verdict);
+            }
+            match round % 6 {
+                0 => assert!(tap.remove_rule("r", now)),
+                1 => assert!(tap.remove_rule(&id, now)),
+                2 => assert_eq!(tap.clear_rules(), 1),
+                3 => drop(tap.add_rule(rule(), now)),
+                4 => {
+                    now += LIFE;
+                    assert_eq!(tap.expire_rules(now), None);
+                }
+                _ => tap.reset(),
+            }
+            match round % 3 {
+                0 => assert!(tap.discard(2, |_, _| true) <= 2),
+                1 => assert!(tap.release(2, |_, _| true) <= 2),
+                _ => tap.rules.lock().forget_held_of(line.number),
+            }
+            waiting.await.expect("no panic");
+        }
     }
 }

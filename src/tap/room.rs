@@ -16,11 +16,12 @@ pub(crate) struct Room {
     bytes: usize,
 }
 
-/// A packet, or several, and the room for them.
+/// A packet, or several, and the room for them. Whoever has a clone of it has the same bytes.
+#[derive(Clone)]
 pub(super) struct Kept {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Arc<[u8]>,
     #[expect(dead_code, reason = "it counts for as long as it is there")]
-    room: Room,
+    room: Arc<Room>,
 }
 
 impl Store {
@@ -39,8 +40,8 @@ impl Store {
     pub(super) fn keep(&self, bytes: &[u8]) -> Option<Kept> {
         let room = self.room(bytes.len())?;
         Some(Kept {
-            bytes: bytes.to_vec(),
-            room,
+            bytes: bytes.into(),
+            room: Arc::new(room),
         })
     }
 }
@@ -62,8 +63,15 @@ mod tests {
         let other = store.room(MOST / 2).expect("room");
         assert!(store.keep(&[0]).is_none());
         drop(other);
-        assert_eq!(store.keep(&[1, 2]).expect("room").bytes, [1, 2]);
         drop(half);
+        let kept = store.keep(&[1, 2]).expect("room");
+        let again = kept.clone();
+        drop(kept);
+        assert_eq!(
+            (&*again.bytes, store.0.load(Ordering::Relaxed)),
+            (&[1, 2][..], 2)
+        );
+        drop(again);
         assert_eq!(store.0.load(Ordering::Relaxed), 0);
     }
 }

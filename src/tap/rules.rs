@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 use std::time::Instant;
 
 use crate::chance::SplitMix;
@@ -10,6 +11,7 @@ use crate::codec::Version;
 use super::line::Line;
 use super::room::{Kept, Room};
 use super::rule::{Action, Direction, LONGEST_DELAY, Match, Rule, Seen};
+use super::wait::{Wait, Waits};
 
 /// Rules that there may be at a time.
 pub(crate) const MOST_RULES: usize = 1000;
@@ -83,6 +85,7 @@ impl RuleError {
 }
 
 /// A packet that a rule holds.
+#[derive(Clone)]
 struct Held {
     id: u64,
     rule: Arc<str>,
@@ -114,20 +117,49 @@ pub struct HeldInfo {
     pub bytes: Vec<u8>,
 }
 
-/// Rules in their order, and the packets that they hold.
+/// Which of the packets that are held are shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeldPart {
+    /// Those behind this number.
+    pub(crate) after: u64,
+    /// So many at most.
+    pub(crate) limit: usize,
+}
+
+/// Packets that are held at one moment, whatever becomes of them.
+pub(crate) struct HeldThen {
+    /// A part of them, oldest first.
+    part: Vec<Held>,
+    /// How many there are in all.
+    pub(crate) total: usize,
+}
+
+/// Rules in their order, the packets that they hold, and who waits for them.
 #[derive(Default)]
 pub(super) struct Rules {
     rules: Vec<Armed>,
     last_id: u64,
     held: VecDeque<Held>,
     last_held: u64,
+    /// They are told how the rule stands then, or that it is gone.
+    hit_waits: Waits<HitsWanted, Option<RuleInfo>>,
+    held_waits: Waits<HeldWanted, HeldThen>,
+    /// Of waits that have ended.
+    woken: Vec<Waker>,
 }
 
-/// What happened to a packet.
-pub(super) enum Judged {
-    Nothing,
-    /// A rule acts, and whoever waits for that has to look.
-    Hit(Verdict),
+/// A rule is to act so often.
+struct HitsWanted {
+    rule: u64,
+    /// A rule of the same name is as good.
+    is_by_name: bool,
+    hits: u64,
+}
+
+/// So many packets are to be held.
+struct HeldWanted {
+    count: usize,
+    part: HeldPart,
 }
 
 impl Rules {
@@ -181,8 +213,14 @@ impl Rules {
             room,
         };
         if let Some(own) = self.rules.iter_mut().find(|own| own.name == name) {
-            let replaced = std::mem::replace(own, armed);
-            return Ok((id, Some(replaced.id)));
+            let replaced = std::mem::replace(own, armed).id;
+            self.hit_waits.tell(&mut self.woken, |wanted| {
+                if wanted.rule == replaced && wanted.is_by_name {
+                    wanted.rule = id;
+                }
+                (wanted.rule == replaced).then_some(None)
+            });
+            return Ok((id, Some(replaced)));
         } else if self.rules.len() < MOST_RULES {
             self.rules.push(armed);
         } else {
@@ -195,7 +233,9 @@ impl Rules {
     /// Removes a rule, by its number or its name.
     pub(super) fn remove(&mut self, key: &str) -> Option<u64> {
         let place = self.place(key)?;
-        Some(self.rules.remove(place).id)
+        let id = self.rules.remove(place).id;
+        self.tell_of_ends();
+        Some(id)
     }
 
     fn place(&self, key: &str) -> Option<usize> {
@@ -206,13 +246,51 @@ impl Rules {
 
     /// Removes all rules. Returns how many there were.
     pub(super) fn clear(&mut self) -> usize {
-        std::mem::take(&mut self.rules).len()
+        let removed = std::mem::take(&mut self.rules).len();
+        self.tell_of_ends();
+        removed
     }
 
     /// Removes rules whose time is over.
     pub(super) fn expire(&mut self, now: Instant) {
         self.rules
             .retain(|rule| rule.until.is_none_or(|until| until > now));
+        self.tell_of_ends();
+    }
+
+    /// Tells those who wait for a rule that is gone.
+    fn tell_of_ends(&mut self) {
+        let rules = &self.rules;
+        let is_gone = |id| rules.iter().all(|rule| rule.id != id);
+        self.hit_waits.tell(&mut self.woken, |wanted| {
+            is_gone(wanted.rule).then_some(None)
+        });
+    }
+
+    /// Those whose waits have ended. They are to be woken once the rules are unlocked.
+    pub(super) fn take_woken(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// Begins to wait until a rule has acted so often, or is gone.
+    pub(super) fn wait_for_hits(&mut self, key: &str, hits: u64) -> Wait<Option<RuleInfo>> {
+        let rule = self.place(key).and_then(|place| self.rules.get(place));
+        match rule {
+            Some(rule) if rule.hits < hits => self.hit_waits.enter(HitsWanted {
+                rule: rule.id,
+                is_by_name: &*rule.name == key,
+                hits,
+            }),
+            found => Wait::over(found.map(Armed::info)),
+        }
+    }
+
+    /// Begins to wait until so many packets are held at a time.
+    pub(super) fn wait_for_held(&mut self, count: usize, part: HeldPart) -> Wait<HeldThen> {
+        match self.held_len() < count {
+            true => self.held_waits.enter(HeldWanted { count, part }),
+            false => Wait::over(self.held(part)),
+        }
     }
 
     /// When each of those that have an end is over.
@@ -229,9 +307,17 @@ impl Rules {
     }
 
     /// The first rule that acts on a packet. Those before it that only count have counted it.
-    pub(super) fn judge(&mut self, seen: &Seen<'_>, now: Instant) -> Judged {
-        let acting = self.rules.iter_mut().find_map(|rule| rule.judge(seen, now));
-        acting.map_or(Judged::Nothing, Judged::Hit)
+    pub(super) fn judge(&mut self, seen: &Seen<'_>, now: Instant) -> Option<Verdict> {
+        let mut rules = self.rules.iter_mut();
+        let (rule, verdict) = rules.find_map(|rule| {
+            let verdict = rule.judge(seen, now)?;
+            Some((rule, verdict))
+        })?;
+        self.hit_waits.tell(&mut self.woken, |wanted| {
+            let is_so = wanted.rule == rule.id && wanted.hits <= rule.hits;
+            is_so.then(|| Some(rule.info()))
+        });
+        Some(verdict)
     }
 
     pub(super) fn hold(
@@ -252,6 +338,11 @@ impl Rules {
             version,
             direction,
             kept,
+        });
+        let held = &self.held;
+        self.held_waits.tell(&mut self.woken, |wanted| {
+            let is_so = held.len() >= wanted.count;
+            is_so.then(|| HeldThen::of(held, wanted.part))
         });
     }
 
@@ -279,17 +370,41 @@ impl Rules {
         self.held.retain(|held| held.number != connection);
     }
 
-    pub(super) fn held(&self, limit: usize) -> Vec<HeldInfo> {
-        let infos = self.held.iter().take(limit).map(|held| HeldInfo {
+    pub(super) fn held(&self, part: HeldPart) -> HeldThen {
+        HeldThen::of(&self.held, part)
+    }
+}
+
+impl HeldPart {
+    pub(crate) const ALL: Self = Self {
+        after: 0,
+        limit: usize::MAX,
+    };
+
+    /// Only how many there are.
+    pub(crate) const NONE: Self = Self { after: 0, limit: 0 };
+}
+
+impl HeldThen {
+    fn of(held: &VecDeque<Held>, part: HeldPart) -> Self {
+        // Their numbers grow.
+        let first = held.partition_point(|held| held.id <= part.after);
+        Self {
+            part: held.range(first..).take(part.limit).cloned().collect(),
+            total: held.len(),
+        }
+    }
+
+    pub(crate) fn infos(&self) -> impl Iterator<Item = HeldInfo> {
+        self.part.iter().map(|held| HeldInfo {
             id: held.id,
             rule: held.rule.to_string(),
             client: held.client.as_deref().map(str::to_owned),
             connection: held.number,
             version: held.version,
             direction: held.direction,
-            bytes: held.kept.bytes.clone(),
-        });
-        infos.collect()
+            bytes: held.kept.bytes.to_vec(),
+        })
     }
 }
 

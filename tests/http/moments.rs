@@ -5,12 +5,14 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use roundel::rules::{Action, Match, Rule};
+use roundel::rules::{Action, Changes, Match, Rule};
 use roundel::{PacketType, WaitError};
 use serde_json::{Value, json};
 
 use crate::api::{Answer, Api};
-use crate::support::{Client, DEADLINE, Encode, Subscribe, Unsubscribe, Version};
+use crate::support::{
+    Client, DEADLINE, Disconnect, Encode, PINGREQ, Packet, Subscribe, Unsubscribe, Version,
+};
 
 /// Begins to wait, which does not end yet.
 async fn begin<F: Future>(waiting: &mut Pin<&mut F>) {
@@ -157,6 +159,166 @@ fn end_of_a_connection_has_its_cause_although_the_broker_is_reset() {
         is_told
     };
     assert!((0..100).any(is_told));
+}
+
+/// Rules that leave PINGREQ as it is, and count it.
+fn counting(name: &str) -> Rule {
+    Rule::new(Match::of(PacketType::Pingreq), Changes::default()).named(name)
+}
+
+/// So many of them in one write, and their answers.
+fn ping(client: &mut Client, times: usize) {
+    client.send(PINGREQ.repeat(times));
+    for _ in 0..times {
+        assert!(matches!(client.next_packet(), Packet::Pingresp));
+    }
+}
+
+/// However a rule ends behind its hits, whoever began to wait before is told of them, and nobody waits for more.
+#[test]
+fn hits_of_a_rule_that_is_gone_behind_them_are_seen() {
+    let api = Api::start();
+    let (server, rules) = (api.server(), api.server().rules());
+    let mut client = api.connect("a");
+    for how in [
+        "removed by its name",
+        "removed by its number",
+        "removed with all others",
+        "replaced",
+        "over by the broker's clock",
+    ] {
+        let rule = counting("r").expires_after(Duration::from_secs(60));
+        let id = rules.add(rule).expect("a rule").to_string();
+        api.block_on(async {
+            let mut by_name = pin!(rules.wait_for_hits("r", 2, DEADLINE));
+            let mut by_number = pin!(rules.wait_for_hits(&id, 2, DEADLINE));
+            let mut for_more = pin!(rules.wait_for_hits(&id, 4, DEADLINE));
+            begin(&mut by_name).await;
+            begin(&mut by_number).await;
+            begin(&mut for_more).await;
+            ping(&mut client, 3);
+            match how {
+                "removed by its name" => assert!(rules.remove("r")),
+                "removed by its number" => assert!(rules.remove(&id)),
+                "removed with all others" => rules.clear(),
+                "replaced" => drop(rules.add(counting("r")).expect("a rule")),
+                _ => {
+                    let clock = server.clock();
+                    let advanced = clock.advance(Duration::from_secs(61));
+                    advanced.await.expect("the clock moves");
+                }
+            }
+            for waited in [by_name.await, by_number.await] {
+                let rule = waited.expect(how);
+                // As it stood when it was so.
+                assert_eq!((rule.id.to_string(), rule.hits), (id.clone(), 2), "{how}");
+            }
+            let gone = WaitError::NoRule { key: id.clone() };
+            assert_eq!(for_more.await, Err(gone), "{how}");
+        });
+    }
+    // A reset ends the connection, too.
+    rules.add(counting("r")).expect("a rule");
+    let hits = api.block_on(async {
+        let mut waiting = pin!(rules.wait_for_hits("r", 1, DEADLINE));
+        begin(&mut waiting).await;
+        ping(&mut client, 1);
+        server.reset().await;
+        waiting.await
+    });
+    assert_eq!(hits.map(|rule| rule.hits), Ok(1));
+}
+
+/// Who waits by a name goes on with the rule that takes it, which counts from the start.
+#[test]
+fn wait_by_name_goes_on_with_the_rule_that_takes_the_place() {
+    let api = Api::start();
+    let rules = api.server().rules();
+    let mut client = api.connect("a");
+    rules.add(counting("r")).expect("a rule");
+    api.block_on(async {
+        let mut waiting = pin!(rules.wait_for_hits("r", 2, DEADLINE));
+        begin(&mut waiting).await;
+        ping(&mut client, 1);
+        let id = rules.add(counting("r")).expect("a rule");
+        ping(&mut client, 1);
+        begin(&mut waiting).await;
+        ping(&mut client, 1);
+        assert!(rules.remove("r"));
+        let rule = waiting.await.expect("it has acted twice");
+        assert_eq!((rule.id, rule.hits), (id, 2));
+    });
+}
+
+#[test]
+fn packets_that_were_held_together_are_seen_although_they_are_gone() {
+    let api = Api::start();
+    let (server, rules) = (api.server(), api.server().rules());
+    let hold = || {
+        let pings = Match::of(PacketType::Pingresp);
+        rules
+            .add(Rule::new(pings, Action::Hold).named("h"))
+            .expect("a rule");
+    };
+    // They are held once the answer to what was sent behind them is there.
+    let send_pings = |client: &mut Client, times| {
+        client.send(PINGREQ.repeat(times));
+        client.subscribe("t", 0);
+    };
+    for how in [
+        "released",
+        "discarded",
+        "lost with their connection",
+        "forgotten by a reset",
+    ] {
+        hold();
+        let mut client = api.connect("a");
+        let held = api.block_on(async {
+            let mut waiting = pin!(rules.wait_for_held(2, DEADLINE));
+            begin(&mut waiting).await;
+            // One after the other is not two at a time.
+            send_pings(&mut client, 1);
+            assert_eq!(rules.release(1), 1);
+            assert!(matches!(client.next_packet(), Packet::Pingresp));
+            begin(&mut waiting).await;
+            send_pings(&mut client, 2);
+            match how {
+                "released" => assert_eq!(rules.release(2), 2),
+                "discarded" => assert_eq!(rules.discard(2), 2),
+                "lost with their connection" => {
+                    client.vanish();
+                    let gone = server.wait_for_disconnect("a", DEADLINE);
+                    gone.await.expect("it is gone");
+                }
+                _ => server.reset().await,
+            }
+            waiting.await.expect(how)
+        });
+        assert!(rules.held().is_empty(), "{how}");
+        let held: Vec<_> = held.iter().map(|one| (&*one.rule, &*one.bytes)).collect();
+        assert_eq!(held, [("h", &[0xd0, 0][..]); 2], "{how}");
+    }
+}
+
+/// The same over HTTP, where packets are held and lost with their connection in one write.
+#[test]
+fn packets_that_are_held_for_a_moment_are_in_the_answer() {
+    let api = Api::start();
+    let rules = api.server().rules();
+    let rule = Rule::new(Match::of(PacketType::Pingreq), Action::Hold).named("h");
+    rules.add(rule).expect("a rule");
+    for _ in 0..5 {
+        let answer = seen(&api, "/v1/held?count=2&limit=1", || {
+            let mut client = api.connect("a");
+            let leave = Disconnect::default().encode(Version::V5);
+            client.send([PINGREQ.repeat(2), leave].concat());
+            client.expect_closed();
+        });
+        let shown = answer.json();
+        assert_eq!(shown["total"], 2, "{shown}");
+        assert_eq!(shown["held"].as_array().map(Vec::len), Some(1), "{shown}");
+        assert_eq!(shown["held"][0]["rule"], "h", "{shown}");
+    }
 }
 
 /// A wait for its hits ends with the rule, by the broker's clock, and what is due says when.

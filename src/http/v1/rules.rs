@@ -14,7 +14,7 @@ use crate::codec::{
     MAX_PACKET_SIZE, PacketFields, PacketType, ReasonCode, Split, Version, fits, split,
 };
 use crate::tap::rule::{Action, Changes, Direction, Match, Rule, ServerDisconnect, When};
-use crate::tap::rules::{HeldInfo, RuleError, RuleInfo};
+use crate::tap::rules::{HeldInfo, HeldPart, RuleError, RuleInfo};
 
 use super::super::Api;
 use super::super::answer::Answer;
@@ -418,7 +418,7 @@ pub(super) async fn show_one(
         None => (tap.rule(&key, now()), None),
         Some(within) => {
             let what = format!("the rule has not acted {hits} times");
-            let hit = tap.wait_for_hits(&key, hits, now);
+            let hit = tap.wait_for_hits(&key, hits, now());
             match waits::for_future(&api, &patience, within, &what, hit).await? {
                 Ok(found) => (found, None),
                 Err(missed) => (tap.rule(&key, now()), Some(missed)),
@@ -459,29 +459,30 @@ pub(super) async fn held(
     let tap = api.engine.broker.tap();
     let wait = waits::asked(&parameters)?;
     let limit = parameters.number("limit", usize::MAX)?;
-    let limit = limit.unwrap_or(usize::MAX);
     let after = parameters.number("after", usize::MAX)?.unwrap_or(0);
     let count = parameters.number("count", usize::MAX)?.unwrap_or(1);
-    let missed = match wait {
-        None => None,
+    let part = HeldPart {
+        after: after as u64,
+        limit: limit.unwrap_or(usize::MAX),
+    };
+    let (held, missed) = match wait {
+        None => (tap.held(part), None),
         Some(within) => {
             let what = format!("there are not {count} packets held");
-            let held = tap.wait_for_held(count);
-            let came = waits::for_future(&api, &patience, within, &what, held).await?;
-            came.err()
+            let held = tap.wait_for_held(count, part);
+            match waits::for_future(&api, &patience, within, &what, held).await? {
+                Ok(held) => (held, None),
+                Err(missed) => (tap.held(part), Some(missed)),
+            }
         }
     };
-    // Their numbers begin with 1 and grow.
-    let looked_at = if after == 0 { limit } else { usize::MAX };
-    let (held, total) = tap.held(looked_at);
-    let behind = held.iter().filter(|held| held.id > after as u64);
-    let entries = behind.take(limit).map(held_info);
+    let entries = held.infos().map(|held| held_info(&held));
     let budget = api.engine.broker.budget();
     Answer::list_of_wait(
         missed.as_ref(),
         "held",
         entries,
-        &[("total", &total)],
+        &[("total", &held.total)],
         budget,
     )
 }
