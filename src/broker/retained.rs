@@ -312,13 +312,17 @@ impl Named for Kept {
     fn topic(&self) -> &str {
         self.message.topic()
     }
+
+    fn topic_bytes(&self) -> &[u8] {
+        self.message.topic_bytes()
+    }
 }
 
 /// No two that are kept have one topic.
 impl Ord for Expiring {
     fn cmp(&self, other: &Self) -> Order {
         let key = |Self(message): &Self| message.expires_at();
-        let by_topic = || self.0.topic().cmp(other.0.topic());
+        let by_topic = || self.0.topic_bytes().cmp(other.0.topic_bytes());
         key(self).cmp(&key(other)).then_with(by_topic)
     }
 }

@@ -32,6 +32,11 @@ const SEEK: usize = 8;
 pub trait Named {
     /// Its Topic Name, which never changes.
     fn topic(&self) -> &str;
+
+    /// The same for a comparison, where it need not be shown to be text.
+    fn topic_bytes(&self) -> &[u8] {
+        self.topic().as_bytes()
+    }
 }
 
 /// A set of things with a Topic Name, one for each, for retained messages.
@@ -298,7 +303,7 @@ trait Key {
 
 impl<T: Named> Key for Entry<T> {
     fn text(&self) -> &[u8] {
-        self.0.topic().as_bytes()
+        self.0.topic_bytes()
     }
 }
 

@@ -10,7 +10,7 @@ mod value;
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use roundel::config::LogFormat;
@@ -39,15 +39,18 @@ enum Entry {
 /// Takes lines and never waits.
 #[derive(Clone)]
 pub(super) struct Log {
-    entries: SyncSender<Entry>,
+    /// Without a bound of its own: that would take the memory of a full queue at the start.
+    entries: Sender<Entry>,
     queue: Arc<Queue>,
 }
 
 /// What the two ends of the queue know of each other.
 #[derive(Default)]
 struct Queue {
-    /// Bytes of the lines in it.
-    waiting: AtomicUsize,
+    /// Lines in it, and the one that is written.
+    lines: AtomicUsize,
+    /// Bytes of these.
+    bytes: AtomicUsize,
     /// Lines that did not get in, since the last note of it.
     dropped: AtomicU64,
 }
@@ -71,7 +74,7 @@ impl Log {
 
     /// Starts the thread that writes to `output`.
     fn start(output: impl Write + Send + 'static, lines: Lines) -> io::Result<Self> {
-        let (entries, received) = sync_channel(WAITING_LINES);
+        let (entries, received) = channel();
         let queue = Arc::<Queue>::default();
         let shared = queue.clone();
         std::thread::Builder::new()
@@ -83,7 +86,7 @@ impl Log {
     /// Waits until everything so far is written, if somebody takes it.
     pub(super) fn finish(&self) {
         let (done, written) = sync_channel(1);
-        if self.entries.try_send(Entry::Flush(done)).is_ok() {
+        if self.entries.send(Entry::Flush(done)).is_ok() {
             // Lines that nobody reads in time are lost.
             let _ = written.recv_timeout(FLUSH_LIMIT);
         }
@@ -92,11 +95,8 @@ impl Log {
 
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let waiting = &self.queue.waiting;
-        let before = waiting.fetch_add(line.len(), Ordering::Relaxed);
-        let has_room = before.saturating_add(line.len()) <= WAITING_BYTES;
-        if !has_room || self.entries.try_send(Entry::Line(line.to_vec())).is_err() {
-            waiting.fetch_sub(line.len(), Ordering::Relaxed);
+        if !self.queue.enter(line) || self.entries.send(Entry::Line(line.to_vec())).is_err() {
+            self.queue.leave(line);
             self.queue.dropped.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
@@ -107,13 +107,28 @@ impl Write for Log {
     }
 }
 
+impl Queue {
+    /// Counts a line. Whether there is room for it.
+    fn enter(&self, line: &[u8]) -> bool {
+        let lines = self.lines.fetch_add(1, Ordering::Relaxed) + 1;
+        let before = self.bytes.fetch_add(line.len(), Ordering::Relaxed);
+        lines <= WAITING_LINES && before.saturating_add(line.len()) <= WAITING_BYTES
+    }
+
+    /// Counts it no more.
+    fn leave(&self, line: &[u8]) {
+        self.lines.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(line.len(), Ordering::Relaxed);
+    }
+}
+
 fn write_entries(mut output: impl Write, received: &Receiver<Entry>, queue: &Queue, lines: Lines) {
     for entry in received {
         // Whoever closed the output wants no lines, and who gave up waiting no answer.
         match entry {
             Entry::Line(line) => {
                 drop(output.write_all(&line));
-                queue.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+                queue.leave(&line);
             }
             Entry::Flush(done) => drop(done.send(())),
         }
@@ -127,8 +142,6 @@ fn write_entries(mut output: impl Write, received: &Receiver<Entry>, queue: &Que
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Sender, channel};
-
     use super::*;
 
     /// Hands out what it takes, once it is let.
@@ -198,14 +211,14 @@ mod tests {
         for _ in 0..count {
             log.write_all(&[b'x'; LONG]).unwrap();
         }
-        assert!(log.queue.waiting.load(Ordering::Relaxed) <= WAITING_BYTES);
+        assert!(log.queue.bytes.load(Ordering::Relaxed) <= WAITING_BYTES);
         log.finish();
         let queue = log.queue.clone();
         drop((opener, log));
         let text: Vec<u8> = lines.iter().flatten().collect();
         let text = String::from_utf8(text).unwrap().replace('x', "");
         assert_eq!(dropped(&text), 50, "{text}");
-        assert_eq!(queue.waiting.load(Ordering::Relaxed), 0);
+        assert_eq!(queue.bytes.load(Ordering::Relaxed), 0);
     }
 
     #[test]
