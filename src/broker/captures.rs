@@ -212,9 +212,9 @@ impl Caught {
         }
         let fits = self.payloads + payload <= PAYLOADS && budget.admits_message(publication.size());
         let (message, left_out) = match fits {
-            true => (publication.message(budget).clone(), left_out),
+            true => (publication.message_alone(budget), left_out),
             false => {
-                let message = publication.without_payload().message(budget).clone();
+                let message = publication.without_payload().message_alone(budget);
                 (message, left_out.or(Some(payload)))
             }
         };

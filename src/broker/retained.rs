@@ -103,7 +103,7 @@ impl Retained {
             if !bounds.budget.has_room(Kind::Retained, size) {
                 return Err(Full);
             }
-            let message = publication.message(bounds.budget).clone();
+            let message = publication.message_alone(bounds.budget);
             message.charge_as(Kind::Retained);
             store.insert(message, bounds.now)
         };

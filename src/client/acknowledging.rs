@@ -37,9 +37,22 @@ impl Active {
             if !outbox.is_connected_as(self.epoch) {
                 return Err(Stop::Stale);
             }
-            while acks < ACKS
-                && let Some((ack, len)) = next_ack(broker, kind, buf, at, self.version)?
-            {
+            while acks < ACKS {
+                let rest = buf.get(at..).unwrap_or_default();
+                let ids = frames::split_short_acks(rest, kind).take(ACKS - acks);
+                let stepped = outbox.step_in_order(kind, ids.clone());
+                if kind == AckKind::Pubrec {
+                    let answers = self.answers.buffer();
+                    for id in ids.take(stepped) {
+                        append_release(answers, self.version, AckKind::Pubrel, id, true);
+                    }
+                }
+                self.batch.packets += stepped as u64;
+                acks += stepped;
+                at += stepped * codec::SHORT_ACK;
+                let Some((ack, len)) = next_ack(broker, kind, buf, at, self.version)? else {
+                    break;
+                };
                 self.batch.packets += 1;
                 acks += 1;
                 let answers = self.answers.buffer();

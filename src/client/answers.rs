@@ -1,10 +1,13 @@
 //! Answers to the client's own packets, in a form that it can take.
 
-use crate::broker::{Broker, Context, Dirty, Outgoing, compose_within, pool};
-use crate::codec::{ReasonCode, Version};
+use crate::broker::{Broker, Context, Dirty, Outgoing, compose, compose_within, pool};
+use crate::codec::{PacketId, ReasonCode, Version};
 use crate::protocol::violation::Violation;
 
 use super::machine::Active;
+
+/// Bytes of an acknowledgement without words, at most.
+const ACK: usize = 5;
 
 /// Encoded answers of the batch that is being handled.
 #[derive(Default)]
@@ -57,6 +60,27 @@ impl Active {
             Some(_) => Ok(()),
             None => Err(answer_is_too_large()),
         }
+    }
+}
+
+impl Active {
+    /// Composes an answer to each of some packets, none of which has words.
+    #[inline]
+    pub(super) fn answer_all(
+        &mut self,
+        ids: &[PacketId],
+        packet: impl Fn(PacketId) -> Outgoing<'static>,
+    ) -> Result<(), Violation> {
+        if self.packet_size < ACK {
+            return ids
+                .iter()
+                .try_for_each(|id| self.answer(None, |_| packet(*id)));
+        }
+        let answers = self.answers.buffer();
+        for id in ids {
+            compose(answers, self.version, &packet(*id));
+        }
+        Ok(())
     }
 }
 

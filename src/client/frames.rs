@@ -34,6 +34,17 @@ pub(super) fn split_short_ack(buf: &[u8], kind: AckKind) -> Option<PacketId> {
     codec::split_short_ack(buf, kind)
 }
 
+/// The identifiers of the acknowledgements of this kind that `buf` begins with, as long as they are in their shortest
+/// form.
+#[inline]
+pub(super) fn split_short_acks(
+    buf: &[u8],
+    kind: AckKind,
+) -> impl Iterator<Item = PacketId> + Clone {
+    let packets = buf.chunks_exact(codec::SHORT_ACK);
+    packets.map_while(move |packet| split_short_ack(packet, kind))
+}
+
 impl Active {
     /// Handles packets until the buffer ends, the turn is over, or something stops it. `at` counts
     /// the bytes that are done with, in every case.

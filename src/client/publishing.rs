@@ -11,7 +11,7 @@ use crate::codec::{
     self, AckKind, BarePublish, Following, Frame, PacketId, Publish, QoS, ReasonCode, Split,
     Version,
 };
-use crate::message::publication::{AtOnce, Message, Publication, expiry_deadline};
+use crate::message::publication::{AtOnce, Message, Publication, RunAsRead, expiry_deadline};
 use crate::protocol::alias::InboundAliases;
 use crate::protocol::handshake::clamp_message_expiry;
 use crate::protocol::rules;
@@ -342,6 +342,7 @@ impl Active {
     ) -> Result<usize, Stop> {
         let limit = broker.config().limits.packet_size;
         let properties = broker.config().limits.properties;
+        let run_as_read = RunAsRead::new(self.version, buf);
         let mut run: SmallVec<[Publication<'_>; RUN]> = SmallVec::new();
         let mut ids = Ids::new();
         if !self.opens_exchange(broker, publish)? {
@@ -351,7 +352,10 @@ impl Active {
         // A retained message stands alone: each replaces the one before. So does one that may not wait: each
         // is taken or refused for itself.
         let is_alone = publish.retain || self.publish_rate.is_some() || at_once.is_required();
-        let mut publication = plain_publication(publish, first, self.version);
+        let mut publication = Publication::new(publish.topic, publish.payload, publish.qos);
+        publication.properties = publish.properties.raw;
+        publication.retain = publish.retain;
+        publication.as_read = run_as_read.packet(publish.qos, first, first.len);
         publication.at_once = at_once;
         publication.row = Rows::current(&self.rows);
         run.push(publication);
@@ -393,7 +397,8 @@ impl Active {
             self.batch.messages += 1;
             let mut publication = Publication::new(publish.topic, next.payload, publish.qos);
             publication.properties = forwarded;
-            publication.as_read = Some((self.version, frame.bytes));
+            at += frame.len;
+            publication.as_read = run_as_read.packet(publish.qos, &frame, at);
             if self.rows.is_some() {
                 publication.row = Rows::take(&mut self.rows, frame.len);
             }
@@ -401,9 +406,12 @@ impl Active {
             if let Some(id) = next.packet_id {
                 ids.push(id);
             }
-            at += frame.len;
         }
         drop(exchanges);
+        // Those that have rows in the journal, and one that is kept, are messages for themselves.
+        if !is_alone && self.rows.is_none() {
+            run_as_read.end_at(at);
+        }
         dirty.charge(run.len());
         let packets = buf.get(..at).unwrap_or_default();
         let run = Run::new(&run).read_as(self.version, packets);
@@ -474,13 +482,21 @@ impl Active {
             }
             return Ok(());
         }
-        for id in ids {
-            if qos == QoS::AtLeastOnce {
-                self.count_unanswered(broker)?;
-            }
-            self.acknowledge(ack_kind(qos), id, reason)?;
+        let allowed = match qos {
+            QoS::AtLeastOnce => self.allow_unanswered(ids.len(), broker),
+            QoS::AtMostOnce | QoS::ExactlyOnce => ids.len(),
+        };
+        let answered = ids.get(..allowed).unwrap_or_default();
+        self.answer_all(answered, |id| Outgoing::Ack {
+            kind: ack_kind(qos),
+            id,
+            reason,
+            text: None,
+        })?;
+        match allowed < ids.len() {
+            true => Err(exceeded_receive_maximum()),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// Goes on with messages that some receivers have not got yet. Nothing else is handled before that
@@ -521,8 +537,8 @@ impl Active {
         if published == Published::Refused {
             return self.refuse(broker, qos, Some(id), Violation::no_memory());
         }
-        if qos == QoS::AtLeastOnce {
-            self.count_unanswered(broker)?;
+        if qos == QoS::AtLeastOnce && self.allow_unanswered(1, broker) == 0 {
+            return Err(exceeded_receive_maximum());
         }
         Ok(self.acknowledge(ack_kind(qos), id, reason)?)
     }
@@ -542,16 +558,18 @@ impl Active {
         })
     }
 
-    /// A client that has more QoS 1 messages open than Receive Maximum (MQTT-3.3.4-7, AWS-M5-22). None
-    /// of this batch can have been acknowledged to its eyes, because the answers leave after it.
+    /// How many of so many messages of QoS 1 a client may have open besides those that it has: with more than
+    /// Receive Maximum it is cut off (MQTT-3.3.4-7, AWS-M5-22). None of this batch can have been acknowledged to
+    /// its eyes, because the answers leave after it.
     #[inline]
-    fn count_unanswered(&mut self, broker: &Broker) -> Result<(), Stop> {
-        self.unanswered += 1;
-        let maximum = usize::from(broker.config().limits.receive_maximum);
-        if self.version == Version::V5 && self.unanswered > maximum {
-            return Err(exceeded_receive_maximum());
-        }
-        Ok(())
+    fn allow_unanswered(&mut self, messages: usize, broker: &Broker) -> usize {
+        let maximum = match self.version {
+            Version::V5 => usize::from(broker.config().limits.receive_maximum),
+            Version::V311 => usize::MAX,
+        };
+        let allowed = messages.min(maximum.saturating_sub(self.unanswered));
+        self.unanswered += allowed;
+        allowed
     }
 }
 
@@ -627,19 +645,6 @@ fn decode_next<'a>(
 /// Whether no property of a message concerns this connection only or counts down.
 fn goes_on_as_it_is(publish: &Publish<'_>) -> bool {
     publish.properties.topic_alias.is_none() && publish.properties.message_expiry.is_none()
-}
-
-/// A message without alias and expiry, whose bytes may go on as they are.
-fn plain_publication<'a>(
-    publish: &Publish<'a>,
-    frame: &Frame<'a>,
-    version: Version,
-) -> Publication<'a> {
-    let mut publication = Publication::new(publish.topic, publish.payload, publish.qos);
-    publication.properties = publish.properties.raw;
-    publication.retain = publish.retain;
-    publication.as_read = Some((version, frame.bytes));
-    publication
 }
 
 /// What acknowledges a message: the first step of QoS 2, the only one of QoS 1.

@@ -160,6 +160,18 @@ pub(super) fn variable_byte_integer(bytes: &[u8]) -> VariableByteInteger {
     }
 }
 
+/// The properties that `bytes` begin with, without the length in front of them, and what follows; nothing of both where that
+/// length is none.
+#[inline]
+pub(crate) fn split_properties(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let VariableByteInteger::Whole { value, len } = variable_byte_integer(bytes) else {
+        return (&[], &[]);
+    };
+    let rest = bytes.get(len..);
+    rest.and_then(|rest| rest.split_at_checked(value as usize))
+        .unwrap_or_default()
+}
+
 /// Whether a zero byte is among `bytes`. Looks at eight at a time, the last eight overlapping those
 /// before, which beats a search for strings as short as topic names.
 #[inline]

@@ -51,6 +51,7 @@ pub(crate) use connack::{Connack, encode_connack};
 #[cfg(test)]
 pub(crate) use connect::ConnectProperties;
 pub(crate) use connect::{Connect, ConnectError, Will};
+pub(crate) use cursor::split_properties;
 pub(crate) use disconnect::{Disconnect, encode_disconnect};
 pub(crate) use error::DecodeError;
 pub(crate) use fields::Glance;
@@ -71,7 +72,7 @@ pub(crate) use subscribe::{
 pub(crate) use unsubscribe::{Unsuback, Unsubscribe, encode_unsuback, unsubscribe_filter_len};
 #[cfg(feature = "http")]
 pub(crate) use write::fits;
-pub(crate) use write::{variable_byte_integer, variable_byte_integer_len};
+pub(crate) use write::variable_byte_integer;
 
 /// A decoded packet; strings and bytes borrow from the buffer that it was split from.
 #[derive(Debug, Clone, PartialEq, Eq)]

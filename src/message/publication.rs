@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use triomphe::ThinArc;
 
 use crate::budget::{Budget, Charge, Kind};
-use crate::codec::{
-    Payload, Pieces, QoS, Version, variable_byte_integer, variable_byte_integer_len,
-};
+use crate::codec::{self, Frame, Payload, Pieces, QoS, Version, variable_byte_integer};
 
 /// An Application Message on its way through the broker, borrowed from wherever it was read.
 ///
@@ -25,13 +23,108 @@ pub(crate) struct Publication<'a> {
     pub(crate) retain: bool,
     /// When the Message Expiry Interval runs out.
     pub(crate) expires_at: Option<Instant>,
-    /// The whole packet and its version where its bytes may be sent on: there is nothing in it that is the
-    /// publisher's own (an alias) or changes (an expiry), but for DUP and the identifier above QoS 0.
-    pub(crate) as_read: Option<(Version, &'a [u8])>,
+    pub(crate) as_read: AsRead<'a>,
     pub(crate) at_once: AtOnce,
     /// The row of its PUBLISH in the journal; 0 if that has none.
     pub(crate) row: u64,
     stored: OnceCell<Message>,
+}
+
+/// What of a message may be sent on as it was read: there is nothing in it that is the publisher's own (an alias) or
+/// changes (an expiry).
+#[derive(Clone, Copy)]
+pub(crate) enum AsRead<'a> {
+    /// Nothing: it has to be composed.
+    Nothing,
+    /// At QoS 0 the whole packet, to receivers of its version.
+    Packet(Version, &'a [u8]),
+    /// Above QoS 0 what follows the fixed header, but for the identifier.
+    Body(Body<'a>),
+}
+
+/// A packet above QoS 0 among those of its run.
+#[derive(Clone, Copy)]
+pub(crate) struct Body<'a> {
+    run: &'a RunAsRead<'a>,
+    /// Where what follows its fixed header begins.
+    at: u32,
+    len: u32,
+}
+
+/// The packets of a run above QoS 0, as they were read. Their messages lie in one allocation, once the first of them
+/// has to outlive the buffer: it lasts as long as any of them, so there is a bound on what is held besides one.
+pub(crate) struct RunAsRead<'a> {
+    version: Version,
+    /// The first packet, and what was read behind it.
+    read: &'a [u8],
+    /// Where the last packet ends, if messages may lie together; else 0.
+    end: Cell<usize>,
+    block: OnceCell<ThinArc<Head, u8>>,
+}
+
+/// Bytes of a run that lie together, at most. Larger messages gain little by that.
+const TOGETHER: usize = 8 * 1024;
+
+impl<'a> RunAsRead<'a> {
+    /// A run that begins where `read` does, in packets of that version.
+    pub(crate) fn new(version: Version, read: &'a [u8]) -> Self {
+        Self {
+            version,
+            read,
+            end: Cell::new(0),
+            block: OnceCell::new(),
+        }
+    }
+
+    /// A packet of the run, which ends at `end`.
+    #[inline]
+    pub(crate) fn packet(&'a self, qos: QoS, frame: &Frame<'a>, end: usize) -> AsRead<'a> {
+        match qos {
+            QoS::AtMostOnce => AsRead::Packet(self.version, frame.bytes),
+            QoS::AtLeastOnce | QoS::ExactlyOnce => AsRead::Body(Body {
+                run: self,
+                at: (end - frame.body.len()) as u32,
+                len: frame.body.len() as u32,
+            }),
+        }
+    }
+
+    /// The last packet ends at `end`, and messages may lie together. Without this each has an allocation of its own.
+    pub(crate) fn end_at(&self, end: usize) {
+        self.end.set(end);
+    }
+
+    /// The allocation of all messages. `None` if they are too large to have one.
+    #[cold]
+    fn begin(&self, one: &Publication<'_>, budget: Budget) -> Option<&ThinArc<Head, u8>> {
+        let packets = self.read.get(..self.end.get())?;
+        if packets.is_empty() || packets.len() > TOGETHER {
+            return None;
+        }
+        let head = Head::new(one, self.version, None, packets.len(), budget);
+        let block = ThinArc::from_header_and_slice(head, packets);
+        Some(self.block.get_or_init(|| block))
+    }
+}
+
+impl Body<'_> {
+    #[inline]
+    fn message(&self, publication: &Publication<'_>, budget: Budget) -> Option<Message> {
+        let block = match self.run.block.get() {
+            Some(block) => block,
+            None => self.run.begin(publication, budget)?,
+        };
+        Some(Message {
+            block: block.clone(),
+            at: self.at,
+            len: self.len,
+        })
+    }
+
+    fn bytes(&self) -> Option<&[u8]> {
+        let (at, len) = (self.at as usize, self.len as usize);
+        self.run.read.get(at..at + len)
+    }
 }
 
 /// Whether a message is only for those who take it at once, because there is no room for it to wait, and
@@ -107,7 +200,7 @@ impl<'a> Publication<'a> {
             qos,
             retain: false,
             expires_at: None,
-            as_read: None,
+            as_read: AsRead::Nothing,
             at_once: AtOnce::default(),
             row: 0,
             stored: OnceCell::new(),
@@ -123,7 +216,10 @@ impl<'a> Publication<'a> {
     /// The whole packet and its version where its bytes may be sent on unchanged.
     #[inline]
     pub(crate) fn verbatim(&self) -> Option<(Version, &'a [u8])> {
-        self.as_read.filter(|_| self.qos == QoS::AtMostOnce)
+        match self.as_read {
+            AsRead::Packet(version, packet) => Some((version, packet)),
+            AsRead::Nothing | AsRead::Body(_) => None,
+        }
     }
 
     /// The bytes that any packet of it has at least: MQTT 3.1.1 has no properties.
@@ -149,30 +245,50 @@ impl<'a> Publication<'a> {
         }
     }
 
-    /// The message in an allocation of its own, made and charged at the first call.
-    pub(crate) fn message(&self, budget: Budget) -> &Message {
-        self.stored.get_or_init(|| Message::copy(self, budget))
+    /// The message as what may outlive what was read. Its allocation is made and charged at the first call; those of a run
+    /// may have one together.
+    #[inline]
+    pub(crate) fn message(&self, budget: Budget) -> Message {
+        if let AsRead::Body(body) = &self.as_read
+            && let Some(message) = body.message(self, budget)
+        {
+            return message;
+        }
+        self.message_alone(budget)
+    }
+
+    /// The same in an allocation of its own, for whoever keeps it and does not keep the others of its run.
+    pub(crate) fn message_alone(&self, budget: Budget) -> Message {
+        self.stored
+            .get_or_init(|| Message::copy(self, budget))
+            .clone()
     }
 }
 
-/// An Application Message in one shared allocation; a clone is a pointer. It is charged to the
-/// broker's budget once, for as long as anybody has it.
+/// An Application Message in a shared allocation, alone or with others of its run; a clone is a pointer. That is charged
+/// to the broker's budget once, for as long as anybody has a message in it.
 ///
 /// Its bytes are those of a packet above QoS 0 behind the fixed header, with any identifier: most come as
 /// one, and leave as one.
 #[derive(Clone)]
-pub(crate) struct Message(ThinArc<Head, u8>);
+pub(crate) struct Message {
+    block: ThinArc<Head, u8>,
+    /// Where its bytes are in it.
+    at: u32,
+    len: u32,
+}
 
-/// What lies in front of the bytes: as little as there can be, because there are many messages.
+/// What lies in front of the bytes: as little as there can be, because there are many messages. Those of a run have all
+/// of it in common.
 struct Head {
-    /// What few messages have.
+    /// What few messages have, and none that is together with others.
     rare: Option<Box<Rare>>,
     budget: Budget,
-    /// What it is charged for, in bytes, and flags.
+    /// What is charged for all, in bytes, and flags.
     word: AtomicU32,
     topic: u16,
-    /// The length; [`LONG`] where `rare` has it, [`BARE`] where the bytes have no place for properties.
-    properties: u16,
+    /// The bytes have a place for properties.
+    has_properties: bool,
 }
 
 #[derive(Default)]
@@ -180,13 +296,9 @@ struct Rare {
     expires_at: Option<Instant>,
     /// The payload, where it was assembled from several reads and is not among the bytes.
     pieces: Option<Pieces>,
-    properties: usize,
     /// The row of its PUBLISH in the journal.
     row: u64,
 }
-
-const LONG: u16 = u16::MAX;
-const BARE: u16 = LONG - 1;
 
 /// What the length of a topic takes in front of it, and an identifier behind it.
 const TOPIC_LEN: usize = 2;
@@ -208,7 +320,7 @@ fn kind_of(word: u32) -> Kind {
 }
 
 /// What a message costs beyond its bytes, for the accounting of queues.
-const OVERHEAD: usize = 72;
+const OVERHEAD: usize = 68;
 
 thread_local! {
     /// Where a message is put together before its one allocation is made.
@@ -220,6 +332,13 @@ const SCRATCH_KEEP: usize = 64 * 1024;
 
 impl Message {
     fn copy(from: &Publication<'_>, budget: Budget) -> Self {
+        if let AsRead::Body(body) = &from.as_read
+            && from.row == 0
+            && let Some(bytes) = body.bytes()
+        {
+            let head = Head::new(from, body.run.version, None, bytes.len(), budget);
+            return Self::alone(ThinArc::from_header_and_slice(head, bytes));
+        }
         Self::new(from, from.payload, None, budget)
     }
 
@@ -244,60 +363,25 @@ impl Message {
         pieces: Option<Pieces>,
         budget: Budget,
     ) -> Self {
-        let properties = from.properties.len();
-        let payload = pieces.as_ref().map_or(inline.len(), Pieces::len);
-        let mut size = from.topic.len() + properties + payload + OVERHEAD;
-        let is_rare = from.expires_at.is_some()
-            || pieces.is_some()
-            || properties >= usize::from(BARE)
-            || from.row > 0;
+        let is_rare = from.expires_at.is_some() || pieces.is_some() || from.row > 0;
         let rare = is_rare.then(|| {
-            size += size_of::<Rare>();
             Box::new(Rare {
                 expires_at: from.expires_at,
                 pieces,
-                properties,
                 row: from.row,
             })
         });
-        let charged = u32::try_from(size).unwrap_or(CHARGED).min(CHARGED);
-        budget.charge(Kind::Queues, charged as usize);
-        let retain = if from.retain { RETAIN } else { 0 };
-        let qos = u32::from(from.qos.bits()) << QOS_SHIFT;
-        let mut head = Head {
-            rare,
-            budget,
-            word: AtomicU32::new(charged | qos | retain),
-            topic: u16::try_from(from.topic.len()).unwrap_or(u16::MAX),
-            properties: match u16::try_from(properties) {
-                Ok(properties) if properties < BARE => properties,
-                _ => LONG,
-            },
-        };
-        if let Some((version, packet)) = from.as_read.filter(|_| from.qos > QoS::AtMostOnce) {
-            let properties = head.properties;
-            if version == Version::V311 {
-                head.properties = BARE;
-            }
-            let body = head.payload_at() + payload;
-            // Each length has one form (MQTT-1.5.5-1), so where things are in it is known.
-            let header = 1 + variable_byte_integer_len(body);
-            if packet.len() == header + body
-                && let Some(body) = packet.get(header..)
-            {
-                return Self(ThinArc::from_header_and_slice(head, body));
-            }
-            head.properties = properties;
-        }
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
-            scratch.extend_from_slice(&head.topic.to_be_bytes());
+            let topic = u16::try_from(from.topic.len()).unwrap_or(u16::MAX);
+            scratch.extend_from_slice(&topic.to_be_bytes());
             scratch.extend_from_slice(from.topic.as_bytes());
             scratch.extend_from_slice(&[0; PACKET_ID]);
-            variable_byte_integer(scratch, properties);
+            variable_byte_integer(scratch, from.properties.len());
             scratch.extend_from_slice(from.properties);
             inline.append_to(scratch);
-            let message = Self(ThinArc::from_header_and_slice(head, scratch));
+            let head = Head::new(from, Version::V5, rare, scratch.len(), budget);
+            let message = Self::alone(ThinArc::from_header_and_slice(head, scratch));
             if scratch.capacity() > SCRATCH_KEEP {
                 *scratch = Vec::new();
             }
@@ -305,8 +389,21 @@ impl Message {
         })
     }
 
+    /// The message that has all of an allocation.
+    fn alone(block: ThinArc<Head, u8>) -> Self {
+        let len = block.slice.len() as u32;
+        Self { block, at: 0, len }
+    }
+
+    #[inline]
     fn head(&self) -> &Head {
-        &self.0.header.header
+        &self.block.header.header
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        let (at, len) = (self.at as usize, self.len as usize);
+        self.block.slice.get(at..at + len).unwrap_or_default()
     }
 
     pub(crate) fn topic(&self) -> &str {
@@ -317,14 +414,22 @@ impl Message {
     /// The topic, for those who need not know that it is text: that costs a look at each byte.
     pub(crate) fn topic_bytes(&self) -> &[u8] {
         let end = TOPIC_LEN + usize::from(self.head().topic);
-        self.0.slice.get(TOPIC_LEN..end).unwrap_or_default()
+        self.bytes().get(TOPIC_LEN..end).unwrap_or_default()
     }
 
     /// Property bytes to forward, Message Expiry Interval left out.
     pub(crate) fn properties(&self) -> &[u8] {
-        let end = self.head().payload_at();
-        let start = end - self.head().properties();
-        self.0.slice.get(start..end).unwrap_or_default()
+        self.parts().0
+    }
+
+    /// Its properties, and what follows them.
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let start = TOPIC_LEN + usize::from(self.head().topic) + PACKET_ID;
+        let rest = self.bytes().get(start..).unwrap_or_default();
+        match self.head().has_properties {
+            true => codec::split_properties(rest),
+            false => (&[], rest),
+        }
     }
 
     /// What follows the fixed header in a packet above QoS 0 of that version, and where in it the identifier
@@ -332,9 +437,8 @@ impl Message {
     #[inline]
     pub(crate) fn body(&self, version: Version) -> Option<(&[u8], usize)> {
         let head = self.head();
-        let has_properties = head.properties != BARE;
-        let is_as_sent = has_properties == (version == Version::V5) && head.rare.is_none();
-        is_as_sent.then(|| (&self.0.slice, TOPIC_LEN + usize::from(head.topic)))
+        let is_as_sent = head.has_properties == (version == Version::V5) && head.rare.is_none();
+        is_as_sent.then(|| (self.bytes(), TOPIC_LEN + usize::from(head.topic)))
     }
 
     /// As [`Publication::least_size`].
@@ -343,15 +447,11 @@ impl Message {
     }
 
     pub(crate) fn payload(&self) -> Payload<'_> {
-        let head = self.head();
-        if let Some(pieces) = head.rare.as_ref().and_then(|rare| rare.pieces.as_ref()) {
-            return pieces.payload();
+        let rare = self.head().rare.as_ref();
+        match rare.and_then(|rare| rare.pieces.as_ref()) {
+            Some(pieces) => pieces.payload(),
+            None => self.parts().1.into(),
         }
-        self.0
-            .slice
-            .get(head.payload_at()..)
-            .unwrap_or_default()
-            .into()
     }
 
     /// The QoS it was published at.
@@ -380,18 +480,19 @@ impl Message {
     }
 
     /// Bytes that this message holds, for the bounds of queues.
+    #[inline]
     pub(crate) fn footprint(&self) -> usize {
-        (self.head().word() & CHARGED) as usize
+        footprint(self.len as usize, self.head().rare.as_deref())
     }
 
-    /// Charges it as something else from now on.
+    /// Charges it as something else from now on. It is alone.
     pub(crate) fn charge_as(&self, kind: Kind) {
         let head = self.head();
         let before = match kind {
             Kind::Retained => head.word.fetch_or(KEPT, Ordering::Relaxed),
             _ => head.word.fetch_and(!KEPT, Ordering::Relaxed),
         };
-        let (before, size) = (kind_of(before), self.footprint());
+        let (before, size) = (kind_of(before), (before & CHARGED) as usize);
         if before != kind {
             head.budget.charge(kind, size);
             head.budget.discharge(before, size);
@@ -400,7 +501,7 @@ impl Message {
 
     /// Whether both are the same publication, not merely equal.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        std::ptr::eq(self.head(), other.head())
+        std::ptr::eq(self.head(), other.head()) && self.at == other.at
     }
 
     /// The message as a publication of its own, as a retained or queued one goes out again.
@@ -412,7 +513,7 @@ impl Message {
             qos: self.qos(),
             retain: self.retain(),
             expires_at: self.expires_at(),
-            as_read: None,
+            as_read: AsRead::Nothing,
             // It was let in.
             at_once: AtOnce::default(),
             row: self.row(),
@@ -428,32 +529,41 @@ fn least_size(topic: usize, payload: usize) -> u32 {
     u32::try_from(1 + length + body).unwrap_or(u32::MAX)
 }
 
-impl Head {
-    #[inline]
-    fn word(&self) -> u32 {
-        self.word.load(Ordering::Relaxed)
-    }
+/// What a message of so many bytes holds.
+#[inline]
+fn footprint(bytes: usize, rare: Option<&Rare>) -> usize {
+    let more = match rare {
+        Some(rare) => size_of::<Rare>() + rare.pieces.as_ref().map_or(0, Pieces::len),
+        None => 0,
+    };
+    bytes + OVERHEAD + more
+}
 
-    #[inline]
-    fn properties(&self) -> usize {
-        match (self.properties, &self.rare) {
-            (LONG, Some(rare)) => rare.properties,
-            (BARE, _) => 0,
-            (properties, _) => usize::from(properties),
+impl Head {
+    /// The head of `bytes` that hold `one` message, or it and others with which it has all in common; charged.
+    fn new(
+        one: &Publication<'_>,
+        version: Version,
+        rare: Option<Box<Rare>>,
+        bytes: usize,
+        budget: Budget,
+    ) -> Self {
+        let charged = footprint(bytes, rare.as_deref()).min(CHARGED as usize);
+        budget.charge(Kind::Queues, charged);
+        let retain = if one.retain { RETAIN } else { 0 };
+        let qos = u32::from(one.qos.bits()) << QOS_SHIFT;
+        Self {
+            rare,
+            budget,
+            word: AtomicU32::new(charged as u32 | qos | retain),
+            topic: u16::try_from(one.topic.len()).unwrap_or(u16::MAX),
+            has_properties: version == Version::V5,
         }
     }
 
-    /// Where the payload begins among the bytes.
     #[inline]
-    fn payload_at(&self) -> usize {
-        let properties = match self.properties {
-            BARE => 0,
-            _ => {
-                let properties = self.properties();
-                variable_byte_integer_len(properties) + properties
-            }
-        };
-        TOPIC_LEN + usize::from(self.topic) + PACKET_ID + properties
+    fn word(&self) -> u32 {
+        self.word.load(Ordering::Relaxed)
     }
 }
 
@@ -483,7 +593,7 @@ pub(crate) fn expiry_deadline(secs: u32, now: Instant) -> Option<Instant> {
 mod tests {
     use super::*;
     use crate::budget::Owned;
-    use crate::codec::{OutgoingPublish, PacketId};
+    use crate::codec::{OutgoingPublish, PacketId, Split, split};
 
     #[test]
     fn a_copy_keeps_topic_properties_and_payload_apart() {
@@ -494,7 +604,7 @@ mod tests {
         assert_eq!(message.topic(), "a/b");
         assert_eq!(message.properties(), b"props");
         assert_eq!(message.payload().to_vec(), b"payload");
-        assert!(message.is_same(publication.message(*budget)));
+        assert!(message.is_same(&publication.message(*budget)));
     }
 
     #[test]
@@ -548,8 +658,13 @@ mod tests {
                 publication.properties = properties;
                 publication
             };
+            let Ok(Split::Frame(frame)) = split(&packet, u32::MAX) else {
+                panic!("no frame");
+            };
+            let run = RunAsRead::new(version, &packet);
+            run.end_at(packet.len());
             let mut read = new();
-            read.as_read = Some((version, &packet));
+            read.as_read = run.packet(QoS::AtLeastOnce, &frame, packet.len());
             let message = read.message(*budget);
             assert_eq!(message.body(version), Some((body, 5)));
             assert_eq!(message.body(other), None);
@@ -565,10 +680,88 @@ mod tests {
                 None,
                 "it counts down"
             );
+            assert_eq!(read.message_alone(*budget).body(version), Some((body, 5)));
             for message in [message, again, expiring.message(*budget)] {
                 assert_eq!((message.topic(), message.properties()), ("a/b", properties));
                 assert_eq!(message.payload().to_vec(), b"payload");
             }
+        }
+    }
+
+    /// Packets of QoS 1 to one topic, and where each ends.
+    fn run_of(payloads: &[&[u8]]) -> (Vec<u8>, Vec<usize>) {
+        let (mut packets, mut ends) = (Vec::new(), Vec::new());
+        for (number, payload) in payloads.iter().enumerate() {
+            let outgoing = OutgoingPublish {
+                dup: false,
+                qos: QoS::AtLeastOnce,
+                retain: false,
+                topic: b"a/b",
+                packet_id: PacketId::new(number as u16 + 1),
+                topic_alias: None,
+                message_expiry: None,
+                subscription_ids: &[],
+                properties: &[],
+                payload: (*payload).into(),
+            };
+            outgoing.encode(Version::V5, &mut packets);
+            ends.push(packets.len());
+        }
+        (packets, ends)
+    }
+
+    /// The messages of a run that was read as `packets`.
+    fn messages_of(packets: &[u8], ends: &[usize], is_whole: bool, budget: Budget) -> Vec<Message> {
+        let run = RunAsRead::new(Version::V5, packets);
+        if is_whole {
+            run.end_at(packets.len());
+        }
+        let mut start = 0;
+        let each = ends.iter().map(|&end| {
+            let Ok(Split::Frame(frame)) = split(&packets[start..], u32::MAX) else {
+                panic!("no frame");
+            };
+            start = end;
+            let payload = &frame.body[8..];
+            let mut publication = Publication::new("a/b", payload, QoS::AtLeastOnce);
+            publication.as_read = run.packet(QoS::AtLeastOnce, &frame, end);
+            publication.message(budget)
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn messages_of_a_run_lie_together_and_are_charged_until_the_last_is_gone() {
+        let budget = Owned::new(1 << 20);
+        let payloads = [&b"one"[..], b"", &[7; 300]];
+        let (packets, ends) = run_of(&payloads);
+        let messages = messages_of(&packets, &ends, true, *budget);
+        assert_eq!(budget.used(), packets.len() + OVERHEAD, "one allocation");
+        for (message, payload) in messages.iter().zip(payloads) {
+            assert_eq!((message.topic(), message.properties()), ("a/b", &[][..]));
+            assert_eq!(message.payload().to_vec(), payload);
+            assert_eq!(message.footprint(), 8 + payload.len() + OVERHEAD);
+            let same = messages.iter().filter(|other| other.is_same(message));
+            assert_eq!(same.count(), 1);
+        }
+        let last = messages.into_iter().next_back();
+        assert_eq!(budget.used(), packets.len() + OVERHEAD);
+        drop(last);
+        assert_eq!(budget.used(), 0);
+    }
+
+    /// What one of them holds besides itself is bounded.
+    #[test]
+    fn messages_of_a_long_run_lie_alone_and_so_do_those_that_are_to() {
+        let budget = Owned::new(1 << 20);
+        let (packets, ends) = run_of(&[&[1; TOGETHER / 2], &[2; TOGETHER / 2]]);
+        for is_whole in [true, false] {
+            let messages = messages_of(&packets, &ends, is_whole, *budget);
+            let held: usize = messages.iter().map(Message::footprint).sum();
+            assert_eq!(budget.used(), held);
+            assert_eq!(messages[1].payload().to_vec(), [2; TOGETHER / 2]);
+            drop(messages);
+            assert_eq!(budget.used(), 0);
         }
     }
 
@@ -595,7 +788,7 @@ mod tests {
     fn a_message_is_charged_once_and_as_what_it_is_last() {
         let budget = Owned::new(1 << 20);
         let publication = Publication::new("a/b", b"payload", QoS::AtLeastOnce);
-        let message = publication.message(*budget).clone();
+        let message = publication.message(*budget);
         let other = message.clone();
         let size = message.footprint();
         assert_eq!(budget.used_by(Kind::Queues), size);

@@ -25,7 +25,7 @@ use smallvec::SmallVec;
 use crate::codec::{QoS, Version};
 use crate::config::Overlapping;
 use crate::message::delivery::{Retain, SubscriptionIds};
-use crate::message::publication::{AtOnce, Message, Publication};
+use crate::message::publication::{AsRead, AtOnce, Message, Publication};
 use crate::message::subscription::Subscription;
 use crate::protocol::rules;
 
@@ -82,7 +82,7 @@ impl<'a> Run<'a> {
             && self
                 .publications
                 .iter()
-                .all(|publication| publication.as_read.is_some());
+                .all(|publication| publication.verbatim().is_some());
         Self {
             packets: all_unchanged.then_some((version, packets)),
             ..self
@@ -140,7 +140,7 @@ impl<'a> Run<'a> {
         let messages = self.publications.iter();
         OwnedRun {
             messages: messages
-                .map(|publication| publication.message(context.budget).clone())
+                .map(|publication| publication.message(context.budget))
                 .collect(),
             at_once: self.at_once().cloned(),
             packets: packets.map(|(version, packets)| (version, packets.into())),
@@ -206,7 +206,9 @@ impl OwnedRun {
         let mut publications: SmallVec<[Publication<'_>; 32]> =
             self.messages.iter().map(Message::publication).collect();
         if let [only] = &mut *publications {
-            only.as_read = self.packets();
+            if let Some((version, packet)) = self.packets() {
+                only.as_read = AsRead::Packet(version, packet);
+            }
             only.at_once = self.at_once.clone().unwrap_or_default();
         }
         publications
@@ -574,7 +576,13 @@ pub(super) fn serve_receiver(
         rest = &[];
     }
     let grant = receiver.grant_of_run(rest, publisher, dirty);
-    for publication in rest {
+    let mut singly = rest;
+    if let Some(grant) = &grant {
+        let (taken, sent) = outbox.offer_run(rest, grant, context);
+        wake = sent;
+        singly = rest.get(taken..).unwrap_or_default();
+    }
+    for publication in singly {
         let Some(grant) = grant.clone() else { break };
         match outbox.offer(publication, grant, context) {
             Offered::Sent(sent) => {

@@ -86,7 +86,7 @@ impl Outbox {
             return Err(Undelivered::Full);
         }
         let delivery = Delivery {
-            message: publication.message(bounds.budget).clone(),
+            message: publication.message(bounds.budget),
             qos: QoS::AtLeastOnce,
             retain: Retain::No,
             subscription_ids: SubscriptionIds::None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::codec::{PacketId, QoS};
+use crate::codec::{AckKind, PacketId, QoS};
 use crate::message::delivery::Delivery;
 
 use super::super::bounds::Bounds;
@@ -191,6 +191,49 @@ impl Outbox {
         }
         self.open_places();
         if appended { self.wake() } else { Wake::Nobody }
+    }
+
+    /// Goes on with exchanges that this connection opened, in the order in which it did, as acknowledgements
+    /// without an error say that are all of one kind: most come so. Returns for how many of `ids` that was what
+    /// was due; what the next one means is found out for itself.
+    #[inline]
+    pub(crate) fn step_in_order(
+        &mut self,
+        kind: AckKind,
+        ids: impl Iterator<Item = PacketId> + Clone,
+    ) -> usize {
+        let connected = self.connected.as_ref();
+        // Whoever waits for a PUBACK is told by itself.
+        let connected = connected.filter(|connected| connected.direct.is_none());
+        let Some(number) = connected.map(|connected| connected.number) else {
+            return 0;
+        };
+        let memberships = &mut self.memberships;
+        let is_due = |entry: &Entry| {
+            let is_due = entry.sent_on == number
+                && match (&entry.phase, kind) {
+                    (Phase::Published(delivery), AckKind::Puback) => {
+                        delivery.qos == QoS::AtLeastOnce
+                    }
+                    (Phase::Published(delivery), AckKind::Pubrec) => {
+                        delivery.qos == QoS::ExactlyOnce
+                    }
+                    (Phase::Released { sent_on }, AckKind::Pubcomp) => *sent_on == number,
+                    _ => false,
+                };
+            if let (true, Some(origin), Some(memberships)) =
+                (is_due, entry.origin, &mut *memberships)
+            {
+                memberships.finish(origin.membership());
+            }
+            is_due
+        };
+        match kind {
+            AckKind::Puback | AckKind::Pubcomp => self.window.close_in_order(ids, is_due),
+            AckKind::Pubrec => self.window.release_in_order(ids, number, is_due),
+            // It ends an exchange of the other direction.
+            AckKind::Pubrel => 0,
+        }
     }
 
     /// PUBACK, or PUBREC with an error: the exchange is over (MQTT-4.3.2-3, MQTT-4.8.2-6).

@@ -50,7 +50,7 @@ impl Outbox {
             return self.enqueue(publication, grant, bounds);
         }
         let delivery = Delivery {
-            message: publication.message(bounds.budget).clone(),
+            message: publication.message(bounds.budget),
             qos: grant.qos,
             retain: grant.retain,
             subscription_ids: grant.subscription_ids,
@@ -58,6 +58,44 @@ impl Outbox {
         let wake = self.send(delivery, None, bounds);
         self.settle(bounds);
         Offered::Sent(wake)
+    }
+
+    /// Takes messages of QoS 1 or 2 from the front of a run: those that go out now, and as they came. Returns how
+    /// many. What becomes of the others is found out one by one ([`offer`](Self::offer)).
+    #[inline]
+    pub(in crate::broker) fn offer_run(
+        &mut self,
+        run: &[Publication<'_>],
+        grant: &Grant,
+        bounds: &Bounds<'_>,
+    ) -> (usize, Wake) {
+        let Some(connected) = &mut self.connected else {
+            return (0, Wake::Nobody);
+        };
+        let places = connected.places.saturating_sub(self.window.len());
+        let places = places.min(self.window.appendable());
+        let is_plain = grant.qos > QoS::AtMostOnce && connected.forwards(&grant.subscription_ids);
+        if !is_plain || !self.queue.is_empty() {
+            return (0, Wake::Nobody);
+        }
+        let (mut taken, mut bytes) = (0, 0);
+        for publication in run.iter().take(places) {
+            if connected.out.len() >= bounds.limits.outbox || publication.at_once.is_required() {
+                break;
+            }
+            match connected.send_forwarded(&mut self.window, publication, grant, None, bounds) {
+                Some(sent) => bytes += sent,
+                None => break,
+            }
+            taken += 1;
+        }
+        if taken == 0 {
+            return (0, Wake::Nobody);
+        }
+        self.sent.messages += taken as u64;
+        self.sent.bytes += bytes as u64;
+        self.settle(bounds);
+        (taken, self.wake())
     }
 
     /// Whether the client may get messages of `topic`. Without a connection they are kept: the next one
@@ -200,7 +238,7 @@ impl Outbox {
             };
         }
         let delivery = Delivery {
-            message: publication.message(bounds.budget).clone(),
+            message: publication.message(bounds.budget),
             qos: grant.qos,
             retain: grant.retain,
             subscription_ids: grant.subscription_ids,

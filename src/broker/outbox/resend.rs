@@ -180,7 +180,7 @@ mod tests {
         let publication = Publication::new("a", b"x".as_slice(), QoS::ExactlyOnce);
         let published = || {
             entry(Phase::Published(Delivery {
-                message: publication.message(*budget).clone(),
+                message: publication.message(*budget),
                 qos: QoS::ExactlyOnce,
                 retain: Retain::No,
                 subscription_ids: SubscriptionIds::None,

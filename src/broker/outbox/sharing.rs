@@ -100,8 +100,13 @@ impl Outbox {
         if publication.at_once.is_required() && !self.takes_at_once(publication, bounds) {
             return HandOver::NoMemory;
         }
+        if again.is_none()
+            && let Some(wake) = self.hand_over_as_it_came(publication, &grant, origin, bounds)
+        {
+            return HandOver::Taken(wake);
+        }
         let delivery = Delivery {
-            message: publication.message(bounds.budget).clone(),
+            message: publication.message(bounds.budget),
             qos: grant.qos,
             retain: grant.retain,
             subscription_ids: grant.subscription_ids,
@@ -115,6 +120,30 @@ impl Outbox {
         };
         self.settle(bounds);
         HandOver::Taken(wake)
+    }
+
+    /// Hands over what need not be composed, as nearly always. The caller has seen that there is room.
+    #[inline]
+    fn hand_over_as_it_came(
+        &mut self,
+        publication: &Publication<'_>,
+        grant: &Grant,
+        origin: Origin,
+        bounds: &Bounds<'_>,
+    ) -> Option<Wake> {
+        let connected = self.connected.as_mut()?;
+        if !connected.forwards(&grant.subscription_ids) || self.window.appendable() == 0 {
+            return None;
+        }
+        let sent =
+            connected.send_forwarded(&mut self.window, publication, grant, Some(origin), bounds)?;
+        self.sent.messages += 1;
+        self.sent.bytes += sent as u64;
+        self.memberships
+            .get_or_insert_default()
+            .hand_over(origin.membership());
+        self.settle(bounds);
+        Some(self.wake())
     }
 
     /// Whether the client may get a message of `topic` through a group.

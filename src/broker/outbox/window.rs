@@ -223,14 +223,44 @@ impl Window {
         Some((PacketId::new(id)?, opened?))
     }
 
+    /// How many exchanges [`append`](Self::append) may open one after the other. None where identifiers have to be
+    /// looked for: [`open`](Self::open) does that.
+    #[inline]
+    pub(super) fn appendable(&self) -> usize {
+        match self.others.is_none() && !self.is_sparse() {
+            true => usize::from(u16::MAX) - self.ring.len(),
+            false => 0,
+        }
+    }
+
+    /// The identifier of the exchange that is appended next.
+    #[inline]
+    pub(super) fn next_id(&self) -> Option<PacketId> {
+        PacketId::new(advance(self.first, self.ring.len()))
+    }
+
+    /// Opens an exchange with the identifier that is next. The caller has seen that it may.
+    #[inline]
+    pub(super) fn append(&mut self, entry: Entry) {
+        debug_assert!(self.appendable() > 0 && !entry.is_released());
+        self.first = self.first.max(1);
+        self.open += 1;
+        self.bytes += footprint(&entry);
+        self.ring.push_back(Some(entry));
+    }
+
+    #[inline]
+    fn is_sparse(&self) -> bool {
+        self.ring.len() > SPARSE && self.ring.len() > 4 * self.open
+    }
+
     /// The identifier of the next slot of the ring, if it is near and the ring may grow.
     #[inline]
     fn next_in_ring(&mut self) -> Option<u16> {
         if self.first == 0 {
             self.first = 1;
         }
-        let is_sparse = self.ring.len() > SPARSE && self.ring.len() > 4 * self.open;
-        if is_sparse || self.ring.len() >= usize::from(u16::MAX) {
+        if self.is_sparse() || self.ring.len() >= usize::from(u16::MAX) {
             self.set_some_aside();
         }
         if self.others.is_none() {
@@ -294,6 +324,74 @@ impl Window {
     /// Ends an exchange.
     pub(crate) fn close(&mut self, id: PacketId) -> Option<Entry> {
         self.close_if(id, |_| true)?
+    }
+
+    /// Ends the oldest exchanges, as many as `ids` names in their order and `may_end` agrees to. Returns how many.
+    pub(super) fn close_in_order(
+        &mut self,
+        ids: impl Iterator<Item = PacketId>,
+        mut may_end: impl FnMut(&Entry) -> bool,
+    ) -> usize {
+        if self.others.is_some() {
+            return 0;
+        }
+        let (mut ended, mut next) = (0, self.first);
+        let (mut bytes, mut released) = (0, 0);
+        for (slot, id) in self.ring.iter().zip(ids) {
+            let Some(entry) = slot else { break };
+            if id.get() != next || !may_end(entry) {
+                break;
+            }
+            match &entry.phase {
+                Phase::Published(delivery) => bytes += delivery.message.footprint(),
+                Phase::Released { .. } => released += 1,
+            }
+            next = advance(next, 1);
+            ended += 1;
+        }
+        if ended > 0 {
+            self.ring.drain(..ended);
+            self.first = next;
+            self.open -= ended;
+            self.released -= released;
+            self.bytes -= bytes;
+            self.trim();
+        }
+        ended
+    }
+
+    /// Lets go of messages that were sent one after the other, as many as `ids` names in their order and
+    /// `may_go` agrees to: PUBREL was sent on a connection for each. Returns how many.
+    pub(super) fn release_in_order(
+        &mut self,
+        ids: impl Iterator<Item = PacketId> + Clone,
+        connection: u32,
+        mut may_go: impl FnMut(&Entry) -> bool,
+    ) -> usize {
+        let first = ids.clone().next();
+        let start = first.and_then(|id| distance(self.first, id.get()));
+        let Some(start) = start.filter(|start| *start < self.ring.len() && self.others.is_none())
+        else {
+            return 0;
+        };
+        let (mut gone, mut next) = (0, advance(self.first, start));
+        for (slot, id) in self.ring.range_mut(start..).zip(ids) {
+            let Some(entry) = slot else { break };
+            if id.get() != next || entry.is_released() || !may_go(entry) {
+                break;
+            }
+            let released = Phase::Released {
+                sent_on: connection,
+            };
+            if let Phase::Published(delivery) = std::mem::replace(&mut entry.phase, released) {
+                self.bytes -= delivery.message.footprint();
+            }
+            entry.origin = None;
+            next = advance(next, 1);
+            gone += 1;
+        }
+        self.released += gone;
+        gone
     }
 
     /// Ends an exchange if `may_end` says so; `None` if none is open under this identifier.
@@ -598,8 +696,8 @@ mod tests {
 
     /// Each message that is under way moves one, and a window of 65,535 holds as many.
     #[test]
-    fn entry_is_less_than_a_cache_line() {
-        assert_eq!(size_of::<Option<Entry>>(), 56);
+    fn entry_is_a_cache_line_at_most() {
+        assert_eq!(size_of::<Option<Entry>>(), 64);
     }
 
     fn entry() -> Entry {

@@ -62,7 +62,7 @@ impl State {
             }
             self.expired += 1;
         }
-        let message = publication.message(context.budget).clone();
+        let message = publication.message(context.budget);
         match !self.has_queue() && self.ring.has_ready() {
             true => self.backlog.push_blocked(sequence, message),
             false => self.backlog.push(sequence, message),
