@@ -184,7 +184,23 @@ impl NotedIds {
         self.earlier.extend(std::mem::take(&mut self.ids));
     }
 
+    #[inline]
     fn open(&mut self, id: u16, maximum: usize) -> Opened {
+        let held = self.held() + RECEIVED_ID;
+        if self.taken >= maximum || self.earlier.len() > 0 || held > self.admitted {
+            return self.open_another(id, maximum);
+        }
+        if !self.ids.insert(id) {
+            return Opened::Known;
+        }
+        self.charge.settle(held);
+        self.taken += 1;
+        Opened::New
+    }
+
+    /// The same where there is more to look at.
+    #[inline(never)]
+    fn open_another(&mut self, id: u16, maximum: usize) -> Opened {
         if self.ids.contains(id) {
             return Opened::Known;
         }

@@ -72,7 +72,7 @@ pub(crate) use subscribe::{
 pub(crate) use unsubscribe::{Unsuback, Unsubscribe, encode_unsuback, unsubscribe_filter_len};
 #[cfg(feature = "http")]
 pub(crate) use write::fits;
-pub(crate) use write::variable_byte_integer;
+pub(crate) use write::{variable_byte_integer, variable_byte_integer_len};
 
 /// A decoded packet; strings and bytes borrow from the buffer that it was split from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -171,8 +171,8 @@ pub(crate) struct ForwardedPublish<'a> {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) packet_id: PacketId,
-    /// What follows the fixed header, in the version of the receiver, with any identifier.
-    pub(crate) body: &'a [u8],
+    /// The packet as it came, in the version of the receiver.
+    pub(crate) packet: &'a [u8],
     /// Where in it the identifier is.
     pub(crate) id_at: usize,
 }
@@ -181,21 +181,16 @@ impl ForwardedPublish<'_> {
     /// Appends the packet, which is no longer than the format allows.
     #[inline]
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        let first = first_byte(self.dup, self.qos, self.retain);
-        let len = self.body.len();
-        out.reserve(5 + len);
-        match len {
-            0..0x80 => out.extend_from_slice(&[first, len as u8]),
-            0x80..0x4000 => out.extend_from_slice(&[first, len as u8 | 0x80, (len >> 7) as u8]),
-            _ => {
-                out.push(first);
-                variable_byte_integer(out, len);
-            }
+        let at = out.len();
+        out.extend_from_slice(self.packet);
+        let Some(packet) = out.get_mut(at..) else {
+            return;
+        };
+        if let Some(first) = packet.first_mut() {
+            *first = first_byte(self.dup, self.qos, self.retain);
         }
-        let at = out.len() + self.id_at;
-        out.extend_from_slice(self.body);
-        if let Some(place) = out.get_mut(at..at + 2) {
-            place.copy_from_slice(&self.packet_id.get().to_be_bytes());
+        if let Some(id) = packet.get_mut(self.id_at..self.id_at + 2) {
+            id.copy_from_slice(&self.packet_id.get().to_be_bytes());
         }
     }
 }
@@ -211,7 +206,6 @@ struct Lengths {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{Split, split};
 
     fn packet(payload: &[u8]) -> OutgoingPublish<'_> {
         OutgoingPublish {
@@ -283,16 +277,15 @@ mod tests {
                 (packet.qos, packet.packet_id) = (QoS::AtLeastOnce, PacketId::new(0x1234));
                 let mut read = Vec::new();
                 packet.encode(version, &mut read);
-                let Ok(Split::Frame(frame)) = split(&read, u32::MAX) else {
-                    panic!("no frame");
-                };
+                let header = read.len() - (packet.topic.len() + 4 + len);
+                let header = header - usize::from(version == Version::V5);
                 let forwarded = ForwardedPublish {
                     dup: true,
                     qos: QoS::ExactlyOnce,
                     retain: true,
                     packet_id: PacketId::new(0x5678).unwrap(),
-                    body: frame.body,
-                    id_at: 2 + packet.topic.len(),
+                    packet: &read,
+                    id_at: header + 2 + packet.topic.len(),
                 };
                 let changed = OutgoingPublish {
                     dup: true,

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use triomphe::ThinArc;
 
 use crate::budget::{Budget, Charge, Kind};
-use crate::codec::{self, Frame, Payload, Pieces, QoS, Version, variable_byte_integer};
+use crate::codec::{
+    self, Frame, MAX_PACKET_SIZE, PacketType, Payload, Pieces, QoS, Version, variable_byte_integer,
+    variable_byte_integer_len,
+};
 
 /// An Application Message on its way through the broker, borrowed from wherever it was read.
 ///
@@ -121,9 +124,10 @@ impl Body<'_> {
         })
     }
 
-    fn bytes(&self) -> Option<&[u8]> {
+    /// The whole packet.
+    fn packet(&self) -> Option<&[u8]> {
         let (at, len) = (self.at as usize, self.len as usize);
-        self.run.read.get(at..at + len)
+        self.run.read.get(at - header_len(len)..at + len)
     }
 }
 
@@ -210,7 +214,7 @@ impl<'a> Publication<'a> {
     /// Its bytes as they are sent, but for a few of the header.
     #[inline]
     pub(crate) fn size(&self) -> usize {
-        self.topic.len() + self.properties.len() + self.payload.len() + 8
+        self.size_of_parts(self.payload) + 8
     }
 
     /// The whole packet and its version where its bytes may be sent on unchanged.
@@ -220,6 +224,11 @@ impl<'a> Publication<'a> {
             AsRead::Packet(version, packet) => Some((version, packet)),
             AsRead::Nothing | AsRead::Body(_) => None,
         }
+    }
+
+    /// Bytes of its topic and properties, and of a payload.
+    fn size_of_parts(&self, payload: Payload<'_>) -> usize {
+        self.topic.len() + self.properties.len() + payload.len()
     }
 
     /// The bytes that any packet of it has at least: MQTT 3.1.1 has no properties.
@@ -273,7 +282,7 @@ impl<'a> Publication<'a> {
 #[derive(Clone)]
 pub(crate) struct Message {
     block: ThinArc<Head, u8>,
-    /// Where its bytes are in it.
+    /// Where its bytes are in it. In front of them is the fixed header, but of one that exceeds the format.
     at: u32,
     len: u32,
 }
@@ -303,6 +312,9 @@ struct Rare {
 /// What the length of a topic takes in front of it, and an identifier behind it.
 const TOPIC_LEN: usize = 2;
 const PACKET_ID: usize = 2;
+
+/// The Remaining Length that a packet has at most.
+const MAX_BODY: usize = MAX_PACKET_SIZE as usize - 5;
 
 /// Of the word: the charge, which is no more than the largest packet and a little, the QoS, the RETAIN
 /// flag, and whether it is charged as retained and not as queued.
@@ -334,10 +346,10 @@ impl Message {
     fn copy(from: &Publication<'_>, budget: Budget) -> Self {
         if let AsRead::Body(body) = &from.as_read
             && from.row == 0
-            && let Some(bytes) = body.bytes()
+            && let Some(packet) = body.packet()
         {
-            let head = Head::new(from, body.run.version, None, bytes.len(), budget);
-            return Self::alone(ThinArc::from_header_and_slice(head, bytes));
+            let head = Head::new(from, body.run.version, None, body.len as usize, budget);
+            return Self::alone(head, packet, body.len as usize);
         }
         Self::new(from, from.payload, None, budget)
     }
@@ -373,6 +385,12 @@ impl Message {
         });
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
+            let properties = variable_byte_integer_len(from.properties.len());
+            let len = TOPIC_LEN + PACKET_ID + properties + from.size_of_parts(inline);
+            if len <= MAX_BODY {
+                scratch.push(PacketType::Publish.first_byte());
+                variable_byte_integer(scratch, len);
+            }
             let topic = u16::try_from(from.topic.len()).unwrap_or(u16::MAX);
             scratch.extend_from_slice(&topic.to_be_bytes());
             scratch.extend_from_slice(from.topic.as_bytes());
@@ -380,8 +398,8 @@ impl Message {
             variable_byte_integer(scratch, from.properties.len());
             scratch.extend_from_slice(from.properties);
             inline.append_to(scratch);
-            let head = Head::new(from, Version::V5, rare, scratch.len(), budget);
-            let message = Self::alone(ThinArc::from_header_and_slice(head, scratch));
+            let head = Head::new(from, Version::V5, rare, len, budget);
+            let message = Self::alone(head, scratch, len);
             if scratch.capacity() > SCRATCH_KEEP {
                 *scratch = Vec::new();
             }
@@ -389,10 +407,13 @@ impl Message {
         })
     }
 
-    /// The message that has all of an allocation.
-    fn alone(block: ThinArc<Head, u8>) -> Self {
-        let len = block.slice.len() as u32;
-        Self { block, at: 0, len }
+    /// A message that has all of an allocation. Its bytes are the last `len` of `packet`.
+    fn alone(head: Head, packet: &[u8], len: usize) -> Self {
+        Self {
+            block: ThinArc::from_header_and_slice(head, packet),
+            at: (packet.len() - len) as u32,
+            len: len as u32,
+        }
     }
 
     #[inline]
@@ -432,13 +453,18 @@ impl Message {
         }
     }
 
-    /// What follows the fixed header in a packet above QoS 0 of that version, and where in it the identifier
-    /// is. `None` where that has to be composed.
+    /// A packet above QoS 0 of that version, with any flags and any identifier, and where that is. `None` where it
+    /// has to be composed.
     #[inline]
-    pub(crate) fn body(&self, version: Version) -> Option<(&[u8], usize)> {
+    pub(crate) fn packet(&self, version: Version) -> Option<(&[u8], usize)> {
         let head = self.head();
-        let is_as_sent = head.has_properties == (version == Version::V5) && head.rare.is_none();
-        is_as_sent.then(|| (self.bytes(), TOPIC_LEN + usize::from(head.topic)))
+        if head.has_properties != (version == Version::V5) || head.rare.is_some() {
+            return None;
+        }
+        let (at, len) = (self.at as usize, self.len as usize);
+        let header = header_len(len);
+        let packet = self.block.slice.get(at.checked_sub(header)?..at + len)?;
+        Some((packet, header + TOPIC_LEN + usize::from(head.topic)))
     }
 
     /// As [`Publication::least_size`].
@@ -527,6 +553,12 @@ fn least_size(topic: usize, payload: usize) -> u32 {
     // A byte for each seven bits of the length, after the first of the packet.
     let length = body.ilog2() as usize / 7 + 1;
     u32::try_from(1 + length + body).unwrap_or(u32::MAX)
+}
+
+/// The length of the fixed header in front of so many bytes.
+#[inline]
+fn header_len(body: usize) -> usize {
+    1 + variable_byte_integer_len(body)
 }
 
 /// What a message of so many bytes holds.
@@ -652,7 +684,6 @@ mod tests {
                 payload: b"payload".into(),
             };
             outgoing.encode(version, &mut packet);
-            let body = &packet[2..];
             let new = || {
                 let mut publication = Publication::new("a/b", b"payload", QoS::AtLeastOnce);
                 publication.properties = properties;
@@ -666,21 +697,26 @@ mod tests {
             let mut read = new();
             read.as_read = run.packet(QoS::AtLeastOnce, &frame, packet.len());
             let message = read.message(*budget);
-            assert_eq!(message.body(version), Some((body, 5)));
-            assert_eq!(message.body(other), None);
+            assert_eq!(message.packet(version), Some((&*packet, 7)));
+            assert_eq!(message.packet(other), None);
             let (put_together, mut expiring) = (new(), new());
             let again = put_together.message(*budget);
             if version == Version::V5 {
-                let (bytes, id) = again.body(version).unwrap();
-                assert_eq!((&bytes[..id], &bytes[id + 2..]), (&body[..5], &body[7..]));
+                let (bytes, id) = again.packet(version).unwrap();
+                assert_eq!(id, 7);
+                assert_eq!(
+                    (&bytes[1..id], &bytes[id + 2..]),
+                    (&packet[1..7], &packet[9..])
+                );
             }
             expiring.expires_at = Some(Instant::now());
             assert_eq!(
-                expiring.message(*budget).body(version),
+                expiring.message(*budget).packet(version),
                 None,
                 "it counts down"
             );
-            assert_eq!(read.message_alone(*budget).body(version), Some((body, 5)));
+            let alone = read.message_alone(*budget);
+            assert_eq!(alone.packet(version), Some((&*packet, 7)));
             for message in [message, again, expiring.message(*budget)] {
                 assert_eq!((message.topic(), message.properties()), ("a/b", properties));
                 assert_eq!(message.payload().to_vec(), b"payload");

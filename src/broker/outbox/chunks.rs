@@ -116,15 +116,23 @@ impl Chunks {
     /// Where encoders append.
     #[inline]
     pub(in crate::broker) fn buffer(&mut self) -> &mut Vec<u8> {
-        if self.last.len() >= CHUNK {
-            // A backlog: the next chunk will be filled as well and need not grow up to it.
-            let mut next = self.empty();
-            next.reserve(CHUNK + CHUNK / 4);
-            self.push_last(next);
-        } else if self.last.capacity() == 0 {
-            self.last = self.empty();
+        if self.last.len() >= CHUNK || self.last.capacity() == 0 {
+            self.begin();
         }
         &mut self.last
+    }
+
+    /// Begins a chunk.
+    #[cold]
+    fn begin(&mut self) {
+        let mut next = self.empty();
+        if self.last.capacity() == 0 {
+            self.last = next;
+            return;
+        }
+        // A backlog: the next chunk will be filled as well and need not grow up to it.
+        next.reserve(CHUNK + CHUNK / 4);
+        self.push_last(next);
     }
 
     fn empty(&self) -> Vec<u8> {
@@ -154,7 +162,7 @@ impl Chunks {
 
     /// Makes room for `bytes` that come in several packets, so that a chunk of large ones does not
     /// grow, and move, with each.
-    #[cold]
+    #[inline]
     pub(in crate::broker) fn reserve(&mut self, bytes: usize) {
         self.buffer().reserve(bytes.min(CHUNK));
     }

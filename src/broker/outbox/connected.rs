@@ -26,9 +26,6 @@ use super::writer::Writer;
 /// Payloads from this size on are not copied into outboxes: these refer to the message.
 const SHARED: usize = 32 * 1024;
 
-/// The fixed header of a packet, at most.
-const HEADER: usize = 5;
-
 /// Bytes that may wait for a socket that takes them although the memory bound is reached.
 const AT_ONCE: usize = 64 * 1024;
 
@@ -221,12 +218,12 @@ impl Connected {
         self.aliases.is_none() && matches!(subscription_ids, SubscriptionIds::None)
     }
 
-    /// The body of a packet of QoS 1 or 2 that has the bytes which the publisher sent, and where in it the
-    /// identifier is. `None` where it has to be composed, or is so large that it is not copied.
+    /// A packet of QoS 1 or 2 that has the bytes which the publisher sent, and where in it the identifier is. `None` where
+    /// it has to be composed, or is so large that it is not copied.
     #[inline]
     pub(super) fn forwarded<'m>(&self, message: &'m Message) -> Option<(&'m [u8], usize)> {
-        let body = message.body(self.peer.version);
-        body.filter(|(body, _)| body.len() < SHARED)
+        let packet = message.packet(self.peer.version);
+        packet.filter(|(packet, _)| packet.len() < SHARED)
     }
 
     /// Opens the exchange of a message whose packet goes to the client as it came, and appends that. Returns how
@@ -243,12 +240,12 @@ impl Connected {
         bounds: &Bounds<'_>,
     ) -> Option<usize> {
         let message = publication.message(bounds.budget);
-        let body = self.forwarded(&message)?;
-        if body.0.len() + HEADER > self.peer.packet_size {
+        let packet = self.forwarded(&message)?;
+        if packet.0.len() > self.peer.packet_size {
             return None;
         }
         let id = window.next_id()?;
-        let sent = self.append_forwarded(body, grant.qos, grant.retain, id, false, bounds);
+        let sent = self.append_forwarded(packet, grant.qos, grant.retain, id, false, bounds);
         window.append(Entry {
             phase: Phase::Published(Delivery {
                 message,
@@ -267,7 +264,7 @@ impl Connected {
     #[inline]
     pub(super) fn append_forwarded(
         &mut self,
-        (body, id_at): (&[u8], usize),
+        (packet, id_at): (&[u8], usize),
         qos: QoS,
         retain: Retain,
         packet_id: PacketId,
@@ -279,7 +276,7 @@ impl Connected {
             qos,
             retain: self.peer.retain(retain),
             packet_id,
-            body,
+            packet,
             id_at,
         };
         self.append_with(0, bounds, |out, version| {
@@ -295,9 +292,9 @@ impl Connected {
         bounds: &Bounds<'_>,
     ) -> usize {
         if self.forwards(&delivery.subscription_ids)
-            && let Some(body) = self.forwarded(&delivery.message)
+            && let Some(packet) = self.forwarded(&delivery.message)
         {
-            return self.append_forwarded(body, delivery.qos, delivery.retain, id, dup, bounds);
+            return self.append_forwarded(packet, delivery.qos, delivery.retain, id, dup, bounds);
         }
         let packet = outgoing_delivery(delivery, &self.peer, Some(id), dup, bounds.now);
         let row = bounds.tap.map_or(0, |_| delivery.message.row());

@@ -78,8 +78,12 @@ impl Outbox {
         if !is_plain || !self.queue.is_empty() {
             return (0, Wake::Nobody);
         }
+        let count = places.min(run.len());
+        if let (2.., Some(first)) = (count, run.first()) {
+            connected.out.bytes().reserve(count * first.size());
+        }
         let (mut taken, mut bytes) = (0, 0);
-        for publication in run.iter().take(places) {
+        for publication in run.iter().take(count) {
             if connected.out.len() >= bounds.limits.outbox || publication.at_once.is_required() {
                 break;
             }
