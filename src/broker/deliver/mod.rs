@@ -46,6 +46,9 @@ const LARGE: usize = 4 * 1024;
 /// Packets of a run that are copied together, at most; longer ones gain nothing.
 const TOGETHER: usize = 16 * 1024;
 
+/// Messages that a receiver takes in one step where it takes them as a run.
+const TAKEN_PER_STEP: usize = 2;
+
 /// Subscriptions of one receiver that are looked at in one step.
 const SUBSCRIPTIONS_PER_STEP: usize = 8;
 
@@ -576,13 +579,14 @@ pub(super) fn serve_receiver(
         rest = &[];
     }
     let grant = receiver.grant_of_run(rest, publisher, dirty);
-    let mut singly = rest;
+    let mut steps = 0;
     if let Some(grant) = &grant {
         let (taken, sent) = outbox.offer_run(rest, grant, context);
         wake = sent;
-        singly = rest.get(taken..).unwrap_or_default();
+        rest = rest.get(taken..).unwrap_or_default();
+        steps = taken / TAKEN_PER_STEP;
     }
-    for publication in singly {
+    for publication in rest {
         let Some(grant) = grant.clone() else { break };
         match outbox.offer(publication, grant, context) {
             Offered::Sent(sent) => {
@@ -600,7 +604,7 @@ pub(super) fn serve_receiver(
     drop(outbox);
     dirty.offered(
         run.publications.len(),
-        rest.len().max(1) + grown / PLACES_PER_STEP,
+        (steps + rest.len()).max(1) + grown / PLACES_PER_STEP,
     );
     dirty.note(receiver.session, wake);
     if let Some(epoch) = overflowed {
