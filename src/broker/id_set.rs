@@ -50,16 +50,29 @@ impl IdSet {
     #[inline]
     pub(super) fn insert(&mut self, id: u16) -> bool {
         let (number, bit) = place(id);
-        let before = self.add(number, bit);
-        before & bit == 0
+        // Nearly always it is behind the others.
+        match self.words.back_mut() {
+            Some(word) if word.number == number => {
+                let is_new = word.bits & bit == 0;
+                word.bits |= bit;
+                self.len += usize::from(is_new);
+                is_new
+            }
+            _ => self.add(number, bit) & bit == 0,
+        }
     }
 
     /// Takes an identifier out. Returns whether it was there.
     #[inline]
     pub(super) fn remove(&mut self, id: u16) -> bool {
         let (number, bit) = place(id);
-        let Ok(at) = self.find(number) else {
-            return false;
+        // Nearly always it is one of the first.
+        let at = match self.words.front() {
+            Some(first) if first.number == number => 0,
+            _ => match self.find(number) {
+                Ok(at) => at,
+                Err(_) => return false,
+            },
         };
         let Some(word) = self.words.get_mut(at).filter(|word| word.bits & bit > 0) else {
             return false;
@@ -93,7 +106,6 @@ impl IdSet {
     }
 
     /// Adds `bits` to a word. Returns what it was.
-    #[inline]
     fn add(&mut self, number: u16, bits: u64) -> u64 {
         let before = match self.find(number) {
             Ok(at) => match self.words.get_mut(at) {

@@ -61,9 +61,7 @@ impl Active {
             None => Err(answer_is_too_large()),
         }
     }
-}
 
-impl Active {
     /// Composes an answer to each of some packets, none of which has words.
     #[inline]
     pub(super) fn answer_all(

@@ -245,9 +245,10 @@ impl Window {
     /// Opens an exchange with the identifier that is next. The caller has seen that it may.
     #[inline]
     pub(super) fn append(&mut self, entry: Entry) {
-        debug_assert!(self.appendable() > 0 && !entry.is_released());
+        debug_assert!(self.others.is_none() && self.ring.len() < usize::from(u16::MAX));
         self.first = self.first.max(1);
         self.open += 1;
+        self.released += usize::from(entry.is_released());
         self.bytes += footprint(&entry);
         self.ring.push_back(Some(entry));
     }
@@ -735,6 +736,26 @@ mod tests {
         assert!(window.close(held).is_none());
     }
 
+    /// MQTT-2.2.1-4. A run that is sent makes the ring no shorter; what is sent after it does.
+    #[test]
+    fn run_is_sent_while_one_is_held_open() {
+        let mut window = Window::default();
+        let held = window.open(entry()).unwrap().0;
+        for _ in 0..5_000 {
+            let mut ids = Vec::new();
+            for _ in 0..window.appendable().min(32) {
+                ids.push(window.next_id().unwrap());
+                window.append(entry());
+            }
+            ids.extend(open_one(&mut window));
+            for id in &ids {
+                assert_ne!(*id, held);
+                assert!(window.close(*id).is_some());
+            }
+        }
+        assert!(window.ring.len() <= SPARSE + 32 && window.len() == 1);
+    }
+
     #[test]
     fn all_identifiers_can_be_open_and_not_one_more() {
         let mut window = Window::default();
@@ -826,26 +847,57 @@ mod tests {
         assert!(window.close(newest).is_some() && window.len() == 0);
     }
 
+    /// Whether identifiers do not follow one another: some in between have ended.
+    fn has_gap(ids: &[u16]) -> bool {
+        ids.windows(2).any(|pair| advance(pair[0], 1) != pair[1])
+    }
+
     proptest! {
         #[test]
         fn window_behaves_as_a_map_in_sending_order(
-            steps in proptest::collection::vec((0u8..4, any::<prop::sample::Index>()), 1..3000)
+            steps in proptest::collection::vec((0u8..10, any::<prop::sample::Index>()), 1..3000)
         ) {
             let mut window = Window::default();
             let mut model: Vec<u16> = Vec::new();
             let mut stamps: HashMap<u16, u32> = HashMap::new();
             for (stamp, (kind, index)) in steps.into_iter().enumerate() {
-                if kind > 0 || model.is_empty() {
-                    let mut new = entry();
-                    new.opened_at = stamp as u32;
-                    let id = window.open(new).unwrap().0.get();
-                    prop_assert!(!model.contains(&id));
-                    model.push(id);
-                    stamps.insert(id, stamp as u32);
-                } else {
-                    let id = model.remove(index.index(model.len()));
-                    let closed = window.close(PacketId::new(id).unwrap()).unwrap();
-                    prop_assert_eq!(closed.opened_at, stamps[&id]);
+                let mut new = entry();
+                new.opened_at = stamp as u32;
+                match kind {
+                    // As a run is sent, and as a run of acknowledgements comes.
+                    0..3 if window.appendable() > 0 => {
+                        let id = window.next_id().unwrap().get();
+                        window.append(new);
+                        prop_assert!(!model.contains(&id));
+                        model.push(id);
+                        stamps.insert(id, stamp as u32);
+                    }
+                    3 => {
+                        let count = index.index(20);
+                        let ids: Vec<_> = model.iter().take(count).copied().collect();
+                        let mut seen = Vec::new();
+                        let acks = ids.iter().filter_map(|id| PacketId::new(*id));
+                        let ended = window.close_in_order(acks, |entry| {
+                            seen.push(entry.opened_at);
+                            true
+                        });
+                        prop_assert!(ended == ids.len() || window.others.is_some() || has_gap(&ids));
+                        let expected = ids.iter().take(ended).map(|id| stamps[id]);
+                        prop_assert!(seen.into_iter().eq(expected));
+                        model.drain(..ended);
+                    }
+                    0..7 => {
+                        let id = window.open(new).unwrap().0.get();
+                        prop_assert!(!model.contains(&id));
+                        model.push(id);
+                        stamps.insert(id, stamp as u32);
+                    }
+                    _ if model.is_empty() => {}
+                    _ => {
+                        let id = model.remove(index.index(model.len()));
+                        let closed = window.close(PacketId::new(id).unwrap()).unwrap();
+                        prop_assert_eq!(closed.opened_at, stamps[&id]);
+                    }
                 }
                 prop_assert_eq!(window.len(), model.len());
             }
