@@ -10,7 +10,7 @@ use crate::broker::outbox::Wake;
 use crate::broker::session::Session;
 
 /// What a turn does before others get theirs, in steps. One is what it takes to hand a small message to
-/// a receiver, or to decode one: about an eighth of a microsecond.
+/// a receiver, or two of a run, or to decode one: about an eighth of a microsecond.
 pub(crate) const STEPS_PER_TURN: usize = 4096;
 
 /// What a turn does of one who comes without having waited, while many wait.
@@ -73,8 +73,8 @@ pub(crate) struct Dirty {
     later: Option<Box<LeftOver>>,
     /// Messages handed to receivers in this turn.
     deliveries: usize,
-    /// What that took, by which a turn is bounded: a step for each message, or for each run that was
-    /// copied in one piece.
+    /// What that took, by which a turn is bounded: a step for each message, for two of a run that was taken as such, or
+    /// for each run that was copied in one piece.
     steps: usize,
     /// By how much this turn is shorter than [`STEPS_PER_TURN`].
     cut: usize,
