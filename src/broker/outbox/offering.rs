@@ -111,7 +111,7 @@ impl Outbox {
             && version == connected.peer.version
             && matches!(grant.subscription_ids, SubscriptionIds::None)
             && connected.aliases.is_none();
-        let fits = packets.len() <= connected.peer.packet_size
+        let fits = packets.len() <= connected.peer.packet_size()
             && connected.out.len() + packets.len() <= bounds.limits.outbox
             && connected.may_append(packets.len(), bounds);
         if !is_unchanged || !fits {
@@ -205,8 +205,7 @@ impl Outbox {
             retain: grant.retain,
             subscription_ids: grant.subscription_ids,
         };
-        self.queued += 1;
-        self.queue.insert(self.queued, delivery);
+        self.queue.push(delivery);
         self.settle(bounds);
         Offered::Queued
     }
