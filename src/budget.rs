@@ -387,11 +387,13 @@ impl std::fmt::Debug for Budget {
 }
 
 /// Bytes that are held, given back when this is dropped.
+///
+/// Each connection has several, and so they are small.
 #[derive(Debug)]
 pub(crate) struct Charge {
     budget: Budget,
-    kind: Kind,
-    bytes: usize,
+    /// The bytes, and in the lowest eight bits which of all kinds they are of.
+    held: u64,
 }
 
 impl Charge {
@@ -399,8 +401,7 @@ impl Charge {
     pub(crate) fn none(budget: Budget, kind: Kind) -> Self {
         Self {
             budget,
-            kind,
-            bytes: 0,
+            held: kind as u64,
         }
     }
 
@@ -413,63 +414,71 @@ impl Charge {
 
     /// So many bytes in any case.
     pub(crate) fn forced(budget: Budget, kind: Kind, bytes: usize) -> Self {
-        budget.charge(kind, bytes);
-        Self {
-            budget,
-            kind,
-            bytes,
-        }
+        let mut charge = Self::none(budget, kind);
+        charge.grow_forced(bytes);
+        charge
     }
 
     /// Holds so many bytes more, if there is room for them.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Full> {
-        if !self.budget.has_room(self.kind, bytes) {
+        if !self.budget.has_room(self.kind(), bytes) {
             return Err(Full);
         }
-        self.budget.charge(self.kind, bytes);
-        self.bytes += bytes;
+        self.budget.charge(self.kind(), bytes);
+        self.note(self.bytes() + bytes);
         Ok(())
     }
 
     /// Holds so many bytes more in any case.
     pub(crate) fn grow_forced(&mut self, bytes: usize) {
-        self.budget.charge(self.kind, bytes);
-        self.bytes += bytes;
+        self.budget.charge(self.kind(), bytes);
+        self.note(self.bytes() + bytes);
     }
 
     /// Whether there is room for so many bytes more.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.budget.has_room(self.kind, bytes)
+        self.budget.has_room(self.kind(), bytes)
     }
 
     /// Holds exactly so many bytes from now on, whether or not there is room.
     pub(crate) fn set(&mut self, bytes: usize) {
-        if bytes != self.bytes {
+        if bytes != self.bytes() {
             self.adjust(bytes);
         }
     }
 
     /// What is held so far, on its own; nothing is held here any more.
     pub(crate) fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::none(self.budget, self.kind))
+        std::mem::replace(self, Self::none(self.budget, self.kind()))
     }
 
     /// Gives so many bytes back.
     pub(crate) fn shrink(&mut self, bytes: usize) {
-        let bytes = bytes.min(self.bytes);
-        self.budget.discharge(self.kind, bytes);
-        self.bytes -= bytes;
+        let bytes = bytes.min(self.bytes());
+        self.budget.discharge(self.kind(), bytes);
+        self.note(self.bytes() - bytes);
     }
 
     /// The bytes that are held.
+    #[inline]
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        (self.held >> 8) as usize
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::ALL[usize::from(self.held as u8)]
+    }
+
+    fn note(&mut self, bytes: usize) {
+        debug_assert!((bytes as u64) >> 56 == 0, "{bytes} bytes");
+        self.held = (bytes as u64) << 8 | self.kind() as u64;
     }
 
     /// Brings the account to `held` bytes, in whole steps, if it moved by one.
     #[inline]
     pub(crate) fn settle(&mut self, held: usize) {
-        if held >= self.bytes + STEP || held + 2 * STEP <= self.bytes {
+        let bytes = self.bytes();
+        if held >= bytes + STEP || held + 2 * STEP <= bytes {
             self.adjust(held / STEP * STEP);
         }
     }
@@ -477,15 +486,16 @@ impl Charge {
     #[cold]
     fn adjust(&mut self, bytes: usize) {
         self.budget
-            .change(self.kind, bytes as isize - self.bytes as isize);
-        self.bytes = bytes;
+            .change(self.kind(), bytes as isize - self.bytes() as isize);
+        self.note(bytes);
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.budget.discharge(self.kind, self.bytes);
+        let bytes = self.bytes();
+        if bytes > 0 {
+            self.budget.discharge(self.kind(), bytes);
         }
     }
 }

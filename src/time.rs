@@ -7,7 +7,9 @@
 //! For the same reason only the first is as many times as fast as a configuration says.
 
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -32,6 +34,45 @@ pub(crate) struct Moment {
 impl From<Instant> for Moment {
     fn from(now: Instant) -> Self {
         Self { now, live: now }
+    }
+}
+
+/// An instant in half of its bytes, also where there may be none: what each connection keeps. It is as exact within
+/// two hundred years of the start of the program, and at one end of them else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Stamp(NonZeroU64);
+
+/// What stamps count from: nanoseconds from here, which is in their middle.
+const MIDDLE: u64 = 1 << 63;
+
+/// The instant in the middle of all stamps.
+fn middle() -> Instant {
+    static MIDDLE: OnceLock<Instant> = OnceLock::new();
+    *MIDDLE.get_or_init(Instant::now)
+}
+
+impl From<Instant> for Stamp {
+    #[inline]
+    fn from(instant: Instant) -> Self {
+        let middle = middle();
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let stamp = match instant.checked_duration_since(middle) {
+            Some(after) => MIDDLE.saturating_add(nanoseconds(after)),
+            None => MIDDLE.saturating_sub(nanoseconds(middle.duration_since(instant))),
+        };
+        Self(NonZeroU64::new(stamp).unwrap_or(NonZeroU64::MIN))
+    }
+}
+
+impl From<Stamp> for Instant {
+    #[inline]
+    fn from(Stamp(stamp): Stamp) -> Self {
+        let middle = middle();
+        let instant = match stamp.get().checked_sub(MIDDLE) {
+            Some(after) => middle.checked_add(Duration::from_nanos(after)),
+            None => middle.checked_sub(Duration::from_nanos(MIDDLE - stamp.get())),
+        };
+        instant.unwrap_or(middle)
     }
 }
 
@@ -226,6 +267,23 @@ fn later(now: Instant, by: &AtomicU64) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stamps_are_as_exact_as_instants_and_in_their_order() {
+        let now = Instant::now();
+        let steps =
+            [0, 1, 999_999_999, 1_000_000_001, u64::from(u32::MAX)].map(Duration::from_nanos);
+        let mut instants: Vec<_> = steps.iter().map(|step| now + *step).collect();
+        instants.extend(steps.iter().filter_map(|step| now.checked_sub(*step)));
+        instants.push(now + 2 * FARTHEST);
+        for one in &instants {
+            assert_eq!(Instant::from(Stamp::from(*one)), *one);
+            for other in &instants {
+                assert_eq!(Stamp::from(*one).cmp(&Stamp::from(*other)), one.cmp(other));
+            }
+        }
+        assert_eq!(size_of::<Option<Stamp>>(), 8);
+    }
 
     #[test]
     fn live_connections_keep_their_time_unless_they_are_to_notice() {

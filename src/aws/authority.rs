@@ -121,8 +121,8 @@ impl Access for Authority {
             principal: claim.principal.clone(),
             source: Context {
                 client_id: Some(claim.client_id.to_owned()),
-                source_ip: claim.facts.peer.socket_addr().map(|peer| peer.ip()),
-                domain_name: tls.and_then(|tls| tls.sni.clone()),
+                source_ip: claim.facts.peer().socket_addr().map(|peer| peer.ip()),
+                domain_name: tls.and_then(|tls| tls.sni.as_deref().map(str::to_owned)),
                 ..Context::default()
             },
         };
@@ -162,7 +162,7 @@ impl Access for Authority {
 
     fn is_authorized_by_others(&self, username: Option<&str>, facts: &ConnectionFacts) -> bool {
         let evidence = Evidence {
-            http: facts.upgrade.get().map(|upgrade| Http::from(&**upgrade)),
+            http: facts.upgrade().map(Http::from),
             mqtt: Some(Mqtt {
                 username,
                 password: None,

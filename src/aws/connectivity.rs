@@ -106,8 +106,8 @@ impl Events for Connectivity {
                     at: context.now,
                     reason: disconnect_reason(cause, client.version),
                     principal: client.principal.clone(),
-                    peer: client.facts.peer.socket_addr(),
-                    local: client.facts.local,
+                    peer: client.facts.peer().socket_addr(),
+                    local: client.facts.local(),
                     keep_alive: client.keep_alive,
                     expiry: client.expiry,
                 };

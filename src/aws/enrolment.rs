@@ -63,12 +63,12 @@ pub(super) fn enrol(
         tracing::info!(
             certificate_id = certificate.id,
             ca_certificate_id = ca,
-            peer = %facts.peer,
+            peer = %facts.peer(),
             "a certificate registered itself, and waits to be activated"
         );
     }
     let state = registry.state();
-    let address = facts.peer.socket_addr();
+    let address = facts.peer().socket_addr();
     let payload = Payload {
         certificate_id: &certificate.id,
         ca_certificate_id: ca,
@@ -97,7 +97,7 @@ fn register(
             // By an earlier attempt, or by somebody else.
             Err(Error::ResourceAlreadyExists { .. }) => {}
             Err(error) => {
-                tracing::info!(certificate_id = id, peer = %facts.peer, "not registered: {error}");
+                tracing::info!(certificate_id = id, peer = %facts.peer(), "not registered: {error}");
                 return None;
             }
         }

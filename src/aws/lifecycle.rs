@@ -123,7 +123,7 @@ impl Lifecycle {
             topics: None,
             version_number: None,
         };
-        let ip_address = || Some(client.facts.peer.socket_addr()?.ip().to_string());
+        let ip_address = || Some(client.facts.peer().socket_addr()?.ip().to_string());
         match *what {
             What::Attached => {
                 payload.event_type = "connected";

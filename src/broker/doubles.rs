@@ -109,7 +109,7 @@ pub(crate) fn connect_request<'a>(
         peer: Peer {
             version: Version::V5,
             window: 10,
-            packet_size: usize::MAX,
+            packet_size: u32::MAX,
             topic_aliases: 0,
             problem_information: true,
             retain_as_published: true,

@@ -1,7 +1,7 @@
 //! What is known about a connection besides its MQTT state.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -27,25 +27,16 @@ pub(crate) struct ConnectionFacts {
     /// The listener: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http`, `unix`, `bad-tls:` and a fault,
     /// `mqtt-password`, `ws-password`, `local` or `console`.
     pub(crate) listener: &'static str,
-    pub(crate) peer: PeerAddr,
+    ends: Ends,
     pub(crate) tls: Option<Box<TlsFacts>>,
-    /// The address that the other end reached, if it has one.
-    #[cfg_attr(
-        not(all(feature = "http", feature = "aws")),
-        expect(dead_code, reason = "only the service's API tells of it")
-    )]
-    pub(crate) local: Option<SocketAddr>,
     /// The listener is one of those for users with passwords.
     pub(crate) wants_password: bool,
     /// WebSocket carries it.
     #[cfg(feature = "aws")]
     pub(crate) is_websocket: bool,
-    /// The id of the access key with which the upgrade to WebSocket was signed.
+    /// What the upgrade to WebSocket says of the client. Boxed, because most connections have none.
     #[cfg(feature = "aws")]
-    pub(crate) access_key: OnceLock<Arc<str>>,
-    /// What came with the upgrade to WebSocket, where an authorizer may want to see it.
-    #[cfg(feature = "aws")]
-    pub(crate) upgrade: OnceLock<Box<Upgrade>>,
+    upgrade: OnceLock<Box<Upgraded>>,
     pub(crate) traffic: Traffic,
     /// Client Identifier and version, once it has its session.
     client: OnceLock<(Arc<str>, Version)>,
@@ -58,14 +49,11 @@ impl ConnectionFacts {
     pub(crate) fn new(listener: &'static str, peer: PeerAddr, tls: Option<TlsFacts>) -> Self {
         Self {
             listener,
-            peer,
+            ends: Ends::new(peer, None),
             tls: tls.map(Box::new),
-            local: None,
             wants_password: false,
             #[cfg(feature = "aws")]
             is_websocket: false,
-            #[cfg(feature = "aws")]
-            access_key: OnceLock::new(),
             #[cfg(feature = "aws")]
             upgrade: OnceLock::new(),
             traffic: Traffic::default(),
@@ -98,7 +86,7 @@ impl ConnectionFacts {
             return None;
         }
         let line = self.line.get_or_init(|| {
-            let line = tap.open(self.listener, self.peer.to_string(), now, wake());
+            let line = tap.open(self.listener, self.peer().to_string(), now, wake());
             if let Some((client_id, version)) = self.client.get() {
                 line.identify(client_id, *version);
             }
@@ -114,7 +102,7 @@ impl ConnectionFacts {
         }
         let line = self.line.get_or_init(|| {
             let nobody: Wake = Box::new(|| {});
-            tap.open(self.listener, self.peer.to_string(), now, nobody)
+            tap.open(self.listener, self.peer().to_string(), now, nobody)
         });
         if let Some((client_id, version)) = self.client.get() {
             line.identify(client_id, *version);
@@ -151,8 +139,92 @@ impl ConnectionFacts {
 
     /// The same on a socket with this address.
     pub(crate) fn at(self, local: Option<SocketAddr>) -> Self {
-        Self { local, ..self }
+        Self {
+            ends: Ends::new(self.peer(), local),
+            ..self
+        }
     }
+
+    pub(crate) fn peer(&self) -> PeerAddr {
+        self.ends.both().0
+    }
+
+    /// The address that the other end reached, if it has one.
+    #[cfg(all(feature = "http", feature = "aws"))]
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        self.ends.both().1
+    }
+
+    /// The id of the access key with which the upgrade to WebSocket was signed.
+    #[cfg(feature = "aws")]
+    pub(crate) fn access_key(&self) -> Option<&Arc<str>> {
+        match &**self.upgrade.get()? {
+            Upgraded::Signed(id) => Some(id),
+            Upgraded::Shown(_) => None,
+        }
+    }
+
+    /// What came with the upgrade to WebSocket, where an authorizer may want to see it.
+    #[cfg(feature = "aws")]
+    pub(crate) fn upgrade(&self) -> Option<&Upgrade> {
+        match &**self.upgrade.get()? {
+            Upgraded::Signed(_) => None,
+            Upgraded::Shown(upgrade) => Some(upgrade),
+        }
+    }
+
+    /// Notes with which access key the upgrade to WebSocket was signed. There is one upgrade.
+    #[cfg(all(feature = "aws", feature = "websocket"))]
+    pub(crate) fn note_access_key(&self, id: &str) {
+        self.upgrade
+            .get_or_init(|| Box::new(Upgraded::Signed(id.into())));
+    }
+
+    /// Notes what came with an upgrade that nobody has signed.
+    #[cfg(all(feature = "aws", feature = "websocket"))]
+    pub(crate) fn note_upgrade(&self, upgrade: Upgrade) {
+        self.upgrade
+            .get_or_init(|| Box::new(Upgraded::Shown(upgrade)));
+    }
+}
+
+/// Both addresses of a connection. Nearly always they are two of IPv4, and take as much room as one.
+#[derive(Debug)]
+enum Ends {
+    V4(SocketAddrV4, SocketAddrV4),
+    Others(Box<(PeerAddr, Option<SocketAddr>)>),
+}
+
+impl Ends {
+    fn new(peer: PeerAddr, local: Option<SocketAddr>) -> Self {
+        match (peer, local) {
+            (PeerAddr::Ip(SocketAddr::V4(peer)), Some(SocketAddr::V4(local))) => {
+                Self::V4(peer, local)
+            }
+            both => Self::Others(Box::new(both)),
+        }
+    }
+
+    fn both(&self) -> (PeerAddr, Option<SocketAddr>) {
+        match self {
+            Self::V4(peer, local) => (PeerAddr::Ip((*peer).into()), Some((*local).into())),
+            Self::Others(both) => **both,
+        }
+    }
+}
+
+/// What an upgrade to WebSocket says of the client.
+#[cfg(feature = "aws")]
+#[derive(Debug)]
+#[cfg_attr(
+    not(feature = "websocket"),
+    expect(dead_code, reason = "only WebSocket has an upgrade")
+)]
+enum Upgraded {
+    /// The id of the access key with which it was signed.
+    Signed(Arc<str>),
+    /// It was not signed, and this came with it.
+    Shown(Upgrade),
 }
 
 /// What came with an upgrade to WebSocket.
@@ -287,12 +359,12 @@ impl Traffic {
 #[derive(Clone, Debug)]
 pub(crate) struct TlsFacts {
     /// SHA-256 of the client certificate, as the service's certificate id.
-    pub(crate) certificate_id: Option<String>,
+    pub(crate) certificate_id: Option<Arc<str>>,
     /// The client certificate (DER), where [`Access`](super::access::Access) may have it registered.
     #[cfg(feature = "aws")]
     pub(crate) certificate: Option<Box<[u8]>>,
     /// The server name that the client asked for.
-    pub(crate) sni: Option<String>,
+    pub(crate) sni: Option<Box<str>>,
     pub(crate) details: TlsDetails,
 }
 
@@ -302,11 +374,11 @@ pub(crate) struct TlsDetails {
     /// `TLSv1.2` or `TLSv1.3`.
     pub(crate) version: &'static str,
     /// The cipher suite, in IANA's spelling.
-    pub(crate) cipher: String,
+    pub(crate) cipher: &'static str,
     /// The application protocol agreed on.
-    pub(crate) alpn: Option<String>,
+    pub(crate) alpn: Option<Box<str>>,
     /// The first Common Name of the client certificate's subject.
-    pub(crate) common_name: Option<String>,
+    pub(crate) common_name: Option<Box<str>>,
 }
 
 #[cfg(test)]

@@ -266,13 +266,13 @@ impl Broker {
         slot.state = State::Connected;
         slot.version = request.version;
         slot.expiry = request.expiry;
-        slot.will = request.will.take();
+        slot.set_will(request.will.take());
         request
             .facts
             .identify(session.shared_client_id(), request.version);
         slot.facts = Some(request.facts.clone());
         slot.principal = request.principal;
-        slot.connected_at = Some(context.now);
+        slot.connected_at = Some(context.now.into());
         slot.keep_alive = request.keep_alive;
         self.connected.fetch_add(1, Ordering::Relaxed);
         Self::count(&self.counters.connections_opened, 1);
@@ -312,7 +312,7 @@ impl Broker {
             let connected = HistoryEvent::Connected {
                 version: slot.version,
                 listener: facts.listener,
-                peer: facts.peer,
+                peer: facts.peer(),
                 session_present,
             };
             self.note_history(session, connected, context);
@@ -378,7 +378,7 @@ impl Broker {
             State::New | State::Ended => return None,
         };
         if removal.without_will {
-            slot.will = None;
+            slot.set_will(None);
         }
         let mut wills = Vec::new();
         wills.extend(self.detach_locked(session, &mut slot, cause, context, dirty));
@@ -431,7 +431,7 @@ impl Broker {
         let discards_will = cause.discards_will();
         self.tell_of(session, slot, What::Detached(&cause), context, dirty);
         let end = LastEnd::new(&cause, context.now);
-        slot.last_end = Some(Box::new(end.clone()));
+        slot.set_last_end(end.clone());
         let session_ended = slot.expiry == 0;
         let disconnected = HistoryEvent::Disconnected { end, session_ended };
         self.note_history(session, disconnected, context);
@@ -444,7 +444,7 @@ impl Broker {
         }
         slot.epoch += 1;
         slot.state = State::Away;
-        let (client_id, end) = (session.client_id(), slot.last_end.as_deref());
+        let (client_id, end) = (session.client_id(), slot.last_end());
         self.watch.show(Subject::Clients, || Glimpse::Disconnected {
             client_id,
             end,
@@ -456,7 +456,7 @@ impl Broker {
         self.connected.fetch_sub(1, Ordering::Relaxed);
         self.cancel_timers(slot);
         if discards_will {
-            slot.will = None;
+            slot.set_will(None);
         }
         slot.wake_an_heir();
         if session_ended {
@@ -471,7 +471,7 @@ impl Broker {
             let timer = self.schedule.arm(at, timer);
             slot.change_seldom(|seldom| seldom.session_expiry = Some(timer));
         }
-        let will = slot.will.take()?;
+        let will = slot.take_will()?;
         if will.delay.is_zero() {
             return Some((session.clone(), will));
         }
@@ -480,7 +480,7 @@ impl Broker {
             session: Arc::downgrade(session),
             epoch: slot.epoch,
         };
-        slot.will = Some(will);
+        slot.set_will(Some(will));
         let timer = self.schedule.arm(deadline(context.now, delay), timer);
         slot.change_seldom(|seldom| seldom.delayed_will = Some(timer));
         None
@@ -497,7 +497,7 @@ impl Broker {
         dirty: &mut Dirty,
     ) -> Option<(Arc<Session>, Box<Will>)> {
         self.cancel_timers(slot);
-        let former = slot.last_end.take().map(|end| *end);
+        let former = slot.take_last_end();
         if let Some(cause) = cause {
             let ended = HistoryEvent::SessionEnded { cause, former };
             self.note_history(session, ended, context);
@@ -530,7 +530,7 @@ impl Broker {
             heirs if heirs.is_empty() => self.forget(session),
             heirs => self.succeed(session, heirs),
         }
-        slot.will.take().map(|will| (session.clone(), will))
+        slot.take_will().map(|will| (session.clone(), will))
     }
 
     /// Keeps what happened to a client, for whoever asks after it later.
@@ -625,7 +625,7 @@ impl Broker {
                     return;
                 }
                 slot.change_seldom(|seldom| seldom.delayed_will = None);
-                let will = slot.will.take();
+                let will = slot.take_will();
                 drop(slot);
                 if let Some(will) = will {
                     self.publish_will(&session, &will, context, dirty);

@@ -50,7 +50,7 @@ impl Broker {
             peer: Peer {
                 version: Version::V5,
                 window: self.config.limits.in_flight,
-                packet_size: usize::MAX,
+                packet_size: u32::MAX,
                 topic_aliases: 0,
                 problem_information: true,
                 retain_as_published: true,

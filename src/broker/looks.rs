@@ -57,7 +57,7 @@ impl Broker {
     /// nothing is known of one, or it is too long ago.
     pub(crate) fn end_of(&self, client_id: &str) -> Option<LastEnd> {
         let session = self.find(client_id);
-        let end = session.and_then(|session| session.slot().last_end.as_deref().cloned());
+        let end = session.and_then(|session| session.slot().last_end().cloned());
         end.or_else(|| self.history.last_end(client_id))
     }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::time::Moment;
+use crate::time::{Moment, Stamp};
 
 use super::outbox::link::Link;
 
@@ -26,13 +26,17 @@ pub(crate) trait Alarm: Send + Sync {
     fn owners_settled(&self) {}
 }
 
-/// Names a timer, to cancel it.
+/// Names a timer, to cancel it: when it is due, and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct TimerKey(Instant, u64);
+pub(crate) struct TimerKey(Stamp, u64);
 
 impl TimerKey {
     pub(crate) fn is_due(self, now: Instant) -> bool {
-        self.0 <= now
+        self.at() <= now
+    }
+
+    fn at(self) -> Instant {
+        self.0.into()
     }
 }
 
@@ -82,7 +86,7 @@ impl<T> Default for Timers<T> {
 impl<T> Timers<T> {
     fn key(&mut self, at: Instant) -> TimerKey {
         self.count += 1;
-        TimerKey(at, self.count)
+        TimerKey(at.into(), self.count)
     }
 }
 
@@ -112,7 +116,7 @@ impl<T> Schedule<T> {
         let mut timers = self.timers.lock();
         let key = timers.key(at);
         timers.map.insert(key, timer);
-        let is_first = first(&timers.map) == Some(key.0);
+        let is_first = first(&timers.map) == Some(key.at());
         drop(timers);
         if is_first {
             self.alarm.deadline_moved();
@@ -140,7 +144,7 @@ impl<T> Schedule<T> {
         let key = timers.key(at);
         let owners = owners(&mut timers);
         owners.insert(key, Arc::downgrade(link));
-        let is_first = first(owners) == Some(key.0);
+        let is_first = first(owners) == Some(key.at());
         drop(timers);
         if is_first {
             self.alarm.deadline_moved();
@@ -228,8 +232,8 @@ impl<T> Schedule<T> {
         let map = timers.map.iter().take(limit);
         let owners = timers.owners.iter().take(limit);
         Firsts {
-            timers: map.map(|(key, timer)| (key.0, see(timer))).collect(),
-            owners: owners.map(|(key, link)| (key.0, link.clone())).collect(),
+            timers: map.map(|(key, timer)| (key.at(), see(timer))).collect(),
+            owners: owners.map(|(key, link)| (key.at(), link.clone())).collect(),
             total: timers.map.len() + timers.owners.len(),
         }
     }
@@ -243,5 +247,5 @@ impl<T> Schedule<T> {
 }
 
 fn first<T>(timers: &BTreeMap<TimerKey, T>) -> Option<Instant> {
-    timers.first_key_value().map(|(key, _)| key.0)
+    timers.first_key_value().map(|(key, _)| key.at())
 }

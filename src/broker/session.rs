@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -16,6 +15,7 @@ use crate::message::subscription::Subscription;
 use crate::message::will::Will;
 #[cfg(any(test, fuzzing))]
 use crate::protocol::handshake::NEVER;
+use crate::time::Stamp;
 
 use super::facts::ConnectionFacts;
 use super::id_set::IdSet;
@@ -266,26 +266,26 @@ pub(super) struct Slot {
     pub(super) version: Version,
     /// By full filter, `$share/` included: in order, so that a walk can go on where it stopped.
     pub(super) subscriptions: BTreeMap<Box<str>, Subscribed>,
-    pub(super) will: Option<Box<Will>>,
     /// Session Expiry Interval in seconds: 0 ends with the connection, `u32::MAX` never.
     pub(super) expiry: u32,
     /// Whom its present or last connection acts for.
     pub(super) principal: Principal,
     pub(super) facts: Option<Arc<ConnectionFacts>>,
-    /// How the connection before ended, or the last one.
-    pub(super) last_end: Option<Box<LastEnd>>,
-    pub(super) connected_at: Option<Instant>,
+    pub(super) connected_at: Option<Stamp>,
     /// The Keep Alive of the last CONNECT in seconds.
     pub(super) keep_alive: u16,
     /// The session, its client identifier and its subscriptions in the broker's budget.
     pub(super) charge: Charge,
-    /// Boxed, because a session that has its connection has none of it.
+    /// Boxed, because most sessions have none of it.
     seldom: Option<Box<Seldom>>,
 }
 
-/// What a session has while something is to come of it.
+/// What a session has while something is to come of it, and what many have not.
 #[derive(Default)]
 pub(super) struct Seldom {
+    will: Option<Box<Will>>,
+    /// How the connection before ended, or the last one.
+    last_end: Option<Box<LastEnd>>,
     pub(super) session_expiry: Option<TimerKey>,
     pub(super) delayed_will: Option<TimerKey>,
     /// Connections that wait for the session, in the order of their CONNECTs.
@@ -294,7 +294,11 @@ pub(super) struct Seldom {
 
 impl Seldom {
     fn is_empty(&self) -> bool {
-        self.session_expiry.is_none() && self.delayed_will.is_none() && self.heirs.is_empty()
+        self.will.is_none()
+            && self.last_end.is_none()
+            && self.session_expiry.is_none()
+            && self.delayed_will.is_none()
+            && self.heirs.is_empty()
     }
 }
 
@@ -305,6 +309,37 @@ impl Slot {
         let result = change(&mut seldom);
         self.seldom = (!seldom.is_empty()).then_some(seldom);
         result
+    }
+
+    pub(super) fn will(&self) -> Option<&Will> {
+        self.seldom.as_ref()?.will.as_deref()
+    }
+
+    pub(super) fn set_will(&mut self, will: Option<Box<Will>>) {
+        if will.is_some() || self.will().is_some() {
+            self.change_seldom(|seldom| seldom.will = will);
+        }
+    }
+
+    /// Its will, which it has no more.
+    pub(super) fn take_will(&mut self) -> Option<Box<Will>> {
+        self.will()?;
+        self.change_seldom(|seldom| seldom.will.take())
+    }
+
+    /// How the connection before ended, or the last one.
+    pub(super) fn last_end(&self) -> Option<&LastEnd> {
+        self.seldom.as_ref()?.last_end.as_deref()
+    }
+
+    pub(super) fn set_last_end(&mut self, end: LastEnd) {
+        self.change_seldom(|seldom| seldom.last_end = Some(Box::new(end)));
+    }
+
+    /// The same, which nobody asks for any more.
+    pub(super) fn take_last_end(&mut self) -> Option<LastEnd> {
+        self.last_end()?;
+        self.change_seldom(|seldom| seldom.last_end.take().map(|end| *end))
     }
 
     /// Its timers, which it has no more.
@@ -413,11 +448,9 @@ impl Session {
                 state: State::New,
                 version: Version::V5,
                 subscriptions: BTreeMap::new(),
-                will: None,
                 expiry: 0,
                 principal: Principal::default(),
                 facts: None,
-                last_end: None,
                 connected_at: None,
                 keep_alive: 0,
                 charge,

@@ -548,15 +548,14 @@ impl Session {
             principal: slot.principal.clone(),
             facts: slot.facts.clone(),
             last_end: slot
-                .last_end
-                .as_deref()
+                .last_end()
                 .filter(|_| slot.state == State::Away)
                 .map(|end| (end.clone(), now.saturating_duration_since(end.at))),
             session_expiry: (slot.expiry != NEVER)
                 .then(|| Duration::from_secs(u64::from(slot.expiry))),
             connected_for: slot
                 .connected_at
-                .map(|at| now.saturating_duration_since(at)),
+                .map(|at| now.saturating_duration_since(at.into())),
             subscriptions,
             subscriptions_total: slot.subscriptions.len(),
             in_flight: outbox.window.len(),
@@ -574,7 +573,7 @@ impl Session {
         SessionDetails {
             keep_alive: slot.keep_alive,
             window: (outbox.connected.as_ref()).map(|connected| connected.peer.window.into()),
-            will: slot.will.as_ref().map(|will| WillSnapshot {
+            will: slot.will().map(|will| WillSnapshot {
                 topic: will.topic.to_string(),
                 qos: will.qos,
                 retain: will.retain,
@@ -589,7 +588,7 @@ impl Session {
     pub(crate) fn connection(&self) -> Option<ConnectionSnapshot> {
         let slot = self.slot();
         matches!(slot.state, State::Connected | State::Away).then(|| ConnectionSnapshot {
-            connected_at: slot.connected_at,
+            connected_at: slot.connected_at.map(Instant::from),
             principal: slot.principal.clone(),
             facts: slot.facts.clone(),
             keep_alive: slot.keep_alive,

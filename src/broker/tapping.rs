@@ -171,7 +171,7 @@ impl Broker {
             failure: None,
         };
         self.tap
-            .note_early_end(facts.listener, &facts.peer, what, now);
+            .note_early_end(facts.listener, &facts.peer(), what, now);
     }
 }
 
@@ -216,11 +216,11 @@ impl From<&TlsFacts> for TlsInfo {
         let details = &facts.details;
         Self {
             version: Some(details.version),
-            cipher: Some(details.cipher.clone()),
-            sni: facts.sni.clone(),
-            alpn: details.alpn.clone(),
-            certificate_id: facts.certificate_id.clone(),
-            common_name: details.common_name.clone(),
+            cipher: Some(details.cipher.to_owned()),
+            sni: facts.sni.as_deref().map(str::to_owned),
+            alpn: details.alpn.as_deref().map(str::to_owned),
+            certificate_id: facts.certificate_id.as_deref().map(str::to_owned),
+            common_name: details.common_name.as_deref().map(str::to_owned),
         }
     }
 }

@@ -47,7 +47,7 @@ impl Active {
                         append_release(answers, self.version, AckKind::Pubrel, id, true);
                     }
                 }
-                self.batch.packets += stepped as u64;
+                self.batch.packets += stepped as u32;
                 acks += stepped;
                 at += stepped * codec::SHORT_ACK;
                 let Some((ack, len)) = next_ack(broker, kind, buf, at, self.version)? else {

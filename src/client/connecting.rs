@@ -24,7 +24,8 @@ use crate::protocol::wrong_door::Spoken;
 use super::answers::Answers;
 use super::frames;
 use super::machine::{
-    Active, Connection, Credentials, Flow, HANDOVER_LIMIT, Inquiry, Phase, Received, Verdict,
+    Active, Batch, Connection, Credentials, Flow, HANDOVER_LIMIT, Inquiry, Phase, Received,
+    TakingOver, Verdict,
 };
 use super::refusing::Applicant;
 
@@ -132,11 +133,11 @@ impl Connection {
     /// Whom the connection's certificate was issued to, or who has signed its upgrade to WebSocket.
     fn holder(&self) -> Principal {
         let tls = self.facts.tls.as_ref();
-        if let Some(id) = tls.and_then(|tls| tls.certificate_id.as_deref()) {
-            return Principal::Certificate(id.into());
+        if let Some(id) = tls.and_then(|tls| tls.certificate_id.as_ref()) {
+            return Principal::Certificate(id.clone());
         }
         #[cfg(feature = "aws")]
-        if let Some(id) = self.facts.access_key.get() {
+        if let Some(id) = self.facts.access_key() {
             return Principal::AccessKey(id.clone());
         }
         Principal::Anonymous
@@ -185,7 +186,7 @@ impl Connection {
         if let Phase::Active(_) = self.phase {
             return self.renewed(broker, verdict, context, dirty);
         }
-        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
+        let phase = std::mem::replace(&mut self.phase, Phase::Ended(None));
         let Phase::Asking(accepted) = phase else {
             return Flow::End;
         };
@@ -349,7 +350,7 @@ impl Connection {
             peer: Peer {
                 version: accepted.version,
                 window: accepted.window,
-                packet_size: accepted.packet_size,
+                packet_size: u32::try_from(accepted.packet_size).unwrap_or(u32::MAX),
                 topic_aliases: accepted.topic_aliases,
                 problem_information: accepted.problem_information,
                 retain_as_published: accepted.version == Version::V5 || accepted.is_bridge,
@@ -380,11 +381,11 @@ impl Connection {
             }
             Err(NotAttached::Awaited) => {
                 accepted.will = will;
-                self.phase = Phase::TakingOver {
+                self.phase = Phase::TakingOver(Box::new(TakingOver {
                     accepted,
                     permissions,
                     deadline,
-                };
+                }));
                 self.wake_at(broker, deadline);
                 Flow::Continue
             }
@@ -402,7 +403,7 @@ impl Connection {
     ) -> Flow {
         tracing::info!(
             client_id = %accepted.client_id,
-            peer = %self.facts.peer,
+            peer = %self.facts.peer(),
             listener = self.facts.listener,
             protocol = accepted.version.level(),
             principal = accepted.principal.name(),
@@ -420,7 +421,7 @@ impl Connection {
             version: accepted.version,
             is_bridge: accepted.is_bridge,
             keep_alive: accepted.keep_alive,
-            heard_at: context.live,
+            heard_at: context.live.into(),
             heard_part: 0,
             ends_with_connection: accepted.session_expiry == 0,
             packet_size: accepted.packet_size,
@@ -435,7 +436,7 @@ impl Connection {
             asks: false,
             publish_rate: limits.publish_rate.map(bucket),
             byte_rate: limits.byte_rate.map(bucket),
-            batch: TrafficTotals::default(),
+            batch: Batch::default(),
         }));
         self.take_rows();
         self.rearm(broker, context.live);
@@ -454,15 +455,15 @@ impl Connection {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Flow {
-        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
-        let Phase::TakingOver {
+        let phase = std::mem::replace(&mut self.phase, Phase::Ended(None));
+        let Phase::TakingOver(waits) = phase else {
+            return Flow::End;
+        };
+        let TakingOver {
             accepted,
             permissions,
             deadline,
-        } = phase
-        else {
-            return Flow::End;
-        };
+        } = *waits;
         if broker.is_stopping() {
             return self.reject(
                 broker,

@@ -5,7 +5,7 @@
 //! on to its receivers in them. Both are charged to the broker's budget before they grow, so a
 //! connection whose packet finds no room is not read from.
 
-use crate::budget::{Charge, Full};
+use crate::budget::{Budget, Charge, Full, Kind};
 
 use super::turn::READ_SIZE;
 
@@ -19,16 +19,23 @@ const SHORT_TAIL: usize = 16 * 1024;
 /// Bytes of each piece of a large packet.
 const PIECE: usize = 256 * 1024;
 
+/// What of it there is, which mostly is nothing.
 pub(super) struct Pending {
+    budget: Budget,
+    /// Boxed, because an idle connection has none.
+    held: Option<Box<Held>>,
+}
+
+struct Held {
     tail: Vec<u8>,
     /// Bytes that the packet at the front needs in all, as far as that is known.
-    needed: usize,
+    needed: u32,
     /// There may be whole packets in the tail.
     has_packets: bool,
     /// Boxed, because hardly a client sends any.
     large: Option<Box<Large>>,
     /// Bytes of the tail that packet rules have let pass.
-    passed: usize,
+    passed: u32,
     charge: Charge,
 }
 
@@ -48,41 +55,40 @@ pub(super) enum Space<'a> {
 }
 
 impl Pending {
-    pub(super) fn new(charge: Charge) -> Self {
-        Self {
-            tail: Vec::new(),
-            needed: 0,
-            has_packets: false,
-            large: None,
-            passed: 0,
-            charge,
-        }
+    pub(super) fn new(budget: Budget) -> Self {
+        let held = None;
+        Self { budget, held }
+    }
+
+    fn held(&mut self) -> &mut Held {
+        let held = &mut self.held;
+        held.get_or_insert_with(|| Box::new(Held::new(self.budget)))
     }
 
     /// Whether an incomplete packet is there.
     pub(super) fn is_partial(&self) -> bool {
-        self.large.is_some() || (!self.tail.is_empty() && !self.has_packets)
+        self.held.as_ref().is_some_and(|held| held.is_partial())
     }
 
     /// Bytes that were read and not handled, of packets that fit the thread's buffer.
     pub(super) fn waiting(&self) -> usize {
-        self.tail.len()
+        self.held.as_ref().map_or(0, |held| held.tail.len())
     }
 
     /// Takes what was read before, if there may be whole packets in it.
     pub(super) fn take_packets(&mut self) -> Option<Bytes<'static>> {
-        let has_packets = std::mem::take(&mut self.has_packets);
-        has_packets.then(|| Bytes::Owned(self.take_tail()))
+        self.held.as_mut()?.take_packets()
     }
 
     /// Bytes at the front that packet rules have let pass.
     pub(super) fn passed(&self) -> usize {
-        self.passed
+        self.held.as_ref().map_or(0, |held| held.passed())
     }
 
     /// Has what waits handled although nothing has come: there is more to be put in front of it.
     pub(super) fn prompt(&mut self) {
-        self.has_packets |= self.large.is_none();
+        let held = self.held();
+        held.has_packets |= held.large.is_none();
     }
 
     /// Puts together what is to be handled from an input: what rules have let pass before, packets that they
@@ -94,10 +100,100 @@ impl Pending {
         released: &[u8],
         pass: impl FnOnce(&[u8], &mut Vec<u8>) -> usize,
     ) -> Vec<u8> {
-        let (passed, new) = input.split_at_checked(self.passed).unwrap_or((input, &[]));
+        self.held().admit(input, released, pass)
+    }
+
+    /// Where the next bytes go. Fails if there is no room for them.
+    pub(super) fn space<'a>(&'a mut self, scratch: &'a mut [u8]) -> Result<Space<'a>, Full> {
+        if let Some(held) = &mut self.held {
+            return held.space(scratch);
+        }
+        let room = match self.budget.has_room(Kind::Packets, READ_SIZE) {
+            true => READ_SIZE,
+            false => WITHOUT_ROOM,
+        };
+        let end = scratch.len().min(room);
+        scratch.get_mut(..end).map(Space::Scratch).ok_or(Full)
+    }
+
+    /// Takes note of `count` bytes that were read into a piece. Returns the packet once it is whole.
+    pub(super) fn extend_large(&mut self, count: usize) -> Option<LargePacket> {
+        let packet = self.held.as_mut()?.extend_large(count);
+        self.held.take_if(|held| held.is_empty());
+        packet
+    }
+
+    /// Puts the tail in front of the `count` bytes that were read behind it. Returns the input to
+    /// handle, or `None` while a long packet grows.
+    pub(super) fn input<'a>(&mut self, scratch: &'a mut [u8], count: usize) -> Option<Bytes<'a>> {
+        match &mut self.held {
+            Some(held) => held.input(scratch, count),
+            None => scratch.get(..count).map(Bytes::Borrowed),
+        }
+    }
+
+    /// Keeps what is left of an input; `needed` as [`Received`](super::machine::Received) has it: 0 where it
+    /// may begin with a whole packet.
+    pub(super) fn keep(&mut self, input: Bytes<'_>, consumed: usize, needed: usize) {
+        if self.held.is_none() && consumed >= input.len() {
+            return;
+        }
+        self.held().keep(input, consumed, needed);
+        self.held.take_if(|held| held.is_empty());
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.held = None;
+    }
+}
+
+impl Held {
+    fn new(budget: Budget) -> Self {
+        Self {
+            tail: Vec::new(),
+            needed: 0,
+            has_packets: false,
+            large: None,
+            passed: 0,
+            charge: Charge::none(budget, Kind::Packets),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        let has_none = self.tail.is_empty() && self.large.is_none();
+        has_none && self.passed == 0 && !self.has_packets
+    }
+
+    fn is_partial(&self) -> bool {
+        self.large.is_some() || (!self.tail.is_empty() && !self.has_packets)
+    }
+
+    fn take_packets(&mut self) -> Option<Bytes<'static>> {
+        let has_packets = std::mem::take(&mut self.has_packets);
+        has_packets.then(|| Bytes::Owned(self.take_tail()))
+    }
+
+    fn passed(&self) -> usize {
+        self.passed as usize
+    }
+
+    fn needed(&self) -> usize {
+        self.needed as usize
+    }
+
+    fn admit(
+        &mut self,
+        input: &[u8],
+        released: &[u8],
+        pass: impl FnOnce(&[u8], &mut Vec<u8>) -> usize,
+    ) -> Vec<u8> {
+        let (passed, new) = input
+            .split_at_checked(self.passed())
+            .unwrap_or((input, &[]));
         let mut admitted = [passed, released].concat();
         let looked_at = pass(new, &mut admitted);
-        self.passed = admitted.len();
+        self.passed = counted(admitted.len());
         admitted.extend_from_slice(new.get(looked_at..).unwrap_or_default());
         admitted
     }
@@ -106,9 +202,8 @@ impl Pending {
         std::mem::take(&mut self.tail)
     }
 
-    /// Where the next bytes go. Fails if there is no room for them.
-    pub(super) fn space<'a>(&'a mut self, scratch: &'a mut [u8]) -> Result<Space<'a>, Full> {
-        if self.needed > READ_SIZE && self.large.is_none() {
+    fn space<'a>(&'a mut self, scratch: &'a mut [u8]) -> Result<Space<'a>, Full> {
+        if self.needed() > READ_SIZE && self.large.is_none() {
             self.begin_large()?;
         }
         if self.large.is_some() {
@@ -161,12 +256,12 @@ impl Pending {
             return Err(Full);
         };
         if large.len == large.pieces.len() * PIECE {
-            let size = PIECE.min(self.needed - large.len);
+            let size = PIECE.min(self.needed as usize - large.len);
             self.charge.grow(size)?;
             large.pieces.push(vec![0; size]);
         }
         let used = large.len % PIECE;
-        let left = self.needed - large.len;
+        let left = self.needed as usize - large.len;
         let piece = large.pieces.last_mut().map(Vec::as_mut_slice);
         let space = piece
             .unwrap_or_default()
@@ -176,11 +271,10 @@ impl Pending {
         space.get_mut(..end).ok_or(Full)
     }
 
-    /// Takes note of `count` bytes that were read into a piece. Returns the packet once it is whole.
-    pub(super) fn extend_large(&mut self, count: usize) -> Option<LargePacket> {
+    fn extend_large(&mut self, count: usize) -> Option<LargePacket> {
         let large = self.large.as_mut()?;
         large.len += count;
-        if large.len < self.needed {
+        if large.len < self.needed as usize {
             return None;
         }
         let Large { mut pieces, len } = *self.large.take()?;
@@ -192,9 +286,7 @@ impl Pending {
         Some(LargePacket { pieces, charge })
     }
 
-    /// Puts the tail in front of the `count` bytes that were read behind it. Returns the input to
-    /// handle, or `None` while a long packet grows.
-    pub(super) fn input<'a>(&mut self, scratch: &'a mut [u8], count: usize) -> Option<Bytes<'a>> {
+    fn input<'a>(&mut self, scratch: &'a mut [u8], count: usize) -> Option<Bytes<'a>> {
         let front = self.front();
         if front == self.tail.len() {
             let input = scratch.get_mut(..front + count)?;
@@ -203,7 +295,7 @@ impl Pending {
             return Some(Bytes::Borrowed(input));
         }
         self.tail.extend_from_slice(scratch.get(..count)?);
-        match self.tail.len() < self.needed {
+        match self.tail.len() < self.needed() {
             true => {
                 self.settle();
                 None
@@ -212,12 +304,10 @@ impl Pending {
         }
     }
 
-    /// Keeps what is left of an input; `needed` as [`Received`](super::machine::Received) has it: 0 where it
-    /// may begin with a whole packet.
-    pub(super) fn keep(&mut self, input: Bytes<'_>, consumed: usize, needed: usize) {
+    fn keep(&mut self, input: Bytes<'_>, consumed: usize, needed: usize) {
         let is_used_up = consumed >= input.len();
-        self.passed = self.passed.saturating_sub(consumed);
-        self.needed = needed;
+        self.passed = self.passed.saturating_sub(counted(consumed));
+        self.needed = counted(needed);
         self.has_packets = needed == 0 && !is_used_up;
         match input {
             // An idle connection keeps no buffer.
@@ -243,15 +333,11 @@ impl Pending {
             self.charge.set(self.tail.capacity());
         }
     }
+}
 
-    /// Forgets everything.
-    pub(super) fn clear(&mut self) {
-        self.tail = Vec::new();
-        self.large = None;
-        self.passed = 0;
-        self.has_packets = false;
-        self.charge.set(0);
-    }
+/// So many bytes in the half of a word. No packet has more.
+fn counted(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// Bytes to handle.

@@ -25,7 +25,7 @@ use crate::protocol::alias::InboundAliases;
 use crate::protocol::handshake::Accepted;
 use crate::protocol::rate::Rate;
 use crate::protocol::violation::Violation;
-use crate::time::Moment;
+use crate::time::{Moment, Stamp};
 
 use super::answers::Answers;
 #[cfg(feature = "aws")]
@@ -141,9 +141,8 @@ pub(crate) struct Connection {
     /// There is one where an authorizer says who the client is.
     #[cfg(feature = "aws")]
     pub(super) lease: Option<Box<Lease>>,
-    /// What the connection had published when it ended, and not all receivers have got.
-    pub(super) left: Option<Box<FanOut>>,
-    /// Reading waits while more bytes of answers than these have not left.
+    /// Reading waits while more bytes of answers than these have not left, instead of [`UNSENT_ANSWERS`].
+    #[cfg(test)]
     unsent_answers: usize,
 }
 
@@ -203,19 +202,22 @@ impl SeldomTimers {
 
 pub(super) enum Phase {
     Connecting {
-        deadline: Instant,
+        deadline: Stamp,
     },
     /// An answer is waited for.
     Asking(Box<Accepted>),
     /// Another connection has the session, and is asked to handle what has arrived on it first.
-    TakingOver {
-        accepted: Box<Accepted>,
-        permissions: Option<Arc<dyn Permissions>>,
-        /// From then on it is not waited for.
-        deadline: Instant,
-    },
+    TakingOver(Box<TakingOver>),
     Active(Box<Active>),
-    Ended,
+    /// What the connection had published, and not all receivers have got.
+    Ended(Option<Box<FanOut>>),
+}
+
+pub(super) struct TakingOver {
+    pub(super) accepted: Box<Accepted>,
+    pub(super) permissions: Option<Arc<dyn Permissions>>,
+    /// From then on it is not waited for.
+    pub(super) deadline: Instant,
 }
 
 /// What a connection knows about its client after CONNECT.
@@ -229,9 +231,9 @@ pub(crate) struct Active {
     /// The Keep Alive in force, in seconds; 0 for none.
     pub(super) keep_alive: u16,
     /// When the last packet, or enough of one, came.
-    pub(super) heard_at: Instant,
+    pub(super) heard_at: Stamp,
     /// Bytes of an incomplete packet that came since then.
-    pub(super) heard_part: usize,
+    pub(super) heard_part: u32,
     /// The Session Expiry Interval in force is 0 and cannot become more (MQTT-3.14.2-2).
     pub(super) ends_with_connection: bool,
     pub(super) packet_size: usize,
@@ -254,7 +256,14 @@ pub(crate) struct Active {
     /// Boxed, like the next one: profile `standard` has neither.
     pub(super) publish_rate: Option<Box<Rate>>,
     pub(super) byte_rate: Option<Box<Rate>>,
-    pub(super) batch: TrafficTotals,
+    pub(super) batch: Batch,
+}
+
+/// What came in a batch, of whose bytes there are less than of packets that a number of 32 bits counts.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) packets: u32,
+    pub(super) messages: u32,
 }
 
 /// Why a batch stopped before its end.
@@ -292,19 +301,24 @@ impl Connection {
         Self {
             link,
             facts: Arc::new(facts),
-            phase: Phase::Connecting { deadline },
+            phase: Phase::Connecting {
+                deadline: deadline.into(),
+            },
             timer: Some(timer),
             seldom: None,
             #[cfg(feature = "aws")]
             lease: None,
-            left: None,
+            #[cfg(test)]
             unsent_answers: UNSENT_ANSWERS,
         }
     }
 
     /// Bytes of answers above which reading waits until they have left.
     pub(crate) fn unsent_answers(&self) -> usize {
-        self.unsent_answers
+        #[cfg(test)]
+        return self.unsent_answers;
+        #[cfg(not(test))]
+        UNSENT_ANSWERS
     }
 
     /// Sets them.
@@ -323,7 +337,7 @@ impl Connection {
     ) -> Received {
         match &mut self.phase {
             Phase::Connecting { .. } => self.receive_connect(broker, buf, context, dirty),
-            Phase::Asking(_) | Phase::TakingOver { .. } => Received {
+            Phase::Asking(_) | Phase::TakingOver(_) => Received {
                 consumed: 0,
                 needed: buf.len() + 1,
                 flow: Flow::Stall,
@@ -341,7 +355,7 @@ impl Connection {
                 }
                 self.finish_batch(broker, at, result, context, dirty)
             }
-            Phase::Ended => Received::end(buf.len()),
+            Phase::Ended(_) => Received::end(buf.len()),
         }
     }
 
@@ -386,16 +400,21 @@ impl Connection {
         context: &Context<'_>,
         dirty: &mut Dirty,
     ) -> Received {
+        let most_unsent = self.unsent_answers();
         let Phase::Active(active) = &mut self.phase else {
             return Received::end(consumed);
         };
-        active.batch.bytes += consumed as u64;
-        self.facts.traffic.add(std::mem::take(&mut active.batch));
+        let batch = std::mem::take(&mut active.batch);
+        self.facts.traffic.add(TrafficTotals {
+            packets: batch.packets.into(),
+            bytes: consumed as u64,
+            messages: batch.messages.into(),
+        });
         active.unanswered = 0;
         let unsent = active.send_answers(context, dirty);
         match result {
             Ok(mut received) => {
-                let is_stalled = unsent > self.unsent_answers;
+                let is_stalled = unsent > most_unsent;
                 if matches!(received.flow, Flow::Continue | Flow::Yield) {
                     if is_stalled {
                         received.flow = Flow::Stall;
@@ -438,7 +457,7 @@ impl Connection {
 
     /// Whether another connection still has the session.
     pub(crate) fn waits_for_session(&self) -> bool {
-        matches!(self.phase, Phase::TakingOver { .. })
+        matches!(self.phase, Phase::TakingOver(_))
     }
 
     /// The client is there, or was not listened to.
@@ -452,8 +471,9 @@ impl Connection {
     /// of them in each keep-alive interval; slower is silence.
     pub(crate) fn hear_part(&mut self, bytes: usize, context: &Context<'_>) {
         if let Phase::Active(active) = &mut self.phase {
-            active.heard_part += bytes;
-            if active.heard_part >= context.limits.keep_alive_bytes {
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+            active.heard_part = active.heard_part.saturating_add(bytes);
+            if active.heard_part as usize >= context.limits.keep_alive_bytes {
                 active.hear(context.live);
             }
         }
@@ -484,7 +504,7 @@ impl Connection {
         {
             active.hear(context.live);
         }
-        if matches!(self.phase, Phase::TakingOver { .. }) {
+        if matches!(self.phase, Phase::TakingOver(_)) {
             return self.try_to_attach(broker, context, dirty);
         }
         #[cfg(feature = "aws")]
@@ -502,7 +522,7 @@ impl Connection {
                 self.reject_unread(broker, ("outage", "an outage"), context);
                 Flow::End
             }
-            Phase::Connecting { deadline } if *deadline <= context.live => {
+            Phase::Connecting { deadline } if Instant::from(*deadline) <= context.live => {
                 self.reject_unread(broker, ("timeout", "no CONNECT in time"), context);
                 Flow::End
             }
@@ -520,10 +540,8 @@ impl Connection {
                 }
                 Flow::Continue
             }
-            Phase::Connecting { .. } | Phase::Asking(_) | Phase::TakingOver { .. } => {
-                Flow::Continue
-            }
-            Phase::Ended => Flow::End,
+            Phase::Connecting { .. } | Phase::Asking(_) | Phase::TakingOver(_) => Flow::Continue,
+            Phase::Ended(_) => Flow::End,
         }
     }
 
@@ -594,16 +612,17 @@ impl Connection {
         {
             self.lease = None;
         }
-        let phase = std::mem::replace(&mut self.phase, Phase::Ended);
+        let phase = std::mem::replace(&mut self.phase, Phase::Ended(None));
         match phase {
             Phase::Active(active) => {
                 if let Some(aliases) = active.aliases {
                     broker.discard(*aliases);
                 }
-                self.left = active.unfinished.map(|unfinished| unfinished.rest);
+                self.phase = Phase::Ended(active.unfinished.map(|unfinished| unfinished.rest));
             }
-            Phase::TakingOver { accepted, .. } => broker.forgo(&accepted.client_id, &self.link),
-            Phase::Connecting { .. } | Phase::Asking(_) | Phase::Ended => {}
+            Phase::TakingOver(waits) => broker.forgo(&waits.accepted.client_id, &self.link),
+            Phase::Ended(left) => self.phase = Phase::Ended(left),
+            Phase::Connecting { .. } | Phase::Asking(_) => {}
         }
     }
 
@@ -615,7 +634,9 @@ impl Connection {
 
     /// Leaves what has not reached all receivers to others, once the connection has ended.
     pub(crate) fn leave_work(&mut self, context: &Context<'_>, dirty: &mut Dirty) {
-        if let Some(rest) = self.left.take() {
+        if let Phase::Ended(left) = &mut self.phase
+            && let Some(rest) = left.take()
+        {
             dirty.later(Later::FanOut(rest), context);
         }
     }
@@ -632,14 +653,14 @@ impl Connection {
 impl Active {
     /// A sign of life.
     fn hear(&mut self, now: Instant) {
-        self.heard_at = now;
+        self.heard_at = now.into();
         self.heard_part = 0;
     }
 
     /// When the client will have been silent for one and a half times its Keep Alive (MQTT-3.1.2-22), if it has one.
     fn silent_at(&self) -> Option<Instant> {
         let keep_alive = Duration::from_secs(self.keep_alive.into()) * 3 / 2;
-        (!keep_alive.is_zero()).then(|| self.heard_at + keep_alive)
+        (!keep_alive.is_zero()).then(|| Instant::from(self.heard_at) + keep_alive)
     }
 }
 

@@ -29,7 +29,11 @@ fn reason_of(packets: &[u8]) -> Option<u8> {
 #[derive(Default)]
 pub(super) struct Tapped {
     /// Packets that go on, past all rules.
-    released: Vec<u8>,
+    #[expect(
+        clippy::box_collection,
+        reason = "hardly a connection has any: 8 bytes, not 24"
+    )]
+    released: Option<Box<Vec<u8>>>,
     /// Nothing is read.
     pub(super) stops_reading: bool,
     /// The connection ends by a reset.
@@ -83,7 +87,7 @@ impl Turn {
     /// Whether rules or the journal look at what the client sends.
     #[inline]
     pub(super) fn is_tapped(&self, context: &Context<'_>) -> bool {
-        context.tap.is_some() || !self.tapped.released.is_empty()
+        context.tap.is_some() || self.tapped.released.is_some()
     }
 
     /// What is to be handled instead of what was read, and whether what rules have not let pass of it has to wait,
@@ -94,7 +98,7 @@ impl Turn {
         input: Bytes<'_>,
         context: &Context<'_>,
     ) -> (Bytes<'static>, bool) {
-        let released = std::mem::take(&mut self.tapped.released);
+        let released = self.tapped.released.take().unwrap_or_default();
         let (connection, tap) = (&self.connection, broker.tap());
         let line = connection.line(tap, context);
         let mut looked_at = LookedAt::default();
@@ -116,7 +120,8 @@ impl Turn {
         };
         let orders = line.take_orders(broker.tap(), context.now);
         if !orders.inbound.is_empty() {
-            self.tapped.released.extend(orders.inbound);
+            let released = self.tapped.released.get_or_insert_default();
+            released.extend(orders.inbound);
             self.pending.prompt();
         }
         if !orders.outbound.is_empty() {
@@ -281,8 +286,8 @@ impl Connection {
                 dirty.note(&active.session, wake);
                 true
             }
-            Phase::Ended => true,
-            Phase::Connecting { .. } | Phase::Asking(_) | Phase::TakingOver { .. } => {
+            Phase::Ended(_) => true,
+            Phase::Connecting { .. } | Phase::Asking(_) | Phase::TakingOver(_) => {
                 self.retire(broker, Version::V5, packets);
                 false
             }

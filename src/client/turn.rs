@@ -20,11 +20,11 @@ use crate::auth::Source;
 use crate::broker::{
     Broker, ConnectionFacts, Context, Dirty, Farewell, Link, Outcome, OutputState, STEPS_PER_TURN,
 };
-use crate::budget::{Full, Kind};
+use crate::budget::Full;
 use crate::codec::ReasonCode;
 use crate::message::cause::Cause;
 use crate::protocol::violation::Violation;
-use crate::time::Moment;
+use crate::time::{Moment, Stamp};
 
 use super::input::{Bytes, LargePacket, Pending, Space};
 use super::machine::{Connection, Flow, Inquiry, Received, Verdict};
@@ -158,32 +158,26 @@ impl Part {
 pub(crate) struct Turn {
     pub(super) connection: Connection,
     pub(super) dirty: Dirty,
-    stage: Stage,
+    /// How far it is; `None` while it is open.
+    ending: Option<Box<Ending>>,
     /// Bytes that were read and not handled.
     pub(super) pending: Pending,
-    /// There is no room for the packet that is arriving.
-    starved: Option<Box<Starved>>,
+    /// What is boxed here, an idle connection has none of.
+    seldom: Option<Box<Seldom>>,
     /// The signal was set and is to be seen to.
     woken: bool,
-    /// When it was seen to last, until timers are settled. Boxed, as are the next ones: an idle connection has none.
+    /// When it was seen to last, until timers are settled.
     seen_to_at: Option<Box<Moment>>,
     /// Reading waits until unsent answers have left.
     stalled: bool,
     /// Reading waits until fewer requests are unanswered.
     held: bool,
-    /// Reading waits until then (AWS-LIM-11).
-    paused_until: Option<Box<Instant>>,
     /// What is read waits for an answer.
     asking: bool,
-    /// The stream ended meanwhile, behind packets that wait.
-    ended: Option<Box<Cause>>,
-    /// Another connection wants the session: what had arrived is read first, whatever else would
-    /// hold reading back. Since when that is known.
-    handing_over: Option<Box<Instant>>,
     /// When bytes came last.
-    heard_at: Instant,
+    heard_at: Stamp,
     /// The socket was full; since when.
-    full_since: Option<Instant>,
+    full_since: Option<Stamp>,
     /// The outbound side failed: what is left is read, then the connection ends.
     broken: bool,
     /// Reading was held back, which does not count against the client.
@@ -194,16 +188,40 @@ pub(crate) struct Turn {
     pass: Pass,
     /// Reading was allowed in this pass.
     reads: bool,
-    /// What is to be asked.
-    inquiry: Option<Inquiry>,
     /// Steps since others had their turn last.
-    spent: usize,
+    spent: u32,
     /// Sockets that one turn writes to, at most.
     #[cfg(test)]
     writes: usize,
     /// Bytes of packets that were handled, in all.
     #[cfg(test)]
     handled: usize,
+}
+
+/// What there is now and then, most of which holds reading back.
+#[derive(Default)]
+struct Seldom {
+    /// There is no room for the packet that is arriving.
+    starved: Option<Starved>,
+    /// Reading waits until then (AWS-LIM-11).
+    paused_until: Option<Instant>,
+    /// The stream ended while what is read waited for an answer, behind packets that wait.
+    ended: Option<Cause>,
+    /// Another connection wants the session: what had arrived is read first, whatever else would
+    /// hold reading back. Since when that is known.
+    handing_over: Option<Instant>,
+    /// What is to be asked.
+    inquiry: Option<Inquiry>,
+}
+
+impl Seldom {
+    fn is_empty(&self) -> bool {
+        self.starved.is_none()
+            && self.paused_until.is_none()
+            && self.ended.is_none()
+            && self.handing_over.is_none()
+            && self.inquiry.is_none()
+    }
 }
 
 /// Reading waits for memory.
@@ -213,25 +231,20 @@ struct Starved {
     until: Instant,
 }
 
-/// How far a connection is. What it has while it ends is boxed: one that is open has no room for it.
-enum Stage {
-    Open,
+/// How the end of a connection stands.
+enum Ending {
     /// The last bytes leave.
-    Leaving(Box<Leaving>),
+    Leaving {
+        farewell: Option<Farewell>,
+        until: Instant,
+    },
     /// The client reads them and closes.
-    Draining(Box<Draining>),
+    Draining {
+        until: Instant,
+        /// Bytes that came meanwhile.
+        seen: usize,
+    },
     Done,
-}
-
-struct Leaving {
-    farewell: Option<Farewell>,
-    until: Instant,
-}
-
-struct Draining {
-    until: Instant,
-    /// Bytes that came meanwhile.
-    seen: usize,
 }
 
 /// What a part of a turn says about the rest of it.
@@ -256,25 +269,21 @@ impl Turn {
         Self {
             connection: Connection::new(broker, link, facts, since),
             dirty: Dirty::default(),
-            stage: Stage::Open,
-            pending: Pending::new(broker.charge(Kind::Packets)),
-            starved: None,
+            ending: None,
+            pending: Pending::new(broker.budget()),
+            seldom: None,
             woken: false,
             seen_to_at: None,
             stalled: false,
             held: false,
-            paused_until: None,
             asking: false,
-            ended: None,
-            handing_over: None,
-            heard_at: since,
+            heard_at: since.into(),
             full_since: None,
             broken: false,
             deaf: false,
             tapped: Tapped::default(),
             pass: Pass::Idle,
             reads: false,
-            inquiry: None,
             spent: 0,
             #[cfg(test)]
             writes: usize::MAX,
@@ -366,13 +375,13 @@ impl Turn {
                 if self.half_close(broker, context, io) {
                     self.pass = Pass::Enough;
                 }
-                self.spent += PASS_STEPS + self.dirty.steps();
+                self.spend(PASS_STEPS + self.dirty.steps());
             }
-            Part::Farewell => match self.stage {
-                Stage::Open | Stage::Done => {}
+            Part::Farewell => match self.ending.as_deref() {
+                None | Some(Ending::Done) => {}
                 _ if !self.dirty.is_empty() => self.pass = Pass::Enough,
-                Stage::Leaving(_) => self.pass = self.leave(broker, context, io),
-                Stage::Draining(_) => self.pass = self.drain(context, scratch, io),
+                Some(Ending::Leaving { .. }) => self.pass = self.leave(broker, context, io),
+                Some(Ending::Draining { .. }) => self.pass = self.drain(context, scratch, io),
             },
         }
     }
@@ -381,7 +390,7 @@ impl Turn {
     pub(crate) fn next(&mut self, broker: &Broker, now: impl Into<Moment>) -> Next {
         let moment = now.into();
         let now = moment.live;
-        let is_done = matches!(self.stage, Stage::Done);
+        let is_done = matches!(self.ending.as_deref(), Some(Ending::Done));
         if self.pass == Pass::Idle || is_done {
             // A timer whose signal is still to come is due, and nothing has come of it.
             let seen_to_at = match self.is_open() {
@@ -389,18 +398,20 @@ impl Turn {
                 false => Some(moment),
             };
             self.connection.settle_timers(broker, seen_to_at);
+            self.seldom.take_if(|seldom| seldom.is_empty());
         }
         if is_done {
             return Next::Done;
         }
-        if let Some(inquiry) = self.inquiry.take() {
+        let seldom = self.seldom.as_mut();
+        if let Some(inquiry) = seldom.and_then(|seldom| seldom.inquiry.take()) {
             // Who has its session is heard meanwhile.
             self.asking = self.connection.is_asking();
             return Next::Ask(inquiry);
         }
         match self.pass {
             Pass::Enough => Next::Yield,
-            Pass::More if self.spent >= self.dirty.share() => Next::Yield,
+            Pass::More if self.spent as usize >= self.dirty.share() => Next::Yield,
             Pass::More => Next::Go,
             // Input that waited is known to nobody else.
             Pass::Idle if !self.reads && self.may_read(now) => Next::Go,
@@ -409,12 +420,28 @@ impl Turn {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.stage, Stage::Open)
+        self.ending.is_none()
+    }
+
+    /// Has this asked when the pass is over.
+    fn ask(&mut self, inquiry: Inquiry) {
+        self.seldom.get_or_insert_default().inquiry = Some(inquiry);
+    }
+
+    /// Notes what a part of the turn took, in steps.
+    fn spend(&mut self, steps: usize) {
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        self.spent = self.spent.saturating_add(steps);
+    }
+
+    /// Since when another connection wants the session.
+    fn handing_over(&self) -> Option<Instant> {
+        self.seldom.as_ref()?.handing_over
     }
 
     /// Where the client is.
     pub(crate) fn source(&self) -> Source {
-        self.connection.facts.peer.into()
+        self.connection.facts.peer().into()
     }
 
     /// Whether nothing holds reading back.
@@ -422,23 +449,23 @@ impl Turn {
         if !self.is_open() || self.connection.waits_for_session() {
             return false;
         }
+        let seldom = self.seldom.as_ref();
         if self.asking {
-            return self.ended.is_none() && self.pending.waiting() < READ_AHEAD;
+            let has_ended = seldom.is_some_and(|seldom| seldom.ended.is_some());
+            return !has_ended && self.pending.waiting() < READ_AHEAD;
         }
-        if self.held
-            || self.tapped.stops_reading
-            || self
-                .starved
-                .as_ref()
-                .is_some_and(|starved| starved.until > now)
-        {
+        if self.held || self.tapped.stops_reading {
             return false;
         }
-        let is_paused = self
-            .paused_until
-            .as_deref()
-            .is_some_and(|until| *until > now);
-        self.handing_over.is_some() || !(self.stalled || is_paused)
+        let Some(seldom) = seldom else {
+            return !self.stalled;
+        };
+        let starved = seldom.starved.as_ref();
+        if starved.is_some_and(|starved| starved.until > now) {
+            return false;
+        }
+        let is_paused = seldom.paused_until.is_some_and(|until| until > now);
+        seldom.handing_over.is_some() || !(self.stalled || is_paused)
     }
 
     /// Reads once, or takes what an earlier turn left, and lets the broker handle it.
@@ -449,7 +476,9 @@ impl Turn {
         scratch: &mut [u8],
         io: &mut impl Io,
     ) -> Pass {
-        self.paused_until = None;
+        if let Some(seldom) = &mut self.seldom {
+            seldom.paused_until = None;
+        }
         if self.has_handed_over_for(HANDOVER_LIMIT, context.live) {
             return self.hand_over(broker, context);
         }
@@ -459,8 +488,9 @@ impl Turn {
         if let Some(input) = self.pending.take_packets() {
             return self.handle(broker, input, context);
         }
-        if let Some(cause) = self.ended.take() {
-            self.depart(broker, *cause, context);
+        let seldom = self.seldom.as_mut();
+        if let Some(cause) = seldom.and_then(|seldom| seldom.ended.take()) {
+            self.depart(broker, cause, context);
             return Pass::More;
         }
         let limit = LEAST_READ.max(self.dirty.share() * BYTES_PER_STEP);
@@ -471,7 +501,9 @@ impl Turn {
             Ok(Space::Piece(space)) => (io.read(space), space.len(), true),
             Err(Full) => return self.starve(broker, context),
         };
-        self.starved = None;
+        if let Some(seldom) = &mut self.seldom {
+            seldom.starved = None;
+        }
         let (count, cost) = match read {
             Input::Bytes { count, cost } => (count, cost),
             Input::Nothing => return self.input_is_used_up(broker, io, context),
@@ -485,8 +517,8 @@ impl Turn {
                 return Pass::More;
             }
         };
-        self.heard_at = context.live;
-        self.spent += cost / BYTES_PER_STEP;
+        self.heard_at = context.live.into();
+        self.spend(cost / BYTES_PER_STEP);
         let pass = match is_piece {
             _ if count == 0 => Pass::More,
             true => match self.pending.extend_large(count) {
@@ -529,7 +561,7 @@ impl Turn {
             }
             Input::Nothing => return Pass::Idle,
             Input::Closed(cause) if self.pending.waiting() > 0 => {
-                self.ended = Some(Box::new(cause));
+                self.seldom.get_or_insert_default().ended = Some(cause);
             }
             Input::Closed(cause) => self.depart(broker, cause, context),
             #[cfg(feature = "websocket")]
@@ -542,7 +574,9 @@ impl Turn {
     /// long, the packet is refused.
     fn starve(&mut self, broker: &Broker, context: &Context<'_>) -> Pass {
         let now = context.live;
-        let since = self.starved.as_ref().map_or(now, |starved| starved.since);
+        let starved = self.seldom.as_ref();
+        let starved = starved.and_then(|seldom| seldom.starved.as_ref());
+        let since = starved.map_or(now, |starved| starved.since);
         if now.saturating_duration_since(since) >= STARVE_LIMIT {
             let violation = Violation::new(
                 ReasonCode::QuotaExceeded,
@@ -553,9 +587,9 @@ impl Turn {
             return Pass::More;
         }
         let until = now + STARVE_PAUSE;
-        self.starved = Some(Box::new(Starved { since, until }));
+        self.seldom.get_or_insert_default().starved = Some(Starved { since, until });
         self.connection.wake_at(broker, until);
-        match self.handing_over {
+        match self.handing_over() {
             Some(_) => self.hand_over(broker, context),
             None => Pass::Idle,
         }
@@ -568,13 +602,13 @@ impl Turn {
     /// Everything that had arrived was handled: a session that another connection wants may go, unless
     /// more may be on its way.
     fn input_is_used_up(&mut self, broker: &Broker, io: &impl Io, context: &Context<'_>) -> Pass {
-        if self.handing_over.is_none() {
+        if self.handing_over().is_none() {
             return Pass::Idle;
         }
         if io.has_input() {
-            self.heard_at = context.live;
+            self.heard_at = context.live.into();
         }
-        let quiet_at = self.heard_at + QUIET;
+        let quiet_at = Instant::from(self.heard_at) + QUIET;
         if quiet_at > context.live {
             self.connection.wake_at(broker, quiet_at);
             return Pass::Idle;
@@ -584,14 +618,14 @@ impl Turn {
 
     /// Another connection that wants the session does not wait for all that is unanswered.
     fn limit_hold(&mut self, broker: &Broker) {
-        if let Some(since) = self.handing_over.as_deref() {
-            self.connection.wake_at(broker, *since + HANDOVER_LIMIT);
+        if let Some(since) = self.handing_over() {
+            self.connection.wake_at(broker, since + HANDOVER_LIMIT);
         }
     }
 
     fn has_handed_over_for(&self, time: Duration, now: Instant) -> bool {
-        let since = self.handing_over.as_deref();
-        since.is_some_and(|since| now.saturating_duration_since(*since) >= time)
+        let since = self.handing_over();
+        since.is_some_and(|since| now.saturating_duration_since(since) >= time)
     }
 
     /// What the client sent before its next connection was handled, which may have the session.
@@ -682,12 +716,12 @@ impl Turn {
             }
             Flow::Pause(wait) => {
                 let until = context.live + wait;
-                self.paused_until = Some(Box::new(until));
+                self.seldom.get_or_insert_default().paused_until = Some(until);
                 self.connection.wake_at(broker, until);
                 Pass::More
             }
             Flow::Ask(inquiry) => {
-                self.inquiry = Some(inquiry);
+                self.ask(inquiry);
                 Pass::More
             }
             Flow::End => {
@@ -711,7 +745,7 @@ impl Turn {
         match flow {
             Flow::End => self.begin_to_leave(broker, &context),
             // One answer may lead to another question.
-            Flow::Ask(inquiry) => self.inquiry = Some(inquiry),
+            Flow::Ask(inquiry) => self.ask(inquiry),
             Flow::Continue | Flow::Yield | Flow::Stall | Flow::Hold | Flow::Pause(_) => {}
         }
     }
@@ -723,7 +757,7 @@ impl Turn {
             .handle_wake(broker, self.deaf, context, &mut self.dirty);
         match flow {
             Flow::End => return self.begin_to_leave(broker, context),
-            Flow::Ask(inquiry) => self.inquiry = Some(inquiry),
+            Flow::Ask(inquiry) => self.ask(inquiry),
             Flow::Continue | Flow::Yield | Flow::Stall | Flow::Hold | Flow::Pause(_) => {}
         }
         let Some(session) = self.connection.session().cloned() else {
@@ -731,8 +765,8 @@ impl Turn {
         };
         let state = broker.output_state(&session);
         if state.is_wanted {
-            self.handing_over
-                .get_or_insert_with(|| Box::new(context.live));
+            let seldom = self.seldom.get_or_insert_default();
+            seldom.handing_over.get_or_insert(context.live);
         }
         self.held &= self.connection.is_held();
         if self.held {
@@ -747,8 +781,9 @@ impl Turn {
             self.broken = true;
             self.stalled = false;
             self.held = false;
-            self.paused_until = None;
-            self.starved = None;
+            if let Some(seldom) = &mut self.seldom {
+                (seldom.paused_until, seldom.starved) = (None, None);
+            }
             return;
         }
         self.note_output(broker, &state, context.live);
@@ -791,10 +826,10 @@ impl Turn {
 
     fn note_output(&mut self, broker: &Broker, state: &OutputState, now: Instant) {
         if state.full && self.full_since.is_none() {
-            self.full_since = Some(now);
+            self.full_since = Some(now.into());
         }
         if let Some(since) = self.full_since {
-            self.connection.watch_stall(broker, since, now);
+            self.connection.watch_stall(broker, since.into(), now);
         }
         if state.unsent_answers <= self.connection.unsent_answers() {
             self.stalled = false;
@@ -804,7 +839,7 @@ impl Turn {
     fn is_stuck(&self, broker: &Broker, now: Instant) -> bool {
         let limit = broker.config().limits.write_stall;
         self.full_since
-            .is_some_and(|since| now.saturating_duration_since(since) >= limit)
+            .is_some_and(|since| now.saturating_duration_since(since.into()) >= limit)
     }
 
     /// The connection ends; everything that arrived was handled.
@@ -826,15 +861,14 @@ impl Turn {
     /// Nothing but the last bytes is left to do.
     fn leave_until(&mut self, until: Instant) {
         let farewell = None;
-        self.stage = Stage::Leaving(Box::new(Leaving { farewell, until }));
+        self.ending = Some(Box::new(Ending::Leaving { farewell, until }));
     }
 
     /// Writes the last bytes. Another task may be in the middle of a write: it returns what is left.
     fn leave(&mut self, broker: &Broker, context: &Context<'_>, io: &mut impl Io) -> Pass {
-        let Stage::Leaving(leaving) = &mut self.stage else {
+        let Some(Ending::Leaving { farewell, until }) = self.ending.as_deref_mut() else {
             return Pass::Idle;
         };
-        let Leaving { farewell, until } = &mut **leaving;
         if *until <= context.live {
             return self.finish();
         }
@@ -867,7 +901,7 @@ impl Turn {
                 io.shut_down();
                 let until = context.live + DRAIN_LIMIT;
                 self.connection.wake_at(broker, until);
-                self.stage = Stage::Draining(Box::new(Draining { until, seen: 0 }));
+                self.ending = Some(Box::new(Ending::Draining { until, seen: 0 }));
                 Pass::More
             }
             Outcome::More | Outcome::Deferred => Pass::Enough,
@@ -877,10 +911,9 @@ impl Turn {
 
     /// Reads and forgets what the client still sends.
     fn drain(&mut self, context: &Context<'_>, scratch: &mut [u8], io: &mut impl Io) -> Pass {
-        let Stage::Draining(draining) = &mut self.stage else {
+        let Some(Ending::Draining { until, seen }) = self.ending.as_deref_mut() else {
             return Pass::Idle;
         };
-        let Draining { until, seen } = &mut **draining;
         // The time is up or the client is gone: either way the connection closes now.
         if *until <= context.live {
             return self.finish();
@@ -902,7 +935,7 @@ impl Turn {
 
     fn finish(&mut self) -> Pass {
         self.connection.forget_timers();
-        self.stage = Stage::Done;
+        self.ending = Some(Box::new(Ending::Done));
         Pass::Idle
     }
 
@@ -933,7 +966,8 @@ impl Turn {
     /// Whether reading waits for a time to come, or waited and has not gone on.
     #[cfg(test)]
     pub(crate) fn is_paused(&self) -> bool {
-        self.is_open() && self.paused_until.is_some()
+        let seldom = self.seldom.as_ref();
+        self.is_open() && seldom.is_some_and(|seldom| seldom.paused_until.is_some())
     }
 
     /// Sets above how many bytes of unsent answers reading waits.

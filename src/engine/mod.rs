@@ -15,7 +15,7 @@ use crate::time::Clock;
 use timekeeper::Timekeeper;
 #[cfg(feature = "http")]
 pub(crate) use turns::Histogram;
-pub(crate) use turns::Turns;
+pub(crate) use turns::{Place as BusyPlace, Turns};
 
 /// The broker, its clock and what moves it, and the sign that both stop.
 pub(crate) struct Engine {

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::broker::{SHORT_TURN, STEPS_PER_TURN};
 
@@ -45,7 +45,16 @@ thread_local! {
 pub(crate) struct Turns {
     shards: [Shard; SHARDS],
     /// Of busy connections.
-    places: Arc<Semaphore>,
+    places: Semaphore,
+}
+
+/// The place of a busy connection, given back when it is dropped.
+pub(crate) struct Place(Arc<Turns>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.places.add_permits(1);
+    }
 }
 
 #[derive(Default)]
@@ -63,7 +72,7 @@ impl Default for Turns {
         let places = LEAST_PLACES.max(cores * PLACES_PER_CORE);
         Self {
             shards: <[Shard; SHARDS]>::default(),
-            places: Arc::new(Semaphore::new(places)),
+            places: Semaphore::new(places),
         }
     }
 }
@@ -86,14 +95,16 @@ impl Turns {
     }
 
     /// A place for the next turn of a busy connection, if there is one that nobody waits for.
-    pub(crate) fn free_place(&self) -> Option<OwnedSemaphorePermit> {
-        self.places.clone().try_acquire_owned().ok()
+    pub(crate) fn free_place(self: &Arc<Self>) -> Option<Place> {
+        self.places.try_acquire().ok()?.forget();
+        Some(Place(self.clone()))
     }
 
     /// A place for the next turn of a busy connection: first come, first served.
-    pub(crate) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn place(self: Arc<Self>) -> Option<Place> {
         // It is never closed.
-        self.places.clone().acquire_owned().await.ok()
+        self.places.acquire().await.ok()?.forget();
+        Some(Place(self))
     }
 
     /// The steps that a turn may take, with a place or without one.
@@ -141,11 +152,11 @@ mod tests {
 
     #[tokio::test]
     async fn turns_without_a_place_are_short_once_all_places_are_taken() {
-        let turns = Turns::default();
+        let turns = Arc::new(Turns::default());
         let mut places = Vec::new();
         while turns.places.available_permits() > 0 {
             assert_eq!(turns.share(false), STEPS_PER_TURN);
-            places.extend(turns.place().await);
+            places.extend(turns.clone().place().await);
         }
         assert!(places.len() >= LEAST_PLACES);
         assert_eq!(turns.share(false), SHORT_TURN);
@@ -156,10 +167,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_that_somebody_waits_for_is_not_free() {
-        let turns = Turns::default();
+        let turns = Arc::new(Turns::default());
         let mut places: Vec<_> = iter::from_fn(|| turns.free_place()).collect();
         assert!(places.len() >= LEAST_PLACES);
-        let mut waiting = std::pin::pin!(turns.place());
+        let mut waiting = std::pin::pin!(turns.clone().place());
         let mut cx = Context::from_waker(Waker::noop());
         assert!(waiting.as_mut().poll(&mut cx).is_pending());
         places.pop();

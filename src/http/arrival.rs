@@ -62,7 +62,7 @@ impl Arrival {
         let tls = facts.tls.as_deref();
         Arc::new(Self {
             entrance,
-            peer: facts.peer,
+            peer: facts.peer(),
             certificate: tls.and_then(|tls| Some(tls.certificate_id.as_deref()?.into())),
             sni: tls.and_then(|tls| Some(tls.sni.as_deref()?.into())),
             kept: Mutex::default(),

@@ -31,7 +31,7 @@ async fn serve(
     let connection = match begun {
         Ok(connection) => connection,
         Err(reason) => {
-            let (peer, listener) = (facts.peer, facts.listener);
+            let (peer, listener) = (facts.peer(), facts.listener);
             server.engine().broker.count_refused();
             tracing::info!(%peer, listener, reason, "connection refused");
             return None;

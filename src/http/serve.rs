@@ -149,7 +149,7 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let (listener, peer) = (facts.listener, facts.peer);
+        let (listener, peer) = (facts.listener, facts.peer());
         #[cfg(feature = "aws")]
         let arrival = Arrival::new(self.entrance, facts);
         let bounds = Bounds {

@@ -101,7 +101,7 @@ fn evidence(application: &Application) -> Evidence<'_> {
     let tls = facts.tls.as_deref();
     Evidence {
         server_name: tls.map(|tls| tls.sni.as_deref()),
-        http: facts.upgrade.get().map(|upgrade| Http::from(&**upgrade)),
+        http: facts.upgrade().map(Http::from),
         mqtt: Some(Mqtt {
             username: application.credentials.username.as_deref(),
             password: application.credentials.password.as_deref(),

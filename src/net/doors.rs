@@ -97,7 +97,7 @@ pub(super) async fn open(
         .broker
         .note_no_mqtt(facts, end, || reason.to_owned(), now);
     shared.engine.broker.count_refused();
-    let (peer, listener) = (facts.peer, facts.listener);
+    let (peer, listener) = (facts.peer(), facts.listener);
     tracing::info!(%peer, listener, reason, "connection closed before its protocol began");
     None
 }

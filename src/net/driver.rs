@@ -7,17 +7,16 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
-
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::auth::Source;
 use crate::broker::{ConnectionFacts, Link, Written};
 use crate::client::turn::READ_SIZE;
 use crate::client::{Input, Inquiry, Io, Next, Turn, Verdict};
+use crate::engine::BusyPlace;
 
 use super::place::Place;
 use super::socket::{Inbound, Socket};
@@ -31,18 +30,52 @@ thread_local! {
 
 type Answer = Pin<Box<dyn Future<Output = Verdict> + Send>>;
 
-/// A connection being driven.
-pub(super) struct Driver<I, S> {
+/// What is done for a connection, until it ends. What opens one is large, and gone once it is open: it ends with what
+/// goes on in its place, and so does what drives one, with nothing.
+pub(super) struct Course(Pin<Box<dyn Future<Output = Option<Self>> + Send>>);
+
+impl Course {
+    pub(super) fn new(first: impl Future<Output = Option<Self>> + Send + 'static) -> Self {
+        Self(Box::pin(first))
+    }
+}
+
+impl Future for Course {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(next) = ready!(self.0.as_mut().poll(cx)) {
+            *self = next;
+        }
+        Poll::Ready(())
+    }
+}
+
+/// A connection being driven, from its first byte to its last.
+///
+/// A future of its own, and no function that waits: what that would keep between its turns is here, once.
+struct Driver<I> {
     /// Given back when the connection is over.
     place: Place,
     inbound: I,
-    socket: Arc<S>,
     turn: Turn,
-    /// What is found out for the client, away from the workers.
-    answer: Option<Answer>,
-    /// For the next turn, as the last one left something to do.
-    permit: Option<OwnedSemaphorePermit>,
+    /// What is found out for the client, away from the workers. Boxed twice, because an idle connection would keep
+    /// room for it; as is what waits in line.
+    answer: Option<Box<Answer>>,
+    rest: Rest,
 }
+
+/// Where a connection is between two turns.
+enum Rest {
+    /// It has its turn. There is a place if the last one left something to do.
+    Over(Option<BusyPlace>),
+    /// It waits for such a place.
+    InLine(Box<InLine>),
+    /// Others have their turn.
+    Yielding(Option<BusyPlace>),
+}
+
+type InLine = Pin<Box<dyn Future<Output = Option<BusyPlace>> + Send>>;
 
 /// What ends a poll.
 enum End {
@@ -50,54 +83,69 @@ enum End {
     Done,
 }
 
-impl<I: Inbound, S: Socket> Driver<I, S> {
-    /// A driver for a connection that waits for CONNECT since `since`. Boxed, so that the task's
-    /// future holds it once.
-    pub(super) fn new(
-        place: Place,
-        inbound: I,
-        socket: Arc<S>,
-        facts: ConnectionFacts,
-        since: Instant,
-    ) -> Box<Self> {
-        let link: Arc<dyn Link> = socket.clone();
-        let turn = Turn::new(&place.shared.engine.broker, link, facts, since);
-        Box::new(Self {
-            place,
-            inbound,
-            socket,
-            turn,
-            answer: None,
-            permit: None,
-        })
-    }
+/// Drives a connection at its place, which waits for CONNECT since `since`.
+pub(super) fn drive<I: Inbound>(
+    place: Place,
+    inbound: I,
+    link: Arc<dyn Link>,
+    facts: ConnectionFacts,
+    since: Instant,
+) -> Course {
+    let turn = Turn::new(&place.shared.engine.broker, link, facts, since);
+    Course::new(Driver {
+        place,
+        inbound,
+        turn,
+        answer: None,
+        rest: Rest::Over(None),
+    })
+}
 
-    /// Drives the connection from its first byte to its last.
-    pub(super) async fn drive(mut self: Box<Self>) {
+impl<I: Inbound> Future for Driver<I> {
+    type Output = Option<Course>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Course>> {
+        let driver = &mut *self;
         loop {
+            ready!(driver.rest(cx));
             // Turns are bounded by what they do. The runtime's own bound would make a socket look
             // empty that is not.
-            let turns = tokio::task::coop::unconstrained(poll_fn(|cx| self.poll_and_count(cx)));
-            match turns.await {
+            let turns = tokio::task::coop::unconstrained(poll_fn(|cx| driver.poll_and_count(cx)));
+            match ready!(pin!(turns).poll(cx)) {
                 End::Yield => {
-                    self.permit = match self.place.shared.turns.free_place() {
-                        Some(permit) => Some(permit),
-                        // Boxed, because an idle connection would keep room for it.
-                        None => Box::pin(self.place.shared.turns.place()).await,
+                    let turns = &driver.place.shared.turns;
+                    driver.rest = match turns.free_place() {
+                        Some(place) => Rest::Yielding(Some(place)),
+                        None => Rest::InLine(Box::new(Box::pin(turns.clone().place()))),
                     };
-                    tokio::task::yield_now().await;
                 }
-                End::Done => return,
+                End::Done => return Poll::Ready(None),
             }
         }
+    }
+}
+
+impl<I: Inbound> Driver<I> {
+    /// Waits after a turn that left something to do: for a place, and until others had their turn.
+    fn rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Rest::InLine(place) = &mut self.rest {
+            self.rest = Rest::Yielding(ready!((**place).as_mut().poll(cx)));
+        }
+        if let Rest::Yielding(place) = &mut self.rest {
+            self.rest = Rest::Over(place.take());
+            // It tells the runtime to poll the task again when others had their turn, and is done then.
+            return pin!(tokio::task::yield_now()).poll(cx);
+        }
+        Poll::Ready(())
     }
 
     fn poll_and_count(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let begun = Instant::now();
         let turns = &self.place.shared.turns;
-        self.turn.begin(turns.share(self.permit.is_some()));
+        let has_place = matches!(self.rest, Rest::Over(Some(_)));
+        self.turn.begin(turns.share(has_place));
         let end = self.poll_turns(cx);
-        self.permit = None;
+        self.rest = Rest::Over(None);
         self.place.shared.turns.count(begun.elapsed());
         end
     }
@@ -106,7 +154,7 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
         let shared = &self.place.shared;
         loop {
             if let Some(answer) = &mut self.answer
-                && let Poll::Ready(verdict) = answer.as_mut().poll(cx)
+                && let Poll::Ready(verdict) = (**answer).as_mut().poll(cx)
             {
                 self.answer = None;
                 let now = shared.engine.clock.now();
@@ -115,7 +163,6 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
             let mut io = Ends {
                 cx,
                 inbound: &mut self.inbound,
-                socket: &*self.socket,
             };
             let next = READ_BUFFER.with_borrow_mut(|buffer| {
                 if buffer.is_empty() {
@@ -133,7 +180,8 @@ impl<I: Inbound, S: Socket> Driver<I, S> {
                 Next::Go => {}
                 Next::Yield => return Poll::Ready(End::Yield),
                 Next::Ask(inquiry) => {
-                    self.answer = Some(answer(shared, self.turn.source(), inquiry))
+                    let answer = answer(shared, self.turn.source(), inquiry);
+                    self.answer = Some(Box::new(answer));
                 }
                 Next::Done => return Poll::Ready(End::Done),
             }
@@ -158,15 +206,14 @@ fn answer(shared: &Arc<Shared>, source: Source, inquiry: Inquiry) -> Answer {
 }
 
 /// Both directions of a connection, during one poll of its task.
-struct Ends<'a, 'c, I, S> {
+struct Ends<'a, 'c, I> {
     cx: &'a mut Context<'c>,
     inbound: &'a mut I,
-    socket: &'a S,
 }
 
-impl<I: Inbound, S: Socket> Io for Ends<'_, '_, I, S> {
+impl<I: Inbound> Io for Ends<'_, '_, I> {
     fn take_signal(&mut self) -> bool {
-        self.socket.signal().take(self.cx.waker())
+        self.inbound.socket().signal().take(self.cx.waker())
     }
 
     fn read(&mut self, buf: &mut [u8]) -> Input {
@@ -174,12 +221,13 @@ impl<I: Inbound, S: Socket> Io for Ends<'_, '_, I, S> {
     }
 
     fn has_input(&self) -> bool {
-        self.socket.has_input()
+        self.inbound.socket().has_input()
     }
 
     fn has_room(&mut self) -> bool {
-        while self.socket.poll_writable(self.cx).is_ready() {
-            if !matches!(self.socket.try_write(&[]), Written::Full(_)) {
+        let socket = self.inbound.socket();
+        while socket.poll_writable(self.cx).is_ready() {
+            if !matches!(socket.try_write(&[]), Written::Full(_)) {
                 return true;
             }
         }
@@ -187,14 +235,14 @@ impl<I: Inbound, S: Socket> Io for Ends<'_, '_, I, S> {
     }
 
     fn shut_down(&mut self) {
-        self.socket.shut_down();
+        self.inbound.shut_down();
     }
 
     fn half_close(&mut self) {
-        self.socket.half_close();
+        self.inbound.half_close();
     }
 
     fn reset(&mut self) {
-        self.socket.reset();
+        self.inbound.socket().reset();
     }
 }

@@ -3,8 +3,6 @@
 use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
-#[cfg(any(feature = "tls", feature = "websocket"))]
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,9 +27,14 @@ use crate::tap::tls::HandshakeCause;
 
 #[cfg(feature = "doors")]
 use super::doors::{self, Door, Opened};
-use super::driver::Driver;
+#[cfg(any(feature = "tls", feature = "websocket"))]
+use super::driver::Course;
+use super::driver::drive;
+use super::place::OpeningPlace;
+#[cfg(feature = "websocket")]
 use super::place::Place;
 use super::seldom::Seldom;
+#[cfg(feature = "websocket")]
 use super::socket::{Inbound, Socket};
 #[cfg(feature = "tls")]
 use super::tls::{
@@ -266,7 +269,7 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
             let facts = plain_facts(&stream);
             let (inbound, link) = tcp::split(stream);
             let place = place.begin_mqtt();
-            tasks.spawn(drive_at(place, inbound, Arc::new(link), facts, since));
+            tasks.spawn(drive(place, inbound, link, facts, since));
         }
         #[cfg(feature = "tls")]
         Kind::Mqtts(config) | Kind::BadTls(_, config) => {
@@ -275,36 +278,32 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, kind: Kind) {
                 _ => Ending::Told,
             };
             let opening = open_tls(place, stream, peer, name, config.get(), ending);
-            tasks.spawn(open_and_drive(Box::pin(opening)));
+            tasks.spawn(Course::new(opening));
         }
         #[cfg(feature = "websocket")]
         Kind::Ws | Kind::WsPassword => {
             let facts = plain_facts(&stream);
-            tasks.spawn(open_and_drive(Box::pin(open_ws(
-                place, stream, facts, since,
-            ))));
+            tasks.spawn(Course::new(open_ws(place, stream, facts, since)));
         }
         #[cfg(all(feature = "websocket", feature = "tls"))]
         Kind::Wss(config) => {
             let opening = open_wss(place, stream, peer, name, config.get());
-            tasks.spawn(open_and_drive(Box::pin(opening)));
+            tasks.spawn(Course::new(opening));
         }
         #[cfg(feature = "websocket")]
         Kind::MqttAndWs => {
             let facts = plain_facts(&stream);
-            tasks.spawn(open_and_drive(Box::pin(open_either(
-                place, stream, facts, since,
-            ))));
+            tasks.spawn(Course::new(open_either(place, stream, facts, since)));
         }
         #[cfg(all(feature = "websocket", feature = "tls"))]
         Kind::MqttsAndWss(config) => {
             let opening = open_either_tls(place, stream, peer, name, config.get());
-            tasks.spawn(open_and_drive(Box::pin(opening)));
+            tasks.spawn(Course::new(opening));
         }
         #[cfg(feature = "doors")]
         Kind::Door(door) => {
             let opening = open_door(place, stream, peer, door.clone());
-            tasks.spawn(open_and_drive(Box::pin(opening)));
+            tasks.spawn(Course::new(opening));
         }
     }
 }
@@ -317,8 +316,10 @@ pub(super) fn take_unix(shared: &Arc<Shared>, stream: UnixStream, pid: Option<i3
         let since = shared.engine.clock.now().live;
         let (inbound, link) = tcp::split(stream);
         let facts = ConnectionFacts::new(name, peer, None);
-        let driving = drive_at(place, inbound, Arc::new(link), facts, since);
-        shared.tasks.spawn(driving);
+        let place = place.begin_mqtt();
+        shared
+            .tasks
+            .spawn(drive(place, inbound, link, facts, since));
     }
 }
 
@@ -334,12 +335,13 @@ pub(crate) fn connect(shared: &Arc<Shared>) -> io::Result<Connection> {
     }
     let place = place(shared, &Kind::Mqtt, memory::NAME, &PeerAddr::Memory);
     let place = place.ok_or_else(|| refused("the broker takes no further connection now"))?;
+    let place = place.begin_mqtt();
     let since = shared.engine.clock.now().live;
     let (connection, inbound, link) = memory::pair();
     let facts = ConnectionFacts::new(memory::NAME, PeerAddr::Memory, None);
     shared
         .tasks
-        .spawn(drive_at(place, inbound, Arc::new(link), facts, since));
+        .spawn(drive(place, inbound, link, facts, since));
     Ok(connection)
 }
 
@@ -349,7 +351,7 @@ fn place(
     kind: &Kind,
     listener: &'static str,
     peer: &dyn Display,
-) -> Option<Place> {
+) -> Option<OpeningPlace> {
     let note = |cause, text: &dyn Display| {
         let now = shared.engine.clock.now().now;
         let broker = &shared.engine.broker;
@@ -361,7 +363,7 @@ fn place(
         tracing::debug!(%peer, listener, "refused: an outage");
         return None;
     }
-    let refused = match Place::take(shared, kind.opening_bytes(), kind.open_bytes()) {
+    let refused = match OpeningPlace::take(shared, kind.opening_bytes(), kind.open_bytes()) {
         Ok(place) => return Some(place),
         Err(refused) => refused,
     };
@@ -371,19 +373,6 @@ fn place(
         tracing::warn!(%peer, listener, earlier, "refused: {refused}");
     }
     None
-}
-
-/// Drives a connection as long as it lives.
-#[cfg(any(feature = "tls", feature = "websocket"))]
-type Driving = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Opens a connection, up to where MQTT begins, and drives it. What opens it is large, and gone by then; the
-/// task keeps what drives it, which is not.
-#[cfg(any(feature = "tls", feature = "websocket"))]
-async fn open_and_drive(opening: Pin<Box<dyn Future<Output = Option<Driving>> + Send>>) {
-    if let Some(driving) = opening.await {
-        driving.await;
-    }
 }
 
 /// Shakes hands. Says with the stream what is known of the connection now, and when its time until CONNECT began.
@@ -405,54 +394,53 @@ async fn secure(
 
 #[cfg(feature = "tls")]
 async fn open_tls(
-    place: Place,
+    place: OpeningPlace,
     stream: TcpStream,
     peer: SocketAddr,
     name: &'static str,
     config: Arc<rustls::ServerConfig>,
     ending: Ending,
-) -> Option<Driving> {
-    let (stream, facts, since) = secure(&place.shared, stream, peer, name, config).await?;
+) -> Option<Course> {
+    let (stream, facts, since) = secure(place.shared(), stream, peer, name, config).await?;
     let (inbound, link) = tls_link::take_apart(stream, ending);
     let place = place.begin_mqtt();
-    Some(Box::pin(drive_at(place, inbound, link, facts, since)))
+    Some(drive(place, inbound, link, facts, since))
 }
 
 #[cfg(feature = "websocket")]
 async fn open_ws(
-    place: Place,
+    place: OpeningPlace,
     stream: TcpStream,
     facts: ConnectionFacts,
     since: Instant,
-) -> Option<Driving> {
-    let (front, stream) = ws::upgrade(&place.shared, stream, &facts).await?;
+) -> Option<Course> {
+    let (front, stream) = ws::upgrade(place.shared(), stream, &facts).await?;
     let (inbound, link) = tcp::split(stream);
     let place = place.begin_mqtt();
-    let link = Arc::new(link);
     Some(drive_ws(place, front, inbound, link, facts, since))
 }
 
 #[cfg(all(feature = "websocket", feature = "tls"))]
 async fn open_wss(
-    place: Place,
+    place: OpeningPlace,
     stream: TcpStream,
     peer: SocketAddr,
     name: &'static str,
     config: Arc<rustls::ServerConfig>,
-) -> Option<Driving> {
-    let (stream, facts, since) = secure(&place.shared, stream, peer, name, config).await?;
+) -> Option<Course> {
+    let (stream, facts, since) = secure(place.shared(), stream, peer, name, config).await?;
     upgrade_tls(place, stream, facts, since).await
 }
 
 /// Takes the upgrade to WebSocket over TLS.
 #[cfg(all(feature = "websocket", feature = "tls"))]
 async fn upgrade_tls(
-    place: Place,
+    place: OpeningPlace,
     stream: TlsStream<Watched>,
     facts: ConnectionFacts,
     since: Instant,
-) -> Option<Driving> {
-    let (front, stream) = ws::upgrade(&place.shared, stream, &facts).await?;
+) -> Option<Course> {
+    let (front, stream) = ws::upgrade(place.shared(), stream, &facts).await?;
     let (inbound, link) = tls_link::take_apart(stream, Ending::Told);
     let place = place.begin_mqtt();
     Some(drive_ws(place, front, inbound, link, facts, since))
@@ -467,11 +455,11 @@ fn drive_ws<I: Inbound, S: Socket>(
     link: Arc<S>,
     facts: ConnectionFacts,
     since: Instant,
-) -> Driving {
+) -> Course {
     let config = place.shared.engine.broker.config();
     let (inbound, link) = ws::join(config, front, inbound, link);
     let facts = facts.over_websocket();
-    Box::pin(drive_at(place, inbound, link, facts, since))
+    drive(place, inbound, link, facts, since)
 }
 
 /// What a client begins with where it may be MQTT or HTTP. Every method of HTTP begins with a capital letter.
@@ -496,11 +484,11 @@ async fn comes_with_http(shared: &Shared, first: impl Future<Output = Option<u8>
 /// Takes MQTT or WebSocket, up to where MQTT begins.
 #[cfg(feature = "websocket")]
 async fn open_either(
-    mut place: Place,
+    mut place: OpeningPlace,
     stream: TcpStream,
     facts: ConnectionFacts,
     since: Instant,
-) -> Option<Driving> {
+) -> Option<Course> {
     let first = async {
         let mut first = [0];
         match stream.peek(&mut first).await {
@@ -508,72 +496,60 @@ async fn open_either(
             _ => None,
         }
     };
-    if comes_with_http(&place.shared, first).await {
+    if comes_with_http(place.shared(), first).await {
         return open_ws(place, stream, facts, since).await;
     }
     place.will_hold(PLAIN);
     let place = place.begin_mqtt();
     let (inbound, link) = tcp::split(stream);
-    let link = Arc::new(link);
-    Some(Box::pin(drive_at(place, inbound, link, facts, since)))
+    Some(drive(place, inbound, link, facts, since))
 }
 
 /// The same over TLS.
 #[cfg(all(feature = "websocket", feature = "tls"))]
 async fn open_either_tls(
-    mut place: Place,
+    mut place: OpeningPlace,
     stream: TcpStream,
     peer: SocketAddr,
     name: &'static str,
     config: Arc<rustls::ServerConfig>,
-) -> Option<Driving> {
-    let (mut stream, facts, since) = secure(&place.shared, stream, peer, name, config).await?;
+) -> Option<Course> {
+    let (mut stream, facts, since) = secure(place.shared(), stream, peer, name, config).await?;
     let first = async { stream.fill_buf().await.ok()?.first().copied() };
-    if comes_with_http(&place.shared, first).await {
+    if comes_with_http(place.shared(), first).await {
         return upgrade_tls(place, stream, facts, since).await;
     }
     place.will_hold(PLAIN + TLS);
     let place = place.begin_mqtt();
     let (inbound, link) = tls_link::take_apart(stream, Ending::Told);
-    Some(Box::pin(drive_at(place, inbound, link, facts, since)))
+    Some(drive(place, inbound, link, facts, since))
 }
 
 #[cfg(feature = "doors")]
 async fn open_door(
-    place: Place,
+    mut place: OpeningPlace,
     stream: TcpStream,
     peer: SocketAddr,
     door: Arc<Door>,
-) -> Option<Driving> {
-    let shared = place.shared.clone();
+) -> Option<Course> {
+    let shared = place.shared().clone();
     let opening = secure(&shared, stream, peer, door.name, door.tls.get());
     let (stream, facts, since) = opening.await?;
-    let mut place = place.begin_mqtt();
+    place.begin();
     Some(match doors::open(&shared, &door, stream, &facts).await? {
         Opened::Mqtt(stream) => {
             place.will_hold(PLAIN + TLS);
             let place = place.begin_mqtt();
             let (inbound, link) = tls_link::take_apart(stream, Ending::Told);
-            Box::pin(drive_at(place, inbound, link, facts, since))
+            drive(place, inbound, link, facts, since)
         }
         Opened::WebSocket(front, stream) => {
             // HTTP has bounds of its own, and may have taken a while.
             let since = shared.engine.clock.now().live;
             let (inbound, link) = tls_link::take_apart(stream, Ending::Told);
-            drive_ws(place, front, inbound, link, facts, since)
+            drive_ws(place.begin_mqtt(), front, inbound, link, facts, since)
         }
     })
-}
-
-/// Drives a connection at its place, whose time until CONNECT runs since `since`.
-fn drive_at<I: Inbound, S: Socket>(
-    place: Place,
-    inbound: I,
-    socket: Arc<S>,
-    facts: ConnectionFacts,
-    since: Instant,
-) -> impl Future<Output = ()> + Send + use<I, S> {
-    Driver::new(place, inbound, socket, facts, since).drive()
 }
 
 #[cfg(feature = "tls")]

@@ -41,22 +41,22 @@ pub(super) struct MemoryLink {
 }
 
 /// The broker's end, as its owner reads it.
-pub(super) struct MemoryInbound(Arc<Pipe>);
+pub(super) struct MemoryInbound(Arc<MemoryLink>);
 
 /// Both ends of a new connection.
-pub(super) fn pair() -> (Connection, MemoryInbound, MemoryLink) {
+pub(super) fn pair() -> (Connection, MemoryInbound, Arc<MemoryLink>) {
     let (to_broker, from_broker) = (Arc::<Pipe>::default(), Arc::<Pipe>::default());
     let connection = Connection {
         to_broker: to_broker.clone(),
         from_broker: from_broker.clone(),
     };
-    let link = MemoryLink {
-        to_broker: to_broker.clone(),
+    let link = Arc::new(MemoryLink {
+        to_broker,
         from_broker,
         signal: Signal::default(),
         mailbox: Mailbox::default(),
-    };
-    (connection, MemoryInbound(to_broker), link)
+    });
+    (connection, MemoryInbound(link.clone()), link)
 }
 
 /// One direction.
@@ -272,7 +272,7 @@ impl Socket for MemoryLink {
 /// Nobody else writes to the client once its owner is gone.
 impl Drop for MemoryInbound {
     fn drop(&mut self) {
-        self.0.end(End::Unread);
+        self.0.to_broker.end(End::Unread);
     }
 }
 
@@ -283,10 +283,16 @@ impl Drop for MemoryLink {
 }
 
 impl Inbound for MemoryInbound {
+    type Socket = MemoryLink;
+
+    fn socket(&self) -> &MemoryLink {
+        &self.0
+    }
+
     fn read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Input {
         let mut buf = ReadBuf::new(buf);
-        let read = self.0.poll_read(cx, &mut buf);
-        plain_input(read, &buf)
+        let read = self.0.to_broker.poll_read(cx, &mut buf);
+        plain_input(read.map_ok(|()| buf.filled().len()))
     }
 }
 

@@ -20,11 +20,16 @@ pub(super) enum NoPlace {
 pub(super) struct Place {
     pub(super) shared: Arc<Shared>,
     charge: Charge,
-    /// Bytes to account for once MQTT has begun.
+}
+
+/// The place of a connection on which MQTT has not begun.
+pub(super) struct OpeningPlace {
+    place: Place,
+    /// Bytes to account for once it has.
     open_bytes: usize,
 }
 
-impl Place {
+impl OpeningPlace {
     /// A place for a connection that holds `opening` bytes until MQTT begins and `open` bytes from then on.
     pub(super) fn take(shared: &Arc<Shared>, opening: usize, open: usize) -> Result<Self, NoPlace> {
         let limits = &shared.engine.broker.config().limits;
@@ -35,8 +40,10 @@ impl Place {
         // It is counted from here on, and no more when it is dropped.
         let earlier = shared.connections.fetch_add(1, Ordering::Relaxed);
         let place = Self {
-            shared: shared.clone(),
-            charge,
+            place: Place {
+                shared: shared.clone(),
+                charge,
+            },
             open_bytes: open,
         };
         match earlier < limits.connections {
@@ -51,10 +58,20 @@ impl Place {
         self.open_bytes = open;
     }
 
-    /// What came before MQTT is over, and what it held is given back.
-    pub(super) fn begin_mqtt(mut self) -> Self {
-        self.charge.set(self.open_bytes);
-        self
+    /// What came before MQTT, or before HTTP, is over, and what it held is given back.
+    pub(super) fn begin(&mut self) {
+        self.place.charge.set(self.open_bytes);
+    }
+
+    /// The same, with which MQTT has begun.
+    pub(super) fn begin_mqtt(mut self) -> Place {
+        self.begin();
+        self.place
+    }
+
+    #[cfg(any(feature = "tls", feature = "websocket"))]
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.place.shared
     }
 }
 
@@ -83,8 +100,8 @@ mod tests {
 
     const HELD: usize = 4500;
 
-    fn take(shared: &Arc<Shared>) -> Result<Place, NoPlace> {
-        Place::take(shared, HELD, HELD)
+    fn take(shared: &Arc<Shared>) -> Result<OpeningPlace, NoPlace> {
+        OpeningPlace::take(shared, HELD, HELD)
     }
 
     #[tokio::test]

@@ -5,7 +5,6 @@ use std::mem::MaybeUninit;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
-use tokio::io::ReadBuf;
 
 use crate::broker::{Link, Signal, Written};
 use crate::client::Input;
@@ -36,7 +35,22 @@ pub(super) trait Socket: Link + 'static {
 }
 
 /// The inbound half; only the owner has it.
-pub(super) trait Inbound: Send + 'static {
+pub(super) trait Inbound: Send + Unpin + 'static {
+    type Socket: Socket;
+
+    /// The link of the connection.
+    fn socket(&self) -> &Self::Socket;
+
+    /// See [`Socket::shut_down`].
+    fn shut_down(&self) {
+        self.socket().shut_down();
+    }
+
+    /// See [`Socket::half_close`].
+    fn half_close(&self) {
+        self.socket().half_close();
+    }
+
     /// Reads into `buf`. [`Input::Nothing`] wakes the task when there is more.
     fn read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Input;
 }
@@ -63,14 +77,12 @@ pub(super) fn reset(socket: &SockRef<'_>) {
     }
 }
 
-/// What a read from a stream with nothing in between came to, which put into `buf` what it found.
-pub(super) fn plain_input(read: Poll<io::Result<()>>, buf: &ReadBuf<'_>) -> Input {
+/// What a read from a stream with nothing in between came to, in bytes.
+pub(super) fn plain_input(read: Poll<io::Result<usize>>) -> Input {
     match read {
         Poll::Pending => Input::Nothing,
-        Poll::Ready(Ok(())) if buf.filled().is_empty() => {
-            Input::Closed(Cause::Lost("connection closed by the client".into()))
-        }
-        Poll::Ready(Ok(())) => Input::plain(buf.filled().len()),
+        Poll::Ready(Ok(0)) => Input::Closed(Cause::Lost("connection closed by the client".into())),
+        Poll::Ready(Ok(count)) => Input::plain(count),
         Poll::Ready(Err(error)) => Input::Closed(Cause::Lost(describe(&error).into())),
     }
 }

@@ -1,30 +1,31 @@
 //! A connection over a stream of the system with nothing in between: TCP, or a Unix socket.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::io::{self, IoSlice, Read as _};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::tcp;
-#[cfg(unix)]
-use tokio::net::unix;
+use tokio::io::Interest;
 
 use crate::broker::{Link, Mailbox, Signal, Written};
 use crate::client::Input;
 
 use super::socket::{Inbound, Socket, has_input, plain_input, reset, written};
 
-/// A stream of the system.
-pub(super) trait Stream {
-    type Read: AsyncRead + Unpin + Send + 'static;
-    type Write: WriteHalf;
+/// Whether a read that fills less than its buffer has emptied the socket, and the system tells of what comes then: so
+/// it is where the runtime waits on epoll or kqueue.
+const SHORT_READ_IS_LAST: bool = cfg!(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_vendor = "apple"
+));
 
-    fn halve(self) -> (Self::Read, Self::Write);
-}
+/// A stream of the system. Its halves would be a further allocation: both directions need it only as it is.
+pub(super) trait Stream: Send + Sync + 'static {
+    /// Reads once into `buf`: no bytes at the end.
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
 
-/// What is done with the half of it that is written to.
-pub(super) trait WriteHalf: Send + Sync + 'static {
     fn write_now(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()>;
@@ -34,17 +35,28 @@ pub(super) trait WriteHalf: Send + Sync + 'static {
 
 /// Both kinds have the same methods and no trait for them.
 macro_rules! stream {
-    ($stream:ty, $kind:ident) => {
+    ($stream:ty) => {
         impl Stream for $stream {
-            type Read = $kind::OwnedReadHalf;
-            type Write = $kind::OwnedWriteHalf;
-
-            fn halve(self) -> (Self::Read, Self::Write) {
-                self.into_split()
+            fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+                loop {
+                    ready!(self.poll_read_ready(cx))?;
+                    let mut count = 0;
+                    let read = self.try_io(Interest::READABLE, || {
+                        count = (&*self.raw()).read(buf)?;
+                        match SHORT_READ_IS_LAST && (1..buf.len()).contains(&count) {
+                            // The next call would only find that out.
+                            true => Err(io::ErrorKind::WouldBlock.into()),
+                            false => Ok(()),
+                        }
+                    });
+                    match read {
+                        _ if count > 0 => return Poll::Ready(Ok(count)),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        read => return Poll::Ready(read.map(|()| 0)),
+                    }
+                }
             }
-        }
 
-        impl WriteHalf for $kind::OwnedWriteHalf {
             fn write_now(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
                 match slices {
                     [one] => self.try_write(one),
@@ -53,41 +65,40 @@ macro_rules! stream {
             }
 
             fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
-                self.as_ref().poll_write_ready(cx).map(|_| ())
+                self.poll_write_ready(cx).map(|_| ())
             }
 
             fn raw(&self) -> SockRef<'_> {
-                SockRef::from(self.as_ref())
+                SockRef::from(self)
             }
         }
     };
 }
 
-stream!(tokio::net::TcpStream, tcp);
+stream!(tokio::net::TcpStream);
 #[cfg(unix)]
-stream!(tokio::net::UnixStream, unix);
+stream!(tokio::net::UnixStream);
 
 /// The half that anybody may write to.
-pub(super) struct TcpLink<W> {
-    stream: W,
+pub(super) struct TcpLink<S> {
+    stream: S,
     signal: Signal,
     mailbox: Mailbox,
 }
 
 /// The half that the owner reads.
-pub(super) struct TcpInbound<R>(R);
+pub(super) struct TcpInbound<S>(Arc<TcpLink<S>>);
 
-pub(super) fn split<S: Stream>(stream: S) -> (TcpInbound<S::Read>, TcpLink<S::Write>) {
-    let (read, write) = stream.halve();
-    let link = TcpLink {
-        stream: write,
+pub(super) fn split<S: Stream>(stream: S) -> (TcpInbound<S>, Arc<TcpLink<S>>) {
+    let link = Arc::new(TcpLink {
+        stream,
         signal: Signal::default(),
         mailbox: Mailbox::default(),
-    };
-    (TcpInbound(read), link)
+    });
+    (TcpInbound(link.clone()), link)
 }
 
-impl<W: WriteHalf> Link for TcpLink<W> {
+impl<S: Stream> Link for TcpLink<S> {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> Written {
         let length = slices.iter().map(|slice| slice.len()).sum();
         written(length, self.stream.write_now(slices))
@@ -102,7 +113,7 @@ impl<W: WriteHalf> Link for TcpLink<W> {
     }
 }
 
-impl<W: WriteHalf> Socket for TcpLink<W> {
+impl<S: Stream> Socket for TcpLink<S> {
     fn signal(&self) -> &Signal {
         &self.signal
     }
@@ -125,10 +136,14 @@ impl<W: WriteHalf> Socket for TcpLink<W> {
     }
 }
 
-impl<R: AsyncRead + Unpin + Send + 'static> Inbound for TcpInbound<R> {
+impl<S: Stream> Inbound for TcpInbound<S> {
+    type Socket = TcpLink<S>;
+
+    fn socket(&self) -> &TcpLink<S> {
+        &self.0
+    }
+
     fn read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Input {
-        let mut buf = ReadBuf::new(buf);
-        let read = Pin::new(&mut self.0).poll_read(cx, &mut buf);
-        plain_input(read, &buf)
+        plain_input(self.0.stream.poll_read(cx, buf))
     }
 }

@@ -288,13 +288,13 @@ pub(super) fn facts(connection: &ServerConnection, access: Option<&dyn Access>) 
     // One that the verifier passed and this parser does not understand is as good as none.
     let certificate = shown.and_then(|der| Some((der, X509Certificate::from_der(der).ok()?.1)));
     TlsFacts {
-        certificate_id: certificate.as_ref().map(|(der, _)| fingerprint(der)),
+        certificate_id: certificate.as_ref().map(|(der, _)| fingerprint(der).into()),
         #[cfg(feature = "aws")]
         certificate: certificate
             .as_ref()
             .filter(|(der, _)| access.is_some_and(|access| access.may_enrol(der)))
             .map(|(der, _)| der.to_vec().into()),
-        sni: connection.server_name().map(str::to_owned),
+        sni: connection.server_name().map(Box::from),
         details: details(connection, certificate.as_ref().map(|found| &found.1)),
     }
 }
@@ -303,7 +303,7 @@ fn details(connection: &ServerConnection, certificate: Option<&X509Certificate<'
     TlsDetails {
         alpn: connection
             .alpn_protocol()
-            .map(|name| String::from_utf8_lossy(name).into_owned()),
+            .map(|name| String::from_utf8_lossy(name).into()),
         version: match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
             Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
@@ -311,8 +311,8 @@ fn details(connection: &ServerConnection, certificate: Option<&X509Certificate<'
         },
         cipher: connection
             .negotiated_cipher_suite()
-            .map_or_else(String::new, |suite| cipher_name(suite.suite())),
-        common_name: certificate.and_then(common_name),
+            .map_or("", |suite| agreed_cipher_name(suite.suite())),
+        common_name: certificate.and_then(common_name).map(Into::into),
     }
 }
 
@@ -321,6 +321,16 @@ fn cipher_name(suite: CipherSuite) -> String {
     // rustls marks the suites of TLS 1.3, IANA does not.
     let name = suite.as_str().unwrap_or("unknown");
     name.replacen("TLS13_", "TLS_", 1)
+}
+
+/// The same of a suite that was agreed on, which is one of few.
+fn agreed_cipher_name(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        other => other.as_str().unwrap_or("unknown"),
+    }
 }
 
 /// The first Common Name of a certificate's subject.
@@ -483,7 +493,7 @@ mod tests {
                 let (_, server) = handshake(&server, &client, "localhost").unwrap();
                 assert_eq!(server.protocol_version(), Some(version.version));
                 let facts = facts(&server, None);
-                assert_eq!(facts.certificate_id, Some(pem.certificate_id));
+                assert_eq!(facts.certificate_id, Some(pem.certificate_id.into()));
                 check_details(&facts.details, version.version);
                 assert_eq!(facts.sni.as_deref(), Some("localhost"));
             }

@@ -8,16 +8,14 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustls::{ServerConfig, ServerConnection};
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -29,6 +27,7 @@ use crate::time::Clock;
 
 use super::gate::Gate;
 use super::socket::{Inbound, Socket, describe, has_input, reset};
+use super::tcp::Stream as _;
 use super::tls::watched::{Seen, Watched, noting};
 
 /// Ciphertext read in one go, at most.
@@ -43,11 +42,10 @@ thread_local! {
 
 /// The half that anybody may write to.
 pub(super) struct TlsLink {
-    stream: OwnedWriteHalf,
+    stream: TcpStream,
     state: Mutex<ServerConnection>,
     signal: Signal,
     mailbox: Mailbox,
-    ending: Ending,
 }
 
 /// How the server's side of a connection ends.
@@ -61,13 +59,13 @@ pub(super) enum Ending {
 
 /// The half that the owner reads.
 pub(super) struct TlsInbound {
-    stream: OwnedReadHalf,
     link: Arc<TlsLink>,
     /// Plaintext may wait in the TLS state: what came with the end of the handshake, or a record that
     /// was larger than the room for it.
     has_more: bool,
+    ending: Ending,
     /// How the stream ended; what came before it may still wait.
-    end: Option<String>,
+    end: Option<Box<str>>,
 }
 
 /// Why there was no handshake.
@@ -146,18 +144,16 @@ pub(super) fn take_apart(stream: TlsStream<Watched>, ending: Ending) -> (TlsInbo
     state.set_buffer_limit(Some(PENDING_CIPHERTEXT));
     // The last flight of the handshake may have brought the end with it.
     let end = take_end(&mut state);
-    let (read, write) = stream.into_split();
     let link = Arc::new(TlsLink {
-        stream: write,
+        stream,
         state: Mutex::new(state),
         signal: Signal::default(),
         mailbox: Mailbox::default(),
-        ending,
     });
     let inbound = TlsInbound {
-        stream: read,
         link: link.clone(),
         has_more: true,
+        ending,
         end,
     };
     (inbound, link)
@@ -191,6 +187,17 @@ impl TlsLink {
         }
     }
 
+    /// Ends the outbound direction.
+    fn end(&self, ending: Ending) {
+        let mut state = self.state.lock();
+        if ending == Ending::Told {
+            state.send_close_notify();
+        }
+        // Best effort: the peer may be gone, or take nothing any more.
+        let _ = self.push(&mut state);
+        let _ = self.stream.raw().shutdown(std::net::Shutdown::Write);
+    }
+
     /// Writes pending ciphertext. Returns whether all of it left.
     fn push(&self, state: &mut ServerConnection) -> io::Result<bool> {
         while state.wants_write() {
@@ -207,7 +214,7 @@ impl TlsLink {
 }
 
 /// The socket as rustls writes to it.
-struct Raw<'a>(&'a OwnedWriteHalf);
+struct Raw<'a>(&'a TcpStream);
 
 impl Write for Raw<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -247,29 +254,37 @@ impl Socket for TlsLink {
     }
 
     fn has_input(&self) -> bool {
-        has_input(&socket2::SockRef::from(self.stream.as_ref()))
+        has_input(&self.stream.raw())
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.stream.as_ref().poll_write_ready(cx).map(|_| ())
+        self.stream.poll_writable(cx)
     }
 
     fn shut_down(&self) {
-        let mut state = self.state.lock();
-        if self.ending == Ending::Told {
-            state.send_close_notify();
-        }
-        // Best effort: the peer may be gone, or take nothing any more.
-        let _ = self.push(&mut state);
-        let _ = socket2::SockRef::from(self.stream.as_ref()).shutdown(std::net::Shutdown::Write);
+        self.end(Ending::Told);
     }
 
     fn reset(&self) {
-        reset(&socket2::SockRef::from(self.stream.as_ref()));
+        reset(&self.stream.raw());
     }
 }
 
 impl Inbound for TlsInbound {
+    type Socket = TlsLink;
+
+    fn socket(&self) -> &TlsLink {
+        &self.link
+    }
+
+    fn shut_down(&self) {
+        self.link.end(self.ending);
+    }
+
+    fn half_close(&self) {
+        self.shut_down();
+    }
+
     fn read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Input {
         loop {
             if self.has_more {
@@ -280,7 +295,7 @@ impl Inbound for TlsInbound {
                 }
             }
             if let Some(end) = &self.end {
-                return Input::Closed(Cause::Lost(end.clone().into()));
+                return Input::Closed(Cause::Lost(end.to_string().into()));
             }
             match self.read_records(cx, buf) {
                 Some(0) => {}
@@ -301,14 +316,16 @@ impl TlsInbound {
             }
             // What it holds beyond the room for it is then less than a record, which rustls keeps.
             let room = ciphertext.len().min(buf.len());
-            let mut read = ReadBuf::new(ciphertext.get_mut(..room)?);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
+            let ciphertext = ciphertext.get_mut(..room)?;
+            match self.link.stream.poll_read(cx, ciphertext) {
                 Poll::Pending => return None,
-                Poll::Ready(Err(error)) => self.end = Some(describe(&error)),
-                Poll::Ready(Ok(())) if read.filled().is_empty() => {
+                Poll::Ready(Err(error)) => self.end = Some(describe(&error).into()),
+                Poll::Ready(Ok(0)) => {
                     self.end = Some("connection closed by the client without close_notify".into());
                 }
-                Poll::Ready(Ok(())) => return Some(self.decrypt(read.filled(), buf)),
+                Poll::Ready(Ok(count)) => {
+                    return Some(self.decrypt(ciphertext.get(..count)?, buf));
+                }
             }
             Some(0)
         })
@@ -332,18 +349,18 @@ impl TlsInbound {
 
 /// Hands a part of `ciphertext` to the TLS state. Returns how the stream ended, if it did: what comes
 /// behind close_notify is nothing.
-fn take_records(state: &mut ServerConnection, ciphertext: &mut &[u8]) -> Option<String> {
+fn take_records(state: &mut ServerConnection, ciphertext: &mut &[u8]) -> Option<Box<str>> {
     match state.read_tls(ciphertext) {
         Ok(_) => take_end(state),
-        Err(error) => Some(error.to_string()),
+        Err(error) => Some(error.to_string().into()),
     }
 }
 
-fn take_end(state: &mut ServerConnection) -> Option<String> {
+fn take_end(state: &mut ServerConnection) -> Option<Box<str>> {
     match state.process_new_packets() {
-        Ok(seen) if seen.peer_has_closed() => Some("TLS closed by the client".to_owned()),
+        Ok(seen) if seen.peer_has_closed() => Some("TLS closed by the client".into()),
         Ok(_) => None,
-        Err(error) => Some(error.to_string()),
+        Err(error) => Some(error.to_string().into()),
     }
 }
 

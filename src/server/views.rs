@@ -112,7 +112,7 @@ impl From<ClientSnapshot> for ClientInfo {
             is_connected: client.connected,
             version: client.version,
             listener: facts.map(|facts| facts.listener),
-            peer: facts.and_then(|facts| match facts.peer {
+            peer: facts.and_then(|facts| match facts.peer() {
                 PeerAddr::Ip(address) => Some(address),
                 _ => None,
             }),

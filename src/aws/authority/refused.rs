@@ -29,8 +29,8 @@ impl Events for Authority {
             principal: client.principal.clone(),
             source: Context {
                 client_id: Some(client.client_id.to_owned()),
-                source_ip: client.facts.peer.socket_addr().map(|peer| peer.ip()),
-                domain_name: tls.and_then(|tls| tls.sni.clone()),
+                source_ip: client.facts.peer().socket_addr().map(|peer| peer.ip()),
+                domain_name: tls.and_then(|tls| tls.sni.as_deref().map(str::to_owned)),
                 ..Context::default()
             },
         };

@@ -31,8 +31,8 @@ pub(crate) struct Chunks {
     last: Vec<u8>,
     /// Those before it. Boxed, because few outboxes have any.
     before: Option<Box<Before>>,
-    /// Bytes at the front of the oldest chunk that were written already.
-    written: usize,
+    /// Bytes at the front of the oldest chunk that were written already; none is as large as this can count.
+    written: u32,
     /// A write has left something, so that what is appended may lie here for long: it gets memory of
     /// its own size, and none from the pool.
     waits: bool,
@@ -194,7 +194,7 @@ impl Chunks {
         let mut room = WRITE;
         let mut slices: SmallVec<[IoSlice<'_>; SLICES]> = SmallVec::new();
         // Enough is as good as all of it.
-        let _ = self.visit(self.written, |piece| {
+        let _ = self.visit(self.written as usize, |piece| {
             let piece = piece.get(..room).unwrap_or(piece);
             room -= piece.len();
             slices.push(IoSlice::new(piece));
@@ -224,30 +224,32 @@ impl Chunks {
 
     /// Lets go of `taken` bytes at the front.
     fn advance(&mut self, taken: usize) {
-        self.written += taken;
+        let mut written = self.written as usize + taken;
         if let Some(before) = &mut self.before {
             while let Some(chunk) = before.chunks.front() {
                 let len = chunk.len();
-                if self.written < len {
+                if written < len {
+                    self.written = u32::try_from(written).unwrap_or(u32::MAX);
                     return;
                 }
-                self.written -= len;
+                written -= len;
                 before.pop().into_iter().for_each(Chunk::recycle);
             }
             self.before = None;
         }
-        if self.written >= self.last.len() {
-            self.written = 0;
+        if written >= self.last.len() {
+            written = 0;
             self.waits = false;
             pool::keep(std::mem::take(&mut self.last));
         }
+        self.written = u32::try_from(written).unwrap_or(u32::MAX);
     }
 
     /// A copy of what waits, without the first `skip` bytes.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn copy(&self, skip: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let _ = self.visit(self.written + skip, |piece| {
+        let _ = self.visit(self.written as usize + skip, |piece| {
             bytes.extend_from_slice(piece);
             ControlFlow::Continue(())
         });
@@ -259,7 +261,7 @@ impl Bytes for Chunks {
     #[inline]
     fn len(&self) -> usize {
         let before = self.before.as_ref().map_or(0, |before| before.len);
-        before + self.last.len() - self.written
+        before + self.last.len() - self.written as usize
     }
 
     #[inline]

@@ -35,8 +35,8 @@ pub(crate) struct Peer {
     pub(crate) version: Version,
     /// Open QoS 1 and 2 exchanges that it allows: its Receive Maximum, at most ours.
     pub(crate) window: u16,
-    /// Its Maximum Packet Size.
-    pub(crate) packet_size: usize,
+    /// Its Maximum Packet Size; the highest number where it has none.
+    pub(crate) packet_size: u32,
     /// Topic Alias Maximum that is used towards it.
     pub(crate) topic_aliases: u16,
     /// Whether it takes Reason Strings (MQTT-3.1.2-29, AWS-M5-13).
@@ -46,6 +46,12 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// Bytes that a packet may have which it is sent.
+    #[inline]
+    pub(crate) fn packet_size(&self) -> usize {
+        self.packet_size as usize
+    }
+
     /// RETAIN in a packet for this client.
     #[inline]
     fn retain(&self, retain: Retain) -> bool {
@@ -73,14 +79,14 @@ pub(in crate::broker) struct Connected {
     pub(super) resend: Resend,
     /// Open exchanges whose PUBLISH was not sent on this connection. They take no place of the client's Receive
     /// Maximum, which is of the connection (MQTT-4.9.0-2), and so give none back at PUBCOMP.
-    pub(super) earlier: usize,
+    pub(super) earlier: u16,
     /// Open exchanges with which there is room for no other: none while some of an earlier connection are to
     /// be sent again or to go back to their groups, else as many as the client takes besides those.
-    pub(super) places: usize,
+    pub(super) places: u16,
     /// Exchanges that may be open with one client in all (`limits.in_flight`).
     pub(super) most: u16,
-    /// How far the search for exchanges that are overdue has come.
-    pub(super) overdue: Walk,
+    /// How far the search for exchanges that are overdue has come. Boxed, because hardly a broker searches.
+    pub(super) overdue: Option<Box<Walk>>,
     /// Another connection waits for the session.
     pub(super) is_wanted: bool,
     /// It ends: what its groups had handed over goes back to them, and nothing comes any more.
@@ -163,7 +169,7 @@ impl Connected {
             && ids.is_empty()
             && self.aliases.is_none()
         {
-            if frame.len() > self.peer.packet_size {
+            if frame.len() > self.peer.packet_size() {
                 return None;
             }
             return Some(self.append_with(publication.row, bounds, |out, version| {
@@ -171,7 +177,7 @@ impl Connected {
             }));
         }
         let packet = outgoing(publication, grant, &self.peer, None, bounds.now);
-        if !packet.fits(self.peer.version, self.peer.packet_size) {
+        if !packet.fits(self.peer.version, self.peer.packet_size()) {
             return None;
         }
         let message = (packet.payload.len() >= SHARED).then(|| publication.message(bounds.budget));
@@ -241,7 +247,7 @@ impl Connected {
     ) -> Option<usize> {
         let message = publication.message(bounds.budget);
         let packet = self.forwarded(&message)?;
-        if packet.0.len() > self.peer.packet_size {
+        if packet.0.len() > self.peer.packet_size() {
             return None;
         }
         let id = window.next_id()?;
@@ -311,7 +317,7 @@ impl Connected {
         bounds: &Bounds<'_>,
     ) -> usize {
         if let Some(aliases) = &mut self.aliases {
-            aliases.apply(&mut packet, self.peer.packet_size);
+            aliases.apply(&mut packet, self.peer.packet_size());
         }
         let payload = packet.payload.len();
         // Whoever looks at packets wants them whole.
@@ -373,7 +379,7 @@ pub(super) fn fits(
         + publication.payload.len()
         + 5 * grant.subscription_ids.as_slice().len()
         + 32;
-    if rough <= connected.peer.packet_size.min(MAX_PACKET_SIZE as usize) {
+    if rough <= connected.peer.packet_size().min(MAX_PACKET_SIZE as usize) {
         return true;
     }
     fits_exactly(publication, grant, connected, bounds)
@@ -388,7 +394,7 @@ fn fits_exactly(
 ) -> bool {
     let id = PacketId::new(1).filter(|_| grant.qos > QoS::AtMostOnce);
     let packet = outgoing(publication, grant, &connected.peer, id, bounds.now);
-    packet.fits(connected.peer.version, connected.peer.packet_size)
+    packet.fits(connected.peer.version, connected.peer.packet_size())
 }
 
 /// The same for a message that waited.
@@ -400,12 +406,12 @@ pub(super) fn delivery_fits(
     let ids = delivery.subscription_ids.as_slice();
     // A message is charged for more than its bytes.
     let rough = delivery.message.footprint() + 5 * ids.len();
-    if rough <= connected.peer.packet_size.min(MAX_PACKET_SIZE as usize) {
+    if rough <= connected.peer.packet_size().min(MAX_PACKET_SIZE as usize) {
         return true;
     }
     let id = PacketId::new(1).filter(|_| delivery.qos > QoS::AtMostOnce);
     let packet = outgoing_delivery(delivery, &connected.peer, id, false, bounds.now);
-    packet.fits(connected.peer.version, connected.peer.packet_size)
+    packet.fits(connected.peer.version, connected.peer.packet_size())
 }
 
 /// The packet of a message that waited.

@@ -8,7 +8,7 @@ use crate::message::delivery::Delivery;
 use super::super::bounds::Bounds;
 use super::connected::Connected;
 use super::resend::Next;
-use super::window::{Entry, Origin, Phase, Walk};
+use super::window::{Entry, Origin, Phase};
 use super::{Outbox, PUMP_MARK, Wake};
 
 /// Queued messages that are looked at in one go: those that have expired cost nothing but time.
@@ -31,7 +31,8 @@ impl Outbox {
     /// (MQTT-4.6.0-1).
     pub(super) fn has_room(&self, bounds: &Bounds<'_>) -> bool {
         self.connected.as_ref().is_some_and(|connected| {
-            self.window.len() < connected.places && connected.out.len() < bounds.limits.outbox
+            self.window.len() < usize::from(connected.places)
+                && connected.out.len() < bounds.limits.outbox
         })
     }
 
@@ -117,7 +118,7 @@ impl Outbox {
     /// Free places in the window.
     pub(in crate::broker) fn free_slots(&self) -> usize {
         self.connected.as_ref().map_or(0, |connected| {
-            connected.places.saturating_sub(self.window.len())
+            usize::from(connected.places).saturating_sub(self.window.len())
         })
     }
 
@@ -125,9 +126,9 @@ impl Outbox {
     pub(super) fn open_places(&mut self) {
         let surrenders = self.surrenders();
         if let Some(connected) = &mut self.connected {
-            let places = usize::from(connected.peer.window) + connected.earlier;
+            let places = connected.peer.window.saturating_add(connected.earlier);
             connected.places = match connected.resend.is_empty() && !surrenders {
-                true => places.min(connected.most.into()),
+                true => places.min(connected.most),
                 false => 0,
             };
         }
@@ -137,7 +138,7 @@ impl Outbox {
     pub(in crate::broker) fn window_taken(&self) -> usize {
         let connected = self.connected.as_ref();
         let earlier = connected.map_or(0, |connected| connected.earlier);
-        self.window.len().saturating_sub(earlier)
+        self.window.len().saturating_sub(earlier.into())
     }
 
     /// Whether what an earlier connection left open could be sent at once: PUBRELs wait for no place of the
@@ -319,7 +320,8 @@ impl Outbox {
         let mut given_up = Vec::new();
         let (mut appended, mut is_over) = (false, false);
         for _ in 0..LOOKED_AT {
-            let Some((id, entry)) = self.window.walk(&mut connected.overdue) else {
+            let walk = connected.overdue.get_or_insert_default();
+            let Some((id, entry)) = self.window.walk(walk) else {
                 is_over = true;
                 break;
             };
@@ -341,7 +343,7 @@ impl Outbox {
             }
         }
         if is_over {
-            connected.overdue = Walk::default();
+            connected.overdue = None;
         }
         self.sent.dropped += given_up.len() as u64;
         for id in given_up {

@@ -40,6 +40,68 @@ pub(in crate::broker) struct Aside<T> {
     bytes: usize,
 }
 
+/// A line of its own numbering, which takes hardly any room as long as nothing has ever waited in it.
+pub(in crate::broker) struct Numbered<T>(Option<Box<Counted<T>>>);
+
+struct Counted<T> {
+    line: Line<T>,
+    /// The number of the last one.
+    last: u64,
+}
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Waits> Numbered<T> {
+    pub(in crate::broker) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |counted| counted.line.len())
+    }
+
+    #[inline]
+    pub(in crate::broker) fn is_empty(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_none_or(|counted| counted.line.is_empty())
+    }
+
+    /// Bytes of the messages.
+    pub(in crate::broker) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |counted| counted.line.bytes())
+    }
+
+    /// Bytes that it takes besides the messages.
+    pub(in crate::broker) fn places(&self) -> usize {
+        self.0.as_ref().map_or(0, |counted| counted.line.places())
+    }
+
+    /// Adds a message at the end.
+    pub(in crate::broker) fn push(&mut self, entry: T) {
+        let counted = self.0.get_or_insert_with(|| {
+            let line = Line::default();
+            Box::new(Counted { line, last: 0 })
+        });
+        counted.last += 1;
+        counted.line.insert(counted.last, entry);
+    }
+
+    pub(in crate::broker) fn pop_first(&mut self) -> Option<(u64, T)> {
+        self.0.as_mut()?.line.pop_first()
+    }
+
+    /// Removes a message that has expired, the one that did so first.
+    pub(in crate::broker) fn pop_expired(&mut self, now: Instant) -> Option<(u64, T)> {
+        self.0.as_mut()?.line.pop_expired(now)
+    }
+
+    /// What is in it; nothing is any more.
+    pub(in crate::broker) fn take(&mut self) -> Option<Line<T>> {
+        self.0.take().map(|counted| counted.line)
+    }
+}
+
 impl<T> Default for Line<T> {
     fn default() -> Self {
         Self {

@@ -42,12 +42,12 @@ use self::aliases::OutboundAliases;
 use self::chunks::Chunks;
 pub(super) use self::connected::Carrier;
 use self::connected::Connected;
-use self::line::{Line, Waits};
+use self::line::{Numbered, Waits};
 use self::link::{Link, Words};
 use self::memberships::Memberships;
 use self::replay::Replay;
 use self::resend::Resend;
-use self::window::{Phase, Walk, Window};
+use self::window::{Phase, Window};
 use self::writer::{Outcome, Reported, Write, Writer};
 use super::access::Permissions;
 use super::bounds::Bounds;
@@ -126,9 +126,7 @@ struct Replays(VecDeque<Replay>);
 #[derive(Default)]
 pub(crate) struct Outbox {
     pub(super) window: Window,
-    queue: Line<Delivery>,
-    /// The number of the last message in the queue.
-    queued: u64,
+    queue: Numbered<Delivery>,
     charge: Option<Charge>,
     /// Boxed, because most sessions have none.
     memberships: Option<Box<Memberships>>,
@@ -218,10 +216,10 @@ impl Outbox {
             // Two connections with the same number are four thousand million apart.
             number: epoch as u32,
             resend: Resend::new(&self.window),
-            earlier: self.window.len(),
+            earlier: counted(self.window.len()),
             places: 0,
             most: bounds.limits.in_flight,
-            overdue: Walk::default(),
+            overdue: None,
             is_wanted: false,
             is_leaving: false,
             direct: None,
@@ -339,7 +337,7 @@ impl Outbox {
                 held: Charge::forced(bounds.budget, Kind::Queues, out.held()),
                 cause: Some(cause),
                 reason_string: reason_string.filter(|_| peer.problem_information),
-                packet_size: peer.packet_size,
+                packet_size: peer.packet_size(),
             };
             link.mailbox().retire(out, words);
             link.wake();
@@ -357,7 +355,9 @@ impl Outbox {
     /// back to groups is left to their errand, which ends with [`end_window`](Self::end_window).
     pub(super) fn end(&mut self, bounds: &Bounds<'_>) -> usize {
         let lost = self.queue.len();
-        bounds.discard(std::mem::take(&mut self.queue));
+        if let Some(line) = self.queue.take() {
+            bounds.discard(line);
+        }
         if let Some(replays) = self.replays.take() {
             bounds.discard(replays.0);
         }
@@ -439,6 +439,11 @@ impl Outbox {
             }
         }
     }
+}
+
+/// So many exchanges: there are no more than identifiers.
+fn counted(exchanges: usize) -> u16 {
+    u16::try_from(exchanges).unwrap_or(u16::MAX)
 }
 
 impl Waits for Delivery {

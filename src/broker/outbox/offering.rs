@@ -69,11 +69,10 @@ impl Outbox {
         grant: &Grant,
         bounds: &Bounds<'_>,
     ) -> (usize, Wake) {
+        let places = self.free_slots().min(self.window.appendable());
         let Some(connected) = &mut self.connected else {
             return (0, Wake::Nobody);
         };
-        let places = connected.places.saturating_sub(self.window.len());
-        let places = places.min(self.window.appendable());
         let is_plain = grant.qos > QoS::AtMostOnce && connected.forwards(&grant.subscription_ids);
         if !is_plain || !self.queue.is_empty() {
             return (0, Wake::Nobody);
@@ -153,7 +152,7 @@ impl Outbox {
             && version == connected.peer.version
             && matches!(grant.subscription_ids, SubscriptionIds::None)
             && connected.aliases.is_none();
-        let fits = packets.len() <= connected.peer.packet_size
+        let fits = packets.len() <= connected.peer.packet_size()
             && connected.out.len() + packets.len() <= bounds.limits.outbox
             && connected.may_append(packets.len(), bounds);
         if !is_unchanged || !fits {
@@ -247,8 +246,7 @@ impl Outbox {
             retain: grant.retain,
             subscription_ids: grant.subscription_ids,
         };
-        self.queued += 1;
-        self.queue.insert(self.queued, delivery);
+        self.queue.push(delivery);
         self.settle(bounds);
         Offered::Queued
     }

@@ -350,7 +350,7 @@ impl Outbox {
         let mut has_packet_size = false;
         if let Some(connected) = &mut self.connected {
             connected.is_leaving = true;
-            has_packet_size = connected.peer.packet_size < MAX_PACKET_SIZE as usize;
+            has_packet_size = connected.peer.packet_size() < MAX_PACKET_SIZE as usize;
         }
         if let Some(memberships) = &mut self.memberships {
             if has_packet_size {
@@ -533,10 +533,10 @@ impl Outbox {
     pub(in crate::broker) fn packet_size(&mut self, membership: u32) -> Option<u32> {
         let connected = self.connected.as_ref().filter(|c| !c.is_leaving);
         let size = connected.map(|connected| connected.peer.packet_size);
-        if size.is_none_or(|size| size < MAX_PACKET_SIZE as usize) {
+        if size.is_none_or(|size| size < MAX_PACKET_SIZE) {
             self.memberships.get_or_insert_default().note(membership);
         }
-        size.map(|size| u32::try_from(size).unwrap_or(u32::MAX))
+        size
     }
 
     /// The place is given up; it is forgotten once nothing of it is in flight.

@@ -894,7 +894,7 @@ impl Harness {
             takeover: Takeover::AtOnce,
             peer: Peer {
                 window: u16::try_from(window).unwrap(),
-                packet_size: PACKETS[size],
+                packet_size: PACKETS[size] as u32,
                 ..request.peer
             },
             ..request

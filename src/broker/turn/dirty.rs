@@ -65,19 +65,61 @@ struct LeftOver {
 #[must_use]
 #[derive(Default)]
 pub(crate) struct Dirty {
-    /// The one that has waited longest comes first, and so takes along what came for it meanwhile.
-    sessions: VecDeque<Arc<Session>>,
+    sessions: Sessions,
     /// How many of them, from the front, have been there since before this turn.
-    waited: usize,
+    waited: u32,
     /// Boxed, because hardly a turn leaves any.
     later: Option<Box<LeftOver>>,
     /// Messages handed to receivers in this turn.
-    deliveries: usize,
+    deliveries: u32,
     /// What that took, by which a turn is bounded: a step for each message, for two of a run that was taken as such, or
     /// for each run that was copied in one piece.
-    steps: usize,
+    steps: u32,
     /// By how much this turn is shorter than [`STEPS_PER_TURN`].
-    cut: usize,
+    cut: u32,
+}
+
+/// The one that has waited longest comes first, and so takes along what came for it meanwhile.
+///
+/// Many a turn has only its own client to write to, and many a connection never another one.
+#[derive(Default)]
+struct Sessions {
+    first: Option<Arc<Session>>,
+    /// Those behind it.
+    #[expect(
+        clippy::box_collection,
+        reason = "an idle connection would keep room for it: 8 bytes, not 32"
+    )]
+    others: Option<Box<VecDeque<Arc<Session>>>>,
+}
+
+impl Sessions {
+    #[inline]
+    fn len(&self) -> usize {
+        let others = self.others.as_ref().map_or(0, |others| others.len());
+        usize::from(self.first.is_some()) + others
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        // Whoever is popped gives his place to the next.
+        self.first.is_none()
+    }
+
+    #[inline]
+    fn push_back(&mut self, session: Arc<Session>) {
+        match self.first {
+            None => self.first = Some(session),
+            Some(_) => self.others.get_or_insert_default().push_back(session),
+        }
+    }
+
+    #[inline]
+    fn pop_front(&mut self) -> Option<Arc<Session>> {
+        let others = self.others.as_mut();
+        let next = others.and_then(|others| others.pop_front());
+        std::mem::replace(&mut self.first, next)
+    }
 }
 
 impl Dirty {
@@ -92,26 +134,26 @@ impl Dirty {
     /// Notes that one receiver was offered `messages` in so many steps.
     #[inline]
     pub(in crate::broker) fn offered(&mut self, messages: usize, steps: usize) {
-        self.deliveries += messages;
-        self.steps += steps;
+        self.deliveries += counted(messages);
+        self.charge(steps);
     }
 
     /// Starts counting for another turn. Receivers that wait for a writer stay, and have waited.
     pub(crate) fn begin_turn(&mut self) {
         self.deliveries = 0;
         self.steps = 0;
-        self.waited = self.sessions.len();
+        self.waited = counted(self.sessions.len());
     }
 
     /// Sets after how many steps turns are over, from now on.
     pub(crate) fn set_share(&mut self, steps: usize) {
-        self.cut = STEPS_PER_TURN.saturating_sub(steps);
+        self.cut = counted(STEPS_PER_TURN.saturating_sub(steps));
     }
 
     /// The steps after which a turn is over.
     #[inline]
     pub(crate) fn share(&self) -> usize {
-        STEPS_PER_TURN - self.cut
+        STEPS_PER_TURN - self.cut as usize
     }
 
     /// The sockets that a turn writes to, one at least.
@@ -123,25 +165,25 @@ impl Dirty {
     /// Notes work that took about as long as so many deliveries.
     #[inline]
     pub(crate) fn charge(&mut self, steps: usize) {
-        self.steps += steps;
+        self.steps += counted(steps);
     }
 
     /// Whether the turn has done its share.
     #[inline]
     pub(crate) fn is_spent(&self) -> bool {
-        self.steps >= self.share()
+        self.steps() >= self.share()
     }
 
     /// The steps at which the turn is over; one is always left.
     #[inline]
     pub(in crate::broker) fn end_of_turn(&self) -> usize {
-        self.share().max(self.steps + 1)
+        self.share().max(self.steps() + 1)
     }
 
     /// What has been done in this turn.
     #[inline]
     pub(crate) fn steps(&self) -> usize {
-        self.steps
+        self.steps as usize
     }
 
     #[inline]
@@ -192,7 +234,8 @@ impl Dirty {
         while *count > 0 {
             *count -= 1;
             let is_alone = self.sessions.len() == 1;
-            let may_wait = self.waited == 0 && self.deliveries >= FEW_DELIVERIES && !is_alone;
+            let may_wait =
+                self.waited == 0 && self.deliveries as usize >= FEW_DELIVERIES && !is_alone;
             let session = self.pop()?;
             if !(may_wait && session.outbox().put_off()) {
                 return Some(session);
@@ -211,9 +254,16 @@ impl Dirty {
     }
 }
 
+/// So many in the half of a word: a turn ends long before there are more.
+#[inline]
+fn counted(count: usize) -> u32 {
+    debug_assert!(count <= u32::MAX as usize, "{count}");
+    count as u32
+}
+
 impl Drop for Dirty {
     fn drop(&mut self) {
-        for session in self.sessions.drain(..) {
+        while let Some(session) = self.sessions.pop_front() {
             session.leave_to_owner();
         }
         if let Some(later) = self.later.take() {

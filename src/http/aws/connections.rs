@@ -125,8 +125,8 @@ impl Connection {
                 since: Some(host.connectivity.milliseconds(at)),
                 reason: None,
                 principal: found.principal.clone(),
-                peer: facts.and_then(|facts| facts.peer.socket_addr()),
-                local: facts.and_then(|facts| facts.local),
+                peer: facts.and_then(|facts| facts.peer().socket_addr()),
+                local: facts.and_then(|facts| facts.local()),
                 keep_alive: found.keep_alive,
                 expiry: found.expiry,
             });

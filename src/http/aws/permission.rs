@@ -228,13 +228,13 @@ mod tests {
 
     fn arrival(entrance: Entrance, peer: &str, has_certificate: bool, alpn: &str) -> Arc<Arrival> {
         let tls = TlsFacts {
-            certificate_id: has_certificate.then(|| "c0".to_owned()),
+            certificate_id: has_certificate.then(|| "c0".into()),
             certificate: None,
             sni: None,
             details: TlsDetails {
                 version: "TLSv1.3",
-                cipher: String::new(),
-                alpn: Some(alpn.to_owned()),
+                cipher: "",
+                alpn: Some(alpn.into()),
                 common_name: None,
             },
         };

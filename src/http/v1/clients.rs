@@ -95,11 +95,11 @@ struct LastEnd {
 #[derive(Serialize)]
 struct Tls {
     version: &'static str,
-    cipher: String,
-    sni: Option<String>,
-    alpn: Option<String>,
-    certificate_id: Option<String>,
-    common_name: Option<String>,
+    cipher: &'static str,
+    sni: Option<Box<str>>,
+    alpn: Option<Box<str>>,
+    certificate_id: Option<Arc<str>>,
+    common_name: Option<Box<str>>,
 }
 
 /// One client, with more than fits a list.
@@ -568,7 +568,7 @@ impl From<ClientSnapshot> for Client {
             connected: client.connected,
             protocol: client.version.level(),
             listener: facts.map(|facts| facts.listener),
-            peer: facts.and_then(|facts| facts.peer.socket_addr()),
+            peer: facts.and_then(|facts| facts.peer().socket_addr()),
             session_expiry_s: client.session_expiry.map(|expiry| expiry.as_secs()),
             in_flight: client.in_flight,
             queued: client.queued,

@@ -187,9 +187,9 @@ fn source(id: Option<&str>, session: Option<&ClientSnapshot>) -> Context {
     Context {
         client_id: id.map(str::to_owned),
         source_ip: facts
-            .and_then(|facts| facts.peer.socket_addr())
+            .and_then(|facts| facts.peer().socket_addr())
             .map(|peer| peer.ip()),
-        domain_name: tls.and_then(|tls| tls.sni.clone()),
+        domain_name: tls.and_then(|tls| tls.sni.as_deref().map(str::to_owned)),
         ..Context::default()
     }
 }

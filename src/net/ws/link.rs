@@ -274,6 +274,12 @@ impl<L: Socket> Socket for WsLink<L> {
 }
 
 impl<I: Inbound, L: Socket> Inbound for WsInbound<I, L> {
+    type Socket = WsLink<L>;
+
+    fn socket(&self) -> &WsLink<L> {
+        &self.link
+    }
+
     fn read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Input {
         self.send_pong(cx);
         if let Some(end) = self.end.take() {

@@ -2,8 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::{pending, ready};
-#[cfg(feature = "aws")]
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
@@ -100,7 +98,7 @@ where
     engine
         .broker
         .note_no_mqtt(facts, end, || reason.clone(), now);
-    let (peer, listener) = (facts.peer, facts.listener);
+    let (peer, listener) = (facts.peer(), facts.listener);
     tracing::info!(%peer, listener, reason, "no upgrade");
     None
 }
@@ -172,7 +170,7 @@ pub(crate) fn answer<B>(
         Ok(accept) => switch(accept),
         Err(refusal) => {
             engine.broker.count_refused();
-            let (peer, listener) = (facts.peer, facts.listener);
+            let (peer, listener) = (facts.peer(), facts.listener);
             let status = refusal.status.as_u16();
             // As Debug text, which no line break leaves.
             let sent = refusal.sent.as_deref();
@@ -235,7 +233,7 @@ fn look_into<B>(
     facts: &ConnectionFacts,
 ) -> Result<(), Refusal> {
     check_signature(engine, request, facts)?;
-    if facts.access_key.get().is_none() {
+    if facts.access_key().is_none() {
         keep(&engine.broker, request, facts);
     }
     Ok(())
@@ -270,7 +268,7 @@ fn check_signature<B>(
     };
     match verify(keys, &signed, machine_seconds()) {
         Ok(key) => {
-            facts.access_key.get_or_init(|| Arc::from(&*key.id));
+            facts.note_access_key(&key.id);
             Ok(())
         }
         Err(Refused::Missing) => Ok(()),
@@ -289,7 +287,7 @@ fn keep<B>(broker: &Broker, request: &Request<B>, facts: &ConnectionFacts) {
     if let Ok(upgrade) = Upgrade::new(headers, query, broker.charge(Kind::Connections))
         && access.looks_at(&upgrade)
     {
-        facts.upgrade.get_or_init(|| Box::new(upgrade));
+        facts.note_upgrade(upgrade);
     }
 }
 

@@ -500,7 +500,7 @@ fn requests_to_shadows_are_refused_while_the_disk_or_the_memory_is_full() {
     assert_eq!(std::mem::take(&mut *told.lock()), refused);
     assert!(registry.state().shadows.is_empty());
     disk.refuse(None);
-    let half = Charge::forced(broker.budget(), Kind::Packets, usize::MAX >> 2);
+    let half = Charge::forced(broker.budget(), Kind::Packets, usize::MAX >> 9);
     take("update");
     drop(half);
     take("update");
