@@ -16,6 +16,7 @@ use crate::protocol::alias::InboundAliases;
 use crate::protocol::handshake::clamp_message_expiry;
 use crate::protocol::rules;
 use crate::protocol::violation::Violation;
+use crate::time::Stamp;
 
 use super::frames;
 use super::machine::{Active, Stop};
@@ -267,7 +268,8 @@ impl Active {
         let mut publication = Publication::new(topic, publish.payload, publish.qos);
         publication.properties = publish.properties.forward(&mut scratch);
         publication.retain = publish.retain;
-        publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
+        let expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
+        publication.expires_at = expires_at.map(Stamp::from);
         publication.row = Rows::current(&self.rows);
         let assembled = body.map(|body| body.into_message(&publication, context));
         let mut publication = assembled.as_ref().map_or(publication, Message::publication);
@@ -395,14 +397,20 @@ impl Active {
             }
             self.batch.packets += 1;
             self.batch.messages += 1;
-            let mut publication = Publication::new(publish.topic, next.payload, publish.qos);
-            publication.properties = forwarded;
             at += frame.len;
-            publication.as_read = run_as_read.packet(publish.qos, &frame, at);
-            if self.rows.is_some() {
-                publication.row = Rows::take(&mut self.rows, frame.len);
-            }
-            run.push(publication);
+            let row = match self.rows.is_some() {
+                true => Rows::take(&mut self.rows, frame.len),
+                false => 0,
+            };
+            let as_read = run_as_read.packet(publish.qos, &frame, at);
+            run.push(Publication::following(
+                publish.topic,
+                next.payload,
+                publish.qos,
+                forwarded,
+                as_read,
+                row,
+            ));
             if let Some(id) = next.packet_id {
                 ids.push(id);
             }

@@ -12,6 +12,7 @@ use crate::codec::{
     self, Frame, MAX_PACKET_SIZE, PacketType, Payload, Pieces, QoS, Version, variable_byte_integer,
     variable_byte_integer_len,
 };
+use crate::time::Stamp;
 
 /// An Application Message on its way through the broker, borrowed from wherever it was read.
 ///
@@ -25,7 +26,7 @@ pub(crate) struct Publication<'a> {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     /// When the Message Expiry Interval runs out.
-    pub(crate) expires_at: Option<Instant>,
+    pub(crate) expires_at: Option<Stamp>,
     pub(crate) as_read: AsRead<'a>,
     pub(crate) at_once: AtOnce,
     /// The row of its PUBLISH in the journal; 0 if that has none.
@@ -226,6 +227,30 @@ impl<'a> Publication<'a> {
         }
     }
 
+    /// One behind the first of a run, in one go: to set its fields one by one would be to write it twice.
+    #[inline(always)]
+    pub(crate) fn following(
+        topic: &'a str,
+        payload: &'a [u8],
+        qos: QoS,
+        properties: &'a [u8],
+        as_read: AsRead<'a>,
+        row: u64,
+    ) -> Self {
+        Self {
+            topic,
+            payload: payload.into(),
+            properties,
+            qos,
+            retain: false,
+            expires_at: None,
+            as_read,
+            at_once: AtOnce::default(),
+            row,
+            stored: OnceCell::new(),
+        }
+    }
+
     /// Bytes of its topic and properties, and of a payload.
     fn size_of_parts(&self, payload: Payload<'_>) -> usize {
         self.topic.len() + self.properties.len() + payload.len()
@@ -378,7 +403,7 @@ impl Message {
         let is_rare = from.expires_at.is_some() || pieces.is_some() || from.row > 0;
         let rare = is_rare.then(|| {
             Box::new(Rare {
-                expires_at: from.expires_at,
+                expires_at: from.expires_at.map(Instant::from),
                 pieces,
                 row: from.row,
             })
@@ -538,7 +563,7 @@ impl Message {
             properties: self.properties(),
             qos: self.qos(),
             retain: self.retain(),
-            expires_at: self.expires_at(),
+            expires_at: self.expires_at().map(Stamp::from),
             as_read: AsRead::Nothing,
             // It was let in.
             at_once: AtOnce::default(),
@@ -709,7 +734,7 @@ mod tests {
                     (&packet[1..7], &packet[9..])
                 );
             }
-            expiring.expires_at = Some(Instant::now());
+            expiring.expires_at = Some(Instant::now().into());
             assert_eq!(
                 expiring.message(*budget).packet(version),
                 None,
