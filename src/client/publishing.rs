@@ -357,7 +357,7 @@ impl Active {
         let mut publication = Publication::new(publish.topic, publish.payload, publish.qos);
         publication.properties = publish.properties.raw;
         publication.retain = publish.retain;
-        publication.as_read = run_as_read.packet(publish.qos, first, first.len);
+        publication.as_read = run_as_read.packet(publish.qos, *first, first.len);
         publication.at_once = at_once;
         publication.row = Rows::current(&self.rows);
         run.push(publication);
@@ -382,7 +382,7 @@ impl Active {
             let next = match following {
                 Following::Bare(next) => Some((next, &[][..])),
                 Following::OtherTopic => None,
-                Following::NotBare => decode_next(&frame, publish.topic, self.version, broker),
+                Following::NotBare => decode_next(frame, publish.topic, self.version, broker),
             };
             let Some((next, forwarded)) = next else {
                 break;
@@ -402,7 +402,7 @@ impl Active {
                 true => Rows::take(&mut self.rows, frame.len),
                 false => 0,
             };
-            let as_read = run_as_read.packet(publish.qos, &frame, at);
+            let as_read = run_as_read.packet(publish.qos, frame, at);
             run.push(Publication::following(
                 publish.topic,
                 next.payload,
@@ -638,12 +638,12 @@ fn exceeded_receive_maximum() -> Stop {
 /// `None` if it cannot go on as it is.
 #[inline(never)]
 fn decode_next<'a>(
-    frame: &Frame<'a>,
+    frame: Frame<'a>,
     topic: &'a str,
     version: Version,
     broker: &Broker,
 ) -> Option<(BarePublish<'a>, &'a [u8])> {
-    let next = codec::decode_publish_to(frame, topic, version).ok()??;
+    let next = codec::decode_publish_to(&frame, topic, version).ok()??;
     let may_follow =
         goes_on_as_it_is(&next) && rules::check_message(&next, broker.config()).is_ok();
     let (packet_id, payload) = (next.packet_id, next.payload);

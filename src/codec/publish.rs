@@ -130,10 +130,11 @@ impl<'a> Following<'a> {
                 Err(_) => return Self::NotBare,
             },
         };
-        if version == Version::V5 && cursor.u8("property length") != Ok(0) {
-            return Self::NotBare;
-        }
-        let payload = cursor.rest();
+        let payload = match (version, cursor.rest()) {
+            (Version::V5, [0, payload @ ..]) => payload,
+            (Version::V5, _) => return Self::NotBare,
+            (Version::V311, payload) => payload,
+        };
         Self::Bare(BarePublish { packet_id, payload })
     }
 }

@@ -82,7 +82,7 @@ impl<'a> RunAsRead<'a> {
 
     /// A packet of the run, which ends at `end`.
     #[inline]
-    pub(crate) fn packet(&'a self, qos: QoS, frame: &Frame<'a>, end: usize) -> AsRead<'a> {
+    pub(crate) fn packet(&'a self, qos: QoS, frame: Frame<'a>, end: usize) -> AsRead<'a> {
         match qos {
             QoS::AtMostOnce => AsRead::Packet(self.version, frame.bytes),
             QoS::AtLeastOnce | QoS::ExactlyOnce => AsRead::Body(Body {
@@ -720,7 +720,7 @@ mod tests {
             let run = RunAsRead::new(version, &packet);
             run.end_at(packet.len());
             let mut read = new();
-            read.as_read = run.packet(QoS::AtLeastOnce, &frame, packet.len());
+            read.as_read = run.packet(QoS::AtLeastOnce, frame, packet.len());
             let message = read.message(*budget);
             assert_eq!(message.packet(version), Some((&*packet, 7)));
             assert_eq!(message.packet(other), None);
@@ -785,7 +785,7 @@ mod tests {
             start = end;
             let payload = &frame.body[8..];
             let mut publication = Publication::new("a/b", payload, QoS::AtLeastOnce);
-            publication.as_read = run.packet(QoS::AtLeastOnce, &frame, end);
+            publication.as_read = run.packet(QoS::AtLeastOnce, frame, end);
             publication.message(budget)
         });
         each.collect()
