@@ -198,18 +198,7 @@ impl AtOnce {
 
 impl<'a> Publication<'a> {
     pub(crate) fn new(topic: &'a str, payload: impl Into<Payload<'a>>, qos: QoS) -> Self {
-        Self {
-            topic,
-            payload: payload.into(),
-            properties: &[],
-            qos,
-            retain: false,
-            expires_at: None,
-            as_read: AsRead::Nothing,
-            at_once: AtOnce::default(),
-            row: 0,
-            stored: OnceCell::new(),
-        }
+        Self::following(topic, payload, qos, &[], AsRead::Nothing, 0)
     }
 
     /// Its bytes as they are sent, but for a few of the header.
@@ -231,7 +220,7 @@ impl<'a> Publication<'a> {
     #[inline(always)]
     pub(crate) fn following(
         topic: &'a str,
-        payload: &'a [u8],
+        payload: impl Into<Payload<'a>>,
         qos: QoS,
         properties: &'a [u8],
         as_read: AsRead<'a>,

@@ -35,7 +35,7 @@ use crate::budget::{Charge, Kind};
 use crate::codec::QoS;
 use crate::message::cause::Cause;
 use crate::message::delivery::{Delivery, Retain, SubscriptionIds};
-use crate::message::publication::Message;
+use crate::message::publication::{Message, Publication};
 use crate::message::subscription::Options;
 
 use self::aliases::OutboundAliases;
@@ -89,6 +89,17 @@ impl Grant {
             qos: qos.min(options.qos),
             retain: Retain::live(retain, options.retain_as_published),
             subscription_ids: options.subscription_ids(),
+        }
+    }
+
+    /// A message with it.
+    #[inline]
+    fn delivery(self, publication: &Publication<'_>, bounds: &Bounds<'_>) -> Delivery {
+        Delivery {
+            message: publication.message(bounds.budget),
+            qos: self.qos,
+            retain: self.retain,
+            subscription_ids: self.subscription_ids,
         }
     }
 }

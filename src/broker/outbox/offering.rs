@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::codec::{QoS, Version};
-use crate::message::delivery::{Delivery, SubscriptionIds};
+use crate::message::delivery::SubscriptionIds;
 use crate::message::publication::Publication;
 
 use super::super::bounds::Bounds;
@@ -49,13 +49,7 @@ impl Outbox {
         if !has_room {
             return self.enqueue(publication, grant, bounds);
         }
-        let delivery = Delivery {
-            message: publication.message(bounds.budget),
-            qos: grant.qos,
-            retain: grant.retain,
-            subscription_ids: grant.subscription_ids,
-        };
-        let wake = self.send(delivery, None, bounds);
+        let wake = self.send(grant.delivery(publication, bounds), None, bounds);
         self.settle(bounds);
         Offered::Sent(wake)
     }
@@ -240,13 +234,7 @@ impl Outbox {
                 _ => Offered::Dropped,
             };
         }
-        let delivery = Delivery {
-            message: publication.message(bounds.budget),
-            qos: grant.qos,
-            retain: grant.retain,
-            subscription_ids: grant.subscription_ids,
-        };
-        self.queue.push(delivery);
+        self.queue.push(grant.delivery(publication, bounds));
         self.settle(bounds);
         Offered::Queued
     }

@@ -100,31 +100,25 @@ impl Outbox {
         if publication.at_once.is_required() && !self.takes_at_once(publication, bounds) {
             return HandOver::NoMemory;
         }
-        if again.is_none()
-            && let Some(wake) = self.hand_over_as_it_came(publication, &grant, origin, bounds)
-        {
-            return HandOver::Taken(wake);
-        }
-        let delivery = Delivery {
-            message: publication.message(bounds.budget),
-            qos: grant.qos,
-            retain: grant.retain,
-            subscription_ids: grant.subscription_ids,
-        };
         self.memberships
             .get_or_insert_default()
             .hand_over(origin.membership());
         let wake = match again {
-            None => self.send(delivery, Some(origin), bounds),
-            Some(id) => self.send_again_if_free(id, delivery, origin, bounds),
+            None => match self.send_as_it_came(publication, &grant, origin, bounds) {
+                Some(wake) => wake,
+                None => self.send(grant.delivery(publication, bounds), Some(origin), bounds),
+            },
+            Some(id) => {
+                self.send_again_if_free(id, grant.delivery(publication, bounds), origin, bounds)
+            }
         };
         self.settle(bounds);
         HandOver::Taken(wake)
     }
 
-    /// Hands over what need not be composed, as nearly always. The caller has seen that there is room.
+    /// Sends what need not be composed, as nearly always. The caller has seen that there is room.
     #[inline]
-    fn hand_over_as_it_came(
+    fn send_as_it_came(
         &mut self,
         publication: &Publication<'_>,
         grant: &Grant,
@@ -139,10 +133,6 @@ impl Outbox {
             connected.send_forwarded(&mut self.window, publication, grant, Some(origin), bounds)?;
         self.sent.messages += 1;
         self.sent.bytes += sent as u64;
-        self.memberships
-            .get_or_insert_default()
-            .hand_over(origin.membership());
-        self.settle(bounds);
         Some(self.wake())
     }
 
