@@ -89,7 +89,7 @@ pub(crate) struct Full;
 ///
 /// A message carries it to give its bytes back wherever it is dropped. Counting references for that
 /// would write to one cache line with every message, so it is a plain reference, to a place that is
-/// never freed and goes to another broker once this one is gone and all was given back.
+/// never freed and goes to another broker once this one is gone, all was given back, and every thread has written so.
 #[derive(Clone, Copy)]
 pub(crate) struct Budget(&'static Account);
 
@@ -132,9 +132,7 @@ impl Owned {
     pub(crate) fn new(limit: usize) -> Self {
         let mut unused = UNUSED.lock();
         // Messages may outlive their broker for a while.
-        let free = unused
-            .iter()
-            .position(|account| account.total.load(Ordering::Acquire) == 0);
+        let free = unused.iter().position(|account| account.is_settled());
         let account = match free {
             Some(place) => unused.swap_remove(place),
             None => Box::leak(Box::new(Account {
@@ -180,8 +178,8 @@ impl Local {
         if sum.unsigned_abs() < HELD_BACK.unsigned_abs() {
             place.store(sum, Ordering::Relaxed);
         } else {
-            place.store(0, Ordering::Relaxed);
             account.change(kind, sum);
+            place.store(0, Ordering::Release);
         }
     }
 
@@ -191,7 +189,7 @@ impl Local {
         self.settle();
         let held = self.of.take().map(|(_, held)| held);
         let held = held.unwrap_or_else(HeldBack::take);
-        held.account.store(account.address(), Ordering::Relaxed);
+        held.account.store(account.address(), Ordering::Release);
         self.of = Some((account, held));
         held
     }
@@ -201,9 +199,11 @@ impl Local {
     fn settle(&mut self) {
         if let Some((account, held)) = self.of {
             for kind in Kind::ALL {
-                let sum = held.kinds[kind as usize].swap(0, Ordering::Relaxed);
+                let place = &held.kinds[kind as usize];
+                let sum = place.load(Ordering::Relaxed);
                 if sum != 0 {
                     account.change(kind, sum);
+                    place.store(0, Ordering::Release);
                 }
             }
         }
@@ -226,7 +226,7 @@ impl Drop for Local {
     fn drop(&mut self) {
         self.settle();
         if let Some((_, held)) = self.of.take() {
-            held.account.store(0, Ordering::Relaxed);
+            held.account.store(0, Ordering::Release);
             HELD_BACK_BY.lock().1.push(held);
         }
     }
@@ -242,9 +242,22 @@ impl HeldBack {
             new
         })
     }
+
+    /// Whether its thread has changes of that account which are not written yet.
+    fn has_any_of(&self, account: &Account) -> bool {
+        self.account.load(Ordering::Acquire) == account.address()
+            && (self.kinds.iter()).any(|kind| kind.load(Ordering::Acquire) != 0)
+    }
 }
 
 impl Account {
+    /// Whether nothing is held, and no thread has anything to write any more, which may add up to nothing with
+    /// what others have to write. Threads write first and forget then, so nothing is missed in between.
+    fn is_settled(&self) -> bool {
+        let (threads, _) = &*HELD_BACK_BY.lock();
+        !threads.iter().any(|held| held.has_any_of(self)) && self.total.load(Ordering::Acquire) == 0
+    }
+
     /// What tells it from others.
     fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
@@ -634,6 +647,40 @@ mod tests {
         assert_eq!((budget.used_by(Kind::Packets), budget.used()), (0, 400));
         drop(charges);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn place_is_for_another_broker_once_no_thread_has_anything_to_write_to_it() {
+        let budget = Owned::new(LIMIT);
+        let shared = *budget;
+        let change = |by: isize| {
+            let (go, goes) = std::sync::mpsc::channel::<()>();
+            let (done, is_done) = std::sync::mpsc::channel();
+            let thread = std::thread::spawn(move || {
+                shared.change(Kind::Http, by);
+                done.send(()).unwrap();
+                let _ = goes.recv();
+            });
+            is_done.recv().unwrap();
+            (go, thread)
+        };
+        let end = |(go, thread): (std::sync::mpsc::Sender<()>, std::thread::JoinHandle<()>)| {
+            drop(go);
+            thread.join().unwrap();
+        };
+        // What one thread charged, another gives back.
+        let (one, other) = (change(100), change(-100));
+        assert_eq!(budget.used(), 0);
+        assert!(!shared.0.is_settled());
+        end(one);
+        assert!(!shared.0.is_settled());
+        end(other);
+        assert!(shared.0.is_settled());
+        // What is held is held, whoever has written it.
+        budget.charge(Kind::Http, 1);
+        assert!(!shared.0.is_settled());
+        budget.discharge(Kind::Http, 1);
+        assert!(shared.0.is_settled());
     }
 
     #[test]
