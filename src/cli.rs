@@ -7,6 +7,7 @@
 mod cert;
 #[cfg(any(feature = "aws", feature = "http"))]
 mod client;
+mod deferred;
 #[cfg(feature = "aws")]
 mod env;
 #[cfg(feature = "aws")]
@@ -40,11 +41,12 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use roundel::config::Sources;
 
+use self::deferred::Deferred;
 use self::failure::Failure;
 
 /// MQTT 5 and 3.1.1 broker for local use: a stand-in for AWS IoT Core.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, after_help = manual::help())]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -55,11 +57,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the broker; what happens without a command, too
-    #[command(after_help = manual::help())]
-    Serve(Box<ServeArgs>),
+    Serve(Deferred<Box<ServeArgs>>),
     /// Issues client certificates and registers them: NAME.certificate.pem and NAME.private.key
     #[cfg(feature = "tls")]
-    Cert(cert::CertArgs),
+    Cert(Deferred<cert::CertArgs>),
     /// Checks a configuration file, and the fleet document that it names
     CheckConfig {
         /// The file to check
@@ -79,24 +80,25 @@ enum Command {
     /// Prints the variables that send the AWS CLI, boto3 and the SDKs to a running broker, or the tests of a client to one with
     /// the same --preset: eval "$(roundel env)"
     #[cfg(feature = "aws")]
-    Env(env::EnvArgs),
+    Env(Deferred<env::EnvArgs>),
     /// Says how this machine is made to trust the CA, and what that means, or does it
     #[cfg(feature = "tls")]
-    Trust(trust::TrustArgs),
+    Trust(Deferred<trust::TrustArgs>),
     /// Things, certificates and policies of the AWS side, as a document
     #[cfg(feature = "aws")]
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
     /// Asks a broker whether it is ready: status 0 if so, 1 if not
     #[cfg(feature = "http")]
-    Health(health::HealthArgs),
+    Health(Deferred<health::HealthArgs>),
     /// Prints a script with which a shell completes this command line
-    Completions(manual::CompletionsArgs),
+    Completions(Deferred<manual::CompletionsArgs>),
     /// Prints the manual page: roundel man | man -l -
     Man,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = manual::help())]
 struct ServeArgs {
     /// What the rest starts from: aws or standard [default: aws]
     #[arg(long, value_name = "PROFILE")]
@@ -221,24 +223,29 @@ pub(crate) fn run() -> ExitCode {
         Err(error) => error.exit(),
     };
     let done = |()| ExitCode::SUCCESS;
-    let result = match cli.command.unwrap_or(Command::Serve(Box::new(cli.serve))) {
-        Command::Serve(args) => serve::run(&args).map(done),
+    let result = match cli
+        .command
+        .unwrap_or(Command::Serve(Deferred(Box::new(cli.serve))))
+    {
+        Command::Serve(Deferred(args)) => serve::run(&args).map(done),
         #[cfg(feature = "tls")]
-        Command::Cert(args) => cert::run(&args).map(done),
+        Command::Cert(Deferred(args)) => cert::run(&args).map(done),
         Command::CheckConfig { file } => check_config(file).map(done),
         #[cfg(feature = "tls")]
         Command::Passwd { name } => passwd::run(&name).map(done),
         #[cfg(feature = "aws")]
-        Command::Env(args) => env::run(&args).map(done),
+        Command::Env(Deferred(args)) => env::run(&args).map(done),
         #[cfg(feature = "tls")]
-        Command::Trust(args) => trust::run(&args).map(done),
+        Command::Trust(Deferred(args)) => trust::run(&args).map(done),
         #[cfg(feature = "aws")]
         Command::Policy(command) => policy::run(&command),
         #[cfg(feature = "aws")]
         Command::Registry(command) => registry::run(&command).map(done),
         #[cfg(feature = "http")]
-        Command::Health(args) => health::run(&args).map(done),
-        Command::Completions(args) => manual::print_completions(&args, Cli::command()).map(done),
+        Command::Health(Deferred(args)) => health::run(&args).map(done),
+        Command::Completions(Deferred(args)) => {
+            manual::print_completions(&args, Cli::command()).map(done)
+        }
         Command::Man => manual::print_page(Cli::command()).map(done),
     };
     match result {
@@ -363,6 +370,7 @@ fn one_line(error: &clap::Error) -> String {
         _ => words.collect::<Vec<_>>().join("; "),
     };
     // The command with those before it; what follows are its arguments.
+    let usage = usage.trim_start().lines().next().unwrap_or_default();
     let command = usage
         .split_whitespace()
         .take_while(|word| word.starts_with(|c: char| c.is_ascii_alphanumeric()));
@@ -465,7 +473,7 @@ mod tests {
             let cli = Cli::try_parse_from(line.split(' ')).unwrap();
             let args = match cli.command {
                 None => cli.serve,
-                Some(Command::Serve(args)) => *args,
+                Some(Command::Serve(Deferred(args))) => *args,
                 Some(other) => panic!("{other:?}"),
             };
             let loaded = args.sources().unwrap().load().unwrap();
@@ -493,6 +501,21 @@ mod tests {
     #[test]
     fn flags_of_serve_do_not_go_with_another_command() {
         assert!(Cli::try_parse_from(["roundel", "--mqtt-port", "1", "cert", "a"]).is_err());
+    }
+
+    #[test]
+    fn complaint_names_the_command_whose_help_says_more() {
+        let complaint = |line: &str| {
+            let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
+            one_line(&error)
+        };
+        for command in ["man", "cert", "policy check", "serve"] {
+            let complaint = complaint(&format!("roundel {command} --nonsense"));
+            let pointer = format!("(roundel {command} --help says what there is)");
+            assert!(complaint.ends_with(&pointer), "{complaint}");
+        }
+        let complaint = complaint("roundel --nonsense");
+        assert!(complaint.ends_with("(roundel --help says what there is)"));
     }
 
     #[test]

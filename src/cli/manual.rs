@@ -2,7 +2,6 @@
 //! the manual page, which `roundel man` prints; and `roundel completions`.
 
 use std::io::{self, Write as _};
-use std::sync::LazyLock;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Command, ValueHint};
@@ -101,46 +100,43 @@ const SECTIONS: [Section; 4] = [
 ];
 
 /// The sections as `--help` has them behind the flags.
-pub(super) fn help() -> &'static str {
-    // Every start asks for it twice.
-    static TEXT: LazyLock<String> = LazyLock::new(help_text);
-    &TEXT
-}
-
-fn help_text() -> String {
-    let mut text = String::new();
+pub(super) fn help() -> String {
+    // Every start asks for it.
+    let mut text = String::with_capacity(8 * 1024);
     for (name, things) in SECTIONS {
-        text += &format!("\n{name}:\n");
+        let gap = if text.is_empty() { "" } else { "\n\n" };
+        text.extend([gap, name, ":"]);
         for (thing, words) in things {
-            let words = wrapped(words);
+            text.extend(["\n  ", thing]);
             // What is short has its words beside it.
-            text += &match thing.len() < INDENT - 2 {
-                true => format!("  {thing:width$}{}", words.trim_start(), width = INDENT - 2),
-                false => format!("  {thing}\n{words}"),
-            };
+            match thing.len() < INDENT.len() - 2 {
+                true => text += &INDENT[thing.len() + 2..],
+                false => text.extend(["\n", INDENT]),
+            }
+            push_wrapped(&mut text, words);
         }
     }
-    text.trim().to_owned()
+    text
 }
 
-/// Where the words about a thing begin.
-const INDENT: usize = 9;
+/// What stands before the words about a thing.
+const INDENT: &str = "         ";
 
 /// Words in lines that are indented below what they are about.
-fn wrapped(words: &str) -> String {
+fn push_wrapped(text: &mut String, words: &str) {
     const WIDTH: usize = 100;
-    let (mut text, mut line) = (String::new(), String::new());
+    let mut line = 0;
     for word in words.split(' ') {
-        if !line.is_empty() && line.len() + word.len() > WIDTH {
-            text += &format!("{:INDENT$}{line}\n", "");
-            line.clear();
+        if line > 0 && line + word.len() > WIDTH {
+            text.extend(["\n", INDENT]);
+            line = 0;
+        } else if line > 0 {
+            text.push(' ');
+            line += 1;
         }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line += word;
+        text.push_str(word);
+        line += word.len();
     }
-    text + &format!("{:INDENT$}{line}\n", "")
 }
 
 /// Prints the manual page in the format of troff.
@@ -317,7 +313,9 @@ pub(super) fn print_completions(args: &CompletionsArgs, command: Command) -> Res
 const NO_VALUE_YET: &str = "\n    or return";
 
 /// A command, and those below it, whose flags say what may stand behind them: words, files, folders.
-fn completed(command: Command) -> Command {
+fn completed(mut command: Command) -> Command {
+    // It does not know its flags before.
+    command.build();
     let command = command.mut_args(|arg| {
         // The word behind `env` is that of --preset.
         let id = match arg.get_id().as_str() {

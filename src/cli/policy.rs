@@ -16,6 +16,7 @@ use roundel::policy::{
     Request, Scope, Thing, Verdict, parse_time,
 };
 
+use super::deferred::Deferred;
 use super::explain::{self, AskArgs};
 use super::failure::Failure;
 
@@ -25,9 +26,9 @@ const FILE_MAX: u64 = 2 << 20;
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Reads policies and says what in them cannot have an effect
-    Check(CheckArgs),
+    Check(Deferred<CheckArgs>),
     /// Says what becomes of a request, and why: status 0 when it is allowed, 1 when it is denied
-    Explain(Box<ExplainArgs>),
+    Explain(Deferred<Box<ExplainArgs>>),
 }
 
 #[derive(Debug, Args)]
@@ -126,8 +127,8 @@ fn time(text: &str) -> Result<i64, String> {
 /// Status 0: valid, or allowed; 1: denied.
 pub(crate) fn run(command: &PolicyCommand) -> Result<ExitCode, Failure> {
     match command {
-        PolicyCommand::Check(args) => check(args),
-        PolicyCommand::Explain(args) => match &args.ask.client {
+        PolicyCommand::Check(Deferred(args)) => check(args),
+        PolicyCommand::Explain(Deferred(args)) => match &args.ask.client {
             Some(client) => ask(client, args),
             None => explain(args),
         },

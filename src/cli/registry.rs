@@ -14,6 +14,7 @@ use roundel::policy::Scope;
 use serde::Deserialize;
 
 use super::client::{Call, CallError, Client, HttpAddr, Refused};
+use super::deferred::Deferred;
 use super::failure::Failure;
 
 /// Another command has a file for a moment, and so long a broker takes at most to start or to stop.
@@ -28,9 +29,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug, Subcommand)]
 pub(crate) enum RegistryCommand {
     /// Prints a registry as a document
-    Export(ExportArgs),
+    Export(Deferred<ExportArgs>),
     /// Makes a registry what a document says, and prints what that changed
-    Import(ImportArgs),
+    Import(Deferred<ImportArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -83,8 +84,8 @@ pub(crate) fn run(command: &RegistryCommand) -> Result<(), Failure> {
         .check_variables()
         .map_err(Failure::misuse)?;
     match command {
-        RegistryCommand::Export(args) => print_document(args),
-        RegistryCommand::Import(args) => apply_document(args),
+        RegistryCommand::Export(Deferred(args)) => print_document(args),
+        RegistryCommand::Import(Deferred(args)) => apply_document(args),
     }
 }
 
