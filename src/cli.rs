@@ -503,6 +503,7 @@ mod tests {
         assert!(Cli::try_parse_from(["roundel", "--mqtt-port", "1", "cert", "a"]).is_err());
     }
 
+    #[cfg(all(feature = "tls", feature = "aws"))]
     #[test]
     fn complaint_names_the_command_whose_help_says_more() {
         let complaint = |line: &str| {

@@ -3,6 +3,8 @@
 #[cfg(unix)]
 use std::process::{Command, Stdio};
 use std::{
+    cell::RefCell,
+    collections::HashSet,
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     sync::Arc,
@@ -34,6 +36,8 @@ struct Stand {
     identity: IssuedPem,
     folder: TempDir,
     roots: RootCertStore,
+    /// The numbers of rows that were asked for: a later connection may have the port of an earlier one.
+    found: RefCell<HashSet<u64>>,
 }
 
 impl Stand {
@@ -56,6 +60,7 @@ impl Stand {
             identity: identity.expect("a certificate"),
             folder,
             roots,
+            found: RefCell::default(),
         }
     }
 
@@ -99,7 +104,9 @@ impl Stand {
                 format!("/v1/journal/wait?event={event}&since=0&count={count}&timeout=10s");
             let rows = self.api.get(&target).json()["rows"].clone();
             let mut rows = rows.as_array().expect("rows").iter();
-            if let Some(row) = rows.find(|row| row["peer"] == *peer) {
+            let mut found = self.found.borrow_mut();
+            let mut is_new = |row: &Value| found.insert(row["number"].as_u64().expect("a number"));
+            if let Some(row) = rows.find(|row| row["peer"] == *peer && is_new(row)) {
                 return row.clone();
             }
             count += 1;
