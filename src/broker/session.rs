@@ -147,14 +147,32 @@ impl ReceivedIds {
         let Some(noted) = &mut self.noted else {
             return false;
         };
-        noted.taken = noted.taken.saturating_sub(1);
         let known = noted.ids.remove(id.get()) || noted.earlier.remove(id.get());
+        self.give_back(1);
+        known
+    }
+
+    /// The same for as many of a run as this connection's messages have brought. Returns how many it forgot.
+    pub(crate) fn remove_each(&mut self, ids: impl Iterator<Item = PacketId>) -> usize {
+        let Some(noted) = &mut self.noted else {
+            return 0;
+        };
+        let removed = noted.ids.remove_each(ids.map(PacketId::get));
+        self.give_back(removed);
+        removed
+    }
+
+    /// So many exchanges are over.
+    fn give_back(&mut self, exchanges: usize) {
+        let Some(noted) = &mut self.noted else {
+            return;
+        };
+        noted.taken = noted.taken.saturating_sub(exchanges);
         noted.admitted = noted.admitted.min(noted.held() + ASKED_EVERY);
         // Few are not worth an allocation the next time.
         if noted.len() == 0 && noted.held() > FEW_IDS {
             self.clear();
         }
-        known
     }
 
     pub(super) fn clear(&mut self) {

@@ -43,9 +43,7 @@ impl Active {
                 let stepped = outbox.step_in_order(kind, ids.clone());
                 if kind == AckKind::Pubrec {
                     let answers = self.answers.buffer();
-                    for id in ids.take(stepped) {
-                        append_release(answers, self.version, AckKind::Pubrel, id, true);
-                    }
+                    codec::encode_short_acks(answers, AckKind::Pubrel, ids.take(stepped));
                 }
                 self.batch.packets += stepped as u32;
                 acks += stepped;
@@ -84,9 +82,18 @@ impl Active {
         self.refuse_qos2_packets(broker)?;
         let (mut at, mut releases) = (0, 0);
         let mut received = self.session.received();
-        while releases < ACKS
-            && let Some((ack, len)) = next_ack(broker, AckKind::Pubrel, buf, at, self.version)?
-        {
+        while releases < ACKS {
+            let rest = buf.get(at..).unwrap_or_default();
+            let ids = frames::split_short_acks(rest, AckKind::Pubrel).take(ACKS - releases);
+            let known = received.remove_each(ids.clone());
+            let answers = self.answers.buffer();
+            codec::encode_short_acks(answers, AckKind::Pubcomp, ids.take(known));
+            self.batch.packets += known as u32;
+            releases += known;
+            at += known * codec::SHORT_ACK;
+            let Some((ack, len)) = next_ack(broker, AckKind::Pubrel, buf, at, self.version)? else {
+                break;
+            };
             self.batch.packets += 1;
             releases += 1;
             let known = received.remove(ack.id);

@@ -1,13 +1,10 @@
 //! Answers to the client's own packets, in a form that it can take.
 
-use crate::broker::{Broker, Context, Dirty, Outgoing, compose, compose_within, pool};
-use crate::codec::{PacketId, ReasonCode, Version};
+use crate::broker::{Broker, Context, Dirty, Outgoing, compose_within, pool};
+use crate::codec::{AckKind, PacketId, ReasonCode, SHORT_ACK, Version, encode_short_acks};
 use crate::protocol::violation::Violation;
 
 use super::machine::Active;
-
-/// Bytes of an acknowledgement without words, at most.
-const ACK: usize = 5;
 
 /// Encoded answers of the batch that is being handled.
 #[derive(Default)]
@@ -62,23 +59,26 @@ impl Active {
         }
     }
 
-    /// Composes an answer to each of some packets, none of which has words.
+    /// Acknowledges each of some packets without words.
     #[inline]
     pub(super) fn answer_all(
         &mut self,
+        kind: AckKind,
         ids: &[PacketId],
-        packet: impl Fn(PacketId) -> Outgoing<'static>,
+        reason: ReasonCode,
     ) -> Result<(), Violation> {
-        if self.packet_size < ACK {
-            return ids
-                .iter()
-                .try_for_each(|id| self.answer(None, |_| packet(*id)));
+        if reason == ReasonCode::Success && self.packet_size >= SHORT_ACK {
+            encode_short_acks(self.answers.buffer(), kind, ids.iter().copied());
+            return Ok(());
         }
-        let answers = self.answers.buffer();
-        for id in ids {
-            compose(answers, self.version, &packet(*id));
-        }
-        Ok(())
+        ids.iter().try_for_each(|&id| {
+            self.answer(None, |text| Outgoing::Ack {
+                kind,
+                id,
+                reason,
+                text,
+            })
+        })
     }
 }
 

@@ -495,12 +495,7 @@ impl Active {
             QoS::AtMostOnce | QoS::ExactlyOnce => ids.len(),
         };
         let answered = ids.get(..allowed).unwrap_or_default();
-        self.answer_all(answered, |id| Outgoing::Ack {
-            kind: ack_kind(qos),
-            id,
-            reason,
-            text: None,
-        })?;
+        self.answer_all(ack_kind(qos), answered, reason)?;
         match allowed < ids.len() {
             true => Err(exceeded_receive_maximum()),
             false => Ok(()),

@@ -113,6 +113,20 @@ pub(crate) fn split_short_ack(buf: &[u8], kind: AckKind) -> Option<PacketId> {
     }
 }
 
+/// Appends an acknowledgement in its shortest form, which is the same in both versions, for each identifier.
+#[inline]
+pub(crate) fn encode_short_acks(
+    out: &mut Vec<u8>,
+    kind: AckKind,
+    ids: impl Iterator<Item = PacketId>,
+) {
+    let first = kind.packet_type().first_byte();
+    for id in ids {
+        let [high, low] = id.get().to_be_bytes();
+        out.extend_from_slice(&[first, 2, high, low]);
+    }
+}
+
 /// Reads a Reason Code that has to be one of those tabled for `packet`.
 pub(super) fn reason_code(
     cursor: &mut Cursor<'_>,
@@ -140,7 +154,7 @@ pub(crate) fn encode_ack(
     match (version, reason, reason_string) {
         (Version::V311, ..) | (Version::V5, ReasonCode::Success, None) => {
             out.extend_from_slice(&[first, 2, high, low]);
-            4
+            SHORT_ACK
         }
         (Version::V5, _, None) => {
             out.extend_from_slice(&[first, 3, high, low, reason as u8]);

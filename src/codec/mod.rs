@@ -45,7 +45,7 @@ pub use qos::QoS;
 pub use reason::ReasonCode;
 pub use version::Version;
 
-pub(crate) use ack::{Ack, AckKind, SHORT_ACK, encode_ack, split_short_ack};
+pub(crate) use ack::{Ack, AckKind, SHORT_ACK, encode_ack, encode_short_acks, split_short_ack};
 pub(crate) use auth::Auth;
 pub(crate) use connack::{Connack, encode_connack};
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The floor: an epoll relay with no MQTT logic beyond framing. It remembers
 //! which connection wants which topic and copies PUBLISH frames over; no
-//! sessions, no retained messages, no property handling, subscriber
-//! acknowledgements are ignored. What it costs, loopback and the system calls cost.
+//! sessions, no retained messages, no property handling. Packets of an exchange
+//! are answered by their identifiers, and nothing is kept of them: PUBLISH at
+//! once, and the other steps of QoS 2, without which clients cannot go on. What it
+//! costs, loopback and the system calls cost.
 
 use crate::args::Args;
 use crate::codec;
@@ -260,12 +262,21 @@ impl Relay {
                 self.mark(id);
             }
             3 => self.publish(id, f, head),
+            5 => self.acknowledge(id, codec::PUBREL, [f[head], f[head + 1]]),
+            6 => self.acknowledge(id, codec::PUBCOMP, [f[head], f[head + 1]]),
             12 => {
                 self.conns[id].out.extend_from_slice(&[0xd0, 0]);
                 self.mark(id);
             }
             _ => {}
         }
+    }
+
+    fn acknowledge(&mut self, id: usize, kind: u8, pid: [u8; 2]) {
+        self.conns[id]
+            .out
+            .extend_from_slice(&[kind, 2, pid[0], pid[1]]);
+        self.mark(id);
     }
 
     fn publish(&mut self, id: usize, f: &[u8], head: usize) {
@@ -277,12 +288,9 @@ impl Relay {
             let kind = if qos == 1 {
                 codec::PUBACK
             } else {
-                codec::PUBCOMP
+                codec::PUBREC
             };
-            let c = &mut self.conns[id];
-            c.out
-                .extend_from_slice(&[kind, 2, f[pid_at], f[pid_at + 1]]);
-            self.mark(id);
+            self.acknowledge(id, kind, [f[pid_at], f[pid_at + 1]]);
         }
         let c = &mut self.conns[id];
         if c.last_gen != self.routes.gen || c.last != topic {
