@@ -104,7 +104,7 @@ pub(crate) use lifecycle::Removal;
 pub(crate) use lifecycle::{Attached, ConnectRequest, NotAttached, Takeover};
 pub(crate) use local::LocalSession;
 pub(crate) use looks::GroupCounts;
-pub(crate) use outbox::compose::{Outgoing, compose, compose_within};
+pub(crate) use outbox::compose::{Outgoing, compose, compose_acks, compose_within};
 #[cfg(all(feature = "http", feature = "aws"))]
 pub(crate) use outbox::direct::{Confirmation, Undelivered};
 pub(crate) use outbox::link::{Farewell, Link, Mailbox, Written, waker};

@@ -1,6 +1,8 @@
 //! Acknowledgements: exchanges that a client goes on with or ends.
 
-use crate::broker::{Acknowledged, Broker, Context, Dirty, Outbox, Outgoing, compose};
+use crate::broker::{
+    Acknowledged, Broker, Context, Dirty, Outbox, Outgoing, compose, compose_acks,
+};
 use crate::codec::{self, AckKind, DecodeError, PacketId, QoS, ReasonCode, Split, Version};
 use crate::protocol::violation::Violation;
 
@@ -43,7 +45,7 @@ impl Active {
                 let stepped = outbox.step_in_order(kind, ids.clone());
                 if kind == AckKind::Pubrec {
                     let answers = self.answers.buffer();
-                    codec::encode_short_acks(answers, AckKind::Pubrel, ids.take(stepped));
+                    compose_acks(answers, AckKind::Pubrel, ids.take(stepped));
                 }
                 self.batch.packets += stepped as u32;
                 acks += stepped;
@@ -87,7 +89,7 @@ impl Active {
             let ids = frames::split_short_acks(rest, AckKind::Pubrel).take(ACKS - releases);
             let known = received.remove_each(ids.clone());
             let answers = self.answers.buffer();
-            codec::encode_short_acks(answers, AckKind::Pubcomp, ids.take(known));
+            compose_acks(answers, AckKind::Pubcomp, ids.take(known));
             self.batch.packets += known as u32;
             releases += known;
             at += known * codec::SHORT_ACK;

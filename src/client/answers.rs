@@ -1,7 +1,7 @@
 //! Answers to the client's own packets, in a form that it can take.
 
-use crate::broker::{Broker, Context, Dirty, Outgoing, compose_within, pool};
-use crate::codec::{AckKind, PacketId, ReasonCode, SHORT_ACK, Version, encode_short_acks};
+use crate::broker::{Broker, Context, Dirty, Outgoing, compose_acks, compose_within, pool};
+use crate::codec::{AckKind, PacketId, ReasonCode, SHORT_ACK, Version};
 use crate::protocol::violation::Violation;
 
 use super::machine::Active;
@@ -68,7 +68,7 @@ impl Active {
         reason: ReasonCode,
     ) -> Result<(), Violation> {
         if reason == ReasonCode::Success && self.packet_size >= SHORT_ACK {
-            encode_short_acks(self.answers.buffer(), kind, ids.iter().copied());
+            compose_acks(self.answers.buffer(), kind, ids.iter().copied());
             return Ok(());
         }
         ids.iter().try_for_each(|&id| {

@@ -60,7 +60,7 @@ pub(crate) use large::{frame_of_head, gather_publish_head};
 #[cfg(feature = "http")]
 pub(crate) use layout::{Part, layout};
 pub(crate) use message_properties::MessageProperties;
-pub(crate) use outgoing::{ForwardedPublish, OutgoingPublish};
+pub(crate) use outgoing::{ForwardedPublish, OutgoingPublish, encode_forwarded_run};
 pub(crate) use packet_id::PacketId;
 pub(crate) use payload::{Payload, Pieces};
 pub(crate) use property::UserProperties;

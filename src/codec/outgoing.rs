@@ -183,15 +183,38 @@ impl ForwardedPublish<'_> {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let at = out.len();
         out.extend_from_slice(self.packet);
-        let Some(packet) = out.get_mut(at..) else {
-            return;
-        };
-        if let Some(first) = packet.first_mut() {
-            *first = first_byte(self.dup, self.qos, self.retain);
-        }
-        if let Some(id) = packet.get_mut(self.id_at..self.id_at + 2) {
-            id.copy_from_slice(&self.packet_id.get().to_be_bytes());
-        }
+        let first = first_byte(self.dup, self.qos, self.retain);
+        readdress(out, at, first, at + self.id_at, self.packet_id);
+    }
+}
+
+/// Appends the packets of a run, each as [`ForwardedPublish`] does. `places` says where each begins in `packets` and where
+/// its identifier is, and `ids` which they get.
+#[inline]
+pub(crate) fn encode_forwarded_run(
+    out: &mut Vec<u8>,
+    packets: &[u8],
+    qos: QoS,
+    retain: bool,
+    places: impl Iterator<Item = (usize, usize)>,
+    ids: impl Iterator<Item = PacketId>,
+) {
+    let start = out.len();
+    out.extend_from_slice(packets);
+    let first = first_byte(false, qos, retain);
+    for ((at, id_at), id) in places.zip(ids) {
+        readdress(out, start + at, first, start + id_at, id);
+    }
+}
+
+/// Gives a packet the flags and the identifier that are the receiver's own.
+#[inline]
+fn readdress(out: &mut [u8], at: usize, first: u8, id_at: usize, id: PacketId) {
+    if let Some(byte) = out.get_mut(at) {
+        *byte = first;
+    }
+    if let Some(place) = out.get_mut(id_at..id_at + 2) {
+        place.copy_from_slice(&id.get().to_be_bytes());
     }
 }
 

@@ -2,6 +2,7 @@
 //! to outlive it.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -99,6 +100,14 @@ impl<'a> RunAsRead<'a> {
     }
 
     /// The allocation of all messages. `None` if they are too large to have one.
+    #[inline]
+    fn block(&self, one: &Publication<'_>, budget: Budget) -> Option<&ThinArc<Head, u8>> {
+        match self.block.get() {
+            Some(block) => Some(block),
+            None => self.begin(one, budget),
+        }
+    }
+
     #[cold]
     fn begin(&self, one: &Publication<'_>, budget: Budget) -> Option<&ThinArc<Head, u8>> {
         let packets = self.read.get(..self.end.get())?;
@@ -114,21 +123,85 @@ impl<'a> RunAsRead<'a> {
 impl Body<'_> {
     #[inline]
     fn message(&self, publication: &Publication<'_>, budget: Budget) -> Option<Message> {
-        let block = match self.run.block.get() {
-            Some(block) => block,
-            None => self.run.begin(publication, budget)?,
-        };
-        Some(Message {
+        Some(self.message_in(self.run.block(publication, budget)?))
+    }
+
+    #[inline]
+    fn message_in(&self, block: &ThinArc<Head, u8>) -> Message {
+        Message {
             block: block.clone(),
             at: self.at,
             len: self.len,
-        })
+        }
+    }
+
+    /// Where the whole packet is.
+    #[inline]
+    fn range(&self) -> Range<usize> {
+        let (at, len) = (self.at as usize, self.len as usize);
+        at.saturating_sub(header_len(len))..at + len
     }
 
     /// The whole packet.
     fn packet(&self) -> Option<&[u8]> {
-        let (at, len) = (self.at as usize, self.len as usize);
-        self.run.read.get(at - header_len(len)..at + len)
+        self.run.read.get(self.range())
+    }
+}
+
+/// Messages of a run that lie together, one behind the other.
+pub(crate) struct Together<'a> {
+    run: &'a [Publication<'a>],
+    block: &'a ThinArc<Head, u8>,
+    packets: Range<usize>,
+}
+
+impl<'a> Together<'a> {
+    /// The messages of this part of a run, as packets of that version. `None` where they do not lie together, or have
+    /// to be composed.
+    #[inline]
+    pub(crate) fn of(run: &'a [Publication<'a>], version: Version, budget: Budget) -> Option<Self> {
+        let one = run.first()?;
+        let (AsRead::Body(first), AsRead::Body(last)) = (&one.as_read, &run.last()?.as_read) else {
+            return None;
+        };
+        if first.run.version != version {
+            return None;
+        }
+        Some(Self {
+            run,
+            block: first.run.block(one, budget)?,
+            packets: first.range().start..last.range().end,
+        })
+    }
+
+    /// The packets of all, with any flags and any identifiers.
+    #[inline]
+    pub(crate) fn packets(&self) -> &[u8] {
+        let packets = self.block.slice.get(self.packets.clone());
+        packets.unwrap_or_default()
+    }
+
+    /// Where the packet of each begins in those, and where its Packet Identifier is.
+    #[inline]
+    pub(crate) fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        let (start, topic) = (self.packets.start, self.block.header.header.topic);
+        self.bodies().map(move |body| {
+            let id_at = body.at as usize + TOPIC_LEN + usize::from(topic);
+            (body.range().start - start, id_at - start)
+        })
+    }
+
+    #[inline]
+    pub(crate) fn messages(&self) -> impl Iterator<Item = Message> {
+        self.bodies().map(|body| body.message_in(self.block))
+    }
+
+    #[inline]
+    fn bodies(&self) -> impl Iterator<Item = &Body<'a>> {
+        self.run.iter().filter_map(|one| match &one.as_read {
+            AsRead::Body(body) => Some(body),
+            AsRead::Nothing | AsRead::Packet(..) => None,
+        })
     }
 }
 
@@ -760,12 +833,13 @@ mod tests {
         (packets, ends)
     }
 
-    /// The messages of a run that was read as `packets`.
-    fn messages_of(packets: &[u8], ends: &[usize], is_whole: bool, budget: Budget) -> Vec<Message> {
-        let run = RunAsRead::new(Version::V5, packets);
-        if is_whole {
-            run.end_at(packets.len());
-        }
+    /// A run that was read as `packets`.
+    fn publications_of<'r>(
+        run: &'r RunAsRead<'r>,
+        packets: &'r [u8],
+        ends: &[usize],
+        qos: QoS,
+    ) -> Vec<Publication<'r>> {
         let mut start = 0;
         let each = ends.iter().map(|&end| {
             let Ok(Split::Frame(frame)) = split(&packets[start..], u32::MAX) else {
@@ -773,11 +847,56 @@ mod tests {
             };
             start = end;
             let payload = &frame.body[8..];
-            let mut publication = Publication::new("a/b", payload, QoS::AtLeastOnce);
-            publication.as_read = run.packet(QoS::AtLeastOnce, frame, end);
-            publication.message(budget)
+            let mut publication = Publication::new("a/b", payload, qos);
+            publication.as_read = run.packet(qos, frame, end);
+            publication
         });
         each.collect()
+    }
+
+    /// The messages of a run that was read as `packets`.
+    fn messages_of(packets: &[u8], ends: &[usize], is_whole: bool, budget: Budget) -> Vec<Message> {
+        let run = RunAsRead::new(Version::V5, packets);
+        if is_whole {
+            run.end_at(packets.len());
+        }
+        let each = publications_of(&run, packets, ends, QoS::AtLeastOnce);
+        each.iter().map(|one| one.message(budget)).collect()
+    }
+
+    #[test]
+    fn part_of_a_run_is_copied_in_one_piece_where_its_messages_lie_together() {
+        let budget = Owned::new(1 << 20);
+        let (packets, ends) = run_of(&[b"one", b"", &[7; 300], b"four"]);
+        let (part, expected) = (1..4, &packets[ends[0]..]);
+        for (end, qos, is_together) in [
+            (packets.len(), QoS::AtLeastOnce, true),
+            (0, QoS::AtLeastOnce, false),
+            (packets.len(), QoS::AtMostOnce, false),
+        ] {
+            let read = RunAsRead::new(Version::V5, &packets);
+            read.end_at(end);
+            let run = publications_of(&read, &packets, &ends, qos);
+            let of = |version| Together::of(&run[part.clone()], version, *budget);
+            assert_eq!(of(Version::V5).is_some(), is_together);
+            assert!(of(Version::V311).is_none(), "they have properties");
+            let Some(together) = of(Version::V5) else {
+                continue;
+            };
+            assert_eq!(together.packets(), expected);
+            // As each has them for itself.
+            let messages: Vec<_> = together.messages().collect();
+            let places: Vec<_> = together.places().collect();
+            assert_eq!((messages.len(), places.len()), (3, 3));
+            for ((message, (at, id_at)), one) in messages.iter().zip(places).zip(&run[part.clone()])
+            {
+                assert!(message.is_same(&one.message(*budget)));
+                let (packet, own_id_at) = message.packet(Version::V5).expect("a packet");
+                assert_eq!(&expected[at..at + packet.len()], packet);
+                assert_eq!(id_at, at + own_id_at);
+            }
+        }
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

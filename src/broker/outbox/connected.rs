@@ -7,7 +7,7 @@ use crate::codec::{
     AckKind, ForwardedPublish, MAX_PACKET_SIZE, OutgoingPublish, PacketId, QoS, ReasonCode, Version,
 };
 use crate::message::delivery::{Delivery, Retain, SubscriptionIds};
-use crate::message::publication::{Message, Publication, remaining_expiry};
+use crate::message::publication::{Message, Publication, Together, remaining_expiry};
 use crate::tap::Tap;
 
 use super::super::access::Permissions;
@@ -16,7 +16,7 @@ use super::super::facts::ConnectionFacts;
 use super::Grant;
 use super::aliases::OutboundAliases;
 use super::chunks::Chunks;
-use super::compose::{Outgoing, compose};
+use super::compose::{Outgoing, compose, compose_forwarded};
 use super::direct::Directs;
 use super::link::{Link, waker};
 use super::resend::Resend;
@@ -252,7 +252,20 @@ impl Connected {
         }
         let id = window.next_id()?;
         let sent = self.append_forwarded(packet, grant.qos, grant.retain, id, false, bounds);
-        window.append(Entry {
+        window.append(self.exchange(message, grant, origin, bounds));
+        Some(sent)
+    }
+
+    /// The exchange of a message that was sent as it came.
+    #[inline]
+    fn exchange(
+        &self,
+        message: Message,
+        grant: &Grant,
+        origin: Option<Origin>,
+        bounds: &Bounds<'_>,
+    ) -> Entry {
+        Entry {
             phase: Phase::Published(Delivery {
                 message,
                 qos: grant.qos,
@@ -262,8 +275,65 @@ impl Connected {
             origin,
             opened_at: bounds.seconds,
             sent_on: self.number,
-        });
-        Some(sent)
+        }
+    }
+
+    /// Sends a part of a run message by message, as long as they go out as they came and the outbox takes more. Returns how
+    /// many, and the bytes of their packets.
+    pub(super) fn send_each(
+        &mut self,
+        window: &mut Window,
+        run: &[Publication<'_>],
+        grant: &Grant,
+        bounds: &Bounds<'_>,
+    ) -> (usize, usize) {
+        if let [first, _, ..] = run {
+            self.out.bytes().reserve(run.len() * first.size());
+        }
+        let (mut sent, mut bytes) = (0, 0);
+        for publication in run {
+            if self.out.len() >= bounds.limits.outbox || publication.at_once.is_required() {
+                break;
+            }
+            match self.send_forwarded(window, publication, grant, None, bounds) {
+                Some(size) => bytes += size,
+                None => break,
+            }
+            sent += 1;
+        }
+        (sent, bytes)
+    }
+
+    /// Sends a part of a run by one copy, and opens an exchange for each message. Returns the bytes of the packets; `None`
+    /// where that cannot be, or more would wait for the socket than may: then it is done one by one.
+    #[inline]
+    pub(super) fn send_together(
+        &mut self,
+        window: &mut Window,
+        run: &[Publication<'_>],
+        grant: &Grant,
+        bounds: &Bounds<'_>,
+    ) -> Option<usize> {
+        let is_plain = matches!(run, [first, _, ..] if !first.at_once.is_required());
+        // Who looks at packets is shown each.
+        if !is_plain || bounds.tap.is_some() {
+            return None;
+        }
+        let together = Together::of(run, self.peer.version, bounds.budget)?;
+        let packets = together.packets();
+        if packets.len() > self.peer.packet_size()
+            || self.out.len() + packets.len() > bounds.limits.outbox
+        {
+            return None;
+        }
+        let (places, ids) = (together.places(), window.next_ids());
+        let retain = self.peer.retain(grant.retain);
+        let buffer = self.out.bytes().buffer();
+        compose_forwarded(buffer, packets, grant.qos, retain, places, ids);
+        for message in together.messages() {
+            window.append(self.exchange(message, grant, None, bounds));
+        }
+        Some(packets.len())
     }
 
     /// Appends such a packet.

@@ -71,21 +71,12 @@ impl Outbox {
         if !is_plain || !self.queue.is_empty() {
             return (0, Wake::Nobody);
         }
-        let count = places.min(run.len());
-        if let (2.., Some(first)) = (count, run.first()) {
-            connected.out.bytes().reserve(count * first.size());
-        }
-        let (mut taken, mut bytes) = (0, 0);
-        for publication in run.iter().take(count) {
-            if connected.out.len() >= bounds.limits.outbox || publication.at_once.is_required() {
-                break;
-            }
-            match connected.send_forwarded(&mut self.window, publication, grant, None, bounds) {
-                Some(sent) => bytes += sent,
-                None => break,
-            }
-            taken += 1;
-        }
+        let run = run.get(..places).unwrap_or(run);
+        let window = &mut self.window;
+        let (taken, bytes) = match connected.send_together(window, run, grant, bounds) {
+            Some(bytes) => (run.len(), bytes),
+            None => connected.send_each(window, run, grant, bounds),
+        };
         if taken == 0 {
             return (0, Wake::Nobody);
         }

@@ -239,7 +239,14 @@ impl Window {
     /// The identifier of the exchange that is appended next.
     #[inline]
     pub(super) fn next_id(&self) -> Option<PacketId> {
-        PacketId::new(advance(self.first, self.ring.len()))
+        self.next_ids().next()
+    }
+
+    /// The identifiers of those behind it, too.
+    #[inline]
+    pub(super) fn next_ids(&self) -> impl Iterator<Item = PacketId> + use<> {
+        let (first, open) = (self.first, self.ring.len());
+        (open..).map_while(move |at| PacketId::new(advance(first, at)))
     }
 
     /// Opens an exchange with the identifier that is next. The caller has seen that it may.
