@@ -24,8 +24,8 @@ of this machine.
 
 - The load is `mqload`: one thread that costs less than any broker, and that checks every delivery. † marks a run in which
   messages were lost, came twice or out of order, or connections broke.
-- The floor is `mqload relay`: one thread that copies frames from socket to socket and knows nothing else of MQTT. Nothing
-  that speaks MQTT can cost less by much.
+- The floor is `mqload relay`: one thread that copies frames from socket to socket, answers each step of an exchange by its
+  identifier, and knows nothing else of MQTT. Nothing that speaks MQTT can cost less by much.
 - The brokers take turns, and each run has a fresh one. Cells are the median, and the lowest and highest in brackets.
 - CPU per delivery is the CPU time of the broker's process over all deliveries: the steadiest figure on a machine that does
   other things as well.
