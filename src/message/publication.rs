@@ -161,16 +161,27 @@ impl<'a> Together<'a> {
     #[inline]
     pub(crate) fn of(run: &'a [Publication<'a>], version: Version, budget: Budget) -> Option<Self> {
         let one = run.first()?;
-        let (AsRead::Body(first), AsRead::Body(last)) = (&one.as_read, &run.last()?.as_read) else {
+        let AsRead::Body(first) = &one.as_read else {
             return None;
         };
         if first.run.version != version {
             return None;
         }
+        let mut packets = first.range().start..first.range().start;
+        for one in run {
+            let range = match &one.as_read {
+                AsRead::Body(body) if std::ptr::eq(body.run, first.run) => body.range(),
+                _ => return None,
+            };
+            if range.start != packets.end {
+                return None;
+            }
+            packets.end = range.end;
+        }
         Some(Self {
             run,
             block: first.run.block(one, budget)?,
-            packets: first.range().start..last.range().end,
+            packets,
         })
     }
 
@@ -895,6 +906,12 @@ mod tests {
                 assert_eq!(&expected[at..at + packet.len()], packet);
                 assert_eq!(id_at, at + own_id_at);
             }
+            let mut apart = publications_of(&read, &packets, &ends, qos);
+            apart.remove(1);
+            assert!(
+                Together::of(&apart, Version::V5, *budget).is_none(),
+                "there is one between"
+            );
         }
         assert_eq!(budget.used(), 0);
     }
