@@ -112,7 +112,6 @@ impl<E> Table<E> {
     }
 
     /// All entries, in no order.
-    #[cfg(any(test, fuzzing, feature = "internals"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &E> {
         self.parts.iter().flatten()
     }

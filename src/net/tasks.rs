@@ -1,13 +1,17 @@
 //! The tasks of a server: waited for when it stops, dropped when they take too long.
 
+use std::hash::BuildHasher;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, Id};
+
+use crate::table::Table;
 
 /// Every task that was started and has not ended.
 ///
@@ -23,86 +27,78 @@ struct Shared {
     all_ended: Notify,
 }
 
-#[derive(Default)]
 struct Running {
-    /// Each task that has not ended, at its number; none at a number that is free, and while a task is being
-    /// started.
-    handles: Vec<Option<AbortHandle>>,
-    /// Numbers of tasks that are being started and have not ended.
-    starting: Vec<u32>,
-    /// Numbers below that of the last handle which are free.
-    free: Vec<u32>,
+    /// Each task that has not ended, once it was started, by its id.
+    handles: Table<AbortHandle>,
+    /// Tasks that ended before whoever starts them could say that they were started.
+    early: Vec<Id>,
     /// Tasks that have not ended.
     count: usize,
     /// Whoever comes now comes too late.
     killed: bool,
 }
 
+impl Default for Running {
+    fn default() -> Self {
+        Self {
+            handles: Table::new(),
+            early: Vec::new(),
+            count: 0,
+            killed: false,
+        }
+    }
+}
+
+fn hash(id: Id) -> u64 {
+    FixedState::default().hash_one(id)
+}
+
 impl Running {
-    /// A number for a task that is being started.
-    fn begin(&mut self) -> u32 {
-        let number = self.free.pop().unwrap_or_else(|| {
-            self.handles.push(None);
-            u32::try_from(self.handles.len() - 1).unwrap_or(u32::MAX)
-        });
-        self.starting.push(number);
-        self.count += 1;
-        number
-    }
-
     /// A task was started, and may have ended meanwhile.
-    fn started(&mut self, number: u32, handle: AbortHandle) {
-        let place = self.starting.iter().position(|other| *other == number);
-        match place {
+    fn started(&mut self, handle: AbortHandle) {
+        let id = handle.id();
+        match self.early.iter().position(|early| *early == id) {
             Some(place) => {
-                self.starting.swap_remove(place);
-                if let Some(handle_of) = self.handles.get_mut(number as usize) {
-                    *handle_of = Some(handle);
-                }
+                self.early.swap_remove(place);
             }
-            None => self.free.push(number),
+            None => self
+                .handles
+                .insert_unique(hash(id), handle, |handle| hash(handle.id())),
         }
     }
 
-    /// A task has ended. Its number is free, unless whoever started it is still to say so.
-    fn end(&mut self, number: u32) {
-        self.count -= 1;
-        let place = self.starting.iter().position(|other| *other == number);
-        if let Some(place) = place {
-            self.starting.swap_remove(place);
-            return;
+    /// A task has ended.
+    fn end(&mut self, id: Id) {
+        let rehash = |handle: &AbortHandle| hash(handle.id());
+        let is_it = |handle: &AbortHandle| handle.id() == id;
+        if self.handles.remove(hash(id), is_it, rehash).is_none() {
+            self.early.push(id);
         }
-        if let Some(handle) = self.handles.get_mut(number as usize) {
-            *handle = None;
-        }
-        self.free.push(number);
     }
 }
 
 impl Tasks {
     /// Runs a task until it ends or [`kill`](Self::kill) drops it.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let number = {
+        {
             let mut running = self.0.running.lock();
             if running.killed {
                 return;
             }
-            running.begin()
-        };
-        let entered = Entered {
-            task,
-            _place: Box::new(Place {
-                shared: self.0.clone(),
-                number,
-            }),
-        };
+            running.count += 1;
+        }
+        let place = Place(self.0.clone());
         // Without the lock: a runtime that shuts down drops the task here, and its place with it.
-        let handle = tokio::spawn(entered).abort_handle();
+        let handle = tokio::spawn(Entered {
+            task,
+            _place: place,
+        });
+        let handle = handle.abort_handle();
         let mut running = self.0.running.lock();
         if running.killed {
             handle.abort();
         }
-        running.started(number, handle);
+        running.started(handle);
     }
 
     /// Waits until every task has ended.
@@ -128,7 +124,7 @@ impl Tasks {
         let handles: Vec<_> = {
             let mut running = self.0.running.lock();
             running.killed = true;
-            running.handles.iter().flatten().cloned().collect()
+            running.handles.iter().cloned().collect()
         };
         for handle in handles {
             handle.abort();
@@ -141,9 +137,9 @@ pin_project! {
     struct Entered<F> {
         #[pin]
         task: F,
-        // Boxed, because with what the runtime adds the task of a connection has 128 bytes, and with a word more it
-        // would have 256.
-        _place: Box<Place>,
+        // One word: with what the runtime adds the task of a connection has 128 bytes, and with a word more it would
+        // have 256.
+        _place: Place,
     }
 }
 
@@ -155,19 +151,21 @@ impl<F: Future<Output = ()>> Future for Entered<F> {
     }
 }
 
-struct Place {
-    shared: Arc<Shared>,
-    number: u32,
-}
+/// The place of a task in the list, which is dropped by the task itself.
+struct Place(Arc<Shared>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut running = self.shared.running.lock();
-        running.end(self.number);
+        let mut running = self.0.running.lock();
+        running.count -= 1;
+        // There is none if it never became a task.
+        if let Some(id) = tokio::task::try_id() {
+            running.end(id);
+        }
         let is_last = running.count == 0;
         drop(running);
         if is_last {
-            self.shared.all_ended.notify_waiters();
+            self.0.all_ended.notify_waiters();
         }
     }
 }
@@ -176,11 +174,10 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    /// Whether all numbers are free.
+    /// Whether nothing is left of any task.
     fn is_empty(tasks: &Tasks) -> bool {
         let running = tasks.0.running.lock();
-        let is_free = running.free.len() == running.handles.len() && running.starting.is_empty();
-        is_free && running.count == 0 && running.handles.iter().flatten().next().is_none()
+        running.count == 0 && running.handles.len() == 0 && running.early.is_empty()
     }
 
     #[tokio::test]
