@@ -4,6 +4,8 @@
 //! entries. These move up to [`CHUNK`] of them. Short ones consist of one piece and are as fast as
 //! common ones.
 
+pub(crate) mod sorted;
+
 use std::collections::VecDeque;
 use std::iter;
 

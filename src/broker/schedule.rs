@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::chunked::sorted::Sorted;
 use crate::time::{Moment, Stamp};
 
 use super::outbox::link::Link;
@@ -57,26 +58,26 @@ pub(super) struct Firsts<R> {
 }
 
 /// Connections by the time at which to wake them.
-type Owners = BTreeMap<TimerKey, Weak<dyn Link>>;
+type Owners = Sorted<TimerKey, Weak<dyn Link>>;
 
 struct Timers<T> {
     /// On the broker's time.
-    map: BTreeMap<TimerKey, T>,
+    map: Sorted<TimerKey, T>,
     /// On the time of live connections.
     owners: Owners,
     /// On the broker's time.
     own_time_owners: Owners,
     /// Connections that were woken and are not settled.
-    woken: Owners,
+    woken: BTreeMap<TimerKey, Weak<dyn Link>>,
     count: u64,
 }
 
 impl<T> Default for Timers<T> {
     fn default() -> Self {
         Self {
-            map: BTreeMap::new(),
-            owners: BTreeMap::new(),
-            own_time_owners: BTreeMap::new(),
+            map: Sorted::default(),
+            owners: Sorted::default(),
+            own_time_owners: Sorted::default(),
             woken: BTreeMap::new(),
             count: 0,
         }
@@ -96,10 +97,8 @@ impl<T> Timers<T> {
             (&mut self.owners, moment.live),
             (&mut self.own_time_owners, moment.now),
         ];
-        both.into_iter().find_map(|(owners, now)| {
-            let first = owners.first_entry().filter(|first| first.key().is_due(now));
-            first.map(|first| first.remove_entry())
-        })
+        both.into_iter()
+            .find_map(|(owners, now)| owners.pop_first_if(|key| key.is_due(now)))
     }
 }
 
@@ -171,11 +170,8 @@ impl<T> Schedule<T> {
     /// Tells every owner that waits for a timer to look now.
     pub(super) fn wake_owners(&self) {
         let timers = self.timers.lock();
-        for link in timers
-            .owners
-            .values()
-            .chain(timers.own_time_owners.values())
-        {
+        let all = timers.owners.iter().chain(timers.own_time_owners.iter());
+        for (_, link) in all {
             if let Some(link) = link.upgrade() {
                 link.wake();
             }
@@ -208,8 +204,8 @@ impl<T> Schedule<T> {
     /// Takes one timer that is due.
     pub(super) fn pop_due(&self, now: Instant) -> Option<T> {
         let mut timers = self.timers.lock();
-        let entry = timers.map.first_entry()?;
-        entry.key().is_due(now).then(|| entry.remove())
+        let due = timers.map.pop_first_if(|key| key.is_due(now));
+        due.map(|(_, timer)| timer)
     }
 
     /// Wakes one owner that is due. Returns whether there was one.
@@ -246,6 +242,6 @@ impl<T> Schedule<T> {
     }
 }
 
-fn first<T>(timers: &BTreeMap<TimerKey, T>) -> Option<Instant> {
-    timers.first_key_value().map(|(key, _)| key.at())
+fn first<T>(timers: &Sorted<TimerKey, T>) -> Option<Instant> {
+    timers.first().map(|(key, _)| key.at())
 }
