@@ -116,7 +116,7 @@ impl Access for Authority {
         if !claim.has_enrolled && enrolment::is_due(&self.inner.registry.state(), &claim) {
             return Err(NotAdmitted::Unregistered);
         }
-        let tls = claim.facts.tls.as_ref();
+        let tls = claim.facts.tls();
         let who = Who {
             principal: claim.principal.clone(),
             source: Context {

@@ -46,7 +46,7 @@ fn is_pending(certificate: &Certificate) -> bool {
 
 /// The certificate that was kept to be registered.
 fn shown(facts: &ConnectionFacts) -> Option<&[u8]> {
-    facts.tls.as_ref()?.certificate.as_deref()
+    facts.tls()?.certificate.as_deref()
 }
 
 /// Registers the certificate of a connection; topic and payload of the event, each time until it is
@@ -88,7 +88,7 @@ fn register(
     facts: &ConnectionFacts,
     means: Means<'_>,
 ) -> Option<(Arc<Certificate>, bool)> {
-    let tls = facts.tls.as_ref()?;
+    let tls = facts.tls()?;
     let id = tls.certificate_id.as_deref()?;
     if let Some(der) = shown(facts) {
         let has_sni = tls.sni.is_some();

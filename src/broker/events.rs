@@ -109,7 +109,7 @@ impl Broker {
         };
         let client = Client {
             client_id: session.client_id(),
-            principal: &slot.principal,
+            principal: slot.principal(),
             facts,
             version: slot.version,
             session: Some(session.id),
@@ -169,7 +169,7 @@ impl Broker {
             self.note_refusal(client, &What::Refused(violation), context);
         }
         let refused = HistoryEvent::Refused {
-            listener: client.facts.listener,
+            listener: client.facts.listener(),
             code: violation.reason,
             reason: kept_reason(&violation.text),
         };

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::net::{SocketAddr, SocketAddrV4};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
+
+use parking_lot::RwLock;
 
 use crate::auth::Source;
 #[cfg(feature = "aws")]
@@ -24,41 +26,90 @@ pub(crate) const CONSOLE: &str = "console";
 /// Facts of one connection, for logs and the HTTP API.
 #[derive(Debug)]
 pub(crate) struct ConnectionFacts {
-    /// The listener: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http`, `unix`, `bad-tls:` and a fault,
-    /// `mqtt-password`, `ws-password`, `local` or `console`.
-    pub(crate) listener: &'static str,
+    listener: Listener,
     ends: Ends,
-    pub(crate) tls: Option<Box<TlsFacts>>,
+    /// Boxed, because nothing comes before MQTT over plain TCP.
+    before: Option<Box<Before>>,
     /// The listener is one of those for users with passwords.
     pub(crate) wants_password: bool,
     /// WebSocket carries it.
     #[cfg(feature = "aws")]
     pub(crate) is_websocket: bool,
-    /// What the upgrade to WebSocket says of the client. Boxed, because most connections have none.
-    #[cfg(feature = "aws")]
-    upgrade: OnceLock<Box<Upgraded>>,
+    /// The client speaks MQTT 5, of one that is known.
+    is_v5: AtomicBool,
     pub(crate) traffic: Traffic,
-    /// Client Identifier and version, once it has its session.
-    client: OnceLock<(Arc<str>, Version)>,
+    /// Client Identifier, once it has its session.
+    client: OnceLock<Arc<str>>,
     /// The connection as packet rules and the journal see it, once they do.
     line: OnceLock<Arc<Line>>,
+}
+
+/// The name of a listener, by its number among all that the program has had: a byte of each connection, not two words.
+#[derive(Clone, Copy, Debug)]
+struct Listener(u8);
+
+/// Such names in the order in which they came. They stand in the program, so they are few.
+static LISTENERS: RwLock<Vec<&str>> = RwLock::new(Vec::new());
+
+impl Listener {
+    fn named(name: &'static str) -> Self {
+        let place_in = |names: &[&str]| names.iter().position(|other| *other == name);
+        let known = place_in(&LISTENERS.read());
+        let place = known.unwrap_or_else(|| {
+            let mut names = LISTENERS.write();
+            // Somebody else may have been faster.
+            place_in(&names).unwrap_or_else(|| {
+                names.push(name);
+                names.len() - 1
+            })
+        });
+        Self(u8::try_from(place).unwrap_or(u8::MAX))
+    }
+
+    fn name(self) -> &'static str {
+        let names = LISTENERS.read();
+        names.get(usize::from(self.0)).copied().unwrap_or_default()
+    }
+}
+
+/// What came before MQTT on a connection, or may come.
+#[derive(Debug, Default)]
+struct Before {
+    tls: Option<TlsFacts>,
+    /// What the upgrade to WebSocket says of the client. Boxed, because nothing else comes over TLS mostly.
+    #[cfg(feature = "aws")]
+    upgrade: OnceLock<Box<Upgraded>>,
 }
 
 impl ConnectionFacts {
     /// Facts of a connection on which nothing has come in yet.
     pub(crate) fn new(listener: &'static str, peer: PeerAddr, tls: Option<TlsFacts>) -> Self {
         Self {
-            listener,
+            listener: Listener::named(listener),
             ends: Ends::new(peer, None),
-            tls: tls.map(Box::new),
+            before: tls.map(|tls| {
+                Box::new(Before {
+                    tls: Some(tls),
+                    #[cfg(feature = "aws")]
+                    upgrade: OnceLock::new(),
+                })
+            }),
             wants_password: false,
             #[cfg(feature = "aws")]
             is_websocket: false,
-            #[cfg(feature = "aws")]
-            upgrade: OnceLock::new(),
+            is_v5: AtomicBool::new(false),
             traffic: Traffic::default(),
             client: OnceLock::new(),
             line: OnceLock::new(),
+        }
+    }
+
+    /// The same where an upgrade to WebSocket may come.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn upgradable(self) -> Self {
+        Self {
+            before: Some(self.before.unwrap_or_default()),
+            ..self
         }
     }
 
@@ -86,10 +137,8 @@ impl ConnectionFacts {
             return None;
         }
         let line = self.line.get_or_init(|| {
-            let line = tap.open(self.listener, self.peer().to_string(), now, wake());
-            if let Some((client_id, version)) = self.client.get() {
-                line.identify(client_id, *version);
-            }
+            let line = tap.open(self.listener(), self.peer().to_string(), now, wake());
+            self.identify_in(&line);
             line
         });
         Some(line)
@@ -97,28 +146,38 @@ impl ConnectionFacts {
 
     /// What the journal writes rows for, where it is a session that was opened over HTTP. No rule sees its packets.
     pub(super) fn witness(&self, tap: &Tap, now: Instant) -> Option<&Arc<Line>> {
-        if self.listener != CONSOLE {
+        if self.listener() != CONSOLE {
             return None;
         }
         let line = self.line.get_or_init(|| {
             let nobody: Wake = Box::new(|| {});
-            tap.open(self.listener, self.peer().to_string(), now, nobody)
+            tap.open(self.listener(), self.peer().to_string(), now, nobody)
         });
-        if let Some((client_id, version)) = self.client.get() {
-            line.identify(client_id, *version);
-        }
+        self.identify_in(line);
         Some(line)
+    }
+
+    /// Says on the line who the client is, if that is known.
+    fn identify_in(&self, line: &Line) {
+        if let Some(client_id) = self.client.get() {
+            let version = match self.is_v5.load(Ordering::Relaxed) {
+                true => Version::V5,
+                false => Version::V311,
+            };
+            line.identify(client_id, version);
+        }
     }
 
     /// Whether it is a session of this process, without packets.
     pub(super) fn is_local(&self) -> bool {
-        [LOCAL, CONSOLE].contains(&self.listener)
+        [LOCAL, CONSOLE].contains(&self.listener())
     }
 
     /// The connection has its session.
     pub(super) fn identify(&self, client_id: &Arc<str>, version: Version) {
         // It has one in its life.
-        let _ = self.client.set((client_id.clone(), version));
+        self.is_v5.store(version == Version::V5, Ordering::Relaxed);
+        let _ = self.client.set(client_id.clone());
         if let Some(line) = self.line.get() {
             line.identify(client_id, version);
         }
@@ -145,6 +204,17 @@ impl ConnectionFacts {
         }
     }
 
+    /// The listener: `mqtt`, `mqtts`, `ws`, `wss`, `alpn`, `https`, `http`, `unix`, `bad-tls:` and a fault,
+    /// `mqtt-password`, `ws-password`, `local` or `console`.
+    pub(crate) fn listener(&self) -> &'static str {
+        self.listener.name()
+    }
+
+    /// What the TLS handshake settled, if there was one.
+    pub(crate) fn tls(&self) -> Option<&TlsFacts> {
+        self.before.as_ref()?.tls.as_ref()
+    }
+
     pub(crate) fn peer(&self) -> PeerAddr {
         self.ends.both().0
     }
@@ -158,7 +228,7 @@ impl ConnectionFacts {
     /// The id of the access key with which the upgrade to WebSocket was signed.
     #[cfg(feature = "aws")]
     pub(crate) fn access_key(&self) -> Option<&Arc<str>> {
-        match &**self.upgrade.get()? {
+        match &**self.before.as_ref()?.upgrade.get()? {
             Upgraded::Signed(id) => Some(id),
             Upgraded::Shown(_) => None,
         }
@@ -167,24 +237,34 @@ impl ConnectionFacts {
     /// What came with the upgrade to WebSocket, where an authorizer may want to see it.
     #[cfg(feature = "aws")]
     pub(crate) fn upgrade(&self) -> Option<&Upgrade> {
-        match &**self.upgrade.get()? {
+        match &**self.before.as_ref()?.upgrade.get()? {
             Upgraded::Signed(_) => None,
             Upgraded::Shown(upgrade) => Some(upgrade),
         }
     }
 
-    /// Notes with which access key the upgrade to WebSocket was signed. There is one upgrade.
+    /// Notes with which access key the upgrade to WebSocket was signed.
     #[cfg(all(feature = "aws", feature = "websocket"))]
     pub(crate) fn note_access_key(&self, id: &str) {
-        self.upgrade
-            .get_or_init(|| Box::new(Upgraded::Signed(id.into())));
+        self.note(Upgraded::Signed(id.into()));
     }
 
     /// Notes what came with an upgrade that nobody has signed.
     #[cfg(all(feature = "aws", feature = "websocket"))]
     pub(crate) fn note_upgrade(&self, upgrade: Upgrade) {
-        self.upgrade
-            .get_or_init(|| Box::new(Upgraded::Shown(upgrade)));
+        self.note(Upgraded::Shown(upgrade));
+    }
+
+    #[cfg(all(feature = "aws", feature = "websocket"))]
+    fn note(&self, upgraded: Upgraded) {
+        debug_assert!(
+            self.before.is_some(),
+            "an upgrade that nobody was to expect"
+        );
+        if let Some(before) = &self.before {
+            // There is one upgrade.
+            before.upgrade.get_or_init(|| Box::new(upgraded));
+        }
     }
 }
 
@@ -392,6 +472,16 @@ mod tests {
         assert_eq!(PeerAddr::Memory.to_string(), "this process");
         #[cfg(unix)]
         assert_eq!(PeerAddr::Unix(Some(42)).to_string(), "process 42");
+    }
+
+    #[test]
+    fn listeners_keep_their_names() {
+        let facts = |name| ConnectionFacts::new(name, PeerAddr::Memory, None);
+        let all = ["mqtt", "mqtts", LOCAL, "mqtt", CONSOLE].map(|name| (name, facts(name)));
+        for (name, facts) in &all {
+            assert_eq!(facts.listener(), *name);
+        }
+        assert!(all[2].1.is_local() && all[4].1.is_local() && !all[3].1.is_local());
     }
 
     /// Clients in memory share their turns and their failures, and nobody on the network has a part in them.

@@ -271,7 +271,7 @@ impl Broker {
             .facts
             .identify(session.shared_client_id(), request.version);
         slot.facts = Some(request.facts.clone());
-        slot.principal = request.principal;
+        slot.set_principal(request.principal);
         slot.connected_at = Some(context.now.into());
         slot.keep_alive = request.keep_alive;
         self.connected.fetch_add(1, Ordering::Relaxed);
@@ -311,7 +311,7 @@ impl Broker {
         if let Some(facts) = &slot.facts {
             let connected = HistoryEvent::Connected {
                 version: slot.version,
-                listener: facts.listener,
+                listener: facts.listener(),
                 peer: facts.peer(),
                 session_present,
             };
@@ -759,7 +759,7 @@ impl Broker {
         for session in self.all_sessions() {
             let epoch = {
                 let slot = session.slot();
-                (slot.principal == *principal).then_some(slot.epoch)
+                (slot.principal() == principal).then_some(slot.epoch)
             };
             if let Some(epoch) = epoch {
                 self.detach(&session, epoch, Cause::Forbidden(why), context, dirty);

@@ -286,8 +286,9 @@ pub(super) struct Slot {
     pub(super) subscriptions: BTreeMap<Box<str>, Subscribed>,
     /// Session Expiry Interval in seconds: 0 ends with the connection, `u32::MAX` never.
     pub(super) expiry: u32,
-    /// Whom its present or last connection acts for.
-    pub(super) principal: Principal,
+    /// Whom its present or last connection acts for, unless it is nobody in particular. Boxed, because nobody is most
+    /// often.
+    principal: Option<Box<Principal>>,
     pub(super) facts: Option<Arc<ConnectionFacts>>,
     pub(super) connected_at: Option<Stamp>,
     /// The Keep Alive of the last CONNECT in seconds.
@@ -327,6 +328,15 @@ impl Slot {
         let result = change(&mut seldom);
         self.seldom = (!seldom.is_empty()).then_some(seldom);
         result
+    }
+
+    /// Whom its present or last connection acts for.
+    pub(super) fn principal(&self) -> &Principal {
+        self.principal.as_deref().unwrap_or(&Principal::Anonymous)
+    }
+
+    pub(super) fn set_principal(&mut self, principal: Principal) {
+        self.principal = (principal != Principal::Anonymous).then(|| Box::new(principal));
     }
 
     pub(super) fn will(&self) -> Option<&Will> {
@@ -467,7 +477,7 @@ impl Session {
                 version: Version::V5,
                 subscriptions: BTreeMap::new(),
                 expiry: 0,
-                principal: Principal::default(),
+                principal: None,
                 facts: None,
                 connected_at: None,
                 keep_alive: 0,

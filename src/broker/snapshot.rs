@@ -85,7 +85,7 @@ impl ClientsOf {
     /// However many subscriptions there are, one of them is looked at.
     fn is_met(&self, slot: &Slot) -> bool {
         let facts = slot.facts.as_deref();
-        let tls = facts.and_then(|facts| facts.tls.as_deref());
+        let tls = facts.and_then(|facts| facts.tls());
         let name = tls.and_then(|tls| tls.details.common_name.as_deref());
         let begins = |start: &String| {
             let range = (Bound::Included(start.as_str()), Bound::Unbounded);
@@ -95,7 +95,7 @@ impl ClientsOf {
         (self.connected).is_none_or(|wanted| (slot.state == State::Connected) == wanted)
             && (self.tls).is_none_or(|wanted| facts.is_some() && tls.is_some() == wanted)
             && (self.listener.as_deref())
-                .is_none_or(|wanted| facts.is_some_and(|facts| facts.listener == wanted))
+                .is_none_or(|wanted| facts.is_some_and(|facts| facts.listener() == wanted))
             && (self.common_name.as_deref())
                 .is_none_or(|part| name.is_some_and(|name| name.contains(part)))
             && self.filter.as_ref().is_none_or(begins)
@@ -545,7 +545,7 @@ impl Session {
                 .as_ref()
                 .map(|facts| facts.traffic.totals())
                 .unwrap_or_default(),
-            principal: slot.principal.clone(),
+            principal: slot.principal().clone(),
             facts: slot.facts.clone(),
             last_end: slot
                 .last_end()
@@ -589,7 +589,7 @@ impl Session {
         let slot = self.slot();
         matches!(slot.state, State::Connected | State::Away).then(|| ConnectionSnapshot {
             connected_at: slot.connected_at.map(Instant::from),
-            principal: slot.principal.clone(),
+            principal: slot.principal().clone(),
             facts: slot.facts.clone(),
             keep_alive: slot.keep_alive,
             expiry: slot.expiry,

@@ -167,11 +167,11 @@ impl Broker {
             name,
             text: text(),
             end: Some(RowEnd::new(by.name(), cause, None)),
-            tls: facts.tls.as_deref().map(TlsInfo::from),
+            tls: facts.tls().map(TlsInfo::from),
             failure: None,
         };
         self.tap
-            .note_early_end(facts.listener, &facts.peer(), what, now);
+            .note_early_end(facts.listener(), &facts.peer(), what, now);
     }
 }
 
@@ -199,7 +199,7 @@ fn happened(what: &What<'_>, facts: Option<&ConnectionFacts>) -> Happened {
         What::Attached | What::Subscribed(_) | What::Unsubscribed(_) => None,
     };
     let tls = match what {
-        What::Attached | What::Refused(_) => facts.and_then(|facts| facts.tls.as_deref()),
+        What::Attached | What::Refused(_) => facts.and_then(|facts| facts.tls()),
         What::Detached(_) | What::Subscribed(_) | What::Unsubscribed(_) => None,
     };
     Happened {

@@ -53,7 +53,8 @@ impl Active {
     ) -> Result<(), Violation> {
         let text = text.filter(|_| self.problem_information && self.version == Version::V5);
         let answers = self.answers.buffer();
-        match compose_within(answers, self.version, self.packet_size, text, packet) {
+        let packet_size = self.packet_size as usize;
+        match compose_within(answers, self.version, packet_size, text, packet) {
             Some(_) => Ok(()),
             None => Err(answer_is_too_large()),
         }
@@ -67,7 +68,7 @@ impl Active {
         ids: &[PacketId],
         reason: ReasonCode,
     ) -> Result<(), Violation> {
-        if reason == ReasonCode::Success && self.packet_size >= SHORT_ACK {
+        if reason == ReasonCode::Success && self.packet_size as usize >= SHORT_ACK {
             compose_acks(self.answers.buffer(), kind, ids.iter().copied());
             return Ok(());
         }

@@ -61,6 +61,10 @@ impl Lease {
 }
 
 impl Connection {
+    fn lease(&mut self) -> Option<&mut Lease> {
+        self.seldom.as_mut()?.lease.as_deref_mut()
+    }
+
     /// Asks the authorizer of a client that has no principal of its own, if it has one.
     pub(super) fn is_authorized_by_others(&self, broker: &Broker, connect: &Connect<'_>) -> bool {
         let access = broker.access();
@@ -81,10 +85,11 @@ impl Connection {
             facts: self.facts.clone(),
             id: OnceLock::new(),
         });
-        self.lease = Some(Box::new(Lease {
+        let lease = Lease {
             application: Some(application.clone()),
             ..Lease::default()
-        }));
+        };
+        self.seldom.get_or_insert_default().lease = Some(Box::new(lease));
         self.phase = Phase::Asking(Box::new(accepted));
         Flow::Ask(Inquiry::Authorization(application))
     }
@@ -99,7 +104,7 @@ impl Connection {
         dirty: &mut Dirty,
     ) -> Flow {
         accepted.principal = Principal::Authorized(authorization.principal.clone());
-        if let Some(lease) = &mut self.lease {
+        if let Some(lease) = self.lease() {
             lease.ends_at = Some(context.live + authorization.disconnect_after);
             lease.ask_again(authorization.refresh_after, context.live);
         }
@@ -114,14 +119,15 @@ impl Connection {
     pub(super) fn limit_websocket(&mut self, broker: &Broker, now: Instant) {
         let lifetime = broker.config().aws.websocket_lifetime;
         if let Some(lifetime) = lifetime.filter(|_| self.facts.is_websocket) {
-            let lease = self.lease.get_or_insert_default();
+            let seldom = self.seldom.get_or_insert_default();
+            let lease = seldom.lease.get_or_insert_default();
             lease.websocket_ends_at = now.checked_add(lifetime);
         }
     }
 
     /// Wakes the owner when there is something to be done about its lease, if it has one.
     pub(super) fn watch_lease(&mut self, broker: &Broker) {
-        let next = self.lease.as_ref().and_then(|lease| lease.next());
+        let next = self.lease().and_then(|lease| lease.next());
         if next.is_none() && self.seldom.is_none() {
             return;
         }
@@ -129,7 +135,7 @@ impl Connection {
         let seldom = self.seldom.get_or_insert_default();
         seldom
             .done_with
-            .extend(std::mem::replace(&mut seldom.lease, timer));
+            .extend(std::mem::replace(&mut seldom.lease_timer, timer));
     }
 
     /// Ends the connection of a client whose time is up, or has its authorizer asked again. Until the answer,
@@ -141,7 +147,7 @@ impl Connection {
         dirty: &mut Dirty,
     ) -> Flow {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= context.live);
-        let Some(lease) = &mut self.lease else {
+        let Some(lease) = self.lease() else {
             return Flow::Continue;
         };
         if is_due(lease.ends_at) {
@@ -190,7 +196,7 @@ impl Connection {
             }
             Verdict::Valid | Verdict::Invalid | Verdict::Enrolled | Verdict::Busy => Some(PAUSE),
         };
-        if let Some(lease) = &mut self.lease {
+        if let Some(lease) = self.lease() {
             lease.ask_again(after, context.live);
         }
         self.watch_lease(broker);

@@ -60,7 +60,7 @@ impl Connection {
             Err(Unwelcome::Unread(text)) => {
                 let spoken = Spoken::of(buf).filter(|spoken| *spoken != Spoken::Mqtt);
                 let text = spoken.map_or(text, |spoken| {
-                    spoken.at_mqtt(self.facts.tls.is_some(), &broker.config().listeners)
+                    spoken.at_mqtt(self.facts.tls().is_some(), &broker.config().listeners)
                 });
                 self.reject_unread(broker, ("no_connect", &text), context);
                 return Received::end(buf.len());
@@ -132,7 +132,7 @@ impl Connection {
 
     /// Whom the connection's certificate was issued to, or who has signed its upgrade to WebSocket.
     fn holder(&self) -> Principal {
-        let tls = self.facts.tls.as_ref();
+        let tls = self.facts.tls();
         if let Some(id) = tls.and_then(|tls| tls.certificate_id.as_ref()) {
             return Principal::Certificate(id.clone());
         }
@@ -404,7 +404,7 @@ impl Connection {
         tracing::info!(
             client_id = %accepted.client_id,
             peer = %self.facts.peer(),
-            listener = self.facts.listener,
+            listener = self.facts.listener(),
             protocol = accepted.version.level(),
             principal = accepted.principal.name(),
             clean_start = accepted.clean_start,
@@ -414,7 +414,7 @@ impl Connection {
         );
         let limits = &broker.config().limits;
         let bucket = |rate| Box::new(Rate::new(rate, context.live));
-        self.phase = Phase::Active(Box::new(Active {
+        self.phase = Phase::Active(Active {
             session: attached.session,
             epoch: attached.epoch,
             permissions,
@@ -424,7 +424,7 @@ impl Connection {
             heard_at: context.live.into(),
             heard_part: 0,
             ends_with_connection: accepted.session_expiry == 0,
-            packet_size: accepted.packet_size,
+            packet_size: u32::try_from(accepted.packet_size).unwrap_or(u32::MAX),
             problem_information: accepted.problem_information,
             aliases: None,
             routes: None,
@@ -437,7 +437,7 @@ impl Connection {
             publish_rate: limits.publish_rate.map(bucket),
             byte_rate: limits.byte_rate.map(bucket),
             batch: Batch::default(),
-        }));
+        });
         self.take_rows();
         self.rearm(broker, context.live);
         #[cfg(feature = "aws")]

@@ -19,10 +19,9 @@ const SHORT_TAIL: usize = 16 * 1024;
 /// Bytes of each piece of a large packet.
 const PIECE: usize = 256 * 1024;
 
-/// What of it there is, which mostly is nothing.
+/// What of it there is, which mostly is nothing. Boxed, because an idle connection has none.
+#[derive(Default)]
 pub(super) struct Pending {
-    budget: Budget,
-    /// Boxed, because an idle connection has none.
     held: Option<Box<Held>>,
 }
 
@@ -55,14 +54,8 @@ pub(super) enum Space<'a> {
 }
 
 impl Pending {
-    pub(super) fn new(budget: Budget) -> Self {
-        let held = None;
-        Self { budget, held }
-    }
-
-    fn held(&mut self) -> &mut Held {
-        let held = &mut self.held;
-        held.get_or_insert_with(|| Box::new(Held::new(self.budget)))
+    fn held(&mut self, budget: Budget) -> &mut Held {
+        self.held.get_or_insert_with(|| Box::new(Held::new(budget)))
     }
 
     /// Whether an incomplete packet is there.
@@ -86,8 +79,8 @@ impl Pending {
     }
 
     /// Has what waits handled although nothing has come: there is more to be put in front of it.
-    pub(super) fn prompt(&mut self) {
-        let held = self.held();
+    pub(super) fn prompt(&mut self, budget: Budget) {
+        let held = self.held(budget);
         held.has_packets |= held.large.is_none();
     }
 
@@ -98,17 +91,22 @@ impl Pending {
         &mut self,
         input: &[u8],
         released: &[u8],
+        budget: Budget,
         pass: impl FnOnce(&[u8], &mut Vec<u8>) -> usize,
     ) -> Vec<u8> {
-        self.held().admit(input, released, pass)
+        self.held(budget).admit(input, released, pass)
     }
 
     /// Where the next bytes go. Fails if there is no room for them.
-    pub(super) fn space<'a>(&'a mut self, scratch: &'a mut [u8]) -> Result<Space<'a>, Full> {
+    pub(super) fn space<'a>(
+        &'a mut self,
+        scratch: &'a mut [u8],
+        budget: Budget,
+    ) -> Result<Space<'a>, Full> {
         if let Some(held) = &mut self.held {
             return held.space(scratch);
         }
-        let room = match self.budget.has_room(Kind::Packets, READ_SIZE) {
+        let room = match budget.has_room(Kind::Packets, READ_SIZE) {
             true => READ_SIZE,
             false => WITHOUT_ROOM,
         };
@@ -134,11 +132,17 @@ impl Pending {
 
     /// Keeps what is left of an input; `needed` as [`Received`](super::machine::Received) has it: 0 where it
     /// may begin with a whole packet.
-    pub(super) fn keep(&mut self, input: Bytes<'_>, consumed: usize, needed: usize) {
+    pub(super) fn keep(
+        &mut self,
+        input: Bytes<'_>,
+        consumed: usize,
+        needed: usize,
+        budget: Budget,
+    ) {
         if self.held.is_none() && consumed >= input.len() {
             return;
         }
-        self.held().keep(input, consumed, needed);
+        self.held(budget).keep(input, consumed, needed);
         self.held.take_if(|held| held.is_empty());
     }
 

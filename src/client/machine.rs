@@ -138,15 +138,12 @@ pub(crate) struct Connection {
     pub(super) timer: Option<TimerKey>,
     /// Boxed, because an idle connection has none.
     pub(super) seldom: Option<Box<SeldomTimers>>,
-    /// There is one where an authorizer says who the client is.
-    #[cfg(feature = "aws")]
-    pub(super) lease: Option<Box<Lease>>,
     /// Reading waits while more bytes of answers than these have not left, instead of [`UNSENT_ANSWERS`].
     #[cfg(test)]
     unsent_answers: usize,
 }
 
-/// What wakes the owner of a connection now and then.
+/// What wakes the owner of a connection now and then, and why.
 #[derive(Default)]
 pub(super) struct SeldomTimers {
     /// The owner looks whether the socket is stuck.
@@ -155,16 +152,19 @@ pub(super) struct SeldomTimers {
     alarm: Option<TimerKey>,
     /// The owner looks what packet rules let arrive later, on the broker's time.
     pub(super) release: Option<TimerKey>,
+    /// There is one where an authorizer says who the client is.
+    #[cfg(feature = "aws")]
+    pub(super) lease: Option<Box<Lease>>,
     /// The owner looks at the lease.
     #[cfg(feature = "aws")]
-    pub(super) lease: Option<TimerKey>,
+    pub(super) lease_timer: Option<TimerKey>,
     /// Those that nothing is to come of any more, once this pass has ended.
     pub(super) done_with: Vec<TimerKey>,
 }
 
 impl SeldomTimers {
     /// Cancels those that fired when the owner was woken last, if it was, and those that nothing is to come of.
-    /// Returns whether any is left.
+    /// Returns whether anything is left.
     fn settle(&mut self, broker: &Broker, woken_at: Option<Moment>) -> bool {
         let mut done_with = std::mem::take(&mut self.done_with);
         if let Some(Moment { now, live }) = woken_at {
@@ -177,6 +177,10 @@ impl SeldomTimers {
         done_with
             .into_iter()
             .for_each(|timer| broker.cancel_timer(timer));
+        #[cfg(feature = "aws")]
+        if self.lease.is_some() {
+            return true;
+        }
         self.release.is_some() || self.live().any(|timer| timer.is_some())
     }
 
@@ -194,12 +198,14 @@ impl SeldomTimers {
             &mut self.stall_watch,
             &mut self.alarm,
             #[cfg(feature = "aws")]
-            &mut self.lease,
+            &mut self.lease_timer,
         ]
         .into_iter()
     }
 }
 
+/// All of a client that has its session lies here: nearly every connection has one, and together with what drives it
+/// that takes one allocation.
 pub(super) enum Phase {
     Connecting {
         deadline: Stamp,
@@ -208,7 +214,7 @@ pub(super) enum Phase {
     Asking(Box<Accepted>),
     /// Another connection has the session, and is asked to handle what has arrived on it first.
     TakingOver(Box<TakingOver>),
-    Active(Box<Active>),
+    Active(Active),
     /// What the connection had published, and not all receivers have got.
     Ended(Option<Box<FanOut>>),
 }
@@ -236,7 +242,8 @@ pub(crate) struct Active {
     pub(super) heard_part: u32,
     /// The Session Expiry Interval in force is 0 and cannot become more (MQTT-3.14.2-2).
     pub(super) ends_with_connection: bool,
-    pub(super) packet_size: usize,
+    /// Its Maximum Packet Size; the highest number where it has none.
+    pub(super) packet_size: u32,
     pub(super) problem_information: bool,
     /// Topic aliases that the client has set. Boxed, because hardly a client sets any.
     pub(super) aliases: Option<Box<InboundAliases>>,
@@ -306,8 +313,6 @@ impl Connection {
             },
             timer: Some(timer),
             seldom: None,
-            #[cfg(feature = "aws")]
-            lease: None,
             #[cfg(test)]
             unsent_answers: UNSENT_ANSWERS,
         }
@@ -609,8 +614,8 @@ impl Connection {
         // What came in after the session had left.
         broker.keep_traffic(&self.facts);
         #[cfg(feature = "aws")]
-        {
-            self.lease = None;
+        if let Some(seldom) = &mut self.seldom {
+            seldom.lease = None;
         }
         let phase = std::mem::replace(&mut self.phase, Phase::Ended(None));
         match phase {

@@ -45,7 +45,7 @@ impl Connection {
         (cause, text): (&'static str, &str),
         context: &Context<'_>,
     ) {
-        let (peer, listener) = (self.facts.peer(), self.facts.listener);
+        let (peer, listener) = (self.facts.peer(), self.facts.listener());
         match cause {
             // What the client did, and not what the broker is at.
             "no_connect" => tracing::info!(%peer, listener, "refused: {text}"),
@@ -63,7 +63,7 @@ impl Connection {
         error: &ConnectError,
         context: &Context<'_>,
     ) {
-        tracing::info!(peer = %self.facts.peer(), listener = self.facts.listener, "refused: {error}");
+        tracing::info!(peer = %self.facts.peer(), listener = self.facts.listener(), "refused: {error}");
         let code = Some(error.reason() as u8);
         self.note_refusal(&error.to_string(), "refused", code, context);
         let version = error.version().filter(|version| match error {
@@ -103,7 +103,7 @@ impl Connection {
         tracing::info!(
             client_id,
             peer = %self.facts.peer(),
-            listener = self.facts.listener,
+            listener = self.facts.listener(),
             protocol = version.level(),
             rule = violation.rule,
             "refused: {}", violation.text
@@ -177,7 +177,7 @@ impl Connection {
         } else if !matches!(self.phase, Phase::Ended(_)) {
             tracing::debug!(
                 peer = %self.facts.peer(),
-                listener = self.facts.listener,
+                listener = self.facts.listener(),
                 reason = %cause,
                 "ended before CONNECT"
             );
@@ -192,7 +192,7 @@ impl Connection {
         tracing::info!(
             client_id = active.session.client_id(),
             peer = %self.facts.peer(),
-            listener = self.facts.listener,
+            listener = self.facts.listener(),
             protocol = active.version.level(),
             by = cause.initiator().name(),
             rule = cause.rule(),

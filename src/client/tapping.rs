@@ -28,12 +28,6 @@ fn reason_of(packets: &[u8]) -> Option<u8> {
 /// What packet rules have left to do.
 #[derive(Default)]
 pub(super) struct Tapped {
-    /// Packets that go on, past all rules.
-    #[expect(
-        clippy::box_collection,
-        reason = "hardly a connection has any: 8 bytes, not 24"
-    )]
-    released: Option<Box<Vec<u8>>>,
     /// Nothing is read.
     pub(super) stops_reading: bool,
     /// The connection ends by a reset.
@@ -87,7 +81,8 @@ impl Turn {
     /// Whether rules or the journal look at what the client sends.
     #[inline]
     pub(super) fn is_tapped(&self, context: &Context<'_>) -> bool {
-        context.tap.is_some() || self.tapped.released.is_some()
+        let seldom = self.seldom.as_ref();
+        context.tap.is_some() || seldom.is_some_and(|seldom| !seldom.released.is_empty())
     }
 
     /// What is to be handled instead of what was read, and whether what rules have not let pass of it has to wait,
@@ -98,11 +93,13 @@ impl Turn {
         input: Bytes<'_>,
         context: &Context<'_>,
     ) -> (Bytes<'static>, bool) {
-        let released = self.tapped.released.take().unwrap_or_default();
+        let seldom = self.seldom.as_mut();
+        let released = seldom.map_or_else(Vec::new, |seldom| std::mem::take(&mut seldom.released));
         let (connection, tap) = (&self.connection, broker.tap());
         let line = connection.line(tap, context);
         let mut looked_at = LookedAt::default();
-        let admitted = self.pending.admit(&input, &released, |bytes, out| {
+        let budget = broker.budget();
+        let admitted = (self.pending).admit(&input, &released, budget, |bytes, out| {
             if let Some(line) = line {
                 let limit = context.limits.packet_size;
                 looked_at = line.receive(tap, bytes, limit, context.now, out);
@@ -120,9 +117,9 @@ impl Turn {
         };
         let orders = line.take_orders(broker.tap(), context.now);
         if !orders.inbound.is_empty() {
-            let released = self.tapped.released.get_or_insert_default();
-            released.extend(orders.inbound);
-            self.pending.prompt();
+            let seldom = self.seldom.get_or_insert_default();
+            seldom.released.extend(orders.inbound);
+            self.pending.prompt(broker.budget());
         }
         if !orders.outbound.is_empty() {
             let reason = match orders.ending {
@@ -268,7 +265,7 @@ impl Connection {
                 name,
                 text: text.to_owned(),
                 end: Some(end),
-                tls: self.facts.tls.as_deref().map(TlsInfo::from),
+                tls: self.facts.tls().map(TlsInfo::from),
                 failure: None,
             };
             tap.note_event(line, "", Version::V311, what, context.now);

@@ -158,16 +158,12 @@ impl Part {
 pub(crate) struct Turn {
     pub(super) connection: Connection,
     pub(super) dirty: Dirty,
-    /// How far it is; `None` while it is open.
-    ending: Option<Box<Ending>>,
     /// Bytes that were read and not handled.
     pub(super) pending: Pending,
     /// What is boxed here, an idle connection has none of.
-    seldom: Option<Box<Seldom>>,
+    pub(super) seldom: Option<Box<Seldom>>,
     /// The signal was set and is to be seen to.
     woken: bool,
-    /// When it was seen to last, until timers are settled.
-    seen_to_at: Option<Box<Moment>>,
     /// Reading waits until unsent answers have left.
     stalled: bool,
     /// Reading waits until fewer requests are unanswered.
@@ -176,8 +172,6 @@ pub(crate) struct Turn {
     asking: bool,
     /// When bytes came last.
     heard_at: Stamp,
-    /// The socket was full; since when.
-    full_since: Option<Stamp>,
     /// The outbound side failed: what is left is read, then the connection ends.
     broken: bool,
     /// Reading was held back, which does not count against the client.
@@ -200,7 +194,15 @@ pub(crate) struct Turn {
 
 /// What there is now and then, most of which holds reading back.
 #[derive(Default)]
-struct Seldom {
+pub(super) struct Seldom {
+    /// How far it is; `None` while it is open.
+    ending: Option<Box<Ending>>,
+    /// When the signal was seen to last, until timers are settled.
+    seen_to_at: Option<Moment>,
+    /// The socket was full; since when.
+    full_since: Option<Stamp>,
+    /// Packets that go on, past all rules.
+    pub(super) released: Vec<u8>,
     /// There is no room for the packet that is arriving.
     starved: Option<Starved>,
     /// Reading waits until then (AWS-LIM-11).
@@ -216,7 +218,11 @@ struct Seldom {
 
 impl Seldom {
     fn is_empty(&self) -> bool {
-        self.starved.is_none()
+        self.ending.is_none()
+            && self.seen_to_at.is_none()
+            && self.full_since.is_none()
+            && self.released.is_empty()
+            && self.starved.is_none()
             && self.paused_until.is_none()
             && self.ended.is_none()
             && self.handing_over.is_none()
@@ -269,16 +275,13 @@ impl Turn {
         Self {
             connection: Connection::new(broker, link, facts, since),
             dirty: Dirty::default(),
-            ending: None,
-            pending: Pending::new(broker.budget()),
+            pending: Pending::default(),
             seldom: None,
             woken: false,
-            seen_to_at: None,
             stalled: false,
             held: false,
             asking: false,
             heard_at: since.into(),
-            full_since: None,
             broken: false,
             deaf: false,
             tapped: Tapped::default(),
@@ -350,7 +353,7 @@ impl Turn {
             // Input may never end, so what else there is to do does not wait for that.
             Part::Signals => {
                 if self.is_open() && std::mem::take(&mut self.woken) {
-                    self.seen_to_at = Some(Box::new(moment));
+                    self.seldom.get_or_insert_default().seen_to_at = Some(moment);
                     self.handle_wake(broker, context);
                     self.obey(broker, context);
                     self.pass = self.pass.max(Pass::More);
@@ -377,7 +380,7 @@ impl Turn {
                 }
                 self.spend(PASS_STEPS + self.dirty.steps());
             }
-            Part::Farewell => match self.ending.as_deref() {
+            Part::Farewell => match self.ending() {
                 None | Some(Ending::Done) => {}
                 _ if !self.dirty.is_empty() => self.pass = Pass::Enough,
                 Some(Ending::Leaving { .. }) => self.pass = self.leave(broker, context, io),
@@ -390,11 +393,11 @@ impl Turn {
     pub(crate) fn next(&mut self, broker: &Broker, now: impl Into<Moment>) -> Next {
         let moment = now.into();
         let now = moment.live;
-        let is_done = matches!(self.ending.as_deref(), Some(Ending::Done));
+        let is_done = matches!(self.ending(), Some(Ending::Done));
         if self.pass == Pass::Idle || is_done {
             // A timer whose signal is still to come is due, and nothing has come of it.
             let seen_to_at = match self.is_open() {
-                true => self.seen_to_at.take().map(|seen_to_at| *seen_to_at),
+                true => (self.seldom.as_mut()).and_then(|seldom| seldom.seen_to_at.take()),
                 false => Some(moment),
             };
             self.connection.settle_timers(broker, seen_to_at);
@@ -420,7 +423,16 @@ impl Turn {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.ending.is_none()
+        self.ending().is_none()
+    }
+
+    fn ending(&self) -> Option<&Ending> {
+        self.seldom.as_ref()?.ending.as_deref()
+    }
+
+    /// Since when the socket is full.
+    fn full_since(&self) -> Option<Stamp> {
+        self.seldom.as_ref()?.full_since
     }
 
     /// Has this asked when the pass is over.
@@ -496,7 +508,7 @@ impl Turn {
         let limit = LEAST_READ.max(self.dirty.share() * BYTES_PER_STEP);
         let limit = limit.min(scratch.len());
         let scratch = scratch.get_mut(..limit).unwrap_or_default();
-        let (read, size, is_piece) = match self.pending.space(scratch) {
+        let (read, size, is_piece) = match self.pending.space(scratch, broker.budget()) {
             Ok(Space::Scratch(space)) => (io.read(space), space.len(), false),
             Ok(Space::Piece(space)) => (io.read(space), space.len(), true),
             Err(Full) => return self.starve(broker, context),
@@ -548,7 +560,7 @@ impl Turn {
         scratch: &mut [u8],
         io: &mut impl Io,
     ) -> Pass {
-        let Ok(Space::Scratch(space)) = self.pending.space(scratch) else {
+        let Ok(Space::Scratch(space)) = self.pending.space(scratch, broker.budget()) else {
             return Pass::Idle;
         };
         let room = space.len().min(READ_AHEAD);
@@ -556,7 +568,7 @@ impl Turn {
             Input::Bytes { count: 0, .. } => {}
             Input::Bytes { count, .. } => {
                 if let Some(input) = self.pending.input(scratch, count) {
-                    self.pending.keep(input, 0, 0);
+                    self.pending.keep(input, 0, 0, broker.budget());
                 }
             }
             Input::Nothing => return Pass::Idle,
@@ -650,7 +662,8 @@ impl Turn {
         let received = self
             .connection
             .receive(broker, &input, context, &mut self.dirty);
-        self.pending.keep(input, received.consumed, received.needed);
+        self.pending
+            .keep(input, received.consumed, received.needed, broker.budget());
         self.go_on(broker, received, context)
     }
 
@@ -686,10 +699,11 @@ impl Turn {
         let received = self
             .connection
             .receive(broker, shown, context, &mut self.dirty);
-        self.pending.keep(input, received.consumed, received.needed);
+        self.pending
+            .keep(input, received.consumed, received.needed, broker.budget());
         let pass = self.go_on(broker, received, context);
         if waits {
-            self.pending.prompt();
+            self.pending.prompt(broker.budget());
             // Before anything else is handled.
             self.obey(broker, context);
         }
@@ -800,14 +814,17 @@ impl Turn {
 
     /// Writes on once the socket has room again, and reads on once the answers have left.
     fn room(&mut self, broker: &Broker, context: &Context<'_>, io: &mut impl Io) {
-        if self.full_since.is_none() && !self.stalled {
+        if self.full_since().is_none() && !self.stalled {
             return;
         }
         let Some(session) = self.connection.session().cloned() else {
             return;
         };
-        if self.full_since.is_some() && io.has_room() {
-            self.full_since = None;
+        if let Some(seldom) = &mut self.seldom
+            && seldom.full_since.is_some()
+            && io.has_room()
+        {
+            seldom.full_since = None;
             broker.socket_has_room(&session);
             broker.flush(&session, context, &mut self.dirty);
         }
@@ -825,10 +842,11 @@ impl Turn {
     }
 
     fn note_output(&mut self, broker: &Broker, state: &OutputState, now: Instant) {
-        if state.full && self.full_since.is_none() {
-            self.full_since = Some(now.into());
+        if state.full {
+            let seldom = self.seldom.get_or_insert_default();
+            seldom.full_since.get_or_insert(now.into());
         }
-        if let Some(since) = self.full_since {
+        if let Some(since) = self.full_since() {
             self.connection.watch_stall(broker, since.into(), now);
         }
         if state.unsent_answers <= self.connection.unsent_answers() {
@@ -838,7 +856,7 @@ impl Turn {
 
     fn is_stuck(&self, broker: &Broker, now: Instant) -> bool {
         let limit = broker.config().limits.write_stall;
-        self.full_since
+        self.full_since()
             .is_some_and(|since| now.saturating_duration_since(since.into()) >= limit)
     }
 
@@ -861,12 +879,18 @@ impl Turn {
     /// Nothing but the last bytes is left to do.
     fn leave_until(&mut self, until: Instant) {
         let farewell = None;
-        self.ending = Some(Box::new(Ending::Leaving { farewell, until }));
+        self.go_on_ending(Ending::Leaving { farewell, until });
+    }
+
+    fn go_on_ending(&mut self, ending: Ending) {
+        self.seldom.get_or_insert_default().ending = Some(Box::new(ending));
     }
 
     /// Writes the last bytes. Another task may be in the middle of a write: it returns what is left.
     fn leave(&mut self, broker: &Broker, context: &Context<'_>, io: &mut impl Io) -> Pass {
-        let Some(Ending::Leaving { farewell, until }) = self.ending.as_deref_mut() else {
+        let seldom = self.seldom.as_mut();
+        let ending = seldom.and_then(|seldom| seldom.ending.as_deref_mut());
+        let Some(Ending::Leaving { farewell, until }) = ending else {
             return Pass::Idle;
         };
         if *until <= context.live {
@@ -901,7 +925,7 @@ impl Turn {
                 io.shut_down();
                 let until = context.live + DRAIN_LIMIT;
                 self.connection.wake_at(broker, until);
-                self.ending = Some(Box::new(Ending::Draining { until, seen: 0 }));
+                self.go_on_ending(Ending::Draining { until, seen: 0 });
                 Pass::More
             }
             Outcome::More | Outcome::Deferred => Pass::Enough,
@@ -911,7 +935,9 @@ impl Turn {
 
     /// Reads and forgets what the client still sends.
     fn drain(&mut self, context: &Context<'_>, scratch: &mut [u8], io: &mut impl Io) -> Pass {
-        let Some(Ending::Draining { until, seen }) = self.ending.as_deref_mut() else {
+        let seldom = self.seldom.as_mut();
+        let ending = seldom.and_then(|seldom| seldom.ending.as_deref_mut());
+        let Some(Ending::Draining { until, seen }) = ending else {
             return Pass::Idle;
         };
         // The time is up or the client is gone: either way the connection closes now.
@@ -935,7 +961,7 @@ impl Turn {
 
     fn finish(&mut self) -> Pass {
         self.connection.forget_timers();
-        self.ending = Some(Box::new(Ending::Done));
+        self.go_on_ending(Ending::Done);
         Pass::Idle
     }
 

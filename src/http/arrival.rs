@@ -59,7 +59,7 @@ pub(super) struct Arrival {
 #[cfg(feature = "aws")]
 impl Arrival {
     pub(super) fn new(entrance: Entrance, facts: &ConnectionFacts) -> Arc<Self> {
-        let tls = facts.tls.as_deref();
+        let tls = facts.tls();
         Arc::new(Self {
             entrance,
             peer: facts.peer(),

@@ -31,7 +31,7 @@ async fn serve(
     let connection = match begun {
         Ok(connection) => connection,
         Err(reason) => {
-            let (peer, listener) = (facts.peer(), facts.listener);
+            let (peer, listener) = (facts.peer(), facts.listener());
             server.engine().broker.count_refused();
             tracing::info!(%peer, listener, reason, "connection refused");
             return None;
@@ -75,6 +75,6 @@ async fn begin(
 
 fn turned_away(server: &Server, facts: &ConnectionFacts) -> Option<&'static str> {
     let authority = server.parts.authority.as_ref()?;
-    let id = facts.tls.as_ref()?.certificate_id.as_deref()?;
+    let id = facts.tls()?.certificate_id.as_deref()?;
     authority.turned_away(id, server.engine().clock.now().now)
 }

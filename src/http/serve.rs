@@ -149,7 +149,7 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let (listener, peer) = (facts.listener, facts.peer());
+        let (listener, peer) = (facts.listener(), facts.peer());
         #[cfg(feature = "aws")]
         let arrival = Arrival::new(self.entrance, facts);
         let bounds = Bounds {
@@ -200,7 +200,7 @@ impl Connection {
     fn misled(&self, facts: &ConnectionFacts) -> Option<String> {
         let spoken = self.activity.spoken()?;
         // At the doors a path may be one of WebSocket.
-        let may_be_right = spoken == Spoken::WebSocket && facts.listener != super::listener::NAME;
+        let may_be_right = spoken == Spoken::WebSocket && facts.listener() != super::listener::NAME;
         let listeners = &self.engine.broker.config().listeners;
         spoken.at_http(listeners).filter(|_| !may_be_right)
     }

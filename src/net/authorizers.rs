@@ -98,7 +98,7 @@ pub(crate) async fn put(
 
 fn evidence(application: &Application) -> Evidence<'_> {
     let facts = &application.facts;
-    let tls = facts.tls.as_deref();
+    let tls = facts.tls();
     Evidence {
         server_name: tls.map(|tls| tls.sni.as_deref()),
         http: facts.upgrade().map(Http::from),

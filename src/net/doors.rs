@@ -97,7 +97,7 @@ pub(super) async fn open(
         .broker
         .note_no_mqtt(facts, end, || reason.to_owned(), now);
     shared.engine.broker.count_refused();
-    let (peer, listener) = (facts.peer(), facts.listener);
+    let (peer, listener) = (facts.peer(), facts.listener());
     tracing::info!(%peer, listener, reason, "connection closed before its protocol began");
     None
 }
@@ -106,10 +106,7 @@ pub(super) async fn open(
 async fn find_out(door: &Door, stream: &mut Stream, facts: &ConnectionFacts) -> Spoken {
     let spoken = if door.takes_mqtt {
         let agreed = stream.get_ref().1.alpn_protocol();
-        let has_certificate = facts
-            .tls
-            .as_ref()
-            .is_some_and(|tls| tls.certificate_id.is_some());
+        let has_certificate = facts.tls().is_some_and(|tls| tls.certificate_id.is_some());
         match agreed.map(|name| agreed_on(name, has_certificate)) {
             Some(spoken) => spoken,
             None => begun_with(stream.fill_buf().await.unwrap_or_default()),

@@ -59,20 +59,19 @@ struct Driver<I> {
     place: Place,
     inbound: I,
     turn: Turn,
-    /// What is found out for the client, away from the workers. Boxed twice, because an idle connection would keep
-    /// room for it; as is what waits in line.
-    answer: Option<Box<Answer>>,
-    rest: Rest,
+    /// The last turn left something to do, and there is a place for the next one.
+    busy: Option<BusyPlace>,
+    /// Boxed, because an idle connection waits for its socket alone.
+    waits: Option<Box<Waits>>,
 }
 
-/// Where a connection is between two turns.
-enum Rest {
-    /// It has its turn. There is a place if the last one left something to do.
-    Over(Option<BusyPlace>),
-    /// It waits for such a place.
-    InLine(Box<InLine>),
-    /// Others have their turn.
-    Yielding(Option<BusyPlace>),
+/// What a connection waits for besides its socket.
+#[derive(Default)]
+struct Waits {
+    /// What is found out for the client, away from the workers.
+    answer: Option<Answer>,
+    /// A place for its next turn.
+    in_line: Option<InLine>,
 }
 
 type InLine = Pin<Box<dyn Future<Output = Option<BusyPlace>> + Send>>;
@@ -96,8 +95,8 @@ pub(super) fn drive<I: Inbound>(
         place,
         inbound,
         turn,
-        answer: None,
-        rest: Rest::Over(None),
+        busy: None,
+        waits: None,
     })
 }
 
@@ -107,17 +106,21 @@ impl<I: Inbound> Future for Driver<I> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Course>> {
         let driver = &mut *self;
         loop {
-            ready!(driver.rest(cx));
+            ready!(driver.wait_in_line(cx));
             // Turns are bounded by what they do. The runtime's own bound would make a socket look
             // empty that is not.
             let turns = tokio::task::coop::unconstrained(poll_fn(|cx| driver.poll_and_count(cx)));
             match ready!(pin!(turns).poll(cx)) {
                 End::Yield => {
                     let turns = &driver.place.shared.turns;
-                    driver.rest = match turns.free_place() {
-                        Some(place) => Rest::Yielding(Some(place)),
-                        None => Rest::InLine(Box::new(Box::pin(turns.clone().place()))),
-                    };
+                    driver.busy = turns.free_place();
+                    match driver.busy {
+                        Some(_) => ready!(let_others(cx)),
+                        None => {
+                            let in_line = Box::pin(turns.clone().place());
+                            driver.waits.get_or_insert_default().in_line = Some(in_line);
+                        }
+                    }
                 }
                 End::Done => return Poll::Ready(None),
             }
@@ -126,15 +129,14 @@ impl<I: Inbound> Future for Driver<I> {
 }
 
 impl<I: Inbound> Driver<I> {
-    /// Waits after a turn that left something to do: for a place, and until others had their turn.
-    fn rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Rest::InLine(place) = &mut self.rest {
-            self.rest = Rest::Yielding(ready!((**place).as_mut().poll(cx)));
-        }
-        if let Rest::Yielding(place) = &mut self.rest {
-            self.rest = Rest::Over(place.take());
-            // It tells the runtime to poll the task again when others had their turn, and is done then.
-            return pin!(tokio::task::yield_now()).poll(cx);
+    /// Waits for a place after a turn that left something to do, and then until others had their turn.
+    fn wait_in_line(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(waits) = &mut self.waits
+            && let Some(in_line) = &mut waits.in_line
+        {
+            self.busy = ready!(in_line.as_mut().poll(cx));
+            waits.in_line = None;
+            return let_others(cx);
         }
         Poll::Ready(())
     }
@@ -142,10 +144,10 @@ impl<I: Inbound> Driver<I> {
     fn poll_and_count(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let begun = Instant::now();
         let turns = &self.place.shared.turns;
-        let has_place = matches!(self.rest, Rest::Over(Some(_)));
-        self.turn.begin(turns.share(has_place));
+        self.turn.begin(turns.share(self.busy.is_some()));
         let end = self.poll_turns(cx);
-        self.rest = Rest::Over(None);
+        self.busy = None;
+        self.waits.take_if(|waits| waits.answer.is_none());
         self.place.shared.turns.count(begun.elapsed());
         end
     }
@@ -153,10 +155,11 @@ impl<I: Inbound> Driver<I> {
     fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let shared = &self.place.shared;
         loop {
-            if let Some(answer) = &mut self.answer
-                && let Poll::Ready(verdict) = (**answer).as_mut().poll(cx)
+            if let Some(waits) = &mut self.waits
+                && let Some(answer) = &mut waits.answer
+                && let Poll::Ready(verdict) = answer.as_mut().poll(cx)
             {
-                self.answer = None;
+                waits.answer = None;
                 let now = shared.engine.clock.now();
                 self.turn.answered(&shared.engine.broker, verdict, now);
             }
@@ -166,14 +169,15 @@ impl<I: Inbound> Driver<I> {
             };
             let next = READ_BUFFER.with_borrow_mut(|buffer| {
                 if buffer.is_empty() {
-                    buffer.resize(READ_SIZE, 0);
+                    // As the system gives it: pages that nobody reads into take no memory.
+                    *buffer = vec![0; READ_SIZE];
                 }
                 let clock = || shared.engine.clock.now();
                 self.turn.run(&shared.engine.broker, clock, buffer, &mut io)
             });
             // Nobody waits for the word any more.
             if !self.turn.is_open() {
-                self.answer = None;
+                self.waits = None;
             }
             match next {
                 Next::Wait => return Poll::Pending,
@@ -181,12 +185,17 @@ impl<I: Inbound> Driver<I> {
                 Next::Yield => return Poll::Ready(End::Yield),
                 Next::Ask(inquiry) => {
                     let answer = answer(shared, self.turn.source(), inquiry);
-                    self.answer = Some(Box::new(answer));
+                    self.waits.get_or_insert_default().answer = Some(answer);
                 }
                 Next::Done => return Poll::Ready(End::Done),
             }
         }
     }
+}
+
+/// Has the runtime poll the task again when others had their turn.
+fn let_others(cx: &mut Context<'_>) -> Poll<()> {
+    pin!(tokio::task::yield_now()).poll(cx)
 }
 
 /// Sees to what a client waits for.

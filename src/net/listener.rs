@@ -60,19 +60,19 @@ const ACCEPTS_PER_TURN: usize = 16;
 
 /// Bytes that a connection holds, idle and with a session, besides what is charged for what it sends
 /// and gets: task, timers, buffers, state of TLS, and what the allocator leaves unused between them.
-const PLAIN: usize = 4 * 1024 + 512;
+const PLAIN: u32 = 4 * 1024 + 512;
 /// See [`PLAIN`]: what WebSocket adds.
 #[cfg(feature = "websocket")]
-const WEBSOCKET: usize = 5 * 1024;
+const WEBSOCKET: u32 = 5 * 1024;
 /// See [`PLAIN`]: what TLS adds.
 #[cfg(feature = "tls")]
-const TLS: usize = 8 * 1024;
+const TLS: u32 = 8 * 1024;
 /// See [`PLAIN`]: what a TLS handshake adds until it has ended: certificates, keys, transcripts.
 #[cfg(feature = "tls")]
-const HANDSHAKE: usize = 8 * 1024;
+const HANDSHAKE: u32 = 8 * 1024;
 /// See [`PLAIN`]: what an upgrade to WebSocket adds until it has ended.
 #[cfg(feature = "websocket")]
-const UPGRADE: usize = 24 * 1024;
+const UPGRADE: u32 = 24 * 1024;
 
 /// What a listener speaks.
 #[derive(Clone)]
@@ -138,7 +138,7 @@ impl Kind {
     }
 
     /// Bytes to account for until MQTT begins.
-    fn opening_bytes(&self) -> usize {
+    fn opening_bytes(&self) -> u32 {
         match self {
             Self::Mqtt | Self::MqttPassword => PLAIN,
             #[cfg(feature = "tls")]
@@ -154,7 +154,7 @@ impl Kind {
     }
 
     /// Bytes to account for from then on.
-    fn open_bytes(&self) -> usize {
+    fn open_bytes(&self) -> u32 {
         match self {
             Self::Mqtt | Self::MqttPassword => PLAIN,
             #[cfg(feature = "tls")]
@@ -414,6 +414,7 @@ async fn open_ws(
     facts: ConnectionFacts,
     since: Instant,
 ) -> Option<Course> {
+    let facts = facts.upgradable();
     let (front, stream) = ws::upgrade(place.shared(), stream, &facts).await?;
     let (inbound, link) = tcp::split(stream);
     let place = place.begin_mqtt();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::budget::{Charge, Kind as Held};
+use crate::budget::Kind as Held;
 
 use super::Shared;
 
@@ -19,30 +19,32 @@ pub(super) enum NoPlace {
 /// Counts a connection, and accounts for what it holds, for as long as it lives.
 pub(super) struct Place {
     pub(super) shared: Arc<Shared>,
-    charge: Charge,
+    /// Bytes that are charged for it.
+    held: u32,
 }
 
 /// The place of a connection on which MQTT has not begun.
 pub(super) struct OpeningPlace {
     place: Place,
     /// Bytes to account for once it has.
-    open_bytes: usize,
+    open_bytes: u32,
 }
 
 impl OpeningPlace {
     /// A place for a connection that holds `opening` bytes until MQTT begins and `open` bytes from then on.
-    pub(super) fn take(shared: &Arc<Shared>, opening: usize, open: usize) -> Result<Self, NoPlace> {
+    pub(super) fn take(shared: &Arc<Shared>, opening: u32, open: u32) -> Result<Self, NoPlace> {
         let limits = &shared.engine.broker.config().limits;
-        let mut charge = shared.engine.broker.charge(Held::Connections);
-        if charge.grow(opening).is_err() {
+        let budget = shared.engine.broker.budget();
+        if !budget.has_room(Held::Connections, opening as usize) {
             return Err(NoPlace::Memory(limits.memory));
         }
-        // It is counted from here on, and no more when it is dropped.
+        // It is counted and charged from here on, and no more when it is dropped.
+        budget.charge(Held::Connections, opening as usize);
         let earlier = shared.connections.fetch_add(1, Ordering::Relaxed);
         let place = Self {
             place: Place {
                 shared: shared.clone(),
-                charge,
+                held: opening,
             },
             open_bytes: open,
         };
@@ -54,13 +56,16 @@ impl OpeningPlace {
 
     /// It has shown that it will hold so many bytes once MQTT has begun.
     #[cfg(feature = "websocket")]
-    pub(super) fn will_hold(&mut self, open: usize) {
+    pub(super) fn will_hold(&mut self, open: u32) {
         self.open_bytes = open;
     }
 
     /// What came before MQTT, or before HTTP, is over, and what it held is given back.
     pub(super) fn begin(&mut self) {
-        self.place.charge.set(self.open_bytes);
+        let budget = self.place.shared.engine.broker.budget();
+        let before = std::mem::replace(&mut self.place.held, self.open_bytes);
+        budget.charge(Held::Connections, self.open_bytes as usize);
+        budget.discharge(Held::Connections, before as usize);
     }
 
     /// The same, with which MQTT has begun.
@@ -77,6 +82,8 @@ impl OpeningPlace {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        let budget = self.shared.engine.broker.budget();
+        budget.discharge(Held::Connections, self.held as usize);
         self.shared.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -98,7 +105,7 @@ mod tests {
         )
     }
 
-    const HELD: usize = 4500;
+    const HELD: u32 = 4500;
 
     fn take(shared: &Arc<Shared>) -> Result<OpeningPlace, NoPlace> {
         OpeningPlace::take(shared, HELD, HELD)
@@ -129,7 +136,7 @@ mod tests {
             }
         };
         assert_eq!(refused, NoPlace::Memory(memory));
-        assert_eq!(used() - before, places.len() * HELD);
+        assert_eq!(used() - before, places.len() * HELD as usize);
         assert!(used() > memory / 2 && used() < memory * 5 / 8, "{}", used());
         assert_eq!(shared.connections.load(Ordering::Relaxed), places.len());
         drop(places);

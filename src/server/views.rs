@@ -111,7 +111,7 @@ impl From<ClientSnapshot> for ClientInfo {
             client_id: client.client_id,
             is_connected: client.connected,
             version: client.version,
-            listener: facts.map(|facts| facts.listener),
+            listener: facts.map(|facts| facts.listener()),
             peer: facts.and_then(|facts| match facts.peer() {
                 PeerAddr::Ip(address) => Some(address),
                 _ => None,

@@ -103,7 +103,7 @@ fn main() {
 
 /// Bytes that a connection over TCP asks the allocator for while it does nothing, with its session, its task and
 /// its place in all tables.
-const IDLE: usize = 1_800;
+const IDLE: usize = 1_580;
 
 /// What is only needed while a connection begins or ends is not kept for as long as it lives.
 fn idle() -> Result<(), Failed> {

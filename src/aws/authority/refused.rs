@@ -24,7 +24,7 @@ impl Events for Authority {
             return;
         }
         let client = event.client;
-        let tls = client.facts.tls.as_ref();
+        let tls = client.facts.tls();
         let who = Who {
             principal: client.principal.clone(),
             source: Context {

@@ -72,11 +72,10 @@ pub(in crate::broker) struct Connected {
     /// What the client may get; everything, if nobody says so.
     pub(super) permissions: Option<Arc<dyn Permissions>>,
     pub(in crate::broker) out: Writer<Chunks>,
-    pub(super) aliases: Option<Box<OutboundAliases>>,
+    /// Boxed, because most connections have none of it.
+    pub(super) seldom: Option<Box<Seldom>>,
     /// Tells it from the session's other connections in what it has sent.
     pub(super) number: u32,
-    /// Exchanges of an earlier connection that this one has not sent again yet.
-    pub(super) resend: Resend,
     /// Open exchanges whose PUBLISH was not sent on this connection. They take no place of the client's Receive
     /// Maximum, which is of the connection (MQTT-4.9.0-2), and so give none back at PUBCOMP.
     pub(super) earlier: u16,
@@ -85,14 +84,36 @@ pub(in crate::broker) struct Connected {
     pub(super) places: u16,
     /// Exchanges that may be open with one client in all (`limits.in_flight`).
     pub(super) most: u16,
-    /// How far the search for exchanges that are overdue has come. Boxed, because hardly a broker searches.
-    pub(super) overdue: Option<Box<Walk>>,
     /// Another connection waits for the session.
     pub(super) is_wanted: bool,
     /// It ends: what its groups had handed over goes back to them, and nothing comes any more.
     pub(super) is_leaving: bool,
-    /// Messages for this client alone that wait for their PUBACK. Boxed, because hardly a client has any.
-    pub(super) direct: Option<Box<Directs>>,
+}
+
+/// What few connections have, or have for a moment.
+#[derive(Default)]
+pub(super) struct Seldom {
+    pub(super) aliases: Option<Box<OutboundAliases>>,
+    /// Exchanges of an earlier connection that this one has not sent again yet.
+    pub(super) resend: Resend,
+    /// How far the search for exchanges that are overdue has come.
+    pub(super) overdue: Option<Walk>,
+    /// Messages for this client alone that wait for their PUBACK.
+    pub(super) direct: Option<Directs>,
+}
+
+impl Seldom {
+    /// The same, if there is any.
+    pub(super) fn boxed(self) -> Option<Box<Self>> {
+        (!self.is_empty()).then(|| Box::new(self))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.aliases.is_none()
+            && self.resend.is_empty()
+            && self.overdue.is_none()
+            && self.direct.is_none()
+    }
 }
 
 /// What carries a connection, and what is known of it.
@@ -102,6 +123,34 @@ pub(in crate::broker) struct Carrier {
 }
 
 impl Connected {
+    /// Lets go of what is seldom there, if it is not any more.
+    pub(super) fn tidy(&mut self) {
+        self.seldom.take_if(|seldom| seldom.is_empty());
+    }
+
+    /// Whether the client takes topic aliases.
+    #[inline]
+    pub(super) fn has_aliases(&self) -> bool {
+        self.seldom
+            .as_ref()
+            .is_some_and(|seldom| seldom.aliases.is_some())
+    }
+
+    /// Exchanges of an earlier connection that this one has not sent again yet, if there are any.
+    #[inline]
+    pub(super) fn resend(&self) -> Option<&Resend> {
+        let seldom = self.seldom.as_ref()?;
+        (!seldom.resend.is_empty()).then_some(&seldom.resend)
+    }
+
+    /// Whether messages for this client alone wait for their PUBACK.
+    #[inline]
+    pub(super) fn has_direct(&self) -> bool {
+        self.seldom
+            .as_ref()
+            .is_some_and(|seldom| seldom.direct.is_some())
+    }
+
     /// An exchange of an earlier connection is over.
     #[cold]
     pub(super) fn forget_earlier(&mut self, entry: &mut Entry) {
@@ -113,8 +162,8 @@ impl Connected {
     /// An exchange is over, or goes on: it need not be sent again. Returns whether it was to be.
     pub(super) fn forget_due(&mut self, entry: &mut Entry) -> bool {
         let is_due = *entry.last_sent_on() != self.number;
-        if is_due {
-            self.resend.forget(entry);
+        if let Some(seldom) = self.seldom.as_mut().filter(|_| is_due) {
+            seldom.resend.forget(entry);
         }
         is_due
     }
@@ -167,7 +216,7 @@ impl Connected {
             && version == self.peer.version
             && self.peer.retain(grant.retain) == publication.retain
             && ids.is_empty()
-            && self.aliases.is_none()
+            && !self.has_aliases()
         {
             if frame.len() > self.peer.packet_size() {
                 return None;
@@ -221,7 +270,7 @@ impl Connected {
     /// Whether what the client gets with these identifiers may have the bytes that its publisher sent.
     #[inline]
     pub(super) fn forwards(&self, subscription_ids: &SubscriptionIds) -> bool {
-        self.aliases.is_none() && matches!(subscription_ids, SubscriptionIds::None)
+        !self.has_aliases() && matches!(subscription_ids, SubscriptionIds::None)
     }
 
     /// A packet of QoS 1 or 2 that has the bytes which the publisher sent, and where in it the identifier is. `None` where
@@ -386,7 +435,9 @@ impl Connected {
         row: u64,
         bounds: &Bounds<'_>,
     ) -> usize {
-        if let Some(aliases) = &mut self.aliases {
+        if let Some(seldom) = &mut self.seldom
+            && let Some(aliases) = &mut seldom.aliases
+        {
             aliases.apply(&mut packet, self.peer.packet_size());
         }
         let payload = packet.payload.len();

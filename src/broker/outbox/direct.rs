@@ -79,7 +79,8 @@ impl Outbox {
         bounds: &Bounds<'_>,
     ) -> Result<Wake, Undelivered> {
         let connected = self.connected.as_ref();
-        let direct = connected.and_then(|own| own.direct.as_ref());
+        let seldom = connected.and_then(|own| own.seldom.as_ref());
+        let direct = seldom.and_then(|seldom| seldom.direct.as_ref());
         let open = direct.map_or(0, |direct| direct.0.len());
         let has_room = self.has_room(bounds) && bounds.budget.admits_message(publication.size());
         if open >= OPEN || !has_room {
@@ -93,7 +94,8 @@ impl Outbox {
         };
         let id = self.open(delivery, None, bounds).ok_or(Undelivered::Full)?;
         if let Some(connected) = &mut self.connected {
-            let direct = connected.direct.get_or_insert_default();
+            let seldom = connected.seldom.get_or_insert_default();
+            let direct = seldom.direct.get_or_insert_default();
             direct.0.push(Direct { id, confirmation });
         }
         self.settle(bounds);
@@ -104,7 +106,7 @@ impl Outbox {
     #[inline]
     pub(super) fn confirm(&mut self, id: PacketId) {
         if let Some(connected) = &mut self.connected
-            && connected.direct.is_some()
+            && connected.has_direct()
             && let Some(confirmation) = connected.take_direct(id)
         {
             confirmation();
@@ -130,11 +132,13 @@ impl Outbox {
 impl Connected {
     #[cold]
     fn take_direct(&mut self, id: PacketId) -> Option<Confirmation> {
-        let direct = &mut self.direct.as_mut()?.0;
+        let seldom = self.seldom.as_mut()?;
+        let direct = &mut seldom.direct.as_mut()?.0;
         let place = direct.iter().position(|direct| direct.id == id)?;
         let Direct { confirmation, .. } = direct.swap_remove(place);
         if direct.is_empty() {
-            self.direct = None;
+            seldom.direct = None;
+            self.tidy();
         }
         Some(confirmation)
     }

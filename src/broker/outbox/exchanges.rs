@@ -7,7 +7,7 @@ use crate::message::delivery::Delivery;
 
 use super::super::bounds::Bounds;
 use super::connected::Connected;
-use super::resend::Next;
+use super::resend::{Next, Resend};
 use super::window::{Entry, Origin, Phase};
 use super::{Outbox, PUMP_MARK, Wake};
 
@@ -127,10 +127,11 @@ impl Outbox {
         let surrenders = self.surrenders();
         if let Some(connected) = &mut self.connected {
             let places = connected.peer.window.saturating_add(connected.earlier);
-            connected.places = match connected.resend.is_empty() && !surrenders {
+            connected.places = match connected.resend().is_none() && !surrenders {
                 true => places.min(connected.most),
                 false => 0,
             };
+            connected.tidy();
         }
     }
 
@@ -144,13 +145,13 @@ impl Outbox {
     /// Whether what an earlier connection left open could be sent at once: PUBRELs wait for no place of the
     /// window (MQTT-4.9.0-3).
     fn can_resend(&self, bounds: &Bounds<'_>) -> bool {
-        let may_go = |connected: &Connected| {
+        let may_go = |connected: &Connected, resend: &Resend| {
             let has_place = self.window_taken() < usize::from(connected.peer.window);
-            connected.resend.has_releases() || (has_place && !self.surrenders())
+            resend.has_releases() || (has_place && !self.surrenders())
         };
         self.connected.as_ref().is_some_and(|connected| {
-            !connected.resend.is_empty()
-                && may_go(connected)
+            let resend = connected.resend();
+            resend.is_some_and(|resend| may_go(connected, resend))
                 && connected.may_compose(PUMP_MARK, bounds)
         })
     }
@@ -165,7 +166,10 @@ impl Outbox {
             let Some(connected) = &mut self.connected else {
                 break;
             };
-            let (id, entry) = match connected.resend.next(&mut self.window, connected.number) {
+            let Some(seldom) = &mut connected.seldom else {
+                break;
+            };
+            let (id, entry) = match seldom.resend.next(&mut self.window, connected.number) {
                 Next::Due(id, entry) => (id, entry),
                 Next::Passed => continue,
                 Next::None => break,
@@ -205,7 +209,7 @@ impl Outbox {
     ) -> usize {
         let connected = self.connected.as_ref();
         // Whoever waits for a PUBACK is told by itself.
-        let connected = connected.filter(|connected| connected.direct.is_none());
+        let connected = connected.filter(|connected| !connected.has_direct());
         let Some(number) = connected.map(|connected| connected.number) else {
             return 0;
         };
@@ -320,7 +324,8 @@ impl Outbox {
         let mut given_up = Vec::new();
         let (mut appended, mut is_over) = (false, false);
         for _ in 0..LOOKED_AT {
-            let walk = connected.overdue.get_or_insert_default();
+            let seldom = connected.seldom.get_or_insert_default();
+            let walk = seldom.overdue.get_or_insert_default();
             let Some((id, entry)) = self.window.walk(walk) else {
                 is_over = true;
                 break;
@@ -342,8 +347,9 @@ impl Outbox {
                 appended = true;
             }
         }
-        if is_over {
-            connected.overdue = None;
+        if let Some(seldom) = connected.seldom.as_mut().filter(|_| is_over) {
+            seldom.overdue = None;
+            connected.tidy();
         }
         self.sent.dropped += given_up.len() as u64;
         for id in given_up {

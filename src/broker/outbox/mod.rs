@@ -41,7 +41,7 @@ use crate::message::subscription::Options;
 use self::aliases::OutboundAliases;
 use self::chunks::Chunks;
 pub(super) use self::connected::Carrier;
-use self::connected::Connected;
+use self::connected::{Connected, Seldom};
 use self::line::{Numbered, Waits};
 use self::link::{Link, Words};
 use self::memberships::Memberships;
@@ -175,7 +175,7 @@ impl Outbox {
             || self
                 .connected
                 .as_ref()
-                .is_some_and(|connected| !connected.resend.is_empty())
+                .is_some_and(|connected| connected.resend().is_some())
     }
 
     pub(super) fn enqueue_replays(&mut self, replays: Vec<Replay>) {
@@ -216,6 +216,11 @@ impl Outbox {
             peer.topic_aliases,
             Charge::none(bounds.budget, Kind::Sessions),
         );
+        let seldom = Seldom {
+            aliases,
+            resend: Resend::new(&self.window),
+            ..Seldom::default()
+        };
         let connected = self.connected.insert(Connected {
             epoch,
             link: carrier.link,
@@ -223,17 +228,14 @@ impl Outbox {
             peer,
             permissions,
             out: Writer::default(),
-            aliases,
+            seldom: seldom.boxed(),
             // Two connections with the same number are four thousand million apart.
             number: epoch as u32,
-            resend: Resend::new(&self.window),
             earlier: counted(self.window.len()),
             places: 0,
             most: bounds.limits.in_flight,
-            overdue: None,
             is_wanted: false,
             is_leaving: false,
-            direct: None,
         });
         connected.append_answers(connack, bounds);
         self.open_places();
@@ -333,15 +335,19 @@ impl Outbox {
                 link,
                 peer,
                 out,
-                aliases,
-                direct,
+                seldom,
                 ..
             } = connected;
-            if let Some(direct) = direct {
-                self.forget_direct(*direct);
-            }
-            if let Some(aliases) = aliases {
-                bounds.discard(aliases);
+            if let Some(Seldom {
+                aliases, direct, ..
+            }) = seldom.map(|seldom| *seldom)
+            {
+                if let Some(direct) = direct {
+                    self.forget_direct(direct);
+                }
+                if let Some(aliases) = aliases {
+                    bounds.discard(aliases);
+                }
             }
             let words = Words {
                 version: peer.version,

@@ -136,7 +136,7 @@ impl Outbox {
         let is_unchanged = bounds.tap.is_none()
             && version == connected.peer.version
             && matches!(grant.subscription_ids, SubscriptionIds::None)
-            && connected.aliases.is_none();
+            && !connected.has_aliases();
         let fits = packets.len() <= connected.peer.packet_size()
             && connected.out.len() + packets.len() <= bounds.limits.outbox
             && connected.may_append(packets.len(), bounds);

@@ -12,6 +12,7 @@ use super::window::{Entry, Walk, Window};
 /// exchanges before their turn costs nothing more for each.
 ///
 /// Boxed, because most clients resume without any, and the others have them for a moment.
+#[derive(Default)]
 pub(in crate::broker) struct Resend(Option<Box<Left>>);
 
 /// What is left to be sent again.

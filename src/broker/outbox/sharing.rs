@@ -447,7 +447,8 @@ impl Outbox {
         let is_kept = self.window.reopen(id, entry).is_ok();
         if is_kept && let Some(connected) = &mut self.connected {
             connected.earlier += 1;
-            connected.resend.remember();
+            let seldom = connected.seldom.get_or_insert_default();
+            seldom.resend.remember();
         }
         is_kept
     }

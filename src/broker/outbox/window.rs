@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::num::NonZeroU32;
 use std::ops::Bound;
 
+use super::counted;
 use crate::broker::discard::Discard;
 use crate::codec::PacketId;
 use crate::message::delivery::Delivery;
@@ -116,9 +117,10 @@ pub(crate) struct Window {
     ring: VecDeque<Option<Entry>>,
     /// Boxed, because hardly a session has any.
     others: Option<Box<Others>>,
-    open: usize,
+    /// Open exchanges: no more than identifiers.
+    open: u16,
     /// Those of them that wait for PUBCOMP.
-    released: usize,
+    released: u16,
     bytes: usize,
 }
 
@@ -187,12 +189,12 @@ impl Others {
 impl Window {
     /// Open exchanges.
     pub(crate) fn len(&self) -> usize {
-        self.open
+        self.open.into()
     }
 
     /// Open exchanges that wait for PUBCOMP.
     pub(super) fn released(&self) -> usize {
-        self.released
+        self.released.into()
     }
 
     /// Bytes of the messages that are held.
@@ -204,7 +206,7 @@ impl Window {
     /// in use.
     #[inline]
     pub(crate) fn open(&mut self, entry: Entry) -> Option<(PacketId, &mut Entry)> {
-        if self.open >= usize::from(u16::MAX) {
+        if self.open == u16::MAX {
             return None;
         }
         let (size, is_released) = (footprint(&entry), entry.is_released());
@@ -221,7 +223,7 @@ impl Window {
             }
         };
         self.open += 1;
-        self.released += usize::from(is_released);
+        self.released += u16::from(is_released);
         self.bytes += size;
         Some((PacketId::new(id)?, opened?))
     }
@@ -255,14 +257,14 @@ impl Window {
         debug_assert!(self.others.is_none() && self.ring.len() < usize::from(u16::MAX));
         self.first = self.first.max(1);
         self.open += 1;
-        self.released += usize::from(entry.is_released());
+        self.released += u16::from(entry.is_released());
         self.bytes += footprint(&entry);
         self.ring.push_back(Some(entry));
     }
 
     #[inline]
     fn is_sparse(&self) -> bool {
-        self.ring.len() > SPARSE && self.ring.len() > 4 * self.open
+        self.ring.len() > SPARSE && self.ring.len() > 4 * self.len()
     }
 
     /// The identifier of the next slot of the ring, if it is near and the ring may grow.
@@ -284,7 +286,7 @@ impl Window {
     #[cold]
     fn skip_others(&mut self) -> Option<u16> {
         if self.has_newer() {
-            if self.open < UNCROWDED {
+            if self.len() < UNCROWDED {
                 self.set_some_aside();
             }
             if self.has_newer() {
@@ -367,7 +369,7 @@ impl Window {
                 _ => drop(self.ring.drain(..ended)),
             }
             self.first = next;
-            self.open -= ended;
+            self.open -= counted(ended);
             self.released -= released;
             self.bytes -= bytes;
             self.trim();
@@ -405,7 +407,7 @@ impl Window {
             next = advance(next, 1);
             gone += 1;
         }
-        self.released += gone;
+        self.released += counted(gone);
         gone
     }
 
@@ -564,7 +566,7 @@ impl Window {
             Some(_) | None => {}
         }
         self.open += 1;
-        self.released += usize::from(entry.is_released());
+        self.released += u16::from(entry.is_released());
         self.bytes += footprint(&entry);
         if let Some(slot) = self.slot(id.get()) {
             *slot = Some(entry);

@@ -76,8 +76,9 @@ pub(crate) struct Writer<B> {
     taken: usize,
     /// Memory of those.
     taken_held: usize,
-    /// Answers to the peer's own packets among the bytes, until all is written.
-    answers: usize,
+    /// Answers to the peer's own packets among the bytes, until all is written. Reading stops long before they are
+    /// more than this can count.
+    answers: u32,
     awaited: Awaited,
     /// Somebody is writing; others only append.
     is_writing: bool,
@@ -96,7 +97,8 @@ impl<B: Bytes> Writer<B> {
 
     /// Notes that `bytes` of what was appended are answers to the peer's own packets.
     pub(crate) fn count_answers(&mut self, bytes: usize) {
-        self.answers += bytes;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.answers = self.answers.saturating_add(bytes);
     }
 
     /// Bytes that wait for the socket.
@@ -113,7 +115,7 @@ impl<B: Bytes> Writer<B> {
 
     /// Bytes of unsent answers, at most.
     pub(crate) fn unsent_answers(&self) -> usize {
-        self.answers
+        self.answers as usize
     }
 
     pub(crate) fn is_full(&self) -> bool {

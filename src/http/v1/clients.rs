@@ -567,7 +567,7 @@ impl From<ClientSnapshot> for Client {
         Self {
             connected: client.connected,
             protocol: client.version.level(),
-            listener: facts.map(|facts| facts.listener),
+            listener: facts.map(|facts| facts.listener()),
             peer: facts.and_then(|facts| facts.peer().socket_addr()),
             session_expiry_s: client.session_expiry.map(|expiry| expiry.as_secs()),
             in_flight: client.in_flight,
@@ -579,7 +579,7 @@ impl From<ClientSnapshot> for Client {
             messages_sent: client.messages_sent,
             messages_dropped: client.dropped,
             subscriptions_total: client.subscriptions_total,
-            tls: facts.and_then(|facts| facts.tls.as_deref()).map(Tls::from),
+            tls: facts.and_then(|facts| facts.tls()).map(Tls::from),
             principal: client.principal.name().map(str::to_owned),
             last_end: (client.last_end).map(|(end, ago)| LastEnd::new(&end, ago)),
             subscriptions: client

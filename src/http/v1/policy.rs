@@ -183,7 +183,7 @@ fn is_call(parameters: &Parameters) -> bool {
 /// Where the client comes from, as far as it is connected.
 fn source(id: Option<&str>, session: Option<&ClientSnapshot>) -> Context {
     let facts = session.and_then(|session| session.facts.as_ref());
-    let tls = facts.and_then(|facts| facts.tls.as_ref());
+    let tls = facts.and_then(|facts| facts.tls());
     Context {
         client_id: id.map(str::to_owned),
         source_ip: facts

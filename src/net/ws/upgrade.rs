@@ -98,7 +98,7 @@ where
     engine
         .broker
         .note_no_mqtt(facts, end, || reason.clone(), now);
-    let (peer, listener) = (facts.peer(), facts.listener);
+    let (peer, listener) = (facts.peer(), facts.listener());
     tracing::info!(%peer, listener, reason, "no upgrade");
     None
 }
@@ -127,7 +127,7 @@ where
     let _ = stream.read_buf(&mut front).await;
     let spoken = Spoken::of(&front);
     let listeners = &engine.broker.config().listeners;
-    if let Some(words) = spoken.and_then(|it| it.at_websocket(facts.tls.is_some(), listeners)) {
+    if let Some(words) = spoken.and_then(|it| it.at_websocket(facts.tls().is_some(), listeners)) {
         return Err(Failure::WrongDoor(words));
     }
     let was_refused = AtomicBool::new(false);
@@ -170,7 +170,7 @@ pub(crate) fn answer<B>(
         Ok(accept) => switch(accept),
         Err(refusal) => {
             engine.broker.count_refused();
-            let (peer, listener) = (facts.peer(), facts.listener);
+            let (peer, listener) = (facts.peer(), facts.listener());
             let status = refusal.status.as_u16();
             // As Debug text, which no line break leaves.
             let sent = refusal.sent.as_deref();
