@@ -153,7 +153,7 @@ pub(crate) fn encode_ack(
     let [high, low] = packet_id.get().to_be_bytes();
     match (version, reason, reason_string) {
         (Version::V311, ..) | (Version::V5, ReasonCode::Success, None) => {
-            out.extend_from_slice(&[first, 2, high, low]);
+            encode_short_acks(out, kind, std::iter::once(packet_id));
             SHORT_ACK
         }
         (Version::V5, _, None) => {

@@ -11,9 +11,13 @@
 //! It needs neither outbox nor lock, and what looks at packets on their way out looks here.
 
 use crate::codec::{
-    AckKind, Connack, ForwardedPublish, OutgoingPublish, PacketId, QoS, ReasonCode, Version,
-    encode_ack, encode_connack, encode_disconnect, encode_forwarded_run, encode_pingresp,
-    encode_short_acks, encode_suback, encode_unsuback,
+    AckKind, Connack, ForwardedPublish, OutgoingPublish, PacketId, ReasonCode, Version, encode_ack,
+    encode_connack, encode_disconnect, encode_pingresp, encode_suback, encode_unsuback,
+};
+/// Packets of which there are many at once have functions of their own: acknowledgements that say Success, and PUBLISH
+/// packets that go on as they came.
+pub(crate) use crate::codec::{
+    encode_forwarded_run as compose_forwarded, encode_short_acks as compose_acks,
 };
 
 /// A packet towards a client. What its version does not have is left out.
@@ -121,24 +125,4 @@ pub(crate) fn compose_within<'a>(
         return None;
     }
     Some(size)
-}
-
-/// Composes an acknowledgement that says Success and nothing else for each identifier: in both versions it is the same.
-#[inline]
-pub(crate) fn compose_acks(out: &mut Vec<u8>, kind: AckKind, ids: impl Iterator<Item = PacketId>) {
-    encode_short_acks(out, kind, ids);
-}
-
-/// Composes PUBLISH packets as they came, one behind the other, each with flags and an identifier of its own: `places` are
-/// where in `packets` each begins, and where its identifier is.
-#[inline]
-pub(crate) fn compose_forwarded(
-    out: &mut Vec<u8>,
-    packets: &[u8],
-    qos: QoS,
-    retain: bool,
-    places: impl Iterator<Item = (usize, usize)>,
-    ids: impl Iterator<Item = PacketId>,
-) {
-    encode_forwarded_run(out, packets, qos, retain, places, ids);
 }
