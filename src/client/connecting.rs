@@ -85,10 +85,7 @@ impl Connection {
                     client_id: connect.client_id,
                     principal: &Principal::Anonymous,
                     is_told: true,
-                    packet_size: connect
-                        .properties
-                        .maximum_packet_size
-                        .map_or(usize::MAX, |size| size as usize),
+                    packet_size: connect.properties.maximum_packet_size.unwrap_or(u32::MAX),
                     problem_information: connect.properties.request_problem_information,
                 };
                 self.reject(broker, &applicant, &violation, context, dirty)
@@ -248,7 +245,7 @@ impl Connection {
                 dirty,
             );
         }
-        if connack(&accepted, false, broker).len() > accepted.packet_size {
+        if connack(&accepted, false, broker).len() > accepted.packet_size as usize {
             let violation = Violation::new(
                 ReasonCode::PacketTooLarge,
                 "MQTT-3.1.2-24",
@@ -350,7 +347,7 @@ impl Connection {
             peer: Peer {
                 version: accepted.version,
                 window: accepted.window,
-                packet_size: u32::try_from(accepted.packet_size).unwrap_or(u32::MAX),
+                packet_size: accepted.packet_size,
                 topic_aliases: accepted.topic_aliases,
                 problem_information: accepted.problem_information,
                 retain_as_published: accepted.version == Version::V5 || accepted.is_bridge,
@@ -424,7 +421,7 @@ impl Connection {
             heard_at: context.live.into(),
             heard_part: 0,
             ends_with_connection: accepted.session_expiry == 0,
-            packet_size: u32::try_from(accepted.packet_size).unwrap_or(u32::MAX),
+            packet_size: accepted.packet_size,
             problem_information: accepted.problem_information,
             aliases: None,
             routes: None,

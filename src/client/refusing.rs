@@ -19,7 +19,7 @@ pub(super) struct Applicant<'a> {
     /// Whether it is told at all.
     pub(super) is_told: bool,
     /// Its Maximum Packet Size.
-    pub(super) packet_size: usize,
+    pub(super) packet_size: u32,
     /// Whether it takes a Reason String (AWS-M5-13).
     pub(super) problem_information: bool,
 }
@@ -135,7 +135,7 @@ impl Connection {
                 violation.reason,
             );
             // MQTT-3.2.2-19
-            compose_within(&mut bytes, version, packet_size, text, |text| {
+            compose_within(&mut bytes, version, packet_size as usize, text, |text| {
                 Outgoing::Refusal { reason, text }
             });
         }

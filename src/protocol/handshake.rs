@@ -37,7 +37,7 @@ pub(crate) struct Accepted {
     /// Open exchanges towards the client.
     pub(crate) window: u16,
     /// Largest packet that the client takes.
-    pub(crate) packet_size: usize,
+    pub(crate) packet_size: u32,
     /// Aliases used towards the client.
     pub(crate) topic_aliases: u16,
     pub(crate) problem_information: bool,
@@ -114,9 +114,7 @@ pub(crate) fn accept(
             .receive_maximum
             .unwrap_or(u16::MAX)
             .min(config.limits.in_flight),
-        packet_size: properties
-            .maximum_packet_size
-            .map_or(usize::MAX, |size| size as usize),
+        packet_size: properties.maximum_packet_size.unwrap_or(u32::MAX),
         topic_aliases: properties
             .topic_alias_maximum
             .unwrap_or(0)
