@@ -375,7 +375,7 @@ mod tests {
         /// Keeps a message that expires so many seconds after the start, or removes the one there.
         fn store(&self, topic: &str, payload: &str, expires: Option<u64>) {
             let mut publication = Publication::new(topic, payload.as_bytes(), QoS::AtLeastOnce);
-            publication.expires_at = expires.map(|seconds| self.at(seconds).into());
+            publication.expires_at = expires.map(|seconds| self.at(seconds));
             let bounds = self.broker.context(self.start);
             let stored = self.broker.retained.store(&publication, &bounds);
             assert_eq!(stored, Ok(()));

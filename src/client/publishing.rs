@@ -16,7 +16,6 @@ use crate::protocol::alias::InboundAliases;
 use crate::protocol::handshake::clamp_message_expiry;
 use crate::protocol::rules;
 use crate::protocol::violation::Violation;
-use crate::time::Stamp;
 
 use super::frames;
 use super::machine::{Active, Stop};
@@ -268,8 +267,7 @@ impl Active {
         let mut publication = Publication::new(topic, publish.payload, publish.qos);
         publication.properties = publish.properties.forward(&mut scratch);
         publication.retain = publish.retain;
-        let expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
-        publication.expires_at = expires_at.map(Stamp::from);
+        publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
         publication.row = Rows::current(&self.rows);
         let assembled = body.map(|body| body.into_message(&publication, context));
         let mut publication = assembled.as_ref().map_or(publication, Message::publication);

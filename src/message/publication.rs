@@ -13,7 +13,6 @@ use crate::codec::{
     self, Frame, MAX_PACKET_SIZE, PacketType, Payload, Pieces, QoS, Version, variable_byte_integer,
     variable_byte_integer_len,
 };
-use crate::time::Stamp;
 
 /// An Application Message on its way through the broker, borrowed from wherever it was read.
 ///
@@ -27,7 +26,7 @@ pub(crate) struct Publication<'a> {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     /// When the Message Expiry Interval runs out.
-    pub(crate) expires_at: Option<Stamp>,
+    pub(crate) expires_at: Option<Instant>,
     pub(crate) as_read: AsRead<'a>,
     pub(crate) at_once: AtOnce,
     /// The row of its PUBLISH in the journal; 0 if that has none.
@@ -476,7 +475,7 @@ impl Message {
         let is_rare = from.expires_at.is_some() || pieces.is_some() || from.row > 0;
         let rare = is_rare.then(|| {
             Box::new(Rare {
-                expires_at: from.expires_at.map(Instant::from),
+                expires_at: from.expires_at,
                 pieces,
                 row: from.row,
             })
@@ -636,7 +635,7 @@ impl Message {
             properties: self.properties(),
             qos: self.qos(),
             retain: self.retain(),
-            expires_at: self.expires_at().map(Stamp::from),
+            expires_at: self.expires_at(),
             as_read: AsRead::Nothing,
             // It was let in.
             at_once: AtOnce::default(),
@@ -807,7 +806,7 @@ mod tests {
                     (&packet[1..7], &packet[9..])
                 );
             }
-            expiring.expires_at = Some(Instant::now().into());
+            expiring.expires_at = Some(Instant::now());
             assert_eq!(
                 expiring.message(*budget).packet(version),
                 None,

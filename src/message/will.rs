@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use super::publication::{Publication, expiry_deadline};
 use crate::budget::Charge;
 use crate::codec::QoS;
-use crate::time::Stamp;
 
 /// A Will Message, kept from CONNECT until it is published or removed (MQTT-3.1.2-7, -10).
 #[derive(Debug)]
@@ -33,8 +32,7 @@ impl Will {
         publication.retain = self.retain;
         publication.expires_at = self
             .message_expiry
-            .and_then(|secs| expiry_deadline(secs, now))
-            .map(Stamp::from);
+            .and_then(|secs| expiry_deadline(secs, now));
         publication
     }
 }

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use crate::codec::QoS;
 use crate::message::publication::Publication;
-use crate::time::Stamp;
 
 use super::journal::{Entry, Journal, KEPT, Ring, SLICE};
 use super::watch::Unseen;
@@ -37,7 +36,7 @@ impl Brought {
             topic: publication.topic.into(),
             qos: publication.qos,
             retain: publication.retain,
-            expires_at: publication.expires_at.map(Instant::from),
+            expires_at: publication.expires_at,
             properties: publication.properties.into(),
             number,
             payload: payload.into(),
@@ -59,7 +58,7 @@ impl Brought {
         let mut publication = Publication::new(&self.topic, payload.unwrap_or_default(), self.qos);
         publication.properties = &self.properties;
         publication.retain = self.retain;
-        publication.expires_at = self.expires_at.map(Stamp::from);
+        publication.expires_at = self.expires_at;
         publication.row = entry.number();
         (publication, payload.is_none().then_some(self.payload_len))
     }

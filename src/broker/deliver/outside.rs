@@ -14,7 +14,6 @@ use crate::protocol::handshake::clamp_message_expiry;
 use crate::protocol::rules;
 use crate::protocol::violation::Violation;
 use crate::tap::Tap;
-use crate::time::Stamp;
 
 use super::fan_out::FanOut;
 use super::{Origin, Published, Run};
@@ -79,8 +78,7 @@ impl Broker {
         let mut publication = Publication::new(publish.topic, publish.payload, publish.qos);
         publication.properties = publish.properties.forward(&mut scratch);
         publication.retain = publish.retain;
-        let expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
-        publication.expires_at = expires_at.map(Stamp::from);
+        publication.expires_at = expiry.and_then(|secs| expiry_deadline(secs, context.now));
         publication.at_once = at_once;
         let source = match publisher {
             Some(session) => Source::Console(session.client_id()),

@@ -573,7 +573,7 @@ fn outgoing<'a>(
         topic: publication.topic.as_bytes(),
         packet_id,
         topic_alias: None,
-        message_expiry: remaining_expiry(publication.expires_at.map(Instant::from), now),
+        message_expiry: remaining_expiry(publication.expires_at, now),
         subscription_ids: grant.subscription_ids.as_slice(),
         properties: publication.properties,
         payload: publication.payload,

@@ -354,7 +354,7 @@ mod tests {
                         next += 1;
                         let mut publication = Publication::new("t", b"", QoS::AtLeastOnce);
                         publication.expires_at =
-                            expiry.map(|secs| (start + Duration::from_secs(clock + secs)).into());
+                            expiry.map(|secs| start + Duration::from_secs(clock + secs));
                         let message = publication.message(*budget);
                         line.insert(number, message);
                         model.insert(number, expiry.map(|secs| clock + secs));

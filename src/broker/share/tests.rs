@@ -968,7 +968,7 @@ impl Harness {
         let mut publication = Publication::new("t", &payload, note.qos);
         publication.expires_at = note
             .expires_at
-            .map(|at| (self.start + Duration::from_secs(at)).into());
+            .map(|at| self.start + Duration::from_secs(at));
         let context = self.broker.context(self.now);
         let run = Run::one(&publication);
         self.broker

@@ -29,7 +29,7 @@ pub(in super::super) fn count_asked() {
 
 fn publish(harness: &Harness, topic: &str, payload: &[u8], expires: bool, dirty: &mut Dirty) {
     let mut publication = Publication::new(topic, payload, QoS::AtLeastOnce);
-    publication.expires_at = expires.then(|| (harness.now + Duration::from_secs(60)).into());
+    publication.expires_at = expires.then(|| harness.now + Duration::from_secs(60));
     let run = Run::one(&publication);
     let context = harness.broker.context(harness.now);
     harness
